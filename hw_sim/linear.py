@@ -1,0 +1,94 @@
+"""Applies linear maps in NumPy, exactly: the accumulation of the simulator and the host stage, and fan-out maps.
+
+Sums of int8 weights over binary spikes stay far below 2**53, so a float64 matrix product is exact for integers; the
+same code serves the real-valued host stage in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from hw_sim.program import LinearMap, Pool, Shape
+
+
+def pad_hw(x: np.ndarray, pad: tuple[int, int]) -> np.ndarray:
+    return np.pad(x, ((0, 0), (0, 0), (pad[0], pad[0]), (pad[1], pad[1]))) if any(pad) else x
+
+
+def _windows(x: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]) -> np.ndarray:
+    """(B, C, H, W) -> (B, C, H', W', kH, kW), a view."""
+    return sliding_window_view(x, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+
+
+def sum_pool(x: np.ndarray, pool: Pool) -> np.ndarray:
+    """Sums over windows. x: (B, C, H, W)."""
+    return _windows(pad_hw(x, pool.pad), pool.kernel, pool.stride).sum(axis=(4, 5))
+
+
+def convolve(x: np.ndarray, weight: np.ndarray, stride: tuple[int, int], pad: tuple[int, int], groups: int = 1) -> np.ndarray:
+    """torch's conv2d without bias: x (B, I, H, W), weight (O, I/groups, kH, kW) -> (B, O, H', W')."""
+    o, i, kh, kw = weight.shape
+    windows = _windows(pad_hw(x, pad), (kh, kw), stride)
+    b, _, h, w = windows.shape[:4]
+    if groups == 1:
+        columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(b * h * w, i * kh * kw)
+        return (columns @ weight.reshape(o, -1).T).reshape(b, h, w, o).transpose(0, 3, 1, 2)
+    grouped = windows.reshape(b, groups, i, h, w, kh, kw)
+    kernels = weight.reshape(groups, o // groups, i, kh, kw)
+    return np.einsum("bgihwkl,goikl->bgohw", grouped, kernels, optimize=True).reshape(b, o, h, w)
+
+
+def apply(linear: LinearMap, x: np.ndarray, out_shape: Shape) -> np.ndarray:
+    """The map on a batch, in float64. x: (B, C, H, W) of any real type -> (B, *out_shape)."""
+    x = x.astype(np.float64, copy=False)
+    for pool in linear.pre:
+        x = sum_pool(x, pool)
+    weight = linear.weight.astype(np.float64)
+    if linear.kind in ("conv", "pooled_conv"):
+        x = convolve(x, weight, linear.stride, linear.pad, linear.groups)
+        for pool in linear.post:
+            x = sum_pool(x, pool)
+    elif linear.kind == "dense":
+        x = x.reshape(len(x), -1) @ weight.T
+    else:
+        x = _sparse_rows(linear, weight, x.reshape(len(x), -1))
+    return x.reshape(len(x), *out_shape)
+
+
+def _sparse_rows(linear: LinearMap, weight: np.ndarray, x: np.ndarray) -> np.ndarray:
+    assert linear.indices is not None and linear.indptr is not None
+    out = np.zeros((len(x), linear.indptr.size - 1))
+    filled = np.flatnonzero(np.diff(linear.indptr))
+    if filled.size:
+        out[:, filled] = np.add.reduceat(x[:, linear.indices] * weight, linear.indptr[filled], axis=1)
+    return out
+
+
+def fan_out(linear: LinearMap, shape: Shape) -> np.ndarray:
+    """How many synapses one spike of each source neuron reaches, (C, H, W) int64: edge-aware, zero weights included.
+
+    Of a ``pooled_conv`` it counts the connections of the expanded matrix, which is what a chip would hold.
+    """
+    if linear.kind == "dense":
+        return np.full(shape, linear.weight.shape[0], dtype=np.int64)
+    if linear.kind == "sparse":
+        assert linear.indices is not None
+        return np.bincount(linear.indices, minlength=int(np.prod(shape))).reshape(shape).astype(np.int64)
+    o, i = linear.weight.shape[:2]
+    rows = _reach(linear, shape, axis=0)
+    columns = _reach(linear, shape, axis=1)
+    return np.broadcast_to((o // linear.groups) * rows[:, None] * columns[None, :], shape).astype(np.int64)
+
+
+def _reach(linear: LinearMap, shape: Shape, axis: int) -> np.ndarray:
+    """Along one spatial axis: how many outputs each input position reaches (the map is separable in its support)."""
+    size = shape[1 + axis]
+    touches = np.eye(size, dtype=bool)  # touches[output, input]
+    factors = [(p.kernel[axis], p.stride[axis], p.pad[axis]) for p in linear.pre]
+    factors.append((linear.weight.shape[2 + axis], linear.stride[axis], linear.pad[axis]))
+    factors += [(p.kernel[axis], p.stride[axis], p.pad[axis]) for p in linear.post]
+    for kernel, stride, pad in factors:
+        padded = np.pad(touches, ((pad, pad), (0, 0)))
+        touches = sliding_window_view(padded, kernel, axis=0)[::stride].any(axis=2)
+    return touches.sum(axis=0)

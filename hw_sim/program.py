@@ -1,0 +1,291 @@
+"""The program: the integer network of one target. What simulators run and what energy is counted on.
+
+Plain frozen data. A program holds *populations* (neurons that share a leak and a threshold), *synapses* (integer
+linear maps from one population's spikes to one population's input), a *host stage* (the real-valued linear maps
+before the first neuron of an analogue input), a *readout* (the linear map that the host sums over time) and a
+*schedule*. Two sources are not populations: ``input`` (spikes from outside) and ``clock`` (one neuron that fires at
+every timestep, which carries the biases where the period exceeds 1). The host drives both, at any depth.
+
+Real meaning: population p has a scale s_p, so that the integer ``n`` stands for the current ``n / s_p``; a synapse's
+integer weight is ``weight * 2**exponent``. Shapes are (C, H, W); flattening is C-order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from hw_sim import limits
+from hw_sim.errors import InvalidFileError, UnsupportedError
+
+INPUT, CLOCK = "input", "clock"
+
+Shape = tuple[int, int, int]
+Role = Literal["neuron", "or", "relay"]
+Kind = Literal["conv", "dense", "sparse", "pooled_conv"]
+InputKind = Literal["analogue", "spikes", "counts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A sum over windows; padding adds zeros. (An average pool's division is part of the scale.)"""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int] = (0, 0)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        c, h, w = shape
+        return c, window_count(h, self.kernel[0], self.stride[0], self.pad[0]), window_count(
+            w, self.kernel[1], self.stride[1], self.pad[1]
+        )
+
+
+def window_count(size: int, kernel: int, stride: int, pad: int) -> int:
+    """How many windows of ``kernel`` fit on ``size`` points with ``pad`` zeros on both sides."""
+    return (size + 2 * pad - kernel) // stride + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearMap:
+    """A linear map between two (C, H, W) arrays, applied as pools, then the weights, then pools.
+
+    kind ``conv`` and ``pooled_conv``: weight (O, I/groups, kH, kW), torch's cross-correlation; ``pooled_conv`` has
+    pools. ``dense``: weight (O, N). ``sparse``: weight (nnz,) with CSR ``indices`` and ``indptr`` over rows of the
+    flattened target. ``post`` pools act after a convolution only.
+    """
+
+    kind: Kind
+    weight: np.ndarray
+    stride: tuple[int, int] = (1, 1)
+    pad: tuple[int, int] = (0, 0)
+    groups: int = 1
+    pre: tuple[Pool, ...] = ()
+    post: tuple[Pool, ...] = ()
+    indices: np.ndarray | None = None
+    indptr: np.ndarray | None = None
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """The shape that an input of ``shape`` is mapped to; ValueError where the two do not fit."""
+        for pool in self.pre:
+            shape = pool.out_shape(shape)
+        if self.kind in ("conv", "pooled_conv"):
+            o, i, kh, kw = self.weight.shape
+            if i * self.groups != shape[0] or o % self.groups:
+                raise ValueError(f"weight {self.weight.shape} in {self.groups} groups does not fit {shape[0]} channels")
+            shape = (
+                o,
+                window_count(shape[1], kh, self.stride[0], self.pad[0]),
+                window_count(shape[2], kw, self.stride[1], self.pad[1]),
+            )
+            for pool in self.post:
+                shape = pool.out_shape(shape)
+        elif self.kind == "dense":
+            if self.weight.shape[1] != int(np.prod(shape)):
+                raise ValueError(f"weight {self.weight.shape} does not fit {int(np.prod(shape))} inputs")
+            shape = (self.weight.shape[0], 1, 1)
+        else:
+            if self.indices is None or self.indptr is None:
+                raise ValueError("a sparse map needs indices and indptr")
+            if self.indices.size and not 0 <= int(self.indices.min()) <= int(self.indices.max()) < int(np.prod(shape)):
+                raise ValueError(f"indices leave the {int(np.prod(shape))} inputs")
+            if int(self.indptr[-1]) != self.weight.size or self.indices.size != self.weight.size:
+                raise ValueError("indptr, indices and weight disagree")
+            shape = (self.indptr.size - 1, 1, 1)
+        if min(shape) < 1:
+            raise ValueError(f"nothing is left of the map's output: {shape}")
+        return shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """Neurons that share a leak, a threshold and a bias exponent.
+
+    dv: leak per hardware step, 0..4096 in 1/4096. vth: 0..131071, spike iff ``v > vth << 6``.
+    bias: int16 mantissas, (C, 1, 1) or (C, H, W), shifted left by ``bias_exponent`` (1/64 of a weight unit).
+    scale: integer weight units per unit of real current. role: ``or`` and ``relay`` are overhead, not in SAR.
+    """
+
+    id: str
+    shape: Shape
+    dv: int
+    vth: int
+    scale: float
+    bias: np.ndarray
+    bias_exponent: int = 0
+    role: Role = "neuron"
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synapse:
+    """An integer linear map from ``src``'s spikes to ``dst``'s input, at the same timestep or from the last one."""
+
+    id: str
+    src: str
+    dst: str
+    map: LinearMap
+    exponent: int = 0
+    distance: Literal[0, 1] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostMap:
+    """A real-valued linear map (float32 weights, computed in float64) from the analogue input to ``dst``'s current."""
+
+    id: str
+    dst: str
+    map: LinearMap
+    gain: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readout:
+    """What the host sums over the timesteps: ``64 * weight @ spikes + bias``; the argmax (lowest index) is the class.
+
+    weight: (classes, N) int8. bias: (classes,) int64 in 1/64 of a weight unit, added at every timestep.
+    scale: integer weight units per unit of the real readout.
+    """
+
+    src: str
+    weight: np.ndarray
+    bias: np.ndarray
+    scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Timestep t of population p is computed at hardware step ``t * period + depth[p]``.
+
+    Every synapse takes one hardware step, so ``period * distance + depth[dst] - depth[src] == 1`` for each synapse
+    between populations (relays make it so); ``input`` and ``clock`` are driven one step before their reader.
+    ``blank``: timesteps between samples in which the sources of delayed synapses are held silent (1 where the
+    period exceeds 1 or a delayed synapse exists, else 0).
+    """
+
+    period: int
+    depth: dict[str, int]
+    blank: int = 0
+
+    @property
+    def total_depth(self) -> int:
+        """Hardware steps from the first population's step to the last one's, inclusive."""
+        return max(self.depth.values(), default=0) + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """The integer network of one target; ``verify`` says whether it is one."""
+
+    timesteps: int
+    input_shape: Shape
+    input_kind: InputKind
+    populations: tuple[Population, ...]
+    synapses: tuple[Synapse, ...]
+    host: tuple[HostMap, ...]
+    readout: Readout
+    schedule: Schedule
+    input_range: tuple[float, float] = (0.0, 1.0)
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def population(self, name: str) -> Population:
+        for p in self.populations:
+            if p.id == name:
+                return p
+        raise KeyError(name)
+
+    def into(self, name: str) -> Iterator[Synapse]:
+        """The synapses into a population."""
+        return (s for s in self.synapses if s.dst == name)
+
+    def source_shape(self, name: str) -> Shape:
+        if name == INPUT:
+            return self.input_shape
+        return (1, 1, 1) if name == CLOCK else self.population(name).shape
+
+    @property
+    def in_order(self) -> list[Population]:
+        """Populations by depth: a population's same-timestep sources stand before it."""
+        return sorted(self.populations, key=lambda p: self.schedule.depth[p.id])
+
+    @property
+    def recurrent(self) -> bool:
+        return any(s.distance for s in self.synapses)
+
+    def verify(self) -> None:
+        """Raises where the program breaks its own rules or a register's width; says population, value and limit."""
+        ids = [p.id for p in self.populations] + [s.id for s in self.synapses]
+        if len(set(ids)) != len(ids) or {INPUT, CLOCK} & set(ids):
+            raise InvalidFileError("program: ids repeat or use a reserved name (input, clock)")
+        names = {p.id for p in self.populations}
+        if self.timesteps < 1 or not names:
+            raise InvalidFileError(f"program: {self.timesteps} timesteps, {len(names)} populations; both must be >= 1")
+        if set(self.schedule.depth) != names or self.schedule.period < 1 or min(self.schedule.depth.values()) < 0:
+            raise InvalidFileError("program: the schedule must name each population once, with period >= 1, depth >= 0")
+        for p in self.populations:
+            _verify_population(p)
+        for s in self.synapses:
+            self._verify_synapse(s, names)
+        for h in self.host:
+            if h.dst not in names:
+                raise InvalidFileError(f"program: host map {h.id} feeds {h.dst}, which is no population")
+            if _mapped(h.id, h.map, self.input_shape) != _flat(h.map, self.population(h.dst).shape):
+                raise InvalidFileError(f"program: host map {h.id} does not fit population {h.dst}")
+        r = self.readout
+        if r.src not in names or r.weight.ndim != 2 or r.weight.shape[1] != self.population(r.src).size:
+            raise InvalidFileError(f"program: the readout's weight {r.weight.shape} does not fit population {r.src}")
+        if r.bias.shape != (r.weight.shape[0],) or r.weight.dtype != np.int8:
+            raise InvalidFileError("program: the readout needs int8 weights and one bias per class")
+
+    def _verify_synapse(self, s: Synapse, names: set[str]) -> None:
+        if s.dst not in names or s.src not in names | {INPUT, CLOCK}:
+            raise InvalidFileError(f"program: synapse {s.id} joins {s.src} and {s.dst}; one of them does not exist")
+        if s.map.weight.dtype != np.int8 or not 0 <= s.exponent <= limits.WEIGHT_EXPONENT_MAX or s.distance not in (0, 1):
+            raise UnsupportedError(
+                f"synapse {s.id}: {s.map.weight.dtype} weights, exponent {s.exponent}, distance {s.distance}; the target "
+                f"takes int8, 0..{limits.WEIGHT_EXPONENT_MAX} and 0 or 1"
+            )
+        dst = self.population(s.dst)
+        if _mapped(s.id, s.map, self.source_shape(s.src)) != _flat(s.map, dst.shape):
+            raise InvalidFileError(f"program: synapse {s.id} does not map {s.src} onto {s.dst} {dst.shape}")
+        if s.src in names:
+            depth = self.schedule.depth
+            slack = self.schedule.period * s.distance + depth[s.dst] - depth[s.src] - 1
+            if slack:
+                raise InvalidFileError(f"program: synapse {s.id} has {slack} hardware steps to spare; a relay is missing")
+
+
+def _mapped(name: str, linear: LinearMap, shape: Shape) -> Shape:
+    try:
+        return linear.out_shape(shape)
+    except ValueError as error:
+        raise InvalidFileError(f"program: {name}: {error}") from None
+
+
+def _flat(linear: LinearMap, shape: Shape) -> Shape:
+    """Dense and sparse maps write the flattened target."""
+    return (int(np.prod(shape)), 1, 1) if linear.kind in ("dense", "sparse") else shape
+
+
+def _verify_population(p: Population) -> None:
+    if len(p.shape) != 3 or min(p.shape) < 1:
+        raise InvalidFileError(f"program: population {p.id} has shape {p.shape}; expected (C, H, W), all >= 1")
+    if p.bias.shape not in ((p.shape[0], 1, 1), p.shape):
+        raise InvalidFileError(f"program: population {p.id}: bias {p.bias.shape} is neither (C, 1, 1) nor {p.shape}")
+    checks = (
+        ("leak dv", p.dv, 0, limits.DECAY_ONE),
+        ("threshold vth", p.vth, 0, limits.THRESHOLD_MAX),
+        ("bias mantissa", int(np.abs(p.bias.astype(np.int64)).max()), 0, limits.BIAS_MANTISSA_MAX),
+        ("bias exponent", p.bias_exponent, 0, limits.BIAS_EXPONENT_MAX),
+    )
+    for what, value, low, high in checks:
+        if not low <= value <= high:
+            raise UnsupportedError(
+                f"population {p.id}: {what} {value} is outside {low}..{high}; a smaller scale (--max-scale) would fit it"
+            )

@@ -1,0 +1,135 @@
+"""Runs a program in NumPy: every neuron's spikes at every timestep, equal to Lava's ``fixed_pt`` processes.
+
+Layer-synchronous: the schedule only says on which hardware step a timestep is computed; relays and delays are such
+that each population sees its sources at the right timestep, so the simulator walks timesteps, not hardware steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw_sim import kernels
+from hw_sim.linear import apply
+from hw_sim.program import CLOCK, INPUT, Population, Program, Synapse
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a run gave. spikes: {population: bool (B, T, C, H, W)}; logits: int64 (B, classes), 1/64 weight units."""
+
+    spikes: dict[str, np.ndarray]
+    logits: np.ndarray
+
+    @property
+    def predictions(self) -> np.ndarray:
+        return self.logits.argmax(axis=1)
+
+
+def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The integer currents that the host injects: {population: int64 (B, T or 1, C, H, W)} in weight units.
+
+    x: (B, C, H, W), a static input, or (B, T, C, H, W), a frame per timestep. Computed in float64 and rounded half to
+    even: bit-exactness starts here.
+    """
+    frames = x[:, None] if x.ndim == 4 else x
+    b, t = frames.shape[:2]
+    flat = frames.reshape(b * t, *frames.shape[2:]).astype(np.float64)
+    real: dict[str, np.ndarray] = {}
+    for h in program.host:
+        current = apply(h.map, flat, program.population(h.dst).shape) * h.gain
+        real[h.dst] = real[h.dst] + current if h.dst in real else current
+    return {
+        name: np.rint(current * program.population(name).scale).astype(np.int64).reshape(b, t, *current.shape[1:])
+        for name, current in real.items()
+    }
+
+
+def simulate(
+    program: Program, *, currents: dict[str, np.ndarray] | None = None, spikes_in: np.ndarray | None = None
+) -> Trace:
+    """Runs a batch. currents: as ``host_currents`` gives them. spikes_in: bool (B, T, C, H, W) for spike inputs."""
+    currents = currents or {}
+    first = spikes_in if spikes_in is not None else next(iter(currents.values()))
+    batch = len(first)
+    run = _step_by_step if program.recurrent else _folded
+    spikes = run(program, batch, currents, spikes_in)
+    r = program.readout
+    counts = spikes[r.src].sum(axis=1, dtype=np.int64).reshape(batch, -1)
+    logits = 64 * (counts @ r.weight.astype(np.int64).T) + program.timesteps * r.bias.astype(np.int64)
+    return Trace(spikes=spikes, logits=logits)
+
+
+def simulate_input(program: Program, x: np.ndarray, *, batch: int = 128) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
+    """Runs samples in chunks of ``batch``: yields each chunk's trace and the currents that drove it."""
+    for start in range(0, len(x), batch):
+        part = x[start : start + batch]
+        if program.input_kind == "analogue":
+            currents = host_currents(program, part)
+            yield simulate(program, currents=currents), currents
+        else:
+            yield simulate(program, spikes_in=part.astype(bool)), {}
+
+
+def _folded(
+    program: Program, batch: int, currents: dict[str, np.ndarray], spikes_in: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """No delayed synapse: each population's whole input is known before it runs, so time folds into the batch."""
+    steps = program.timesteps
+    spikes: dict[str, np.ndarray] = {}
+    for p in program.in_order:
+        current: np.ndarray = np.zeros((batch, steps, *p.shape), dtype=np.int64)
+        if p.id in currents:
+            current += currents[p.id]
+        for s in program.into(p.id):
+            source = _source(s, batch, steps, spikes, spikes_in)
+            folded = source.reshape(batch * steps, *source.shape[2:])
+            current += _accumulate(s, p, folded).reshape(current.shape)
+        v = np.zeros((batch, *p.shape), dtype=np.int64)
+        out = np.zeros((batch, steps, *p.shape), dtype=bool)
+        bias = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent)
+        for t in range(steps):
+            v, out[:, t] = kernels.neuron_step(v, current[:, t], bias, p.dv, p.vth, program.schedule.period)
+        spikes[p.id] = out
+    return spikes
+
+
+def _step_by_step(
+    program: Program, batch: int, currents: dict[str, np.ndarray], spikes_in: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    steps = program.timesteps
+    order = program.in_order
+    v = {p.id: np.zeros((batch, *p.shape), dtype=np.int64) for p in order}
+    spikes = {p.id: np.zeros((batch, steps, *p.shape), dtype=bool) for p in order}
+    bias = {p.id: kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent) for p in order}
+    for t in range(steps):
+        for p in order:
+            current: np.ndarray = np.zeros((batch, *p.shape), dtype=np.int64)
+            if p.id in currents:
+                c = currents[p.id]
+                current += c[:, t if c.shape[1] > 1 else 0]
+            for s in program.into(p.id):
+                if t >= s.distance:
+                    source = _source(s, batch, steps, spikes, spikes_in)[:, t - s.distance]
+                    current += _accumulate(s, p, source)
+            v[p.id], spikes[p.id][:, t] = kernels.neuron_step(
+                v[p.id], current, bias[p.id], p.dv, p.vth, program.schedule.period
+            )
+    return spikes
+
+
+def _source(
+    s: Synapse, batch: int, steps: int, spikes: dict[str, np.ndarray], spikes_in: np.ndarray | None
+) -> np.ndarray:
+    if s.src == CLOCK:
+        return np.ones((batch, steps, 1, 1, 1), dtype=bool)
+    if s.src == INPUT:
+        assert spikes_in is not None
+        return spikes_in
+    return spikes[s.src]
+
+
+def _accumulate(s: Synapse, p: Population, source: np.ndarray) -> np.ndarray:
+    return apply(s.map, source, p.shape).astype(np.int64) << s.exponent
