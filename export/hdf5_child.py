@@ -1,0 +1,111 @@
+"""The guarded child of ``hdf5_guard``: reads one HDF5 file under limits and writes plain data to stdout.
+
+    python -I hdf5_child.py PATH LIMIT_BYTES SECONDS
+
+Takes hard links, plain datasets of numbers and strings, nothing else: no soft or external links, no virtual or
+external storage, no object references, at most 32 levels. Sizes are checked before anything is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from typing import Any
+
+MAX_ITEMS, MAX_DEPTH, MAX_TEXT = 100_000, 32, 1 << 26
+
+
+class Refused(Exception):
+    """The file holds something that this reader does not take; the text goes to the user."""
+
+
+def limit(limit_bytes: int, seconds: int) -> None:
+    """Memory: the data twice over and the libraries; CPU seconds; no core file; no file may be written."""
+    resource.setrlimit(resource.RLIMIT_AS, (2 * limit_bytes + (2 << 30),) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class Reader:
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.chunks: list[bytes] = []
+        self.offset = 0
+        self.text = 0
+        self.items = 0
+
+    def group(self, group: Any, depth: int) -> dict[str, Any]:
+        import h5py
+
+        if depth > MAX_DEPTH:
+            raise Refused(f"groups nested over {MAX_DEPTH} deep")
+        out = {}
+        for name in group:
+            self.items += 1
+            if self.items > MAX_ITEMS:
+                raise Refused(f"over {MAX_ITEMS} entries")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise Refused(f"{name!r} is a soft or external link; only plain entries are read")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                out[name] = self.group(item, depth + 1)
+            elif isinstance(item, h5py.Dataset):
+                out[name] = self.dataset(name, item)
+            else:
+                raise Refused(f"{name!r} is neither a group nor a dataset")
+        return {"group": out}
+
+    def dataset(self, name: str, item: Any) -> dict[str, Any]:
+        import h5py
+        import numpy as np
+
+        if item.is_virtual or item.external is not None:
+            raise Refused(f"{name!r} keeps its data outside the file")
+        if item.shape is None:
+            raise Refused(f"{name!r} is empty")
+        size = int(np.prod(item.shape, dtype=object)) * item.dtype.itemsize
+        if size > self.limit_bytes - self.offset:
+            raise Refused(f"{name!r} declares {size} bytes; at most {self.limit_bytes} are read")
+        if h5py.check_string_dtype(item.dtype) is not None or item.dtype.kind == "S":
+            value = item[()]
+            flat = [value] if item.shape == () else list(np.asarray(value).reshape(-1))
+            texts = [t.decode("utf-8", "surrogateescape") if isinstance(t, bytes) else str(t) for t in flat]
+            self.text += sum(len(t) for t in texts)
+            if self.text > MAX_TEXT:
+                raise Refused(f"over {MAX_TEXT} characters of text")
+            return {"strings": texts, "shape": list(item.shape)}
+        if item.dtype.kind not in "fiub" or item.dtype.hasobject:
+            raise Refused(f"{name!r} holds {item.dtype}, expected numbers or text")
+        value = np.ascontiguousarray(item[()])
+        data = value.astype(value.dtype.newbyteorder("<")).tobytes()
+        entry = {"dtype": value.dtype.newbyteorder("<").str, "shape": list(item.shape), "offset": self.offset}
+        self.chunks.append(data)
+        self.offset += len(data)
+        return entry
+
+
+def main(path: str, limit_bytes: int, seconds: int) -> int:
+    import h5py  # before the limits: importing it is not the file's doing
+
+    limit(limit_bytes, seconds)
+    reader = Reader(limit_bytes)
+    try:
+        with h5py.File(path, "r") as f:
+            header: dict[str, Any] = {"tree": reader.group(f, 0)}
+    except Refused as error:
+        header, reader.chunks = {"error": str(error)}, []
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError, UnicodeError) as error:
+        header, reader.chunks = {"error": f"not a readable HDF5 file ({type(error).__name__}: {error})"}, []
+    text = json.dumps(header).encode()
+    out = sys.stdout.buffer
+    out.write(len(text).to_bytes(8, "little") + text)
+    for chunk in reader.chunks:
+        out.write(chunk)
+    out.flush()
+    os._exit(0)  # closing a damaged file at exit may crash; everything is written
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
