@@ -1,0 +1,199 @@
+"""``snnas check FOLDER``: an exported folder is whole, valid, does what it recorded, and stays within its limits.
+
+Needs the base install only. Groups, in order: files and hashes; the graph; the program's recorded spikes; limits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+from export.compile import compile_graph
+from export.graph import Graph
+from export.nir_file import read_nir
+from export.npz_file import read_npz
+from export.program_file import read_program
+from hw_sim import simulator
+from hw_sim.errors import InvalidFileError, SnnasError, UsageError
+from hw_sim.program import Program
+from toolchain.files import read_json, sha256
+
+FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py")
+GOLDEN_LIMIT = 1 << 30
+
+# What --max takes, and where the manifest keeps it. Energy and latency bind on the upper end of their band.
+METRICS = {
+    "energy_total": ("energy_uJ", "total", "high"),
+    "energy_dynamic": ("energy_uJ", "dynamic", "high"),
+    "latency": ("latency_us", "high"),
+    "sar": ("sar", "on_target"),
+    "cores": ("resources", "cores"),
+    "chips": ("resources", "chips"),
+    "neurons": ("resources", "neurons"),
+    "parameters": ("resources", "parameters"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's verdict. status: passed, failed (exit 1) or invalid (exit 3)."""
+
+    name: str
+    status: str
+    detail: str
+
+
+def parse_limits(text: str | None) -> dict[str, float]:
+    """``energy_total=60uJ,sar=0.1,cores=8`` -> numbers (uJ, us, fractions); UsageError names what is wrong."""
+    limits: dict[str, float] = {}
+    for part in filter(None, (text or "").split(",")):
+        name, _, value = part.partition("=")
+        name, value = name.strip(), value.strip()
+        if name not in METRICS:
+            raise UsageError(f"--max {part!r}: unknown metric {name!r}; expected {', '.join(METRICS)}")
+        limits[name] = _number(part, value, name)
+    return limits
+
+
+def _number(part: str, value: str, name: str) -> float:
+    units = {"energy": {"uJ": 1.0, "mJ": 1e3, "nJ": 1e-3}, "latency": {"us": 1.0, "ms": 1e3}}
+    kind = units.get(name.split("_")[0], {})
+    factor = 1.0
+    for unit, scale in kind.items():
+        if value.endswith(unit):
+            value, factor = value.removesuffix(unit), scale
+            break
+    try:
+        number = float(value) * factor
+    except ValueError:
+        raise UsageError(f"--max {part!r}: {value!r} is no number{' in ' + ', '.join(kind) if kind else ''}") from None
+    if not math.isfinite(number) or number < 0:
+        raise UsageError(f"--max {part!r}: expected a finite number >= 0")
+    return number
+
+
+def check(folder: Path, limits: dict[str, float]) -> list[Finding]:
+    """All findings, in order; a group that cannot run because an earlier one failed is left out."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; expected one that snnas export wrote")
+    findings: list[Finding] = []
+    for step in (_files, _contents):
+        findings += step(folder)
+        if any(f.status != "passed" for f in findings):
+            return findings
+    return findings + list(_limits(read_json(folder / "manifest.json"), limits))
+
+
+def _files(folder: Path) -> Iterator[Finding]:
+    manifest = _try("manifest", lambda: _manifest(folder))
+    if isinstance(manifest, Finding):
+        yield manifest
+        return
+    recorded = manifest["files"]
+    for name in FILES:
+        path = folder / name
+        if not path.is_file():
+            yield Finding(f"file {name}", "invalid", "missing; export again")
+        elif recorded.get(name) != sha256(path):
+            yield Finding(f"file {name}", "invalid", "its hash is not the manifest's; the file was changed or damaged, export again")
+        else:
+            yield Finding(f"file {name}", "passed", recorded[name][:12])
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest = read_json(folder / "manifest.json")
+    if not isinstance(manifest, dict) or manifest.get("format") != "snnas.export/1" or not isinstance(manifest.get("files"), dict):
+        raise InvalidFileError(f"{folder / 'manifest.json'}: not the manifest of an export (format snnas.export/1)")
+    return manifest
+
+
+def _contents(folder: Path) -> Iterator[Finding]:
+    graph = _try("graph", lambda: read_nir(folder / "model.nir"))
+    if isinstance(graph, Finding):
+        yield graph
+        return
+    yield Finding("graph", "passed", f"{len(graph.nodes)} nodes, {len(graph.edges)} edges")
+    program = _try("program", lambda: read_program(folder / "program.npz"))
+    if isinstance(program, Finding):
+        yield program
+        return
+    yield Finding("program", "passed", f"{len(program.populations)} populations, {len(program.synapses)} synapses")
+    for name, action in (
+        ("recorded spikes", lambda: _reproduced(folder, program)),
+        ("program against graph", lambda: _compiled(graph, program)),
+    ):
+        outcome = _try(name, action)
+        yield outcome if isinstance(outcome, Finding) else Finding(name, "failed" if outcome[0] else "passed", outcome[1])
+
+
+def _try(name: str, action: Any) -> Any:
+    """The action's value, or the finding that its error is."""
+    try:
+        return action()
+    except SnnasError as error:
+        return Finding(name, "invalid", " ".join(str(error).split()))
+
+
+def _reproduced(folder: Path, program: Program) -> tuple[bool, str]:
+    """The simulator on the recorded input against the recorded spikes."""
+    golden = read_npz(folder / "golden.npz", limit_bytes=GOLDEN_LIMIT, what="golden.npz")
+    stimulus = read_npz(folder / "stimulus.npz", limit_bytes=GOLDEN_LIMIT, what="stimulus.npz")
+    x = stimulus.get("x")
+    if x is None or x.dtype.kind not in "fu" or x.shape[-3:] != program.input_shape:
+        raise InvalidFileError(f"{folder / 'stimulus.npz'}: x does not fit the program's input {program.input_shape}")
+    done, compared = 0, 0
+    for trace, _ in simulator.simulate_input(program, x.astype(np.float32)):
+        for p in program.in_order:
+            ours = np.packbits(trace.spikes[p.id].reshape(len(trace.logits), program.timesteps, -1), axis=-1)
+            theirs = golden.get(f"spikes.{p.id}")
+            if theirs is None or theirs.shape[1:] != ours.shape[1:] or len(theirs) < done + len(ours):
+                raise InvalidFileError(f"{folder / 'golden.npz'}: spikes.{p.id} is missing or has the wrong shape; export again")
+            differ = np.unpackbits(ours ^ theirs[done : done + len(ours)], axis=-1)
+            compared += p.size * program.timesteps * len(ours)
+            if differ.any():
+                sample, t, neuron = (int(i) for i in np.argwhere(differ)[0])
+                place = tuple(int(i) for i in np.unravel_index(neuron, p.shape))
+                return True, (
+                    f"{int(differ.sum())} spikes of population {p.id} differ; first at sample {done + sample}, timestep {t}, neuron {place}"
+                )
+        done += len(trace.logits)
+    return False, f"0 of {compared} differ, {done} samples"
+
+
+def _compiled(graph: Graph, program: Program) -> tuple[bool, str]:
+    """Whether the program is one of this graph: the populations, and about as many spikes where the graph runs."""
+    meta = graph.meta
+    again = compile_graph(graph, timesteps=program.timesteps, input_kind=program.input_kind, input_range=program.input_range)
+    ours = {(p.id, p.shape, p.role) for p in again.populations}
+    theirs = {(p.id, p.shape, p.role) for p in program.populations}
+    if ours != theirs:
+        odd = sorted(str(x[0]) for x in ours ^ theirs)
+        return True, f"population {odd[0]} is in one of graph and program only; export again"
+    return False, f"{len(theirs)} populations as the graph says, T = {meta.get('timesteps', program.timesteps)}"
+
+
+def _limits(manifest: dict[str, Any], limits: dict[str, float]) -> Iterator[Finding]:
+    for name, limit in limits.items():
+        value: Any = manifest.get("figures", {})
+        for key in METRICS[name]:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, int | float):
+            yield Finding(f"max {name}", "failed", "the export has no such figure (does the program fit, does the profile price it?)")
+        elif value > limit:
+            yield Finding(f"max {name}", "failed", f"{value:.6g} is over {limit:.6g} by {value / limit - 1:.1%}" if limit else f"{value:.6g} > 0")
+        else:
+            yield Finding(f"max {name}", "passed", f"{value:.6g} <= {limit:.6g}")
+
+
+def exit_code(findings: list[Finding]) -> int:
+    """3 where a file is invalid, else 1 where a check failed, else 0."""
+    states = {f.status for f in findings}
+    return 3 if "invalid" in states else 1 if "failed" in states else 0
+
+

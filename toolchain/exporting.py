@@ -1,0 +1,342 @@
+"""``snnas export``: trained run -> NIR -> integer program -> whole test split -> Lava -> report, every joint checked.
+
+Everything is built in a folder beside the final one and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export import interpreter
+from export.compile import compile_graph
+from export.graph import Graph, Lif
+from export.nir_file import read_nir, write_nir
+from export.npz_file import write_npz
+from export.program_file import read_program, write_program
+from hw_sim import lava
+from hw_sim.counts import Counter, Counts
+from hw_sim.energy import Profile, load_profile
+from hw_sim.errors import GateError, UnsupportedError, UsageError
+from hw_sim.mapping import Mapping, load_system, map_program
+from hw_sim.program import Program
+from hw_sim.simulator import simulate_input
+from toolchain import runs
+from toolchain.files import read_json, sha256, write_json
+from toolchain.narration import Narrator
+from toolchain.runs import Run
+from toolchain.searching import dataset_of, network_of
+
+if TYPE_CHECKING:
+    from search.network import Network
+    from toolchain.data import Dataset
+
+TARGETS = ("lava",)
+CALIBRATION_SAMPLES = 256
+FORMAT = "snnas.export/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What an export is asked for. samples: how many of the test split Lava runs."""
+
+    target: str = "lava"
+    samples: int = 32
+    profile: str = "loihi1"
+    require_lava: bool = False
+    lava_python: Path | None = None
+    lava_timeout: float | None = None
+    force: bool = False
+
+
+@dataclass(slots=True)
+class OnTarget:
+    """What the program did on the whole test split."""
+
+    counts: Counts
+    predictions: np.ndarray
+    golden: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What the float network, unfolded, did on the test split. spikes: {LIF: spikes summed}, sizes: {LIF: neurons}."""
+
+    predictions: np.ndarray
+    spikes: dict[str, int]
+    sizes: dict[str, int]
+    differing_from_deployed: int
+    first_batch_sar: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Everything that the report is written from."""
+
+    graph: Graph
+    program: Program
+    mapping: Mapping
+    profile: Profile
+    trained: Trained
+    nir_predictions: np.ndarray
+    nir_differing: int
+    nir_margin: float
+    target: OnTarget
+    labels: np.ndarray
+    lava: lava.Comparison | None
+    lava_note: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def check_options(options: ExportOptions) -> None:
+    """Raises before any work is done: unknown target or profile, impossible numbers, a required Lava that is absent."""
+    if options.target not in TARGETS:
+        raise UsageError(f"unknown target {options.target!r}; expected {', '.join(TARGETS)}")
+    if options.samples < 1:
+        raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
+    load_profile(options.profile)
+    if options.require_lava:
+        python, why = lava_python(options)
+        if python is None:
+            raise UnsupportedError(f"Lava was required (--require-lava) but is not usable: {why}")
+
+
+def lava_python(options: ExportOptions) -> tuple[Path | None, str]:
+    """An interpreter in which Lava works, or why there is none."""
+    python, why = lava.find_python(options.lava_python)
+    if python is None:
+        return None, why
+    found = lava.probe(python)
+    if not found["usable"]:
+        return None, f"{python}: {found['reason']}; make one with: snnas lava setup"
+    return python, f"Lava {found['lava']}, Python {found['python']}"
+
+
+def export(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, Any]:
+    """Exports a run and returns its report; GateError (exit 1) names the first spike that differs."""
+    from toolchain.report import build_report
+
+    check_options(options)
+    network = network_of(run)
+    final = run.export(options.target)
+    inputs = _inputs(run, options)
+    reused = _reuse(run, final, inputs, options)
+    if reused is not None:
+        narrator.say(f"  {final} is up to date: its inputs have not changed")
+        return reused
+    final.parent.mkdir(exist_ok=True)
+    stage = final.parent / f".{final.name}.{os.getpid()}.part"
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir()
+    try:
+        measured = _export(run, network, stage, options, narrator)
+        report = build_report(run, measured)
+        manifest = {"format": FORMAT, "target": options.target, "inputs": inputs, "versions": runs.fingerprint("cpu")}
+        manifest |= {"conventions": _conventions(measured), "schedule": report["schedule"], "checks": report["checks"]}
+        manifest["figures"] = {k: report[k] for k in ("accuracy", "sar", "energy_uJ", "latency_us", "resources")}
+        manifest["profile"] = options.profile
+        manifest["files"] = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
+        write_json(stage / "manifest.json", manifest)
+        _replace(stage, final)
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
+    write_json(run.path / "counts.json", measured.target.counts.to_json())
+    write_json(run.report, report)
+    return report
+
+
+def _replace(stage: Path, final: Path) -> None:
+    """The old folder steps aside before the new one takes its name, so that neither is ever seen half."""
+    old = stage.with_suffix(".old")
+    if final.exists():
+        os.rename(final, old)
+    os.rename(stage, final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _inputs(run: Run, options: ExportOptions) -> dict[str, Any]:
+    return {
+        "weights": sha256(run.weights), "genotype": sha256(run.genotype), "samples": options.samples,
+        "profile": options.profile, "snnas": runs.fingerprint("cpu").get("snnas", ""),
+    }  # fmt: skip
+
+
+def _reuse(run: Run, final: Path, inputs: dict[str, Any], options: ExportOptions) -> dict[str, Any] | None:
+    """The report of an export whose inputs are these; UsageError where another one would be lost without --force."""
+    if not final.exists() or options.force:
+        return None
+    manifest = read_json(final / "manifest.json") if (final / "manifest.json").exists() else {}
+    if manifest.get("inputs") == inputs and run.report.exists():
+        report: dict[str, Any] = read_json(run.report)
+        lava_wanted = report.get("checks", {}).get("lava_samples") or lava_python(options)[0] is None
+        if lava_wanted:
+            return report
+    elif manifest.get("inputs") != inputs:
+        raise UsageError(f"{final} holds an export of other inputs; overwrite it with --force")
+    return None
+
+
+def _conventions(measured: Measured) -> dict[str, Any]:
+    from export import conventions
+
+    return {
+        "dt": conventions.DT, "compare": ">", "reset": "zero", "thresholds": "one float32 below the trained >=",
+        "input_kind": measured.program.input_kind, "timesteps": measured.program.timesteps,
+    }  # fmt: skip
+
+
+def _export(run: Run, network: Network, stage: Path, options: ExportOptions, narrator: Narrator) -> Measured:
+    from export.fold import fold
+
+    data = dataset_of(run)
+    timesteps = int(network.config.timesteps)
+    narrator.say("deployed network -> NIR")
+    meta = {"run": run.name, "timesteps": timesteps, "input_kind": data.input_kind, "input_range": list(data.range)}
+    deployed = fold(network.layers(), meta={**meta, "architecture": network.genotype.architecture_id})
+    write_nir(stage / "model.nir", deployed)
+    graph = read_nir(stage / "model.nir", use_metadata=bool(deployed.delayed))
+    trained, differing, nir = _compare_float(network, deployed, graph, data, timesteps, narrator)
+    if differing:
+        raise GateError(differing)
+
+    narrator.say("NIR -> integer program")
+    calibration = interpreter.run(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps)
+    program = compile_graph(
+        graph, timesteps=timesteps, input_kind=_kind(data.input_kind), input_range=data.range,
+        rates={name: float(spikes.mean()) for name, spikes in calibration.spikes.items()}, meta=meta,
+    )  # fmt: skip
+    write_program(stage / "program.npz", program)
+    program = read_program(stage / "program.npz")
+    mapping = map_program(program, load_system())
+    target = simulate_split(program, mapping, data.x_test, options.samples, narrator)
+    write_npz(stage / "golden.npz", {**target.golden, "labels": data.y_test[: options.samples]})
+    write_npz(stage / "stimulus.npz", {"x": data.x_test[: options.samples], "y": data.y_test[: options.samples]})
+    shutil.copyfile(Path(lava.__file__).with_name("lava_worker") / "run_lava.py", stage / "run_lava.py")
+    comparison, note = _run_lava(stage, program, target.golden, options, narrator)
+    return Measured(
+        graph=deployed, program=program, mapping=mapping, profile=load_profile(options.profile), trained=trained,
+        nir_predictions=nir.predictions, nir_differing=0, nir_margin=nir.margin, target=target, labels=data.y_test,
+        lava=comparison, lava_note=note,
+    )  # fmt: skip
+
+
+def _kind(name: str) -> Any:
+    return name
+
+
+def _compare_float(
+    network: Network, deployed: Graph, graph: Graph, data: Dataset, timesteps: int, narrator: Narrator
+) -> tuple[Trained, str, interpreter.Run]:
+    """Unfolded network, deployed network and re-read .nir on the whole test split.
+
+    Returns what the unfolded one did, a sentence on the first spike in which the last two differ (or ''), and the run
+    of the .nir.
+    """
+    import torch
+
+    from export.deployed import run_deployed
+
+    x = data.x_test
+    nir = interpreter.run(graph, x, timesteps)
+    spikes, _ = run_deployed(deployed, x, timesteps)
+    differing = _first_difference(deployed, spikes, nir.spikes)
+    predictions, totals, sizes, folded, first_batch = [], dict[str, int](), dict[str, int](), 0, 0.0
+    names = [n for n in deployed.of_type(Lif) if n in spikes]
+    with narrator.progress("float network on the test split") as advance, torch.no_grad():
+        for k in range(0, len(x), 64):
+            seen: dict[str, torch.Tensor] = {}
+            logits = network(torch.from_numpy(x[k : k + 64]), spikes=seen)
+            predictions.append(logits.argmax(1).numpy())
+            batch_spikes = batch_neurons = 0
+            for name in names:
+                if name in seen:
+                    ours = seen[name].transpose(0, 1).bool().numpy()
+                    folded += int((ours != spikes[name][k : k + 64].reshape(ours.shape)).sum())
+                    totals[name] = totals.get(name, 0) + int(ours.sum())
+                    sizes[name] = int(np.prod(ours.shape[2:]))
+                    batch_spikes += int(ours.sum())
+                    batch_neurons += ours.size
+            if k == 0:
+                first_batch = batch_spikes / max(1, batch_neurons)
+            advance(min(k + 64, len(x)), len(x))
+    return Trained(np.concatenate(predictions), totals, sizes, folded, first_batch), differing, nir
+
+
+def _first_difference(graph: Graph, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> str:
+    """A sentence on the first differing spike, in topological order; '' where all are equal."""
+    for name in graph.order():
+        if name in ours and (ours[name] != theirs[name]).any():
+            sample, t, *neuron = (int(i) for i in np.argwhere(ours[name] != theirs[name])[0])
+            count = int((ours[name] != theirs[name]).sum())
+            return (
+                f".nir and deployed network differ: first at population {name}, sample {sample}, timestep {t}, "
+                f"neuron {tuple(neuron)}; {count} spikes there; this is a fault of the exporter, please report it"
+            )
+    return ""
+
+
+def simulate_split(program: Program, mapping: Mapping, x: np.ndarray, golden_samples: int, narrator: Narrator) -> OnTarget:
+    """Runs the program on all samples: counts, predictions, and the first samples' inputs and spikes as recorded."""
+    counter = Counter(program, mapping)
+    predictions, golden = [], dict[str, list[np.ndarray]]()
+    kept = 0
+    with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
+        for trace, currents in simulate_input(program, x):
+            done = sum(len(p) for p in predictions)
+            size = len(trace.logits)
+            spikes_in = x[done : done + size].astype(bool) if program.input_kind != "analogue" else None
+            counter.add(trace, currents=currents or None, spikes_in=spikes_in)
+            predictions.append(trace.predictions)
+            if kept < golden_samples:
+                keep = min(size, golden_samples - kept)
+                for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
+                    golden.setdefault(name, []).append(value)
+                kept += keep
+            advance(done + size, len(x))
+    return OnTarget(counter.result(), np.concatenate(predictions), {k: np.concatenate(v) for k, v in golden.items()})
+
+
+def recorded(
+    spikes: dict[str, np.ndarray], logits: np.ndarray, currents: dict[str, np.ndarray], spikes_in: np.ndarray | None, keep: int
+) -> dict[str, np.ndarray]:
+    """Arrays of golden.npz for the first ``keep`` samples of a batch."""
+    arrays = {f"currents.{n}": c[:keep].astype(np.int32) for n, c in currents.items()}
+    if spikes_in is not None:
+        arrays["input.spikes"] = spikes_in[:keep].astype(np.uint8)
+    for name, value in spikes.items():
+        arrays[f"spikes.{name}"] = np.packbits(value[:keep].reshape(keep, value.shape[1], -1), axis=-1)
+    arrays["logits"] = logits[:keep]
+    return arrays
+
+
+def _run_lava(
+    stage: Path, program: Program, golden: dict[str, np.ndarray], options: ExportOptions, narrator: Narrator
+) -> tuple[lava.Comparison | None, str]:
+    """Lava on the recorded samples; GateError names the first population, step and neuron that differ."""
+    python, why = lava_python(options)
+    if python is None:
+        if options.require_lava:
+            raise UnsupportedError(f"Lava was required (--require-lava) but is not usable: {why}")
+        narrator.say(f"  Lava not run: {why}")
+        return None, why
+    samples = len(golden["logits"])
+    narrator.say(f"Lava: {samples} samples ({why})")
+    out = stage / "lava"
+    result = lava.run_worker(stage, out, samples=samples, python=python, timeout=options.lava_timeout)
+    comparison = lava.compare(golden, result["arrays"], program, samples)
+    shutil.rmtree(out, ignore_errors=True)
+    if not comparison.equal and comparison.first is not None:
+        f = comparison.first
+        raise GateError(
+            f"Lava and the simulator differ in {comparison.differing_spikes} of {comparison.spikes} spikes: first at population "
+            f"{f.population}, sample {f.sample}, timestep {f.timestep}, neuron {f.neuron}; this is a fault of ours, please report it"
+        )
+    narrator.say(f"  0 of {comparison.spikes} spikes differ; {result['hardware_steps']} steps in {result['run_seconds']:.1f} s")
+    return comparison, why
+

@@ -1,0 +1,86 @@
+"""Files that appear whole or not at all, and append-only logs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hw_sim.errors import InvalidFileError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes through a temporary name in the same folder, flushed to disk, then renamed."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as f:
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *, limit_bytes: int = 1 << 28) -> Any:
+    """The JSON in a file; InvalidFileError (exit 3) where it is none."""
+    try:
+        if path.stat().st_size > limit_bytes:
+            raise InvalidFileError(f"{path}: {path.stat().st_size} bytes; at most {limit_bytes} are read")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidFileError(f"{path}: no such file") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidFileError(f"{path}: not JSON ({' '.join(str(error).split())[:120]})") from None
+
+
+class JsonLines:
+    """An append-only log, one JSON object a line; a last line that a kill cut short is dropped on reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, record: dict[str, Any]) -> None:
+        """One line in one write, flushed, so that a kill loses at most the line being written."""
+        with self.path.open("ab") as f:
+            f.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+            f.flush()
+            os.fsync(f.fileno())
+
+    def read(self) -> list[dict[str, Any]]:
+        return list(self._records()) if self.path.exists() else []
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        lines = self.path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines[:-1], start=1):
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                raise InvalidFileError(f"{self.path}: line {number} is not JSON; move the file away to start again") from None
+            if not isinstance(record, dict):
+                raise InvalidFileError(f"{self.path}: line {number} is not a JSON object")
+            yield record
+
+    def mend(self) -> None:
+        """Cuts off a last line without its end, so that the next append starts a new one."""
+        if self.path.exists():
+            data = self.path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole != len(data):
+                with self.path.open("r+b") as f:
+                    f.truncate(whole)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -1,0 +1,200 @@
+"""The report: one set of figures, each with its provenance, as report.json and as a table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw_sim.energy import Band, price
+from hw_sim.latency import estimate_latency
+from toolchain.runs import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from toolchain.exporting import Measured
+
+SCHEMA = "snnas.report/1"
+
+
+def wilson(hits: int, samples: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a proportion."""
+    p = hits / samples
+    centre, spread = p + z * z / (2 * samples), z * math.sqrt(p * (1 - p) / samples + z * z / (4 * samples**2))
+    return (centre - spread) / (1 + z * z / samples), (centre + spread) / (1 + z * z / samples)
+
+
+def build_report(run: Run, m: Measured) -> dict[str, Any]:
+    """report.json: accuracies and rates are fractions, absent figures are null."""
+    config = run.config()
+    counts, program = m.target.counts, m.program
+    latency = estimate_latency(counts, m.profile)
+    bill = price(counts, m.profile, latency) if m.mapping.fits else None
+    samples = counts.samples
+    hits = int((m.target.predictions == m.labels).sum())
+    right, was_right = m.target.predictions == m.labels, m.trained.predictions == m.labels
+    changed = m.target.predictions != m.trained.predictions
+    neurons = sum(p.size for p in program.populations if p.role == "neuron")
+    search = run.section("search")
+    node_of = program.meta.get("node_of", {})
+    training_of = {
+        p: m.trained.spikes[n] / (m.trained.sizes[n] * counts.timesteps * samples)
+        for p, n in node_of.items()
+        if n in m.trained.spikes
+    }
+    mapped_neurons = sum(m.trained.sizes.values())
+    return {
+        "schema": SCHEMA,
+        "run": run.name,
+        "seed": config.get("seed"),
+        "dataset": run.section("data").get("name"),
+        "method": run.section("method").get("name"),
+        "timesteps": program.timesteps,
+        "search": {
+            "seconds": search.get("seconds"),
+            "evaluations": search.get("evaluations"),
+            "device": config.get("versions", {}).get("device"),
+            "architecture": search.get("architecture"),
+        },
+        "accuracy": {
+            "training": float(was_right.mean()),
+            "nir": float((m.nir_predictions == m.labels).mean()),
+            "on_target": hits / samples,
+            "samples": samples,
+            "interval": list(wilson(hits, samples)),
+            "flips": int(changed.sum()),
+            "flips_to_wrong": int((changed & was_right).sum()),
+            "flips_to_right": int((changed & right).sum()),
+        },
+        "sar": {
+            "training": sum(m.trained.spikes.values()) / max(1, mapped_neurons * counts.timesteps * samples),
+            "on_target": counts.sar,
+            "lightsnn": m.trained.first_batch_sar,
+            "per_population": {
+                p.id: {"training": training_of.get(p.id), "on_target": counts.sar_of[p.id], "neurons": p.neurons}
+                for p in counts.populations
+                if p.role == "neuron"
+            },
+        },
+        "spikes_per_inference": {
+            "training": sum(m.trained.spikes.values()) / samples,
+            "on_target": counts.spikes / samples,
+            "overhead": counts.overhead_spikes / samples,
+        },
+        "synops_per_inference": counts.synops / samples,
+        "latency_us": _band(latency.inference_us) if latency else _NO_BAND,
+        "energy_uJ": _energy(bill, m),
+        "resources": {
+            "parameters": _parameters(m),
+            "neurons": neurons,
+            "overhead_neurons": sum(p.size for p in program.populations) - neurons,
+            "synapses": sum(s.connections for s in counts.synapses),
+            "cores": m.mapping.cores,
+            "chips": m.mapping.chips,
+            "fits": m.mapping.fits,
+            "misfits": [str(x) for x in m.mapping.misfits],
+        },
+        "schedule": {
+            "period": program.schedule.period,
+            "depth": program.schedule.total_depth,
+            "relays": sum(p.role == "relay" for p in program.populations),
+        },
+        "checks": {
+            "fold_differing_spikes": m.trained.differing_from_deployed,
+            "nir_differing_spikes": m.nir_differing,
+            "nir_smallest_margin": m.nir_margin if math.isfinite(m.nir_margin) else None,
+            "lava_samples": m.lava.samples if m.lava else 0,
+            "lava_differing_spikes": m.lava.differing_spikes if m.lava else None,
+            "lava_spikes_compared": m.lava.spikes if m.lava else None,
+            "lava": m.lava_note,
+        },
+        "provenance": PROVENANCE,
+        "versions": config.get("versions", {}),
+    }
+
+
+PROVENANCE = {
+    "accuracy.training": "measured", "accuracy.nir": "measured", "accuracy.on_target": "simulated", "sar.training": "measured",
+    "sar.on_target": "simulated", "spikes_per_inference": "simulated", "synops_per_inference": "simulated",
+    "latency_us": "estimated", "energy_uJ": "estimated", "resources": "estimated",
+}  # fmt: skip
+_NO_BAND: dict[str, float | None] = {"low": None, "nominal": None, "high": None}
+
+
+def _band(band: Band | None) -> dict[str, float | None]:
+    return dict(asdict(band)) if band is not None else dict(_NO_BAND)
+
+
+def _energy(bill: Any, m: Measured) -> dict[str, Any]:
+    head: dict[str, Any] = {"profile": m.profile.name, "evidence": None, "unpriced": []}
+    if bill is None:
+        return head | {part: dict(_NO_BAND) for part in ("encode", "dynamic", "floor", "total")}
+    head["evidence"], head["unpriced"] = bill.evidence, [name for name, _ in bill.unpriced]
+    return head | {part: _band(getattr(bill, part)) for part in ("encode", "dynamic", "floor", "total")}
+
+
+def _parameters(m: Measured) -> int:
+    """Numbers that the float graph stores: weights and biases of its linear nodes, each counted once."""
+    total = 0
+    for node in m.graph.nodes.values():
+        for field in ("weight", "bias"):
+            value = getattr(node, field, None)
+            total += int(np.size(value)) if value is not None else 0
+    return total
+
+
+def table(report: dict[str, Any]) -> Table:
+    """The report as a person reads it: training beside on target, each row with its provenance."""
+    from rich.table import Table
+
+    acc, sar, spikes, checks = report["accuracy"], report["sar"], report["spikes_per_inference"], report["checks"]
+    energy, latency, res, plan = report["energy_uJ"], report["latency_us"], report["resources"], report["schedule"]
+    out = Table(
+        title=f"{report['run']}  ({report['dataset']}, {report['method']}, T = {report['timesteps']})", title_justify="left"
+    )
+    for name, justify in (("", "left"), ("training", "right"), ("on target", "right"), ("provenance", "left")):
+        out.add_column(name, justify=justify)  # type: ignore[arg-type]
+    low, high = acc["interval"]
+    out.add_row("accuracy", _percent(acc["training"]), _percent(acc["on_target"]), f"simulated, {acc['samples']} test samples")
+    out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", f"{acc['flips']} predictions changed")
+    out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", "simulated")
+    out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", "simulated")
+    out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
+    out.add_row("synops / inference", "", f"{report['synops_per_inference']:,.0f}", "simulated")
+    out.add_row("latency (us)", "", _span(latency), "estimated")
+    out.add_row("energy (uJ / inference)", "", _span(energy["total"]), f"estimated, {energy['profile']}, {energy['evidence']}")
+    for part in ("encode", "dynamic", "floor"):
+        out.add_row(f"  {part}", "", _span(energy[part]), "" if energy[part]["nominal"] is not None else "not priced by this profile")
+    where = f"{res['cores']} cores, {res['chips']} chip" + ("s" if res["chips"] != 1 else "")
+    out.add_row("neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}", "OR and relay neurons added")
+    out.add_row("mapped on", "", where if res["fits"] else "does not fit", "; ".join(res["misfits"][:1]) or "greedy, layer order")
+    out.add_row("schedule", "", f"period {plan['period']}, depth {plan['depth']}", f"{plan['relays']} relay populations")
+    out.add_section()
+    out.add_row("fold: differing spikes", "", str(checks["fold_differing_spikes"]), "unfolded network vs deployed (a figure, no gate)")
+    out.add_row("NIR: differing spikes", "", str(checks["nir_differing_spikes"]), "deployed network vs .nir re-read without metadata")
+    if checks["lava_samples"]:
+        verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {checks['lava_spikes_compared']:,} compared"
+        out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)
+    else:
+        out.add_row("Lava: differing spikes", "", "not run", checks["lava"])
+    if energy["unpriced"]:
+        out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
+        out.caption_justify = "left"
+    return out
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2%}"
+
+
+def _span(band: dict[str, float | None]) -> str:
+    if band["nominal"] is None:
+        return "-"
+    return f"{_short(band['low'])} .. {_short(band['nominal'])} .. {_short(band['high'])}"
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

@@ -1,0 +1,160 @@
+"""Runs on disk: a folder with the resolved configuration, the genotype, the weights and everything exported.
+
+``run.toml`` holds the configuration, seeds, versions and device, and what each finished stage says of itself. A
+process that works on a run holds its lock; a second one is refused with the owner's pid and host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import re
+import socket
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from hw_sim.errors import InvalidFileError, UsageError
+from toolchain.files import JsonLines, write_text
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+DEFAULT_DIRECTORY = "runs"
+
+
+def directory(option: Path | None) -> Path:
+    """``--runs-dir``, else SNNAS_RUNS, else ./runs."""
+    return option or Path(os.environ.get("SNNAS_RUNS") or DEFAULT_DIRECTORY)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's folder."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def genotype(self) -> Path:
+        return self.path / "genotype.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def search_log(self) -> JsonLines:
+        return JsonLines(self.path / "search.jsonl")
+
+    @property
+    def train_log(self) -> JsonLines:
+        return JsonLines(self.path / "train.jsonl")
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    def export(self, target: str) -> Path:
+        return self.path / "export" / target
+
+    def config(self) -> dict[str, Any]:
+        """run.toml; InvalidFileError (exit 3) where it is damaged."""
+        path = self.path / "run.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InvalidFileError(f"{path}: missing; {self.path} is not a run, or its search was killed at its start") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidFileError(f"{path}: not TOML ({' '.join(str(error).split())[:120]})") from None
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_text(self.path / "run.toml", tomli_w.dumps(config))
+
+    def section(self, name: str) -> dict[str, Any]:
+        value = self.config().get(name, {})
+        if not isinstance(value, dict):
+            raise InvalidFileError(f"{self.path / 'run.toml'}: [{name}] is not a table")
+        return value
+
+    def network_json(self) -> str:
+        return json.dumps(self.section("network"))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run; UsageError names the process that already does."""
+        with (self.path / ".lock").open("a+") as f:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                f.seek(0)
+                raise UsageError(f"run {self.name} is being worked on by {f.read().strip() or 'another process'}") from None
+            f.truncate(0)
+            f.write(f"pid {os.getpid()} on {socket.gethostname()}")
+            f.flush()
+            yield
+
+
+def create(folder: Path, name: str | None, stem: str) -> Run:
+    """A new, empty run: ``name``, or the first free ``stem-001``. UsageError where the name is taken or unusable."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if name is not None:
+        if not NAME.fullmatch(name):
+            raise UsageError(f"run name {name!r}: letters, digits, '.', '_' and '-' are taken, at most 100")
+        try:
+            (folder / name).mkdir()
+        except FileExistsError:
+            raise UsageError(f"run {name} exists in {folder}; choose another --name, or continue it with --resume {name}") from None
+        return Run(folder / name)
+    stem = re.sub(r"[^A-Za-z0-9._-]", "-", stem).strip("-.") or "run"
+    for number in range(1, 100_000):
+        path = folder / f"{stem}-{number:03d}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return Run(path)
+    raise UsageError(f"{folder} holds 99,999 runs named {stem}-NNN; give a --name")
+
+
+def find(folder: Path, name: str | None) -> Run:
+    """The run called ``name`` (or the folder of that path), or the newest one; UsageError where there is none."""
+    if name is not None:
+        for path in (folder / name, Path(name)):
+            if (path / "run.toml").is_file():
+                return Run(path.resolve())
+        known = [r.name for r in every(folder)]
+        hint = f"; there are {', '.join(known[:8])}" if known else "; make one with: snnas search"
+        raise UsageError(f"no run {name!r} in {folder}{hint}")
+    runs = every(folder)
+    if not runs:
+        raise UsageError(f"no run in {folder}; make one with: snnas search --dataset digits")
+    return max(runs, key=lambda r: str(r.config().get("created_at", "")))
+
+
+def every(folder: Path) -> list[Run]:
+    """All runs of a folder, by name."""
+    return [Run(p.parent.resolve()) for p in sorted(folder.glob("*/run.toml"))]
+
+
+def fingerprint(device: str) -> dict[str, str]:
+    """What the figures of a run depend on besides its seed."""
+    versions = {"python": platform.python_version(), "machine": platform.machine(), "device": device}
+    for name in ("snnas", "numpy", "torch", "spikingjelly", "nir"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
