@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -89,9 +90,13 @@ def trace(graph: Graph, input_kind: InputKind) -> Circuit:
         alpha, threshold, gain = _neuron(node_name, node)
         group_bias = gain * bias[node_name] + node.v_leak.astype(np.float64)
         group = Group(
-            id=names[node_name], shape=shape3(node.shape), alpha=alpha, threshold=threshold / alpha,
-            bias=group_bias.reshape(shape3(node.shape)), role=_role(graph, node_name, alpha, threshold, gain, group_bias),
-        )  # fmt: skip
+            id=names[node_name],
+            shape=shape3(node.shape),
+            alpha=alpha,
+            threshold=threshold / alpha,
+            bias=group_bias.reshape(shape3(node.shape)),
+            role=_role(graph, node_name, alpha, threshold, gain, group_bias),
+        )
         groups.append(group)
         for k, path in enumerate(_paths(graph, node_name)):
             source = INPUT if path.source == graph.input else names[path.source]
@@ -101,16 +106,24 @@ def trace(graph: Graph, input_kind: InputKind) -> Circuit:
             link = Link(id=f"{source}__{group.id}__{k}", src=source, dst=group.id, map=linear, distance=path.distance)
             if source == INPUT and input_kind == "analogue":
                 if link.distance:
-                    raise UnsupportedError(f"node {node_name}: a delayed edge from the analogue input; only spikes can wait")
+                    raise UnsupportedError(
+                        f"node {node_name}: a delayed edge from the analogue input; only spikes can wait"
+                    )
                 host.append(link)
             else:
                 links.append(link)
     src, weight, readout_bias = _readout(graph, shapes, bias)
     circuit = Circuit(
-        groups=tuple(groups), links=tuple(links), host=tuple(host), input_shape=shape3(shapes[graph.input]),
-        input_kind=input_kind, readout_src=names[src], readout_weight=weight, readout_bias=readout_bias,
+        groups=tuple(groups),
+        links=tuple(links),
+        host=tuple(host),
+        input_shape=shape3(shapes[graph.input]),
+        input_kind=input_kind,
+        readout_src=names[src],
+        readout_weight=weight,
+        readout_bias=readout_bias,
         node_of={v: k for k, v in names.items()},
-    )  # fmt: skip
+    )
     circuit.verify()
     return circuit
 
@@ -139,9 +152,13 @@ def _neuron(name: str, node: Lif) -> tuple[float, float, float]:
     for field in ("tau", "v_threshold", "r"):
         values = getattr(node, field)
         if (values != values.reshape(-1)[0]).any():
-            raise UnsupportedError(f"node {name}: {field} differs between its neurons; one value per population is taken")
+            raise UnsupportedError(
+                f"node {name}: {field} differs between its neurons; one value per population is taken"
+            )
     if (node.v_reset != 0).any():
-        raise UnsupportedError(f"node {name}: resets to {float(node.v_reset.reshape(-1)[0]):g}; Loihi's LIF resets to zero")
+        raise UnsupportedError(
+            f"node {name}: resets to {float(node.v_reset.reshape(-1)[0]):g}; Loihi's LIF resets to zero"
+        )
     threshold = float(node.v_threshold.reshape(-1)[0])
     if threshold < 0:
         raise UnsupportedError(f"node {name}: threshold {threshold:g}; Loihi takes 0 and above")
@@ -181,7 +198,9 @@ def _paths(graph: Graph, target: str) -> list[_Path]:
         elif isinstance(node, LINEAR):
             after = ((name, node), *after)
         if distance > 1:
-            raise UnsupportedError(f"node {name}: a delay of {distance} timesteps on the way to {target}; 0 and 1 are taken")
+            raise UnsupportedError(
+                f"node {name}: a delay of {distance} timesteps on the way to {target}; 0 and 1 are taken"
+            )
         stack += [(s, after, distance + int((s, name) in graph.delayed)) for s in reversed(graph.sources(name))]
     return found
 
@@ -198,7 +217,9 @@ def _compose(path: _Path, shape: tuple[int, ...], gain: float) -> LinearMap | No
             scale /= node.kernel[0] * node.kernel[1] if node.average else 1
         elif isinstance(node, Conv | Linear):
             if weighted is not None:
-                raise UnsupportedError(f"node {name}: two weighted layers in a row ({weighted[0]}, {name}); multiply them first")
+                raise UnsupportedError(
+                    f"node {name}: two weighted layers in a row ({weighted[0]}, {name}); multiply them first"
+                )
             weighted = (name, node)
     if weighted is None:
         return _pools_only(shape3(shape), pre, scale)
@@ -208,10 +229,10 @@ def _compose(path: _Path, shape: tuple[int, ...], gain: float) -> LinearMap | No
         return None
     if isinstance(node, Linear) or _covers(node, path, shape, pre):
         return LinearMap(kind="dense", weight=_unpool(weight.reshape(len(weight), -1), shape3(shape), pre))
-    kind = "pooled_conv" if pre or post else "conv"
+    kind: Literal["conv", "pooled_conv"] = "pooled_conv" if pre or post else "conv"
     return LinearMap(
         kind=kind, weight=weight, stride=node.stride, pad=node.pad, groups=node.groups, pre=tuple(pre), post=tuple(post)
-    )  # type: ignore[arg-type]
+    )
 
 
 def _pools_only(shape: Shape, pools: list[SumPool], scale: float) -> LinearMap:
@@ -245,11 +266,15 @@ def _unpool(weight: np.ndarray, shape: Shape, pre: list[SumPool]) -> np.ndarray:
     return np.asarray((weight.reshape(len(weight) * c, -1) @ pooled.T).reshape(len(weight), -1))
 
 
-def _readout(graph: Graph, shapes: dict[str, tuple[int, ...]], bias: dict[str, np.ndarray]) -> tuple[str, np.ndarray, np.ndarray]:
+def _readout(
+    graph: Graph, shapes: dict[str, tuple[int, ...]], bias: dict[str, np.ndarray]
+) -> tuple[str, np.ndarray, np.ndarray]:
     """What the host sums over time: the one path into the Output node, as a dense matrix."""
     paths = _paths(graph, graph.output)
     if len(paths) != 1 or paths[0].source == graph.input or paths[0].distance:
-        raise UnsupportedError(f"node {graph.output}: {len(paths)} paths lead to the output; exactly one, from a LIF, is taken")
+        raise UnsupportedError(
+            f"node {graph.output}: {len(paths)} paths lead to the output; exactly one, from a LIF, is taken"
+        )
     path = paths[0]
     size = int(np.prod(shapes[path.source]))
     constant = bias[graph.output].reshape(-1)
@@ -262,6 +287,8 @@ def _readout(graph: Graph, shapes: dict[str, tuple[int, ...]], bias: dict[str, n
         return path.source, linear.weight, constant
     shape = shape3(shapes[path.source])
     if size * constant.size > 1 << 24:
-        raise UnsupportedError(f"node {graph.output}: a readout of {constant.size} x {size} weights; end with a linear layer")
+        raise UnsupportedError(
+            f"node {graph.output}: a readout of {constant.size} x {size} weights; end with a linear layer"
+        )
     units = np.eye(size).reshape(size, *shape)
     return path.source, apply_map(linear, units, linear.out_shape(shape)).reshape(size, -1).T.copy(), constant

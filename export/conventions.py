@@ -27,5 +27,5 @@ def tau_seconds(tau_steps: float) -> np.float32:
 
 
 def decay_of(tau: np.ndarray) -> np.ndarray:
-    """dt / tau, in float64, of a stored float32 tau: the share of v that is replaced at each timestep."""
+    """Dt / tau, in float64, of a stored float32 tau: the share of v that is replaced at each timestep."""
     return np.asarray(DT / tau.astype(np.float64))

@@ -15,7 +15,9 @@ from export import conventions
 from export.graph import Conv, Delay, Flatten, Graph, Input, Lif, Linear, Node, Pool
 
 
-def run_deployed(graph: Graph, x: np.ndarray, timesteps: int, *, batch: int = 128) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def run_deployed(
+    graph: Graph, x: np.ndarray, timesteps: int, *, batch: int = 128
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Spikes {LIF name: bool (B, T, *shape)} and the output summed over time, float64 (B, classes)."""
     spikes: dict[str, list[np.ndarray]] = {}
     sums = []

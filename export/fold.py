@@ -106,16 +106,20 @@ class _Folder:
                 raise UsageError(f"layer {layer['name']} adds shapes {p.shape} and {parts[0].shape}")
             if p.shift is not None:
                 shift = p.shift if shift is None else shift + p.shift
-        return _Value(_distinct([t for p in parts for t in p.terms], parts[0].shape[0], layer["name"]), parts[0].shape, shift)
+        return _Value(
+            _distinct([t for p in parts for t in p.terms], parts[0].shape[0], layer["name"]), parts[0].shape, shift
+        )
 
     def _lif(self, layer: Layer) -> _Value:
         if layer.get("reset", "zero") != "zero":
             raise UnsupportedError(
-                f"layer {layer['name']}: a soft reset (by subtraction) has no counterpart in Loihi's LIF, which resets to "
-                "zero; fine-tune the network with a hard reset"
+                f"layer {layer['name']}: a soft reset (by subtraction) has no counterpart in Loihi's LIF, which "
+                "resets to zero; fine-tune the network with a hard reset"
             )
         if not layer.get("decay_input", True):
-            raise UnsupportedError(f"layer {layer['name']}: decay_input must be true; scale the weights by 1/tau instead")
+            raise UnsupportedError(
+                f"layer {layer['name']}: decay_input must be true; scale the weights by 1/tau instead"
+            )
         name, shape = layer["name"], self.shapes[layer["name"]]
         self._neuron(name, shape, layer["tau"], conventions.deployed_threshold(layer["threshold"]))
         return _Value((_Term(name),), shape)
@@ -123,13 +127,19 @@ class _Folder:
     def _neuron(self, name: str, shape: tuple[int, int, int], tau: float, threshold: np.float32) -> None:
         full = np.ones(shape, np.float32)
         self.nodes[name] = Lif(
-            tau=full * conventions.tau_seconds(tau), r=full, v_leak=full * 0, v_threshold=full * threshold, v_reset=full * 0
+            tau=full * conventions.tau_seconds(tau),
+            r=full,
+            v_leak=full * 0,
+            v_threshold=full * threshold,
+            v_reset=full * 0,
         )
 
     def _delay(self, layer: Layer) -> _Value:
         value = self._sum(layer)
         if any(t.stages or t.delayed for t in value.terms):
-            raise UnsupportedError(f"layer {layer['name']}: only spikes can wait a timestep; put the delay behind a LIF")
+            raise UnsupportedError(
+                f"layer {layer['name']}: only spikes can wait a timestep; put the delay behind a LIF"
+            )
         return replace(value, terms=tuple(replace(t, delayed=True) for t in value.terms))
 
     def _conv(self, layer: Layer) -> _Value:
@@ -137,14 +147,18 @@ class _Folder:
         self._spikes_only(layer, value)
         weight = np.asarray(layer["weight"], np.float64)
         bias = np.zeros(len(weight)) if layer.get("bias") is None else np.asarray(layer["bias"], np.float64)
-        stage = _Stage(layer["name"], "conv", weight, bias, _pair(weight.shape[2:]), _pair(layer["stride"]), _pair(layer["pad"]))
+        stage = _Stage(
+            layer["name"], "conv", weight, bias, _pair(weight.shape[2:]), _pair(layer["stride"]), _pair(layer["pad"])
+        )
         terms = tuple(replace(t, stages=(*t.stages, stage)) for t in value.terms)
         return _Value(terms, self.shapes[layer["name"]])
 
     def _spikes_only(self, layer: Layer, value: _Value) -> None:
         """A weighted layer behind another one would be two matrices in a row: no network of ours has it."""
         if value.shift is not None or any(s.op in ("conv", "linear") for t in value.terms for s in t.stages):
-            raise UnsupportedError(f"layer {layer['name']} reads a current that already has weights; put a LIF between them")
+            raise UnsupportedError(
+                f"layer {layer['name']} reads a current that already has weights; put a LIF between them"
+            )
 
     def _linear(self, layer: Layer) -> _Value:
         value = self._sum(layer)
@@ -176,8 +190,11 @@ class _Folder:
     def _maxpool(self, layer: Layer) -> _Value:
         """A max over spikes is an OR: SumPool2d, then a memoryless neuron. Over currents it has no counterpart."""
         value = self._sum(layer)
-        if len(value.terms) != 1 or value.terms[0].stages or value.terms[0].source not in self.nodes or isinstance(
-            self.nodes[value.terms[0].source], Input
+        if (
+            len(value.terms) != 1
+            or value.terms[0].stages
+            or value.terms[0].source not in self.nodes
+            or isinstance(self.nodes[value.terms[0].source], Input)
         ):
             raise UnsupportedError(
                 f"layer {layer['name']}: a max-pool over analogue currents has no counterpart on a chip; "
@@ -204,7 +221,9 @@ class _Folder:
             last = t.stages[-1]
             assert last.weight is not None
             assert last.bias is not None
-            terms.append(replace(t, stages=(*t.stages[:-1], replace(last, weight=mean @ last.weight, bias=mean @ last.bias))))
+            terms.append(
+                replace(t, stages=(*t.stages[:-1], replace(last, weight=mean @ last.weight, bias=mean @ last.bias)))
+            )
         return _Value(tuple(terms), (classes, 1, 1))
 
     def _output(self, layer: Layer) -> _Value:
@@ -326,7 +345,12 @@ def _distinct(terms: list[_Term], channels: int, reader: str) -> tuple[_Term, ..
 def _same(a: Node, b: Node) -> bool:
     if isinstance(a, Conv) and isinstance(b, Conv):
         return (a.stride, a.pad) == (b.stride, b.pad) and np.array_equal(a.weight, b.weight) and _equal(a.bias, b.bias)
-    return isinstance(a, Linear) and isinstance(b, Linear) and np.array_equal(a.weight, b.weight) and _equal(a.bias, b.bias)
+    return (
+        isinstance(a, Linear)
+        and isinstance(b, Linear)
+        and np.array_equal(a.weight, b.weight)
+        and _equal(a.bias, b.bias)
+    )
 
 
 def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
@@ -346,7 +370,7 @@ def _scaled(term: _Term, gain: np.ndarray, bn: str) -> _Term:
 
 
 def _absorbed(value: _Value) -> _Value:
-    """Moves the shift into the bias of the first term that can carry it: weights last, or only unpadded pools behind."""
+    """Moves the shift into the bias of the first term whose weights have nothing but unpadded pools behind them."""
     if value.shift is None:
         return value
     for n, term in enumerate(value.terms):

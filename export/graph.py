@@ -20,11 +20,15 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
+    """Where the data come in."""
+
     shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
+    """What is read at every timestep."""
+
     shape: tuple[int, ...]
 
 
@@ -196,7 +200,8 @@ def output_shape(name: str, node: Node, shape: tuple[int, ...]) -> tuple[int, ..
         if isinstance(node, Conv):
             if node.weight.shape[1] * node.groups != channels:
                 raise InvalidFileError(
-                    f"graph: node {name}: weight {node.weight.shape} in {node.groups} groups, but {channels} channels come in"
+                    f"graph: node {name}: weight {node.weight.shape} in {node.groups} groups does not fit "
+                    f"{channels} channels"
                 )
             channels = node.weight.shape[0]
         size = tuple(

@@ -29,6 +29,8 @@ def limit(limit_bytes: int, seconds: int) -> None:
 
 
 class Reader:
+    """Walks a file; gathers the arrays' bytes in ``chunks``."""
+
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.chunks: list[bytes] = []

@@ -35,8 +35,13 @@ def read_hdf5(path: Path, *, seconds: float = SECONDS, limit_bytes: int = LIMIT_
     with tempfile.TemporaryFile() as out:
         command = [sys.executable, "-I", str(child), str(path.resolve()), str(limit_bytes), str(int(seconds))]
         try:
-            done = subprocess.run(  # noqa: S603
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL, timeout=seconds + 5, check=False
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.DEVNULL,
+                timeout=seconds + 5,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise InvalidFileError(f"{path}: reading it took over {seconds:g} s; the file is damaged") from None

@@ -29,7 +29,7 @@ class Run:
 
     @property
     def predictions(self) -> np.ndarray:
-        """argmax of the output summed over time, ties to the lowest index."""
+        """Argmax of the output summed over time, ties to the lowest index."""
         return self.output.sum(axis=1).reshape(len(self.output), -1).argmax(axis=1)
 
 

@@ -28,7 +28,10 @@ def write_nir(path: Path, graph: Graph) -> None:
     meta = {"format": conventions.FORMAT, "dt": conventions.DT, "compare": ">", "reset": "zero", **graph.meta}
     meta["delayed"] = [list(e) for e in sorted(graph.delayed)]
     shapes = graph.shapes()
-    nodes = {name: _to_nir(node, shapes[graph.sources(name)[0]] if graph.sources(name) else ()) for name, node in graph.nodes.items()}
+    nodes = {
+        name: _to_nir(node, shapes[graph.sources(name)[0]] if graph.sources(name) else ())
+        for name, node in graph.nodes.items()
+    }
     out = nir.NIRGraph(
         nodes=nodes, edges=list(graph.edges), metadata={conventions.KEY: json.dumps(meta, sort_keys=True)}
     )
@@ -55,9 +58,14 @@ def _to_nir(node: Node, shape: tuple[int, ...]) -> Any:
         case Conv():
             bias = node.bias if node.bias is not None else np.zeros(len(node.weight), np.float32)
             return nir.Conv2d(
-                input_shape=shape[1:], weight=node.weight, stride=node.stride, padding=node.pad, dilation=(1, 1),
-                groups=node.groups, bias=bias,
-            )  # fmt: skip
+                input_shape=shape[1:],
+                weight=node.weight,
+                stride=node.stride,
+                padding=node.pad,
+                dilation=(1, 1),
+                groups=node.groups,
+                bias=bias,
+            )
         case Linear(bias=None):
             return nir.Linear(weight=node.weight)
         case Linear():
@@ -136,7 +144,9 @@ def _node(name: str, raw: Any, path: Path) -> Node:
     kind = _text(raw.get("type"))
     reader = _READERS.get(kind)
     if reader is None:
-        raise UnsupportedError(f"{path}: node {name} has type {kind!r}; this version takes {', '.join(sorted(_READERS))}")
+        raise UnsupportedError(
+            f"{path}: node {name} has type {kind!r}; this version takes {', '.join(sorted(_READERS))}"
+        )
     return reader(name, raw, path)
 
 
@@ -183,14 +193,19 @@ def _read_conv(name: str, raw: Tree, path: Path) -> Conv:
     if bias is not None and bias.shape != weight.shape[:1]:
         raise InvalidFileError(f"{path}: node {name}: bias {bias.shape}; expected {weight.shape[:1]}")
     if _two(name, raw, "dilation", path, low=1) != (1, 1):
-        raise UnsupportedError(f"{path}: node {name}: dilation {_dims(raw, 'dilation')}; only 1 is taken, pad the kernel with zeros")
+        raise UnsupportedError(
+            f"{path}: node {name}: dilation {_dims(raw, 'dilation')}; only 1 is taken, pad the kernel with zeros"
+        )
     groups = int(np.asarray(raw["groups"]).reshape(-1)[0])
     if groups < 1 or weight.shape[0] % groups:
         raise InvalidFileError(f"{path}: node {name}: {groups} groups do not divide {weight.shape[0]} channels")
     return Conv(
-        weight=weight, bias=bias, stride=_two(name, raw, "stride", path, low=1), pad=_two(name, raw, "padding", path, low=0),
+        weight=weight,
+        bias=bias,
+        stride=_two(name, raw, "stride", path, low=1),
+        pad=_two(name, raw, "padding", path, low=0),
         groups=groups,
-    )  # fmt: skip
+    )
 
 
 def _read_linear(name: str, raw: Tree, path: Path) -> Linear:
@@ -206,9 +221,11 @@ def _read_linear(name: str, raw: Tree, path: Path) -> Linear:
 def _read_pool(average: bool) -> Any:
     def read(name: str, raw: Tree, path: Path) -> Pool:
         return Pool(
-            kernel=_two(name, raw, "kernel_size", path, low=1), stride=_two(name, raw, "stride", path, low=1),
-            pad=_two(name, raw, "padding", path, low=0), average=average,
-        )  # fmt: skip
+            kernel=_two(name, raw, "kernel_size", path, low=1),
+            stride=_two(name, raw, "stride", path, low=1),
+            pad=_two(name, raw, "padding", path, low=0),
+            average=average,
+        )
 
     return read
 
@@ -229,7 +246,9 @@ def _read_lif(name: str, raw: Tree, path: Path) -> Lif:
 def _read_flatten(name: str, raw: Tree, path: Path) -> Flatten:
     start, end = (int(np.asarray(raw[k]).reshape(-1)[0]) for k in ("start_dim", "end_dim"))
     if start != 0 or end not in (-1, 2):
-        raise UnsupportedError(f"{path}: node {name} flattens dimensions {start}..{end}; only all of them (0..-1) is taken")
+        raise UnsupportedError(
+            f"{path}: node {name} flattens dimensions {start}..{end}; only all of them (0..-1) is taken"
+        )
     return Flatten()
 
 
@@ -237,7 +256,9 @@ def _read_delay(name: str, raw: Tree, path: Path) -> Delay:
     delay = _array(name, raw, "delay", path).astype(np.float64) / conventions.DT
     steps = round(float(delay.reshape(-1)[0]))
     if np.abs(delay - steps).max() > 1e-3 or steps < 1:
-        raise UnsupportedError(f"{path}: node {name}: delays must be one whole number of timesteps of {conventions.DT:g} s")
+        raise UnsupportedError(
+            f"{path}: node {name}: delays must be one whole number of timesteps of {conventions.DT:g} s"
+        )
     return Delay(steps=steps)
 
 

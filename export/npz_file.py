@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,18 +31,17 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) ->
     TypeError for arrays of objects. OSError where the disk refuses (nothing is left behind).
     """
     path = Path(path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with partial.open("wb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
                 for key, array in arrays.items():
                     _write_entry(archive, key, np.asarray(array))
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        os.replace(partial, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -57,13 +55,6 @@ def _write_entry(archive: zipfile.ZipFile, key: str, array: np.ndarray) -> None:
     info.compress_type = zipfile.ZIP_DEFLATED
     info.create_system, info.external_attr = 3, 0o644 << 16
     archive.writestr(info, buffer.getvalue())
-
-
-def _umask() -> int:
-    """The process's umask: mkstemp makes private files, results are meant to be shared as usual."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_npz(

@@ -19,7 +19,7 @@ import numpy as np
 from export.npz_file import LIMIT_BYTES, read_npz, write_npz
 from hw_sim.errors import InvalidFileError, UnsupportedError
 from hw_sim.lava_worker.run_lava import FORMAT
-from hw_sim.program import HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
+from hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
 
 JSON_BYTES = 16 << 20
 NEURONS = 1 << 26  # of one population; half a system of 768 Loihi chips
@@ -44,13 +44,22 @@ def write_program(path: str | os.PathLike[str], program: Program) -> None:
         _pack_map(arrays, h.id, h.map, np.float32)
     arrays["readout.weight"] = _exact(program.readout.weight, np.int8, "readout")
     arrays["readout.bias"] = _exact(program.readout.bias, np.int64, "readout")
-    ids = [p.id for p in program.populations] + [s.id for s in program.synapses] + [h.id for h in program.host]
-    for name in ids:
-        if not _ID.fullmatch(name) or name == "readout" or ids.count(name) > 1:
-            raise ValueError(f"id {name!r} repeats, is reserved or holds more than letters, digits and underscores")
+    if bad := _bad_id(program):
+        raise ValueError(bad)
     text = json.dumps(_structure(program), sort_keys=True, allow_nan=False, separators=(",", ":"))
     head = {"program.json": np.frombuffer(text.encode("utf-8"), dtype=np.uint8)}
     write_npz(path, head | arrays)
+
+
+def _bad_id(program: Program) -> str | None:
+    """Why the ids cannot name arrays, or None: they are shared between populations, synapses and host maps."""
+    seen = {"readout", INPUT, CLOCK}
+    ids = [p.id for p in program.populations] + [s.id for s in program.synapses] + [h.id for h in program.host]
+    for name in ids:
+        if not _ID.fullmatch(name) or name in seen:
+            return f"id {name!r} repeats, is reserved, or holds more than letters, digits and underscores"
+        seen.add(name)
+    return None
 
 
 def _exact(array: np.ndarray, dtype: type[np.generic], name: str) -> np.ndarray:
@@ -63,7 +72,8 @@ def _exact(array: np.ndarray, dtype: type[np.generic], name: str) -> np.ndarray:
 def _pack_map(arrays: dict[str, np.ndarray], name: str, linear: LinearMap, dtype: type[np.generic]) -> None:
     arrays[f"{name}.weight"] = _exact(linear.weight, dtype, name)
     if linear.kind == "sparse":
-        assert linear.indices is not None and linear.indptr is not None
+        assert linear.indices is not None
+        assert linear.indptr is not None
         arrays[f"{name}.indices"] = _exact(linear.indices, np.int32, name)
         arrays[f"{name}.indptr"] = _exact(linear.indptr, np.int32, name)
 
@@ -162,9 +172,8 @@ class _Reader:
             schedule=_schedule(_dict(doc.get("schedule"), "schedule")),
             meta=_dict(doc.get("meta", {}), "meta"),
         )
-        ids = [p.id for p in program.populations] + [s.id for s in program.synapses] + [h.id for h in program.host]
-        if len(set(ids)) != len(ids) or "readout" in ids:
-            raise _Wrong("ids repeat, or one is called readout")
+        if bad := _bad_id(program):
+            raise _Wrong(bad)
         return program
 
     def document(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from export.schedule import Scheduled
 from hw_sim import kernels, limits
 from hw_sim.errors import UnsupportedError
 from hw_sim.linear import apply as apply_map
-from hw_sim.program import CLOCK, HostMap, InputKind, LinearMap, Population, Program, Readout, Synapse
+from hw_sim.program import CLOCK, HostMap, LinearMap, Population, Program, Readout, Synapse
 
 CANDIDATES = 24
 MEMORYLESS = limits.DECAY_MAX  # leaves at most v / 4096 of |v| <= 64: nothing
@@ -51,12 +51,21 @@ def quantise(
             population, made = _gate(group, links)
         populations.append(population)
         synapses += made
-        host += [HostMap(id=k.id, dst=k.dst, map=replace(k.map, weight=k.map.weight.astype(np.float32))) for k in driven]
+        host += [
+            HostMap(id=k.id, dst=k.dst, map=replace(k.map, weight=k.map.weight.astype(np.float32))) for k in driven
+        ]
     program = Program(
-        timesteps=timesteps, input_shape=circuit.input_shape, input_kind=cast(InputKind, circuit.input_kind),
-        populations=tuple(populations), synapses=tuple(synapses), host=tuple(host), readout=_readout(circuit),
-        schedule=schedule, input_range=input_range, meta=meta or {},
-    )  # fmt: skip
+        timesteps=timesteps,
+        input_shape=circuit.input_shape,
+        input_kind=circuit.input_kind,
+        populations=tuple(populations),
+        synapses=tuple(synapses),
+        host=tuple(host),
+        readout=_readout(circuit),
+        schedule=schedule,
+        input_range=input_range,
+        meta=meta or {},
+    )
     program.verify()
     verify_ranges(program)
     return program
@@ -65,15 +74,22 @@ def quantise(
 def _gate(group: Group, links: list[Link]) -> tuple[Population, list[Synapse]]:
     """An OR or a relay: weights 2 against a threshold of 1, no memory. Exact."""
     population = Population(
-        id=group.id, shape=group.shape, dv=MEMORYLESS, vth=1, scale=2.0, role=group.role,
+        id=group.id,
+        shape=group.shape,
+        dv=MEMORYLESS,
+        vth=1,
+        scale=2.0,
+        role=group.role,
         bias=np.zeros((group.shape[0], 1, 1), np.int16),
-    )  # fmt: skip
+    )
     return population, [_synapse(k, np.full(k.map.weight.shape, 2.0), 0) for k in links]
 
 
 def _synapse(link: Link, integers: np.ndarray, exponent: int) -> Synapse:
     weights = replace(link.map, weight=integers.astype(np.int8))
-    return Synapse(id=link.id, src=link.src, dst=link.dst, map=weights, exponent=exponent, distance=1 if link.distance else 0)
+    return Synapse(
+        id=link.id, src=link.src, dst=link.dst, map=weights, exponent=exponent, distance=1 if link.distance else 0
+    )
 
 
 def _neuron(
@@ -90,7 +106,7 @@ def _neuron(
             best = (loss, scale, vth)
     if best is None:
         raise UnsupportedError(
-            f"population {group.id}: its currents are {1 / largest:.3g} times what fits beside a threshold of {group.threshold:.3g}; "
+            f"population {group.id}: its currents are too large beside its threshold of {group.threshold:.3g}; "
             "train with smaller weights (weight decay), or fewer inputs per neuron"
         )
     _, scale, vth = best
@@ -105,7 +121,14 @@ def _neuron(
         synapses += _clock_bias(group, scale)
         mantissa, bias_exponent = np.zeros((group.shape[0], 1, 1), np.int16), 0
     population = Population(
-        id=group.id, shape=group.shape, dv=dv, vth=vth, scale=scale, bias=mantissa, bias_exponent=bias_exponent, role="neuron"
+        id=group.id,
+        shape=group.shape,
+        dv=dv,
+        vth=vth,
+        scale=scale,
+        bias=mantissa,
+        bias_exponent=bias_exponent,
+        role="neuron",
     )
     return population, synapses
 
@@ -179,7 +202,9 @@ def _bias(bias: np.ndarray, scale: float) -> tuple[np.ndarray, int]:
     exponent = 0
     while np.abs(units).max() / (1 << exponent) > limits.BIAS_MANTISSA_MAX + 0.5:
         exponent += 1
-    return np.rint(units / (1 << exponent)).clip(-limits.BIAS_MANTISSA_MAX, limits.BIAS_MANTISSA_MAX).astype(np.int16), exponent
+    return np.rint(units / (1 << exponent)).clip(-limits.BIAS_MANTISSA_MAX, limits.BIAS_MANTISSA_MAX).astype(
+        np.int16
+    ), exponent
 
 
 def _clock_bias(group: Group, scale: float) -> list[Synapse]:
@@ -187,12 +212,16 @@ def _clock_bias(group: Group, scale: float) -> list[Synapse]:
     units = np.rint(group.bias.reshape(-1, 1) * scale).astype(np.int64)
     coarse = (units + 32) >> 6
     if np.abs(coarse).max() > limits.WEIGHT_MAX:
-        raise UnsupportedError(f"population {group.id}: bias {np.abs(units).max()} weight units; a clock carries 8128 at most")
+        raise UnsupportedError(
+            f"population {group.id}: bias {np.abs(units).max()} weight units; a clock carries 8128 at most"
+        )
     synapses = []
     for name, part, exponent in (("coarse", coarse, 6), ("fine", units - (coarse << 6), 0)):
         if part.any():
             linear = LinearMap(kind="dense", weight=part.astype(np.int8))
-            synapses.append(Synapse(id=f"clock__{group.id}__{name}", src=CLOCK, dst=group.id, map=linear, exponent=exponent))
+            synapses.append(
+                Synapse(id=f"clock__{group.id}__{name}", src=CLOCK, dst=group.id, map=linear, exponent=exponent)
+            )
     return synapses
 
 
@@ -208,7 +237,11 @@ def _readout(circuit: Circuit) -> Readout:
 
 
 def _reach(
-    circuit: Circuit, population: Population, synapses: list[Synapse], driven: list[Link], input_range: tuple[float, float]
+    circuit: Circuit,
+    population: Population,
+    synapses: list[Synapse],
+    driven: list[Link],
+    input_range: tuple[float, float],
 ) -> float:
     sources = [(s, circuit.source_shape(s.src)) for s in synapses]
     analogue = [(k.map, circuit.input_shape) for k in driven]
@@ -249,6 +282,6 @@ def verify_ranges(program: Program) -> None:
         ):
             if value > limit:
                 raise UnsupportedError(
-                    f"population {p.id}: its {what} may reach {value:.0f}, the limit is {limit}; train with smaller weights "
-                    "(weight decay), or fewer inputs per neuron"
+                    f"population {p.id}: its {what} may reach {value:.0f}, the limit is {limit}; train with "
+                    "smaller weights (weight decay), or fewer inputs per neuron"
                 )

@@ -13,7 +13,7 @@ no import of ours, so that the Lava side can read it too.
 
 from __future__ import annotations
 
-from typing import Any, Tuple  # noqa: UP035  (Python 3.10 readers)
+from typing import Any
 
 DECAY_BITS = 12
 STATE_SHIFT = 6
@@ -34,7 +34,7 @@ def wrap_current(u: Array) -> Array:
     return u + (u <= -STATE_LIMIT) * (2 * STATE_LIMIT)
 
 
-def neuron_step(v: Array, a: Array, bias: Array, dv: int, vth: int, leaks: int = 1) -> Tuple[Array, Array]:
+def neuron_step(v: Array, a: Array, bias: Array, dv: int, vth: int, leaks: int = 1) -> tuple[Array, Array]:
     """One timestep of a population: ``(v, spikes)`` after it.
 
     v: state, in 1/64 of a weight unit. a: synaptic input in weight units. bias: 1/64 of a weight unit.

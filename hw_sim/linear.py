@@ -26,8 +26,10 @@ def sum_pool(x: np.ndarray, pool: Pool) -> np.ndarray:
     return _windows(pad_hw(x, pool.pad), pool.kernel, pool.stride).sum(axis=(4, 5))
 
 
-def convolve(x: np.ndarray, weight: np.ndarray, stride: tuple[int, int], pad: tuple[int, int], groups: int = 1) -> np.ndarray:
-    """torch's conv2d without bias: x (B, I, H, W), weight (O, I/groups, kH, kW) -> (B, O, H', W')."""
+def convolve(
+    x: np.ndarray, weight: np.ndarray, stride: tuple[int, int], pad: tuple[int, int], groups: int = 1
+) -> np.ndarray:
+    """Torch's conv2d without bias: x (B, I, H, W), weight (O, I/groups, kH, kW) -> (B, O, H', W')."""
     o, i, kh, kw = weight.shape
     windows = _windows(pad_hw(x, pad), (kh, kw), stride)
     b, _, h, w = windows.shape[:4]
@@ -57,7 +59,8 @@ def apply(linear: LinearMap, x: np.ndarray, out_shape: Shape) -> np.ndarray:
 
 
 def _sparse_rows(linear: LinearMap, weight: np.ndarray, x: np.ndarray) -> np.ndarray:
-    assert linear.indices is not None and linear.indptr is not None
+    assert linear.indices is not None
+    assert linear.indptr is not None
     out = np.zeros((len(x), linear.indptr.size - 1))
     filled = np.flatnonzero(np.diff(linear.indptr))
     if filled.size:
@@ -75,7 +78,7 @@ def fan_out(linear: LinearMap, shape: Shape) -> np.ndarray:
     if linear.kind == "sparse":
         assert linear.indices is not None
         return np.bincount(linear.indices, minlength=int(np.prod(shape))).reshape(shape).astype(np.int64)
-    o, i = linear.weight.shape[:2]
+    o = linear.weight.shape[0]
     rows = _reach(linear, shape, axis=0)
     columns = _reach(linear, shape, axis=1)
     return np.broadcast_to((o // linear.groups) * rows[:, None] * columns[None, :], shape).astype(np.int64)
@@ -84,11 +87,11 @@ def fan_out(linear: LinearMap, shape: Shape) -> np.ndarray:
 def _reach(linear: LinearMap, shape: Shape, axis: int) -> np.ndarray:
     """Along one spatial axis: how many outputs each input position reaches (the map is separable in its support)."""
     size = shape[1 + axis]
-    touches = np.eye(size, dtype=bool)  # touches[output, input]
+    touches: np.ndarray = np.eye(size, dtype=bool)  # touches[output, input]
     factors = [(p.kernel[axis], p.stride[axis], p.pad[axis]) for p in linear.pre]
     factors.append((linear.weight.shape[2 + axis], linear.stride[axis], linear.pad[axis]))
     factors += [(p.kernel[axis], p.stride[axis], p.pad[axis]) for p in linear.post]
     for kernel, stride, pad in factors:
         padded = np.pad(touches, ((pad, pad), (0, 0)))
-        touches = sliding_window_view(padded, kernel, axis=0)[::stride].any(axis=2)
+        touches = np.asarray(sliding_window_view(padded, kernel, axis=0)[::stride].any(axis=2))
     return touches.sum(axis=0)

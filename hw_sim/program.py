@@ -39,8 +39,10 @@ class Pool:
 
     def out_shape(self, shape: Shape) -> Shape:
         c, h, w = shape
-        return c, window_count(h, self.kernel[0], self.stride[0], self.pad[0]), window_count(
-            w, self.kernel[1], self.stride[1], self.pad[1]
+        return (
+            c,
+            window_count(h, self.kernel[0], self.stride[0], self.pad[0]),
+            window_count(w, self.kernel[1], self.stride[1], self.pad[1]),
         )
 
 
@@ -70,6 +72,7 @@ class LinearMap:
 
     def out_shape(self, shape: Shape) -> Shape:
         """The shape that an input of ``shape`` is mapped to; ValueError where the two do not fit."""
+        self._check()
         for pool in self.pre:
             shape = pool.out_shape(shape)
         if self.kind in ("conv", "pooled_conv"):
@@ -88,16 +91,29 @@ class LinearMap:
                 raise ValueError(f"weight {self.weight.shape} does not fit {int(np.prod(shape))} inputs")
             shape = (self.weight.shape[0], 1, 1)
         else:
-            if self.indices is None or self.indptr is None:
-                raise ValueError("a sparse map needs indices and indptr")
-            if self.indices.size and not 0 <= int(self.indices.min()) <= int(self.indices.max()) < int(np.prod(shape)):
-                raise ValueError(f"indices leave the {int(np.prod(shape))} inputs")
-            if int(self.indptr[-1]) != self.weight.size or self.indices.size != self.weight.size:
-                raise ValueError("indptr, indices and weight disagree")
-            shape = (self.indptr.size - 1, 1, 1)
+            shape = (self._rows(int(np.prod(shape))), 1, 1)
         if min(shape) < 1:
             raise ValueError(f"nothing is left of the map's output: {shape}")
         return shape
+
+    def _check(self) -> None:
+        """What holds whatever the input's shape is."""
+        if min((*self.stride, *(n for p in (*self.pre, *self.post) for n in (*p.kernel, *p.stride)))) < 1:
+            raise ValueError("strides and pooling windows must be >= 1")
+        if self.weight.ndim != {"dense": 2, "sparse": 1}.get(self.kind, 4) or 0 in self.weight.shape[:2]:
+            raise ValueError(f"a {self.kind} map cannot have weights of shape {self.weight.shape}")
+
+    def _rows(self, columns: int) -> int:
+        """The number of rows of a sparse map, once its arrays are known to be a matrix of so many columns."""
+        if self.indices is None or self.indptr is None or self.indptr.size < 2:
+            raise ValueError("a sparse map needs indices and indptr")
+        if int(self.indptr[0]) != 0 or (np.diff(self.indptr) < 0).any():
+            raise ValueError("indptr must start at 0 and not descend")
+        if self.indices.size and not 0 <= int(self.indices.min()) <= int(self.indices.max()) < columns:
+            raise ValueError(f"indices leave the {columns} inputs")
+        if int(self.indptr[-1]) != self.weight.size or self.indices.size != self.weight.size:
+            raise ValueError("indptr, indices and weight disagree")
+        return self.indptr.size - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,10 +262,14 @@ class Program:
     def _verify_synapse(self, s: Synapse, names: set[str]) -> None:
         if s.dst not in names or s.src not in names | {INPUT, CLOCK}:
             raise InvalidFileError(f"program: synapse {s.id} joins {s.src} and {s.dst}; one of them does not exist")
-        if s.map.weight.dtype != np.int8 or not 0 <= s.exponent <= limits.WEIGHT_EXPONENT_MAX or s.distance not in (0, 1):
+        if (
+            s.map.weight.dtype != np.int8
+            or not 0 <= s.exponent <= limits.WEIGHT_EXPONENT_MAX
+            or s.distance not in (0, 1)
+        ):
             raise UnsupportedError(
-                f"synapse {s.id}: {s.map.weight.dtype} weights, exponent {s.exponent}, distance {s.distance}; the target "
-                f"takes int8, 0..{limits.WEIGHT_EXPONENT_MAX} and 0 or 1"
+                f"synapse {s.id}: {s.map.weight.dtype} weights, exponent {s.exponent}, distance {s.distance}; the "
+                f"target takes int8, 0..{limits.WEIGHT_EXPONENT_MAX} and 0 or 1"
             )
         dst = self.population(s.dst)
         if _mapped(s.id, s.map, self.source_shape(s.src)) != _flat(s.map, dst.shape):
@@ -258,7 +278,9 @@ class Program:
             depth = self.schedule.depth
             slack = self.schedule.period * s.distance + depth[s.dst] - depth[s.src] - 1
             if slack:
-                raise InvalidFileError(f"program: synapse {s.id} has {slack} hardware steps to spare; a relay is missing")
+                raise InvalidFileError(
+                    f"program: synapse {s.id} has {slack} hardware steps to spare; a relay is missing"
+                )
 
 
 def _mapped(name: str, linear: LinearMap, shape: Shape) -> Shape:
@@ -279,7 +301,7 @@ def _verify_population(p: Population) -> None:
     if p.bias.shape not in ((p.shape[0], 1, 1), p.shape):
         raise InvalidFileError(f"program: population {p.id}: bias {p.bias.shape} is neither (C, 1, 1) nor {p.shape}")
     checks = (
-        ("leak dv", p.dv, 0, limits.DECAY_ONE),
+        ("leak dv", p.dv, 0, limits.DECAY_MAX),
         ("threshold vth", p.vth, 0, limits.THRESHOLD_MAX),
         ("bias mantissa", int(np.abs(p.bias.astype(np.int64)).max()), 0, limits.BIAS_MANTISSA_MAX),
         ("bias exponent", p.bias_exponent, 0, limits.BIAS_EXPONENT_MAX),
@@ -287,5 +309,5 @@ def _verify_population(p: Population) -> None:
     for what, value, low, high in checks:
         if not low <= value <= high:
             raise UnsupportedError(
-                f"population {p.id}: {what} {value} is outside {low}..{high}; a smaller scale (--max-scale) would fit it"
+                f"population {p.id}: {what} {value} is outside {low}..{high}; train with smaller weights"
             )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw_sim import kernels
+from hw_sim.errors import UnsupportedError, UsageError
 from hw_sim.linear import apply
 from hw_sim.program import CLOCK, INPUT, Population, Program, Synapse
 
@@ -52,17 +53,23 @@ def simulate(
 ) -> Trace:
     """Runs a batch. currents: as ``host_currents`` gives them. spikes_in: bool (B, T, C, H, W) for spike inputs."""
     currents = currents or {}
-    first = spikes_in if spikes_in is not None else next(iter(currents.values()))
-    batch = len(first)
+    drivers = [*currents.values()] if spikes_in is None else [spikes_in]
+    if not drivers:
+        raise UsageError(
+            "the program is driven by neither currents nor spikes; give what host_currents returns, or spikes_in"
+        )
+    batch = len(drivers[0])
     run = _step_by_step if program.recurrent else _folded
-    spikes = run(program, batch, currents, spikes_in)
+    spikes: dict[str, np.ndarray] = run(program, batch, currents, spikes_in)
     r = program.readout
     counts = spikes[r.src].sum(axis=1, dtype=np.int64).reshape(batch, -1)
     logits = 64 * (counts @ r.weight.astype(np.int64).T) + program.timesteps * r.bias.astype(np.int64)
     return Trace(spikes=spikes, logits=logits)
 
 
-def simulate_input(program: Program, x: np.ndarray, *, batch: int = 128) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
+def simulate_input(
+    program: Program, x: np.ndarray, *, batch: int = 128
+) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
     """Runs samples in chunks of ``batch``: yields each chunk's trace and the currents that drove it."""
     for start in range(0, len(x), batch):
         part = x[start : start + batch]
@@ -70,7 +77,12 @@ def simulate_input(program: Program, x: np.ndarray, *, batch: int = 128) -> Iter
             currents = host_currents(program, part)
             yield simulate(program, currents=currents), currents
         else:
-            yield simulate(program, spikes_in=part.astype(bool)), {}
+            if program.input_kind == "counts" and part.max(initial=0) > 1:
+                raise UnsupportedError(
+                    f"an input count of {part.max():g}: a synapse carries one spike per timestep; bin the events "
+                    "more finely, or clip the counts to 1"
+                )
+            yield simulate(program, spikes_in=part > 0), {}
 
 
 def _folded(

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-
 from export.compile import compile_graph
 from export.graph import Graph
 from export.nir_file import read_nir
@@ -101,14 +100,22 @@ def _files(folder: Path) -> Iterator[Finding]:
         if not path.is_file():
             yield Finding(f"file {name}", "invalid", "missing; export again")
         elif recorded.get(name) != sha256(path):
-            yield Finding(f"file {name}", "invalid", "its hash is not the manifest's; the file was changed or damaged, export again")
+            yield Finding(
+                f"file {name}",
+                "invalid",
+                "its hash is not the manifest's; the file was changed or damaged, export again",
+            )
         else:
             yield Finding(f"file {name}", "passed", recorded[name][:12])
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / "manifest.json")
-    if not isinstance(manifest, dict) or manifest.get("format") != "snnas.export/1" or not isinstance(manifest.get("files"), dict):
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != "snnas.export/1"
+        or not isinstance(manifest.get("files"), dict)
+    ):
         raise InvalidFileError(f"{folder / 'manifest.json'}: not the manifest of an export (format snnas.export/1)")
     return manifest
 
@@ -129,7 +136,9 @@ def _contents(folder: Path) -> Iterator[Finding]:
         ("program against graph", lambda: _compiled(graph, program)),
     ):
         outcome = _try(name, action)
-        yield outcome if isinstance(outcome, Finding) else Finding(name, "failed" if outcome[0] else "passed", outcome[1])
+        yield (
+            outcome if isinstance(outcome, Finding) else Finding(name, "failed" if outcome[0] else "passed", outcome[1])
+        )
 
 
 def _try(name: str, action: Any) -> Any:
@@ -153,15 +162,16 @@ def _reproduced(folder: Path, program: Program) -> tuple[bool, str]:
             ours = np.packbits(trace.spikes[p.id].reshape(len(trace.logits), program.timesteps, -1), axis=-1)
             theirs = golden.get(f"spikes.{p.id}")
             if theirs is None or theirs.shape[1:] != ours.shape[1:] or len(theirs) < done + len(ours):
-                raise InvalidFileError(f"{folder / 'golden.npz'}: spikes.{p.id} is missing or has the wrong shape; export again")
+                raise InvalidFileError(
+                    f"{folder / 'golden.npz'}: spikes.{p.id} is missing or has the wrong shape; export again"
+                )
             differ = np.unpackbits(ours ^ theirs[done : done + len(ours)], axis=-1)
             compared += p.size * program.timesteps * len(ours)
             if differ.any():
                 sample, t, neuron = (int(i) for i in np.argwhere(differ)[0])
                 place = tuple(int(i) for i in np.unravel_index(neuron, p.shape))
-                return True, (
-                    f"{int(differ.sum())} spikes of population {p.id} differ; first at sample {done + sample}, timestep {t}, neuron {place}"
-                )
+                count, where = int(differ.sum()), f"sample {done + sample}, timestep {t}, neuron {place}"
+                return True, f"{count} spikes of population {p.id} differ; first at {where}"
         done += len(trace.logits)
     return False, f"0 of {compared} differ, {done} samples"
 
@@ -169,7 +179,9 @@ def _reproduced(folder: Path, program: Program) -> tuple[bool, str]:
 def _compiled(graph: Graph, program: Program) -> tuple[bool, str]:
     """Whether the program is one of this graph: the populations, and about as many spikes where the graph runs."""
     meta = graph.meta
-    again = compile_graph(graph, timesteps=program.timesteps, input_kind=program.input_kind, input_range=program.input_range)
+    again = compile_graph(
+        graph, timesteps=program.timesteps, input_kind=program.input_kind, input_range=program.input_range
+    )
     ours = {(p.id, p.shape, p.role) for p in again.populations}
     theirs = {(p.id, p.shape, p.role) for p in program.populations}
     if ours != theirs:
@@ -184,9 +196,17 @@ def _limits(manifest: dict[str, Any], limits: dict[str, float]) -> Iterator[Find
         for key in METRICS[name]:
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, int | float):
-            yield Finding(f"max {name}", "failed", "the export has no such figure (does the program fit, does the profile price it?)")
+            yield Finding(
+                f"max {name}",
+                "failed",
+                "the export has no such figure (does the program fit, does the profile price it?)",
+            )
         elif value > limit:
-            yield Finding(f"max {name}", "failed", f"{value:.6g} is over {limit:.6g} by {value / limit - 1:.1%}" if limit else f"{value:.6g} > 0")
+            yield Finding(
+                f"max {name}",
+                "failed",
+                f"{value:.6g} is over {limit:.6g} by {value / limit - 1:.1%}" if limit else f"{value:.6g} > 0",
+            )
         else:
             yield Finding(f"max {name}", "passed", f"{value:.6g} <= {limit:.6g}")
 
@@ -195,5 +215,3 @@ def exit_code(findings: list[Finding]) -> int:
     """3 where a file is invalid, else 1 where a check failed, else 0."""
     states = {f.status for f in findings}
     return 3 if "invalid" in states else 1 if "failed" in states else 0
-
-

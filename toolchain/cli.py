@@ -18,11 +18,15 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(
-    name="snnas", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    name="snnas",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Searches, trains, compiles and checks spiking networks for neuromorphic chips.",
-    epilog="Exit codes: 0 good, 1 a check failed, 2 usage, 3 invalid input file, 4 not supported on this target or backend "
-    "missing, 70 a fault of snnas, 74 disk full or read-only, 75 the Lava worker failed, 130 interrupted.",
-)  # fmt: skip
+    epilog="Exit codes: 0 good, 1 a check failed, 2 usage, 3 invalid input file, 4 not supported on this target or "
+    "backend missing, 70 a fault of snnas, 74 disk full or read-only, 75 the Lava worker failed, 130 interrupted.",
+)
 lava_app = typer.Typer(no_args_is_help=True, help="The Lava worker: its own Python 3.10 environment.")
 app.add_typer(lava_app, name="lava")
 
@@ -76,9 +80,16 @@ def search(
         run = runs.find(folder, resume)
     else:
         options = searching.SearchOptions(
-            dataset=dataset, method=method, seed=seed, timesteps=timesteps, channels=channels, hidden=hidden, batch=batch,
-            epochs=epochs, device=device,
-        )  # fmt: skip
+            dataset=dataset,
+            method=method,
+            seed=seed,
+            timesteps=timesteps,
+            channels=channels,
+            hidden=hidden,
+            batch=batch,
+            epochs=epochs,
+            device=device,
+        )
         run = searching.start(folder, name, options, shlex.join(["snnas", *sys.argv[1:]]))
     with run.lock():
         narrator.say(f"run {run.name}")
@@ -87,15 +98,20 @@ def search(
             searching.train(run, narrator)
     _finished(run, as_json)
     if not as_json:
-        narrator.say(f"next: snnas {'train' if no_train else 'export'} {run.name}{' --target lava' if not no_train else ''}")
+        narrator.say(
+            f"next: snnas {'train' if no_train else 'export'} {run.name}{' --target lava' if not no_train else ''}"
+        )
 
 
 def _finished(run: Any, as_json: bool) -> None:
     config = run.config()
     result = {
-        "run": run.name, "path": str(run.path), "genotype": json.loads(run.genotype.read_text()),
-        "search": config.get("search"), "training": config.get("training"),
-    }  # fmt: skip
+        "run": run.name,
+        "path": str(run.path),
+        "genotype": json.loads(run.genotype.read_text()),
+        "search": config.get("search"),
+        "training": config.get("training"),
+    }
     if as_json:
         _print_json(result)
         return
@@ -105,7 +121,9 @@ def _finished(run: Any, as_json: bool) -> None:
     found, trained = config["search"], config.get("training")
     table.add_row("cell", _cell_line(result["genotype"]))
     table.add_row("architecture", found["architecture"])
-    table.add_row("search", f"{found['evaluations']} evaluations in {found['seconds']:.1f} s, {found['guards']} guard events")
+    table.add_row(
+        "search", f"{found['evaluations']} evaluations in {found['seconds']:.1f} s, {found['guards']} guard events"
+    )
     if trained:
         table.add_row("validation accuracy", f"{trained['validation_accuracy']:.2%} (epoch {trained['best_epoch']})")
     _print_table(table)
@@ -158,9 +176,14 @@ def export(
     from toolchain.report import table
 
     options = exporting.ExportOptions(
-        target=target, samples=samples, profile=profile, require_lava=require_lava, lava_python=python, lava_timeout=timeout,
+        target=target,
+        samples=samples,
+        profile=profile,
+        require_lava=require_lava,
+        lava_python=python,
+        lava_timeout=timeout,
         force=force,
-    )  # fmt: skip
+    )
     found = runs.find(runs.directory(runs_dir), run)
     narrator = Narrator(quiet=quiet)
     with found.lock():
@@ -223,9 +246,19 @@ def list_runs(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     rows = []
     for run in runs.every(runs.directory(runs_dir)):
         config = run.config()
-        stage = "exported" if run.report.exists() else "trained" if run.weights.exists() else "searched" if run.genotype.exists() else "begun"
+        stage = (
+            "exported"
+            if run.report.exists()
+            else "trained"
+            if run.weights.exists()
+            else "searched"
+            if run.genotype.exists()
+            else "begun"
+        )
         accuracy = config.get("training", {}).get("validation_accuracy")
-        rows.append({"run": run.name, "created_at": config.get("created_at"), "stage": stage, "validation_accuracy": accuracy})
+        rows.append(
+            {"run": run.name, "created_at": config.get("created_at"), "stage": stage, "validation_accuracy": accuracy}
+        )
     if as_json:
         _print_json(rows)
         return
@@ -234,7 +267,9 @@ def list_runs(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     out = Table("run", "created", "stage", "validation accuracy")
     for row in rows:
         accuracy = row["validation_accuracy"]
-        out.add_row(row["run"], str(row["created_at"])[:19], row["stage"], "" if accuracy is None else f"{accuracy:.2%}")
+        out.add_row(
+            row["run"], str(row["created_at"])[:19], row["stage"], "" if accuracy is None else f"{accuracy:.2%}"
+        )
     _print_table(out)
 
 
@@ -302,7 +337,9 @@ def run_command(arguments: list[str]) -> int:
 def _os_error(error: OSError) -> int:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
-        return _fail(74, f"{place}{error.strerror}; nothing was half-written: free some space or choose another --runs-dir")
+        return _fail(
+            74, f"{place}{error.strerror}; nothing was half-written: free some space or choose another --runs-dir"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
         return _fail(2, f"{place}{error.strerror}")
     return _fail(70, f"a fault of snnas: {place}{error}; please report it with SNNAS_DEBUG=1")

@@ -23,7 +23,10 @@ class Item:
 
 
 def examine() -> list[Item]:
-    items = [Item("python", "ok", f"{platform.python_version()} ({sys.executable})"), _package("snnas", "pip install snnas")]
+    items = [
+        Item("python", "ok", f"{platform.python_version()} ({sys.executable})"),
+        _package("snnas", "pip install snnas"),
+    ]
     items += [_package(name, f"pip install {name}") for name in BASE]
     items += [_package(name, "pip install 'snnas[search]'", load=name in ("torch", "spikingjelly")) for name in SEARCH]
     return [*items, _cuda(), *_lava()]
@@ -38,7 +41,11 @@ def _package(name: str, mend: str, *, load: bool = False) -> Item:
         try:
             importlib.import_module(MODULES.get(name, name))
         except Exception as error:  # whatever a broken package raises is the answer here
-            return Item(name, "broken", f"{version} does not import ({type(error).__name__}: {error}); mend: {mend} --force-reinstall")
+            return Item(
+                name,
+                "broken",
+                f"{version} does not import ({type(error).__name__}: {error}); mend: {mend} --force-reinstall",
+            )
     return Item(name, "ok", version)
 
 
@@ -60,12 +67,17 @@ def _lava() -> list[Item]:
     if python is None:
         base, base_why = lava.find_base_python()
         mend = "mend: snnas lava setup" if base is not None else f"and no Python 3.10 to build it on: {base_why}"
-        return [Item("lava-nc", "missing", f"{why.split(';')[0]}; {mend}"), Item("lava-dl", "missing", "needs lava-nc's environment")]
+        return [
+            Item("lava-nc", "missing", f"{why.split(';')[0]}; {mend}"),
+            Item("lava-dl", "missing", "needs lava-nc's environment"),
+        ]
     found = lava.probe(python)
     if not found["usable"]:
         return [Item("lava-nc", "broken", f"{python}: {found['reason']}; mend: snnas lava setup")]
     dl = found["lava_dl"]
     return [
         Item("lava-nc", "ok", f"{found['lava']} on Python {found['python']} ({python})"),
-        Item("lava-dl", "ok", str(dl)) if dl else Item("lava-dl", "missing", "optional; mend: snnas lava setup --with-dl"),
+        Item("lava-dl", "ok", str(dl))
+        if dl
+        else Item("lava-dl", "missing", "optional; mend: snnas lava setup --with-dl"),
     ]

@@ -162,9 +162,12 @@ def _replace(stage: Path, final: Path) -> None:
 
 def _inputs(run: Run, options: ExportOptions) -> dict[str, Any]:
     return {
-        "weights": sha256(run.weights), "genotype": sha256(run.genotype), "samples": options.samples,
-        "profile": options.profile, "snnas": runs.fingerprint("cpu").get("snnas", ""),
-    }  # fmt: skip
+        "weights": sha256(run.weights),
+        "genotype": sha256(run.genotype),
+        "samples": options.samples,
+        "profile": options.profile,
+        "snnas": runs.fingerprint("cpu").get("snnas", ""),
+    }
 
 
 def _reuse(run: Run, final: Path, inputs: dict[str, Any], options: ExportOptions) -> dict[str, Any] | None:
@@ -186,9 +189,13 @@ def _conventions(measured: Measured) -> dict[str, Any]:
     from export import conventions
 
     return {
-        "dt": conventions.DT, "compare": ">", "reset": "zero", "thresholds": "one float32 below the trained >=",
-        "input_kind": measured.program.input_kind, "timesteps": measured.program.timesteps,
-    }  # fmt: skip
+        "dt": conventions.DT,
+        "compare": ">",
+        "reset": "zero",
+        "thresholds": "one float32 below the trained >=",
+        "input_kind": measured.program.input_kind,
+        "timesteps": measured.program.timesteps,
+    }
 
 
 def _export(run: Run, network: Network, stage: Path, options: ExportOptions, narrator: Narrator) -> Measured:
@@ -208,9 +215,13 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
     narrator.say("NIR -> integer program")
     calibration = interpreter.run(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps)
     program = compile_graph(
-        graph, timesteps=timesteps, input_kind=_kind(data.input_kind), input_range=data.range,
-        rates={name: float(spikes.mean()) for name, spikes in calibration.spikes.items()}, meta=meta,
-    )  # fmt: skip
+        graph,
+        timesteps=timesteps,
+        input_kind=_kind(data.input_kind),
+        input_range=data.range,
+        rates={name: float(spikes.mean()) for name, spikes in calibration.spikes.items()},
+        meta=meta,
+    )
     write_program(stage / "program.npz", program)
     program = read_program(stage / "program.npz")
     mapping = map_program(program, load_system())
@@ -220,10 +231,19 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
     shutil.copyfile(Path(lava.__file__).with_name("lava_worker") / "run_lava.py", stage / "run_lava.py")
     comparison, note = _run_lava(stage, program, target.golden, options, narrator)
     return Measured(
-        graph=deployed, program=program, mapping=mapping, profile=load_profile(options.profile), trained=trained,
-        nir_predictions=nir.predictions, nir_differing=0, nir_margin=nir.margin, target=target, labels=data.y_test,
-        lava=comparison, lava_note=note,
-    )  # fmt: skip
+        graph=deployed,
+        program=program,
+        mapping=mapping,
+        profile=load_profile(options.profile),
+        trained=trained,
+        nir_predictions=nir.predictions,
+        nir_differing=0,
+        nir_margin=nir.margin,
+        target=target,
+        labels=data.y_test,
+        lava=comparison,
+        lava_note=note,
+    )
 
 
 def _kind(name: str) -> Any:
@@ -246,7 +266,8 @@ def _compare_float(
     nir = interpreter.run(graph, x, timesteps)
     spikes, _ = run_deployed(deployed, x, timesteps)
     differing = _first_difference(deployed, spikes, nir.spikes)
-    predictions, totals, sizes, folded, first_batch = [], dict[str, int](), dict[str, int](), 0, 0.0
+    predictions: list[np.ndarray] = []
+    totals, sizes, folded, first_batch = dict[str, int](), dict[str, int](), 0, 0.0
     names = [n for n in deployed.of_type(Lif) if n in spikes]
     with narrator.progress("float network on the test split") as advance, torch.no_grad():
         for k in range(0, len(x), 64):
@@ -281,10 +302,13 @@ def _first_difference(graph: Graph, ours: dict[str, np.ndarray], theirs: dict[st
     return ""
 
 
-def simulate_split(program: Program, mapping: Mapping, x: np.ndarray, golden_samples: int, narrator: Narrator) -> OnTarget:
+def simulate_split(
+    program: Program, mapping: Mapping, x: np.ndarray, golden_samples: int, narrator: Narrator
+) -> OnTarget:
     """Runs the program on all samples: counts, predictions, and the first samples' inputs and spikes as recorded."""
     counter = Counter(program, mapping)
-    predictions, golden = [], dict[str, list[np.ndarray]]()
+    predictions: list[np.ndarray] = []
+    golden: dict[str, list[np.ndarray]] = {}
     kept = 0
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, currents in simulate_input(program, x):
@@ -303,10 +327,14 @@ def simulate_split(program: Program, mapping: Mapping, x: np.ndarray, golden_sam
 
 
 def recorded(
-    spikes: dict[str, np.ndarray], logits: np.ndarray, currents: dict[str, np.ndarray], spikes_in: np.ndarray | None, keep: int
+    spikes: dict[str, np.ndarray],
+    logits: np.ndarray,
+    currents: dict[str, np.ndarray],
+    spikes_in: np.ndarray | None,
+    keep: int,
 ) -> dict[str, np.ndarray]:
     """Arrays of golden.npz for the first ``keep`` samples of a batch."""
-    arrays = {f"currents.{n}": c[:keep].astype(np.int32) for n, c in currents.items()}
+    arrays: dict[str, np.ndarray] = {f"currents.{n}": c[:keep].astype(np.int32) for n, c in currents.items()}
     if spikes_in is not None:
         arrays["input.spikes"] = spikes_in[:keep].astype(np.uint8)
     for name, value in spikes.items():
@@ -334,9 +362,11 @@ def _run_lava(
     if not comparison.equal and comparison.first is not None:
         f = comparison.first
         raise GateError(
-            f"Lava and the simulator differ in {comparison.differing_spikes} of {comparison.spikes} spikes: first at population "
-            f"{f.population}, sample {f.sample}, timestep {f.timestep}, neuron {f.neuron}; this is a fault of ours, please report it"
+            f"Lava and the simulator differ in {comparison.differing_spikes} of {comparison.spikes} spikes: first at "
+            f"population {f.population}, sample {f.sample}, timestep {f.timestep}, neuron {f.neuron}; "
+            "this is a fault of ours, please report it"
         )
-    narrator.say(f"  0 of {comparison.spikes} spikes differ; {result['hardware_steps']} steps in {result['run_seconds']:.1f} s")
+    narrator.say(
+        f"  0 of {comparison.spikes} spikes differ; {result['hardware_steps']} steps in {result['run_seconds']:.1f} s"
+    )
     return comparison, why
-

@@ -66,7 +66,9 @@ class JsonLines:
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
-                raise InvalidFileError(f"{self.path}: line {number} is not JSON; move the file away to start again") from None
+                raise InvalidFileError(
+                    f"{self.path}: line {number} is not JSON; move the file away to start again"
+                ) from None
             if not isinstance(record, dict):
                 raise InvalidFileError(f"{self.path}: line {number} is not a JSON object")
             yield record

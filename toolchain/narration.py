@@ -1,4 +1,4 @@
-"""What a person sees while it works: progress on stderr, silent with --quiet or --json-only pipes; results on stdout."""
+"""What a person sees while it works: progress and narration on stderr. Results go to stdout, elsewhere."""
 
 from __future__ import annotations
 

@@ -117,10 +117,17 @@ def build_report(run: Run, m: Measured) -> dict[str, Any]:
 
 
 PROVENANCE = {
-    "accuracy.training": "measured", "accuracy.nir": "measured", "accuracy.on_target": "simulated", "sar.training": "measured",
-    "sar.on_target": "simulated", "spikes_per_inference": "simulated", "synops_per_inference": "simulated",
-    "latency_us": "estimated", "energy_uJ": "estimated", "resources": "estimated",
-}  # fmt: skip
+    "accuracy.training": "measured",
+    "accuracy.nir": "measured",
+    "accuracy.on_target": "simulated",
+    "sar.training": "measured",
+    "sar.on_target": "simulated",
+    "spikes_per_inference": "simulated",
+    "synops_per_inference": "simulated",
+    "latency_us": "estimated",
+    "energy_uJ": "estimated",
+    "resources": "estimated",
+}
 _NO_BAND: dict[str, float | None] = {"low": None, "nominal": None, "high": None}
 
 
@@ -153,28 +160,57 @@ def table(report: dict[str, Any]) -> Table:
     acc, sar, spikes, checks = report["accuracy"], report["sar"], report["spikes_per_inference"], report["checks"]
     energy, latency, res, plan = report["energy_uJ"], report["latency_us"], report["resources"], report["schedule"]
     out = Table(
-        title=f"{report['run']}  ({report['dataset']}, {report['method']}, T = {report['timesteps']})", title_justify="left"
+        title=f"{report['run']}  ({report['dataset']}, {report['method']}, T = {report['timesteps']})",
+        title_justify="left",
     )
     for name, justify in (("", "left"), ("training", "right"), ("on target", "right"), ("provenance", "left")):
         out.add_column(name, justify=justify)  # type: ignore[arg-type]
     low, high = acc["interval"]
-    out.add_row("accuracy", _percent(acc["training"]), _percent(acc["on_target"]), f"simulated, {acc['samples']} test samples")
+    out.add_row(
+        "accuracy", _percent(acc["training"]), _percent(acc["on_target"]), f"simulated, {acc['samples']} test samples"
+    )
     out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", f"{acc['flips']} predictions changed")
     out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", "simulated")
     out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", "simulated")
     out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
     out.add_row("synops / inference", "", f"{report['synops_per_inference']:,.0f}", "simulated")
     out.add_row("latency (us)", "", _span(latency), "estimated")
-    out.add_row("energy (uJ / inference)", "", _span(energy["total"]), f"estimated, {energy['profile']}, {energy['evidence']}")
+    out.add_row(
+        "energy (uJ / inference)", "", _span(energy["total"]), f"estimated, {energy['profile']}, {energy['evidence']}"
+    )
     for part in ("encode", "dynamic", "floor"):
-        out.add_row(f"  {part}", "", _span(energy[part]), "" if energy[part]["nominal"] is not None else "not priced by this profile")
+        out.add_row(
+            f"  {part}",
+            "",
+            _span(energy[part]),
+            "" if energy[part]["nominal"] is not None else "not priced by this profile",
+        )
     where = f"{res['cores']} cores, {res['chips']} chip" + ("s" if res["chips"] != 1 else "")
-    out.add_row("neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}", "OR and relay neurons added")
-    out.add_row("mapped on", "", where if res["fits"] else "does not fit", "; ".join(res["misfits"][:1]) or "greedy, layer order")
-    out.add_row("schedule", "", f"period {plan['period']}, depth {plan['depth']}", f"{plan['relays']} relay populations")
+    out.add_row(
+        "neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}", "OR and relay neurons added"
+    )
+    out.add_row(
+        "mapped on",
+        "",
+        where if res["fits"] else "does not fit",
+        "; ".join(res["misfits"][:1]) or "greedy, layer order",
+    )
+    out.add_row(
+        "schedule", "", f"period {plan['period']}, depth {plan['depth']}", f"{plan['relays']} relay populations"
+    )
     out.add_section()
-    out.add_row("fold: differing spikes", "", str(checks["fold_differing_spikes"]), "unfolded network vs deployed (a figure, no gate)")
-    out.add_row("NIR: differing spikes", "", str(checks["nir_differing_spikes"]), "deployed network vs .nir re-read without metadata")
+    out.add_row(
+        "fold: differing spikes",
+        "",
+        str(checks["fold_differing_spikes"]),
+        "unfolded network vs deployed (a figure, no gate)",
+    )
+    out.add_row(
+        "NIR: differing spikes",
+        "",
+        str(checks["nir_differing_spikes"]),
+        "deployed network vs .nir re-read without metadata",
+    )
     if checks["lava_samples"]:
         verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {checks['lava_spikes_compared']:,} compared"
         out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)

@@ -74,7 +74,9 @@ class Run:
         try:
             return tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InvalidFileError(f"{path}: missing; {self.path} is not a run, or its search was killed at its start") from None
+            raise InvalidFileError(
+                f"{path}: missing; {self.path} is not a run, or its search was killed at its start"
+            ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidFileError(f"{path}: not TOML ({' '.join(str(error).split())[:120]})") from None
 
@@ -98,7 +100,9 @@ class Run:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 f.seek(0)
-                raise UsageError(f"run {self.name} is being worked on by {f.read().strip() or 'another process'}") from None
+                raise UsageError(
+                    f"run {self.name} is being worked on by {f.read().strip() or 'another process'}"
+                ) from None
             f.truncate(0)
             f.write(f"pid {os.getpid()} on {socket.gethostname()}")
             f.flush()
@@ -114,7 +118,9 @@ def create(folder: Path, name: str | None, stem: str) -> Run:
         try:
             (folder / name).mkdir()
         except FileExistsError:
-            raise UsageError(f"run {name} exists in {folder}; choose another --name, or continue it with --resume {name}") from None
+            raise UsageError(
+                f"run {name} exists in {folder}; choose another --name, or continue it with --resume {name}"
+            ) from None
         return Run(folder / name)
     stem = re.sub(r"[^A-Za-z0-9._-]", "-", stem).strip("-.") or "run"
     for number in range(1, 100_000):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import InvalidFileError, UsageError
@@ -46,11 +47,13 @@ def resolve_device(device: str) -> str:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {device!r} cannot be used ({str(error).splitlines()[0][:120]}); try --device cpu") from None
+        raise UsageError(
+            f"device {device!r} cannot be used ({str(error).splitlines()[0][:120]}); try --device cpu"
+        ) from None
     return device
 
 
-def start(folder: runs.Path, name: str | None, options: SearchOptions, command: str) -> Run:
+def start(folder: Path, name: str | None, options: SearchOptions, command: str) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
     from search.network_config import NetworkConfig
     from search.space import get
@@ -65,14 +68,21 @@ def start(folder: runs.Path, name: str | None, options: SearchOptions, command: 
         )
     for what in ("timesteps", "channels", "hidden", "batch", "epochs"):
         if getattr(options, what) < (2 if what == "batch" else 1):
-            raise UsageError(f"--{what} {getattr(options, what)}: expected a whole number >= {2 if what == 'batch' else 1}")
+            raise UsageError(
+                f"--{what} {getattr(options, what)}: expected a whole number >= {2 if what == 'batch' else 1}"
+            )
     device = resolve_device(options.device)
     space = get(options.method)
     data = load(options.dataset, seed=options.seed)
     network = NetworkConfig(
-        input_shape=data.input_shape, input_kind=data.input_kind, classes=data.classes, channels=options.channels,
-        hidden=options.hidden, timesteps=options.timesteps, reduction=space.reduction,
-    )  # fmt: skip
+        input_shape=data.input_shape,
+        input_kind=data.input_kind,
+        classes=data.classes,
+        channels=options.channels,
+        hidden=options.hidden,
+        timesteps=options.timesteps,
+        reduction=space.reduction,
+    )
     training = TrainingConfig(epochs=options.epochs)
     run = runs.create(folder, name, f"{data.name}-{options.method}")
     run.write_config(
@@ -81,7 +91,12 @@ def start(folder: runs.Path, name: str | None, options: SearchOptions, command: 
             "created_at": runs.now(),
             "command": command,
             "seed": options.seed,
-            "data": {"name": options.dataset, "train": len(data.y_train), "val": len(data.y_val), "test": len(data.y_test)},
+            "data": {
+                "name": options.dataset,
+                "train": len(data.y_train),
+                "val": len(data.y_val),
+                "test": len(data.y_test),
+            },
             "method": {"name": options.method, "space": space.name, "backward": False, "batch": options.batch},
             "network": json.loads(network.to_json()),
             "train": asdict(training),
@@ -142,17 +157,28 @@ def search(run: Run, narrator: Narrator) -> None:
             advance(done, total)
 
         result = lightsnn.run(
-            space, lambda choices: supernet.score(batch, choices), log=record, resume=seen, backward=bool(method["backward"])
+            space,
+            lambda choices: supernet.score(batch, choices),
+            log=record,
+            resume=seen,
+            backward=bool(method["backward"]),
         )
     seconds = time.perf_counter() - begun
     for guard in result.guards:
         narrator.say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
     silent = sum(rate == 0 for rate in result.firing.values())
-    narrator.say(f"  found {result.genotype.architecture_id} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent")
+    narrator.say(
+        f"  found {result.genotype.architecture_id} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent"
+    )
     config["search"] = {
-        "seconds": round(seconds, 3), "evaluations": result.evaluations, "score": result.score, "silent_layers": silent,
-        "guards": len(result.guards), "architecture": result.genotype.architecture_id, "resumed": bool(seen),
-    }  # fmt: skip
+        "seconds": round(seconds, 3),
+        "evaluations": result.evaluations,
+        "score": result.score,
+        "silent_layers": silent,
+        "guards": len(result.guards),
+        "architecture": result.genotype.architecture_id,
+        "resumed": bool(seen),
+    }
     run.write_config(config)
     write_text(run.genotype, result.genotype.to_json())
 
@@ -160,12 +186,13 @@ def search(run: Run, narrator: Narrator) -> None:
 def network_of(run: Run, *, trained: bool = True) -> Network:
     """The network of a run on the CPU, with its trained weights. UsageError where there are none yet."""
     from search.genotype import Genotype
-    from search.network import Network
     from search.network_config import NetworkConfig
     from toolchain.training import build, load_weights
 
     if not run.genotype.exists():
-        raise UsageError(f"run {run.name} has no genotype yet; finish its search with: snnas search --resume {run.name}")
+        raise UsageError(
+            f"run {run.name} has no genotype yet; finish its search with: snnas search --resume {run.name}"
+        )
     genotype = Genotype.from_json(run.genotype.read_text(encoding="utf-8", errors="replace"), where=str(run.genotype))
     config = NetworkConfig.from_json(run.network_json(), where=str(run.path / "run.toml"))
     network: Network = build(genotype, config, seed=int(run.config().get("seed", 0)))
@@ -190,14 +217,22 @@ def train(run: Run, narrator: Narrator) -> None:
         raise InvalidFileError(f"{run.path / 'run.toml'}: [train]: {error}") from None
     with narrator.progress(f"training {recipe.epochs} epochs") as advance:
         result = training.train(
-            network, dataset_of(run), recipe, seed=int(config["seed"]), device=device, log=run.train_log.append, on_epoch=advance
+            network,
+            dataset_of(run),
+            recipe,
+            seed=int(config["seed"]),
+            device=device,
+            log=run.train_log.append,
+            on_epoch=advance,
         )
     narrator.say(
         f"  {result.seconds:.1f} s; best epoch {result.best_epoch} of {result.epochs}, "
         f"validation accuracy {result.validation_accuracy:.1%}"
     )
     config["training"] = {
-        "seconds": round(result.seconds, 3), "best_epoch": result.best_epoch, "validation_accuracy": result.validation_accuracy
-    }  # fmt: skip
+        "seconds": round(result.seconds, 3),
+        "best_epoch": result.best_epoch,
+        "validation_accuracy": result.validation_accuracy,
+    }
     run.write_config(config)
     training.save_weights(network, run.weights)

@@ -1,0 +1,53 @@
+# The two commands of the README are `make demo` and `make test`; each does all the set-up that it needs.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+# The newest Python is not the best one here: torch's small CPU builds come for some versions only.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONHASHSEED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-quick lint format clean
+
+help:  ## Show this help
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.search: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.search
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search,dev]'
+	@touch $@
+
+install: $(VENV)/.search  ## Install into .venv, with what search and training need
+
+demo: install  ## Search a network for the digits, train it, export it to Lava and print the report
+	@$(BIN)/snnas lava setup || echo "Lava is not usable here; everything else runs without it"
+	$(BIN)/snnas search --dataset digits
+	$(BIN)/snnas export --target lava
+
+test: $(VENV)/.dev  ## Run every test (sets up the Lava worker with lava-dl first)
+	@$(BIN)/snnas lava setup --with-dl || echo "Lava is not usable here; its tests are skipped"
+	$(BIN)/python -m pytest
+
+test-quick: $(VENV)/.dev  ## Run the tests that need no Lava and take no time
+	$(BIN)/python -m pytest -m "not lava and not slow"
+
+lint: $(VENV)/.dev  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## Format the code
+	$(BIN)/ruff check --fix-only --quiet . || true
+	$(BIN)/ruff format .
+
+clean:  ## Remove what the commands above made, runs excepted
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
