@@ -22,6 +22,8 @@ Tree: TypeAlias = dict[str, Any]  # group -> Tree, dataset -> numpy array, bytes
 
 SECONDS = 30.0
 LIMIT_BYTES = 1 << 30
+CHILD = Path(__file__).with_name("hdf5_child.py")
+GRACE = 5.0  # seconds of wall clock beyond the child's own limit on CPU time
 _HEADER = 8
 
 
@@ -31,16 +33,15 @@ def read_hdf5(path: Path, *, seconds: float = SECONDS, limit_bytes: int = LIMIT_
         raise InvalidFileError(f"{path}: no such file; expected a .nir (HDF5) file")
     if path.stat().st_size > limit_bytes:
         raise InvalidFileError(f"{path}: {path.stat().st_size} bytes; at most {limit_bytes} are read")
-    child = Path(__file__).with_name("hdf5_child.py")
     with tempfile.TemporaryFile() as out:
-        command = [sys.executable, "-I", str(child), str(path.resolve()), str(limit_bytes), str(int(seconds))]
+        command = [sys.executable, "-I", str(CHILD), str(path.resolve()), str(limit_bytes), str(int(seconds))]
         try:
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.DEVNULL,
-                timeout=seconds + 5,
+                timeout=seconds + GRACE,
                 check=False,
             )
         except subprocess.TimeoutExpired:

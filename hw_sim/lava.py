@@ -156,7 +156,7 @@ def setup(
     with_dl: bool = False,
     report: Callable[[str], object] = lambda text: None,
 ) -> Path:
-    """Makes the worker's environment in ``default_environment()`` and returns its interpreter; quick where it is made.
+    """Makes the worker's environment in ``default_environment()``; its interpreter. A second where it is made.
 
     A marker written last says that it is complete, so a killed set-up is begun anew; a lock keeps two from building at
     once. UsageError where the place holds something else, UnsupportedError where Python 3.10 or a package is missing.
@@ -170,13 +170,14 @@ def setup(
 def _setup(place: Path, python: str | os.PathLike[str] | None, with_dl: bool, report: Callable[[str], object]) -> Path:
     made, wanted = place / "bin" / "python", [*PINS, *(PINS_DL if with_dl else ())]
     ready = _read_marker(place / READY)
-    if set(wanted) <= set(ready) and _is_310(made):
+    works = bool(ready) and probe(made)["usable"]
+    if set(wanted) <= set(ready) and works:
         report(f"the Lava environment in {place} is ready")
         return made
     if place.exists() and any(place.iterdir()) and not (place / OWNER).is_file():
         raise UsageError(f"{place} exists and is no environment of ours; remove it or name another in SNNAS_LAVA_ENV")
     log = place.parent / f".{place.name}.log"
-    if not (ready and _is_310(made)):
+    if not works:
         base, found = find_base_python(python)
         if base is None:
             raise UnsupportedError(f"Lava needs Python 3.10: {found}")

@@ -1,0 +1,171 @@
+"""The chain of checks: unfolded network, deployed network, .nir re-read, program. Each joint by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export import interpreter
+from export.compile import compile_graph
+from export.deployed import run_deployed
+from export.fold import fold
+from export.graph import Lif
+from export.nir_file import read_nir, write_nir
+from hw_sim.errors import InvalidFileError, UnsupportedError
+from hw_sim.simulator import simulate_input
+from tests.networks import images, random_network
+
+SPACES = ["lightsnn", "snasnet"]
+few = settings(max_examples=12, deadline=None, derandomize=True)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("name", SPACES)
+@few
+@given(seed=st.integers(0, 10_000))
+def test_the_deployed_network_is_the_unfolded_one(name: str, backward: bool, seed: int) -> None:
+    net, x = random_network(name, seed, backward=backward), images(6, seed)
+    seen: dict[str, torch.Tensor] = {}
+    with torch.no_grad():
+        logits = net(torch.from_numpy(x), spikes=seen)
+    graph = fold(net.layers())
+    spikes, total = run_deployed(graph, x, 5)
+    merged = graph.meta.get("merged", {})
+    for layer, value in seen.items():
+        ours = value.transpose(0, 1).bool().numpy()
+        theirs = spikes[merged.get(layer, layer)].reshape(ours.shape)
+        # float32 with a batch norm against folded float64: a membrane within rounding of the threshold may differ.
+        assert (ours != theirs).mean() < 0.002, layer
+    # One spike more or less moves a logit by a weight; most samples agree to rounding.
+    close = np.isclose(total / 5, logits.numpy(), atol=1e-4).all(axis=1)
+    assert close.mean() >= 0.5
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("name", SPACES)
+@few
+@given(seed=st.integers(0, 10_000))
+def test_nir_read_again_has_the_deployed_networks_spikes(
+    name: str, backward: bool, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    net, x = random_network(name, seed, backward=backward), images(4, seed)
+    graph = fold(net.layers())
+    path = tmp_path_factory.mktemp("nir") / "model.nir"
+    write_nir(path, graph)
+    again = read_nir(path, use_metadata=bool(graph.delayed))
+    spikes, total = run_deployed(graph, x, 5)
+    run = interpreter.run(again, x, 5)
+    assert set(run.spikes) == set(spikes)
+    for layer, value in spikes.items():
+        assert (value == run.spikes[layer]).all(), layer
+    assert np.allclose(run.output.sum(axis=1).reshape(len(x), -1), total, atol=1e-9)
+
+
+@few
+@given(seed=st.integers(0, 10_000))
+def test_a_cycle_without_metadata_is_refused_and_settled_by_naming_the_edge(
+    seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    graph = fold(random_network("lightsnn", seed, backward=True).layers())
+    path = tmp_path_factory.mktemp("nir") / "model.nir"
+    write_nir(path, graph)
+    try:
+        bare = read_nir(path, use_metadata=False)
+    except InvalidFileError as error:
+        assert "cycle" in str(error)
+        assert "--delayed" in str(error)
+        assert read_nir(path, use_metadata=False, delayed=graph.delayed).order() == graph.order()
+    else:
+        assert not graph.delayed or bare.order()  # a delayed edge that closes no cycle
+
+
+@pytest.mark.parametrize("name", SPACES)
+@few
+@given(seed=st.integers(0, 10_000))
+def test_the_program_is_close_to_the_graph_and_in_range(name: str, seed: int) -> None:
+    net, x = random_network(name, seed), images(16, seed)
+    graph = fold(net.layers())
+    run = interpreter.run(graph, x, 5)
+    rates = {n: float(s.mean()) for n, s in run.spikes.items()}
+    program = compile_graph(graph, timesteps=5, rates=rates)
+    trace, _ = next(simulate_input(program, x))
+    differing = total = 0
+    for population, node in program.meta["node_of"].items():
+        ours = trace.spikes[population]
+        differing += int((ours != run.spikes[node].reshape(ours.shape)).sum())
+        total += ours.size
+    assert differing < 0.05 * total
+    assert {p.role for p in program.populations} <= {"neuron", "or", "relay"}
+
+
+def test_or_populations_are_exact_and_called_so() -> None:
+    net, x = random_network("lightsnn", 3), images(8)
+    graph = fold(net.layers())
+    program = compile_graph(graph, timesteps=5)
+    gates = {p.id: p for p in program.populations if p.role == "or"}
+    assert set(gates) == {"red1_pool", "red2_pool"}
+    trace, _ = next(simulate_input(program, x))
+    for name, source in (("red1_pool", "red1_lif"), ("red2_pool", "red2_lif")):
+        b, t, c, h, w = trace.spikes[source].shape
+        cut = trace.spikes[source][..., : h // 2 * 2, : w // 2 * 2]
+        pooled = cut.reshape(b, t, c, h // 2, 2, w // 2, 2).any(axis=(4, 6))
+        assert (trace.spikes[name] == pooled).all()
+
+
+def test_thresholds_are_one_float_below_so_that_greater_means_at_least() -> None:
+    graph = fold(random_network("lightsnn", 1).layers())
+    lif = graph.nodes["head_lif"]
+    assert isinstance(lif, Lif)
+    assert np.nextafter(lif.v_threshold.reshape(-1)[0], np.float32(2)) == np.float32(1)
+
+
+def _layers(**changes: object) -> list[dict]:
+    layers = random_network("lightsnn", 2).layers()
+    for layer in layers:
+        if layer["name"] == "red1_lif":
+            layer.update(changes)
+    return layers
+
+
+def test_a_soft_reset_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match=r"layer red1_lif: a soft reset .* fine-tune .* hard reset"):
+        fold(_layers(reset="subtract"))
+
+
+def test_a_max_pool_over_currents_is_refused_by_name() -> None:
+    layers = random_network("lightsnn", 2).layers()
+    for layer in layers:
+        if layer["name"] == "red1_pool":
+            layer["inputs"] = ["red1_bn"]
+    with pytest.raises(UnsupportedError, match=r"layer red1_pool: a max-pool over analogue currents .* behind the LIF"):
+        fold(layers)
+
+
+def test_an_unknown_layer_is_refused_by_name() -> None:
+    layers = random_network("lightsnn", 2).layers()
+    layers[3]["op"] = "softmax"
+    with pytest.raises(UnsupportedError, match="softmax"):
+        fold(layers)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nir
+
+    graph = fold(random_network("lightsnn", 2).layers())
+    path = tmp_path / "model.nir"
+    write_nir(path, graph)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(nir, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        write_nir(path, graph)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model.nir"]

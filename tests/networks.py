@@ -1,0 +1,40 @@
+"""Small networks with settled batch norms, for tests of everything behind training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from search import space
+from search.genotype import Genotype
+from search.network import Network
+from search.network_config import NetworkConfig
+
+
+def network(genotype: Genotype, seed: int, **sizes: int) -> Network:
+    """A network in eval mode whose batch norms have statistics and affines of their own."""
+    reduction = space.get(genotype.space).reduction
+    config = NetworkConfig(
+        input_shape=(1, 8, 8), classes=10, reduction=reduction, **{"channels": 4, "hidden": 24, "votes": 3, **sizes}
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = Network(genotype, config)
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+                torch.nn.init.normal_(module.bias, 0.0, 0.3)
+        with torch.no_grad():
+            for _ in range(20):
+                net(torch.rand(32, 1, 8, 8))
+    return net.eval()
+
+
+def random_network(name: str, seed: int, *, backward: bool = False, **sizes: int) -> Network:
+    """A network of a random genotype of the named space."""
+    genotype = space.get(name).random_genotype(np.random.default_rng(seed), backward=backward)
+    return network(genotype, seed, **sizes)
+
+
+def images(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((count, 1, 8, 8), dtype=np.float32)
