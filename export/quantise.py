@@ -167,7 +167,7 @@ def _largest_scale(
         (limits.BIAS_MANTISSA_MAX << limits.BIAS_EXPONENT_MAX) / 64 / max(float(np.abs(group.bias).max()), 1e-9),
     ]
     top = [float(np.abs(k.map.weight).max()) for k in links]
-    bounds += [(limits.WEIGHT_MAX << limits.WEIGHT_EXPONENT_MAX) / t for t in top]
+    bounds += [(limits.WEIGHT_MAX << limits.WEIGHT_EXPONENT_MAX) / max(t, 1e-9) for t in top]
     return 0.99 * min(bounds)
 
 
