@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from hw_sim.counts import Counts
 from hw_sim.errors import InvalidFileError, UnsupportedError
-from hw_sim.mapping import read_table, shipped
 from hw_sim.program import CLOCK, INPUT
+from hw_sim.tables import read_table, shipped
 
 if TYPE_CHECKING:
     from hw_sim.latency import Latency

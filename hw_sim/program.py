@@ -120,7 +120,7 @@ class LinearMap:
 class Population:
     """Neurons that share a leak, a threshold and a bias exponent.
 
-    dv: leak per hardware step, 0..4096 in 1/4096. vth: 0..131071, spike iff ``v > vth << 6``.
+    dv: leak per hardware step, 0..4095 in 1/4096. vth: 0..131071, spike iff ``v > vth << 6``.
     bias: int16 mantissas, (C, 1, 1) or (C, H, W), shifted left by ``bias_exponent`` (1/64 of a weight unit).
     scale: integer weight units per unit of real current. role: ``or`` and ``relay`` are overhead, not in SAR.
     """
@@ -236,28 +236,33 @@ class Program:
 
     def verify(self) -> None:
         """Raises where the program breaks its own rules or a register's width; says population, value and limit."""
-        ids = [p.id for p in self.populations] + [s.id for s in self.synapses]
-        if len(set(ids)) != len(ids) or {INPUT, CLOCK} & set(ids):
-            raise InvalidFileError("program: ids repeat or use a reserved name (input, clock)")
+        seen = {INPUT, CLOCK}
+        for name in [x.id for part in (self.populations, self.synapses, self.host) for x in part]:
+            if name in seen:
+                raise InvalidFileError(f"program: id {name!r} repeats or is reserved; name each thing once")
+            seen.add(name)
         names = {p.id for p in self.populations}
         if self.timesteps < 1 or not names:
             raise InvalidFileError(f"program: {self.timesteps} timesteps, {len(names)} populations; both must be >= 1")
         if set(self.schedule.depth) != names or self.schedule.period < 1 or min(self.schedule.depth.values()) < 0:
             raise InvalidFileError("program: the schedule must name each population once, with period >= 1, depth >= 0")
         for p in self.populations:
-            _verify_population(p)
+            _verify_population(p, self.schedule.period)
         for s in self.synapses:
             self._verify_synapse(s, names)
         for h in self.host:
-            if h.dst not in names:
-                raise InvalidFileError(f"program: host map {h.id} feeds {h.dst}, which is no population")
-            if _mapped(h.id, h.map, self.input_shape) != _flat(h.map, self.population(h.dst).shape):
-                raise InvalidFileError(f"program: host map {h.id} does not fit population {h.dst}")
+            self._verify_host(h, names)
         r = self.readout
         if r.src not in names or r.weight.ndim != 2 or r.weight.shape[1] != self.population(r.src).size:
             raise InvalidFileError(f"program: the readout's weight {r.weight.shape} does not fit population {r.src}")
         if r.bias.shape != (r.weight.shape[0],) or r.weight.dtype != np.int8:
             raise InvalidFileError("program: the readout needs int8 weights and one bias per class")
+
+    def _verify_host(self, h: HostMap, names: set[str]) -> None:
+        if h.dst not in names:
+            raise InvalidFileError(f"program: host map {h.id} feeds {h.dst}, which is no population")
+        if _mapped(h.id, h.map, self.input_shape) != _flat(h.map, self.population(h.dst).shape):
+            raise InvalidFileError(f"program: host map {h.id} does not fit population {h.dst}")
 
     def _verify_synapse(self, s: Synapse, names: set[str]) -> None:
         if s.dst not in names or s.src not in names | {INPUT, CLOCK}:
@@ -270,6 +275,11 @@ class Program:
             raise UnsupportedError(
                 f"synapse {s.id}: {s.map.weight.dtype} weights, exponent {s.exponent}, distance {s.distance}; the "
                 f"target takes int8, 0..{limits.WEIGHT_EXPONENT_MAX} and 0 or 1"
+            )
+        if s.distance and self.schedule.blank < 1:
+            raise InvalidFileError(
+                f"program: synapse {s.id} is delayed, so samples need a blank timestep between them; "
+                f"schedule.blank is {self.schedule.blank}, expected >= 1"
             )
         dst = self.population(s.dst)
         if _mapped(s.id, s.map, self.source_shape(s.src)) != _flat(s.map, dst.shape):
@@ -295,7 +305,7 @@ def _flat(linear: LinearMap, shape: Shape) -> Shape:
     return (int(np.prod(shape)), 1, 1) if linear.kind in ("dense", "sparse") else shape
 
 
-def _verify_population(p: Population) -> None:
+def _verify_population(p: Population, period: int) -> None:
     if len(p.shape) != 3 or min(p.shape) < 1:
         raise InvalidFileError(f"program: population {p.id} has shape {p.shape}; expected (C, H, W), all >= 1")
     if p.bias.shape not in ((p.shape[0], 1, 1), p.shape):
@@ -311,3 +321,8 @@ def _verify_population(p: Population) -> None:
             raise UnsupportedError(
                 f"population {p.id}: {what} {value} is outside {low}..{high}; train with smaller weights"
             )
+    if period > 1 and p.bias.any():
+        raise InvalidFileError(
+            f"program: population {p.id} has a bias in its register, which period {period} would add {period} times "
+            "per timestep; expected zeros and a synapse from the clock"
+        )

@@ -297,10 +297,10 @@ def setup(
     quiet: Quiet = False,
 ) -> None:
     """Make the worker's environment with lava-nc (about 20 s, 320 MB)."""
-    from hw_sim import lava
+    from hw_sim import lava_environment
     from toolchain.narration import Narrator
 
-    interpreter = lava.setup(python, with_dl, Narrator(quiet=quiet).say)
+    interpreter = lava_environment.setup(python, with_dl, Narrator(quiet=quiet).say)
     _print(str(interpreter))
 
 

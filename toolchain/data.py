@@ -6,6 +6,8 @@ The test split is for the last line of a report; what chooses anything uses the 
 from __future__ import annotations
 
 import math
+import tokenize
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -39,6 +41,8 @@ READ_ERRORS = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     zlib.error,
+    tokenize.TokenError,
+    Warning,
 )
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -104,7 +108,8 @@ def read_npz(path: Path) -> tuple[Array, Array]:
     file's own sizes before anything is allocated; pickled arrays are refused. Raises InvalidFileError.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        # numpy warns of headers that it had to mend: those were not written by it.
+        with warnings.catch_warnings(action="error"), zipfile.ZipFile(path) as archive:
             x = _read_array(archive, "x", path)
             y = _read_array(archive, "y", path)
     except FileNotFoundError:

@@ -61,17 +61,17 @@ def _cuda() -> Item:
 
 
 def _lava() -> list[Item]:
-    from hw_sim import lava
+    from hw_sim import lava_environment
 
-    python, why = lava.find_python()
+    python, why = lava_environment.find_python()
     if python is None:
-        base, base_why = lava.find_base_python()
+        base, base_why = lava_environment.find_base_python()
         mend = "mend: snnas lava setup" if base is not None else f"and no Python 3.10 to build it on: {base_why}"
         return [
             Item("lava-nc", "missing", f"{why.split(';')[0]}; {mend}"),
             Item("lava-dl", "missing", "needs lava-nc's environment"),
         ]
-    found = lava.probe(python)
+    found = lava_environment.probe(python)
     if not found["usable"]:
         return [Item("lava-nc", "broken", f"{python}: {found['reason']}; mend: snnas lava setup")]
     dl = found["lava_dl"]

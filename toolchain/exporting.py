@@ -19,8 +19,9 @@ from export.graph import Graph, Lif
 from export.nir_file import read_nir, write_nir
 from export.npz_file import write_npz
 from export.program_file import read_program, write_program
-from hw_sim import lava
-from hw_sim.counts import Counter, Counts
+from hw_sim import lava, lava_environment
+from hw_sim.counter import Counter
+from hw_sim.counts import Counts
 from hw_sim.energy import Profile, load_profile
 from hw_sim.errors import GateError, UnsupportedError, UsageError
 from hw_sim.mapping import Mapping, load_system, map_program
@@ -108,10 +109,10 @@ def check_options(options: ExportOptions) -> None:
 
 def lava_python(options: ExportOptions) -> tuple[Path | None, str]:
     """An interpreter in which Lava works, or why there is none."""
-    python, why = lava.find_python(options.lava_python)
+    python, why = lava_environment.find_python(options.lava_python)
     if python is None:
         return None, why
-    found = lava.probe(python)
+    found = lava_environment.probe(python)
     if not found["usable"]:
         return None, f"{python}: {found['reason']}; make one with: snnas lava setup"
     return python, f"Lava {found['lava']}, Python {found['python']}"

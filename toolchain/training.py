@@ -1,7 +1,7 @@
 """Training, evaluation, and weights on disk.
 
-The recipe was measured on digits (T = 5, 16 channels): AdamW with a cosine schedule, label smoothing, shifts by a
-pixel. The epoch with the best validation accuracy is kept; the test split is not looked at.
+The recipe was measured on digits (T = 5, 16 channels): AdamW with a cosine schedule and label smoothing; random
+shifts gained nothing. The epoch with the best validation accuracy is kept; the test split is not looked at.
 """
 
 from __future__ import annotations
@@ -34,18 +34,17 @@ METADATA_KEY = "architecture_id"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """The recipe. learning_rate: peak, cosine to 0. shift: largest random translation in pixels, zero-filled."""
+    """The recipe. learning_rate: peak, cosine to 0. clip: of the gradient's norm."""
 
     epochs: int = 15
     batch: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 1.2e-2
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
-    shift: int = 1
     clip: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch", 2), ("shift", 0)):
+        for name, low in (("epochs", 1), ("batch", 2)):
             if getattr(self, name) < low:
                 raise UsageError(f"{name} = {getattr(self, name)} in the training configuration, expected >= {low}")
         for name in ("learning_rate", "clip"):
@@ -86,19 +85,19 @@ def train(
     """Train ``network`` in place and leave it in eval mode with the weights of the best validation epoch.
 
     log: takes one record per epoch ({"epoch", "loss", "train_accuracy", "val_accuracy", "val_loss", "lr", "seconds"}).
-    on_epoch: takes (epochs done, epochs in all), for progress. Shuffles, shifts and dropout come from ``seed``: on one
+    on_epoch: takes (epochs done, epochs in all), for progress. Shuffles and dropout come from ``seed``: on one
     device and number of threads, equal seeds give equal weights. Raises GateError when the loss stops being finite.
     """
     network.to(device)
     x, y = torch.from_numpy(data.x_train).to(device), torch.from_numpy(data.y_train).to(device)
-    shuffle, shifts = stream(seed, "shuffle"), stream(seed, "shift")
+    shuffle = stream(seed, "shuffle")
     steps = math.ceil(len(x) / config.batch)
     optimizer = torch.optim.AdamW(_groups(network, config.weight_decay), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * steps)
     y_val = torch.from_numpy(data.y_val)
     best, merit, best_state = 0, (-1.0, 0.0), {}
     started = time.perf_counter()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(torch_seed(seed, "dropout"))
         for epoch in range(1, config.epochs + 1):
             start, rate = time.perf_counter(), schedule.get_last_lr()[0]
@@ -106,7 +105,7 @@ def train(
             loss_sum, correct = 0.0, 0
             # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
             for step, index in enumerate(np.array_split(shuffle.permutation(len(x)), steps), start=1):
-                xb, yb = _shift(x[index], config.shift, shifts), y[index]
+                xb, yb = x[index], y[index]
                 logits = network(xb)
                 loss = nn.functional.cross_entropy(logits, yb, label_smoothing=config.label_smoothing)
                 optimizer.zero_grad()
@@ -123,7 +122,7 @@ def train(
                 loss_sum += value * len(index)
                 correct += int((logits.argmax(1) == yb).sum())
             logits = _logits(network, data.x_val, device, config.batch)
-            accuracy = float((logits.argmax(1) == y_val).float().mean())
+            accuracy = int((logits.argmax(1) == y_val).sum()) / len(y_val)
             val_loss = float(nn.functional.cross_entropy(logits, y_val))
             # A small validation split often ties; of equal accuracies the lower loss is the better network.
             if (accuracy, -val_loss) > merit:
@@ -219,18 +218,3 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-
-
-def _shift(x: Tensor, reach: int, rng: np.random.Generator) -> Tensor:
-    """Return the batch (B, ..., H, W) with each sample moved by up to ``reach`` pixels in each direction."""
-    if reach == 0:
-        return x
-    height, width = x.shape[-2:]
-    padded = nn.functional.pad(x, (reach,) * 4)
-    offsets = torch.from_numpy(rng.integers(0, 2 * reach + 1, size=(len(x), 2))).to(x.device)
-    rows = offsets[:, :1] + torch.arange(height, device=x.device)
-    columns = offsets[:, 1:] + torch.arange(width, device=x.device)
-    batch = torch.arange(len(x), device=x.device)[:, None, None]
-    # Advanced indices around the middle axes come first in the result, so those axes are moved behind.
-    moved = padded.movedim((-2, -1), (1, 2))[batch, rows[:, :, None], columns[:, None, :]]
-    return moved.movedim((1, 2), (-2, -1))

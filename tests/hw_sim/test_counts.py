@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_sim.counts import Counter, Counts
+from hw_sim.counter import Counter
+from hw_sim.counts import Counts
 from hw_sim.errors import InvalidFileError, UsageError
 from hw_sim.linear import apply
-from hw_sim.mapping import READOUT, Mapping, System, load_system, map_program
+from hw_sim.mapping import Mapping, System, load_system, map_program
 from hw_sim.program import (
     CLOCK,
     INPUT,
@@ -29,6 +30,7 @@ from hw_sim.program import (
     Synapse,
 )
 from hw_sim.simulator import Trace, host_currents, simulate
+from hw_sim.wiring import READOUT
 
 TINY = System(
     name="tiny",
@@ -244,7 +246,7 @@ def random_program(rng: np.random.Generator) -> Program:
     return program(
         [
             population("a", a, bias=int(rng.integers(0, 2)) * (not recurrent)),
-            population("b", b, dv=int(rng.choice([0, 4096]))),
+            population("b", b, dv=int(rng.choice([0, 4095]))),
             population("c", (3, 2, 1), role="or"),
             population("d", (5, 1, 1)),
         ],

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw_sim.errors import InvalidFileError, UsageError
-from hw_sim.mapping import READOUT, RESOURCES, list_bytes, load_system, map_program, wirings
+from hw_sim.mapping import RESOURCES, load_system, map_program
 from hw_sim.program import INPUT
+from hw_sim.wiring import READOUT, list_bytes, wirings
 from tests.hw_sim.test_counts import TINY, conv, dense, population, program, random_program, unrolled
 
 LOIHI = load_system()
@@ -111,9 +112,9 @@ def test_reach_equals_the_unrolled_maps(seed: int) -> None:
             assert (reached == expected).all() if wire.map.kind != "conv" else (reached >= expected).all()
             pixels = int(expected.any(axis=0).sum())
             if wire.is_conv:
-                assert wire.in_axons(part.box, TINY) == pixels
-            elif not wire.population_axons(TINY):
-                assert wire.in_axons(part.box, TINY) == int(expected.sum())
+                assert wire.in_axons(part.box, TINY.in_axons) == pixels
+            elif not wire.population_axons(TINY.in_axons):
+                assert wire.in_axons(part.box, TINY.in_axons) == int(expected.sum())
 
 
 def test_what_does_not_fit_is_named_with_its_excess() -> None:

@@ -1,0 +1,41 @@
+"""What goes wrong in a search, and the exit code that says so.
+
+Every message is one line: the value, what was expected, where, and the mend. The codes are those of the command
+(2 usage, 3 an invalid input file, 4 not supported); they repeat the ones of the back end because ``search`` imports
+nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SearchError(Exception):
+    """Base of the errors that a user can act on. ``exit_code`` is what the command returns."""
+
+    exit_code = 70
+
+
+class UsageError(SearchError):
+    """The command or its configuration is wrong."""
+
+    exit_code = 2
+
+
+class InvalidFileError(SearchError):
+    """An input file cannot be read, or does not hold what its format promises."""
+
+    exit_code = 3
+
+
+class UnsupportedError(SearchError):
+    """What was asked for exists, but not here."""
+
+    exit_code = 4
+
+
+def did_you_mean(value: str, choices: Iterable[str]) -> str:
+    """Return ``'; did you mean X?'`` when a choice is close to ``value``, else an empty string."""
+    near = get_close_matches(value, list(choices), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,103 @@
+"""The sizes and constants of a network around its cells."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from search.errors import InvalidFileError, UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """The sizes and constants around the cells.
+
+    input_shape: (C, H, W). input_kind: 'analogue', 'spikes' or 'counts'. channels: of the first cell, doubled by each
+    reduction. hidden: neurons of the head. votes: outputs averaged per class. timesteps: T. tau, threshold: of every
+    LIF. reduction: 'max' (pools spikes) or 'average'. dropout: before the head, in training. cells: number of cells.
+    Raises UsageError for a value out of range, and when pooling leaves nothing of the image.
+    """
+
+    input_shape: tuple[int, int, int]
+    classes: int
+    input_kind: str = "analogue"
+    channels: int = 16
+    hidden: int = 256
+    votes: int = 10
+    timesteps: int = 5
+    tau: float = 4 / 3
+    threshold: float = 1.0
+    reduction: str = "max"
+    dropout: float = 0.0
+    cells: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "channels", "hidden", "votes", "timesteps", "cells"):
+            _require(_is_int(getattr(self, name)) and getattr(self, name) >= 1, name, self, "a whole number >= 1")
+        shape = self.input_shape
+        _require(
+            isinstance(shape, tuple) and len(shape) == 3 and all(_is_int(n) and n >= 1 for n in shape),
+            "input_shape",
+            self,
+            "three whole numbers (C, H, W) >= 1",
+        )
+        kinds = ("analogue", "spikes", "counts")
+        _require(self.input_kind in kinds, "input_kind", self, "one of " + ", ".join(kinds))
+        _require(self.reduction in ("max", "average"), "reduction", self, "'max' or 'average'")
+        # tau = 1 would forget everything at once, and spikingjelly wants a float.
+        _require(_is_float(self.tau) and self.tau > 1, "tau", self, "a finite number > 1")
+        _require(_is_float(self.threshold) and self.threshold > 0, "threshold", self, "a finite number > 0")
+        _require(_is_float(self.dropout) and 0 <= self.dropout < 1, "dropout", self, "a number in [0, 1)")
+        _require(
+            min(shape[1:]) >> self.cells >= 1,
+            "input_shape",
+            self,
+            f"H and W >= {2**self.cells}: {self.cells} reductions halve it {self.cells} times; enlarge it",
+        )
+
+    @property
+    def features(self) -> int:
+        """The length of the head's input: channels x H x W after the last reduction (pooling floors)."""
+        _, height, width = self.input_shape
+        return self.width(self.cells) * (height >> self.cells) * (width >> self.cells)
+
+    def width(self, cell: int) -> int:
+        """Return the channels of cell number ``cell``, counted from 1."""
+        return self.channels << (cell - 1)
+
+    def to_json(self) -> str:
+        """Return the configuration as indented JSON."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "network.json") -> NetworkConfig:
+        """Read what ``to_json`` wrote; raises InvalidFileError naming the key and the place."""
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidFileError(f"{where} is not JSON ({error}); expected a network configuration") from None
+        known = {field.name for field in fields(cls)}
+        if not isinstance(plain, dict) or set(plain) != known:
+            found = sorted(set(plain) ^ known) if isinstance(plain, dict) else [type(plain).__name__]
+            raise InvalidFileError(f"{where}: missing or unknown {found[:5]}, expected {', '.join(sorted(known))}")
+        if isinstance(plain["input_shape"], list):
+            plain["input_shape"] = tuple(plain["input_shape"])
+        try:
+            return cls(**plain)
+        except UsageError as error:
+            raise InvalidFileError(f"{error} ({where})") from None
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _require(good: bool, name: str, config: NetworkConfig, expected: str) -> None:
+    if not good:
+        raise UsageError(f"{name} = {getattr(config, name)!r} in the network configuration, expected {expected}")

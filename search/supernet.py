@@ -1,0 +1,68 @@
+"""The supernet: one set of weights that holds every candidate of a space, and scores them on one batch.
+
+All cells share the choice of operations (LightSNN, SNASNet); each has its own weights. Every remaining operation of an
+edge is summed with weight one: a softmax of 1/n, as the release has it, silences the second cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from spikingjelly.activation_based import functional
+from torch import Tensor, nn
+
+from search.errors import UsageError
+from search.genotype import ZEROIZE, Edge, live_edges
+from search.network import Backbone, CellOps
+from search.network_config import NetworkConfig
+from search.proxies import Score, sahd
+from search.space import Space
+
+Choices = Mapping[Edge, tuple[str, ...]]
+
+
+class Supernet(Backbone):
+    """Every operation of ``space`` on every edge, for scoring only.
+
+    A neuron per node is shared by all that read it. BN has no running statistics: it always uses those of the batch.
+    Weights come from ``seed`` alone, and torch's global generator is left as it was.
+    """
+
+    def __init__(self, space: Space, config: NetworkConfig, *, backward: bool = False, seed: int = 0) -> None:
+        ops = {edge: tuple(op for op in space.ops if op != ZEROIZE) for edge in space.edges(backward=backward)}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            super().__init__(config, [ops] * config.cells)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                # Without running statistics BN normalises by the batch, whatever the mode, and leaves nothing behind.
+                module.track_running_stats = False
+                module.running_mean = module.running_var = module.num_batches_tracked = None
+        self.eval()
+
+    def forward(self, x: Tensor, choices: Choices, *, spikes: dict[str, Tensor] | None = None) -> Tensor:
+        """Return the logits (B, classes) of x (B, C, H, W) or (B, T, C, H, W) with only ``choices`` present.
+
+        choices: the remaining operations of every edge, zeroize included or not. What lies on no walk from a cell's
+        input to its output is not computed, and gives no spikes. Raises UsageError when nothing does.
+        """
+        ops = remaining(choices)
+        if not ops:
+            raise UsageError("the choices leave no path from node 0 to node 3, expected one operation on a path")
+        return self.run(x, [ops] * self.config.cells, spikes)
+
+    @torch.no_grad()
+    def score(self, x: Tensor, choices: Choices) -> Score:
+        """Return the SAHD score of the candidate on the batch ``x``; the state is reset before and after."""
+        spikes: dict[str, Tensor] = {}
+        self(x, choices, spikes=spikes)
+        functional.reset_net(self)
+        return sahd(spikes)
+
+
+def remaining(choices: Choices) -> CellOps:
+    """Return the operations of the live edges, zeroize left out, in the order of ``choices``."""
+    present = {edge: tuple(op for op in ops if op != ZEROIZE) for edge, ops in choices.items()}
+    keep = live_edges(edge for edge, ops in present.items() if ops)
+    return {edge: ops for edge, ops in present.items() if edge in keep}
