@@ -20,7 +20,7 @@ from hw_sim.errors import InvalidFileError
 
 Tree: TypeAlias = dict[str, Any]  # group -> Tree, dataset -> numpy array, bytes or a list of bytes
 
-SECONDS = 30.0
+SECONDS = 15.0
 LIMIT_BYTES = 1 << 30
 CHILD = Path(__file__).with_name("hdf5_child.py")
 GRACE = 5.0  # seconds of wall clock beyond the child's own limit on CPU time

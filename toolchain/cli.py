@@ -65,6 +65,7 @@ def search(
     hidden: Annotated[int, typer.Option(help="Spiking neurons of the classifier.")] = 256,
     batch: Annotated[int, typer.Option(help="Samples that score every candidate.")] = 64,
     epochs: Annotated[int, typer.Option(help="Epochs of training.")] = 15,
+    backward: Annotated[bool, typer.Option("--backward", help="Search backward edges too: recurrent cells.")] = False,
     no_train: Annotated[bool, typer.Option("--no-train", help="Stop after the search.")] = False,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -88,6 +89,7 @@ def search(
             hidden=hidden,
             batch=batch,
             epochs=epochs,
+            backward=backward,
             device=device,
         )
         run = searching.start(folder, name, options, shlex.join(["snnas", *sys.argv[1:]]))
@@ -311,6 +313,9 @@ def main() -> None:
 
 def run_command(arguments: list[str]) -> int:
     """The exit code of a command line. Faults print one line on stderr (SNNAS_DEBUG=1 adds the traceback)."""
+    # Threads that wait by spinning take the cores from those that work: on two busy cores a training was 5 times
+    # slower with the default (measured). Read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         result = app(arguments, standalone_mode=False, prog_name="snnas")
         if result == 130:  # typer turns Ctrl-C into this

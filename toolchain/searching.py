@@ -34,7 +34,7 @@ class SearchOptions:
     hidden: int = 256
     batch: int = 64
     epochs: int = 15
-    train: bool = True
+    backward: bool = False
     device: str = "auto"
 
 
@@ -97,7 +97,12 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
                 "val": len(data.y_val),
                 "test": len(data.y_test),
             },
-            "method": {"name": options.method, "space": space.name, "backward": False, "batch": options.batch},
+            "method": {
+                "name": options.method,
+                "space": space.name,
+                "backward": options.backward,
+                "batch": options.batch,
+            },
             "network": json.loads(network.to_json()),
             "train": asdict(training),
             "versions": runs.fingerprint(device),

@@ -1,0 +1,84 @@
+"""``snnas bench``: measurements that anybody can repeat. Options in, exit code out; the work stands beside it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measurements of snnas itself.")
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Measurements of snnas itself; each prints its seed, so that it can be repeated."""
+
+
+@bench_app.command()
+def conformance(
+    genotypes: Annotated[int, typer.Option(help="How many random genotypes, half of them recurrent.")] = 200,
+    lava: Annotated[int, typer.Option(help="How many of the compiled ones Lava runs, half of them recurrent.")] = 20,
+    samples: Annotated[int, typer.Option(help="Samples per genotype, back to back in one Lava run.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of genotypes, weights and inputs.")] = 0,
+    require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
+    lava_python: Annotated[Path | None, typer.Option(help="The worker's Python 3.10.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Take random genotypes of both spaces to programs and to stock Lava; exit 1 where one spike differs."""
+    from toolchain.conformance import conformance as measure
+    from toolchain.narration import Narrator
+
+    result = measure(
+        genotypes=genotypes,
+        lava=lava,
+        seed=seed,
+        samples=samples,
+        python=lava_python,
+        require_lava=require_lava,
+        narrator=Narrator(quiet=quiet),
+    )
+    figures = result.to_json()
+    if as_json:
+        sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+    else:
+        _print(figures)
+    if not result.good:
+        raise typer.Exit(1)
+
+
+def _print(figures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"conformance, seed {figures['seed']}", title_justify="left", show_header=False)
+    table.add_row("genotypes", f"{figures['genotypes']}, {figures['recurrent']} recurrent")
+    table.add_row("compiled", f"{figures['compiled']} in {figures['seconds']:.0f} s")
+    table.add_row("refused", str(figures["refused"]))
+    for reason, count in figures["refusals"].items():
+        table.add_row("", f"{count} x {reason}")
+    table.add_row("periods", ", ".join(f"P = {period}: {n}" for period, n in figures["periods"].items()))
+    table.add_row(".nir against deployed network", f"{figures['nir_differing_spikes']} spikes differ")
+    lost = figures["quantisation_differing"]
+    table.add_row(
+        "program against float graph", f"{lost['feed_forward']:.1%} of spikes differ, recurrent {lost['recurrent']:.1%}"
+    )
+    if figures["lava_checked"]:
+        table.add_row(
+            "Lava",
+            f"{figures['lava_checked']} genotypes, {figures['lava_recurrent']} recurrent, {figures['lava_samples']} "
+            f"samples each, in {figures['seconds_lava']:.0f} s ({figures['lava']})",
+        )
+        table.add_row(
+            "Lava against program",
+            f"{figures['lava_differing_spikes']} of {figures['lava_spikes_compared']} spikes differ",
+        )
+    else:
+        table.add_row("Lava", f"not run: {figures['lava']}")
+    for line in figures["lava_first_differences"]:
+        table.add_row("", line)
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, highlight=False).print(table)
