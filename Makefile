@@ -35,10 +35,10 @@ demo: install  ## Search a network for the digits, train it, export it to Lava a
 
 test: $(VENV)/.dev  ## Run every test (sets up the Lava worker with lava-dl first)
 	@$(BIN)/snnas lava setup --with-dl || echo "Lava is not usable here; its tests are skipped"
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-quick: $(VENV)/.dev  ## Run the tests that need no Lava and take no time
-	$(BIN)/python -m pytest -m "not lava and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not lava and not slow"
 
 lint: $(VENV)/.dev  ## Check style and types
 	$(BIN)/ruff check .

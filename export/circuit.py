@@ -18,7 +18,7 @@ from export import conventions, interpreter
 from export.graph import LINEAR, Conv, Delay, Graph, Input, Lif, Linear, Node, Pool
 from hw_sim.errors import InvalidFileError, UnsupportedError
 from hw_sim.linear import apply as apply_map
-from hw_sim.program import CLOCK, INPUT, InputKind, LinearMap, Role, Shape
+from hw_sim.program import CLOCK, INPUT, RESERVED, InputKind, LinearMap, Role, Shape
 from hw_sim.program import Pool as SumPool
 
 MAX_PATHS = 10_000
@@ -134,7 +134,7 @@ def shape3(shape: tuple[int, ...]) -> Shape:
 
 def _population_names(graph: Graph) -> dict[str, str]:
     """Node name -> population id: letters, digits and underscores, unique, no reserved name."""
-    used = {INPUT, CLOCK}
+    used = set(RESERVED)
     names = {}
     for node in graph.of_type(Lif):
         base = name = re.sub(r"[^A-Za-z0-9_]", "_", node) or "lif"

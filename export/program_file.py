@@ -19,7 +19,7 @@ import numpy as np
 from export.npz_file import LIMIT_BYTES, read_npz, write_npz
 from hw_sim.errors import InvalidFileError, UnsupportedError
 from hw_sim.lava_worker.run_lava import FORMAT
-from hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
+from hw_sim.program import RESERVED, HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
 
 JSON_BYTES = 16 << 20
 NEURONS = 1 << 26  # of one population; half a system of 768 Loihi chips
@@ -53,7 +53,7 @@ def write_program(path: str | os.PathLike[str], program: Program) -> None:
 
 def _bad_id(program: Program) -> str | None:
     """Why the ids cannot name arrays, or None: they are shared between populations, synapses and host maps."""
-    seen = {"readout", INPUT, CLOCK}
+    seen = set(RESERVED)
     ids = [p.id for p in program.populations] + [s.id for s in program.synapses] + [h.id for h in program.host]
     for name in ids:
         if not _ID.fullmatch(name) or name in seen:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hw_sim import kernels, limits
+from hw_sim import kernels
 from hw_sim.counts import CoreCount, Counts, PopulationCount, SourceCount, SynapseCount
 from hw_sim.errors import UsageError
 from hw_sim.linear import fan_out
@@ -59,7 +59,7 @@ class Counter:
                 p.shape,
                 depth[p.id],
                 steps,
-                p.dv >= limits.DECAY_ONE,
+                p.role != "neuron",  # a gate fires or holds nothing that could be told from 0
                 np.broadcast_to(kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent) != 0, p.shape),
             )
             for p in program.in_order

@@ -22,6 +22,7 @@ from hw_sim import limits
 from hw_sim.errors import InvalidFileError, UnsupportedError
 
 INPUT, CLOCK = "input", "clock"
+RESERVED = frozenset({INPUT, CLOCK, "readout"})
 
 Shape = tuple[int, int, int]
 Role = Literal["neuron", "or", "relay"]
@@ -47,8 +48,8 @@ class Pool:
 
 
 def window_count(size: int, kernel: int, stride: int, pad: int) -> int:
-    """How many windows of ``kernel`` fit on ``size`` points with ``pad`` zeros on both sides."""
-    return (size + 2 * pad - kernel) // stride + 1
+    """How many windows of ``kernel`` fit on ``size`` points with ``pad`` zeros on both sides; 0 where none does."""
+    return max(0, (size + 2 * pad - kernel) // stride + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,26 +75,21 @@ class LinearMap:
         """The shape that an input of ``shape`` is mapped to; ValueError where the two do not fit."""
         self._check()
         for pool in self.pre:
-            shape = pool.out_shape(shape)
+            shape = _something(pool.out_shape(shape))
         if self.kind in ("conv", "pooled_conv"):
             o, i, kh, kw = self.weight.shape
             if i * self.groups != shape[0] or o % self.groups:
                 raise ValueError(f"weight {self.weight.shape} in {self.groups} groups does not fit {shape[0]} channels")
-            shape = (
-                o,
-                window_count(shape[1], kh, self.stride[0], self.pad[0]),
-                window_count(shape[2], kw, self.stride[1], self.pad[1]),
-            )
+            height = window_count(shape[1], kh, self.stride[0], self.pad[0])
+            shape = _something((o, height, window_count(shape[2], kw, self.stride[1], self.pad[1])))
             for pool in self.post:
-                shape = pool.out_shape(shape)
+                shape = _something(pool.out_shape(shape))
         elif self.kind == "dense":
             if self.weight.shape[1] != int(np.prod(shape)):
                 raise ValueError(f"weight {self.weight.shape} does not fit {int(np.prod(shape))} inputs")
             shape = (self.weight.shape[0], 1, 1)
         else:
             shape = (self._rows(int(np.prod(shape))), 1, 1)
-        if min(shape) < 1:
-            raise ValueError(f"nothing is left of the map's output: {shape}")
         return shape
 
     def _check(self) -> None:
@@ -236,7 +232,7 @@ class Program:
 
     def verify(self) -> None:
         """Raises where the program breaks its own rules or a register's width; says population, value and limit."""
-        seen = {INPUT, CLOCK}
+        seen = set(RESERVED)
         for name in [x.id for part in (self.populations, self.synapses, self.host) for x in part]:
             if name in seen:
                 raise InvalidFileError(f"program: id {name!r} repeats or is reserved; name each thing once")
@@ -291,6 +287,12 @@ class Program:
                 raise InvalidFileError(
                     f"program: synapse {s.id} has {slack} hardware steps to spare; a relay is missing"
                 )
+
+
+def _something(shape: Shape) -> Shape:
+    if min(shape) < 1:
+        raise ValueError(f"nothing is left of the map's output: {shape}")
+    return shape
 
 
 def _mapped(name: str, linear: LinearMap, shape: Shape) -> Shape:

@@ -21,7 +21,7 @@ from hw_sim.simulator import simulate_input
 from tests.networks import images, random_network
 
 SPACES = ["lightsnn", "snasnet"]
-few = settings(max_examples=12, deadline=None, derandomize=True)
+few = settings(max_examples=6, deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize("backward", [False, True])

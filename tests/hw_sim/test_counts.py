@@ -338,7 +338,7 @@ def naive_active(
         state = state or arrived or biased
         active += state
         if t < made.timesteps:
-            state = state and not fired[p.id][t, neuron] and p.dv < 4096
+            state = state and not fired[p.id][t, neuron] and p.role == "neuron"
         active += (period - 1) * state
     return active
 

@@ -63,7 +63,7 @@ def stepped(v: int, a: int, bias: int, dv: int, vth: int, times: int) -> tuple[i
 
 
 @both
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(values=st.lists(states, min_size=1, max_size=20), dv=leaks)
 @example(values=[-1, 1, -4095, 4095, -4096, 4096], dv=4095)
 @example(values=[-1, 1, -TOP + 1, TOP - 1], dv=1)
@@ -83,7 +83,7 @@ def test_the_leak_by_hand(array: Any) -> None:
 
 
 @both
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(values=st.lists(st.integers(-3 * TOP + 1, 3 * TOP - 1), min_size=1, max_size=20))
 def test_the_current_wraps_as_24_bits(array: Any, values: list[int]) -> None:
     got = kernels.wrap_current(array(values)).tolist()
@@ -111,7 +111,7 @@ def test_the_wrap_is_lavas(values: list[int]) -> None:
 
 
 @both
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     neurons=st.lists(st.tuples(states, inputs, biases), min_size=1, max_size=20),
     dv=leaks,
@@ -178,7 +178,7 @@ def test_the_effective_bias_is_exact(array: Any, mantissa: int, exponent: int) -
 
 
 @both
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(halves=st.lists(st.integers(-2000, 2000), min_size=1, max_size=20), exponent=st.integers(0, 7))
 def test_quantising_rounds_half_to_even_and_clips(array: Any, halves: list[int], exponent: int) -> None:
     scale = 2.0 ** (exponent - 1)  # so that each value is worth half a step

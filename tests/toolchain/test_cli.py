@@ -88,7 +88,15 @@ def no_leftovers(folder: Path) -> None:
 
 def test_a_run_keeps_everything_that_the_design_names(exported: Path) -> None:
     run = only(exported)
-    for name in ("run.toml", "genotype.json", "search.jsonl", "weights.safetensors", "train.jsonl", "counts.json", "report.json"):
+    for name in (
+        "run.toml",
+        "genotype.json",
+        "search.jsonl",
+        "weights.safetensors",
+        "train.jsonl",
+        "counts.json",
+        "report.json",
+    ):
         assert (run / name).is_file(), name
     for name in ("model.nir", "program.npz", "manifest.json", "golden.npz", "run_lava.py"):
         assert (run / "export/lava" / name).is_file(), name
@@ -156,7 +164,10 @@ def test_runs_are_listed_and_doctor_answers(exported: Path, capsys: pytest.Captu
 def test_lava_runs_the_exported_program_with_equal_spikes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if lava_environment.find_python()[0] is None:
         pytest.skip(lava_environment.find_python()[1])
-    assert run_command(["export", "--runs-dir", str(runs), "--samples", "4", "--require-lava", "--json", "-q", "--force"]) == 0
+    assert (
+        run_command(["export", "--runs-dir", str(runs), "--samples", "4", "--require-lava", "--json", "-q", "--force"])
+        == 0
+    )
     checks = json.loads(capsys.readouterr().out)["checks"]
     assert (checks["lava_samples"], checks["lava_differing_spikes"]) == (4, 0)
     assert checks["lava_spikes_compared"] > 10_000
@@ -380,7 +391,12 @@ def _corrupt_graph(folder: Path) -> None:
         (lambda f: (f / "program.npz").unlink(), 3, "file program.npz", "missing"),
         (lambda f: (f / "manifest.json").write_text("[]"), 3, "manifest", "manifest"),
         (_corrupt_graph, 3, "graph", "HDF5"),
-        (_flip_spike, 1, "recorded spikes", "1 spikes of population red1_lif differ; first at sample 1, timestep 2, neuron (0, 0, 0)"),
+        (
+            _flip_spike,
+            1,
+            "recorded spikes",
+            "1 spikes of population red1_lif differ; first at sample 1, timestep 2, neuron (0, 0, 0)",
+        ),
     ],
     ids=["changed graph", "no program", "no manifest", "cut graph", "one spike"],
 )
