@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,26 @@ from export import interpreter
 from export.compile import compile_graph
 from export.deployed import run_deployed
 from export.fold import fold
-from export.graph import Lif
+from export.graph import Graph, Lif
 from export.nir_file import read_nir, write_nir
 from hw_sim.errors import InvalidFileError, UnsupportedError
 from hw_sim.simulator import simulate_input
 from tests.networks import images, random_network
 
 SPACES = ["lightsnn", "snasnet"]
+
+
+def cyclic(graph: Graph) -> bool:
+    """By removing nodes without successors, over and over: a way of its own to see a cycle."""
+    edges = set(graph.edges)
+    while edges:
+        ends = {d for _, d in edges} - {s for s, _ in edges}
+        if not ends:
+            return True
+        edges = {(s, d) for s, d in edges if d not in ends}
+    return False
+
+
 few = settings(max_examples=6, deadline=None, derandomize=True)
 
 
@@ -74,14 +89,10 @@ def test_a_cycle_without_metadata_is_refused_and_settled_by_naming_the_edge(
     graph = fold(random_network("lightsnn", seed, backward=True).layers())
     path = tmp_path_factory.mktemp("nir") / "model.nir"
     write_nir(path, graph)
-    try:
-        bare = read_nir(path, use_metadata=False)
-    except InvalidFileError as error:
-        assert "cycle" in str(error)
-        assert "--delayed" in str(error)
-        assert read_nir(path, use_metadata=False, delayed=graph.delayed).order() == graph.order()
-    else:
-        assert not graph.delayed or bare.order()  # a delayed edge that closes no cycle
+    undelayed = replace(graph, delayed=frozenset())
+    with pytest.raises(InvalidFileError, match=r"cycle through .* --delayed") if cyclic(undelayed) else nullcontext():
+        read_nir(path, use_metadata=False)
+    assert read_nir(path, use_metadata=False, delayed=graph.delayed).order() == graph.order()
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -43,11 +43,12 @@ def mutated(data: bytes, seed: int) -> bytes:
 def test_mutated_files_are_refused_or_read(healthy: bytes, seed: int, tmp_path: Path) -> None:
     path = tmp_path / "m.nir"
     path.write_bytes(mutated(healthy, seed))
+    refused = None
     try:
         read_nir(path)
     except SnnasError as error:
-        assert error.exit_code in (3, 4)
-        assert "\n" not in str(error)
+        refused = error
+    assert refused is None or (refused.exit_code in (3, 4) and "\n" not in str(refused))
 
 
 def _edit(healthy: bytes, tmp_path: Path) -> h5py.File:
@@ -119,5 +120,5 @@ def test_a_late_child_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "m.nir").write_bytes(b"x")
     monkeypatch.setattr(guard, "CHILD", slow)
     monkeypatch.setattr(guard, "GRACE", 0.0)
-    with pytest.raises(InvalidFileError, match="took over 0.5 s"):
+    with pytest.raises(InvalidFileError, match=r"took over 0\.5 s"):
         read_hdf5(tmp_path / "m.nir", seconds=0.5)

@@ -16,7 +16,9 @@ from hw_sim.program import INPUT, LinearMap, Program
 from hw_sim.simulator import simulate
 
 
-def dense(weights: np.ndarray, *, threshold: float = 1.0, bias: np.ndarray | None = None, kind: str = "spikes") -> Circuit:
+def dense(
+    weights: np.ndarray, *, threshold: float = 1.0, bias: np.ndarray | None = None, kind: str = "spikes"
+) -> Circuit:
     """One population behind the input, read out as it is."""
     out, inputs = weights.shape
     link = Link(id="w", src=INPUT, dst="p", map=LinearMap(kind="dense", weight=weights))
@@ -59,7 +61,9 @@ def test_weights_are_within_half_a_step_and_no_register_overflows(rows: list[lis
     p, (s,) = program.populations[0], program.synapses
     step = (1 << s.exponent) / p.scale
     assert np.abs(s.map.weight * step - real).max() <= step / 2 + 1e-9
-    assert (p.vth << 6) + 1 == pytest.approx(64 * p.scale / 0.75, rel=1e-12)  # the threshold is met exactly, not rounded
+    assert (p.vth << 6) + 1 == pytest.approx(
+        64 * p.scale / 0.75, rel=1e-12
+    )  # the threshold is met exactly, not rounded
     high, low = integer_bounds(p, [(s, program.input_shape)], [], (0.0, 1.0))
     assert max(high.max(), -low.min()) <= limits.CURRENT_MAX
     spikes = np.random.default_rng(seed).random((3, 4, *program.input_shape)) < 0.5

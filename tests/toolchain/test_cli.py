@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def no_lava(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with one small run, trained and exported without Lava."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
@@ -54,7 +54,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SNNAS_LAVA_ENV", str(folder / "absent"))
         assert run_command(["search", "--runs-dir", str(folder), *SMALL]) == 0
         assert run_command(["export", "--runs-dir", str(folder), "--samples", "4", "-q"]) == 0
-    yield folder
+    return folder
 
 
 @pytest.fixture
