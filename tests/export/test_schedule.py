@@ -15,9 +15,7 @@ ONE = LinearMap(kind="conv", weight=np.ones((1, 1, 1, 1)))
 
 
 def circuit(size: int, forward: list[tuple[int, int]], backward: list[tuple[int, int]]) -> Circuit:
-    groups = tuple(
-        Group(id=f"p{k}", shape=SHAPE, alpha=0.75, threshold=1.0, bias=np.zeros(SHAPE)) for k in range(size)
-    )
+    groups = tuple(Group(id=f"p{k}", shape=SHAPE, alpha=0.75, threshold=1.0, bias=np.zeros(SHAPE)) for k in range(size))
     links = [
         Link(id=f"l{n}", src=f"p{i}", dst=f"p{j}", map=ONE, distance=distance)
         for n, (i, j, distance) in enumerate([(i, j, 0) for i, j in forward] + [(i, j, 1) for i, j in backward])
