@@ -230,9 +230,24 @@ def _compose(path: _Path, shape: tuple[int, ...], gain: float) -> LinearMap | No
     if isinstance(node, Linear) or _covers(node, path, shape, pre):
         return LinearMap(kind="dense", weight=_unpool(weight.reshape(len(weight), -1), shape3(shape), pre))
     kind: Literal["conv", "pooled_conv"] = "pooled_conv" if pre or post else "conv"
+    groups, own = node.groups, _own_channels(weight)
+    if groups == 1 and own is not None:
+        groups, weight = len(own), own
     return LinearMap(
-        kind=kind, weight=weight, stride=node.stride, pad=node.pad, groups=node.groups, pre=tuple(pre), post=tuple(post)
+        kind=kind, weight=weight, stride=node.stride, pad=node.pad, groups=groups, pre=tuple(pre), post=tuple(post)
     )
+
+
+def _own_channels(weight: np.ndarray) -> np.ndarray | None:
+    """The weights (C, 1, kH, kW) of a convolution in which each channel reads its own alone; else None.
+
+    A batch norm of bare spikes is one. nir 1.0 infers no shapes through groups, so the graph holds it whole; in C
+    groups it has C times fewer synapses.
+    """
+    c, inputs = weight.shape[:2]
+    if c != inputs or c == 1 or weight[~np.eye(c, dtype=bool)].any():
+        return None
+    return weight[np.arange(c), np.arange(c)][:, None]
 
 
 def _pools_only(shape: Shape, pools: list[SumPool], scale: float) -> LinearMap:

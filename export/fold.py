@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from export import conventions
-from export.graph import Conv, Flatten, Graph, Input, Lif, Linear, Node, Output, Pool
+from export.graph import Conv, Delay, Flatten, Graph, Input, Lif, Linear, Node, Output, Pool
 from hw_sim.errors import UnsupportedError, UsageError
 from hw_sim.program import window_count
 
@@ -60,7 +60,7 @@ def fold(layers: Sequence[Layer], *, meta: dict[str, Any] | None = None) -> Grap
 
 class _Folder:
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self.layers, self.merged = _merged(layers)
+        self.layers, self.merged = _merged(_live(layers))
         self.shapes = _shapes(self.layers)
         self.values: dict[str, _Value] = {}
         self.nodes: dict[str, Node] = {}
@@ -243,10 +243,17 @@ class _Folder:
         raise UnsupportedError(f"layer {name}: no source of size {value.shape[1:]} can carry its constant current")
 
     def _edge(self, src: str, dst: str, delayed: bool = False) -> None:
+        """Two nodes have one edge at most: where spikes are read now and late, the late ones go through a Delay."""
         if (src, dst) not in self.edges:
             self.edges.append((src, dst))
-        if delayed:
-            self.delayed.add((src, dst))
+            if delayed:
+                self.delayed.add((src, dst))
+        elif delayed != ((src, dst) in self.delayed):
+            late = f"{src}_late_to_{dst}"
+            self.delayed.discard((src, dst))
+            if late not in self.nodes:
+                self.nodes[late] = Delay(steps=1)
+                self.edges += [(src, late), (late, dst)]
 
     def _connect(self, layer: Layer) -> None:
         """Writes the terms of a LIF's (or the output's) current as nodes; equal terms of several readers are shared."""
@@ -306,6 +313,18 @@ class _Folder:
             k += 1
             name = f"{base}_{k}"
         return name
+
+
+def _live(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers from which a way leads to the output; the rest would be neurons that nobody reads."""
+    inputs = {layer["name"]: layer.get("inputs", ()) for layer in layers}
+    pending = [layer["name"] for layer in layers if layer["op"] in ("input", "output")]
+    live = set(pending)
+    while pending:
+        found = [n for n in inputs.get(pending.pop(), ()) if n not in live]
+        live.update(found)
+        pending += found
+    return [layer for layer in layers if layer["name"] in live]
 
 
 def _merged(layers: Sequence[Layer]) -> tuple[dict[str, Layer], dict[str, str]]:

@@ -9,6 +9,7 @@ from search import space
 from search.genotype import Genotype
 from search.network import Network
 from search.network_config import NetworkConfig
+from toolchain.random_networks import settle
 
 
 def network(genotype: Genotype, seed: int, **sizes: int) -> Network:
@@ -19,15 +20,7 @@ def network(genotype: Genotype, seed: int, **sizes: int) -> Network:
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = Network(genotype, config)
-        for module in net.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-                torch.nn.init.normal_(module.bias, 0.0, 0.3)
-        with torch.no_grad():
-            for _ in range(20):
-                net(torch.rand(32, 1, 8, 8))
-    return net.eval()
+        return settle(Network(genotype, config))
 
 
 def random_network(name: str, seed: int, *, backward: bool = False, **sizes: int) -> Network:

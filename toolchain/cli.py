@@ -17,6 +17,8 @@ from typing import Annotated, Any
 
 import typer
 
+from toolchain.bench import bench_app
+
 app = typer.Typer(
     name="snnas",
     no_args_is_help=True,
@@ -29,6 +31,7 @@ app = typer.Typer(
 )
 lava_app = typer.Typer(no_args_is_help=True, help="The Lava worker: its own Python 3.10 environment.")
 app.add_typer(lava_app, name="lava")
+app.add_typer(bench_app, name="bench")
 
 RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs [SNNAS_RUNS, else ./runs].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -168,6 +171,7 @@ def export(
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
     python: Annotated[Path | None, typer.Option(help="The worker's Python 3.10.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one Lava run may take.")] = None,
+    dump: Annotated[Path | None, typer.Option(help="Also write graph and program here as text to read.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an export of other inputs.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -191,6 +195,8 @@ def export(
     with found.lock():
         narrator.say(f"run {found.name} -> {found.export(target)}")
         report = exporting.export(found, options, narrator)
+    if dump is not None:
+        exporting.write_dump(found.export(target), dump)
     if as_json:
         _print_json(report)
     else:

@@ -28,7 +28,7 @@ from hw_sim.mapping import Mapping, load_system, map_program
 from hw_sim.program import Program
 from hw_sim.simulator import simulate_input
 from toolchain import runs
-from toolchain.files import read_json, sha256, write_json
+from toolchain.files import read_json, sha256, write_json, write_text
 from toolchain.narration import Narrator
 from toolchain.runs import Run
 from toolchain.searching import dataset_of, network_of
@@ -150,6 +150,15 @@ def export(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, An
     write_json(run.path / "counts.json", measured.target.counts.to_json())
     write_json(run.report, report)
     return report
+
+
+def write_dump(folder: Path, out: Path) -> None:
+    """graph.txt and program.txt of an export folder, for a person to follow by hand."""
+    from export.dump import dump, dump_graph
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "graph.txt", dump_graph(read_nir(folder / "model.nir")))
+    write_text(out / "program.txt", dump(read_program(folder / "program.npz")))
 
 
 def _replace(stage: Path, final: Path) -> None:

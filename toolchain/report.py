@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw_sim.counts import Counts
 from hw_sim.energy import Band, price
 from hw_sim.latency import estimate_latency
 from toolchain.runs import Run
@@ -100,7 +101,7 @@ def build_report(run: Run, m: Measured) -> dict[str, Any]:
         "schedule": {
             "period": program.schedule.period,
             "depth": program.schedule.total_depth,
-            "relays": sum(p.role == "relay" for p in program.populations),
+            "relays": _relays(counts),
         },
         "checks": {
             "fold_differing_spikes": m.trained.differing_from_deployed,
@@ -141,6 +142,19 @@ def _energy(bill: Any, m: Measured) -> dict[str, Any]:
         return head | {part: dict(_NO_BAND) for part in ("encode", "dynamic", "floor", "total")}
     head["evidence"], head["unpriced"] = bill.evidence, [name for name, _ in bill.unpriced]
     return head | {part: _band(getattr(bill, part)) for part in ("encode", "dynamic", "floor", "total")}
+
+
+def _relays(counts: Counts) -> dict[str, float]:
+    """What the relays cost: populations, neurons, and per inference the spikes and synops that they add."""
+    relays = {p.id: p for p in counts.populations if p.role == "relay"}
+    spikes = sum(sum(p.spikes) for p in relays.values())
+    synops = sum(s.synops for s in counts.synapses if s.dst in relays)
+    return {
+        "populations": len(relays),
+        "neurons": sum(p.neurons for p in relays.values()),
+        "spikes_per_inference": spikes / counts.samples,
+        "synops_per_inference": synops / counts.samples,
+    }
 
 
 def _parameters(m: Measured) -> int:
@@ -195,9 +209,14 @@ def table(report: dict[str, Any]) -> Table:
         where if res["fits"] else "does not fit",
         "; ".join(res["misfits"][:1]) or "greedy, layer order",
     )
-    out.add_row(
-        "schedule", "", f"period {plan['period']}, depth {plan['depth']}", f"{plan['relays']} relay populations"
+    relays = plan["relays"]
+    cost = (
+        f"{relays['neurons']:,} neurons, {relays['spikes_per_inference']:,.0f} spikes" if relays["populations"] else ""
     )
+    out.add_row(
+        "schedule", "", f"period {plan['period']}, depth {plan['depth']}", "hardware steps per timestep; pipeline"
+    )
+    out.add_row("  relays", "", str(relays["populations"]), cost)
     out.add_section()
     out.add_row(
         "fold: differing spikes",

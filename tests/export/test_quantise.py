@@ -61,7 +61,7 @@ def test_weights_are_within_half_a_step_and_no_register_overflows(rows: list[lis
     p, (s,) = program.populations[0], program.synapses
     step = (1 << s.exponent) / p.scale
     assert np.abs(s.map.weight * step - real).max() <= step / 2 + 1e-9
-    assert (p.vth << 6) + 1 == pytest.approx(
+    assert (p.vth << 6) + 33 == pytest.approx(
         64 * p.scale / 0.75, rel=1e-12
     )  # the threshold is met exactly, not rounded
     high, low = integer_bounds(p, [(s, program.input_shape)], [], (0.0, 1.0))
