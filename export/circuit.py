@@ -89,16 +89,17 @@ def trace(graph: Graph, input_kind: InputKind) -> Circuit:
             continue
         alpha, threshold, gain = _neuron(node_name, node)
         group_bias = gain * bias[node_name] + node.v_leak.astype(np.float64)
+        paths = _paths(graph, node_name)
         group = Group(
             id=names[node_name],
             shape=shape3(node.shape),
             alpha=alpha,
             threshold=threshold / alpha,
             bias=group_bias.reshape(shape3(node.shape)),
-            role=_role(graph, node_name, alpha, threshold, gain, group_bias),
+            role=_role(gain, alpha, threshold, group_bias, paths, graph.input if input_kind == "analogue" else ""),
         )
         groups.append(group)
-        for k, path in enumerate(_paths(graph, node_name)):
+        for k, path in enumerate(paths):
             source = INPUT if path.source == graph.input else names[path.source]
             linear = _compose(path, shapes[path.source], gain)
             if linear is None:
@@ -160,16 +161,22 @@ def _neuron(name: str, node: Lif) -> tuple[float, float, float]:
             f"node {name}: resets to {float(node.v_reset.reshape(-1)[0]):g}; Loihi's LIF resets to zero"
         )
     threshold = float(node.v_threshold.reshape(-1)[0])
-    if threshold < 0:
-        raise UnsupportedError(f"node {name}: threshold {threshold:g}; Loihi takes 0 and above")
+    if threshold <= 0:
+        raise UnsupportedError(f"node {name}: threshold {threshold:g}; a neuron of Loihi needs one above 0")
     return float(conventions.decay_of(node.tau).reshape(-1)[0]), threshold, float(node.r.reshape(-1)[0])
 
 
-def _role(graph: Graph, name: str, alpha: float, threshold: float, gain: float, bias: np.ndarray) -> Role:
-    """``or``: fed by plain sums of spikes only, and one spike is enough, so it holds no state."""
-    fed = [graph.nodes[s] for s in graph.sources(name)]
-    sums = [isinstance(n, Pool) and not n.average for n in fed]
-    return "or" if all(sums) and not bias.any() and alpha * gain > threshold else "neuron"
+def _role(gain: float, alpha: float, threshold: float, bias: np.ndarray, paths: list[_Path], analogue: str) -> Role:
+    """``or``: fed by nothing but plain sums of spikes, and one spike is enough, so it holds no state.
+
+    analogue: the name of the input node where the input is a current, else ''.
+    """
+    for path in paths:
+        pools = [n for _, n in path.nodes]
+        plain = len(pools) == 1 and isinstance(pools[0], Pool) and not pools[0].average
+        if not plain or path.source == analogue:
+            return "neuron"
+    return "or" if paths and not bias.any() and alpha * gain > threshold else "neuron"
 
 
 @dataclass(frozen=True, slots=True)

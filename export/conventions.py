@@ -18,7 +18,7 @@ OR_TAU_STEPS, OR_THRESHOLD = 2.0, 0.25  # LIF(tau = 2 dt): v = sum / 2 > .25 iff
 
 def deployed_threshold(threshold: float) -> np.float32:
     """The largest float32 below ``threshold``: ``v > it`` iff ``v >= threshold`` for float32 v."""
-    return np.nextafter(np.float32(threshold), np.float32(0))
+    return np.float32(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
 
 
 def tau_seconds(tau_steps: float) -> np.float32:
@@ -28,4 +28,4 @@ def tau_seconds(tau_steps: float) -> np.float32:
 
 def decay_of(tau: np.ndarray) -> np.ndarray:
     """Dt / tau, in float64, of a stored float32 tau: the share of v that is replaced at each timestep."""
-    return np.asarray(DT / tau.astype(np.float64))
+    return np.asarray(np.minimum(DT / tau.astype(np.float64), 1.0))  # a tau of dt is a hair below it in float32

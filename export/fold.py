@@ -211,6 +211,7 @@ class _Folder:
 
     def _vote(self, layer: Layer) -> _Value:
         value = self._sum(layer)
+        assert value.shift is None, "a linear layer leaves no shift"
         group = int(layer["group"])
         classes = value.shape[0] // group
         mean = np.kron(np.eye(classes), np.full((1, group), 1.0 / group))
@@ -291,7 +292,10 @@ class _Folder:
             weight = stage.weight.astype(np.float32)
             if stage.op == "linear":
                 kh, kw = stage.kernel
-                if kh == kw:  # as a convolution over the whole map: readers disagree about Flatten's axes
+                reads = self.nodes[src]
+                if isinstance(reads, Lif) and len(reads.shape) == 1:
+                    flat, node = True, Linear(weight=weight, bias=bias)
+                elif kh == kw:  # as a convolution over the whole map: readers disagree about Flatten's axes
                     node = Conv(weight=weight.reshape(len(weight), -1, kh, kw), bias=bias)
                 else:
                     flattened = f"{stage.name}_flatten"

@@ -22,10 +22,11 @@ class Refused(Exception):
 
 
 def limit(limit_bytes: int, seconds: int) -> None:
-    """Memory: the data twice over and the libraries; CPU seconds; no core file; no file may be written."""
+    """Memory: the data twice over and the libraries; CPU seconds; no core file; no file beyond the answer's size."""
     resource.setrlimit(resource.RLIMIT_AS, (2 * limit_bytes + (2 << 30),) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * limit_bytes, 2 * limit_bytes))
 
 
 class Reader:

@@ -6,9 +6,9 @@ on the ``snnas`` metadata, except which edge of a cycle waits a timestep.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from export import conventions
 from export.graph import Conv, Delay, Flatten, Graph, Input, Lif, Linear, Node, Output, Pair, Pool
 from export.hdf5_guard import Tree, read_hdf5
 from hw_sim.errors import InvalidFileError, UnsupportedError
+
+MAX_NEURONS = 1 << 26  # of one node; half of what 768 Loihi chips hold
 
 
 def write_nir(path: Path, graph: Graph) -> None:
@@ -35,15 +37,25 @@ def write_nir(path: Path, graph: Graph) -> None:
     out = nir.NIRGraph(
         nodes=nodes, edges=list(graph.edges), metadata={conventions.KEY: json.dumps(meta, sort_keys=True)}
     )
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        nir.write(temporary, out)
-        with open(temporary, "rb") as f:
+        _write(temporary, out)
+        with temporary.open("rb") as f:
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write(path: Path, graph: Any) -> None:
+    import nir
+
+    try:
+        nir.write(path, graph)
+    except (RuntimeError, OSError) as error:
+        if f"errno = {errno.ENOSPC}" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None  # HDF5 says it in words
         raise
 
 
@@ -180,8 +192,10 @@ def _shape(name: str, raw: Tree, key: str, path: Path) -> tuple[int, ...]:
     if isinstance(value, dict):
         value = next(iter(value.values()))
     shape = tuple(int(n) for n in np.asarray(value).reshape(-1))
-    if len(shape) not in (1, 3) or min(shape) < 1:
-        raise InvalidFileError(f"{path}: node {name} has shape {shape}; expected (C, H, W) or (N,), all >= 1")
+    if len(shape) not in (1, 3) or min(shape) < 1 or int(np.prod(shape, dtype=object)) > MAX_NEURONS:
+        raise InvalidFileError(
+            f"{path}: node {name} has shape {shape}; expected (C, H, W) or (N,), all >= 1, at most {MAX_NEURONS} in all"
+        )
     return shape
 
 
@@ -233,6 +247,8 @@ def _read_pool(average: bool) -> Any:
 def _read_lif(name: str, raw: Tree, path: Path) -> Lif:
     values = {f.name: _array(name, raw, f.name, path) for f in fields(Lif) if f.name in raw}
     shape = np.broadcast_shapes(*(v.shape for v in values.values()))
+    if int(np.prod(shape, dtype=object)) > MAX_NEURONS:
+        raise InvalidFileError(f"{path}: node {name} has shape {shape}; at most {MAX_NEURONS} neurons are read")
     values.setdefault("v_reset", np.zeros(shape, np.float32))
     if len(shape) not in (1, 3) or 0 in shape:
         raise InvalidFileError(f"{path}: node {name} has shape {shape}; expected (C, H, W) or (N,), all >= 1")

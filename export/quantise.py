@@ -38,16 +38,18 @@ def quantise(
 ) -> Program:
     """rates: mean spikes per neuron and timestep of each source on calibration data (1 where unknown)."""
     circuit, schedule = scheduled.circuit, scheduled.schedule
+    rates = dict(rates or {})
+    rates |= {relay: rates[source] for relay, source in scheduled.relays.items() if source in rates}
     populations, synapses, host = [], [], []
     for group in circuit.groups:
         links = [k for k in circuit.links if k.dst == group.id]
         driven = [k for k in circuit.host if k.dst == group.id]
         if group.role == "neuron":
             largest = _largest_scale(circuit, group, links, driven, schedule.period, input_range)
-            population, made = _neuron(group, links, schedule.period, rates or {}, largest)
+            population, made = _neuron(group, links, schedule.period, rates, largest)
             while _reach(circuit, population, made, driven, input_range) > limits.CURRENT_MAX:
                 largest *= 0.97  # rounding up many small weights adds to the worst case
-                population, made = _neuron(group, links, schedule.period, rates or {}, largest)
+                population, made = _neuron(group, links, schedule.period, rates, largest)
         else:
             population, made = _gate(group, links)
         populations.append(population)
@@ -111,7 +113,7 @@ def _neuron(
             "train with smaller weights (weight decay), or fewer inputs per neuron"
         )
     _, scale, vth = best
-    dv = round(limits.DECAY_ONE * (1 - (1 - group.alpha) ** (1 / period)))
+    dv = min(round(limits.DECAY_ONE * (1 - (1 - group.alpha) ** (1 / period))), limits.DECAY_MAX)
     synapses = []
     for k in links:
         exponent = _exponent(k, scale)

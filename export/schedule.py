@@ -26,6 +26,7 @@ class Scheduled:
 
     circuit: Circuit
     schedule: Schedule
+    relays: dict[str, str]  # relay population -> the population whose spikes it passes on
 
     def verify(self) -> None:
         """No link between populations has a step to spare or is late."""
@@ -44,6 +45,7 @@ def schedule(circuit: Circuit) -> Scheduled:
     period = max([1, *back])
     groups, links = list(circuit.groups), list(circuit.links)
     needed: dict[str, int] = {}
+    relays: dict[str, str] = {}
     for k, link in enumerate(links):
         if link.src in (INPUT, CLOCK):
             continue
@@ -62,11 +64,13 @@ def schedule(circuit: Circuit) -> Scheduled:
             identity = LinearMap(kind="conv", weight=np.ones((shape[0], 1, 1, 1)), groups=shape[0])
             links.append(Link(id=f"{previous}__{name}", src=previous, dst=name, map=identity))
             depth[name] = depth[source] + n
+            relays[name] = source
             previous = name
     recurrent = any(k.distance for k in links)
     scheduled = Scheduled(
         replace(circuit, groups=tuple(groups), links=tuple(links)),
         Schedule(period=period, depth=depth, blank=int(recurrent)),
+        relays,
     )
     scheduled.verify()
     return scheduled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -12,18 +14,17 @@ from search.network_config import NetworkConfig
 from toolchain.random_networks import settle
 
 
-def network(genotype: Genotype, seed: int, **sizes: int) -> Network:
+def network(genotype: Genotype, seed: int, **sizes: Any) -> Network:
     """A network in eval mode whose batch norms have statistics and affines of their own."""
     reduction = space.get(genotype.space).reduction
-    config = NetworkConfig(
-        input_shape=(1, 8, 8), classes=10, reduction=reduction, **{"channels": 4, "hidden": 24, "votes": 3, **sizes}
-    )
+    defaults = {"input_shape": (1, 8, 8), "channels": 4, "hidden": 24, "votes": 3}
+    config = NetworkConfig(classes=10, reduction=reduction, **{**defaults, **sizes})
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return settle(Network(genotype, config))
 
 
-def random_network(name: str, seed: int, *, backward: bool = False, **sizes: int) -> Network:
+def random_network(name: str, seed: int, *, backward: bool = False, **sizes: Any) -> Network:
     """A network of a random genotype of the named space."""
     genotype = space.get(name).random_genotype(np.random.default_rng(seed), backward=backward)
     return network(genotype, seed, **sizes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import interpreter
+from export.circuit import Group, Link
 from export.compile import compile_graph
 from export.deployed import run_deployed
 from export.fold import fold
-from export.graph import Graph, Lif
+from export.graph import Conv, Graph, Input, Lif, Node, Output, Pool
 from export.nir_file import read_nir, write_nir
 from hw_sim.errors import InvalidFileError, UnsupportedError
 from hw_sim.simulator import simulate_input
-from tests.networks import images, random_network
+from search.genotype import Cell, Genotype
+from tests.networks import images, network, random_network
 
 SPACES = ["lightsnn", "snasnet"]
 
@@ -111,7 +114,6 @@ def test_the_program_is_close_to_the_graph_and_in_range(name: str, seed: int) ->
         differing += int((ours != run.spikes[node].reshape(ours.shape)).sum())
         total += ours.size
     assert differing < 0.05 * total
-    assert {p.role for p in program.populations} <= {"neuron", "or", "relay"}
 
 
 def test_or_populations_are_exact_and_called_so() -> None:
@@ -180,3 +182,65 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         write_nir(path, graph)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["model.nir"]
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_images_that_are_not_square_go_all_the_way(name: str, tmp_path: Path) -> None:
+    net = random_network(name, 4, input_shape=(1, 12, 10))
+    x = np.random.default_rng(0).random((6, 1, 12, 10), dtype=np.float32)
+    graph = fold(net.layers())
+    write_nir(tmp_path / "model.nir", graph)
+    run = interpreter.run(read_nir(tmp_path / "model.nir", use_metadata=False), x, 5)
+    spikes, total = run_deployed(graph, x, 5)
+    assert all((spikes[n] == run.spikes[n]).all() for n in spikes)
+    program = compile_graph(graph, timesteps=5)
+    trace, _ = next(simulate_input(program, x))
+    assert trace.logits.shape == total.shape == (6, 10)
+    assert trace.spikes["head_lif"].shape[2:] == (24, 1, 1)
+
+
+def _behind_a_pool(*before: Node) -> Graph:
+    """Input -> LIF -> before ... -> SumPool2d -> a LIF that one spike makes fire -> output."""
+    ones = np.ones((2, 4, 4), np.float32)
+    pooled = np.ones((2, 2, 2), np.float32)
+
+    def lif(like: np.ndarray, threshold: float) -> Lif:
+        zero = np.zeros_like(like)
+        return Lif(tau=like * np.float32(2e-4), r=like, v_leak=zero, v_threshold=like * threshold, v_reset=zero)
+
+    nodes: dict[str, Node] = {"input": Input(shape=(2, 4, 4)), "a": lif(ones, 0.3)}
+    chain = ["input", "a"]
+    for k, node in enumerate(before):
+        nodes[f"n{k}"] = node
+        chain.append(f"n{k}")
+    nodes |= {"pool": Pool(kernel=(2, 2), stride=(2, 2)), "gate": lif(pooled, 0.25), "output": Output(shape=(2, 2, 2))}
+    chain += ["pool", "gate", "output"]
+    return Graph(nodes=nodes, edges=tuple(pairwise(chain)))
+
+
+def test_only_plain_sums_of_spikes_make_an_or() -> None:
+    assert compile_graph(_behind_a_pool(), timesteps=3).population("gate").role == "or"
+    weight = np.random.default_rng(1).normal(size=(2, 2, 1, 1)).astype(np.float32)
+    graph = _behind_a_pool(Conv(weight=weight, bias=None))
+    program = compile_graph(graph, timesteps=3)
+    assert program.population("gate").role == "neuron"
+    x = np.random.default_rng(2).random((32, 2, 4, 4), dtype=np.float32)
+    trace, _ = next(simulate_input(program, x))
+    assert (trace.spikes["gate"] != interpreter.run(graph, x, 3).spikes["gate"]).mean() < 0.02
+
+
+def test_a_relay_weighs_as_much_as_what_it_passes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    import export.quantise as module
+
+    seen: dict[str, float] = {}
+
+    def spy(group: Group, links: list[Link], period: int, rates: dict[str, float], largest: float) -> object:
+        seen.update({k.src: rates.get(k.src, 1.0) for k in links})
+        return real(group, links, period, rates, largest)
+
+    real = module._neuron
+    monkeypatch.setattr(module, "_neuron", spy)
+    net = network(Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "conv3x3", (0, 3): "conv3x3"}),) * 2), 0)
+    graph = fold(net.layers())
+    compile_graph(graph, timesteps=5, rates=dict.fromkeys(graph.of_type(Lif), 0.125))
+    assert seen["cell1_n0_lif_relay1"] == 0.125
