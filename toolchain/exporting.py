@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -23,10 +23,11 @@ from hw_sim import lava, lava_environment
 from hw_sim.counter import Counter
 from hw_sim.counts import Counts
 from hw_sim.energy import Profile, load_profile
-from hw_sim.errors import GateError, UnsupportedError, UsageError
+from hw_sim.errors import GateError, InvalidFileError, UnsupportedError, UsageError
 from hw_sim.mapping import Mapping, load_system, map_program
-from hw_sim.program import Program
+from hw_sim.program import InputKind, Program
 from hw_sim.simulator import simulate_input
+from hw_sim.tables import shipped
 from toolchain import runs
 from toolchain.files import read_json, sha256, write_json, write_text
 from toolchain.narration import Narrator
@@ -66,11 +67,15 @@ class OnTarget:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What the float network, unfolded, did on the test split. spikes: {LIF: spikes summed}, sizes: {LIF: neurons}."""
+    """What the float network, unfolded, did on the test split; and the deployed one's spikes beside it.
+
+    spikes: {LIF: spikes summed}, sizes: {LIF: neurons}, deployed: {LIF: bool (B, T, *shape)}.
+    """
 
     predictions: np.ndarray
     spikes: dict[str, int]
     sizes: dict[str, int]
+    deployed: dict[str, np.ndarray]
     differing_from_deployed: int
     first_batch_sar: float
 
@@ -85,13 +90,13 @@ class Measured:
     profile: Profile
     trained: Trained
     nir_predictions: np.ndarray
+    nir_spikes: dict[str, np.ndarray]
     nir_differing: int
     nir_margin: float
     target: OnTarget
     labels: np.ndarray
     lava: lava.Comparison | None
     lava_note: str
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def check_options(options: ExportOptions) -> None:
@@ -100,6 +105,8 @@ def check_options(options: ExportOptions) -> None:
         raise UsageError(f"unknown target {options.target!r}; expected {', '.join(TARGETS)}")
     if options.samples < 1:
         raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
+    if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:
+        raise UsageError(f"--timeout {options.lava_timeout:g}: expected a number of seconds > 0")
     load_profile(options.profile)
     if options.require_lava:
         python, why = lava_python(options)
@@ -126,30 +133,45 @@ def export(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, An
     network = network_of(run)
     final = run.export(options.target)
     inputs = _inputs(run, options)
-    reused = _reuse(run, final, inputs, options)
+    reused = _reuse(final, inputs, options)
     if reused is not None:
         narrator.say(f"  {final} is up to date: its inputs have not changed")
+        _show(run, final)
         return reused
     final.parent.mkdir(exist_ok=True)
+    for left in final.parent.glob(f".{final.name}.*"):  # of a process that was killed; we hold the run's lock
+        shutil.rmtree(left, ignore_errors=True)
     stage = final.parent / f".{final.name}.{os.getpid()}.part"
-    shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir()
     try:
         measured = _export(run, network, stage, options, narrator)
         report = build_report(run, measured)
+        report["hashes"] = {name: inputs[name] for name in ("weights", "genotype", "data")}
+        write_json(stage / "counts.json", measured.target.counts.to_json())
+        write_json(stage / "report.json", report)
         manifest = {"format": FORMAT, "target": options.target, "inputs": inputs, "versions": runs.fingerprint("cpu")}
         manifest |= {"conventions": _conventions(measured), "schedule": report["schedule"], "checks": report["checks"]}
         manifest["figures"] = {k: report[k] for k in ("accuracy", "sar", "energy_uJ", "latency_us", "resources")}
-        manifest["profile"] = options.profile
+        manifest["graph_spikes"] = graph_spikes(measured.nir_spikes, options.samples)
         manifest["files"] = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
         write_json(stage / "manifest.json", manifest)
         _replace(stage, final)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise
-    write_json(run.path / "counts.json", measured.target.counts.to_json())
-    write_json(run.report, report)
+    _show(run, final)
     return report
+
+
+def _show(run: Run, final: Path) -> None:
+    """The run's own counts.json and report.json are those of its newest export, which holds them too."""
+    for name in ("counts.json", "report.json"):
+        write_text(run.path / name, (final / name).read_text(encoding="utf-8"))
+
+
+def graph_spikes(spikes: dict[str, np.ndarray], samples: int) -> dict[str, list[int]]:
+    """{LIF: spikes at each timestep over the first samples}: what a graph's own run must give again."""
+    return {n: [int(c) for c in v[:samples].sum(axis=(0, *range(2, v.ndim)))] for n, v in spikes.items()}
 
 
 def write_dump(folder: Path, out: Path) -> None:
@@ -171,28 +193,35 @@ def _replace(stage: Path, final: Path) -> None:
 
 
 def _inputs(run: Run, options: ExportOptions) -> dict[str, Any]:
+    config = run.config()
     return {
         "weights": sha256(run.weights),
         "genotype": sha256(run.genotype),
+        "network": config.get("network"),
+        "data": run.section("data").get("sha256"),
+        "seed": config.get("seed"),
         "samples": options.samples,
-        "profile": options.profile,
+        "profile": sha256(shipped(options.profile, "profiles")),
         "snnas": runs.fingerprint("cpu").get("snnas", ""),
     }
 
 
-def _reuse(run: Run, final: Path, inputs: dict[str, Any], options: ExportOptions) -> dict[str, Any] | None:
-    """The report of an export whose inputs are these; UsageError where another one would be lost without --force."""
+def _reuse(final: Path, inputs: dict[str, Any], options: ExportOptions) -> dict[str, Any] | None:
+    """The report of a whole export with these inputs; UsageError where one of others would be lost without --force."""
     if not final.exists() or options.force:
         return None
-    manifest = read_json(final / "manifest.json") if (final / "manifest.json").exists() else {}
-    if manifest.get("inputs") == inputs and run.report.exists():
-        report: dict[str, Any] = read_json(run.report)
-        lava_wanted = report.get("checks", {}).get("lava_samples") or lava_python(options)[0] is None
-        if lava_wanted:
-            return report
-    elif manifest.get("inputs") != inputs:
+    try:
+        manifest = read_json(final / "manifest.json")
+        same = manifest["inputs"] == inputs
+        whole = all(sha256(final / name) == value for name, value in manifest["files"].items())
+        report: dict[str, Any] = read_json(final / "report.json") if whole else {}
+    except (InvalidFileError, OSError, KeyError, TypeError, AttributeError):
+        return None  # damaged: nothing that could be lost
+    if not same:
         raise UsageError(f"{final} holds an export of other inputs; overwrite it with --force")
-    return None
+    if not whole or (not report["checks"]["lava_samples"] and lava_python(options)[0] is not None):
+        return None
+    return report
 
 
 def _conventions(measured: Measured) -> dict[str, Any]:
@@ -217,17 +246,19 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
     meta = {"run": run.name, "timesteps": timesteps, "input_kind": data.input_kind, "input_range": list(data.range)}
     deployed = fold(network.layers(), meta={**meta, "architecture": network.genotype.architecture_id})
     write_nir(stage / "model.nir", deployed)
-    graph = read_nir(stage / "model.nir", use_metadata=bool(deployed.delayed))
+    graph = read_nir(stage / "model.nir", use_metadata=False, delayed=deployed.delayed)
     trained, differing, nir = _compare_float(network, deployed, graph, data, timesteps, narrator)
     if differing:
         raise GateError(differing)
 
+    if options.samples > len(data.x_test):
+        narrator.say(f"  --samples {options.samples}: the test split has {len(data.x_test)}; all of them are taken")
     narrator.say("NIR -> integer program")
     calibration = interpreter.run(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps)
     program = compile_graph(
         graph,
         timesteps=timesteps,
-        input_kind=_kind(data.input_kind),
+        input_kind=program_kind(data.input_kind),
         input_range=data.range,
         rates={name: float(spikes.mean()) for name, spikes in calibration.spikes.items()},
         meta=meta,
@@ -247,7 +278,8 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
         profile=load_profile(options.profile),
         trained=trained,
         nir_predictions=nir.predictions,
-        nir_differing=0,
+        nir_spikes=nir.spikes,
+        nir_differing=sum(_differing(trained.deployed[n], nir.spikes[n]) for n in nir.spikes),
         nir_margin=nir.margin,
         target=target,
         labels=data.y_test,
@@ -256,8 +288,12 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
     )
 
 
-def _kind(name: str) -> Any:
-    return name
+def program_kind(name: str) -> InputKind:
+    """A data set's kind of input as the program names it."""
+    for kind in get_args(InputKind):
+        if kind == name:
+            return kind
+    raise UnsupportedError(f"input kind {name!r}; expected one of {', '.join(get_args(InputKind))}")
 
 
 def _compare_float(
@@ -274,8 +310,10 @@ def _compare_float(
 
     x = data.x_test
     nir = interpreter.run(graph, x, timesteps)
-    spikes, _ = run_deployed(deployed, x, timesteps)
+    spikes, summed = run_deployed(deployed, x, timesteps)
     differing = _first_difference(deployed, spikes, nir.spikes)
+    if not differing and not np.allclose(nir.output.sum(axis=1).reshape(summed.shape), summed, rtol=1e-9, atol=1e-9):
+        differing = ".nir and deployed network agree in every spike but not in their outputs: the readout differs"
     predictions: list[np.ndarray] = []
     totals, sizes, folded, first_batch = dict[str, int](), dict[str, int](), 0, 0.0
     names = [n for n in deployed.of_type(Lif) if n in spikes]
@@ -296,7 +334,11 @@ def _compare_float(
             if k == 0:
                 first_batch = batch_spikes / max(1, batch_neurons)
             advance(min(k + 64, len(x)), len(x))
-    return Trained(np.concatenate(predictions), totals, sizes, folded, first_batch), differing, nir
+    return Trained(np.concatenate(predictions), totals, sizes, spikes, folded, first_batch), differing, nir
+
+
+def _differing(ours: np.ndarray, theirs: np.ndarray) -> int:
+    return int((ours != theirs).sum())
 
 
 def _first_difference(graph: Graph, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> str:
