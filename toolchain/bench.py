@@ -50,6 +50,42 @@ def conformance(
         raise typer.Exit(1)
 
 
+@bench_app.command()
+def simulate(
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and inputs.")] = 0,
+    lava_samples: Annotated[int, typer.Option(min=1, max=64, help="Samples that Lava runs, back to back.")] = 16,
+    images: Annotated[int, typer.Option(min=1, help="Images of the comparison with the float network.")] = 2000,
+    compile: Annotated[bool, typer.Option("--compile", help="Fuse the neuron updates with torch.compile.")] = False,
+    no_sizes: Annotated[bool, typer.Option("--no-sizes", help="Leave out the table of costs.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the table of costs into this .png (matplotlib).")] = None,
+    lava_python: Annotated[Path | None, typer.Option(help="The worker's Python 3.10.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Measure the simulator against Lava, the float network and sizes; exit 1 under 60x or where a spike differs."""
+    from toolchain import bench_simulate
+    from toolchain.bench_sizes import figure
+    from toolchain.narration import Narrator
+
+    result = bench_simulate.simulate_bench(
+        Narrator(quiet=quiet),
+        seed=seed,
+        lava_python=lava_python,
+        lava_samples=lava_samples,
+        images=images,
+        compile=compile,
+        scaling=not no_sizes or plot is not None,
+    )
+    if plot is not None:
+        figure(result["sizes"], plot)
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    else:
+        bench_simulate.print_result(result)
+    if result["differing_spikes"] or result["ratio_batch64"] < bench_simulate.GATE:
+        raise typer.Exit(1)
+
+
 def _print(figures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
