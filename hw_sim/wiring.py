@@ -3,10 +3,11 @@
 A target's neurons are asked for by boxes (channels x rows x columns). A box's cost:
 
 memory: for each source list of n weights, nengo-loihi's ``bits_per_axon``: blocks of at most 64 weights, each
-``n * bits + 10`` header bits rounded up to a word of 64 bits; bits are 8 for a dense list (contiguous targets) and
-8 + 10 index bits elsewhere. Dense and sparse maps store one list per source neuron; a convolution's kernel is stored
-**once per core**, one list per input channel and group, because all positions share it (a lower bound: real mappings
-repeat lists at borders, up to fourfold; nengo-loihi docs/tips). A ``pooled_conv`` is stored as its effective kernel.
+``n * bits + 10`` header bits rounded up to a word of 64 bits; bits are those of a weight (8; fewer only to ask what
+they would save), and 10 index bits more except in a dense list (contiguous targets). Dense and sparse maps store one
+list per source neuron; a convolution's kernel is stored **once per core**, one list per input channel and group,
+because all positions share it (a lower bound: real mappings repeat lists at borders, up to fourfold; nengo-loihi
+docs/tips). A ``pooled_conv`` is stored as its effective kernel.
 
 in_axons: a convolution takes a *population axon* per source pixel (the channel rides along as the atom); dense and
 sparse maps take one axon per source neuron, or population axons where that exceeds the limit (the number of atoms is
@@ -43,8 +44,11 @@ def box_slices(box: Box) -> tuple[slice, slice, slice]:
 class Wiring:
     """What a synapse joins, by its support: zero weights count, nothing is unrolled. Shapes are (C, H, W)."""
 
-    def __init__(self, linear: LinearMap, src: str, dst: str, src_shape: Shape, dst_shape: Shape) -> None:
+    def __init__(
+        self, linear: LinearMap, src: str, dst: str, src_shape: Shape, dst_shape: Shape, bits: int = WEIGHT_BITS
+    ) -> None:
         self.map, self.src, self.dst, self.src_shape, self.dst_shape = linear, src, dst, src_shape, dst_shape
+        self.bits = bits
         self.is_conv = linear.kind in ("conv", "pooled_conv")
         if self.is_conv:
             self.rows, self.columns = (_support(linear, src_shape, axis) for axis in (0, 1))
@@ -76,14 +80,23 @@ class Wiring:
     def memory(self, box: Box) -> int:
         """Bytes of synaptic memory on the box's core."""
         if self.map.kind == "dense":
-            return math.prod(self.src_shape) * int(list_bytes(box_size(box), WEIGHT_BITS))
+            return math.prod(self.src_shape) * int(list_bytes(box_size(box), self.bits))
         if self.map.kind == "sparse":
-            return int(list_bytes(np.bincount(self._columns(box)), WEIGHT_BITS + INDEX_BITS).sum())
+            return int(list_bytes(np.bincount(self._columns(box)), self.bits + INDEX_BITS).sum())
         o, into = self.map.weight.shape[:2]
         o //= self.map.groups
         per_group = [min(box[1], (g + 1) * o) - max(box[0], g * o) for g in range(box[0] // o, -(-box[1] // o))]
         window = math.prod(_effective_kernel(self.map, axis) for axis in (0, 1))
-        return int(into * list_bytes(np.array(per_group) * window, WEIGHT_BITS + INDEX_BITS).sum())
+        return int(into * list_bytes(np.array(per_group) * window, self.bits + INDEX_BITS).sum())
+
+    def connections(self, box: Box) -> int:
+        """Synapses into the box, edge-aware."""
+        if self.map.kind == "dense":
+            return math.prod(self.src_shape) * box_size(box)
+        if self.map.kind == "sparse":
+            return int(self._columns(box).size)
+        rows, columns = self.rows[box[2] : box[3]].sum(), self.columns[box[4] : box[5]].sum()
+        return int((box[1] - box[0]) * (self.src_shape[0] // self.map.groups) * rows * columns)
 
     def arrivals(self, spikes: np.ndarray) -> np.ndarray:
         """Synaptic events per target neuron: spikes bool (N, C, H, W) -> exact float32 counts, for ``spread``.
@@ -131,15 +144,15 @@ def list_bytes(n: Any, bits: int) -> Any:
     return (full * -(-(BLOCK * bits + HEADER_BITS) // WORD) + last) * (WORD // 8)
 
 
-def wirings(program: Program) -> dict[str, Wiring]:
-    """The wiring of every synapse by its id, and of the readout."""
+def wirings(program: Program, bits: int = WEIGHT_BITS) -> dict[str, Wiring]:
+    """The wiring of every synapse by its id, and of the readout. bits: of a stored weight."""
     joined = {
-        s.id: Wiring(s.map, s.src, s.dst, program.source_shape(s.src), program.population(s.dst).shape)
+        s.id: Wiring(s.map, s.src, s.dst, program.source_shape(s.src), program.population(s.dst).shape, bits)
         for s in program.synapses
     }
     r = program.readout
     dense = LinearMap(kind="dense", weight=r.weight)
-    joined[READOUT] = Wiring(dense, r.src, READOUT, program.source_shape(r.src), (len(r.weight), 1, 1))
+    joined[READOUT] = Wiring(dense, r.src, READOUT, program.source_shape(r.src), (len(r.weight), 1, 1), bits)
     return joined
 
 

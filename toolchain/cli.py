@@ -6,17 +6,21 @@ Results go to stdout, narration and progress to stderr. Imports of ours stand in
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import re
 import shlex
+import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from toolchain import cli_hardware
 from toolchain.bench import bench_app
 
 app = typer.Typer(
@@ -51,14 +55,28 @@ def _print_json(value: Any) -> None:
 def _print_table(table: Any) -> None:
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False, markup=False).print(table)
+    from toolchain.narration import printable
+
+    # Names of runs, files and foreign graphs stand in the tables: none of them shall steer the terminal.
+    table.title, table.caption = (text and printable(str(text)) for text in (table.title, table.caption))
+    for column in table.columns:
+        column._cells = [printable(str(cell)) for cell in column.cells]
+    Console(width=_width(), highlight=False, markup=False).print(table)
+
+
+def _width() -> int | None:
+    """None is the terminal's own; in a pipe COLUMNS, and 120 without it, so that logs do not depend on a screen."""
+    if sys.stdout.isatty():
+        return None
+    wanted = os.environ.get("COLUMNS", "")
+    return max(80, min(int(wanted), 1000)) if wanted.isdecimal() and len(wanted) < 6 and int(wanted) else 120
 
 
 @app.command()
 def search(
+    context: typer.Context,
     dataset: Annotated[str, typer.Option(help="digits, or a path to an .npz with x and y.")] = "digits",
-    method: Annotated[str, typer.Option(help="lightsnn.")] = "lightsnn",
+    method: Annotated[str, typer.Option(help="lightsnn or snasnet.")] = "lightsnn",
     name: Annotated[str | None, typer.Option(help="Name of the run [DATASET-METHOD-001].")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this run, whose search or training was ended.")] = None,
     runs_dir: RunsDir = None,
@@ -67,6 +85,7 @@ def search(
     channels: Annotated[int, typer.Option(help="Channels of the first cell; doubled by each reduction.")] = 16,
     hidden: Annotated[int, typer.Option(help="Spiking neurons of the classifier.")] = 256,
     batch: Annotated[int, typer.Option(help="Samples that score every candidate.")] = 64,
+    candidates: Annotated[int, typer.Option(help="Random draws of snasnet; the paper makes 5000.")] = 1000,
     epochs: Annotated[int, typer.Option(help="Epochs of training.")] = 15,
     backward: Annotated[bool, typer.Option("--backward", help="Search backward edges too: recurrent cells.")] = False,
     no_train: Annotated[bool, typer.Option("--no-train", help="Stop after the search.")] = False,
@@ -81,6 +100,7 @@ def search(
     narrator = Narrator(quiet=quiet)
     folder = runs.directory(runs_dir)
     if resume is not None:
+        _refuse_with_resume(context, resume)
         run = runs.find(folder, resume)
     else:
         options = searching.SearchOptions(
@@ -91,6 +111,7 @@ def search(
             channels=channels,
             hidden=hidden,
             batch=batch,
+            candidates=candidates,
             epochs=epochs,
             backward=backward,
             device=device,
@@ -98,22 +119,61 @@ def search(
         run = searching.start(folder, name, options, shlex.join(["snnas", *sys.argv[1:]]))
     with run.lock():
         narrator.say(f"run {run.name}")
+        again = device if resume is not None and _given(context, "device") else None
+        if not run.genotype.exists():
+            searching.use_device(run, again)
+            _say_clipped(run)
         searching.search(run, narrator)
         if not no_train and not run.weights.exists():
-            searching.train(run, narrator)
+            searching.train(run, narrator, again)
     _finished(run, as_json)
     if not as_json:
-        narrator.say(
-            f"next: snnas {'train' if no_train else 'export'} {run.name}{' --target lava' if not no_train else ''}"
+        step = f"export {run.name} --target lava" if run.weights.exists() else f"train {run.name}"
+        narrator.say(f"next: snnas {step}")
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse_with_resume(context: typer.Context, run: str) -> None:
+    """A run goes on as it was begun; what asks for something else is refused, not ignored."""
+    from hw_sim.errors import UsageError
+
+    kept = {"resume", "runs_dir", "device", "no_train", "as_json", "quiet"}
+    given = [p.opts[0] for p in context.command.params if p.name not in kept and p.name and _given(context, p.name)]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} cannot be changed with --resume {run}: the run goes on as it was begun; "
+            "leave it out, or start another run without --resume"
         )
 
 
-def _finished(run: Any, as_json: bool) -> None:
+def _say_clipped(run: Any) -> None:
+    """Less than was asked for is done aloud, --quiet or not."""
     config = run.config()
+    batch, there = config["method"].get("batch", 0), config["data"].get("train", 0)
+    if batch > there > 0:
+        sys.stderr.write(f"note: --batch {batch} is clipped to the {there} samples of the training split\n")
+
+
+def _finished(run: Any, as_json: bool) -> None:
+    from hw_sim.errors import InvalidFileError
+    from toolchain.files import read_json
+
+    config = run.config()
+    try:
+        genotype = read_json(run.genotype)
+        cell = _cell_line(genotype)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidFileError(
+            f"{run.genotype}: no genotype ({type(error).__name__}: {error}); put the right one back, or search again"
+        ) from None
     result = {
         "run": run.name,
         "path": str(run.path),
-        "genotype": json.loads(run.genotype.read_text()),
+        "genotype": genotype,
         "search": config.get("search"),
         "training": config.get("training"),
     }
@@ -123,14 +183,14 @@ def _finished(run: Any, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(title=f"{run.name}", title_justify="left", show_header=False)
-    found, trained = config["search"], config.get("training")
-    table.add_row("cell", _cell_line(result["genotype"]))
-    table.add_row("architecture", found["architecture"])
-    table.add_row(
-        "search", f"{found['evaluations']} evaluations in {found['seconds']:.1f} s, {found['guards']} guard events"
-    )
-    if trained:
-        table.add_row("validation accuracy", f"{trained['validation_accuracy']:.2%} (epoch {trained['best_epoch']})")
+    table.add_row("cell", cell)
+    table.add_row("architecture", run.value("search", "architecture", str))
+    seconds = run.value("search", "seconds", float)
+    evaluations, guards = (run.value("search", key, int) for key in ("evaluations", "guards"))
+    table.add_row("search", f"{evaluations} evaluations in {seconds:.1f} s, {guards} guard events")
+    if config.get("training"):
+        accuracy, epoch = run.value("training", "validation_accuracy", float), run.value("training", "best_epoch", int)
+        table.add_row("validation accuracy", f"{accuracy:.2%} (epoch {epoch})")
     _print_table(table)
 
 
@@ -145,6 +205,7 @@ def train(
     run: RunName = None,
     runs_dir: RunsDir = None,
     force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -157,7 +218,7 @@ def train(
     with found.lock():
         if found.weights.exists() and not force:
             raise UsageError(f"run {found.name} is trained; train it again with --force")
-        searching.train(found, Narrator(quiet=quiet))
+        searching.train(found, Narrator(quiet=quiet), device)
     _finished(found, as_json)
 
 
@@ -204,18 +265,23 @@ def export(
         narrator.say(f"next: snnas check {found.export(target)}")
 
 
+app.command()(cli_hardware.simulate)
+app.command()(cli_hardware.estimate)
+
+
 @app.command()
 def report(run: RunName = None, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     """Show the figures of an exported run."""
     from hw_sim.errors import UsageError
     from toolchain import runs
-    from toolchain.files import read_json
-    from toolchain.report import table
+    from toolchain.report import read_report, stale, table
 
     found = runs.find(runs.directory(runs_dir), run)
     if not found.report.exists():
         raise UsageError(f"run {found.name} has no report yet; make it with: snnas export {found.name} --target lava")
-    figures = read_json(found.report)
+    figures = read_report(found.report)
+    if stale(found, figures):
+        sys.stderr.write("note: these figures are of older weights; export again\n")
     if as_json:
         _print_json(figures)
     else:
@@ -249,35 +315,33 @@ def check(
 @app.command(name="runs")
 def list_runs(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     """List the runs."""
+    from hw_sim.errors import InvalidFileError
     from toolchain import runs
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in runs.every(runs.directory(runs_dir)):
-        config = run.config()
-        stage = (
-            "exported"
-            if run.report.exists()
-            else "trained"
-            if run.weights.exists()
-            else "searched"
-            if run.genotype.exists()
-            else "begun"
-        )
-        accuracy = config.get("training", {}).get("validation_accuracy")
-        rows.append(
-            {"run": run.name, "created_at": config.get("created_at"), "stage": stage, "validation_accuracy": accuracy}
-        )
+        row = {"run": run.name, "created_at": None, "stage": "damaged", "validation_accuracy": None, "reason": None}
+        try:
+            config = run.config()
+        except InvalidFileError as error:
+            row["reason"] = str(error)
+        else:
+            row["created_at"], row["stage"] = config.get("created_at"), run.stage()
+            row["validation_accuracy"] = config.get("training", {}).get("validation_accuracy")
+        rows.append(row)
     if as_json:
         _print_json(rows)
         return
     from rich.table import Table
 
-    out = Table("run", "created", "stage", "validation accuracy")
+    out = Table()
+    out.add_column("run", overflow="fold")
+    out.add_column("created", no_wrap=True, min_width=19)  # cut, it says nothing; the others can wrap
+    out.add_column("stage")
+    out.add_column("validation accuracy")
     for row in rows:
-        accuracy = row["validation_accuracy"]
-        out.add_row(
-            row["run"], str(row["created_at"])[:19], row["stage"], "" if accuracy is None else f"{accuracy:.2%}"
-        )
+        accuracy, created = row["validation_accuracy"], (row["created_at"] or "")[:19]
+        out.add_row(row["run"], created, row["stage"], row["reason"] or ("" if accuracy is None else f"{accuracy:.2%}"))
     _print_table(out)
 
 
@@ -312,9 +376,36 @@ def setup(
     _print(str(interpreter))
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Runs the command and turns every outcome into its exit code; a user never sees a traceback."""
-    sys.exit(run_command(sys.argv[1:]))
+    _open_standard_streams()
+    signal.signal(signal.SIGTERM, _terminated)
+    code = run_command(sys.argv[1:])
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # else the interpreter says so at its end, with exit code 120
+    sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """A stream closed by the caller (``>&-``) is /dev/null; else the next file opened would take its number."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+_ended_by: list[str] = []  # what typer makes of KeyboardInterrupt, an exit code, does not say which signal it was
+
+
+def _terminated(number: int, frame: object) -> None:
+    """SIGTERM ends a command as Ctrl-C does: temporary files are removed, the Lava worker too."""
+    _ended_by.append("SIGTERM")
+    raise KeyboardInterrupt
 
 
 def run_command(arguments: list[str]) -> int:
@@ -324,42 +415,87 @@ def run_command(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         result = app(arguments, standalone_mode=False, prog_name="snnas")
-        if result == 130:  # typer turns Ctrl-C into this
-            return _fail(130, "interrupted; a run goes on with: snnas search --resume RUN")
-        return result if isinstance(result, int) else 0
+        code = result if isinstance(result, int) else 0
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _nobody_reads()
+        return _interrupted(arguments) if code == 130 else code  # typer turns Ctrl-C into 130
     except typer.TyperException as error:
         return _fail(2, f"{error.format_message()} (see snnas --help)")
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(130, "interrupted; a run goes on with: snnas search --resume RUN")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        return _os_error(error)
-    except MemoryError:
-        return _fail(70, "out of memory; try fewer --channels or a smaller --batch")
+        return _interrupted(arguments)
+    except SystemExit as error:
+        # typer and rich both end the program with 1 where the reader of a pipe has gone.
+        if isinstance(error.__context__, OSError) and error.__context__.errno == errno.EPIPE:
+            return _nobody_reads()
+        return error.code if isinstance(error.code, int) else 70
     except Exception as error:
-        code = getattr(error, "exit_code", None)
-        if isinstance(code, int):
-            return _fail(code, str(error))
-        return _fail(70, f"a fault of snnas: {type(error).__name__}: {error}; please report it with SNNAS_DEBUG=1")
+        return _fault(error)
+
+
+def _interrupted(arguments: list[str]) -> int:
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    advice = {
+        "search": "a run goes on with: snnas search --resume RUN",
+        "train": "start it again with: snnas train RUN",
+        "export": "start it again with: snnas export RUN",
+    }.get(command, "start it again")
+    return _fail(130, f"{f'ended by {_ended_by[-1]}' if _ended_by else 'interrupted'}; {advice}")
+
+
+def _nobody_reads() -> int:
+    """Whoever read our output has enough of it; the interpreter's last flush must not say so again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stdout = sys.__stdout__ or sys.stdout
+    return 0
+
+
+def _fault(error: Exception) -> int:
+    code = getattr(error, "exit_code", None)
+    if isinstance(code, int):
+        return _fail(code, str(error))
+    if isinstance(error, BrokenPipeError):
+        return _nobody_reads()
+    if isinstance(error, OSError):
+        return _os_error(error)
+    if isinstance(error, UnicodeEncodeError):
+        name = error.object[max(0, error.start - 40) : error.end + 40]
+        return _fail(2, f"{name!r} is not UTF-8, expected names that are; rename the file or folder")
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+        return _fail(70, "out of memory; try fewer --channels or a smaller --batch")
+    return _fail(70, f"a fault of snnas: {type(error).__name__}: {error}; please report it with SNNAS_DEBUG=1")
+
+
+# torch's allocators raise a RuntimeError; a type of its own has only CUDA's.
+_NO_MEMORY = re.compile(r"not enough memory|can't allocate memory|out of memory", re.IGNORECASE)
 
 
 def _os_error(error: OSError) -> int:
-    place = f"{error.filename}: " if error.filename else ""
+    name = str(error.filename or "")
+    place = f"{name if len(name) <= 200 else name[:197] + '...'}: " if name else ""
     if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
         return _fail(
             74, f"{place}{error.strerror}; nothing was half-written: free some space or choose another --runs-dir"
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+    usage = (
+        *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+        *(errno.ENAMETOOLONG, errno.ELOOP),
+    )
+    if error.errno in usage:
         return _fail(2, f"{place}{error.strerror}")
+    if error.errno == errno.ENOMEM:
+        return _fault(MemoryError())
     return _fail(70, f"a fault of snnas: {place}{error}; please report it with SNNAS_DEBUG=1")
 
 
 def _fail(code: int, text: str) -> int:
-    if os.environ.get("SNNAS_DEBUG"):
-        traceback.print_exc()
-    sys.stderr.write(f"snnas: {' '.join(text.split())}\n")
+    from toolchain.narration import printable
+
+    with contextlib.suppress(OSError):  # nobody reads it
+        if os.environ.get("SNNAS_DEBUG"):
+            traceback.print_exc()
+        sys.stderr.write(f"snnas: {printable(' '.join(text.split()))}\n")
     return code
 
 

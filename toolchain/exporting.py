@@ -26,7 +26,7 @@ from hw_sim.energy import Profile, load_profile
 from hw_sim.errors import GateError, InvalidFileError, UnsupportedError, UsageError
 from hw_sim.mapping import Mapping, load_system, map_program
 from hw_sim.program import InputKind, Program
-from hw_sim.simulator import simulate_input
+from hw_sim.simulator import Trace, simulate_input
 from hw_sim.tables import shipped
 from toolchain import runs
 from toolchain.files import read_json, sha256, write_json, write_text
@@ -357,25 +357,44 @@ def _first_difference(graph: Graph, ours: dict[str, np.ndarray], theirs: dict[st
 def simulate_split(
     program: Program, mapping: Mapping, x: np.ndarray, golden_samples: int, narrator: Narrator
 ) -> OnTarget:
-    """Runs the program on all samples: counts, predictions, and the first samples' inputs and spikes as recorded."""
+    """Runs the program on all samples: counts, predictions, and the first samples' inputs and spikes as recorded.
+
+    The fast torch simulator runs everything; what is recorded comes from the NumPy one, and GateError (exit 1) says
+    where the two differ.
+    """
+    from hw_sim.torch_simulator import TorchSimulator
+
     counter = Counter(program, mapping)
     predictions: list[np.ndarray] = []
-    golden: dict[str, list[np.ndarray]] = {}
-    kept = 0
+    golden = reference(program, x[:golden_samples])
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
-        for trace, currents in simulate_input(program, x):
+        for trace, currents in TorchSimulator(program).run_input(x, advance=advance):
+            assert isinstance(trace, Trace)
             done = sum(len(p) for p in predictions)
-            size = len(trace.logits)
-            spikes_in = x[done : done + size].astype(bool) if program.input_kind != "analogue" else None
+            here = slice(done, done + len(trace.logits))
+            spikes_in = x[here] > 0 if program.input_kind != "analogue" else None
             counter.add(trace, currents=currents or None, spikes_in=spikes_in)
             predictions.append(trace.predictions)
-            if kept < golden_samples:
-                keep = min(size, golden_samples - kept)
-                for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
-                    golden.setdefault(name, []).append(value)
-                kept += keep
-            advance(done + size, len(x))
-    return OnTarget(counter.result(), np.concatenate(predictions), {k: np.concatenate(v) for k, v in golden.items()})
+            keep = min(len(trace.logits), max(0, golden_samples - done))
+            for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
+                if not np.array_equal(value, golden[name][done : done + keep]):
+                    raise GateError(
+                        f"the torch and the NumPy simulator differ in {name}; this is a fault of ours, please report it"
+                    )
+    return OnTarget(counter.result(), np.concatenate(predictions), golden)
+
+
+def reference(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
+    """golden.npz of some samples, from the NumPy simulator."""
+    golden: dict[str, list[np.ndarray]] = {}
+    done = 0
+    for trace, currents in simulate_input(program, x):
+        size = len(trace.logits)
+        spikes_in = x[done : done + size] > 0 if program.input_kind != "analogue" else None
+        for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, size).items():
+            golden.setdefault(name, []).append(value)
+        done += size
+    return {k: np.concatenate(v) for k, v in golden.items()}
 
 
 def recorded(

@@ -1,0 +1,133 @@
+"""The commands that need a program or a graph and no run: ``simulate`` and ``estimate``. Registered in ``cli``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[Path, typer.Argument(help="A .nir, a program.npz, or a folder that snnas export wrote.")]
+Data = Annotated[
+    str | None, typer.Option(help="digits (its test split), or an .npz with x and, for accuracy, y [an export's own].")
+]
+Timesteps = Annotated[int | None, typer.Option("--timesteps", "-T", help="Timesteps per sample [as the file says].")]
+InputKind = Annotated[str | None, typer.Option(help="analogue, spikes or counts [as the file says].")]
+Delayed = Annotated[list[str] | None, typer.Option(help="SRC:DST: this edge of the graph waits a timestep.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many samples.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of intervals and digits' split [the run's, else 0].")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")]
+
+
+def simulate(
+    model: Model,
+    data: Data = None,
+    timesteps: Timesteps = None,
+    input_kind: InputKind = None,
+    delayed: Delayed = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a program, or a graph compiled to one, on samples: accuracy, spikes and synops on target."""
+    from toolchain import estimate_tables, simulating
+    from toolchain.narration import Narrator
+
+    narrator = Narrator(quiet=quiet)
+    subject = _open(model, data, timesteps, input_kind, delayed, limit, seed)
+    result = simulating.simulate(subject, narrator)
+    _print(result, estimate_tables.simulated, as_json)
+
+
+def estimate(
+    model: Annotated[Path | None, typer.Argument(help="A .nir, a program.npz, or a folder of snnas export.")] = None,
+    data: Data = None,
+    timesteps: Timesteps = None,
+    input_kind: InputKind = None,
+    delayed: Delayed = None,
+    profile: Annotated[str | None, typer.Option(help="Energy profile: a name or a .toml file [the system's].")] = None,
+    profiles: Annotated[str | None, typer.Option(help="all: the same counts under every shipped profile.")] = None,
+    system: Annotated[str, typer.Option(help="loihi1, loihi2, or a .toml file.")] = "loihi1",
+    rate: Annotated[float | None, typer.Option(help="Assume this spike rate instead of running data.")] = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    new_profile: Annotated[Path | None, typer.Option(help="Write a profile to fill in, and stop.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Price a program or anybody's graph on a chip: counts, fit, latency, energy band, and an ANN of its shape."""
+    from hw_sim.errors import UsageError
+    from toolchain import estimate_tables, estimating
+    from toolchain.narration import Narrator
+
+    if new_profile is not None:
+        _write_profile(new_profile)
+        return
+    if model is None:
+        raise UsageError("no model; name a .nir, a program.npz or a folder of snnas export")
+    if profiles not in (None, "all"):
+        raise UsageError(f"--profiles {profiles!r}: expected all; one profile is named with --profile")
+    if rate is not None and data is not None:
+        raise UsageError("--rate assumes what --data would measure; give one of them")
+    subject = _open(model, data, timesteps, input_kind, delayed, limit, seed, samples=rate is None)
+    pricing = estimating.Pricing(profile=profile, system=system, every=profiles == "all", rate=rate)
+    result = estimating.estimate(subject, pricing, Narrator(quiet=quiet))
+    _print(result, estimate_tables.estimated, as_json)
+    fit = result["fit"]
+    if not fit["fits"]:
+        ways = "; or ".join(fit["advice"])
+        sys.stderr.write(f"snnas: {model} does not fit {fit['system']}, no energy: {fit['misfits'][0]}; {ways}\n")
+        raise typer.Exit(4)
+
+
+def _open(
+    model: Path,
+    data: str | None,
+    timesteps: int | None,
+    input_kind: str | None,
+    delayed: list[str] | None,
+    limit: int | None,
+    seed: int | None,
+    samples: bool = True,
+) -> Any:
+    from toolchain.subjects import Wanted, open_subject
+
+    wanted = Wanted(
+        data=data,
+        timesteps=timesteps,
+        input_kind=input_kind,
+        delayed=tuple(delayed or ()),
+        limit=limit,
+        seed=seed,
+        samples=samples,
+    )
+    subject = open_subject(model, wanted)
+    for note in subject.notes:
+        sys.stderr.write(f"note: {note}\n")
+    return subject
+
+
+def _write_profile(path: Path) -> None:
+    from hw_sim.errors import UsageError
+    from hw_sim.profile_template import template
+    from toolchain.files import write_text
+
+    if path.exists() or path.suffix != ".toml":
+        raise UsageError(f"--new-profile {path}: expected a new file whose name ends in .toml; choose another name")
+    write_text(path, template(path.stem))
+    sys.stdout.write(f"{path}\n")
+
+
+def _print(result: dict[str, Any], tables: Any, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
+        return
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    for table in tables(result):
+        console.print(table)

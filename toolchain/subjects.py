@@ -1,0 +1,247 @@
+"""What ``simulate`` and ``estimate`` are pointed at: a program, a graph from anywhere or an export, and its samples.
+
+A graph that carries our metadata says its timesteps and input kind; of any other they are asked for, and its time
+convention is assumed, said to be so, and not verified. Needs the base install only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export import conventions, interpreter
+from export.compile import compile_graph
+from export.graph import Conv, Graph, Linear
+from export.nir_file import read_nir
+from export.program_file import read_program
+from hw_sim.errors import InvalidFileError, UsageError
+from hw_sim.program import InputKind, LinearMap, Program, Shape
+from toolchain import data as datasets
+from toolchain import samples
+
+KINDS: tuple[InputKind, ...] = ("analogue", "spikes", "counts")
+CALIBRATION_SAMPLES = 256
+CHUNK_BYTES = 1 << 29  # what the simulator's unfolded windows may take at once
+UNVERIFIED = (
+    f"convention unverified: the graph has no snnas metadata; assumed dt = {conventions.DT:g} s, tau in seconds, "
+    "reset to zero, a spike iff v > threshold"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The options of both commands. timesteps, input_kind and seed: None where the file or its run shall say.
+
+    samples: False where none are needed, so that an export's own are not read.
+    """
+
+    data: str | None = None
+    timesteps: int | None = None
+    input_kind: str | None = None
+    delayed: tuple[str, ...] = ()
+    limit: int | None = None
+    seed: int | None = None
+    samples: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A program and the samples to run it on. x: (N, C, H, W) or (N, T, C, H, W), None without data; y: (N,) or None.
+
+    graph: where there is one. notes: what a user must know of how the file was read.
+    """
+
+    path: Path
+    program: Program
+    graph: Graph | None
+    x: np.ndarray | None
+    y: np.ndarray | None
+    data: str
+    seed: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def batch(self) -> int:
+        """Samples at a time, so that memory stays bounded."""
+        p = self.program
+        sizes = [p.timesteps * int(np.prod(q.shape)) for q in p.populations]
+        for s in p.synapses:
+            window = int(np.prod(s.map.weight.shape[1:])) if s.map.kind in ("conv", "pooled_conv") else 1
+            sizes.append(p.timesteps * int(np.prod(p.population(s.dst).shape[1:])) * window)
+        return int(np.clip(CHUNK_BYTES // (8 * max(sizes)), 1, 128))
+
+    @property
+    def samples(self) -> np.ndarray:
+        """The samples; UsageError without."""
+        if self.x is None:
+            raise UsageError(f"{self.path}: no samples; give --data FILE.npz or --data digits")
+        return self.x
+
+    @property
+    def verified(self) -> bool:
+        return UNVERIFIED not in self.notes
+
+
+def open_subject(path: Path, wanted: Wanted) -> Subject:
+    """Reads the model, then its data, and compiles a graph. Errors name the option that is missing."""
+    if wanted.timesteps is not None and wanted.timesteps < 1:
+        raise UsageError(f"--timesteps {wanted.timesteps}: expected a whole number >= 1")
+    if wanted.limit is not None and wanted.limit < 1:
+        raise UsageError(f"--limit {wanted.limit}: expected a whole number >= 1")
+    if wanted.input_kind is not None and wanted.input_kind not in KINDS:
+        raise UsageError(f"--input-kind {wanted.input_kind!r}: expected {', '.join(KINDS)}")
+    if path.is_dir():
+        return _of_folder(path, wanted)
+    if path.suffix == ".nir":
+        return _of_graph(path, wanted)
+    if path.suffix == ".npz":
+        return _of_program(path, read_program(path), None, wanted)
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder; name a .nir, a program.npz or a folder of snnas export")
+    raise UsageError(f"{path}: neither .nir, .npz nor a folder; name one of these")
+
+
+def _of_folder(folder: Path, wanted: Wanted) -> Subject:
+    program = folder / "program.npz"
+    if not program.is_file():
+        raise InvalidFileError(f"{folder}: no program.npz in it; name a folder that snnas export wrote")
+    graph = read_nir(folder / "model.nir") if (folder / "model.nir").is_file() else None
+    return _of_program(folder, read_program(program), graph, wanted)
+
+
+def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wanted) -> Subject:
+    for option, given, found in (
+        ("--timesteps", wanted.timesteps, program.timesteps),
+        ("--input-kind", wanted.input_kind, program.input_kind),
+    ):
+        if given not in (None, found):
+            raise UsageError(f"{option} {given}: the program is compiled for {found}; leave the option out")
+    if wanted.delayed:
+        raise UsageError(f"--delayed {wanted.delayed[0]}: a program says its delays itself; leave the option out")
+    raw, y, name, seed = _samples(path, wanted)
+    if raw is not None:
+        raw = samples.frames(samples.scaled(raw, program.input_kind), program.input_shape, name)
+        if raw.ndim == 5 and raw.shape[1] != program.timesteps:
+            raise InvalidFileError(
+                f"{name}: x has {raw.shape[1]} frames; the program {path} runs {program.timesteps} timesteps"
+            )
+        samples.check_range(raw, program, name)
+        raw = samples.repeated(raw, program.timesteps, program.input_kind)
+    return Subject(path=path, program=program, graph=graph, x=raw, y=y, data=name, seed=seed)
+
+
+def _of_graph(path: Path, wanted: Wanted) -> Subject:
+    delayed = frozenset(_edge(text) for text in wanted.delayed) or None
+    graph = read_nir(path, delayed=delayed)
+    raw, y, name, seed = _samples(path, wanted)
+    kind = _input_kind(graph, raw, wanted, path)
+    shape = _shape3(graph.shapes()[graph.input])
+    x = None if raw is None else samples.frames(samples.scaled(raw, kind), shape, name)
+    timesteps = _timesteps(graph, x, wanted, path, name)
+    rates = _rates(graph, wanted, seed, shape, timesteps)
+    program = compile_graph(
+        graph,
+        timesteps=timesteps,
+        input_kind=kind,
+        input_range=_range(graph, x),
+        rates=rates,
+        meta={"graph": path.name},
+    )
+    notes = () if graph.meta.get("format") == conventions.FORMAT else (UNVERIFIED,)
+    if x is not None:
+        samples.check_range(x, program, name)
+        x = samples.repeated(x, timesteps, kind)
+    return Subject(path=path, program=program, graph=graph, x=x, y=y, data=name, seed=seed, notes=notes)
+
+
+def _edge(text: str) -> tuple[str, str]:
+    source, colon, target = text.partition(":")
+    if not (source and colon and target):
+        raise UsageError(f"--delayed {text!r}: expected SRC:DST, the names of two nodes of the graph")
+    return source, target
+
+
+def _shape3(shape: tuple[int, ...]) -> Shape:
+    return (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], shape[2])
+
+
+def _input_kind(graph: Graph, x: np.ndarray | None, wanted: Wanted, path: Path) -> InputKind:
+    found = wanted.input_kind or graph.meta.get("input_kind")
+    for kind in KINDS:
+        if found == kind:
+            return kind
+    if found is not None:
+        raise InvalidFileError(f"{path}: its metadata's input kind is {found!r}; expected {', '.join(KINDS)}")
+    if x is not None and bool(((x == 0) | (x == 1)).all()):
+        return "spikes"
+    why = "" if x is None else ", and the samples are not all 0 or 1"
+    raise UsageError(
+        f"{path} does not say what its input is{why}; give --input-kind analogue (currents, such as pixels), spikes "
+        "or counts"
+    )
+
+
+def _timesteps(graph: Graph, x: np.ndarray | None, wanted: Wanted, path: Path, name: str) -> int:
+    known = wanted.timesteps or graph.meta.get("timesteps")
+    frames = x.shape[1] if x is not None and x.ndim == 5 else None
+    if known is not None and (type(known) is not int or known < 1):
+        raise InvalidFileError(f"{path}: its metadata's timesteps are {known!r}; expected a whole number >= 1")
+    if known is not None and frames not in (None, known):
+        raise UsageError(f"{name}: x has {frames} frames, but {known} timesteps are asked for; make them equal")
+    if known is None and frames is None:
+        raise UsageError(f"{path} does not say how many timesteps a sample takes; give --timesteps T")
+    return int(known or frames or 0)
+
+
+def _range(graph: Graph, x: np.ndarray | None) -> tuple[float, float]:
+    """The values that an input may take: the metadata's, else 0..1 widened to the samples."""
+    given = graph.meta.get("input_range")
+    if isinstance(given, list) and len(given) == 2 and all(isinstance(v, int | float) for v in given):
+        return float(given[0]), float(given[1])
+    return (0.0, 1.0) if x is None else (min(0.0, float(x.min())), max(1.0, float(x.max())))
+
+
+def _rates(graph: Graph, wanted: Wanted, seed: int, shape: Shape, timesteps: int) -> Mapping[str, float] | None:
+    """Firing rates on the training split, which steer the scales; None of a file, whose samples are for testing."""
+    if wanted.data not in datasets.NAMES:
+        return None
+    x = datasets.load(str(wanted.data), seed=seed).x_train[:CALIBRATION_SAMPLES]
+    run = interpreter.run(graph, x.reshape(len(x), *graph.shapes()[graph.input]), timesteps)
+    return {name: float(spikes.mean()) for name, spikes in run.spikes.items()}
+
+
+def _samples(path: Path, wanted: Wanted) -> tuple[np.ndarray | None, np.ndarray | None, str, int]:
+    """The arrays x and y as stored, where they come from, and the seed of splits and intervals."""
+    seed = wanted.seed if wanted.seed is not None else samples.run_seed(path)
+    name = wanted.data
+    if name is None and wanted.samples and (path / "stimulus.npz").is_file():
+        name = str(path / "stimulus.npz")
+    if name is None and wanted.samples:
+        raise UsageError(f"{path}: no samples; give --data FILE.npz or --data digits")
+    if name is None:
+        return None, None, "none", seed
+    if name.endswith(".npz"):
+        x, y = samples.read_arrays(name)
+    else:
+        split = datasets.load(name, seed=seed)
+        x, y = split.x_test, split.y_test
+    return x[: wanted.limit], None if y is None else y[: wanted.limit], name, seed
+
+
+def graph_layers(graph: Graph) -> list[tuple[LinearMap, Shape]]:
+    """The weighted layers of a graph and their input shapes: what an ANN of the same shape would multiply."""
+    shapes = graph.shapes()
+    layers = []
+    for name, node in graph.nodes.items():
+        if isinstance(node, Conv | Linear):
+            source = _shape3(shapes[graph.sources(name)[0]])
+            linear = (
+                LinearMap(kind="conv", weight=node.weight, stride=node.stride, pad=node.pad, groups=node.groups)
+                if isinstance(node, Conv)
+                else LinearMap(kind="dense", weight=node.weight)
+            )
+            layers.append((linear, source))
+    return layers
