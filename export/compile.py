@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from export.circuit import trace
 from export.graph import Graph
 from export.quantise import quantise
@@ -19,11 +21,24 @@ def compile_graph(
     input_kind: InputKind = "analogue",
     input_range: tuple[float, float] = (0.0, 1.0),
     rates: Mapping[str, float] | None = None,
+    spikes: Mapping[str, np.ndarray] | None = None,
     meta: dict[str, Any] | None = None,
 ) -> Program:
-    """The integer program of a graph. rates: {LIF name: spikes per neuron and timestep on calibration data}."""
+    """The integer program of a graph.
+
+    Calibration data, by LIF name: rates, spikes per neuron and timestep; or spikes, bool (B, T, *shape), which give the
+    rates and better rounding.
+    """
     graph.verify()
     circuit = trace(graph, input_kind)
     known = {group: rates[node] for group, node in circuit.node_of.items() if node in rates} if rates else {}
+    seen = {g: _boxed(spikes[node]) for g, node in circuit.node_of.items() if node in spikes} if spikes else {}
     nodes = {"node_of": circuit.node_of, **(meta or {})}
-    return quantise(schedule(circuit), timesteps=timesteps, rates=known, input_range=input_range, meta=nodes)
+    return quantise(
+        schedule(circuit), timesteps=timesteps, rates=known, spikes=seen, input_range=input_range, meta=nodes
+    )
+
+
+def _boxed(spikes: np.ndarray) -> np.ndarray:
+    """(B, T, N) or (B, T, C, H, W) -> (B, T, C, H, W)."""
+    return spikes[..., None, None] if spikes.ndim == 3 else spikes

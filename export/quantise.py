@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from export.circuit import Circuit, Group, Link
+from export.rounding import round_weights
 from export.schedule import Scheduled
 from hw_sim import kernels, limits
 from hw_sim.errors import UnsupportedError
@@ -33,12 +34,18 @@ def quantise(
     *,
     timesteps: int,
     rates: Mapping[str, float] | None = None,
+    spikes: Mapping[str, np.ndarray] | None = None,
     input_range: tuple[float, float] = (0.0, 1.0),
     meta: dict[str, Any] | None = None,
 ) -> Program:
-    """rates: mean spikes per neuron and timestep of each source on calibration data (1 where unknown)."""
+    """rates: mean spikes per neuron and timestep of each source on calibration data (1 where unknown).
+
+    spikes: the sources' spikes themselves, bool (B, T, C, H, W): with them weights are rounded as ``rounding.py`` says.
+    """
     circuit, schedule = scheduled.circuit, scheduled.schedule
-    rates = dict(rates or {})
+    seen = dict(spikes or {})
+    seen |= {relay: seen[source] for relay, source in scheduled.relays.items() if source in seen}
+    rates = {name: float(value.mean()) for name, value in seen.items()} | dict(rates or {})
     rates |= {relay: rates[source] for relay, source in scheduled.relays.items() if source in rates}
     populations, synapses, host = [], [], []
     for group in circuit.groups:
@@ -46,10 +53,10 @@ def quantise(
         driven = [k for k in circuit.host if k.dst == group.id]
         if group.role == "neuron":
             largest = _largest_scale(circuit, group, links, driven, schedule.period, input_range)
-            population, made = _neuron(group, links, schedule.period, rates, largest)
+            population, made = _neuron(group, links, schedule.period, rates, seen, largest)
             while _reach(circuit, population, made, driven, input_range) > limits.CURRENT_MAX:
                 largest *= 0.97  # rounding up many small weights adds to the worst case
-                population, made = _neuron(group, links, schedule.period, rates, largest)
+                population, made = _neuron(group, links, schedule.period, rates, seen, largest)
         else:
             population, made = _gate(group, links)
         populations.append(population)
@@ -96,7 +103,12 @@ def _synapse(link: Link, integers: np.ndarray, exponent: int) -> Synapse:
 
 
 def _neuron(
-    group: Group, links: list[Link], period: int, rates: Mapping[str, float], largest: float
+    group: Group,
+    links: list[Link],
+    period: int,
+    rates: Mapping[str, float],
+    spikes: Mapping[str, np.ndarray],
+    largest: float,
 ) -> tuple[Population, list[Synapse]]:
     best: tuple[float, float, int] | None = None
     for factor in np.linspace(1.0, 0.5, CANDIDATES):
@@ -117,8 +129,7 @@ def _neuron(
     synapses = []
     for k in links:
         exponent = _exponent(k, scale)
-        integers = kernels.quantise(k.map.weight, scale, exponent, limits.WEIGHT_MIN, limits.WEIGHT_MAX)
-        synapses.append(_synapse(k, integers, exponent))
+        synapses.append(_synapse(k, round_weights(k.map, (1 << exponent) / scale, spikes.get(k.src)), exponent))
     mantissa, bias_exponent = _bias(group.bias, scale)
     if period > 1:  # stock neurons add a bias on every hardware step; a clock adds it once per timestep
         synapses += _clock_bias(group, scale)

@@ -15,6 +15,9 @@ class StepwiseBatchNorm(nn.BatchNorm2d):
     statistics, as evaluation does, while gradients flow through those of the step: batch renormalisation (Ioffe 2017,
     equations 3 and 4) without clipping. ``commit`` then moves the running statistics towards those over (T, B, H, W).
     Before the first commit, and where there are no running statistics, it is a plain BN of one step.
+
+    The running variance is the biased one, by which training normalises; a plain BN stores the unbiased one. momentum:
+    None averages over all batches, 0.0 leaves the running statistics as they are.
     """
 
     def __init__(self, channels: int) -> None:
@@ -46,11 +49,13 @@ class StepwiseBatchNorm(nn.BatchNorm2d):
         """Update the running statistics from all steps since ``begin``; the first batches count more."""
         if not self._steps or self.running_mean is None or self.running_var is None:
             return
-        mean = torch.stack([step for step, _ in self._steps]).mean(0)
-        power = torch.stack([var + step**2 for step, var in self._steps]).mean(0)
+        means = torch.stack([step for step, _ in self._steps])
+        # Not E[x^2] - E[x]^2: in float32 that difference is noise as soon as the mean is far above the deviation.
+        within, between = torch.stack([var for _, var in self._steps]).mean(0), means.var(0, correction=0)
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
-        rate = max(self.momentum or 0.1, 1 / int(self.num_batches_tracked))
-        self.running_mean.lerp_(mean, rate)
-        self.running_var.lerp_(power - mean**2, rate)
+        share = 1 / int(self.num_batches_tracked)
+        rate = share if self.momentum is None else max(self.momentum, share) if self.momentum > 0 else 0.0
+        self.running_mean.lerp_(means.mean(0), rate)
+        self.running_var.lerp_(within + between, rate)
         self._steps = []

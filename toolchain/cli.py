@@ -153,7 +153,7 @@ def _refuse_with_resume(context: typer.Context, run: str) -> None:
 def _say_clipped(run: Any) -> None:
     """Less than was asked for is done aloud, --quiet or not."""
     config = run.config()
-    batch, there = config["method"].get("batch", 0), config["data"].get("train", 0)
+    batch, there = config["method"]["batch"], config["data"].get("train", 0)
     if batch > there > 0:
         sys.stderr.write(f"note: --batch {batch} is clipped to the {there} samples of the training split\n")
 

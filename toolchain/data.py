@@ -5,12 +5,13 @@ The test split is for the last line of a report; what chooses anything uses the 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import tokenize
 import warnings
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
@@ -53,7 +54,8 @@ class Dataset:
     """A data set with its three splits.
 
     x_*: float32 in ``range``, (N, C, H, W), or (N, T, C, H, W) for frames. y_*: int64 (N,), labels 0 .. classes - 1.
-    input_kind: 'analogue', or 'spikes' where every value of a sequence is 0 or 1.
+    input_kind: 'analogue', or 'spikes' where every value of a sequence is 0 or 1. digest: of x and y before the split.
+    path: the file they came from, absolute, None for the bundled ones.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Dataset:
     classes: int
     input_kind: str = "analogue"
     range: tuple[float, float] = (0.0, 1.0)
+    digest: str = ""
+    path: Path | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -85,10 +89,20 @@ def load(name_or_path: str | Path, *, seed: int) -> Dataset:
         return _split("digits", *_digits(), seed)
     path = Path(name_or_path)
     if path.suffix == ".npz":
-        return _split(path.stem, *read_npz(path), seed)
+        return replace(_split(path.stem, *read_npz(path), seed), path=path.absolute())
     near = get_close_matches(name, NAMES, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise UsageError(f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file{hint}")
+
+
+def digest(x: Array, y: Array) -> str:
+    """SHA-256 of the arrays as they are used: dtype, shape and values, whatever file, order or packing held them."""
+    state = hashlib.sha256()
+    for array in (x, y):
+        state.update(f"{array.dtype.name} {array.shape};".encode())
+        for k in range(0, len(array), 256):  # in pieces: a copy of the whole would double the memory
+            state.update(np.ascontiguousarray(array[k : k + 256], dtype=array.dtype.newbyteorder("<")).tobytes())
+    return state.hexdigest()
 
 
 def _digits() -> tuple[Array, Array]:
@@ -104,8 +118,10 @@ def _digits() -> tuple[Array, Array]:
 def read_npz(path: Path) -> tuple[Array, Array]:
     """Read a user's file: ``x`` uint8 or float32 (N, C, H, W) or (N, T, C, H, W), ``y`` int64 (N,).
 
-    Returns x as float32 in [0, 1] (uint8 is divided by 255) and y. Headers are checked against the limits and the
-    file's own sizes before anything is allocated; pickled arrays are refused. Raises InvalidFileError.
+    Returns x as float32 in [0, 1] and y. uint8 is divided by 255, except where it holds nothing but 0 and 1: those are
+    taken as they are (spike frames, masks), because an image of 256 levels that is as dark as that shows nothing.
+    Headers are checked against the limits and the file's own sizes before anything is allocated; pickled arrays are
+    refused. Raises InvalidFileError.
     """
     try:
         # numpy warns of headers that it had to mend: those were not written by it.
@@ -120,7 +136,9 @@ def read_npz(path: Path) -> tuple[Array, Array]:
             f"x and y; write it with numpy.savez"
         ) from None
     _check(x, y, path)
-    return (x.astype(np.float32) / 255 if x.dtype == np.uint8 else x), y
+    if x.dtype == np.uint8:
+        return x.astype(np.float32) / np.float32(255 if x.max() > 1 else 1), y
+    return x, y
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Array:
@@ -181,7 +199,8 @@ def _check(x: Array, y: Array, path: Path) -> None:
     rare = int(counts.argmin())
     if counts[rare] < 3:
         raise InvalidFileError(
-            f"class {rare} of {path} has {counts[rare]} samples, expected at least 3: one each to train, validate, test"
+            f"class {rare} of {path} has {counts[rare]} samples, expected at least 3 (one each to train, validate, "
+            f"test); add samples, or number the classes 0, 1, 2, ..."
         )
 
 
@@ -202,6 +221,7 @@ def _split(name: str, x: Array, y: Array, seed: int) -> Dataset:
         y_test=y[test],
         classes=classes,
         input_kind="spikes" if frames else "analogue",
+        digest=digest(x, y),
     )
 
 

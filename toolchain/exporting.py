@@ -260,7 +260,7 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
         timesteps=timesteps,
         input_kind=program_kind(data.input_kind),
         input_range=data.range,
-        rates={name: float(spikes.mean()) for name, spikes in calibration.spikes.items()},
+        spikes=calibration.spikes,
         meta=meta,
     )
     write_program(stage / "program.npz", program)

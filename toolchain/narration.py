@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Advance = Callable[[int, int], None]
+# C0 and C1 controls steer a terminal (colours, titles, a pasted command); half surrogates cannot be written at all.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """``text`` in one line with a ``?`` for whatever is not to be shown: names in files are somebody else's."""
+    return UNPRINTABLE.sub("?", re.sub(r"[\n\t]+", " ", text))
+
+
+class _Stderr(Console):
+    """Goes silent where nobody reads any more; rich would end the program, in the middle of its work."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
 
 
 class Narrator:
@@ -17,11 +32,11 @@ class Narrator:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            self.console.print(text, markup=False)
+            self.console.print(printable(text), markup=False)
 
     @contextlib.contextmanager
     def progress(self, what: str) -> Iterator[Advance]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hw_sim.counts import Counts
 from hw_sim.energy import Band, price
+from hw_sim.errors import InvalidFileError
 from hw_sim.latency import estimate_latency
+from toolchain.files import read_json, sha256
 from toolchain.runs import Run
 
 if TYPE_CHECKING:
@@ -123,7 +126,9 @@ PROVENANCE = {
     "accuracy.on_target": "simulated",
     "sar.training": "measured",
     "sar.on_target": "simulated",
-    "spikes_per_inference": "simulated",
+    "spikes_per_inference.training": "measured",
+    "spikes_per_inference.on_target": "simulated",
+    "spikes_per_inference.overhead": "simulated",
     "synops_per_inference": "simulated",
     "latency_us": "estimated",
     "energy_uJ": "estimated",
@@ -167,6 +172,28 @@ def _parameters(m: Measured) -> int:
     return total
 
 
+def read_report(path: Path) -> dict[str, Any]:
+    """A report.json that ``table`` can show; InvalidFileError (exit 3) where it is none."""
+    report = read_json(path)
+    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+        raise InvalidFileError(f"{path}: no report (schema is not {SCHEMA!r}); export again with --force")
+    try:
+        table(report)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        what = f"lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+        raise InvalidFileError(f"{path}: a figure is missing or of another type ({what}); export again") from None
+    return report
+
+
+def stale(run: Run, report: dict[str, Any]) -> bool:
+    """Whether the run's weights or genotype are no longer those that were exported."""
+    hashes = report.get("hashes")
+    now = {"weights": run.weights, "genotype": run.genotype}
+    return isinstance(hashes, dict) and any(
+        name in hashes and path.is_file() and sha256(path) != hashes[name] for name, path in now.items()
+    )
+
+
 def table(report: dict[str, Any]) -> Table:
     """The report as a person reads it: training beside on target, each row with its provenance."""
     from rich.table import Table
@@ -179,18 +206,23 @@ def table(report: dict[str, Any]) -> Table:
     )
     for name, justify in (("", "left"), ("training", "right"), ("on target", "right"), ("provenance", "left")):
         out.add_column(name, justify=justify)  # type: ignore[arg-type]
+    both = "measured | simulated"  # one word per column
     low, high = acc["interval"]
     out.add_row(
-        "accuracy", _percent(acc["training"]), _percent(acc["on_target"]), f"simulated, {acc['samples']} test samples"
+        "accuracy", _percent(acc["training"]), _percent(acc["on_target"]), f"{both}, {acc['samples']} test samples"
     )
     out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", f"{acc['flips']} predictions changed")
-    out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", "simulated")
-    out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", "simulated")
+    out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", both)
+    out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", both)
     out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
     out.add_row("synops / inference", "", f"{report['synops_per_inference']:,.0f}", "simulated")
     out.add_row("latency (us)", "", _span(latency), "estimated")
+    evidence = f", evidence: {energy['evidence']}" if energy["evidence"] else ""
     out.add_row(
-        "energy (uJ / inference)", "", _span(energy["total"]), f"estimated, {energy['profile']}, {energy['evidence']}"
+        "energy (uJ / inference)",
+        "",
+        _span(energy["total"]),
+        f"estimated, profile {energy['profile']}{evidence}",
     )
     for part in ("encode", "dynamic", "floor"):
         out.add_row(
@@ -252,4 +284,5 @@ def _span(band: dict[str, float | None]) -> str:
 
 
 def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+    # From 999.5 on, three digits round up to a thousand, which 'g' writes as 1e+03.
+    return "-" if value is None else f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"

@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import socket
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,9 +26,27 @@ import tomli_w
 
 from hw_sim.errors import InvalidFileError, UsageError
 from toolchain.files import JsonLines, write_text
+from toolchain.narration import printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DEFAULT_DIRECTORY = "runs"
+# What a search writes before anything else, and what a finished stage adds: {section: {key: type}}, '' the top level.
+REQUIRED: dict[str, dict[str, type]] = {
+    "": {"seed": int},
+    "data": {"name": str},
+    "method": {"name": str, "space": str, "backward": bool, "batch": int},
+    "network": {},
+    "train": {},
+    "versions": {"device": str},
+}
+OPTIONAL: dict[str, dict[str, type]] = {
+    "": {"name": str, "created_at": str, "command": str},
+    "data": {"path": str, "sha256": str, "train": int},
+    "method": {"candidates": int},
+    "search": {"seconds": float, "evaluations": int, "guards": int, "architecture": str},
+    "training": {"seconds": float, "best_epoch": int, "validation_accuracy": float, "device": str},
+}
+NOUNS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "a table"}
 
 
 def directory(option: Path | None) -> Path:
@@ -69,16 +88,46 @@ class Run:
         return self.path / "export" / target
 
     def config(self) -> dict[str, Any]:
-        """run.toml; InvalidFileError (exit 3) where it is damaged."""
+        """run.toml; InvalidFileError (exit 3) where it is damaged, or lacks what every run has."""
         path = self.path / "run.toml"
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
+            config = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InvalidFileError(
                 f"{path}: missing; {self.path} is not a run, or its search was killed at its start"
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: TOML, UTF-8 and overlong numbers
             raise InvalidFileError(f"{path}: not TOML ({' '.join(str(error).split())[:120]})") from None
+        for section, kinds in REQUIRED.items():
+            self._check(config, section, None, dict)
+            for key, kind in kinds.items():
+                self._check(config, section, key, kind)
+        for section, kinds in OPTIONAL.items():
+            if section == "" or section in config:
+                table = self._check(config, section, None, dict)
+                for key in kinds.keys() & table.keys():
+                    self._check(config, section, key, kinds[key])
+        if config["seed"] < 0:
+            raise InvalidFileError(f"{path}: seed is {config['seed']}, expected a whole number >= 0; mend it there")
+        return config
+
+    def _check(self, config: dict[str, Any], section: str, key: str | None, kind: type) -> Any:
+        """``config[section][key]``, or the section where ``key`` is None; InvalidFileError where it is absent."""
+        path, value = self.path / "run.toml", config if section == "" else config.get(section)
+        if not isinstance(value, dict):
+            raise InvalidFileError(f"{path}: [{section}] is {_brief(value)}, expected a table; {_MEND}")
+        if key is None:
+            return value
+        value = value.get(key)
+        # TOML's true is an int to Python, and 1 may stand for 1.0.
+        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool) != (kind is bool):
+            place = f"[{section}] {key}" if section else key
+            raise InvalidFileError(f"{path}: {place} is {_brief(value)}, expected {NOUNS[kind]}; {_MEND}")
+        return value
+
+    def value(self, section: str, key: str, kind: type) -> Any:
+        """One value of run.toml; InvalidFileError where it is absent or of another type."""
+        return self._check(self.config(), section, key, kind)
 
     def write_config(self, config: dict[str, Any]) -> None:
         write_text(self.path / "run.toml", tomli_w.dumps(config))
@@ -90,7 +139,18 @@ class Run:
         return value
 
     def network_json(self) -> str:
-        return json.dumps(self.section("network"))
+        try:
+            return json.dumps(self.section("network"))
+        except TypeError:  # TOML has dates
+            raise InvalidFileError(f"{self.path / 'run.toml'}: [network] holds a date, expected numbers") from None
+
+    def stage(self) -> str:
+        """How far the run has come."""
+        if self.report.exists():
+            return "exported"
+        if self.weights.exists():
+            return "trained"
+        return "searched" if self.genotype.exists() else "begun"
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -122,7 +182,7 @@ def create(folder: Path, name: str | None, stem: str) -> Run:
                 f"run {name} exists in {folder}; choose another --name, or continue it with --resume {name}"
             ) from None
         return Run(folder / name)
-    stem = re.sub(r"[^A-Za-z0-9._-]", "-", stem).strip("-.") or "run"
+    stem = re.sub(r"[^A-Za-z0-9._-]", "-", stem).strip("-.")[:80] or "run"
     for number in range(1, 100_000):
         path = folder / f"{stem}-{number:03d}"
         try:
@@ -142,15 +202,29 @@ def find(folder: Path, name: str | None) -> Run:
         known = [r.name for r in every(folder)]
         hint = f"; there are {', '.join(known[:8])}" if known else "; make one with: snnas search"
         raise UsageError(f"no run {name!r} in {folder}{hint}")
-    runs = every(folder)
-    if not runs:
-        raise UsageError(f"no run in {folder}; make one with: snnas search --dataset digits")
-    return max(runs, key=lambda r: str(r.config().get("created_at", "")))
+    dated: list[tuple[str, Run]] = []
+    damage: InvalidFileError | None = None
+    for run in every(folder):
+        try:
+            dated.append((run.config().get("created_at", ""), run))
+        except InvalidFileError as error:
+            damage = error
+            sys.stderr.write(f"note: run {printable(run.name)} is damaged and not looked at: {printable(str(error))}\n")
+    if not dated:
+        raise damage or UsageError(f"no run in {folder}; make one with: snnas search --dataset digits")
+    return max(dated, key=lambda pair: pair[0])[1]
 
 
 def every(folder: Path) -> list[Run]:
     """All runs of a folder, by name."""
     return [Run(p.parent.resolve()) for p in sorted(folder.glob("*/run.toml"))]
+
+
+def _brief(value: Any) -> str:
+    return "missing" if value is None else repr(value)[:60]
+
+
+_MEND = "mend the file, or search again"
 
 
 def fingerprint(device: str) -> dict[str, str]:

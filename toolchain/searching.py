@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,21 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import InvalidFileError, UsageError
 from toolchain import runs
-from toolchain.files import write_text
+from toolchain.files import JsonLines, write_text
 from toolchain.narration import Narrator
 from toolchain.runs import Run
 from toolchain.seeds import stream, torch_seed
 
 if TYPE_CHECKING:
     from search.network import Network
+    from search.network_config import NetworkConfig
+    from search.space import Space
     from toolchain.data import Dataset
 
-METHODS = ("lightsnn",)
+METHODS = ("lightsnn", "snasnet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """What a search is asked for. batch: samples that score every candidate."""
+    """What a search is asked for. batch: samples that score every candidate. candidates: draws of snasnet."""
 
     dataset: str
     method: str = "lightsnn"
@@ -33,6 +37,7 @@ class SearchOptions:
     channels: int = 16
     hidden: int = 256
     batch: int = 64
+    candidates: int = 1000
     epochs: int = 15
     backward: bool = False
     device: str = "auto"
@@ -45,8 +50,8 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
             f"device {device!r} cannot be used ({str(error).splitlines()[0][:120]}); try --device cpu"
         ) from None
@@ -66,7 +71,7 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         raise UsageError(
             f"unknown method {options.method!r}; expected {', '.join(METHODS)}{did_you_mean(options.method, METHODS)}"
         )
-    for what in ("timesteps", "channels", "hidden", "batch", "epochs"):
+    for what in ("timesteps", "channels", "hidden", "batch", "candidates", "epochs"):
         if getattr(options, what) < (2 if what == "batch" else 1):
             raise UsageError(
                 f"--{what} {getattr(options, what)}: expected a whole number >= {2 if what == 'batch' else 1}"
@@ -83,54 +88,102 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         timesteps=options.timesteps,
         reduction=space.reduction,
     )
+    if data.x_train.ndim == 5 and data.x_train.shape[1] != options.timesteps:
+        raise UsageError(
+            f"--timesteps {options.timesteps}: the samples of {options.dataset} are sequences of "
+            f"{data.x_train.shape[1]} frames; start it with --timesteps {data.x_train.shape[1]}"
+        )
+    _fits_memory(network, space, options, device)
     training = TrainingConfig(epochs=options.epochs)
     run = runs.create(folder, name, f"{data.name}-{options.method}")
-    run.write_config(
-        {
-            "name": run.name,
-            "created_at": runs.now(),
-            "command": command,
-            "seed": options.seed,
-            "data": {
-                "name": options.dataset,
-                "train": len(data.y_train),
-                "val": len(data.y_val),
-                "test": len(data.y_test),
-            },
-            "method": {
-                "name": options.method,
-                "space": space.name,
-                "backward": options.backward,
-                "batch": options.batch,
-            },
-            "network": json.loads(network.to_json()),
-            "train": asdict(training),
-            "versions": runs.fingerprint(device),
-        }
-    )
+    config = {
+        "name": run.name,
+        "created_at": runs.now(),
+        "command": command,
+        "seed": options.seed,
+        "data": {
+            "name": options.dataset,
+            **({"path": str(data.path)} if data.path is not None else {}),
+            "sha256": data.digest,
+            "train": len(data.y_train),
+            "val": len(data.y_val),
+            "test": len(data.y_test),
+        },
+        "method": {
+            "name": options.method,
+            "space": space.name,
+            "backward": options.backward,
+            "batch": options.batch,
+            **({"candidates": options.candidates} if options.method == "snasnet" else {}),
+        },
+        "network": json.loads(network.to_json()),
+        "train": asdict(training),
+        "versions": runs.fingerprint(device),
+    }
+    try:
+        run.write_config(config)
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)  # made a moment ago, by us: a run without run.toml is none
+        raise
     return run
 
 
+def _fits_memory(network: NetworkConfig, space: Space, options: SearchOptions, device: str) -> None:
+    """UsageError where the weights alone are larger than the memory: the system ends such a process without a word."""
+    import torch
+
+    from search.genotype import CONV_KERNELS
+
+    fixed = 9 * network.input_shape[0] * network.channels + network.features * network.hidden
+    fixed += network.hidden * network.classes * network.votes
+    widths = [network.width(cell) for cell in range(1, network.cells + 1)]
+    fixed += sum(18 * width**2 for width in widths[:-1])
+    kernels = [CONV_KERNELS[op] ** 2 for op in space.ops if op in CONV_KERNELS]
+    searched = sum(kernels) * len(space.edges(backward=options.backward)) * sum(width**2 for width in widths)
+    # Float32: the supernet holds them once; training holds weight, gradient and two moments, of one conv at the least.
+    parameters = fixed + searched
+    needed = max(4 * parameters, 16 * fixed)
+    if device.startswith("cuda"):
+        there = int(torch.cuda.get_device_properties(device).total_memory)
+    else:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UsageError(
+            f"--channels {options.channels} --hidden {options.hidden}: {parameters:,} parameters to search, which take "
+            f"{needed / 1e9:,.1f} GB of {there / 1e9:,.1f} GB on {device}; take fewer --channels or a smaller --hidden"
+        )
+
+
+def use_device(run: Run, device: str | None) -> None:
+    """Go on with a search on ``device``, or on the one it was started on; UsageError where torch cannot use it."""
+    config = run.config()
+    before = config["versions"]["device"]
+    config["versions"]["device"] = resolve_device(device or before)
+    if config["versions"]["device"] != before:
+        run.write_config(config)
+
+
 def dataset_of(run: Run) -> Dataset:
-    """The data set of a run, split as it was."""
+    """The data set of a run, split as it was; InvalidFileError where it is not the one of then."""
     from toolchain.data import load
 
     config = run.config()
-    return load(_value(run, "data", "name", str), seed=int(config.get("seed", 0)))
-
-
-def _value(run: Run, section: str, key: str, kind: type) -> Any:
-    value = run.section(section).get(key)
-    if not isinstance(value, kind):
-        raise InvalidFileError(f"{run.path / 'run.toml'}: [{section}] {key} is {value!r}, expected {kind.__name__}")
-    return value
+    name, wanted = config["data"].get("path", config["data"]["name"]), config["data"].get("sha256")
+    data = load(name, seed=config["seed"])
+    if wanted is not None and data.digest != wanted:
+        raise InvalidFileError(
+            f"{name}: the data set is not the one that the run was searched on (sha256 {data.digest[:12]}..., "
+            f"expected {wanted[:12]}... of {run.path / 'run.toml'}); put that one back, or search again"
+        )
+    return data
 
 
 def search(run: Run, narrator: Narrator) -> None:
     """Finds the genotype of a run; what its log already holds is not evaluated again."""
     import torch
 
-    from search.methods import lightsnn
+    from search.batched import BatchedScorer
+    from search.methods import lightsnn, snasnet
     from search.network_config import NetworkConfig
     from search.space import get
     from search.supernet import Supernet
@@ -148,8 +201,13 @@ def search(run: Run, narrator: Narrator) -> None:
     batch = torch.from_numpy(data.x_train[stream(seed, "proxy").permutation(len(data.x_train))[:size]]).to(device)
     log = run.search_log
     log.mend()
-    edges, ops = len(space.edges(backward=bool(method["backward"]))), len(space.ops)
-    total = edges * (ops * (ops + 1) // 2 - 1) + 1
+    backward, draws = bool(method["backward"]), int(method.get("candidates", 0))
+    if method["name"] == "snasnet":
+        # The draws are made twice: here to know how many differ, and by the search.
+        total = len(snasnet.distinct(space, draws, stream(seed, "snasnet"), backward=backward))
+    else:
+        edges, ops = len(space.edges(backward=backward)), len(space.ops)
+        total = edges * (ops * (ops + 1) // 2 - 1) + 1
     seen = log.read()
     done = sum(r.get("event") == "evaluation" for r in seen)
     begun = time.perf_counter()
@@ -161,13 +219,12 @@ def search(run: Run, narrator: Narrator) -> None:
             done += entry.get("event") == "evaluation"
             advance(done, total)
 
-        result = lightsnn.run(
-            space,
-            lambda choices: supernet.score(batch, choices),
-            log=record,
-            resume=seen,
-            backward=bool(method["backward"]),
-        )
+        scorer = BatchedScorer(supernet, batch)
+        if method["name"] == "snasnet":
+            rng = stream(seed, "snasnet")
+            result = snasnet.run(space, scorer, log=record, resume=seen, backward=backward, candidates=draws, rng=rng)
+        else:
+            result = lightsnn.run(space, scorer, log=record, resume=seen, backward=backward)
     seconds = time.perf_counter() - begun
     for guard in result.guards:
         narrator.say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
@@ -200,7 +257,7 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
         )
     genotype = Genotype.from_json(run.genotype.read_text(encoding="utf-8", errors="replace"), where=str(run.genotype))
     config = NetworkConfig.from_json(run.network_json(), where=str(run.path / "run.toml"))
-    network: Network = build(genotype, config, seed=int(run.config().get("seed", 0)))
+    network: Network = build(genotype, config, seed=run.value("", "seed", int))
     if trained:
         if not run.weights.exists():
             raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.name}")
@@ -208,28 +265,39 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
     return network.eval()
 
 
-def train(run: Run, narrator: Narrator) -> None:
-    """Trains a run's network; the epoch with the best validation accuracy stays."""
+def train(run: Run, narrator: Narrator, device: str | None = None) -> None:
+    """Trains a run's network; the epoch with the best validation accuracy stays.
+
+    device: None for the one it was searched on. Weights, log and figures of an earlier training stay until this one
+    is whole.
+    """
     from toolchain import training
 
     config = run.config()
-    device = str(config["versions"]["device"])
+    device = resolve_device(device or config["versions"]["device"])
     network = network_of(run, trained=False)
-    run.train_log.path.unlink(missing_ok=True)
     try:
         recipe = training.TrainingConfig(**run.section("train"))
-    except TypeError as error:
+    except (TypeError, UsageError) as error:
         raise InvalidFileError(f"{run.path / 'run.toml'}: [train]: {error}") from None
-    with narrator.progress(f"training {recipe.epochs} epochs") as advance:
-        result = training.train(
-            network,
-            dataset_of(run),
-            recipe,
-            seed=int(config["seed"]),
-            device=device,
-            log=run.train_log.append,
-            on_epoch=advance,
-        )
+    log = JsonLines(run.path / ".train.jsonl.part")
+    log.path.unlink(missing_ok=True)  # of a process that was killed
+    try:
+        with narrator.progress(f"training {recipe.epochs} epochs") as advance:
+            result = training.train(
+                network,
+                dataset_of(run),
+                recipe,
+                seed=config["seed"],
+                device=device,
+                log=log.append,
+                on_epoch=advance,
+            )
+        training.save_weights(network, run.weights)
+        os.replace(log.path, run.train_log.path)
+    except BaseException:
+        log.path.unlink(missing_ok=True)
+        raise
     narrator.say(
         f"  {result.seconds:.1f} s; best epoch {result.best_epoch} of {result.epochs}, "
         f"validation accuracy {result.validation_accuracy:.1%}"
@@ -238,6 +306,6 @@ def train(run: Run, narrator: Narrator) -> None:
         "seconds": round(result.seconds, 3),
         "best_epoch": result.best_epoch,
         "validation_accuracy": result.validation_accuracy,
+        "device": device,
     }
     run.write_config(config)
-    training.save_weights(network, run.weights)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from hw_sim.errors import GateError, InvalidFileError, UsageError
 from search.genotype import Genotype
 from search.network import Network, NetworkConfig
 from toolchain.data import Array, Dataset
+from toolchain.files import whole
 from toolchain.seeds import stream, torch_seed
 
 Record = dict[str, Any]
@@ -45,8 +44,9 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name, low in (("epochs", 1), ("batch", 2)):
-            if getattr(self, name) < low:
-                raise UsageError(f"{name} = {getattr(self, name)} in the training configuration, expected >= {low}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise UsageError(f"{name} = {value!r} in the training configuration, expected a whole number >= {low}")
         for name in ("learning_rate", "clip"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise UsageError(f"{name} = {getattr(self, name)} in the training configuration, expected > 0")
@@ -167,14 +167,8 @@ def save_weights(network: Network, path: Path) -> None:
     """Write the weights as safetensors, with the architecture id; the file appears whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     content = save(tensors, metadata={METADATA_KEY: network.genotype.architecture_id})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole(path) as file:
+        file.write(content)
 
 
 def load_weights(network: Network, path: Path) -> None:

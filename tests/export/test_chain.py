@@ -234,9 +234,9 @@ def test_a_relay_weighs_as_much_as_what_it_passes_on(monkeypatch: pytest.MonkeyP
 
     seen: dict[str, float] = {}
 
-    def spy(group: Group, links: list[Link], period: int, rates: dict[str, float], largest: float) -> object:
+    def spy(group: Group, links: list[Link], period: int, rates: dict[str, float], *rest: object) -> object:
         seen.update({k.src: rates.get(k.src, 1.0) for k in links})
-        return real(group, links, period, rates, largest)
+        return real(group, links, period, rates, *rest)
 
     real = module._neuron
     monkeypatch.setattr(module, "_neuron", spy)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from search import space
+from search.batched import BatchedScorer
 from search.errors import InvalidFileError
 from search.genotype import FORWARD_EDGES, Cell
 from search.methods import lightsnn
@@ -31,7 +32,12 @@ class Preferring:
 
 def search(score, **options):
     log: list = []
-    return lightsnn.run(SPACE, score, log=log.append, **options), log
+    return lightsnn.run(SPACE, each(score), log=log.append, **options), log
+
+
+def each(score):
+    """A function that scores a round, from one that scores a candidate."""
+    return lambda candidates: [score(choices) for choices in candidates]
 
 
 def test_prunes_to_one_operation_per_edge() -> None:
@@ -115,14 +121,13 @@ CONFIG = NetworkConfig(input_shape=(1, 8, 8), classes=3, channels=4, hidden=16, 
 @pytest.mark.parametrize("backward", [False, True])
 def test_resume_at_any_record_gives_the_same_result(backward: bool) -> None:
     supernet = Supernet(SPACE, CONFIG, backward=backward, seed=0)
-    x = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    result, log = search(lambda c: supernet.score(x, c), backward=backward)
+    scorer = BatchedScorer(supernet, torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+    log: list = []
+    result = lightsnn.run(SPACE, scorer, log=log.append, backward=backward)
     on_disk = [json.loads(json.dumps(record)) for record in log]
     for cut in (0, 1, len(log) // 3, len(log) - 2, len(log)):
         rest: list = []
-        resumed = lightsnn.run(
-            SPACE, lambda c: supernet.score(x, c), log=rest.append, resume=on_disk[:cut], backward=backward
-        )
+        resumed = lightsnn.run(SPACE, scorer, log=rest.append, resume=on_disk[:cut], backward=backward)
         assert resumed == result
         assert [_timeless(r) for r in on_disk[:cut] + rest] == [_timeless(r) for r in log]
 

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from search import space
+from search.batch_norm import StepwiseBatchNorm
 from search.errors import InvalidFileError, UsageError
 from search.genotype import Cell, Genotype
 from search.network import Network, NetworkConfig
@@ -257,6 +258,32 @@ def test_stepwise_bn_trains_on_what_it_evaluates() -> None:
             network.get_submodule(lif).reset()
         outs.append(network._run_cell(1, network.cells[0], current, None).detach())
     torch.testing.assert_close(outs[0], outs[1])
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(1000.0, 0.01), (0.0, 1.0)])
+def test_stepwise_bn_commits_the_variance_of_all_steps(mean: float, deviation: float) -> None:
+    norm = StepwiseBatchNorm(3)
+    torch.manual_seed(0)
+    steps = [torch.randn(16, 3, 9, 8, dtype=torch.float64) * deviation + mean + t * deviation for t in range(4)]
+    norm.begin()
+    for step in steps:
+        norm(step.float())
+    norm.commit()
+    true = torch.stack(steps).float().double().var(dim=(0, 1, 3, 4), correction=0)
+    assert norm.running_var is not None
+    torch.testing.assert_close(norm.running_var.double(), true, rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize(("momentum", "share"), [(None, 0.5), (0.0, 0.0), (0.9, 0.9), (0.1, 0.5)])
+def test_stepwise_bn_takes_momentum_as_batch_norm_does(momentum: float | None, share: float) -> None:
+    norm = StepwiseBatchNorm(1)
+    norm.momentum = momentum
+    for value in (1.0, 3.0):
+        norm.begin()
+        norm(torch.full((2, 1, 2, 2), value))
+        norm.commit()
+    assert norm.running_mean is not None
+    assert float(norm.running_mean) == pytest.approx(1 + 2 * share if momentum != 0 else 0)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,10 @@ def test_the_report_has_every_name_and_consistent_figures(exported: Path, capsys
     assert energy["total"]["high"] == pytest.approx(energy["dynamic"]["high"] + energy["floor"]["high"])
 
 
-def test_the_table_puts_training_beside_on_target(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_puts_training_beside_on_target(
+    exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     assert run_command(["report", "--runs-dir", str(exported)]) == 0
     out = capsys.readouterr().out
     for word in ("training", "on target", "spiking activity rate", "energy (uJ / inference)", "NIR: differing spikes"):

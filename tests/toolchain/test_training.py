@@ -88,7 +88,17 @@ def test_a_loss_that_is_not_finite_stops_with_advice(few: Dataset) -> None:
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch": 1}, {"learning_rate": math.nan}, {"label_smoothing": 1.0}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"epochs": 0},
+        {"epochs": 1.5},
+        {"epochs": "x"},
+        {"batch": 1},
+        {"learning_rate": math.nan},
+        {"label_smoothing": 1.0},
+    ],
+)
 def test_the_recipe_is_checked(bad: dict) -> None:
     with pytest.raises(UsageError, match=f"{next(iter(bad))} = "):
         TrainingConfig(**bad)

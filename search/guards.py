@@ -1,0 +1,31 @@
+"""Named rules against networks that cannot work, for every method to call; each returns what is wrong, or None.
+
+    input     the output depends on the input: not the same for all samples of a batch
+    constant  no LIF fires alike for every sample of the batch (a silent one does)
+
+'path', 'conv' and 'alive' stand with the pruning (``search.methods.lightsnn``). A total dissimilarity, such as
+MSE-NAS's fitness, does not see the first: a network that is constant behind its first cells can score above a live one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+# Of the outputs' size: rounding in a batch of equal rows stays far below it, a spike more or less far above.
+TOLERANCE = 1e-6
+
+
+def input_independent(outputs: Tensor, *, tolerance: float = TOLERANCE) -> str | None:
+    """Guard 'input': say so when ``outputs`` (B, ...), of B >= 2 different samples, are the same for all of them."""
+    values = outputs.detach().flatten(1).double()
+    spread = float((values.amax(0) - values.amin(0)).amax())
+    if spread > tolerance * max(float(values.abs().amax()), 1e-30):
+        return None
+    return f"the output is the same for all {len(values)} samples of the batch (spread {spread:.3g}): no signal arrives"
+
+
+def constant_layers(spikes: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Guard 'constant': return the LIFs that fire alike for every sample; spikes: {name: 0/1 (T, B, ...)}, B >= 2."""
+    return tuple(name for name, train in spikes.items() if bool((train == train[:, :1]).all()))

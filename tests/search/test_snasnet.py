@@ -1,0 +1,120 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from search import space
+from search.batched import BatchedScorer
+from search.errors import InvalidFileError, UsageError
+from search.genotype import CONV_KERNELS
+from search.methods import snasnet
+from search.network import Network, NetworkConfig
+from search.proxies import Score
+from search.supernet import Supernet, remaining
+
+
+def search(score, *, name: str = "snasnet", seed: int = 0, **options):
+    log: list = []
+    result = snasnet.run(
+        space.get(name), score, log=log.append, **{"rng": np.random.default_rng(seed), "candidates": 60, **options}
+    )
+    return result, log
+
+
+def counting(value):
+    """A score from the operations of a candidate; ``calls`` holds what was asked for."""
+
+    def score(candidates):
+        score.calls += [remaining(choices) for choices in candidates]
+        return [Score(value(remaining(choices)), {"lif": 0.1}) for choices in candidates]
+
+    score.calls = []
+    return score
+
+
+def convs(ops) -> float:
+    return float(sum(op in CONV_KERNELS for names in ops.values() for op in names))
+
+
+@pytest.mark.parametrize("name", ["lightsnn", "snasnet"])
+@pytest.mark.parametrize("backward", [False, True])
+def test_the_best_valid_candidate_wins(name: str, backward: bool) -> None:
+    score = counting(convs)
+    result, log = search(score, name=name, backward=backward, cells=3)
+    live = result.genotype.cells[0].live()
+    assert convs({edge: (op,) for edge, op in live.items()}) == max(map(convs, score.calls)) == result.score
+    assert len(result.genotype.cells) == 3
+    assert all(any(op in CONV_KERNELS for names in ops.values() for op in names) for ops in score.calls)
+    if name == "snasnet":
+        assert all((0, 3) in ops for ops in score.calls)
+        assert not any((j, i) in ops for ops in score.calls for i, j in ops)
+    Network(result.genotype, NetworkConfig(input_shape=(1, 8, 8), classes=2, channels=2, hidden=4, cells=3))
+    assert log[-1]["event"] == "choice"
+    assert log[-1]["op"] == result.genotype.architecture_id
+
+
+def test_duplicates_are_scored_once() -> None:
+    score = counting(convs)
+    result, log = search(score, name="lightsnn", candidates=400)
+    keys = [tuple(ops.items()) for ops in score.calls]
+    assert len(keys) == len(set(keys)) == result.evaluations < 400
+    assert [r["event"] for r in log].count("evaluation") == result.evaluations
+    places = [r["round"] for r in log if r["event"] == "evaluation"]
+    assert places == sorted(places)
+    assert max(places) < 400
+
+
+def test_ties_go_to_the_first_drawn() -> None:
+    result, log = search(counting(lambda ops: 1.0))
+    assert log[-1]["round"] == 0
+    assert log[-1]["ties"]
+    drawn = space.get("snasnet").random_genotype(np.random.default_rng(0))
+    assert result.genotype.cells[0].live() == drawn.cells[0].live()
+
+
+def test_guards_report_dead_layers_and_worthless_scores() -> None:
+    def score(candidates):
+        return [Score(math.nan, {"a_lif": 0.0, "b_lif": 0.2}) for _ in candidates]
+
+    result, log = search(score)
+    assert [r["guard"] for r in result.guards] == ["score", "alive"]
+    assert "a_lif" in result.guards[1]["text"]
+    assert json.dumps(log, allow_nan=False)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_resume_at_any_record_gives_the_same_result(backward: bool) -> None:
+    chosen = space.get("snasnet")
+    config = NetworkConfig(
+        input_shape=(1, 8, 8), classes=3, channels=4, hidden=16, timesteps=3, reduction=chosen.reduction
+    )
+    scorer = BatchedScorer(
+        Supernet(chosen, config, backward=backward, seed=0),
+        torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)),
+    )
+    result, log = search(scorer, backward=backward, candidates=40)
+    assert math.isfinite(result.score)
+    on_disk = [json.loads(json.dumps(record)) for record in log]
+    for cut in (0, 1, len(log) // 2, len(log) - 1, len(log)):
+        again, rest = search(scorer, backward=backward, candidates=40, resume=on_disk[:cut])
+        assert again == result
+        assert [_timeless(r) for r in on_disk[:cut] + rest] == [_timeless(r) for r in log]
+
+
+def _timeless(record: dict) -> dict:
+    return {key: value for key, value in record.items() if key != "seconds"}
+
+
+def test_logs_of_another_search_are_refused() -> None:
+    _, log = search(counting(convs))
+    with pytest.raises(InvalidFileError, match="start afresh"):
+        search(counting(convs), seed=1, resume=log)
+    with pytest.raises(InvalidFileError, match="what a snasnet search logs"):
+        search(counting(convs), resume=[{"event": "evaluation"}])
+
+
+def test_at_least_one_candidate() -> None:
+    with pytest.raises(UsageError, match="0 candidates"):
+        search(counting(convs), candidates=0)

@@ -1,0 +1,134 @@
+"""How a command ends: a reader that has gone, streams that are closed, signals at any moment."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from toolchain import doctor
+from toolchain.cli import run_command
+
+ROOT = Path(__file__).parents[2]
+PYTHON = [sys.executable, "-m", "toolchain"]
+
+
+def shell(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """``snnas`` with the redirection ``text``; the exit code is its own, not that of the pipe's reader."""
+    script = f'"$@" {text}; exit ${{PIPESTATUS[0]}}'
+    command = ["bash", "-c", script, "bash", *PYTHON, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "arguments"),
+    [
+        # The reader closes before the first byte: sleep holds no end of the pipe.
+        ("| { exec <&-; sleep 2; }", ["--help"]),
+        ("| { exec <&-; sleep 2; }", ["runs", "--runs-dir", "/nowhere"]),
+        ("| { exec <&-; sleep 2; }", ["runs", "--json", "--runs-dir", "/nowhere"]),
+        (">&-", ["runs", "--json", "--runs-dir", "/nowhere"]),
+        (">&- 2>&- <&-", ["runs", "--runs-dir", "/nowhere"]),
+    ],
+)
+def test_a_reader_that_has_gone_is_no_error(redirection: str, arguments: list[str]) -> None:
+    result = shell(redirection, *arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_an_error_nobody_reads_keeps_its_code() -> None:
+    result = shell("2>&1 | { exec <&-; sleep 2; }", "frobnicate")
+    assert (result.returncode, result.stderr) == (2, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_a_full_disk_under_stdout_is_said() -> None:
+    result = shell(">/dev/full", "--help")
+    assert result.returncode == 74
+    assert "No space left" in result.stderr
+
+
+@pytest.mark.parametrize("module", ["toolchain", "toolchain.cli"])
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGTERM, "ended by SIGTERM"), (signal.SIGINT, "interrupted")], ids=["term", "int"]
+)
+def test_signals_let_the_command_clean_up(module: str, number: int, words: str, tmp_path: Path) -> None:
+    log = tmp_path / "digits-lightsnn-001/search.jsonl"
+    arguments = ["search", "--runs-dir", str(tmp_path), "--channels", "4", "--epochs", "500", "-q"]
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None and not log.exists():
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == f"snnas: {words}; a run goes on with: snnas search --resume RUN\n"
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("command", ["search", "train", "export", "doctor"])
+def test_the_advice_is_the_commands_own(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("toolchain.runs.directory", stop)
+    monkeypatch.setattr(doctor, "examine", stop)
+    assert run_command([command]) == 130
+    advice = {
+        "search": "a run goes on with: snnas search --resume RUN",
+        "train": "start it again with: snnas train RUN",
+        "export": "start it again with: snnas export RUN",
+        "doctor": "start it again",
+    }
+    assert capsys.readouterr().err == f"snnas: interrupted; {advice[command]}\n"
+
+
+def test_an_early_ctrl_c_gives_no_traceback(tmp_path: Path) -> None:
+    """An interrupt while modules load: here the first import of typer raises it."""
+    (tmp_path / "typer").mkdir()
+    (tmp_path / "typer/__init__.py").write_text("raise KeyboardInterrupt\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(
+        [*PYTHON, "--help"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.returncode, result.stderr) == (130, "snnas: interrupted\n")
+
+
+def test_the_installed_command_goes_the_same_way() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    assert re.search(r'^snnas = "toolchain\.__main__:main"$', text, re.MULTILINE)
+
+
+def test_doctor_looks_at_every_dependency() -> None:
+    import tomllib
+
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {re.split(r"[<>=]", line)[0] for line in wanted} == set(doctor.BASE)
+
+
+class Gone(io.StringIO):
+    """A stderr whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_work_goes_on_where_nobody_reads_its_narration(monkeypatch: pytest.MonkeyPatch) -> None:
+    from toolchain.narration import Narrator
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    narrator = Narrator()
+    for _ in range(2):
+        narrator.say("nobody hears this")
+    assert run_command(["frobnicate"]) == 2

@@ -1,0 +1,37 @@
+"""Files appear whole or not at all, with the mode that the umask leaves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from toolchain.files import whole, write_text
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o644)])
+def test_the_mode_obeys_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == mode
+
+
+def test_an_ended_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_text(path, "old")
+
+    def end(writer: IO[bytes]) -> None:
+        writer.write(b"new")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), whole(path) as f:
+        end(f)
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "\udcff")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]

@@ -1,0 +1,20 @@
+"""The entry of ``snnas`` and ``python -m toolchain``: nothing but what an early Ctrl-C must not get past."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line; an interrupt while modules still load ends it without a traceback."""
+    try:
+        from toolchain.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("snnas: interrupted\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Straightforward code that the fast one is measured against."""
