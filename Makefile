@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick lint format clean
+.PHONY: help install demo test test-quick oracles lint format clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,15 @@ test: $(VENV)/.dev  ## Run every test (sets up the Lava worker with lava-dl firs
 test-quick: $(VENV)/.dev  ## Run the tests that need no Lava and take no time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not lava and not slow"
 
+# Each tool lives in an environment of its own: their pins clash with ours and with one another's.
+.oracles/%/bin/python: constraints.txt
+	"$(PYTHON)" -m venv .oracles/$*
+	.oracles/$*/bin/python -m pip install --quiet --constraint constraints.txt $*
+
+oracles: $(VENV)/.dev .oracles/sanafe/bin/python .oracles/neurobench/bin/python  ## Compare counts and prices with independent tools
+	SNNAS_SANAFE_PYTHON=$(CURDIR)/.oracles/sanafe/bin/python SNNAS_NEUROBENCH_PYTHON=$(CURDIR)/.oracles/neurobench/bin/python \
+		$(BIN)/python -m pytest -m oracle -rs
+
 lint: $(VENV)/.dev  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,4 +59,4 @@ format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff format .
 
 clean:  ## Remove what the commands above made, runs excepted
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .oracles build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
