@@ -86,6 +86,28 @@ def simulate(
         raise typer.Exit(1)
 
 
+@bench_app.command()
+def search(
+    turns: Annotated[int, typer.Option(min=1, help="How often both searches run, in turns.")] = 5,
+    width: Annotated[int, typer.Option(min=1, help="Width; the cells have 2 and 4 times as many channels.")] = 4,
+    batch: Annotated[int, typer.Option(min=2, help="Samples that score every candidate.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and batch.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Time the LightSNN search against a straightforward loop with equal scores; exit 1 below the gate."""
+    from toolchain import bench_search
+    from toolchain.narration import Narrator
+
+    figures = bench_search.measure(turns=turns, width=width, batch=batch, seed=seed, say=Narrator(quiet=quiet).say)
+    if as_json:
+        sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+    else:
+        bench_search.print_result(figures)
+    if not figures["good"]:
+        raise typer.Exit(1)
+
+
 def _print(figures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table

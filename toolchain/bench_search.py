@@ -12,16 +12,13 @@ Scores are compared evaluation by evaluation. They are equal up to the order of 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from toolchain.seeds import stream, torch_seed
 
@@ -53,26 +50,6 @@ class Turns:
     def ratio(self) -> float:
         """How many times as long the loop takes: the median over the turns."""
         return statistics.median(b / s for b, s in zip(self.baseline, self.seconds, strict=True))
-
-
-def search(
-    turns: Annotated[int, typer.Option(min=1, help="How often both searches run, in turns.")] = 5,
-    width: Annotated[int, typer.Option(min=1, help="Width; the cells have 2 and 4 times as many channels.")] = 4,
-    batch: Annotated[int, typer.Option(min=2, help="Samples that score every candidate.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and batch.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
-) -> None:
-    """Time the LightSNN search against a straightforward loop with equal scores; exit 1 below the gate."""
-    from toolchain.narration import Narrator
-
-    figures = measure(turns=turns, width=width, batch=batch, seed=seed, say=Narrator(quiet=quiet).say)
-    if as_json:
-        sys.stdout.write(json.dumps(figures, indent=2) + "\n")
-    else:
-        _print(figures)
-    if not figures["good"]:
-        raise typer.Exit(1)
 
 
 def measure(*, turns: int, width: int, batch: int, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -195,7 +172,7 @@ def _one_thread() -> Iterator[None]:
             os.sched_setaffinity(0, cores)
 
 
-def _print(figures: dict[str, Any]) -> None:
+def print_result(figures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
