@@ -381,10 +381,11 @@ def main() -> NoReturn:
     _open_standard_streams()
     signal.signal(signal.SIGTERM, _terminated)
     code = run_command(sys.argv[1:])
-    try:
-        sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # else the interpreter says so at its end, with exit code 120
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:  # said already; what is left must not fail once more at the interpreter's end, with code 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     sys.exit(code)
 
 
