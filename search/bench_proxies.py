@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -21,7 +21,7 @@ from search.bench_network import THRESHOLDS, BenchNetwork, BenchSizes, Tap, conv
 from search.genotype import Edge
 from search.proxies import clock_quiet, log_det, rdm, sahd_kernel, temporal_code, unit_log_det
 
-VERSION = 1  # counts up when a value changes: logs of another version are measured anew
+VERSION = 2  # counts up when a value changes: logs of another version are measured anew
 
 # Score, by name, of plain baselines, and the proxy that has to beat them.
 PLAIN = ("sahd_mean", "sahd_sum", "rdm", "convs", "lif_depth")
@@ -69,9 +69,8 @@ class Observation:
     def spikes(self) -> list[Tensor]:
         return [tap.spikes for tap in self.taps.values()]
 
-    @property
-    def cell_spikes(self) -> list[Tensor]:
-        return [tap.spikes for name, tap in self.taps.items() if name.startswith("cell")]
+    def cell_spikes(self, cell: int) -> list[Tensor]:
+        return [tap.spikes for name, tap in self.taps.items() if name.startswith(f"cell{cell}_")]
 
     @cached_property
     def kernels(self) -> dict[str, Tensor]:
@@ -184,21 +183,26 @@ _PROXIES = {
     "unit_kernels": _Proxy(lambda o: unit_log_det(list(o.kernels.values())), ("taps", "kernels")),
     "unit_last": _Proxy(lambda o: unit_log_det([o.kernels["red2"]]), ("taps", "kernels")),
     "live_depth": _Proxy(live_depth),
-    "temporal_code": _Proxy(lambda o: temporal_code(o.cell_spikes)),
-    "clock_quiet": _Proxy(lambda o: clock_quiet([t.spikes for name, t in o.taps.items() if name != "head"])),
+    "temporal_code": _Proxy(lambda o: sum(temporal_code(o.cell_spikes(cell)) for cell in (1, 2))),
+    "clock_quiet": _Proxy(lambda o: clock_quiet(o.spikes)),
     "upstream_gradient": _Proxy(upstream_gradient, ("gradients",)),
     "gradient_norm": _Proxy(gradient_norm, ("gradients",)),
     "jacobian": _Proxy(jacobian, ("gradients",)),
 }
 PROXIES = tuple(_PROXIES)
+FORWARD_PROXIES = tuple(name for name, proxy in _PROXIES.items() if "gradients" not in proxy.needs)
 
 
-def measure(digits: str, sizes: BenchSizes, batch: tuple[Tensor, Tensor], *, seed: int) -> Measured:
-    """Return every proxy of the architecture ``digits`` on ``batch``: images (B, C, H, W) and labels (B,)."""
+def measure(
+    digits: str, sizes: BenchSizes, batch: tuple[Tensor, Tensor], *, seed: int, names: Sequence[str] = PROXIES
+) -> Measured:
+    """Return the proxies ``names`` of architecture ``digits`` on ``batch``: images (B, C, H, W) and labels (B,)."""
     observed = Observation(digits, sizes, batch, seed=seed)
-    shared = {name: _timed(partial(getattr, observed, name))[1] for name in ("taps", "kernels", "gradients")}
+    needed = [part for part in ("taps", "kernels", "gradients") if any(part in _PROXIES[name].needs for name in names)]
+    shared = {part: _timed(partial(getattr, observed, part))[1] for part in needed}
     values, seconds = {}, {}
-    for name, proxy in _PROXIES.items():
+    for name in names:
+        proxy = _PROXIES[name]
         values[name], own = _timed(partial(proxy.score, observed))
         seconds[name] = own + sum(shared[need] for need in proxy.needs)
     return Measured(values, seconds)

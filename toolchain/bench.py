@@ -108,6 +108,47 @@ def search(
         raise typer.Exit(1)
 
 
+@bench_app.command()
+def spikenas(
+    table: Annotated[Path, typer.Option(help="SpikeNAS-Bench as .csv: ops (six digits) or id, test_acc, epochs.")],
+    images: Annotated[Path, typer.Option(help="Images of its data set: an .npz with x and y.")],
+    rows: Annotated[int, typer.Option(help="Connected rows, drawn at random; 0 takes all.")] = 400,
+    seeds: Annotated[int, typer.Option(help="Draws of weights and images.")] = 5,
+    channels: Annotated[int, typer.Option(help="Channels of the first cell.")] = 8,
+    batch: Annotated[int, typer.Option(help="Images per architecture and seed.")] = 64,
+    size: Annotated[int, typer.Option(help="Images are averaged down to this width.")] = 16,
+    epochs: Annotated[int, typer.Option(help="Only rows trained so long; 0 takes all.")] = 100,
+    draws: Annotated[int, typer.Option(help="Bootstrap draws.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of rows, weights, images and bootstrap.")] = 0,
+    no_gradients: Annotated[bool, typer.Option("--no-gradients", help="Leave out what needs a backward pass.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON here, and a log beside it that resumes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Rank trained architectures by training-free proxies; exit 1 where ours is not above every plain one."""
+    from toolchain import bench_spikenas
+    from toolchain.narration import Narrator
+
+    options = bench_spikenas.Options(
+        rows=rows,
+        seeds=seeds,
+        channels=channels,
+        batch=batch,
+        size=size,
+        epochs=epochs,
+        seed=seed,
+        draws=draws,
+        gradients=not no_gradients,
+    )
+    result = bench_spikenas.spikenas_bench(table, images, options, Narrator(quiet=quiet), out)
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    else:
+        bench_spikenas.print_result(result)
+    if not result["gate"]["passed"]:
+        raise typer.Exit(1)
+
+
 def _print(figures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
