@@ -41,12 +41,18 @@ test-quick: $(VENV)/.dev  ## Run the tests that need no Lava and take no time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not lava and not slow"
 
 # Each tool lives in an environment of its own: their pins clash with ours and with one another's.
-.oracles/%/bin/python: constraints.txt
+ORACLES := $(CURDIR)/.oracles
+.oracles/sanafe/bin/python .oracles/neurobench/bin/python: .oracles/%/bin/python: constraints.txt
 	"$(PYTHON)" -m venv .oracles/$*
 	.oracles/$*/bin/python -m pip install --quiet --constraint constraints.txt $*
 
-oracles: $(VENV)/.dev .oracles/sanafe/bin/python .oracles/neurobench/bin/python  ## Compare counts and prices with independent tools
-	SNNAS_SANAFE_PYTHON=$(CURDIR)/.oracles/sanafe/bin/python SNNAS_NEUROBENCH_PYTHON=$(CURDIR)/.oracles/neurobench/bin/python \
+.oracles/nengo-loihi/bin/python .oracles/brian2-loihi/bin/python: .oracles/%/bin/python:
+	python3.10 -m venv .oracles/$*
+	.oracles/$*/bin/python -m pip install --quiet $* $(if $(filter nengo-loihi,$*),"numpy<1.24")
+
+oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi,.oracles/$(t)/bin/python)  ## Compare with independent tools
+	SNNAS_SANAFE_PYTHON=$(ORACLES)/sanafe/bin/python SNNAS_NEUROBENCH_PYTHON=$(ORACLES)/neurobench/bin/python \
+	SNNAS_NENGO_LOIHI_PYTHON=$(ORACLES)/nengo-loihi/bin/python SNNAS_BRIAN2_LOIHI_PYTHON=$(ORACLES)/brian2-loihi/bin/python \
 		$(BIN)/python -m pytest -m oracle -rs
 
 lint: $(VENV)/.dev  ## Check style and types
