@@ -46,8 +46,8 @@ ORACLES := $(CURDIR)/.oracles
 	"$(PYTHON)" -m venv .oracles/$*
 	.oracles/$*/bin/python -m pip install --quiet --constraint constraints.txt $*
 
-.oracles/nengo-loihi/bin/python .oracles/brian2-loihi/bin/python: .oracles/%/bin/python:
-	python3.10 -m venv .oracles/$*
+.oracles/nengo-loihi/bin/python .oracles/brian2-loihi/bin/python: .oracles/%/bin/python: | $(VENV)/.dev
+	"$$($(BIN)/python -c 'from hw_sim.lava_environment import find_base_python; print(find_base_python()[0])')" -m venv .oracles/$*
 	.oracles/$*/bin/python -m pip install --quiet $* $(if $(filter nengo-loihi,$*),"numpy<1.24")
 
 oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi,.oracles/$(t)/bin/python)  ## Compare with independent tools
