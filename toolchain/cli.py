@@ -409,6 +409,10 @@ def _terminated(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+# What the light base install lacks (pyproject.toml, extra "search").
+_SEARCH_EXTRA = frozenset({"torch", "spikingjelly", "tonic", "safetensors", "sklearn"})
+
+
 def run_command(arguments: list[str]) -> int:
     """The exit code of a command line. Faults print one line on stderr (SNNAS_DEBUG=1 adds the traceback)."""
     # Threads that wait by spinning take the cores from those that work: on two busy cores a training was 5 times
@@ -463,6 +467,10 @@ def _fault(error: Exception) -> int:
     if isinstance(error, UnicodeEncodeError):
         name = error.object[max(0, error.start - 40) : error.end + 40]
         return _fail(2, f"{name!r} is not UTF-8, expected names that are; rename the file or folder")
+    if isinstance(error, ModuleNotFoundError) and error.name in _SEARCH_EXTRA:
+        return _fail(
+            4, f"{error.name} is not installed, and this command needs it; install it with: pip install 'snnas[search]'"
+        )
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
         return _fail(70, "out of memory; try fewer --channels or a smaller --batch")
     return _fail(70, f"a fault of snnas: {type(error).__name__}: {error}; please report it with SNNAS_DEBUG=1")

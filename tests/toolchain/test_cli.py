@@ -312,6 +312,14 @@ def test_a_fault_of_ours_is_one_line(capsys: pytest.CaptureFixture[str], monkeyp
     fails(capsys, ["doctor"], 70, "a fault of snnas", "ZeroDivisionError", "SNNAS_DEBUG=1")
 
 
+def test_without_the_search_extra_a_search_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    fails(capsys, ["search", "--runs-dir", str(tmp_path)], 4, "torch", "snnas[search]")
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_processes_on_one_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from toolchain.runs import Run
 
