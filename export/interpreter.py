@@ -133,3 +133,8 @@ def constant_currents(graph: Graph) -> dict[str, np.ndarray]:
         else:
             now[name] = apply(node, total)
     return arrived
+
+
+def spikes_per_timestep(spikes: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    """{LIF: spikes at each timestep, summed over samples and neurons}: what a run of the same graph gives again."""
+    return {name: [int(n) for n in fired.sum(axis=(0, *range(2, fired.ndim)))] for name, fired in spikes.items()}

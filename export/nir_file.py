@@ -172,6 +172,15 @@ def _array(name: str, raw: Tree, key: str, path: Path) -> np.ndarray:
     return value
 
 
+def _bias(name: str, raw: Tree, weight: np.ndarray, path: Path) -> np.ndarray | None:
+    if "bias" not in raw:
+        return None
+    bias = _array(name, raw, "bias", path)
+    if bias.shape != weight.shape[:1]:
+        raise InvalidFileError(f"{path}: node {name}: bias {bias.shape}; expected {weight.shape[:1]}")
+    return bias
+
+
 def _dims(raw: Tree, key: str) -> tuple[int, ...]:
     return tuple(int(n) for n in np.asarray(raw[key]).reshape(-1))
 
@@ -203,9 +212,7 @@ def _read_conv(name: str, raw: Tree, path: Path) -> Conv:
     weight = _array(name, raw, "weight", path)
     if weight.ndim != 4 or min(weight.shape) < 1:
         raise InvalidFileError(f"{path}: node {name}: weight {weight.shape}; expected (O, I/groups, kH, kW)")
-    bias = _array(name, raw, "bias", path) if "bias" in raw else None
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise InvalidFileError(f"{path}: node {name}: bias {bias.shape}; expected {weight.shape[:1]}")
+    bias = _bias(name, raw, weight, path)
     if _two(name, raw, "dilation", path, low=1) != (1, 1):
         raise UnsupportedError(
             f"{path}: node {name}: dilation {_dims(raw, 'dilation')}; only 1 is taken, pad the kernel with zeros"
@@ -226,9 +233,7 @@ def _read_linear(name: str, raw: Tree, path: Path) -> Linear:
     weight = _array(name, raw, "weight", path)
     if weight.ndim != 2 or min(weight.shape) < 1:
         raise InvalidFileError(f"{path}: node {name}: weight {weight.shape}; expected (out, in)")
-    bias = _array(name, raw, "bias", path) if "bias" in raw else None
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise InvalidFileError(f"{path}: node {name}: bias {bias.shape}; expected {weight.shape[:1]}")
+    bias = _bias(name, raw, weight, path)
     return Linear(weight=weight, bias=bias)
 
 

@@ -79,19 +79,22 @@ def fan_out(linear: LinearMap, shape: Shape) -> np.ndarray:
         assert linear.indices is not None
         return np.bincount(linear.indices, minlength=int(np.prod(shape))).reshape(shape).astype(np.int64)
     o = linear.weight.shape[0]
-    rows = _reach(linear, shape, axis=0)
-    columns = _reach(linear, shape, axis=1)
+    rows = support(linear, shape, axis=0).sum(axis=0)
+    columns = support(linear, shape, axis=1).sum(axis=0)
     return np.broadcast_to((o // linear.groups) * rows[:, None] * columns[None, :], shape).astype(np.int64)
 
 
-def _reach(linear: LinearMap, shape: Shape, axis: int) -> np.ndarray:
-    """Along one spatial axis: how many outputs each input position reaches (the map is separable in its support)."""
-    size = shape[1 + axis]
-    touches: np.ndarray = np.eye(size, dtype=bool)  # touches[output, input]
-    factors = [(p.kernel[axis], p.stride[axis], p.pad[axis]) for p in linear.pre]
-    factors.append((linear.weight.shape[2 + axis], linear.stride[axis], linear.pad[axis]))
-    factors += [(p.kernel[axis], p.stride[axis], p.pad[axis]) for p in linear.post]
-    for kernel, stride, pad in factors:
+def factors(linear: LinearMap, axis: int) -> list[tuple[int, int, int]]:
+    """(kernel, stride, pad) of the pools and the convolution along a spatial axis, in the order they act."""
+    conv = (linear.weight.shape[2 + axis], linear.stride[axis], linear.pad[axis])
+    pre, post = ([(p.kernel[axis], p.stride[axis], p.pad[axis]) for p in pools] for pools in (linear.pre, linear.post))
+    return [*pre, conv, *post]
+
+
+def support(linear: LinearMap, shape: Shape, axis: int) -> np.ndarray:
+    """(outputs, inputs) bool along a spatial axis: which positions are joined. A convolution's support is separable."""
+    touches: np.ndarray = np.eye(shape[1 + axis], dtype=bool)
+    for kernel, stride, pad in factors(linear, axis):
         padded = np.pad(touches, ((pad, pad), (0, 0)))
         touches = np.asarray(sliding_window_view(padded, kernel, axis=0)[::stride].any(axis=2))
-    return touches.sum(axis=0)
+    return touches

@@ -20,8 +20,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
+from hw_sim.linear import factors, support
 from hw_sim.program import LinearMap, Program, Shape
 
 READOUT = "@readout"  # the accumulators' name beside the populations'
@@ -51,7 +51,7 @@ class Wiring:
         self.bits = bits
         self.is_conv = linear.kind in ("conv", "pooled_conv")
         if self.is_conv:
-            self.rows, self.columns = (_support(linear, src_shape, axis) for axis in (0, 1))
+            self.rows, self.columns = (support(linear, src_shape, axis) for axis in (0, 1))
 
     def population_axons(self, limit: int) -> bool:
         """Whether an incoming axon stands for a pixel and not for a neuron, on cores with ``limit`` of them."""
@@ -156,25 +156,9 @@ def wirings(program: Program, bits: int = WEIGHT_BITS) -> dict[str, Wiring]:
     return joined
 
 
-def _factors(linear: LinearMap, axis: int) -> list[tuple[int, int, int]]:
-    """(kernel, stride, pad) of the pools and the convolution along a spatial axis, in the order they act."""
-    conv = (linear.weight.shape[2 + axis], linear.stride[axis], linear.pad[axis])
-    pre, post = ([(p.kernel[axis], p.stride[axis], p.pad[axis]) for p in pools] for pools in (linear.pre, linear.post))
-    return [*pre, conv, *post]
-
-
-def _support(linear: LinearMap, shape: Shape, axis: int) -> np.ndarray:
-    """(outputs, inputs) bool along a spatial axis: which positions are joined. A convolution's support is separable."""
-    touches: np.ndarray = np.eye(shape[1 + axis], dtype=bool)
-    for kernel, stride, pad in _factors(linear, axis):
-        padded = np.pad(touches, ((pad, pad), (0, 0)))
-        touches = np.asarray(sliding_window_view(padded, kernel, axis=0)[::stride].any(axis=2))
-    return touches
-
-
 def _effective_kernel(linear: LinearMap, axis: int) -> int:
     """The window of inputs that one output sees, away from borders."""
     size, jump = 1, 1
-    for kernel, stride, _ in _factors(linear, axis):
+    for kernel, stride, _ in factors(linear, axis):
         size, jump = size + (kernel - 1) * jump, jump * stride
     return size

@@ -216,7 +216,7 @@ def _graph_run(folder: Path, graph: Graph, program: Program, manifest: dict[str,
     if not isinstance(recorded, dict):
         raise InvalidFileError(f"{folder / 'manifest.json'}: no graph_spikes; export again")
     run = interpreter.run(graph, _stimulus(folder, program), program.timesteps)
-    counted = {n: [int(c) for c in v.sum(axis=(0, *range(2, v.ndim)))] for n, v in run.spikes.items()}
+    counted = interpreter.spikes_per_timestep(run.spikes)
     for name in graph.order():
         if name in counted and recorded.get(name) != counted[name]:
             return True, f"LIF {name} fires {counted[name]} spikes per timestep, recorded were {recorded.get(name)}"

@@ -152,7 +152,9 @@ def export(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, An
         manifest = {"format": FORMAT, "target": options.target, "inputs": inputs, "versions": runs.fingerprint("cpu")}
         manifest |= {"conventions": _conventions(measured), "schedule": report["schedule"], "checks": report["checks"]}
         manifest["figures"] = {k: report[k] for k in ("accuracy", "sar", "energy_uJ", "latency_us", "resources")}
-        manifest["graph_spikes"] = graph_spikes(measured.nir_spikes, options.samples)
+        manifest["graph_spikes"] = interpreter.spikes_per_timestep(
+            {name: fired[: options.samples] for name, fired in measured.nir_spikes.items()}
+        )
         manifest["files"] = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
         write_json(stage / "manifest.json", manifest)
         _replace(stage, final)
@@ -167,11 +169,6 @@ def _show(run: Run, final: Path) -> None:
     """The run's own counts.json and report.json are those of its newest export, which holds them too."""
     for name in ("counts.json", "report.json"):
         write_text(run.path / name, (final / name).read_text(encoding="utf-8"))
-
-
-def graph_spikes(spikes: dict[str, np.ndarray], samples: int) -> dict[str, list[int]]:
-    """{LIF: spikes at each timestep over the first samples}: what a graph's own run must give again."""
-    return {n: [int(c) for c in v[:samples].sum(axis=(0, *range(2, v.ndim)))] for n, v in spikes.items()}
 
 
 def write_dump(folder: Path, out: Path) -> None:
