@@ -180,4 +180,4 @@ def _print(figures: dict[str, Any]) -> None:
     for line in figures["lava_first_differences"]:
         table.add_row("", line)
     width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False).print(table)
+    Console(width=width, highlight=False, markup=False).print(table)

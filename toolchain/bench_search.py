@@ -187,4 +187,4 @@ def print_result(figures: dict[str, Any]) -> None:
             f"{figures[f'ratio_{name}']:.1f} ({gate:g})",
         )
     table.caption = f"largest difference of two scores {figures['max_score_difference']:.1e}; CPU seconds, measured"
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False).print(table)

@@ -55,13 +55,9 @@ def _print_json(value: Any) -> None:
 def _print_table(table: Any) -> None:
     from rich.console import Console
 
-    from toolchain.narration import printable
+    from toolchain.narration import harmless
 
-    # Names of runs, files and foreign graphs stand in the tables: none of them shall steer the terminal.
-    table.title, table.caption = (text and printable(str(text)) for text in (table.title, table.caption))
-    for column in table.columns:
-        column._cells = [printable(str(cell)) for cell in column.cells]
-    Console(width=_width(), highlight=False, markup=False).print(table)
+    Console(width=_width(), highlight=False, markup=False).print(harmless(table))
 
 
 def _width() -> int | None:

@@ -128,6 +128,8 @@ def _print(result: dict[str, Any], tables: Any, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    from toolchain.narration import harmless
+
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
     for table in tables(result):
-        console.print(table)
+        console.print(harmless(table))

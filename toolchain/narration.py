@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 Advance = Callable[[int, int], None]
 # C0 and C1 controls steer a terminal (colours, titles, a pasted command); half surrogates cannot be written at all.
@@ -49,3 +50,14 @@ class Narrator:
         with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def harmless(table: Table) -> Table:
+    """The table, with every text made ``printable``: names of runs, files and foreign graphs steer no terminal.
+
+    Print it on a console without markup.
+    """
+    table.title, table.caption = (text and printable(str(text)) for text in (table.title, table.caption))
+    for column in table.columns:
+        column._cells = [printable(str(cell)) for cell in column.cells]
+    return table
