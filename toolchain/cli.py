@@ -90,7 +90,7 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Find a cell, train it, keep the run."""
-    from toolchain import runs, searching
+    from toolchain import runs, searching, starting, train_run
     from toolchain.narration import Narrator
 
     narrator = Narrator(quiet=quiet)
@@ -99,7 +99,7 @@ def search(
         _refuse_with_resume(context, resume)
         run = runs.find(folder, resume)
     else:
-        options = searching.SearchOptions(
+        options = starting.SearchOptions(
             dataset=dataset,
             method=method,
             seed=seed,
@@ -112,7 +112,7 @@ def search(
             backward=backward,
             device=device,
         )
-        run = searching.start(folder, name, options, shlex.join(["snnas", *sys.argv[1:]]))
+        run = starting.start(folder, name, options, shlex.join(["snnas", *sys.argv[1:]]))
     with run.lock():
         narrator.say(f"run {run.name}")
         again = device if resume is not None and _given(context, "device") else None
@@ -121,7 +121,7 @@ def search(
             _say_clipped(run)
         searching.search(run, narrator)
         if not no_train and not run.weights.exists():
-            searching.train(run, narrator, again)
+            train_run.train(run, narrator, again)
     _finished(run, as_json)
     if not as_json:
         step = f"export {run.name} --target lava" if run.weights.exists() else f"train {run.name}"
@@ -207,14 +207,14 @@ def train(
 ) -> None:
     """Train the network of a run that was only searched."""
     from hw_sim.errors import UsageError
-    from toolchain import runs, searching
+    from toolchain import runs, train_run
     from toolchain.narration import Narrator
 
     found = runs.find(runs.directory(runs_dir), run)
     with found.lock():
         if found.weights.exists() and not force:
             raise UsageError(f"run {found.name} is trained; train it again with --force")
-        searching.train(found, Narrator(quiet=quiet), device)
+        train_run.train(found, Narrator(quiet=quiet), device)
     _finished(found, as_json)
 
 

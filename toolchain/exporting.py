@@ -31,8 +31,8 @@ from hw_sim.tables import shipped
 from toolchain import runs
 from toolchain.files import read_json, sha256, write_json, write_text
 from toolchain.narration import Narrator
+from toolchain.restoring import dataset_of, network_of
 from toolchain.runs import Run
-from toolchain.searching import dataset_of, network_of
 
 if TYPE_CHECKING:
     from search.network import Network

@@ -1,0 +1,47 @@
+"""What a run stands for, read back from its folder: its data set, split as it was, and its network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hw_sim.errors import InvalidFileError, UsageError
+from toolchain.runs import Run
+
+if TYPE_CHECKING:
+    from search.network import Network
+    from toolchain.data import Dataset
+
+
+def dataset_of(run: Run) -> Dataset:
+    """The data set of a run, split as it was; InvalidFileError where it is not the one of then."""
+    from toolchain.data import load
+
+    config = run.config()
+    name, wanted = config["data"].get("path", config["data"]["name"]), config["data"].get("sha256")
+    data = load(name, seed=config["seed"])
+    if wanted is not None and data.digest != wanted:
+        raise InvalidFileError(
+            f"{name}: the data set is not the one that the run was searched on (sha256 {data.digest[:12]}..., "
+            f"expected {wanted[:12]}... of {run.path / 'run.toml'}); put that one back, or search again"
+        )
+    return data
+
+
+def network_of(run: Run, *, trained: bool = True) -> Network:
+    """The network of a run on the CPU, with its trained weights. UsageError where there are none yet."""
+    from search.genotype import Genotype
+    from search.network_config import NetworkConfig
+    from toolchain.training import build, load_weights
+
+    if not run.genotype.exists():
+        raise UsageError(
+            f"run {run.name} has no genotype yet; finish its search with: snnas search --resume {run.name}"
+        )
+    genotype = Genotype.from_json(run.genotype.read_text(encoding="utf-8", errors="replace"), where=str(run.genotype))
+    config = NetworkConfig.from_json(run.network_json(), where=str(run.path / "run.toml"))
+    network: Network = build(genotype, config, seed=run.value("", "seed", int))
+    if trained:
+        if not run.weights.exists():
+            raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.name}")
+        load_weights(network, run.weights)
+    return network.eval()
