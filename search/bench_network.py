@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from search.errors import UsageError
 from search.genotype import FORWARD_EDGES, Edge, live_edges
 from search.network import HEAD_INPUT_POWER
+from search.proxies import longest_path
 
 THRESHOLDS = {2: 0.5, 3: 1.0, 4: 1.5}
 IDENTITY = 1
@@ -189,13 +190,5 @@ def convs(digits: str) -> int:
 
 def lif_depth(digits: str) -> int:
     """Return the number of LIF-convs on the longest live path of a cell; -1 where there is none."""
-    return longest_path(parse_ops(digits))
-
-
-def longest_path(ops: Mapping[Edge, int]) -> int:
-    """Return the most LIF-convs on a path from node 0 to node 3, or -1 without a path."""
-    depth = {0: 0}
-    for (source, target), op in sorted(ops.items(), key=lambda item: (item[0][1], item[0][0])):
-        if source in depth:
-            depth[target] = max(depth.get(target, -1), depth[source] + (op in THRESHOLDS))
-    return depth.get(3, -1)
+    ops = parse_ops(digits)
+    return int(longest_path({edge: float(op in THRESHOLDS) for edge, op in ops.items()})) if ops else -1

@@ -19,7 +19,17 @@ from torch.nn import functional as F
 
 from search.bench_network import THRESHOLDS, BenchNetwork, BenchSizes, Tap, convs, lif_depth
 from search.genotype import Edge
-from search.proxies import clock_quiet, log_det, rdm, sahd_kernel, temporal_code, unit_log_det
+from search.proxies import (
+    LEAST_LEVELS,
+    clock_quiet,
+    living_share,
+    log_det,
+    longest_path,
+    rdm,
+    sahd_kernel,
+    temporal_code,
+    unit_log_det,
+)
 
 VERSION = 2  # counts up when a value changes: logs of another version are measured anew
 
@@ -72,6 +82,9 @@ class Observation:
     def cell_spikes(self, cell: int) -> list[Tensor]:
         return [tap.spikes for name, tap in self.taps.items() if name.startswith(f"cell{cell}_")]
 
+    def cell_tap(self, cell: int, edge: Edge) -> Tap:
+        return self.taps[f"cell{cell}_e{edge[0]}{edge[1]}"]
+
     @cached_property
     def kernels(self) -> dict[str, Tensor]:
         shared: dict[int, Tensor] = {}
@@ -98,9 +111,9 @@ def live_depth(observed: Observation) -> float:
     """
     levels = observed.network.sizes.timesteps + 1
     return sum(
-        _best_path(
+        longest_path(
             {
-                edge: math.log(max(levels * _living(observed.taps[f"cell{cell}_e{edge[0]}{edge[1]}"].spikes), 1e-4))
+                edge: math.log(max(levels * living_share(observed.cell_tap(cell, edge).spikes), LEAST_LEVELS))
                 if op in THRESHOLDS
                 else 0.0
                 for edge, op in observed.network.ops.items()
@@ -108,17 +121,6 @@ def live_depth(observed: Observation) -> float:
         )
         for cell in (1, 2)
     )
-
-
-def _living(spikes: Tensor) -> float:
-    return float(spikes.flatten(2).amax((0, 1)).mean(dtype=torch.float64))
-
-
-def _best_path(lengths: Mapping[Edge, float]) -> float:
-    reached = {0: 0.0}
-    for (source, target), length in sorted(lengths.items(), key=lambda item: (item[0][1], item[0][0])):
-        reached[target] = max(reached.get(target, -math.inf), reached[source] + length)
-    return reached[3]
 
 
 def mean_depth(observed: Observation) -> float:

@@ -10,11 +10,34 @@ MSE-NAS's fitness, does not see the first: a network that is constant behind its
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
 # Of the outputs' size: rounding in a batch of equal rows stays far below it, a spike more or less far above.
 TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a guard found. refuses: a method takes the next candidate instead, where it has one."""
+
+    guard: str
+    text: str
+    refuses: bool = False
+
+
+def inspect(outputs: Tensor, spikes: Mapping[str, Tensor]) -> tuple[Finding, ...]:
+    """Return what the guards say of one candidate's outputs (B, ...) and spikes {LIF: 0/1 (T, B, ...)}, B >= 2.
+
+    'input' refuses; 'constant' reports the LIFs that fire, and alike for every sample.
+    """
+    dead = input_independent(outputs)
+    alike = [name for name in constant_layers(spikes) if bool(spikes[name].any())]
+    return (
+        *([Finding("input", dead, refuses=True)] if dead else []),
+        *(Finding("constant", f"{name} fires alike for every sample of the batch") for name in alike),
+    )
 
 
 def input_independent(outputs: Tensor, *, tolerance: float = TOLERANCE) -> str | None:

@@ -14,15 +14,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from search.errors import UsageError
+from search.genotype import Edge
+from search.ranks import ranks
 
 # Added to the diagonal of kernels of unit diagonal: below it two samples count as equal.
 UNIT_RIDGE = 0.01
+
+# A path through a population that is all silent is next to no path; this keeps its logarithm finite.
+LEAST_LEVELS = 1e-4
 
 # float32 holds every integer up to here, so a product of 0/1 matrices with fewer columns is exact in it.
 EXACT_IN_FLOAT32 = 2**24
@@ -30,15 +36,34 @@ EXACT_IN_FLOAT32 = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A score and what it rests on. ``value`` may be -inf (singular kernel); ``firing`` is spikes / (neurons x T)."""
+    """A score and what it rests on. ``value`` may be -inf (singular kernel); ``firing`` is spikes / (neurons x T).
+
+    terms: of a proxy that is a mean of ranks, what is ranked; empty where the value itself is compared.
+    """
 
     value: float
     firing: Mapping[str, float]
+    terms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def silent_layers(self) -> int:
         """How many LIF populations fire nothing on the batch: they carry no information."""
         return sum(rate == 0 for rate in self.firing.values())
+
+
+def merits(scores: Sequence[Score]) -> list[float]:
+    """Return what candidates that are compared with each other are ordered by, higher for better.
+
+    The value of a score; of scores with terms the mean over the terms of the rank among ``scores``, in (0, 1]. A value
+    of -inf stays that, whatever its terms.
+    """
+    values = [score.value for score in scores]
+    alive = [score for score in scores if score.terms and score.value > -math.inf]
+    if not alive:
+        return values
+    table = np.array([[score.terms[name] for score in alive] for name in alive[0].terms])
+    means = iter(np.mean([ranks(row) for row in table], axis=0) / len(alive))
+    return [float(next(means)) if score.terms and score.value > -math.inf else -math.inf for score in scores]
 
 
 def sahd(spikes: Mapping[str, Tensor], *, reduction: str = "sum") -> Score:
@@ -101,6 +126,19 @@ def unit_log_det(kernels: Sequence[Tensor]) -> float:
     scaled = torch.stack([kernel / kernel.diagonal().mean() for kernel in kernels]).mean(0)
     ridge = UNIT_RIDGE * torch.eye(len(scaled), dtype=scaled.dtype, device=scaled.device)
     return float(torch.linalg.slogdet(scaled + ridge)[1])
+
+
+def living_share(spikes: Tensor) -> float:
+    """Return the share of a population's neurons that fire at all on the batch; spikes: 0/1 (T, B, ...)."""
+    return float(spikes.flatten(2).amax((0, 1)).mean(dtype=torch.float64))
+
+
+def longest_path(lengths: Mapping[Edge, float]) -> float:
+    """Return the length of the longest path from node 0 to node 3 along forward edges; -inf where there is none."""
+    reached = {0: 0.0}
+    for (source, target), length in sorted(lengths.items(), key=lambda item: (item[0][1], item[0][0])):
+        reached[target] = max(reached.get(target, -math.inf), reached.get(source, -math.inf) + length)
+    return reached.get(3, -math.inf)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from search.errors import UsageError
 from search.genotype import ZEROIZE, Edge, live_edges
+from search.guards import Finding, inspect
 from search.network import Backbone, CellOps
 from search.network_config import NetworkConfig
 from search.proxies import Score, sahd
@@ -67,6 +68,14 @@ class Supernet(Backbone):
         self(x, choices, spikes=spikes)
         functional.reset_net(self)
         return sahd(spikes)
+
+    @torch.no_grad()
+    def inspect(self, x: Tensor, choices: Choices) -> tuple[Finding, ...]:
+        """Return what ``search.guards`` finds in the candidate on the batch ``x``; the state is reset."""
+        spikes: dict[str, Tensor] = {}
+        outputs = self(x, choices, spikes=spikes)
+        functional.reset_net(self)
+        return inspect(outputs, spikes)
 
 
 def remaining(choices: Choices) -> CellOps:

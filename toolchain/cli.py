@@ -73,6 +73,7 @@ def search(
     context: typer.Context,
     dataset: Annotated[str, typer.Option(help="digits, or a path to an .npz with x and y.")] = "digits",
     method: Annotated[str, typer.Option(help="lightsnn or snasnet.")] = "lightsnn",
+    proxy: Annotated[str, typer.Option(help="What scores a candidate: sahd (the papers') or snnas.")] = "sahd",
     name: Annotated[str | None, typer.Option(help="Name of the run [DATASET-METHOD-001].")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this run, whose search or training was ended.")] = None,
     runs_dir: RunsDir = None,
@@ -102,6 +103,7 @@ def search(
         options = starting.SearchOptions(
             dataset=dataset,
             method=method,
+            proxy=proxy,
             seed=seed,
             timesteps=timesteps,
             channels=channels,
@@ -291,9 +293,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Guard an export: whole, valid, reproducing its recorded spikes, within limits."""
+    from toolchain import budgets
     from toolchain import check as checking
 
-    findings = checking.check(folder, checking.parse_limits(maximum))
+    findings = checking.check(folder, budgets.parse_limits(maximum))
     code = checking.exit_code(findings)
     if as_json:
         plain = [{"name": f.name, "status": f.status, "detail": f.detail} for f in findings]

@@ -6,17 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from search.ranks import ranks
+
+__all__ = ["ranks"]
+
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 BLOCK = 512  # rows compared at once by kendall: bounds the memory at BLOCK x n
-
-
-def ranks(values: Array) -> Array:
-    """Return the ranks from 1, equal values sharing the mean of theirs; infinities have their place, nan is lowest."""
-    values = np.where(np.isnan(values), -np.inf, values)
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[inverse], dtype=np.float64)
 
 
 def spearman(a: Array, b: Array) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from hw_sim.errors import GateError
 from toolchain.files import write_text
 from toolchain.narration import Narrator
 from toolchain.restoring import dataset_of
@@ -27,7 +28,9 @@ def search(run: Run, narrator: Narrator) -> None:
     import torch
 
     from search.batched import BatchedScorer
-    from search.methods import lightsnn, snasnet
+    from search.depth_time import DepthTimeScorer
+    from search.guards import Finding
+    from search.methods import Choices, lightsnn, snasnet
     from search.network_config import NetworkConfig
     from search.space import get
     from search.supernet import Supernet
@@ -63,15 +66,25 @@ def search(run: Run, narrator: Narrator) -> None:
             done += entry.get("event") == "evaluation"
             advance(done, total)
 
-        scorer = BatchedScorer(supernet, batch)
+        def inspect(choices: Choices) -> tuple[Finding, ...]:
+            return supernet.inspect(batch, choices)
+
+        # A run of before the option was scored by SAHD.
+        score = DepthTimeScorer(supernet, batch) if method.get("proxy") == "snnas" else BatchedScorer(supernet, batch)
+        shared: dict[str, Any] = {"log": record, "resume": seen, "backward": backward, "inspect": inspect}
         if method["name"] == "snasnet":
             rng = stream(seed, "snasnet")
-            result = snasnet.run(space, scorer, log=record, resume=seen, backward=backward, candidates=draws, rng=rng)
+            result = snasnet.run(space, score, candidates=draws, rng=rng, **shared)
         else:
-            result = lightsnn.run(space, scorer, log=record, resume=seen, backward=backward)
+            result = lightsnn.run(space, score, **shared)
     seconds = time.perf_counter() - begun
     for guard in result.guards:
         narrator.say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
+    if result.refused:
+        raise GateError(
+            f"search: the network found, {result.genotype.architecture_id}, gives the same output for every sample of "
+            f"the batch, expected one that depends on its input; search again with another --seed or a larger --batch"
+        )
     silent = sum(rate == 0 for rate in result.firing.values())
     narrator.say(
         f"  found {result.genotype.architecture_id} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent"

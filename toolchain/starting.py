@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from search.space import Space
 
 METHODS = ("lightsnn", "snasnet")
+PROXIES = ("sahd", "snnas")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class SearchOptions:
 
     dataset: str
     method: str = "lightsnn"
+    proxy: str = "sahd"
     seed: int = 0
     timesteps: int = 5
     channels: int = 16
@@ -54,17 +56,15 @@ def resolve_device(device: str) -> str:
 
 def start(folder: Path, name: str | None, options: SearchOptions, command: str) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
+    from search.errors import did_you_mean
     from search.network_config import NetworkConfig
     from search.space import get
     from toolchain.data import load
     from toolchain.training import TrainingConfig
 
-    if options.method not in METHODS:
-        from search.errors import did_you_mean
-
-        raise UsageError(
-            f"unknown method {options.method!r}; expected {', '.join(METHODS)}{did_you_mean(options.method, METHODS)}"
-        )
+    for what, value, known in (("method", options.method, METHODS), ("proxy", options.proxy, PROXIES)):
+        if value not in known:
+            raise UsageError(f"unknown {what} {value!r}; expected {', '.join(known)}{did_you_mean(value, known)}")
     for what in ("timesteps", "channels", "hidden", "batch", "candidates", "epochs"):
         if getattr(options, what) < (2 if what == "batch" else 1):
             raise UsageError(
@@ -106,6 +106,7 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         "method": {
             "name": options.method,
             "space": space.name,
+            "proxy": options.proxy,
             "backward": options.backward,
             "batch": options.batch,
             **({"candidates": options.candidates} if options.method == "snasnet" else {}),

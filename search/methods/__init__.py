@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.genotype import Genotype
+from search.genotype import Edge, Genotype
+from search.guards import Finding
+from search.proxies import Score
+
+# The operations that remain on every edge; a cell where each holds one.
+Choices = Mapping[Edge, tuple[str, ...]]
+# Scores candidates, all at once; what one gets must not depend on the others.
+ScoreFunction = Callable[[Sequence[Choices]], Sequence[Score]]
+# What the guards find in a candidate.
+Inspect = Callable[[Choices], Sequence[Finding]]
 
 Record = dict[str, Any]
 
@@ -17,7 +26,7 @@ class SearchResult:
 
     evaluations: how many candidates were scored, replayed ones included. guards: one record per guard event, in the
     order of the log; empty when none fired. firing: spikes / (neurons x T) per LIF of the final candidate. score: of
-    the final candidate.
+    the final candidate. refused: a guard that refuses found something in it, and the method had no other.
     """
 
     genotype: Genotype
@@ -25,3 +34,9 @@ class SearchResult:
     guards: tuple[Record, ...]
     firing: Mapping[str, float]
     score: float
+    refused: bool = False
+
+
+def no_inspection(choices: Choices) -> Sequence[Finding]:
+    """Find nothing."""
+    return ()

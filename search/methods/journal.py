@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from search.errors import InvalidFileError
+from search.guards import Finding
 from search.methods import Record
 from search.proxies import Score
 
@@ -54,10 +56,11 @@ class Journal:
         share = (time.perf_counter() - start) / max(1, len(runnable))
         for at in missing:
             result = fresh.get(at, WORST)
-            scores[at] = Score(-math.inf, result.firing) if math.isnan(result.value) else result
+            scores[at] = replace(result, value=-math.inf) if math.isnan(result.value) else result
             self.write(
                 keys[at],
                 score=finite(scores[at].value),
+                **({"terms": dict(result.terms)} if result.terms else {}),
                 silent_layers=result.silent_layers,
                 firing=dict(result.firing),
                 seconds=round(share if at in fresh else 0.0, 6),
@@ -67,6 +70,13 @@ class Journal:
     def guard(self, name: str, key: Key, text: str) -> None:
         """Report that guard ``name`` fired."""
         self.guards.append(self.write(key, guard=name, text=text))
+
+    def inspected(self, number: int | str, op: str | None, findings: Iterable[Finding]) -> bool:
+        """Report the ``findings`` of a candidate that is about to be chosen; return whether none refuses it."""
+        found = list(findings)
+        for finding in found:
+            self.guard(finding.guard, ("guard", number, None, op), finding.text)
+        return not any(finding.refuses for finding in found)
 
     def silent(self, number: int | str, final: Score) -> None:
         """Report every LIF of the final candidate that fires nothing on the batch: guard 'alive'."""
@@ -103,7 +113,8 @@ class Journal:
             if event == "evaluation":
                 value = -math.inf if record["score"] is None else float(record["score"])
                 firing = {str(name): float(rate) for name, rate in record["firing"].items()}
-                self._known[event, number, edge, op] = Score(value, firing)
+                terms = {str(name): float(term) for name, term in record.get("terms", {}).items()}
+                self._known[event, number, edge, op] = Score(value, firing, terms)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidFileError(
                 f"record {line} of the log to resume from cannot be used ({type(error).__name__}: {error}), expected "

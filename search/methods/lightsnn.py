@@ -11,23 +11,19 @@ The paper's rule alone can prune every path to skips, or to nothing. Named guard
     alive   no LIF of the final candidate is silent on the batch
 
 A removal that would break 'path' or 'conv' is not taken: the next best operation of the edge goes instead. 'alive' can
-only be reported. Each event is in the log and in the result.
+only be reported, and so can what ``search.guards`` finds in the final candidate. Each event is in log and result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from search.genotype import CONV_KERNELS, ZEROIZE, Cell, Edge, Genotype, edge_name, live_edges
-from search.methods import Record, SearchResult
+from search.methods import Inspect, Record, ScoreFunction, SearchResult, no_inspection
 from search.methods.journal import Journal, Key, finite
-from search.proxies import Score
+from search.proxies import Score, merits
 from search.space import Space
-
-Choices = dict[Edge, tuple[str, ...]]
-# Scores all candidates of a round, each given by the operations that remain on every edge.
-ScoreFunction = Callable[[Sequence[Mapping[Edge, tuple[str, ...]]]], Sequence[Score]]
 
 FINAL_ROUND = "final"
 
@@ -40,15 +36,16 @@ def run(
     resume: Iterable[Mapping[str, Any]] = (),
     backward: bool = False,
     cells: int = 2,
+    inspect: Inspect = no_inspection,
 ) -> SearchResult:
     """Prune ``space`` to one operation per edge and return the genotype that all ``cells`` share.
 
-    score: the proxy of the supernet restricted to the given operations per edge, for all candidates of a round at once;
-    the score of one must not depend on the others. log: takes one record per evaluation ({"event": "evaluation",
-    "round", "edge", "op", "score", "silent_layers", "firing", "seconds"}; score None stands for -inf, seconds is its
-    share of the round), per removal ("removal") and per guard ("guard"). resume: the records of an interrupted search
-    of the same space, seed and batch; they are not scored and not logged again, and the result is the same. Raises
-    InvalidFileError when they are of another search.
+    score: the proxy of the supernet restricted to the given operations per edge, for all candidates of a round at once.
+    inspect: the guards, asked about the final candidate. log: takes one record per evaluation ({"event": "evaluation",
+    "round", "edge", "op", "score", "silent_layers", "firing", "seconds"}, and "terms" of a score that has them; score
+    None stands for -inf, seconds is its share of the round), per removal ("removal") and per guard ("guard"). resume:
+    the records of an interrupted search of the same space, seed and batch; they are not scored and not logged again,
+    and the result is the same. Raises InvalidFileError when they are of another search.
     """
     journal = Journal("lightsnn", log, resume)
     search = _Search(space, score, journal, space.edges(backward=backward))
@@ -57,9 +54,10 @@ def run(
     final = search.final()
     journal.finish()
     journal.silent(FINAL_ROUND, final)
+    refused = not journal.inspected(FINAL_ROUND, None, inspect(search.choices))
     cell = Cell.of({edge: ops[0] for edge, ops in search.choices.items()})
     genotype = Genotype(space.name, (cell,) * cells)
-    return SearchResult(genotype, journal.evaluations, tuple(journal.guards), dict(final.firing), final.value)
+    return SearchResult(genotype, journal.evaluations, tuple(journal.guards), dict(final.firing), final.value, refused)
 
 
 def broken_guard(choices: Mapping[Edge, tuple[str, ...]]) -> str | None:
@@ -78,7 +76,7 @@ class _Search:
 
     def __init__(self, space: Space, score: ScoreFunction, journal: Journal, edges: tuple[Edge, ...]) -> None:
         self.space, self.score, self.journal = space, score, journal
-        self.choices: Choices = {edge: space.ops for edge in edges}
+        self.choices = {edge: space.ops for edge in edges}
         self.number = 0
 
     def round(self) -> None:
@@ -93,16 +91,17 @@ class _Search:
         # What no path crosses cannot be run, and is worth less than everything that can.
         runnable = {at: choices for at, choices in removals.items() if broken_guard(choices) != "path"}
         scores = self.journal.evaluate(keys, runnable, self.score)
+        merit = dict(zip(scores, merits(list(scores.values())), strict=True))
         for edge, ops in tuple(self.choices.items()):
             if len(ops) > 1:
-                self._remove(edge, {op: scores[edge, op].value for op in ops})
+                self._remove(edge, {op: merit[edge, op] for op in ops})
 
     def final(self) -> Score:
         """Return the score of what is left; the guards see to it that it has a path."""
         key: Key = ("evaluation", FINAL_ROUND, None, None)
         return self.journal.evaluate({0: key}, {0: self.choices}, self.score)[0]
 
-    def _without(self, edge: Edge, op: str) -> Choices:
+    def _without(self, edge: Edge, op: str) -> dict[Edge, tuple[str, ...]]:
         return {**self.choices, edge: tuple(other for other in self.choices[edge] if other != op)}
 
     def _remove(self, edge: Edge, scores: Mapping[str, float]) -> None:

@@ -13,19 +13,17 @@ statistics of the batch and the candidate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from search.errors import UsageError
-from search.genotype import Cell, Edge, Genotype
-from search.methods import Record, SearchResult
+from search.genotype import Cell, Genotype
+from search.methods import Choices, Inspect, Record, ScoreFunction, SearchResult, no_inspection
 from search.methods.journal import Journal, Key, finite
-from search.proxies import Score
+from search.proxies import Score, merits
 from search.space import Space
-
-ScoreFunction = Callable[[Sequence[Mapping[Edge, tuple[str, ...]]]], Sequence[Score]]
 
 # What a kill loses at most; scoring more at once gains little.
 ROUND = 32
@@ -42,12 +40,15 @@ def run(
     cells: int = 2,
     candidates: int = CANDIDATES,
     rng: np.random.Generator,
+    inspect: Inspect = no_inspection,
 ) -> SearchResult:
     """Draw ``candidates`` genotypes from ``rng`` and return the best; all ``cells`` share it. Ties: the first drawn.
 
-    score, log, resume: as in ``lightsnn.run``. A record's "round" is the place at which an architecture was first
-    drawn, its "op" the architecture's id; the last record is the choice ("event": "choice"). The guard 'alive' reports
-    layers of the winner that are silent on the batch, 'score' that no candidate has a finite score.
+    score, log, resume: as in ``lightsnn.run``. inspect: the guards; of the candidates in the order of their scores, the
+    first that they do not refuse is taken, and if they refuse all, the very first. A record's "round" is the place at
+    which an architecture was first drawn, its "op" the architecture's id; the last record is the choice ("event":
+    "choice"). The guard 'alive' reports layers of the winner that are silent on the batch, 'score' that no candidate
+    has a finite score.
     """
     if candidates < 1:
         raise UsageError(f"{candidates} candidates, expected a whole number >= 1")
@@ -58,20 +59,30 @@ def run(
     for start in range(0, len(places), ROUND):
         part = places[start : start + ROUND]
         keys: dict[int, Key] = {at: ("evaluation", at, None, drawn[at].architecture_id) for at in part}
-        choices = {at: {edge: (op,) for edge, op in drawn[at].cells[0].ops().items()} for at in part}
+        choices = {at: _single(drawn[at]) for at in part}
         scores.update(journal.evaluate(keys, choices, score))
     journal.finish()
-    best = min(places, key=lambda at: (-scores[at].value, at))
+    merit = dict(zip(places, merits([scores[at] for at in places]), strict=True))
+    order = sorted(places, key=lambda at: (-merit[at], at))
+    passed = (at for at in order if journal.inspected(at, drawn[at].architecture_id, inspect(_single(drawn[at]))))
+    taken = next(passed, None)
+    best = order[0] if taken is None else taken
     final, found = scores[best], drawn[best]
     if not math.isfinite(final.value):
         text = f"none of {len(places)} architectures has a finite score; the first drawn is taken"
         journal.guard("score", ("guard", best, None, found.architecture_id), text)
     journal.silent(best, final)
-    ties = [drawn[at].architecture_id for at in places if at != best and scores[at].value == final.value]
+    ties = [drawn[at].architecture_id for at in places if at != best and merit[at] == merit[best]]
     journal.write(
         ("choice", best, None, found.architecture_id), score=finite(final.value), ties=ties[:16], draws=candidates
     )
-    return SearchResult(found, journal.evaluations, tuple(journal.guards), dict(final.firing), final.value)
+    return SearchResult(
+        found, journal.evaluations, tuple(journal.guards), dict(final.firing), final.value, taken is None
+    )
+
+
+def _single(genotype: Genotype) -> Choices:
+    return {edge: (op,) for edge, op in genotype.cells[0].ops().items()}
 
 
 def distinct(
