@@ -153,7 +153,7 @@ def _lava_rate(program: Program, simulator: TorchSimulator, spikes: np.ndarray, 
     from export.npz_file import write_npz
     from export.program_file import write_program
     from hw_sim import lava
-    from toolchain.exporting import recorded
+    from toolchain.on_target import recorded
 
     trace = simulator.run(spikes_in=spikes)
     golden = recorded(trace.spikes, trace.logits, {}, spikes, len(spikes))

@@ -238,7 +238,7 @@ def compare_in_lava(case: Case, worker: Path) -> Comparison:
     from export.program_file import write_program
     from hw_sim import lava
     from hw_sim.simulator import simulate_input
-    from toolchain.exporting import recorded
+    from toolchain.on_target import recorded
 
     assert case.program is not None
     with tempfile.TemporaryDirectory(prefix="snnas-conformance-") as place:

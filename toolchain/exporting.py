@@ -9,28 +9,25 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from export import interpreter
-from export.compile import compile_graph
 from export.graph import Graph, Lif
 from export.nir_file import read_nir, write_nir
 from export.npz_file import write_npz
 from export.program_file import read_program, write_program
 from hw_sim import lava, lava_environment
-from hw_sim.counter import Counter
-from hw_sim.counts import Counts
 from hw_sim.energy import Profile, load_profile
 from hw_sim.errors import GateError, InvalidFileError, UnsupportedError, UsageError
 from hw_sim.mapping import Mapping, load_system, map_program
-from hw_sim.program import InputKind, Program
-from hw_sim.simulator import Trace, simulate_input
+from hw_sim.program import Program
 from hw_sim.tables import shipped
 from toolchain import runs
 from toolchain.files import read_json, sha256, write_json, write_text
 from toolchain.narration import Narrator
+from toolchain.on_target import OnTarget, compile_calibrated, simulate_split
 from toolchain.restoring import dataset_of, network_of
 from toolchain.runs import Run
 
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
     from toolchain.data import Dataset
 
 TARGETS = ("lava",)
-CALIBRATION_SAMPLES = 256
 FORMAT = "snnas.export/1"
 
 
@@ -54,15 +50,6 @@ class ExportOptions:
     lava_python: Path | None = None
     lava_timeout: float | None = None
     force: bool = False
-
-
-@dataclass(slots=True)
-class OnTarget:
-    """What the program did on the whole test split."""
-
-    counts: Counts
-    predictions: np.ndarray
-    golden: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,15 +238,7 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
     if options.samples > len(data.x_test):
         narrator.say(f"  --samples {options.samples}: the test split has {len(data.x_test)}; all of them are taken")
     narrator.say("NIR -> integer program")
-    calibration = interpreter.run(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps)
-    program = compile_graph(
-        graph,
-        timesteps=timesteps,
-        input_kind=program_kind(data.input_kind),
-        input_range=data.range,
-        spikes=calibration.spikes,
-        meta=meta,
-    )
+    program = compile_calibrated(graph, data, timesteps, meta)
     write_program(stage / "program.npz", program)
     program = read_program(stage / "program.npz")
     mapping = map_program(program, load_system())
@@ -283,14 +262,6 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
         lava=comparison,
         lava_note=note,
     )
-
-
-def program_kind(name: str) -> InputKind:
-    """A data set's kind of input as the program names it."""
-    for kind in get_args(InputKind):
-        if kind == name:
-            return kind
-    raise UnsupportedError(f"input kind {name!r}; expected one of {', '.join(get_args(InputKind))}")
 
 
 def _compare_float(
@@ -349,66 +320,6 @@ def _first_difference(graph: Graph, ours: dict[str, np.ndarray], theirs: dict[st
                 f"neuron {tuple(neuron)}; {count} spikes there; this is a fault of the exporter, please report it"
             )
     return ""
-
-
-def simulate_split(
-    program: Program, mapping: Mapping, x: np.ndarray, golden_samples: int, narrator: Narrator
-) -> OnTarget:
-    """Runs the program on all samples: counts, predictions, and the first samples' inputs and spikes as recorded.
-
-    The fast torch simulator runs everything; what is recorded comes from the NumPy one, and GateError (exit 1) says
-    where the two differ.
-    """
-    from hw_sim.torch_simulator import TorchSimulator
-
-    counter = Counter(program, mapping)
-    predictions: list[np.ndarray] = []
-    golden = reference(program, x[:golden_samples])
-    with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
-        for trace, currents in TorchSimulator(program).run_input(x, advance=advance):
-            assert isinstance(trace, Trace)
-            done = sum(len(p) for p in predictions)
-            here = slice(done, done + len(trace.logits))
-            spikes_in = x[here] > 0 if program.input_kind != "analogue" else None
-            counter.add(trace, currents=currents or None, spikes_in=spikes_in)
-            predictions.append(trace.predictions)
-            keep = min(len(trace.logits), max(0, golden_samples - done))
-            for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
-                if not np.array_equal(value, golden[name][done : done + keep]):
-                    raise GateError(
-                        f"the torch and the NumPy simulator differ in {name}; this is a fault of ours, please report it"
-                    )
-    return OnTarget(counter.result(), np.concatenate(predictions), golden)
-
-
-def reference(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
-    """golden.npz of some samples, from the NumPy simulator."""
-    golden: dict[str, list[np.ndarray]] = {}
-    done = 0
-    for trace, currents in simulate_input(program, x):
-        size = len(trace.logits)
-        spikes_in = x[done : done + size] > 0 if program.input_kind != "analogue" else None
-        for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, size).items():
-            golden.setdefault(name, []).append(value)
-        done += size
-    return {k: np.concatenate(v) for k, v in golden.items()}
-
-
-def recorded(
-    spikes: dict[str, np.ndarray],
-    logits: np.ndarray,
-    currents: dict[str, np.ndarray],
-    spikes_in: np.ndarray | None,
-    keep: int,
-) -> dict[str, np.ndarray]:
-    """Arrays of golden.npz for the first ``keep`` samples of a batch."""
-    arrays: dict[str, np.ndarray] = {f"currents.{n}": c[:keep].astype(np.int32) for n, c in currents.items()}
-    if spikes_in is not None:
-        arrays["input.spikes"] = spikes_in[:keep].astype(np.uint8)
-    for name, value in spikes.items():
-        arrays[f"spikes.{name}"] = np.packbits(value[:keep].reshape(keep, value.shape[1], -1), axis=-1)
-    arrays["logits"] = logits[:keep]
-    return arrays
 
 
 def _run_lava(
