@@ -149,6 +149,52 @@ def spikenas(
         raise typer.Exit(1)
 
 
+@bench_app.command()
+def worth(
+    dataset: Annotated[str, typer.Option(help="A data set, as snnas search takes it.")] = "digits",
+    widths: Annotated[str, typer.Option(help="Channels of the first cell, ascending.")] = "2,4,8",
+    seeds: Annotated[int, typer.Option(help="How many seeds, counted from --seed.")] = 5,
+    random: Annotated[int, typer.Option(help="Random valid cells per seed.")] = 2,
+    epochs: Annotated[int, typer.Option(help="Epochs of every training.")] = 15,
+    timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Timesteps per sample.")] = 5,
+    hidden: Annotated[int, typer.Option(help="Spiking neurons of the classifier.")] = 64,
+    train: Annotated[int, typer.Option(help="Training samples taken; 0 takes all.")] = 0,
+    test: Annotated[int, typer.Option(help="Test samples taken; 0 takes all.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
+    out: Annotated[Path | None, typer.Option(help="A .json for the figures; a log beside it resumes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Compare searched cells with random ones and a plain chain, at equal training and equal energy on target."""
+    from hw_sim.errors import UsageError
+    from toolchain import bench_worth
+    from toolchain.narration import Narrator
+
+    try:
+        channels = tuple(int(width) for width in widths.split(","))
+    except ValueError:
+        raise UsageError(f"--widths {widths}: expected whole numbers with commas between, like 2,4,8") from None
+    options = bench_worth.Options(
+        dataset=dataset,
+        widths=channels,
+        seeds=seeds,
+        random=random,
+        epochs=epochs,
+        timesteps=timesteps,
+        hidden=hidden,
+        train=train,
+        test=test,
+        seed=seed,
+        draws=draws,
+    )
+    result = bench_worth.worth(options, Narrator(quiet=quiet), out)
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    else:
+        bench_worth.print_result(result)
+
+
 def _print(figures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
