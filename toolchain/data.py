@@ -1,61 +1,56 @@
-"""Data sets: the bundled digits, and a user's own .npz. Every split is drawn once, from the run's seed.
+"""Data sets: the bundled digits, the official files of the papers' sets, and a user's own. ``docs/data.md`` says more.
 
-The test split is for the last line of a report; what chooses anything uses the training and validation splits.
+An official test split is kept; whatever is drawn is drawn once, from the run's seed. The test split is for the last
+line of a report; what chooses anything uses the training and validation splits.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-import tokenize
-import warnings
-import zipfile
-import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from hw_sim.errors import InvalidFileError, UnsupportedError, UsageError
+from hw_sim.errors import UnsupportedError, UsageError
+from toolchain.datasets import recordings
+from toolchain.datasets.cache import cached_frames
+from toolchain.datasets.catalogue import SETS, Official, data_folder
+from toolchain.datasets.fetch import fetch
+from toolchain.datasets.folder import read_folder
+from toolchain.datasets.frames import FrameOptions, SplitBy
+from toolchain.datasets.images import read_images
+from toolchain.datasets.npz import MAX_ARRAY_BYTES, read_npz
+from toolchain.datasets.raw import Array, Raw, digest, floats
+from toolchain.datasets.shd import shd, shd_files
 from toolchain.seeds import stream
 
-NAMES = ("digits",)
-TEST_SHARE = 0.2
-VALIDATION_SHARE = 0.08
-MAX_CLASSES = 10_000
-# A user's arrays are held in memory, once as stored and once as float32.
-MAX_ARRAY_BYTES = 8 * 2**30
-# What a broken or hostile archive makes zipfile, zlib and numpy's header reader raise.
-READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    SyntaxError,
-    KeyError,
-    TypeError,
-    NotImplementedError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    zlib.error,
-    tokenize.TokenError,
-    Warning,
-)
+__all__ = ["NAMES", "Array", "Dataset", "digest", "load", "read_npz"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+NAMES = ("digits", *SETS)
+VALIDATION_SHARE = 0.08
+_EVENT_SETS: dict[str, tuple[Any, Any]] = {
+    "nmnist": (recordings.nmnist_files, recordings.nmnist),
+    "dvs128_gesture": (recordings.gesture_files, recordings.gesture),
+    "cifar10_dvs": (recordings.cifar10_dvs_files, recordings.cifar10_dvs),
+    "shd": (shd_files, shd),
+}
+
+Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A data set with its three splits.
 
-    x_*: float32 in ``range``, (N, C, H, W), or (N, T, C, H, W) for frames. y_*: int64 (N,), labels 0 .. classes - 1.
-    input_kind: 'analogue', or 'spikes' where every value of a sequence is 0 or 1. digest: of x and y before the split.
-    path: the file they came from, absolute, None for the bundled ones.
+    x_*: float32 in ``range``, (N, C, H, W), or (N, T, C, H, W) for frames; loaded ``compact``, bytes may stay uint8,
+    and ``batch`` turns them into that. y_*: int64 (N,), labels 0 .. classes - 1. input_kind: 'analogue', 'spikes' where
+    every value of a sequence is 0 or 1, or 'counts'. digest: of x and y before the split, as they are stored (a lone
+    .npz: as float32). path: the user's file or folder, absolute, None for a set that has a name. options: what ``load``
+    needs beside name and seed to give the same again, plain values. class_names: by label, or ().
     """
 
     name: str
@@ -70,6 +65,9 @@ class Dataset:
     range: tuple[float, float] = (0.0, 1.0)
     digest: str = ""
     path: Path | None = None
+    unit: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -77,161 +75,170 @@ class Dataset:
         channels, height, width = self.x_train.shape[-3:]
         return channels, height, width
 
+    def batch(self, x: Array) -> Array:
+        """Some samples of x_train, x_val or x_test as float32 in ``range``; what is float32 comes back as it is."""
+        return floats(x, self.unit)
 
-def load(name_or_path: str | Path, *, seed: int) -> Dataset:
-    """Return the data set called 'digits', or the one in a .npz file, split by ``seed``.
 
-    The split is stratified: 20 % test and 8 % validation, both rounded up (digits: 360 and 144 of 1797). Raises
-    UsageError for a name that is neither, InvalidFileError for a file that cannot be used.
+def load(
+    name_or_path: str | Path,
+    *,
+    seed: int,
+    data_dir: str | Path | None = None,
+    frames: int | None = None,
+    split_by: SplitBy | None = None,
+    downsample: int | None = None,
+    counts: bool = False,
+    train_limit: int | None = None,
+    compact: bool = False,
+    download: bool = False,
+    advance: Advance = lambda done, total: None,
+) -> Dataset:
+    """Return the data set of that name, or the one in a .npz file or a folder, split by ``seed``.
+
+    name_or_path: one of NAMES, read from <data_dir>/<name> (data_dir: else $SNNAS_DATA, else ./data); a .npz with x and
+    y; a folder (``toolchain.datasets.folder``). frames (16), split_by ('count'), downsample (1) and counts are of event
+    sets alone: ``toolchain.datasets.frames.FrameOptions``. train_limit: keeps that many training samples, stratified.
+    compact: bytes stay bytes, a quarter of the memory (digits and a lone .npz are float32). download: gets missing
+    official files first. advance: takes (recordings done, in all) while frames are made.
+
+    An official test split stays; else 20 % of the samples (10 % of CIFAR10-DVS, the papers' share) are drawn for it.
+    8 % of the samples, or of the official training part, validate. All draws are stratified and rounded up (digits: 360
+    and 144 of 1797). Raises UsageError for a name that is none of these and for an option that does not apply,
+    InvalidFileError for a file that is missing or cannot be used, UnsupportedError where a download cannot be had.
     """
     name = str(name_or_path)
-    if name == "digits":
-        return _split("digits", *_digits(), seed)
     path = Path(name_or_path)
-    if path.suffix == ".npz":
-        return replace(_split(path.stem, *read_npz(path), seed), path=path.absolute())
-    near = get_close_matches(name, NAMES, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UsageError(f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file{hint}")
+    asked = {"frames": frames, "split_by": split_by, "downsample": downsample, "counts": counts or None}
+    options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    official = SETS.get(name)
+    if options and (official is None or not official.events):
+        option = next(iter(options)).replace("_", "-")
+        events = ", ".join(key for key, entry in SETS.items() if entry.events)
+        raise UsageError(f"--{option} is for event data ({events}), and {name[:80]} holds none; leave it away")
+    if official is not None:
+        found_in = data_folder(data_dir)
+        if download:
+            fetch(official, found_in)
+        raw, hashed = _read_official(official, found_in, options, advance)
+    elif name == "digits":
+        raw = _digits()
+        hashed = digest(raw.x, raw.y)
+    elif path.suffix == ".npz":
+        raw = _read_npz(path)
+        hashed = digest(raw.x, raw.y)
+    elif _is_folder(path):
+        raw = read_folder(path)
+        hashed = digest(raw.x, raw.y)
+    else:
+        near = get_close_matches(name, NAMES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(
+            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file or a folder{hint}"
+        )
+    named = name in NAMES
+    if data_dir is not None and official is not None:
+        options["data_dir"] = str(found_in)
+    if train_limit is not None:
+        options["train_limit"] = train_limit
+    return _split(
+        name if named else path.absolute().name.removesuffix(".npz"),
+        raw,
+        seed,
+        train_limit=train_limit,
+        compact=compact,
+        about={"digest": hashed, "path": None if named else path.absolute(), "options": options},
+    )
 
 
-def digest(x: Array, y: Array) -> str:
-    """SHA-256 of the arrays as they are used: dtype, shape and values, whatever file, order or packing held them."""
-    state = hashlib.sha256()
-    for array in (x, y):
-        state.update(f"{array.dtype.name} {array.shape};".encode())
-        for k in range(0, len(array), 256):  # in pieces: a copy of the whole would double the memory
-            state.update(np.ascontiguousarray(array[k : k + 256], dtype=array.dtype.newbyteorder("<")).tobytes())
-    return state.hexdigest()
+def _read_official(official: Official, data_dir: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, str]:
+    how = FrameOptions(**options) if official.events else None
+    folder = official.locate(data_dir)
+    if how is None:
+        raw = read_images(official, folder)
+        return raw, digest(raw.x, raw.y)
+    files, opened = _EVENT_SETS[official.name]
+    return cached_frames(
+        official, files(official, folder), lambda: opened(official, folder), how, data_dir / ".cache", advance
+    )
 
 
-def _digits() -> tuple[Array, Array]:
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long for a file
+        return False
+
+
+def _digits() -> Raw:
     """1797 handwritten digits, 1x8x8, 17 grey levels (UCI optical recognition, bundled with scikit-learn)."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
         raise UnsupportedError("data set 'digits' needs scikit-learn; install snnas with the extra [search]") from None
     bunch = load_digits()
-    return (bunch.images[:, None] / 16).astype(np.float32), bunch.target.astype(np.int64)
+    return Raw(x=(bunch.images[:, None] / 16).astype(np.float32), y=bunch.target.astype(np.int64), classes=10)
 
 
-def read_npz(path: Path) -> tuple[Array, Array]:
-    """Read a user's file: ``x`` uint8 or float32 (N, C, H, W) or (N, T, C, H, W), ``y`` int64 (N,).
-
-    Returns x as float32 in [0, 1] and y. uint8 is divided by 255, except where it holds nothing but 0 and 1: those are
-    taken as they are (spike frames, masks), because an image of 256 levels that is as dark as that shows nothing.
-    Headers are checked against the limits and the file's own sizes before anything is allocated; pickled arrays are
-    refused. Raises InvalidFileError.
-    """
-    try:
-        # numpy warns of headers that it had to mend: those were not written by it.
-        with warnings.catch_warnings(action="error"), zipfile.ZipFile(path) as archive:
-            x = _read_array(archive, "x", path)
-            y = _read_array(archive, "y", path)
-    except FileNotFoundError:
-        raise InvalidFileError(f"{path} does not exist, expected a .npz file with the arrays x and y") from None
-    except READ_ERRORS as error:
-        raise InvalidFileError(
-            f"{path} cannot be read ({type(error).__name__}: {str(error)[:120]}), expected a .npz file with the arrays "
-            f"x and y; write it with numpy.savez"
-        ) from None
-    _check(x, y, path)
-    if x.dtype == np.uint8:
-        return x.astype(np.float32) / np.float32(255 if x.max() > 1 else 1), y
-    return x, y
+def _read_npz(path: Path) -> Raw:
+    x, y = read_npz(path)
+    spikes = x.ndim == 5 and bool(np.isin(x, (0, 1)).all())
+    return Raw(x=x, y=y, classes=int(y.max()) + 1, input_kind="spikes" if spikes else "analogue")
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Array:
-    members = {info.filename: info for info in archive.infolist()}
-    if f"{name}.npy" not in members:
-        found = ", ".join(sorted(member.removesuffix(".npy") for member in members))[:120] or "nothing"
-        raise InvalidFileError(f"array {name!r} is missing in {path} (it holds {found}), expected x and y")
-    info = members[f"{name}.npy"]
-    with archive.open(info) as member:
-        shape, dtype = _header(member, name, path)
-        wanted = math.prod(shape) * dtype.itemsize
-        if wanted > MAX_ARRAY_BYTES:
-            raise InvalidFileError(
-                f"array {name!r} of {path} takes {wanted} bytes, expected at most {MAX_ARRAY_BYTES}; use fewer samples"
-            )
-        if wanted != info.file_size - member.tell():
-            raise InvalidFileError(
-                f"array {name!r} of {path} holds {info.file_size - member.tell()} bytes, expected {wanted} for shape "
-                f"{shape}; the file is damaged, write it again"
-            )
-    with archive.open(info) as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def _header(member: IO[bytes], name: str, path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(member)
-    if version not in ((1, 0), (2, 0)):
-        raise InvalidFileError(f"array {name!r} of {path} has .npy version {version}, expected 1.0 or 2.0")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(member)
-    allowed = ("uint8", "float32") if name == "x" else ("int64",)
-    if dtype.str.lstrip("<|=") not in [np.dtype(kind).str.lstrip("<|=") for kind in allowed]:
-        raise InvalidFileError(
-            f"array {name!r} of {path} is {dtype}, expected {' or '.join(allowed)}; convert it with .astype"
-        )
-    if any(not 0 <= int(extent) < 2**40 for extent in shape):
-        raise InvalidFileError(f"array {name!r} of {path} has shape {shape}, expected extents >= 0")
-    return tuple(int(extent) for extent in shape), dtype
-
-
-def _check(x: Array, y: Array, path: Path) -> None:
-    if x.ndim not in (4, 5) or 0 in x.shape:
-        raise InvalidFileError(f"x of {path} has shape {x.shape}, expected (N, C, H, W) or (N, T, C, H, W), none empty")
-    if y.shape != (len(x),):
-        raise InvalidFileError(f"y of {path} has shape {y.shape}, expected ({len(x)},): one label per sample of x")
-    if x.dtype != np.uint8:
-        # min and max carry a NaN along, and then the comparison is false.
-        low, high = float(x.min()), float(x.max())
-        if not (low >= 0 and high <= 1):
-            raise InvalidFileError(f"x of {path} lies in [{low:g}, {high:g}], expected [0, 1]; rescale it")
-    low_label, high_label = int(y.min()), int(y.max())
-    if low_label < 0 or not 1 <= high_label < MAX_CLASSES:
-        raise InvalidFileError(
-            f"y of {path} lies in {low_label} .. {high_label}, expected labels from 0, at least two classes and at "
-            f"most {MAX_CLASSES}; number the classes 0, 1, 2, ..."
-        )
-    counts = np.bincount(y)
-    rare = int(counts.argmin())
-    if counts[rare] < 3:
-        raise InvalidFileError(
-            f"class {rare} of {path} has {counts[rare]} samples, expected at least 3 (one each to train, validate, "
-            f"test); add samples, or number the classes 0, 1, 2, ..."
-        )
-
-
-def _split(name: str, x: Array, y: Array, seed: int) -> Dataset:
+def _split(name: str, raw: Raw, seed: int, *, train_limit: int | None, compact: bool, about: dict[str, Any]) -> Dataset:
     rng = stream(seed, "split")
-    total, classes = len(y), int(y.max()) + 1
-    test = _draw(y, np.ones(total, dtype=bool), math.ceil(TEST_SHARE * total), rng)
-    val = _draw(y, ~test, math.ceil(VALIDATION_SHARE * total), rng)
+    y, every = raw.y, np.ones(len(raw.y), dtype=bool)
+    test = raw.test if raw.test is not None else _draw(y, every, every, math.ceil(raw.test_share * len(y)), rng)
+    shared = every if raw.test is None else ~test
+    val = _draw(y, ~test, shared, math.ceil(VALIDATION_SHARE * int(shared.sum())), rng)
     train = ~(test | val)
-    frames = x.ndim == 5 and bool(np.isin(x, (0, 1)).all())
+    if train_limit is not None:
+        if not raw.classes <= train_limit <= int(train.sum()):
+            raise UsageError(
+                f"--train-limit {train_limit}: expected {raw.classes} (one sample of each class) to {int(train.sum())}"
+            )
+        train = _draw(y, train, train, train_limit, stream(seed, "train limit"))
+    masks = {"train": train, "val": val, "test": test}
+    size = math.prod(raw.x.shape[1:]) * int(sum(mask.sum() for mask in masks.values()))
+    if not compact and 4 * size > MAX_ARRAY_BYTES:
+        raise UsageError(
+            f"{name} takes {4 * size / 1e9:.1f} GB as float32, expected at most {MAX_ARRAY_BYTES / 1e9:.1f} GB; take "
+            f"fewer samples (--train-limit), and of event data fewer --frames or a --downsample of 2"
+        )
+    # Split before conversion: the float32 of the whole set need not exist beside that of its parts.
+    parts = {key: np.ascontiguousarray(raw.x[mask]) for key, mask in masks.items()}
+    high = 1
+    if raw.input_kind == "counts":  # what the range is may not depend on the test split
+        high = max(int(parts["train"].max()), int(parts["val"].max()))
+        parts["test"] = np.minimum(parts["test"], high).astype(np.uint8)
+    if not compact:
+        parts = {key: floats(part, raw.unit) for key, part in parts.items()}
     return Dataset(
         name=name,
-        x_train=x[train],
+        x_train=parts["train"],
         y_train=y[train],
-        x_val=x[val],
+        x_val=parts["val"],
         y_val=y[val],
-        x_test=x[test],
+        x_test=parts["test"],
         y_test=y[test],
-        classes=classes,
-        input_kind="spikes" if frames else "analogue",
-        digest=digest(x, y),
+        classes=raw.classes,
+        input_kind=raw.input_kind,
+        range=(0.0, float(high)),
+        unit=raw.unit,
+        class_names=raw.class_names,
+        **about,
     )
 
 
-def _draw(y: Array, pool: Array, size: int, rng: np.random.Generator) -> Array:
-    """Return a mask of about ``size`` samples of the mask ``pool``, each class by its share, one of each at least.
+def _draw(y: Array, pool: Array, shared: Array, size: int, rng: np.random.Generator) -> Array:
+    """Return a mask of about ``size`` samples of the mask ``pool``, each class by its share in the mask ``shared``.
 
-    Exactly ``size`` where that leaves a class one sample; the largest remainders are rounded up.
+    One of each class at least; exactly ``size`` where that leaves a class one sample; the largest remainders are
+    rounded up.
     """
-    counts = np.bincount(y)
-    share = size * counts / len(y)
+    counts = np.bincount(y[shared], minlength=int(y.max()) + 1)
+    share = size * counts / counts.sum()
     quota = np.maximum(np.floor(share).astype(np.int64), 1)
     for label in np.argsort(np.floor(share) - share, kind="stable")[: max(size - int(quota.sum()), 0)]:
         quota[label] += 1

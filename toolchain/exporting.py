@@ -5,7 +5,6 @@ Everything is built in a folder beside the final one and renamed when it is whol
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +29,13 @@ from toolchain.narration import Narrator
 from toolchain.on_target import OnTarget, compile_calibrated, simulate_split
 from toolchain.restoring import dataset_of, network_of
 from toolchain.runs import Run
+from toolchain.staging import staged
 
 if TYPE_CHECKING:
     from search.network import Network
     from toolchain.data import Dataset
 
-TARGETS = ("lava",)
+TARGETS = ("lava", "onnx")  # onnx: toolchain.exporting_onnx
 FORMAT = "snnas.export/1"
 
 
@@ -125,12 +125,7 @@ def export(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, An
         narrator.say(f"  {final} is up to date: its inputs have not changed")
         _show(run, final)
         return reused
-    final.parent.mkdir(exist_ok=True)
-    for left in final.parent.glob(f".{final.name}.*"):  # of a process that was killed; we hold the run's lock
-        shutil.rmtree(left, ignore_errors=True)
-    stage = final.parent / f".{final.name}.{os.getpid()}.part"
-    stage.mkdir()
-    try:
+    with staged(final) as stage:
         measured = _export(run, network, stage, options, narrator)
         report = build_report(run, measured)
         report["hashes"] = {name: inputs[name] for name in ("weights", "genotype", "data")}
@@ -144,10 +139,6 @@ def export(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, An
         )
         manifest["files"] = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
         write_json(stage / "manifest.json", manifest)
-        _replace(stage, final)
-    except BaseException:
-        shutil.rmtree(stage, ignore_errors=True)
-        raise
     _show(run, final)
     return report
 
@@ -165,15 +156,6 @@ def write_dump(folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "graph.txt", dump_graph(read_nir(folder / "model.nir")))
     write_text(out / "program.txt", dump(read_program(folder / "program.npz")))
-
-
-def _replace(stage: Path, final: Path) -> None:
-    """The old folder steps aside before the new one takes its name, so that neither is ever seen half."""
-    old = stage.with_suffix(".old")
-    if final.exists():
-        os.rename(final, old)
-    os.rename(stage, final)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _inputs(run: Run, options: ExportOptions) -> dict[str, Any]:

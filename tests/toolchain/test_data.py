@@ -1,5 +1,6 @@
 import contextlib
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -190,12 +191,58 @@ def test_missing_and_unknown(tmp_path: Path) -> None:
     with pytest.raises(InvalidFileError, match="does not exist"):
         data.load(tmp_path / "none.npz", seed=0)
     with pytest.raises(
-        UsageError, match=r"'digit', expected digits or the path of a \.npz file; did you mean 'digits'"
+        UsageError, match=r"'digit', expected digits, mnist, .* path of a \.npz file or a folder; did you mean 'digits'"
     ):
         data.load("digit", seed=0)
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(InvalidFileError, match="cannot be read"):
         data.load(tmp_path / "folder.npz", seed=0)
+
+
+def test_options_of_events_are_for_events(tmp_path: Path) -> None:
+    for name in ("digits", "mnist", write(tmp_path / "a.npz", **good())):
+        with pytest.raises(UsageError, match=r"--frames is for event data \(nmnist, .* holds none"):
+            data.load(name, seed=0, frames=16)
+    for option, value in (("split_by", "time"), ("downsample", 2), ("counts", True)):
+        with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} is for event data"):
+            data.load("digits", seed=0, **{option: value})
+
+
+def test_train_limit() -> None:
+    whole, some = (data.load("digits", seed=0, train_limit=limit) for limit in (None, 100))
+    assert np.bincount(some.y_train).tolist() == [10] * 10
+    assert np.array_equal(some.x_val, whole.x_val)
+    assert np.array_equal(some.x_test, whole.x_test)
+    assert {row.tobytes() for row in some.x_train} < {row.tobytes() for row in whole.x_train}
+    assert (some.digest, some.options) == (whole.digest, {"train_limit": 100})
+    for limit in (9, 1294, 0, -5):
+        with pytest.raises(UsageError, match=rf"--train-limit {limit}: expected 10 .* to 1293"):
+            data.load("digits", seed=0, train_limit=limit)
+
+
+REAL = Path(os.environ.get("SNNAS_DATA") or "no such folder")
+
+
+@pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason="SNNAS_DATA names no folder with mnist")
+def test_the_real_mnist() -> None:
+    mnist = data.load("mnist", seed=0, data_dir=REAL, compact=True)
+    assert [len(y) for y in (mnist.y_train, mnist.y_val, mnist.y_test)] == [55200, 4800, 10000]
+    assert np.bincount(mnist.y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    # 0.1307 is the mean that everybody normalises the training images by.
+    total = mnist.x_train.sum(dtype=np.int64) + mnist.x_val.sum(dtype=np.int64)
+    assert round(total / (60000 * 28 * 28 * 255), 4) == 0.1307
+
+
+@pytest.mark.skipif(not (REAL / "nmnist_subset").is_dir(), reason="SNNAS_DATA names no folder with nmnist_subset")
+def test_real_event_recordings(tmp_path: Path) -> None:
+    (tmp_path / "nmnist").symlink_to((REAL / "nmnist_subset").absolute())
+    for options in ({}, {"split_by": "time", "downsample": 2, "counts": True}):
+        loaded = data.load("nmnist", seed=0, data_dir=tmp_path, **options)
+        assert [len(y) for y in (loaded.y_train, loaded.y_val, loaded.y_test)] == [920, 80, 100]
+    # No event is lost: the file is 22,594,135 bytes of events of 5; a few pixels saturate where counts are kept.
+    counted = data.load("nmnist", seed=0, data_dir=tmp_path, counts=True, frames=1, compact=True)
+    total = sum(int(x.sum(dtype=np.int64)) for x in (counted.x_train, counted.x_val, counted.x_test))
+    assert 0 <= 22_594_135 // 5 - total < 1000
 
 
 def test_streams_are_named_and_stable() -> None:

@@ -1,0 +1,53 @@
+"""What every reader of a data set returns, before it is split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """A data set as it is stored.
+
+    x: uint8 or float32, (N, C, H, W) or (N, T, C, H, W); a float is its own value, a byte stands for byte / ``unit``.
+    y: int64 (N,). test: bool (N,), the official test split, or None where there is none; then ``test_share`` of the
+    samples is drawn. input_kind: 'analogue', 'spikes' (every value 0 or 1) or 'counts'. class_names: by label, or ().
+    """
+
+    x: Array
+    y: Array
+    test: Array | None = None
+    test_share: float = 0.2
+    unit: int = 1
+    input_kind: str = "analogue"
+    classes: int
+    class_names: tuple[str, ...] = ()
+
+
+def digest(x: Array, y: Array) -> str:
+    """SHA-256 of the arrays: dtype, shape and values, whatever file, order or packing held them."""
+    state = hashlib.sha256()
+    for array in (x, y):
+        state.update(f"{array.dtype.name} {array.shape};".encode())
+        for k in range(0, len(array), 256):  # in pieces: a copy of the whole would double the memory
+            state.update(np.ascontiguousarray(array[k : k + 256], dtype=array.dtype.newbyteorder("<")).tobytes())
+    return state.hexdigest()
+
+
+def byte_unit(x: Array) -> int:
+    """What a byte of a user's array is divided by: 255, or 1 where it holds nothing but 0 and 1 (spikes, masks).
+
+    An image of 256 levels that is as dark as that shows nothing. Floats: 1.
+    """
+    return 255 if x.dtype == np.uint8 and x.size and int(x.max()) > 1 else 1
+
+
+def floats(x: Array, unit: int) -> Array:
+    """Samples as float32: bytes divided by ``unit``, floats as they are."""
+    return x if x.dtype == np.float32 else x.astype(np.float32) / np.float32(unit)
