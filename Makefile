@@ -23,7 +23,7 @@ $(VENV)/.search: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.search
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search,onnx,dev]'
 	@touch $@
 
 install: $(VENV)/.search  ## Install into .venv, with what search and training need

@@ -25,7 +25,8 @@ def round_weights(linear: LinearMap, step: float, spikes: np.ndarray | None) -> 
     """``linear.weight / step`` as integers in int8's range; float64, shaped like the weights.
 
     step: the real value of one integer. spikes: bool (B, T, C, H, W) of the source on calibration data; without them,
-    and for grouped or sparse maps, each weight is rounded by itself.
+    and for grouped or sparse maps, each weight is rounded by itself. A map without weights of one sign gets none: what
+    excites, or inhibits, does nothing else after rounding.
     """
     units = linear.weight / step
     if spikes is None or linear.groups != 1 or linear.kind == "sparse" or units[0].size > MAX_INPUTS:
@@ -35,7 +36,7 @@ def round_weights(linear: LinearMap, step: float, spikes: np.ndarray | None) -> 
     damping = DAMPING * float(np.mean(np.diag(moments)))
     if damping == 0:
         return np.rint(units).clip(limits.WEIGHT_MIN, limits.WEIGHT_MAX)
-    rounded = _feed_back(units.reshape(len(units), -1), moments + damping * np.eye(len(moments)))
+    rounded = _feed_back(units.reshape(len(units), -1), moments + damping * np.eye(len(moments)), _range(units))
     return rounded.reshape(units.shape)
 
 
@@ -59,15 +60,20 @@ def _thinned(rows: np.ndarray, most: int = ROWS) -> np.ndarray:
     return rows[::step]
 
 
-def _feed_back(weights: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """weights: (O, K) in integer units. Inputs are taken in the order of their activity, the busiest first."""
+def _range(units: np.ndarray) -> tuple[int, int]:
+    """What the weights of a map may be rounded to: int8's range, on one side of 0 where all are on that side."""
+    return (limits.WEIGHT_MIN if units.min() < 0 else 0), (limits.WEIGHT_MAX if units.max() > 0 else 0)
+
+
+def _feed_back(weights: np.ndarray, moments: np.ndarray, allowed: tuple[int, int]) -> np.ndarray:
+    """weights: (O, K) in integer units, rounded within ``allowed``; inputs by their activity, the busiest first."""
     order = np.argsort(-np.diag(moments), kind="stable")
     left = weights[:, order].copy()
     inverse = np.linalg.inv(moments[np.ix_(order, order)])
     upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
     rounded = np.empty_like(left)
     for k in range(left.shape[1]):
-        rounded[:, k] = np.rint(left[:, k]).clip(limits.WEIGHT_MIN, limits.WEIGHT_MAX)
+        rounded[:, k] = np.rint(left[:, k]).clip(*allowed)
         error = (left[:, k] - rounded[:, k]) / upper[k, k]
         left[:, k + 1 :] -= error[:, None] * upper[k, k + 1 :]
     out = np.empty_like(rounded)

@@ -19,12 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from search.errors import UsageError
 from search.network import CellOps
 from search.proxies import Score
 from search.sharing import Plan
-from search.supernet import Choices, Supernet, remaining
+from search.supernet import Candidate, Supernet, cells_of
 from search.tiles import Bank, Tiles
+
+Cells = tuple[CellOps, ...]
 
 # One timestep of a node, for all candidates that are folded together on a CPU: what its cache holds is faster.
 CPU_TILE_BYTES = 1 << 19
@@ -59,17 +60,13 @@ class BatchedScorer:
         self.tile = tile or (self.block if stem.is_cuda else max(1, CPU_TILE_BYTES // current))
 
     @torch.no_grad()
-    def __call__(self, candidates: Sequence[Choices]) -> list[Score]:
+    def __call__(self, candidates: Sequence[Candidate]) -> list[Score]:
         """Return the score of every candidate: the operations that remain on each edge, as in ``Supernet.forward``.
 
-        Raises UsageError when one has no path from input to output.
+        Raises UsageError when one has no path from input to output in some cell.
         """
-        ops = [remaining(choices) for choices in candidates]
-        for place, live in enumerate(ops):
-            if not live:
-                raise UsageError(
-                    f"candidate {place} has no path from node 0 to node 3, expected one operation on a path"
-                )
+        count = self.bank.config.cells
+        ops = [cells_of(candidate, count, f"candidate {place}") for place, candidate in enumerate(candidates)]
         # What differs only in zeroize or in dead ends is the same network. Recurrent and feed-forward ones fold apart.
         distinct = {_key(live): live for live in ops}
         order = sorted(distinct.values(), key=_recurrent)
@@ -79,24 +76,23 @@ class BatchedScorer:
             scores.update(zip(map(_key, block), self._score(block), strict=True))
         return [scores[_key(live)] for live in ops]
 
-    def _score(self, block: Sequence[CellOps]) -> list[Score]:
-        config = self.bank.config
-        plan = Plan(block, cells=config.cells, timesteps=config.timesteps, shifted=self.bank.shifted)
+    def _score(self, block: Sequence[Cells]) -> list[Score]:
+        plan = Plan(block, timesteps=self.bank.config.timesteps, shifted=self.bank.shifted)
         tiles = Tiles(self.bank, plan, per_operation=self.per_operation)
         start = 0
         while start < len(block):
             recurrent = _recurrent(block[start])
-            # Feed-forward candidates come first; a tile holds one kind.
-            same = sum(_recurrent(ops) == recurrent for ops in block[start:])
+            # Those that are recurrent in the same cells stand together; a tile holds one kind.
+            same = sum(_recurrent(cells) == recurrent for cells in block[start:])
             stop = start + min(self.tile, same)
             tiles.compute(start, stop)
             start = stop
         return tiles.scores()
 
 
-def _recurrent(ops: CellOps) -> bool:
-    return any(i > j for i, j in ops)
+def _recurrent(cells: Cells) -> tuple[bool, ...]:
+    return tuple(any(i > j for i, j in ops) for ops in cells)
 
 
-def _key(ops: CellOps) -> tuple[Any, ...]:
-    return tuple(ops.items())
+def _key(cells: Cells) -> tuple[Any, ...]:
+    return tuple(tuple(ops.items()) for ops in cells)

@@ -18,7 +18,7 @@ from torch import Tensor
 from search.genotype import CONV_KERNELS, Edge
 from search.network import CellOps
 from search.proxies import LEAST_LEVELS, Score, clock_quiet, living_share, longest_path, temporal_code
-from search.supernet import Choices, Supernet, remaining
+from search.supernet import Candidate, Supernet, cells_of
 
 TERMS = ("live_depth", "temporal_code", "clock_quiet")
 
@@ -33,15 +33,15 @@ class DepthTimeScorer:
         self.supernet, self.x = supernet, x
 
     @torch.no_grad()
-    def __call__(self, candidates: Sequence[Choices]) -> list[Score]:
+    def __call__(self, candidates: Sequence[Candidate]) -> list[Score]:
         """Return the terms of every candidate; raises UsageError when one has no path from input to output."""
-        return [self._score(choices) for choices in candidates]
+        return [self._score(candidate) for candidate in candidates]
 
-    def _score(self, choices: Choices) -> Score:
+    def _score(self, candidate: Candidate) -> Score:
         spikes: dict[str, Tensor] = {}
-        self.supernet(self.x, choices, spikes=spikes)
+        self.supernet(self.x, candidate, spikes=spikes)
         functional.reset_net(self.supernet)
-        return score(spikes, [remaining(choices)] * self.supernet.config.cells)
+        return score(spikes, cells_of(candidate, self.supernet.config.cells))
 
 
 def score(spikes: Mapping[str, Tensor], cells: Sequence[CellOps]) -> Score:

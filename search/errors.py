@@ -1,8 +1,8 @@
 """What goes wrong in a search, and the exit code that says so.
 
 Every message is one line: the value, what was expected, where, and the mend. The codes are those of the command
-(2 usage, 3 an invalid input file, 4 not supported); they repeat the ones of the back end because ``search`` imports
-nothing of it.
+(1 a gate failed, 2 usage, 3 an invalid input file, 4 not supported); they repeat the ones of the back end because
+``search`` imports nothing of it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ class SearchError(Exception):
     """Base of the errors that a user can act on. ``exit_code`` is what the command returns."""
 
     exit_code = 70
+
+
+class GateError(SearchError):
+    """A budget leaves no candidate."""
+
+    exit_code = 1
 
 
 class UsageError(SearchError):

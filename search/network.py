@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from spikingjelly.activation_based import functional, neuron, surrogate
 from torch import Tensor, nn
 
-from search.batch_norm import StepwiseBatchNorm
+from search.batch_norm import BatchNorm, StepwiseBatchNorm
 from search.errors import UsageError
 from search.genotype import CONV_KERNELS, NODES, Edge, Genotype
 from search.layers import convolutions, describe, lif_nodes, op_layer, reduction_parts
+from search.lif import LIF
 from search.network_config import NetworkConfig
 
 __all__ = ["Backbone", "CellOps", "Network", "NetworkConfig"]
@@ -51,7 +51,7 @@ class Backbone(nn.Module):
         self.config = config
         self.cells: tuple[CellOps, ...] = tuple(cells)
         self._conv("stem_conv", config.input_shape[0], config.channels, 3)
-        self.add_module("stem_bn", nn.BatchNorm2d(config.channels))
+        self.add_module("stem_bn", BatchNorm(config.channels))
         for number, ops in enumerate(self.cells, start=1):
             self._build_cell(number, ops)
             self._build_reduction(number)
@@ -64,7 +64,7 @@ class Backbone(nn.Module):
 
     def _build_cell(self, number: int, ops: CellOps) -> None:
         width = self.config.width(number)
-        make_bn = StepwiseBatchNorm if any(i > j for i, j in ops) else nn.BatchNorm2d
+        make_bn = StepwiseBatchNorm if any(i > j for i, j in ops) else BatchNorm
         for node in sorted(lif_nodes(ops)):
             self._lif(f"cell{number}_n{node}_lif")
         for edge, op in convolutions(ops):
@@ -73,13 +73,13 @@ class Backbone(nn.Module):
 
     def _build_reduction(self, number: int) -> None:
         width = self.config.width(number)
-        self.add_module(f"red{number}_bn", nn.BatchNorm2d(width))
+        self.add_module(f"red{number}_bn", BatchNorm(width))
         self._lif(f"red{number}_lif")
         pool = nn.MaxPool2d(2) if self.config.reduction == "max" else nn.AvgPool2d(2)
         self.add_module(f"red{number}_pool", pool)
         if number < self.config.cells:
             self._conv(f"red{number}_conv", width, 2 * width, 3)
-            self.add_module(f"red{number}_bn2", nn.BatchNorm2d(2 * width))
+            self.add_module(f"red{number}_bn2", BatchNorm(2 * width))
 
     def _conv(self, name: str, inputs: int, outputs: int, kernel: int) -> None:
         conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
@@ -87,23 +87,13 @@ class Backbone(nn.Module):
         self.add_module(name, conv)
 
     def _lif(self, name: str) -> None:
-        lif: Any = neuron.LIFNode(
-            tau=float(self.config.tau),
-            decay_input=True,
-            v_threshold=float(self.config.threshold),
-            v_reset=0.0,
-            surrogate_function=surrogate.ATan(),
-            detach_reset=True,
-            step_mode="m",
-        )
-        self.add_module(name, lif)
+        self.add_module(name, LIF(self.config.tau, self.config.threshold))
 
     def run(self, x: Tensor, cells: Sequence[CellOps], spikes: dict[str, Tensor] | None) -> Tensor:
         """Return the logits (B, classes) of ``x`` with the operations ``cells``, a subset of those built.
 
         x: (B, C, H, W), constant in time, or (B, T, C, H, W). ``spikes`` is filled when given.
         """
-        functional.reset_net(self)
         current = self._stem(x)
         for number, ops in enumerate(cells, start=1):
             current = self._run_cell(number, ops, current, spikes)
@@ -145,8 +135,11 @@ class Backbone(nn.Module):
             out, fired = self._cell_pass(number, ops, x, {}, "m")
         else:
             norms = [self._layer(op_layer(number, *at, "bn")) for at in convolutions(ops)]
+            lifs = [self._layer(f"cell{number}_n{node}_lif") for node in lif_nodes(ops)]
             for norm in norms:
                 norm.begin()
+            for lif in lifs:
+                lif.rest()
             delayed = {node: torch.zeros_like(x[0]) for node in returning}
             steps: list[tuple[Tensor, dict[int, Tensor]]] = []
             for current in x:
@@ -154,6 +147,8 @@ class Backbone(nn.Module):
                 delayed = {node: steps[-1][1][node] for node in returning}
             for norm in norms:
                 norm.commit()
+            for lif in lifs:
+                lif.rest()
             out = torch.stack([value for value, _ in steps])
             fired = {node: torch.stack([step[node] for _, step in steps]) for node in steps[0][1]}
         if spikes is not None:

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from search.errors import InvalidFileError, UsageError
 
 
+@dataclass(frozen=True, slots=True)
+class JsonConfig:
+    """A configuration of numbers, strings and tuples of numbers that is kept as JSON."""
+
+    def to_json(self) -> str:
+        """Return the configuration as indented JSON."""
+        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "network.json") -> Self:
+        """Read what ``to_json`` wrote; raises InvalidFileError naming the key and the place."""
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidFileError(f"{where} is not JSON ({error}); expected a network configuration") from None
+        known = {f.name for f in fields(cls)}
+        if not isinstance(plain, dict) or set(plain) != known:
+            found = sorted(set(plain) ^ known) if isinstance(plain, dict) else [type(plain).__name__]
+            raise InvalidFileError(f"{where}: missing or unknown {found[:5]}, expected {', '.join(sorted(known))}")
+        try:
+            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
+        except UsageError as error:
+            raise InvalidFileError(f"{error} ({where})") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkConfig:
+class NetworkConfig(JsonConfig):
     """The sizes and constants around the cells.
 
     input_shape: (C, H, W). input_kind: 'analogue', 'spikes' or 'counts'. channels: of the first cell, doubled by each
@@ -35,22 +60,22 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         for name in ("classes", "channels", "hidden", "votes", "timesteps", "cells"):
-            _require(_is_int(getattr(self, name)) and getattr(self, name) >= 1, name, self, "a whole number >= 1")
+            require(is_int(getattr(self, name)) and getattr(self, name) >= 1, name, self, "a whole number >= 1")
         shape = self.input_shape
-        _require(
-            isinstance(shape, tuple) and len(shape) == 3 and all(_is_int(n) and n >= 1 for n in shape),
+        require(
+            isinstance(shape, tuple) and len(shape) == 3 and all(is_int(n) and n >= 1 for n in shape),
             "input_shape",
             self,
             "three whole numbers (C, H, W) >= 1",
         )
         kinds = ("analogue", "spikes", "counts")
-        _require(self.input_kind in kinds, "input_kind", self, "one of " + ", ".join(kinds))
-        _require(self.reduction in ("max", "average"), "reduction", self, "'max' or 'average'")
+        require(self.input_kind in kinds, "input_kind", self, "one of " + ", ".join(kinds))
+        require(self.reduction in ("max", "average"), "reduction", self, "'max' or 'average'")
         # tau = 1 would forget everything at once, and spikingjelly wants a float.
-        _require(_is_float(self.tau) and self.tau > 1, "tau", self, "a finite number > 1")
-        _require(_is_float(self.threshold) and self.threshold > 0, "threshold", self, "a finite number > 0")
-        _require(_is_float(self.dropout) and 0 <= self.dropout < 1, "dropout", self, "a number in [0, 1)")
-        _require(
+        require(is_float(self.tau) and self.tau > 1, "tau", self, "a finite number > 1")
+        require(is_float(self.threshold) and self.threshold > 0, "threshold", self, "a finite number > 0")
+        require(is_float(self.dropout) and 0 <= self.dropout < 1, "dropout", self, "a number in [0, 1)")
+        require(
             min(shape[1:]) >> self.cells >= 1,
             "input_shape",
             self,
@@ -67,37 +92,15 @@ class NetworkConfig:
         """Return the channels of cell number ``cell``, counted from 1."""
         return self.channels << (cell - 1)
 
-    def to_json(self) -> str:
-        """Return the configuration as indented JSON."""
-        return json.dumps(asdict(self), indent=2) + "\n"
 
-    @classmethod
-    def from_json(cls, text: str, *, where: str = "network.json") -> NetworkConfig:
-        """Read what ``to_json`` wrote; raises InvalidFileError naming the key and the place."""
-        try:
-            plain = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InvalidFileError(f"{where} is not JSON ({error}); expected a network configuration") from None
-        known = {field.name for field in fields(cls)}
-        if not isinstance(plain, dict) or set(plain) != known:
-            found = sorted(set(plain) ^ known) if isinstance(plain, dict) else [type(plain).__name__]
-            raise InvalidFileError(f"{where}: missing or unknown {found[:5]}, expected {', '.join(sorted(known))}")
-        if isinstance(plain["input_shape"], list):
-            plain["input_shape"] = tuple(plain["input_shape"])
-        try:
-            return cls(**plain)
-        except UsageError as error:
-            raise InvalidFileError(f"{error} ({where})") from None
-
-
-def _is_int(value: Any) -> bool:
+def is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_float(value: Any) -> bool:
+def is_float(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _require(good: bool, name: str, config: NetworkConfig, expected: str) -> None:
+def require(good: bool, name: str, config: JsonConfig, expected: str) -> None:
     if not good:
         raise UsageError(f"{name} = {getattr(config, name)!r} in the network configuration, expected {expected}")

@@ -77,29 +77,29 @@ class Candidate:
 
 
 class Plan:
-    """All values of ``candidates``: for each of them the live operations of the cell that all ``cells`` repeat.
+    """All values of ``candidates``: for each of them the live operations of every cell.
 
     timesteps: T. shifted: the BN layers whose shift is not 0, which arrives even from a silent source.
     """
 
     def __init__(
-        self, candidates: Sequence[CellOps], *, cells: int, timesteps: int, shifted: Collection[str] = ()
+        self, candidates: Sequence[Sequence[CellOps]], *, timesteps: int, shifted: Collection[str] = ()
     ) -> None:
         self.values: dict[int, Value] = {}
         self.reductions: dict[int, Reduction] = {}
-        self.cells, self.timesteps, self.shifted = cells, timesteps, shifted
+        self.timesteps, self.shifted = timesteps, shifted
         self._known: dict[tuple[object, ...], int] = {}
-        self.candidates = [self._trace(place, ops) for place, ops in enumerate(candidates)]
+        self.candidates = [self._trace(place, cells) for place, cells in enumerate(candidates)]
 
-    def _trace(self, place: int, ops: CellOps) -> Candidate:
+    def _trace(self, place: int, cells: Sequence[CellOps]) -> Candidate:
         candidate = Candidate()
-        numbers = range(self.timesteps) if any(i > j for i, j in ops) else (WHOLE,)
-        firing = sorted(lif_nodes(ops))
-        every = [(edge, op) for edge, names in ops.items() for op in names]
-        arriving = {node: [(edge, op) for edge, op in every if edge[1] == node] for node in NODES}
-        readers = {node: sum(edge[0] == node and _through_neuron(edge, op) for edge, op in every) for node in NODES}
         source = STEM
-        for cell in range(1, self.cells + 1):
+        for cell, ops in enumerate(cells, start=1):
+            numbers = range(self.timesteps) if any(i > j for i, j in ops) else (WHOLE,)
+            firing = sorted(lif_nodes(ops))
+            every = [(edge, op) for edge, names in ops.items() for op in names]
+            arriving = {node: [(edge, op) for edge, op in every if edge[1] == node] for node in NODES}
+            readers = {node: sum(edge[0] == node and _through_neuron(edge, op) for edge, op in every) for node in NODES}
             before: dict[int, int] = {}
             for number in numbers:
                 now: dict[int, int] = {}

@@ -52,7 +52,7 @@ class Space:
         """
         for _ in range(MAX_DRAWS):
             cell = Cell.of(self._draw(rng, backward))
-            if self._valid(cell):
+            if self.valid(cell):
                 return Genotype(self.name, (cell,) * cells)
         raise AssertionError(f"no valid genotype in {MAX_DRAWS} draws from {self.name}")  # pragma: no cover
 
@@ -68,7 +68,8 @@ class Space:
                 ops[i, j], ops[j, i] = ZEROIZE, op
         return ops
 
-    def _valid(self, cell: Cell) -> bool:
+    def valid(self, cell: Cell) -> bool:
+        """Return whether ``random_genotype`` may draw ``cell``."""
         live = cell.live()
         has_conv = any(op in CONV_KERNELS for op in live.values())
         return has_conv and (self.name != "snasnet" or (0, 3) in live_edges(live))

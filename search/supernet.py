@@ -1,6 +1,7 @@
 """The supernet: one set of weights that holds every candidate of a space, and scores them on one batch.
 
-All cells share the choice of operations (LightSNN, SNASNet); each has its own weights. Every remaining operation of an
+A candidate is a choice of operations that all cells share (LightSNN, SNASNet), or one per cell (SpikeNAS); each cell
+has its own weights. Every remaining operation of an
 edge is summed with weight one: a softmax of 1/n, as the release has it, silences the second cell.
 
 A fresh supernet is alive in every layer, by construction: each convolution is followed by BN with the statistics of the
@@ -14,7 +15,7 @@ may be dead for good: a node that is fed by delayed spikes through a skip or an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from spikingjelly.activation_based import functional
@@ -29,6 +30,8 @@ from search.proxies import Score, sahd
 from search.space import Space
 
 Choices = Mapping[Edge, tuple[str, ...]]
+# One for all cells, or one per cell.
+Candidate = Choices | Sequence[Choices]
 
 
 class Supernet(Backbone):
@@ -50,19 +53,16 @@ class Supernet(Backbone):
                 module.running_mean = module.running_var = module.num_batches_tracked = None
         self.eval()
 
-    def forward(self, x: Tensor, choices: Choices, *, spikes: dict[str, Tensor] | None = None) -> Tensor:
+    def forward(self, x: Tensor, choices: Candidate, *, spikes: dict[str, Tensor] | None = None) -> Tensor:
         """Return the logits (B, classes) of x (B, C, H, W) or (B, T, C, H, W) with only ``choices`` present.
 
         choices: the remaining operations of every edge, zeroize included or not. What lies on no walk from a cell's
-        input to its output is not computed, and gives no spikes. Raises UsageError when nothing does.
+        input to its output is not computed, and gives no spikes. Raises UsageError when nothing does in some cell.
         """
-        ops = remaining(choices)
-        if not ops:
-            raise UsageError("the choices leave no path from node 0 to node 3, expected one operation on a path")
-        return self.run(x, [ops] * self.config.cells, spikes)
+        return self.run(x, cells_of(choices, self.config.cells), spikes)
 
     @torch.no_grad()
-    def score(self, x: Tensor, choices: Choices) -> Score:
+    def score(self, x: Tensor, choices: Candidate) -> Score:
         """Return the SAHD score of the candidate on the batch ``x``; the state is reset before and after."""
         spikes: dict[str, Tensor] = {}
         self(x, choices, spikes=spikes)
@@ -70,12 +70,22 @@ class Supernet(Backbone):
         return sahd(spikes)
 
     @torch.no_grad()
-    def inspect(self, x: Tensor, choices: Choices) -> tuple[Finding, ...]:
+    def inspect(self, x: Tensor, choices: Candidate) -> tuple[Finding, ...]:
         """Return what ``search.guards`` finds in the candidate on the batch ``x``; the state is reset."""
         spikes: dict[str, Tensor] = {}
         outputs = self(x, choices, spikes=spikes)
         functional.reset_net(self)
         return inspect(outputs, spikes)
+
+
+def cells_of(candidate: Candidate, cells: int, name: str = "the candidate") -> tuple[CellOps, ...]:
+    """Return the live operations of every cell; raises UsageError when a cell has none, or ``cells`` is not theirs."""
+    found = (remaining(candidate),) * cells if isinstance(candidate, Mapping) else tuple(map(remaining, candidate))
+    if len(found) != cells:
+        raise UsageError(f"{name} has choices for {len(found)} cells, expected one for all, or {cells}")
+    if not all(found):
+        raise UsageError(f"{name} has no path from node 0 to node 3, expected one operation on a path")
+    return found
 
 
 def remaining(choices: Choices) -> CellOps:

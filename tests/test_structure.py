@@ -13,8 +13,13 @@ ROOT = Path(__file__).parents[1]
 OURS = {"toolchain", "search", "export", "hw_sim"}
 MAY_IMPORT = {"toolchain": OURS, "search": {"search"}, "export": {"export", "hw_sim"}, "hw_sim": {"hw_sim"}}
 HEAVY = {"torch", "spikingjelly", "tonic", "sklearn", "safetensors", "matplotlib", "torchvision"}
+HEAVY |= {"onnx", "onnxruntime", "pymoo"}
 # Torch stands at module level only where a module is about torch; the command line imports these inside functions.
-NEEDS_SEARCH_EXTRA = {"export/deployed.py", "toolchain/training.py"}
+NEEDS_SEARCH_EXTRA = {
+    "export/deployed.py",
+    "toolchain/baselines/train_loop.py",
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "toolchain/training").glob("*.py")),
+}
 
 
 def modules() -> list[Path]:

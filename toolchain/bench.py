@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from toolchain.terminal import WIDE, print_json, print_table
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measurements of snnas itself.")
 
@@ -43,7 +43,7 @@ def conformance(
     )
     figures = result.to_json()
     if as_json:
-        sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+        print_json(figures)
     else:
         _print(figures)
     if not result.good:
@@ -79,7 +79,7 @@ def simulate(
     if plot is not None:
         figure(result["sizes"], plot)
     if as_json:
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        print_json(result)
     else:
         bench_simulate.print_result(result)
     if result["differing_spikes"] or result["ratio_batch64"] < bench_simulate.GATE:
@@ -101,7 +101,7 @@ def search(
 
     figures = bench_search.measure(turns=turns, width=width, batch=batch, seed=seed, say=Narrator(quiet=quiet).say)
     if as_json:
-        sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+        print_json(figures)
     else:
         bench_search.print_result(figures)
     if not figures["good"]:
@@ -142,7 +142,7 @@ def spikenas(
     )
     result = bench_spikenas.spikenas_bench(table, images, options, Narrator(quiet=quiet), out)
     if as_json:
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        print_json(result)
     else:
         bench_spikenas.print_result(result)
     if not result["gate"]["passed"]:
@@ -190,13 +190,95 @@ def worth(
     )
     result = bench_worth.worth(options, Narrator(quiet=quiet), out)
     if as_json:
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        print_json(result)
     else:
         bench_worth.print_result(result)
 
 
+@bench_app.command()
+def train(
+    turns: Annotated[int, typer.Option(min=1, help="Turns of either loop; medians count.")] = 7,
+    channels: Annotated[int, typer.Option(min=1, help="Channels of the first cell.")] = 32,
+    pixels: Annotated[int, typer.Option(min=4, help="Side of the images.")] = 32,
+    batch: Annotated[int, typer.Option(min=2, help="Images per step.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and images.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Time training steps against a straightforward step-by-step loop; exit 1 below the gate or at unequal losses."""
+    from toolchain import bench_train
+    from toolchain.narration import Narrator
+
+    say = Narrator(quiet=quiet).say
+    figures = bench_train.measure(turns=turns, channels=channels, pixels=pixels, batch=batch, seed=seed, say=say)
+    if as_json:
+        print_json(figures)
+    else:
+        bench_train.print_result(figures)
+    if not figures["good"]:
+        raise typer.Exit(1)
+
+
+@bench_app.command()
+def robustness(
+    run: Annotated[str | None, typer.Argument(help="A trained run; the newest one where left out.")] = None,
+    runs_dir: Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples of the test split.")] = 500,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of the noise at each strength.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of the noise.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Measure accuracy under noise, dropped and jittered events and weight noise: float network and on target."""
+    from toolchain import bench_robustness, runs
+    from toolchain.narration import Narrator
+
+    found = runs.find(runs.directory(runs_dir), run)
+    figures = bench_robustness.run(found, Narrator(quiet=quiet), samples=samples, draws=draws, seed=seed)
+    if as_json:
+        print_json(figures)
+    else:
+        bench_robustness.print_result(figures)
+
+
+@bench_app.command("mse-nas")
+def mse_nas(
+    dataset: Annotated[str, typer.Option(help="A data set, as snnas search takes it.")] = "digits",
+    genomes: Annotated[int, typer.Option(help="Random genomes, all different.")] = 40,
+    epochs: Annotated[int, typer.Option(help="Epochs of each one's training.")] = 5,
+    channels: Annotated[int, typer.Option(help="Channels of the first cell.")] = 6,
+    cells: Annotated[int, typer.Option(help="Cells, reductions included.")] = 4,
+    timesteps: Annotated[int, typer.Option(help="T.")] = 4,
+    batch: Annotated[int, typer.Option(help="Samples of each of the two batches of the fitness.")] = 64,
+    draws: Annotated[int, typer.Option(help="Bootstrap draws.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of genomes, weights, samples and bootstrap.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON here, and a log beside it that resumes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Correlate the training-free fitness of motif genomes with their accuracy after a short training."""
+    from toolchain import bench_mse
+    from toolchain.narration import Narrator
+
+    options = bench_mse.Options(
+        dataset=dataset,
+        genomes=genomes,
+        epochs=epochs,
+        channels=channels,
+        cells=cells,
+        timesteps=timesteps,
+        batch=batch,
+        seed=seed,
+        draws=draws,
+    )
+    result = bench_mse.run(options, Narrator(quiet=quiet), out)
+    if as_json:
+        print_json(result)
+    else:
+        bench_mse.print_result(result)
+
+
 def _print(figures: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"conformance, seed {figures['seed']}", title_justify="left", show_header=False)
@@ -225,5 +307,4 @@ def _print(figures: dict[str, Any]) -> None:
         table.add_row("Lava", f"not run: {figures['lava']}")
     for line in figures["lava_first_differences"]:
         table.add_row("", line)
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False, markup=False).print(table)
+    print_table(table, pipe_width=WIDE)

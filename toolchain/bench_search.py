@@ -14,13 +14,13 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toolchain.seeds import stream, torch_seed
+from toolchain.terminal import print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -173,7 +173,6 @@ def _one_thread() -> Iterator[None]:
 
 
 def print_result(figures: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     setting = figures["setting"]
@@ -187,4 +186,4 @@ def print_result(figures: dict[str, Any]) -> None:
             f"{figures[f'ratio_{name}']:.1f} ({gate:g})",
         )
     table.caption = f"largest difference of two scores {figures['max_score_difference']:.1e}; CPU seconds, measured"
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False).print(table)
+    print_table(table)

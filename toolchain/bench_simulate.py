@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ import numpy as np
 from toolchain.bench_programs import RATE, TIMESTEPS, comparison_program, expanded, float_network
 from toolchain.bench_sizes import sizes
 from toolchain.narration import Narrator
+from toolchain.terminal import WIDE, print_table
 
 if TYPE_CHECKING:
     from hw_sim.program import Program
@@ -233,7 +233,6 @@ def against_float(narrator: Narrator, *, seed: int, images: int, compile: bool =
 
 
 def print_result(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     rate, images = result["samples_per_second"], result["images"]
@@ -249,11 +248,9 @@ def print_result(result: dict[str, Any]) -> None:
         f"28x28 images, {images['weights']} weights",
         f"{images['samples_per_second']:.0f} samples/s, {images['slower_than_float']:.2f} x the float network's time",
     )
-    width = None if sys.stdout.isatty() else 160
-    console = Console(width=width, highlight=False, markup=False)
-    console.print(table)
+    print_table(table, pipe_width=WIDE)
     if "sizes" in result:
         costs = Table("neurons", "synapses", "activity", "us per timestep", "ns per neuron", title="cost")
         for row in result["sizes"]:
             costs.add_row(*(f"{row[k]:.3g}" for k in ("neurons", "synapses", "activity", "us", "ns_per_neuron")))
-        console.print(costs)
+        print_table(costs, pipe_width=WIDE)

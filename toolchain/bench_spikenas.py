@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from toolchain.narration import Narrator
 from toolchain.rank_statistics import bootstrap_spearman, interval, kendall, ranks, spearman, top_mean
 from toolchain.seeds import stream, torch_seed
 from toolchain.spikenas_table import Row, choose, read_images, read_table
+from toolchain.terminal import WIDE, print_table
 
 SCHEMA = "snnas.bench.spikenas/1"
 TOP_SHARE = 0.05
@@ -209,10 +209,8 @@ def _methods(
 
 
 def print_result(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
     title = f"{result['rows']} architectures, {result['seeds']} seeds, seed {result['seed']} (measured)"
     figures = Table("proxy", "Spearman", "95 %", "Kendall", "top 5 %", "ms", title=title, title_justify="left")
     for name, found in result["proxies"].items():
@@ -224,15 +222,15 @@ def print_result(result: dict[str, Any]) -> None:
             f"{found['top5pct_mean']:.2f}",
             f"{1e3 * found['seconds']:.1f}",
         )
-    console.print(figures)
+    print_table(figures, pipe_width=WIDE)
     picks = Table("method", "picks", "test accuracy", "seconds")
     for name, found in result["methods"].items():
         picks.add_row(name, found["ops"], f"{found['test_acc']:.2f}", f"{found['seconds']:.1f}")
-    console.print(picks)
+    print_table(picks, pipe_width=WIDE)
     gate = result["gate"]
     worst = min(gate["margin_over"], key=lambda name: gate["margin_over"][name]["low"])
     margin = gate["margin_over"][worst]
-    console.print(
+    print_table(
         f"{gate['proxy']} over {worst}: {margin['low']:+.3f} .. {margin['high']:+.3f} (95 %), "
         f"{'above every plain baseline' if gate['passed'] else 'NOT above every plain baseline'}"
     )

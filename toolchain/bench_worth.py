@@ -15,7 +15,6 @@ log beside ``--out``: a bench that was killed goes on where it stopped.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -29,6 +28,7 @@ from toolchain.files import JsonLines, write_json
 from toolchain.narration import Narrator
 from toolchain.rank_statistics import interval
 from toolchain.seeds import stream, torch_seed
+from toolchain.terminal import WIDE, print_table
 
 if TYPE_CHECKING:
     from search.genotype import Genotype
@@ -316,10 +316,8 @@ def _paired(differences: list[float], options: Options) -> dict[str, Any]:
 
 
 def print_result(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
     title = f"{result['dataset']}, {result['seeds']} seeds from {result['seed']}, {result['epochs']} epochs: means"
     arms = Table("arm", "channels", "training", "on target", "dynamic uJ", "total uJ", "SAR", "cores", title=title)
     for row in result["arms"]:
@@ -333,14 +331,14 @@ def print_result(result: dict[str, Any]) -> None:
             f"{row['sar']:.3f}",
             f"{row['cores']:.1f}",
         )
-    console.print(arms)
+    print_table(arms, pipe_width=WIDE)
     for energy, found in result["equal_energy"].items():
-        _print_differences(console, f"at equal {energy} energy, {found['uJ']:.3g} uJ, estimated by {PROFILE}", found)
+        _print_differences(f"at equal {energy} energy, {found['uJ']:.3g} uJ, estimated by {PROFILE}", found)
     for width, found in result["equal_width"].items():
-        _print_differences(console, f"at {width} channels", found)
+        _print_differences(f"at {width} channels", found)
 
 
-def _print_differences(console: Any, title: str, found: dict[str, Any]) -> None:
+def _print_differences(title: str, found: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table("arm", "on target", "seeds", *(f"minus {plain}, points" for plain in PLAIN), title=title)
@@ -348,7 +346,7 @@ def _print_differences(console: Any, title: str, found: dict[str, Any]) -> None:
         if isinstance(entry, dict):
             accuracy = "" if entry["on_target"] is None else f"{entry['on_target']:.2%}"
             table.add_row(name, accuracy, str(entry["seeds"]), *(_gap(entry.get(f"minus_{plain}")) for plain in PLAIN))
-    console.print(table)
+    print_table(table, pipe_width=WIDE)
 
 
 def _gap(entry: dict[str, Any] | None) -> str:

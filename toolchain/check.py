@@ -7,7 +7,6 @@ manifest too is found by the runs, not by them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,22 +24,11 @@ from hw_sim import simulator
 from hw_sim.errors import InvalidFileError, SnnasError, UsageError
 from hw_sim.mapping import load_system, map_program
 from hw_sim.program import Population, Program, Synapse
+from toolchain.budgets import METRICS, excesses
 from toolchain.files import read_json, sha256
 
 FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py")
 GOLDEN_LIMIT = 1 << 30
-
-# What --max takes, and where the manifest keeps it. Energy and latency bind on the upper end of their band.
-METRICS = {
-    "energy_total": ("energy_uJ", "total", "high"),
-    "energy_dynamic": ("energy_uJ", "dynamic", "high"),
-    "latency": ("latency_us", "high"),
-    "sar": ("sar", "on_target"),
-    "cores": ("resources", "cores"),
-    "chips": ("resources", "chips"),
-    "neurons": ("resources", "neurons"),
-    "parameters": ("resources", "parameters"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +38,6 @@ class Finding:
     name: str
     status: str
     detail: str
-
-
-def parse_limits(text: str | None) -> dict[str, float]:
-    """``energy_total=60uJ,sar=0.1,cores=8`` -> numbers (uJ, us, fractions); UsageError names what is wrong."""
-    limits: dict[str, float] = {}
-    for part in filter(None, (text or "").split(",")):
-        name, _, value = part.partition("=")
-        name, value = name.strip(), value.strip()
-        if name not in METRICS:
-            raise UsageError(f"--max {part!r}: unknown metric {name!r}; expected {', '.join(METRICS)}")
-        limits[name] = _number(part, value, name)
-    return limits
-
-
-def _number(part: str, value: str, name: str) -> float:
-    units = {"energy": {"uJ": 1.0, "mJ": 1e3, "nJ": 1e-3}, "latency": {"us": 1.0, "ms": 1e3}}
-    kind = units.get(name.split("_")[0], {})
-    factor = 1.0
-    for unit, scale in kind.items():
-        if value.endswith(unit):
-            value, factor = value.removesuffix(unit), scale
-            break
-    try:
-        number = float(value) * factor
-    except ValueError:
-        raise UsageError(f"--max {part!r}: {value!r} is no number{' in ' + ', '.join(kind) if kind else ''}") from None
-    if not math.isfinite(number) or number < 0:
-        raise UsageError(f"--max {part!r}: expected a finite number >= 0")
-    return number
 
 
 def check(folder: Path, limits: dict[str, float]) -> list[Finding]:
@@ -265,22 +224,12 @@ def _resources(program: Program, manifest: dict[str, Any]) -> tuple[bool, str]:
 def _limits(manifest: dict[str, Any], limits: dict[str, float]) -> Iterator[Finding]:
     for name, limit in limits.items():
         value: Any = manifest.get("figures", {})
-        for key in METRICS[name]:
+        for key in METRICS[name].figure:
             value = value.get(key) if isinstance(value, dict) else None
-        if type(value) not in (int, float) or not 0 <= value < math.inf:
-            yield Finding(
-                f"max {name}",
-                "failed",
-                "the export has no such figure (does the program fit, does the profile price it?)",
-            )
-        elif value > limit:
-            yield Finding(
-                f"max {name}",
-                "failed",
-                f"{value:.6g} is over {limit:.6g} by {value / limit - 1:.1%}" if limit else f"{value:.6g} > 0",
-            )
-        else:
-            yield Finding(f"max {name}", "passed", f"{value:.6g} <= {limit:.6g}")
+        over = excesses({name: limit}, {name: value if type(value) in (int, float) else None})
+        yield Finding(
+            f"max {name}", "failed" if over else "passed", str(over[0]) if over else f"{value:.6g} <= {limit:.6g}"
+        )
 
 
 def exit_code(findings: list[Finding]) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import shlex
@@ -22,6 +21,8 @@ import typer
 
 from toolchain import cli_hardware
 from toolchain.bench import bench_app
+from toolchain.cli_data import data_app
+from toolchain.terminal import print_json, print_table, print_text
 
 app = typer.Typer(
     name="snnas",
@@ -36,43 +37,28 @@ app = typer.Typer(
 lava_app = typer.Typer(no_args_is_help=True, help="The Lava worker: its own Python 3.10 environment.")
 app.add_typer(lava_app, name="lava")
 app.add_typer(bench_app, name="bench")
+app.add_typer(data_app, name="data")
 
 RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs [SNNAS_RUNS, else ./runs].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+DataOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        help="Of the data set, repeatable: data_dir=DIR, frames=16, split_by=time, downsample=2, "
+        "counts=true, train_limit=1000.",
+    ),
+]
 RunName = Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")]
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _print_json(value: Any) -> None:
-    _print(json.dumps(value, indent=2))
-
-
-def _print_table(table: Any) -> None:
-    from rich.console import Console
-
-    from toolchain.narration import harmless
-
-    Console(width=_width(), highlight=False, markup=False).print(harmless(table))
-
-
-def _width() -> int | None:
-    """None is the terminal's own; in a pipe COLUMNS, and 120 without it, so that logs do not depend on a screen."""
-    if sys.stdout.isatty():
-        return None
-    wanted = os.environ.get("COLUMNS", "")
-    return max(80, min(int(wanted), 1000)) if wanted.isdecimal() and len(wanted) < 6 and int(wanted) else 120
 
 
 @app.command()
 def search(
     context: typer.Context,
-    dataset: Annotated[str, typer.Option(help="digits, or a path to an .npz with x and y.")] = "digits",
-    method: Annotated[str, typer.Option(help="lightsnn or snasnet.")] = "lightsnn",
+    dataset: Annotated[str, typer.Option(help="A name of snnas data list, an .npz, or a folder.")] = "digits",
+    method: Annotated[str, typer.Option(help="lightsnn, snasnet, spikenas or mse_nas.")] = "lightsnn",
     proxy: Annotated[str, typer.Option(help="What scores a candidate: sahd (the papers') or snnas.")] = "sahd",
     name: Annotated[str | None, typer.Option(help="Name of the run [DATASET-METHOD-001].")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this run, whose search or training was ended.")] = None,
@@ -83,7 +69,24 @@ def search(
     hidden: Annotated[int, typer.Option(help="Spiking neurons of the classifier.")] = 256,
     batch: Annotated[int, typer.Option(help="Samples that score every candidate.")] = 64,
     candidates: Annotated[int, typer.Option(help="Random draws of snasnet; the paper makes 5000.")] = 1000,
-    epochs: Annotated[int, typer.Option(help="Epochs of training.")] = 15,
+    study: Annotated[int, typer.Option(help="Repeats of spikenas's operation study, 2 to 10; 0: none.")] = 0,
+    budget: Annotated[
+        list[str] | None, typer.Option(help="energy_total=60uJ, cores=8, params=1M, ..., or a .toml file; repeatable.")
+    ] = None,
+    objective: Annotated[str, typer.Option(help="score,energy and others: keep a Pareto front.")] = "score",
+    train_front: Annotated[int, typer.Option(help="Points of the front that are kept and trained; 0: none.")] = 8,
+    profile: Annotated[str | None, typer.Option(help="Energy profile of predicted costs [the system's own].")] = None,
+    system: Annotated[str, typer.Option(help="Chip that costs are of: a name or a .toml file.")] = "loihi1",
+    weight_bits: Annotated[int, typer.Option(help="Bits of a weight in --budget memory.")] = 8,
+    state_bits: Annotated[int, typer.Option(help="Bits of a neuron's state in --budget memory.")] = 24,
+    workers: Annotated[int, typer.Option(help="Processes that evaluate candidates; 1: this one.")] = 1,
+    engine: Annotated[str, typer.Option(help="process, or ray for a cluster (RAY_ADDRESS).")] = "process",
+    population: Annotated[int, typer.Option(help="Genomes of a generation of mse_nas; the paper has 50.")] = 12,
+    generations: Annotated[int, typer.Option(help="Generations of mse_nas; the paper has 100.")] = 6,
+    cells: Annotated[int, typer.Option(help="Cells of mse_nas; the others have two.")] = 3,
+    recipe: Annotated[str | None, typer.Option(help="Recipe of the training, a name or .toml [DATASET's].")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of training [the recipe's].")] = None,
+    data: DataOptions = None,
     backward: Annotated[bool, typer.Option("--backward", help="Search backward edges too: recurrent cells.")] = False,
     no_train: Annotated[bool, typer.Option("--no-train", help="Stop after the search.")] = False,
     device: Device = "auto",
@@ -91,7 +94,7 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Find a cell, train it, keep the run."""
-    from toolchain import runs, searching, starting, train_run
+    from toolchain import finding, runs, starting
     from toolchain.narration import Narrator
 
     narrator = Narrator(quiet=quiet)
@@ -110,21 +113,35 @@ def search(
             hidden=hidden,
             batch=batch,
             candidates=candidates,
+            population=population,
+            generations=generations,
+            cells=cells,
+            recipe=recipe,
             epochs=epochs,
+            data=tuple(data or ()),
             backward=backward,
             device=device,
+            study=study,
+            budget=tuple(budget or ()),
+            objective=objective,
+            front=train_front,
+            profile=profile,
+            system=system,
+            weight_bits=weight_bits,
+            state_bits=state_bits,
         )
         run = starting.start(folder, name, options, shlex.join(["snnas", *sys.argv[1:]]))
     with run.lock():
         narrator.say(f"run {run.name}")
         again = device if resume is not None and _given(context, "device") else None
         if not run.genotype.exists():
-            searching.use_device(run, again)
             _say_clipped(run)
-        searching.search(run, narrator)
-        if not no_train and not run.weights.exists():
-            train_run.train(run, narrator, again)
+        points = finding.find(run, narrator, workers=workers, engine=engine, train=not no_train, device=again)
     _finished(run, as_json)
+    if points is not None and not as_json:
+        from toolchain.front_view import table
+
+        print_table(table(points))
     if not as_json:
         step = f"export {run.name} --target lava" if run.weights.exists() else f"train {run.name}"
         narrator.say(f"next: snnas {step}")
@@ -139,7 +156,7 @@ def _refuse_with_resume(context: typer.Context, run: str) -> None:
     """A run goes on as it was begun; what asks for something else is refused, not ignored."""
     from hw_sim.errors import UsageError
 
-    kept = {"resume", "runs_dir", "device", "no_train", "as_json", "quiet"}
+    kept = {"resume", "runs_dir", "device", "no_train", "as_json", "quiet", "workers", "engine"}
     given = [p.opts[0] for p in context.command.params if p.name not in kept and p.name and _given(context, p.name)]
     if given:
         raise UsageError(
@@ -176,7 +193,7 @@ def _finished(run: Any, as_json: bool) -> None:
         "training": config.get("training"),
     }
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     from rich.table import Table
 
@@ -189,10 +206,12 @@ def _finished(run: Any, as_json: bool) -> None:
     if config.get("training"):
         accuracy, epoch = run.value("training", "validation_accuracy", float), run.value("training", "best_epoch", int)
         table.add_row("validation accuracy", f"{accuracy:.2%} (epoch {epoch})")
-    _print_table(table)
+    print_table(table)
 
 
 def _cell_line(genotype: dict[str, Any]) -> str:
+    if "fan_in" in genotype:
+        return "  ".join(str(cell["motif"]) for cell in genotype["cells"]) + f"  (fan-in {genotype['fan_in']})"
     cell = genotype["cells"][0]
     ops = {**cell.get("forward", {}), **cell.get("backward", {})} if "forward" in cell else dict(cell.get("ops", cell))
     return "  ".join(f"{edge} {op}" for edge, op in ops.items() if op != "zeroize")
@@ -202,28 +221,70 @@ def _cell_line(genotype: dict[str, Any]) -> str:
 def train(
     run: RunName = None,
     runs_dir: RunsDir = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name, or a .toml file [the run's own].")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs [the recipe's].")] = None,
+    target_sar: Annotated[float | None, typer.Option(help="Hold the spiking activity rate to this.")] = None,
+    genotype: Annotated[Path | None, typer.Option(help="Begin a run with the cell of this genotype.json.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="With --genotype: the data set.")] = None,
+    data: DataOptions = None,
+    name: Annotated[str | None, typer.Option(help="With --genotype: name of the run.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="With --genotype: the one seed.")] = 0,
+    timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="With --genotype: timesteps per sample.")] = 5,
+    channels: Annotated[int, typer.Option(help="With --genotype: channels of the first cell.")] = 16,
+    hidden: Annotated[int, typer.Option(help="With --genotype: neurons of the classifier.")] = 256,
     force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train the network of a run that was only searched."""
+    """Train the network of a run, or a known cell on another data set; a training that was ended goes on."""
     from hw_sim.errors import UsageError
-    from toolchain import runs, train_run
+    from toolchain import runs, train_run, training
+    from toolchain.data_options import parse_options
     from toolchain.narration import Narrator
+    from toolchain.training import parallel
 
-    found = runs.find(runs.directory(runs_dir), run)
-    with found.lock():
-        if found.weights.exists() and not force:
+    changes = {"epochs": epochs, "target_sar": target_sar}
+    chosen = training.load_recipe(recipe, changes) if recipe else None
+    folder, first = runs.directory(runs_dir), parallel.rank() == 0
+    if (genotype is None) != (dataset is None) or (genotype is not None and run is not None):
+        raise UsageError("--genotype FILE and --dataset NAME go together, and begin a run of their own")
+    if genotype is not None and dataset is not None:
+        from toolchain.transfer import train_genotype
+
+        if parallel.world_size() > 1:
+            raise UsageError("one process begins a run: make it with --genotype first, then torchrun ... train RUN")
+        found = train_genotype(
+            genotype,
+            dataset,
+            folder=folder,
+            command=shlex.join(["snnas", *sys.argv[1:]]),
+            name=name,
+            seed=seed,
+            timesteps=timesteps,
+            channels=channels,
+            hidden=hidden,
+            recipe=chosen or training.recipe_of({}, where="the command line", overrides=changes),
+            device=device or "auto",
+            data_options=parse_options(data),
+        )
+    else:
+        found = runs.find(folder, run)
+        if chosen is None and any(value is not None for value in changes.values()):
+            chosen = training.recipe_of(found.section("train"), where="[train]", overrides=changes)
+    with found.lock() if first else contextlib.nullcontext():
+        if first and found.weights.exists() and not force:
             raise UsageError(f"run {found.name} is trained; train it again with --force")
-        train_run.train(found, Narrator(quiet=quiet), device)
-    _finished(found, as_json)
+        train_run.train(found, Narrator(quiet=quiet), device, chosen)
+    if first:
+        _finished(found, as_json)
 
 
 @app.command()
 def export(
     run: RunName = None,
-    target: Annotated[str, typer.Option(help="lava.")] = "lava",
+    target: Annotated[str, typer.Option(help="lava, or onnx: the float network, one step.")] = "lava",
+    pick: Annotated[int | None, typer.Option(min=1, help="Point of the run's front, from 1.")] = None,
     runs_dir: RunsDir = None,
     samples: Annotated[int, typer.Option(help="Samples of the test split that Lava runs and golden.npz keeps.")] = 32,
     profile: Annotated[str, typer.Option(help="Energy profile: a name or a .toml file.")] = "loihi1",
@@ -231,6 +292,8 @@ def export(
     python: Annotated[Path | None, typer.Option(help="The worker's Python 3.10.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one Lava run may take.")] = None,
     dump: Annotated[Path | None, typer.Option(help="Also write graph and program here as text to read.")] = None,
+    float64: Annotated[bool, typer.Option("--float64", help="Of --target onnx: exact, and slower.")] = False,
+    inline: Annotated[bool, typer.Option("--inline", help="Of --target onnx: no model-local functions.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an export of other inputs.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -240,6 +303,14 @@ def export(
     from toolchain.narration import Narrator
     from toolchain.report import table
 
+    found = runs.find(runs.directory(runs_dir), run)
+    if pick is not None:
+        from toolchain.front import member
+
+        found = member(found, pick)
+    if target == "onnx":
+        _export_onnx(found, samples, float64, inline, force, as_json, quiet)
+        return
     options = exporting.ExportOptions(
         target=target,
         samples=samples,
@@ -249,7 +320,6 @@ def export(
         lava_timeout=timeout,
         force=force,
     )
-    found = runs.find(runs.directory(runs_dir), run)
     narrator = Narrator(quiet=quiet)
     with found.lock():
         narrator.say(f"run {found.name} -> {found.export(target)}")
@@ -257,10 +327,26 @@ def export(
     if dump is not None:
         exporting.write_dump(found.export(target), dump)
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
-        _print_table(table(report))
+        print_table(table(report))
         narrator.say(f"next: snnas check {found.export(target)}")
+
+
+def _export_onnx(run: Any, samples: int, float64: bool, inline: bool, force: bool, as_json: bool, quiet: bool) -> None:
+    from hw_sim.errors import UsageError
+    from toolchain.exporting_onnx import OnnxOptions, export_onnx, table
+    from toolchain.narration import Narrator
+
+    if samples < 1:
+        raise UsageError(f"--samples {samples}: expected a whole number >= 1")
+    options = OnnxOptions(precision="float64" if float64 else "float32", inline=inline, samples=samples, force=force)
+    with run.lock():
+        report = export_onnx(run, options, Narrator(quiet=quiet))
+    if as_json:
+        print_json(report)
+    else:
+        print_table(table(report))
 
 
 app.command()(cli_hardware.simulate)
@@ -281,9 +367,9 @@ def report(run: RunName = None, runs_dir: RunsDir = None, as_json: AsJson = Fals
     if stale(found, figures):
         sys.stderr.write("note: these figures are of older weights; export again\n")
     if as_json:
-        _print_json(figures)
+        print_json(figures)
     else:
-        _print_table(table(figures))
+        print_table(table(figures))
 
 
 @app.command()
@@ -300,14 +386,14 @@ def check(
     code = checking.exit_code(findings)
     if as_json:
         plain = [{"name": f.name, "status": f.status, "detail": f.detail} for f in findings]
-        _print_json({"schema": "snnas.check/1", "folder": str(folder), "exit_code": code, "findings": plain})
+        print_json({"schema": "snnas.check/1", "folder": str(folder), "exit_code": code, "findings": plain})
     else:
         from rich.table import Table
 
         out = Table(show_header=False, title=str(folder), title_justify="left")
         for f in findings:
             out.add_row(f.status, f.name, f.detail)
-        _print_table(out)
+        print_table(out)
     raise typer.Exit(code)
 
 
@@ -329,7 +415,7 @@ def list_runs(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
             row["validation_accuracy"] = config.get("training", {}).get("validation_accuracy")
         rows.append(row)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     from rich.table import Table
 
@@ -341,7 +427,7 @@ def list_runs(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     for row in rows:
         accuracy, created = row["validation_accuracy"], (row["created_at"] or "")[:19]
         out.add_row(row["run"], created, row["stage"], row["reason"] or ("" if accuracy is None else f"{accuracy:.2%}"))
-    _print_table(out)
+    print_table(out)
 
 
 @app.command()
@@ -351,14 +437,14 @@ def doctor(as_json: AsJson = False) -> None:
 
     items = examine()
     if as_json:
-        _print_json([{"name": i.name, "status": i.status, "detail": i.detail} for i in items])
+        print_json([{"name": i.name, "status": i.status, "detail": i.detail} for i in items])
         return
     from rich.table import Table
 
     out = Table(show_header=False)
     for item in items:
         out.add_row(item.status, item.name, item.detail)
-    _print_table(out)
+    print_table(out)
 
 
 @lava_app.command()
@@ -372,7 +458,7 @@ def setup(
     from toolchain.narration import Narrator
 
     interpreter = lava_environment.setup(python, with_dl, Narrator(quiet=quiet).say)
-    _print(str(interpreter))
+    print_text(str(interpreter))
 
 
 def main() -> NoReturn:

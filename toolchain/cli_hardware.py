@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from toolchain.terminal import WIDE, print_json, print_table
 
 Model = Annotated[Path, typer.Argument(help="A .nir, a program.npz, or a folder that snnas export wrote.")]
 Data = Annotated[
@@ -124,12 +125,7 @@ def _write_profile(path: Path) -> None:
 
 def _print(result: dict[str, Any], tables: Any, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
+        print_json(result)
         return
-    from rich.console import Console
-
-    from toolchain.narration import harmless
-
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
     for table in tables(result):
-        console.print(harmless(table))
+        print_table(table, pipe_width=WIDE)

@@ -47,7 +47,7 @@ class Pricing:
 
 def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str, Any]:
     """Counts, fit, latency, energy and the ANN's work. Where it does not fit: the fit and advice, no joule."""
-    profile = _profile(pricing)
+    profile = profile_of(pricing)
     program, system = subject.program, load_system(pricing.system)
     if pricing.rate is not None and not 0 <= pricing.rate <= 1:
         raise UsageError(f"--rate {pricing.rate:g}: expected spikes per neuron and timestep in 0..1")
@@ -98,7 +98,7 @@ def profiles() -> list[str]:
     return sorted(p.stem for p in Path(home.__file__).with_name("profiles").glob("*.toml"))
 
 
-def _profile(pricing: Pricing) -> Profile | None:
+def profile_of(pricing: Pricing) -> Profile | None:
     """The profile to price with; None on a chip that none is public of. Raises where profile and chip do not agree."""
     system = load_system(pricing.system).name
     if pricing.profile is None:

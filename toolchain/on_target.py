@@ -22,6 +22,7 @@ from hw_sim.latency import Latency, estimate_latency
 from hw_sim.mapping import Mapping, load_system, map_program
 from hw_sim.program import InputKind, Program
 from hw_sim.simulator import Trace, simulate_input
+from hw_sim.system import System
 from toolchain.narration import Narrator
 
 if TYPE_CHECKING:
@@ -74,18 +75,25 @@ def compile_calibrated(graph: Graph, data: Dataset, timesteps: int, meta: dict[s
     )
 
 
-def measure(network: Network, data: Dataset, x: np.ndarray, y: np.ndarray, profile: Profile) -> Figures:
+def measure(
+    network: Network, data: Dataset, x: np.ndarray, y: np.ndarray, profile: Profile | None, system: System | None = None
+) -> Figures:
     """Compiles a trained network (in eval mode, on the CPU), runs it on the samples x, y, and prices it.
 
     x: of the data set, any split; the program is calibrated on training samples. UnsupportedError where the network
     has no program.
     """
     from export.fold import fold
+
+    program = compile_calibrated(fold(network.layers()), data, int(network.config.timesteps))
+    return run_program(program, x, y, profile, system or load_system())
+
+
+def run_program(program: Program, x: np.ndarray, y: np.ndarray, profile: Profile | None, system: System) -> Figures:
+    """Places a program on ``system``, runs it on the samples x, y, and prices it; profile None: without a price."""
     from hw_sim.torch_simulator import TorchSimulator
 
-    timesteps = int(network.config.timesteps)
-    program = compile_calibrated(fold(network.layers()), data, timesteps)
-    mapping = map_program(program, load_system())
+    mapping = map_program(program, system)
     counter, predictions = Counter(program, mapping), list[np.ndarray]()
     done = 0
     for trace, currents in TorchSimulator(program).run_input(x):
@@ -95,7 +103,7 @@ def measure(network: Network, data: Dataset, x: np.ndarray, y: np.ndarray, profi
         predictions.append(trace.predictions)
         done += len(trace.logits)
     counts, predicted = counter.result(), np.concatenate(predictions)
-    latency = estimate_latency(counts, profile)
+    latency = estimate_latency(counts, profile) if profile else None
     return Figures(
         program=program,
         mapping=mapping,
@@ -103,8 +111,14 @@ def measure(network: Network, data: Dataset, x: np.ndarray, y: np.ndarray, profi
         predictions=predicted,
         accuracy=float((predicted == y).mean()),
         latency=latency,
-        bill=price(counts, profile, latency) if mapping.fits else None,
+        bill=price(counts, profile, latency) if profile and mapping.fits else None,
     )
+
+
+def parameters_of(graph: Graph) -> int:
+    """Numbers that a graph stores: weights and biases of its linear nodes, each counted once."""
+    values = [getattr(node, field, None) for node in graph.nodes.values() for field in ("weight", "bias")]
+    return sum(int(np.size(value)) for value in values if value is not None)
 
 
 def simulate_split(

@@ -7,13 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hw_sim.counts import Counts
 from hw_sim.energy import Band, price
 from hw_sim.errors import InvalidFileError
 from hw_sim.latency import estimate_latency
 from toolchain.files import read_json, sha256
+from toolchain.on_target import parameters_of
 from toolchain.runs import Run
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def build_report(run: Run, m: Measured) -> dict[str, Any]:
         "latency_us": _band(latency.inference_us) if latency else _NO_BAND,
         "energy_uJ": _energy(bill, m),
         "resources": {
-            "parameters": _parameters(m),
+            "parameters": parameters_of(m.graph),
             "neurons": neurons,
             "overhead_neurons": sum(p.size for p in program.populations) - neurons,
             "synapses": sum(s.connections for s in counts.synapses),
@@ -162,16 +161,6 @@ def _relays(counts: Counts) -> dict[str, float]:
     }
 
 
-def _parameters(m: Measured) -> int:
-    """Numbers that the float graph stores: weights and biases of its linear nodes, each counted once."""
-    total = 0
-    for node in m.graph.nodes.values():
-        for field in ("weight", "bias"):
-            value = getattr(node, field, None)
-            total += int(np.size(value)) if value is not None else 0
-    return total
-
-
 def read_report(path: Path) -> dict[str, Any]:
     """A report.json that ``table`` can show; InvalidFileError (exit 3) where it is none."""
     report = read_json(path)
@@ -204,14 +193,19 @@ def table(report: dict[str, Any]) -> Table:
         title=f"{report['run']}  ({report['dataset']}, {report['method']}, T = {report['timesteps']})",
         title_justify="left",
     )
-    for name, justify in (("", "left"), ("training", "right"), ("on target", "right"), ("provenance", "left")):
+    foreign = "convention" in report  # a graph that no run of ours made
+    side = "in float" if foreign else "training"
+    for name, justify in (("", "left"), (side, "right"), ("on target", "right"), ("provenance", "left")):
         out.add_column(name, justify=justify)  # type: ignore[arg-type]
     both = "measured | simulated"  # one word per column
-    low, high = acc["interval"]
     out.add_row(
         "accuracy", _percent(acc["training"]), _percent(acc["on_target"]), f"{both}, {acc['samples']} test samples"
     )
-    out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", f"{acc['flips']} predictions changed")
+    if acc["interval"] is None:
+        out.add_row("  same prediction", "", _percent(acc["agreement"]), "the samples have no labels")
+    else:
+        low, high = acc["interval"]
+        out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", f"{acc['flips']} predictions changed")
     out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", both)
     out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", both)
     out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
@@ -250,17 +244,18 @@ def table(report: dict[str, Any]) -> Table:
     )
     out.add_row("  relays", "", str(relays["populations"]), cost)
     out.add_section()
-    out.add_row(
-        "fold: differing spikes",
-        "",
-        str(checks["fold_differing_spikes"]),
-        "unfolded network vs deployed (a figure, no gate)",
-    )
+    if not foreign:
+        out.add_row(
+            "fold: differing spikes",
+            "",
+            str(checks["fold_differing_spikes"]),
+            "unfolded network vs deployed (a figure, no gate)",
+        )
     out.add_row(
         "NIR: differing spikes",
         "",
         str(checks["nir_differing_spikes"]),
-        "deployed network vs .nir re-read without metadata",
+        "the file vs ours of it" if foreign else "deployed network vs .nir re-read without metadata",
     )
     if checks["lava_samples"]:
         verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {checks['lava_spikes_compared']:,} compared"
@@ -273,8 +268,8 @@ def table(report: dict[str, Any]) -> Table:
     return out
 
 
-def _percent(value: float) -> str:
-    return f"{value:.2%}"
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
 
 
 def _span(band: dict[str, float | None]) -> str:

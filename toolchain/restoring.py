@@ -18,7 +18,10 @@ def dataset_of(run: Run) -> Dataset:
 
     config = run.config()
     name, wanted = config["data"].get("path", config["data"]["name"]), config["data"].get("sha256")
-    data = load(name, seed=config["seed"])
+    try:
+        data = load(name, seed=config["seed"], **config["data"].get("options", {}))
+    except TypeError as error:
+        raise InvalidFileError(f"{run.path / 'run.toml'}: [data.options]: {error}") from None
     if wanted is not None and data.digest != wanted:
         raise InvalidFileError(
             f"{name}: the data set is not the one that the run was searched on (sha256 {data.digest[:12]}..., "
@@ -30,6 +33,8 @@ def dataset_of(run: Run) -> Dataset:
 def network_of(run: Run, *, trained: bool = True) -> Network:
     """The network of a run on the CPU, with its trained weights. UsageError where there are none yet."""
     from search.genotype import Genotype
+    from search.mse_nas.config import MseConfig
+    from search.mse_nas.genome import Genome
     from search.network_config import NetworkConfig
     from toolchain.training import build, load_weights
 
@@ -37,9 +42,11 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
         raise UsageError(
             f"run {run.name} has no genotype yet; finish its search with: snnas search --resume {run.name}"
         )
-    genotype = Genotype.from_json(run.genotype.read_text(encoding="utf-8", errors="replace"), where=str(run.genotype))
-    config = NetworkConfig.from_json(run.network_json(), where=str(run.path / "run.toml"))
-    network: Network = build(genotype, config, seed=run.value("", "seed", int))
+    text, place = run.genotype.read_text(encoding="utf-8", errors="replace"), str(run.path / "run.toml")
+    of_motifs = run.value("method", "space", str) == "mse_nas"
+    read = Genome.from_json if of_motifs else Genotype.from_json
+    config = (MseConfig if of_motifs else NetworkConfig).from_json(run.network_json(), where=place)
+    network: Network = build(read(text, where=str(run.genotype)), config, seed=run.value("", "seed", int))
     if trained:
         if not run.weights.exists():
             raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.name}")

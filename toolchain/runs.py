@@ -42,9 +42,16 @@ REQUIRED: dict[str, dict[str, type]] = {
 OPTIONAL: dict[str, dict[str, type]] = {
     "": {"name": str, "created_at": str, "command": str},
     "data": {"path": str, "sha256": str, "train": int},
-    "method": {"candidates": int},
+    "method": {"candidates": int, "study": int, "proxy": str, "population": int, "generations": int},
     "search": {"seconds": float, "evaluations": int, "guards": int, "architecture": str},
-    "training": {"seconds": float, "best_epoch": int, "validation_accuracy": float, "device": str},
+    "training": {
+        "seconds": float,
+        "best_epoch": int,
+        "validation_accuracy": float,
+        "validation_sar": float,
+        "device": str,
+    },
+    "transfer": {"genotype": str, "sha256": str},
 }
 NOUNS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "a table"}
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import GateError
+from toolchain.budgets import Limits, check_limits
+from toolchain.costs import Chip, Meter, Predictor, live
+from toolchain.evaluating import PREDICT, Bank, Evaluator, Spec, in_worker, score_kind
 from toolchain.files import write_text
 from toolchain.narration import Narrator
 from toolchain.restoring import dataset_of
 from toolchain.runs import Run
+from toolchain.search_methods import RUNNERS, Task
 from toolchain.seeds import stream, torch_seed
 from toolchain.starting import resolve_device
+from toolchain.workers import Answer, pool
+
+if TYPE_CHECKING:
+    from search.genotype import Genotype
+    from search.guards import Finding
+    from search.methods import SearchResult
+    from search.proxies import Score
+    from search.supernet import Candidate
+    from toolchain.data import Dataset
+
+# Samples on which a network is run before training to predict its cost.
+PREDICTION_SAMPLES = 32
 
 
 def use_device(run: Run, device: str | None) -> None:
@@ -25,78 +44,182 @@ def use_device(run: Run, device: str | None) -> None:
 
 def search(run: Run, narrator: Narrator) -> None:
     """Finds the genotype of a run; what its log already holds is not evaluated again."""
-    import torch
+    if not run.genotype.exists():
+        with Session.of(run, narrator) as session:
+            session.search()
 
-    from search.batched import BatchedScorer
-    from search.depth_time import DepthTimeScorer
-    from search.guards import Finding
-    from search.methods import Choices, lightsnn, snasnet
-    from search.network_config import NetworkConfig
-    from search.space import get
-    from search.supernet import Supernet
 
-    if run.genotype.exists():
-        return
-    config = run.config()
-    seed, method = int(config["seed"]), config["method"]
-    device = str(config["versions"]["device"])
-    data = dataset_of(run)
-    network = NetworkConfig.from_json(run.network_json(), where=str(run.path / "run.toml"))
-    space = get(str(method["space"]))
-    supernet = Supernet(space, network, backward=bool(method["backward"]), seed=torch_seed(seed, "supernet")).to(device)
-    size = min(int(method["batch"]), len(data.x_train))
-    batch = torch.from_numpy(data.x_train[stream(seed, "proxy").permutation(len(data.x_train))[:size]]).to(device)
-    log = run.search_log
-    log.mend()
-    backward, draws = bool(method["backward"]), int(method.get("candidates", 0))
-    if method["name"] == "snasnet":
-        # The draws are made twice: here to know how many differ, and by the search.
-        total = len(snasnet.distinct(space, draws, stream(seed, "snasnet"), backward=backward))
-    else:
-        edges, ops = len(space.edges(backward=backward)), len(space.ops)
-        total = edges * (ops * (ops + 1) // 2 - 1) + 1
-    seen = log.read()
-    done = sum(r.get("event") == "evaluation" for r in seen)
-    begun = time.perf_counter()
-    with narrator.progress(f"searching {space.name}: {total} evaluations") as advance:
+class Session:
+    """Everything that a run's search works with, kept over the attempts of a search under a budget.
+
+    answer: evaluates candidates; an ``Evaluator``, or a pool of workers that have one each. candidates: the whole
+    networks that were looked at, by architecture id; of a method that prunes, there are few.
+    """
+
+    def __init__(self, run: Run, narrator: Narrator, spec: Spec, data: Dataset, chip: Chip, answer: Answer) -> None:
+        from search.memory import Widths
+        from search.space import get
+
+        method = run.section("method")
+        self.run, self.narrator, self.data, self.chip = run, narrator, data, chip
+        self.seed, self.name = int(run.config()["seed"]), str(method["name"])
+        self.space, self.network = get(spec.space), spec.network
+        self.draws, self.backward = int(method.get("candidates", 0)), spec.backward
+        self.widths: Widths = spec.predictor.widths
+        self.limits: Limits = check_limits(run.section("budget"), f"{run.path / 'run.toml'}: [budget]")
+        self.answer, self.evaluator = answer, answer if isinstance(answer, Evaluator) else Evaluator(spec)
+        self.repeats = len(spec.banks) - 1
+        self.meter = Meter(spec.network, self.widths, self.limits, partial(answer, PREDICT))
+        self.candidates: dict[str, Genotype] = {}
+        self._scores: dict[Any, Score] = {}
+
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, run: Run, narrator: Narrator, *, workers: int = 1, engine: str = "process") -> Iterator[Session]:
+        """The session of a run. workers: processes that evaluate; 1 of engine 'process' is this one."""
+        data = dataset_of(run)
+        chip = Chip.load(**run.section("chip"))
+        spec = spec_of(run, data, chip)
+        if workers == 1 and engine == "process":
+            yield cls(run, narrator, spec, data, chip, Evaluator(spec))
+            return
+        with pool(engine, partial(in_worker, spec), workers) as answer:
+            yield cls(run, narrator, spec, data, chip, answer)
+
+    def search(
+        self, *, attempt: int = 1, limits: Limits | None = None, banned: Mapping[Any, str] | None = None
+    ) -> SearchResult:
+        """Find the genotype and write it down.
+
+        attempt: of a search under a budget, from 1; each has its own records. limits: instead of the run's, for
+        predicted figures. banned: networks that are refused, by ``costs.live``, and why. GateError where nothing is
+        within the limits: it names the nearest miss.
+        """
+        log = self.run.search_log
+        log.mend()
+        every = log.read()
+        seen = [r for r in every if r.get("attempt", 1) == attempt and r.get("event") != "trial"]
+        self.meter.limits, self.meter.nearest = dict(self.limits if limits is None else limits), None
+        begun, done = time.perf_counter(), sum(r.get("event") == "evaluation" for r in seen)
 
         def record(entry: dict[str, Any]) -> None:
             nonlocal done
-            log.append(entry)
+            log.append(entry if attempt == 1 else {**entry, "attempt": attempt})
             done += entry.get("event") == "evaluation"
             advance(done, total)
 
-        def inspect(choices: Choices) -> tuple[Finding, ...]:
-            return supernet.inspect(batch, choices)
+        task = self._task(record, seen, banned or {})
+        total = RUNNERS[self.name].total(task)
+        with self.narrator.progress(f"searching {self.space.name}: {total} evaluations") as advance:
+            result = self._within(task)
+        self._finish(result, time.perf_counter() - begun, bool(seen))
+        return result
 
-        # A run of before the option was scored by SAHD.
-        score = DepthTimeScorer(supernet, batch) if method.get("proxy") == "snnas" else BatchedScorer(supernet, batch)
-        shared: dict[str, Any] = {"log": record, "resume": seen, "backward": backward, "inspect": inspect}
-        if method["name"] == "snasnet":
-            rng = stream(seed, "snasnet")
-            result = snasnet.run(space, score, candidates=draws, rng=rng, **shared)
-        else:
-            result = lightsnn.run(space, score, **shared)
-    seconds = time.perf_counter() - begun
-    for guard in result.guards:
-        narrator.say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
-    if result.refused:
-        raise GateError(
-            f"search: the network found, {result.genotype.architecture_id}, gives the same output for every sample of "
-            f"the batch, expected one that depends on its input; search again with another --seed or a larger --batch"
+    def _task(self, record: Any, seen: Sequence[Mapping[str, Any]], banned: Mapping[Any, str]) -> Task:
+        def inspect(candidate: Candidate) -> tuple[Finding, ...]:
+            return self.evaluator.supernet.inspect(self.evaluator.batch(), candidate)
+
+        def refuse(genotypes: Sequence[Genotype]) -> list[str | None]:
+            self.candidates.update((genotype.architecture_id, genotype) for genotype in genotypes)
+            reasons = self.meter.refuse(genotypes) if self.meter.limits else [None] * len(genotypes)
+            return [banned.get(live(g), reason) for g, reason in zip(genotypes, reasons, strict=True)]
+
+        priced = bool(self.limits) or bool(self.run.section("objectives"))
+        return Task(
+            space=self.space,
+            network=self.network,
+            backward=self.backward,
+            draws=self.draws,
+            seed=self.seed,
+            widths=self.widths,
+            score=self._score,
+            study=[partial(self.answer, score_kind(bank)) for bank in range(1, self.repeats + 1)],
+            inspect=inspect,
+            refuse=refuse if priced else None,
+            log=record,
+            resume=seen,
         )
-    silent = sum(rate == 0 for rate in result.firing.values())
-    narrator.say(
-        f"  found {result.genotype.architecture_id} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent"
+
+    def _score(self, candidates: Sequence[Candidate]) -> list[Score]:
+        """Scores; those of an earlier attempt are remembered."""
+        from search.supernet import cells_of
+
+        cells = [cells_of(candidate, self.network.cells) for candidate in candidates]
+        keys = [tuple(tuple(ops.items()) for ops in each) for each in cells]
+        missing = {key: candidate for key, candidate in zip(keys, candidates, strict=True) if key not in self._scores}
+        if missing:
+            self._scores.update(zip(missing, self.answer(score_kind(0), list(missing.values())), strict=True))
+        return [self._scores[key] for key in keys]
+
+    def _within(self, task: Task) -> SearchResult:
+        from search.errors import GateError as NothingLeft
+
+        try:
+            return RUNNERS[self.name].run(task)
+        except NothingLeft as error:
+            miss = f"; nearest is {self.meter.nearest[1]}" if self.meter.nearest else ""
+            if self.meter.limits != self.limits:
+                miss += " (limits lowered by what training raised in an earlier attempt)"
+            raise GateError(
+                f"search: {error}{miss}; raise the budget, or search smaller networks with --channels and --hidden"
+            ) from None
+
+    def _finish(self, result: SearchResult, seconds: float, resumed: bool) -> None:
+        say = self.narrator.say
+        for guard in result.guards:
+            say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
+        name = result.genotype.architecture_id
+        if result.refused:
+            raise GateError(
+                f"search: the network found, {name}, gives the same output for every sample of the batch, expected one "
+                f"that depends on its input; search again with another --seed or a larger --batch"
+            )
+        silent = sum(rate == 0 for rate in result.firing.values())
+        say(f"  found {name} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent")
+        config = self.run.config()
+        config["search"] = {
+            "seconds": round(seconds, 3),
+            "evaluations": result.evaluations,
+            "score": result.score,
+            "silent_layers": silent,
+            "guards": len(result.guards),
+            "architecture": name,
+            "resumed": resumed,
+        }
+        self.run.write_config(config)
+        write_text(self.run.genotype, result.genotype.to_json())
+
+
+def spec_of(run: Run, data: Dataset, chip: Chip) -> Spec:
+    """What evaluates the candidates of a run. A run of before an option has the option's default."""
+    from search.memory import Widths
+    from search.network_config import NetworkConfig
+
+    config = run.config()
+    seed, method = int(config["seed"]), config["method"]
+    network = NetworkConfig.from_json(run.network_json(), where=str(run.path / "run.toml"))
+    size = min(int(method["batch"]), len(data.x_train))
+    names = ["", *(f" study {repeat}" for repeat in range(1, int(method.get("study", 0)) + 1))]
+    banks = tuple(
+        Bank(
+            seed=torch_seed(seed, f"supernet{name}"),
+            batch=data.x_train[stream(seed, f"proxy{name}").permutation(len(data.x_train))[:size]],
+        )
+        for name in names
     )
-    config["search"] = {
-        "seconds": round(seconds, 3),
-        "evaluations": result.evaluations,
-        "score": result.score,
-        "silent_layers": silent,
-        "guards": len(result.guards),
-        "architecture": result.genotype.architecture_id,
-        "resumed": bool(seen),
-    }
-    run.write_config(config)
-    write_text(run.genotype, result.genotype.to_json())
+    return Spec(
+        space=str(method["space"]),
+        network=network,
+        backward=bool(method["backward"]),
+        proxy=str(method.get("proxy", "sahd")),
+        device=str(config["versions"]["device"]),
+        banks=banks,
+        predictor=Predictor(
+            config=network,
+            chip=chip,
+            widths=Widths(**method.get("widths", {})),
+            x=banks[0].batch[:PREDICTION_SAMPLES],
+            input_range=data.range,
+            seed=seed,
+        ),
+    )

@@ -5,25 +5,36 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import UsageError
 from toolchain import runs
 from toolchain.runs import Run
 
 if TYPE_CHECKING:
+    from search.mse_nas.config import MseConfig
     from search.network_config import NetworkConfig
     from search.space import Space
+    from toolchain.data import Dataset
+    from toolchain.training import TrainingConfig
 
-METHODS = ("lightsnn", "snasnet")
+METHODS = ("lightsnn", "snasnet", "spikenas", "mse_nas")
+WHOLE = ("snasnet", "spikenas")  # candidates are whole networks, so that each can be priced and stand on a front
 PROXIES = ("sahd", "snnas")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """What a search is asked for. batch: samples that score every candidate. candidates: draws of snasnet."""
+    """What a search is asked for.
+
+    batch: samples that score every candidate. candidates: random draws. study: repeats of spikenas's operation study, 0
+    for none. budget, objective: as on the command line. front: points of a front that are trained. profile, system:
+    the chip that costs are of. weight_bits, state_bits: what memory is counted with. population, generations, cells:
+    of mse_nas. recipe: a name or a file; None takes the data set's own. epochs: None for the recipe's. data: NAME=VALUE
+    pairs as ``data_options`` reads them.
+    """
 
     dataset: str
     method: str = "lightsnn"
@@ -34,9 +45,22 @@ class SearchOptions:
     hidden: int = 256
     batch: int = 64
     candidates: int = 1000
-    epochs: int = 15
+    population: int = 12
+    generations: int = 6
+    cells: int = 3
+    epochs: int | None = None
+    recipe: str | None = None
+    data: tuple[str, ...] = ()
     backward: bool = False
     device: str = "auto"
+    study: int = 0
+    budget: tuple[str, ...] = ()
+    objective: str = "score"
+    front: int = 8
+    profile: str | None = None
+    system: str = "loihi1"
+    weight_bits: int = 8
+    state_bits: int = 24
 
 
 def resolve_device(device: str) -> str:
@@ -57,38 +81,32 @@ def resolve_device(device: str) -> str:
 def start(folder: Path, name: str | None, options: SearchOptions, command: str) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
     from search.errors import did_you_mean
-    from search.network_config import NetworkConfig
-    from search.space import get
     from toolchain.data import load
-    from toolchain.training import TrainingConfig
+    from toolchain.data_options import parse_options
+    from toolchain.datasets.catalogue import SETS
 
     for what, value, known in (("method", options.method, METHODS), ("proxy", options.proxy, PROXIES)):
         if value not in known:
             raise UsageError(f"unknown {what} {value!r}; expected {', '.join(known)}{did_you_mean(value, known)}")
-    for what in ("timesteps", "channels", "hidden", "batch", "candidates", "epochs"):
+    for what in ("timesteps", "channels", "hidden", "batch", "candidates", "population", "generations", "cells"):
         if getattr(options, what) < (2 if what == "batch" else 1):
             raise UsageError(
                 f"--{what} {getattr(options, what)}: expected a whole number >= {2 if what == 'batch' else 1}"
             )
+    hardware = _hardware(options)
     device = resolve_device(options.device)
-    space = get(options.method)
-    data = load(options.dataset, seed=options.seed)
-    network = NetworkConfig(
-        input_shape=data.input_shape,
-        input_kind=data.input_kind,
-        classes=data.classes,
-        channels=options.channels,
-        hidden=options.hidden,
-        timesteps=options.timesteps,
-        reduction=space.reduction,
-    )
+    training = _recipe(options)
+    given = parse_options(options.data)
+    if options.dataset in SETS and SETS[options.dataset].events:
+        given.setdefault("frames", options.timesteps)
+    data = load(options.dataset, seed=options.seed, **given)
     if data.x_train.ndim == 5 and data.x_train.shape[1] != options.timesteps:
         raise UsageError(
             f"--timesteps {options.timesteps}: the samples of {options.dataset} are sequences of "
             f"{data.x_train.shape[1]} frames; start it with --timesteps {data.x_train.shape[1]}"
         )
-    _fits_memory(network, space, options, device)
-    training = TrainingConfig(epochs=options.epochs)
+    network = _network(options, data, device)
+    of_motifs = options.method == "mse_nas"
     run = runs.create(folder, name, f"{data.name}-{options.method}")
     config = {
         "name": run.name,
@@ -98,6 +116,7 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         "data": {
             "name": options.dataset,
             **({"path": str(data.path)} if data.path is not None else {}),
+            **({"options": data.options} if data.options else {}),
             "sha256": data.digest,
             "train": len(data.y_train),
             "val": len(data.y_val),
@@ -105,14 +124,18 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         },
         "method": {
             "name": options.method,
-            "space": space.name,
+            "space": options.method,
             "proxy": options.proxy,
             "backward": options.backward,
             "batch": options.batch,
-            **({"candidates": options.candidates} if options.method == "snasnet" else {}),
+            **({"candidates": options.candidates} if options.method in WHOLE else {}),
+            **({"study": options.study} if options.study else {}),
+            **({"population": options.population, "generations": options.generations} if of_motifs else {}),
+            "widths": {"weight": options.weight_bits, "state": options.state_bits},
         },
+        **hardware,
         "network": json.loads(network.to_json()),
-        "train": asdict(training),
+        "train": training.plain(),
         "versions": runs.fingerprint(device),
     }
     try:
@@ -121,6 +144,75 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         shutil.rmtree(run.path, ignore_errors=True)  # made a moment ago, by us: a run without run.toml is none
         raise
     return run
+
+
+def _recipe(options: SearchOptions) -> TrainingConfig:
+    """The recipe asked for, else the data set's own, else the default; --epochs over all."""
+    from toolchain.training import load_recipe, recipe_names, recipe_of
+
+    changes = {"epochs": options.epochs}
+    name = options.recipe or (options.dataset if options.dataset in recipe_names() else None)
+    return load_recipe(name, changes) if name else recipe_of({}, where="the command line", overrides=changes)
+
+
+def _network(options: SearchOptions, data: Dataset, device: str) -> NetworkConfig | MseConfig:
+    """The sizes around the cells; UsageError for what does not fit the images or the memory."""
+    from search.mse_nas.config import MseConfig, reductions_for
+    from search.network_config import NetworkConfig
+    from search.space import get
+
+    shared: dict[str, Any] = {
+        "input_shape": data.input_shape,
+        "input_kind": data.input_kind,
+        "classes": data.classes,
+        "channels": options.channels,
+        "timesteps": options.timesteps,
+    }
+    if options.method == "mse_nas":
+        reductions = reductions_for(data.input_shape, options.cells)
+        return MseConfig(**shared, cells=options.cells, reductions=reductions)
+    space = get(options.method)
+    network = NetworkConfig(**shared, hidden=options.hidden, reduction=space.reduction)
+    _fits_memory(network, space, options, device)
+    return network
+
+
+def _hardware(options: SearchOptions) -> dict[str, Any]:
+    """The tables of run.toml on chip, budget and objectives; UsageError for what does not go together."""
+    from search.memory import Widths
+    from toolchain.budgets import ALIASES, METRICS, parse_budgets
+    from toolchain.costs import Chip
+
+    limits = parse_budgets(options.budget)
+    if options.method == "mse_nas" and (limits or options.objective != "score"):
+        raise UsageError(
+            f"--budget and --objective take --method {', '.join(METHODS[:-1])}; mse_nas knows no chip yet: export what "
+            "it finds, and hold it to limits with: snnas check --max"
+        )
+    names = [ALIASES.get(name.strip(), name.strip()) for name in options.objective.split(",")]
+    for name in names:
+        if (name not in METRICS and name != "score") or names.count(name) > 1:
+            raise UsageError(f"--objective {options.objective!r}: expected score and, once each, {', '.join(METRICS)}")
+    if names[0] != "score":
+        raise UsageError(f"--objective {options.objective!r}: expected score first, it is what the search goes by")
+    if len(names) > 1 and options.method not in WHOLE:
+        raise UsageError(
+            f"--objective {options.objective!r}: {options.method} scores supernets and ends with one network; a front "
+            f"takes --method {' or '.join(WHOLE)}"
+        )
+    if options.study and (options.method != "spikenas" or not 2 <= options.study <= 10):
+        raise UsageError(f"--study {options.study}: expected 2 to 10 repeats, with --method spikenas")
+    if not 0 <= options.front <= 64:
+        raise UsageError(f"--train-front {options.front}: expected 0 to 64 points")
+    Widths(options.weight_bits, options.state_bits)
+    chip = {"system": options.system, **({"profile": options.profile} if options.profile is not None else {})}
+    Chip.load(**chip)
+    tables: dict[str, Any] = {"chip": chip}
+    if limits:
+        tables["budget"] = limits
+    if len(names) > 1:
+        tables["objectives"] = {"names": names, "train": options.front}
+    return tables
 
 
 def _fits_memory(network: NetworkConfig, space: Space, options: SearchOptions, device: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from hw_sim.errors import InvalidFileError, UsageError
 from toolchain.files import JsonLines
@@ -11,24 +12,51 @@ from toolchain.restoring import dataset_of, network_of
 from toolchain.runs import Run
 from toolchain.starting import resolve_device
 
+if TYPE_CHECKING:
+    from toolchain.training import Record, TrainingConfig
 
-def train(run: Run, narrator: Narrator, device: str | None = None) -> None:
+# Epochs that take this long are narrated one by one.
+LONG_EPOCH_SECONDS = 5.0
+
+
+def train(run: Run, narrator: Narrator, device: str | None = None, recipe: TrainingConfig | None = None) -> None:
     """Trains a run's network; the epoch with the best validation accuracy stays.
 
-    device: None for the one it was searched on. Weights, log and figures of an earlier training stay until this one
-    is whole.
+    device: None for the one it was searched on. recipe: None for the one of run.toml; another one is written there.
+    Weights, log and figures of an earlier training stay until this one is whole. One that was killed goes on from
+    ``checkpoint/`` where it had the same recipe; the folder is removed once the weights are written. Under ``torchrun``
+    process 0 alone writes and narrates.
     """
     from toolchain import training
+    from toolchain.training import parallel
 
     config = run.config()
-    device = resolve_device(device or config["versions"]["device"])
+    device = parallel.local_device(resolve_device(device or config["versions"]["device"]))
     network = network_of(run, trained=False)
     try:
-        recipe = training.TrainingConfig(**run.section("train"))
+        recipe = recipe or training.recipe_of(run.section("train"), where="[train]")
     except (TypeError, UsageError) as error:
         raise InvalidFileError(f"{run.path / 'run.toml'}: [train]: {error}") from None
+    first = parallel.rank() == 0
+    narrator = narrator if first else Narrator(quiet=True)
     log = JsonLines(run.path / ".train.jsonl.part")
-    log.path.unlink(missing_ok=True)  # of a process that was killed
+    if first:
+        log.path.unlink(missing_ok=True)  # of a process that was killed: the checkpoint holds what it said
+
+    def record(entry: Record) -> None:
+        if first:
+            log.append(entry)
+        if entry["seconds"] >= LONG_EPOCH_SECONDS:
+            left = (recipe.epochs - entry["epoch"]) * entry["seconds"]
+            remaining = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
+            narrator.say(
+                f"  epoch {entry['epoch']} of {recipe.epochs}: loss {entry['loss']:.3f}, validation accuracy "
+                f"{entry['val_accuracy']:.2%}, {entry['seconds']:.0f} s; {remaining} left"
+            )
+
+    folder = run.path / "checkpoint"
+    if folder.exists():
+        narrator.say("  a checkpoint is there: training goes on where the recipe is the same")
     try:
         with narrator.progress(f"training {recipe.epochs} epochs") as advance:
             result = training.train(
@@ -37,22 +65,30 @@ def train(run: Run, narrator: Narrator, device: str | None = None) -> None:
                 recipe,
                 seed=config["seed"],
                 device=device,
-                log=log.append,
-                on_epoch=advance,
+                log=record,
+                on_step=advance,
+                checkpoint=folder,
             )
+        if not first:
+            return
         training.save_weights(network, run.weights)
         os.replace(log.path, run.train_log.path)
     except BaseException:
-        log.path.unlink(missing_ok=True)
+        if first:
+            log.path.unlink(missing_ok=True)
         raise
+    resumed = f", resumed at step {result.resumed_at}" if result.resumed_at else ""
     narrator.say(
-        f"  {result.seconds:.1f} s; best epoch {result.best_epoch} of {result.epochs}, "
-        f"validation accuracy {result.validation_accuracy:.1%}"
+        f"  {result.seconds:.1f} s{resumed}; best epoch {result.best_epoch} of {result.epochs}, "
+        f"validation accuracy {result.validation_accuracy:.1%}, SAR {result.sar:.3f}"
     )
+    config["train"] = recipe.plain()
     config["training"] = {
         "seconds": round(result.seconds, 3),
         "best_epoch": result.best_epoch,
         "validation_accuracy": result.validation_accuracy,
+        "validation_sar": result.sar,
         "device": device,
     }
     run.write_config(config)
+    training.Checkpoint(folder, "").remove()

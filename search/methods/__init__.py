@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.genotype import Edge, Genotype
+from search.genotype import Genotype
 from search.guards import Finding
 from search.proxies import Score
+from search.supernet import Candidate, Choices
 
-# The operations that remain on every edge; a cell where each holds one.
-Choices = Mapping[Edge, tuple[str, ...]]
 # Scores candidates, all at once; what one gets must not depend on the others.
-ScoreFunction = Callable[[Sequence[Choices]], Sequence[Score]]
+ScoreFunction = Callable[[Sequence[Candidate]], Sequence[Score]]
 # What the guards find in a candidate.
-Inspect = Callable[[Choices], Sequence[Finding]]
+Inspect = Callable[[Candidate], Sequence[Finding]]
+# Says of each architecture why it may not be taken, or None: a budget that knows the chip stands behind it.
+Refuse = Callable[[Sequence[Genotype]], Sequence["str | None"]]
 
 Record = dict[str, Any]
 
@@ -37,6 +38,16 @@ class SearchResult:
     refused: bool = False
 
 
-def no_inspection(choices: Choices) -> Sequence[Finding]:
+def no_inspection(candidate: Candidate) -> Sequence[Finding]:
     """Find nothing."""
     return ()
+
+
+def no_refusal(genotypes: Sequence[Genotype]) -> Sequence[str | None]:
+    """Take all."""
+    return [None] * len(genotypes)
+
+
+def single(genotype: Genotype) -> Sequence[Choices]:
+    """Return the candidate that ``genotype`` is: one operation on every edge of every cell."""
+    return [{edge: (op,) for edge, op in cell.ops().items()} for cell in genotype.cells]

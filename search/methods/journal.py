@@ -42,10 +42,12 @@ class Journal:
         keys: Mapping[At, Key],
         candidates: Mapping[At, Candidate],
         score: Callable[[list[Candidate]], Sequence[Score]],
+        notes: Mapping[At, Mapping[str, Any]] | None = None,
     ) -> dict[At, Score]:
         """Return the score of every candidate: known ones from the log, the others in one call of ``score``, logged.
 
-        candidates: those that can be run; a key without one is worth -inf. NaN counts as -inf.
+        candidates: those that can be run; a key without one is worth -inf. NaN counts as -inf. notes: what else a
+        candidate's record says.
         """
         self.evaluations += len(keys)
         scores = {at: self._known.pop(key) for at, key in keys.items() if key in self._known}
@@ -64,8 +66,13 @@ class Journal:
                 silent_layers=result.silent_layers,
                 firing=dict(result.firing),
                 seconds=round(share if at in fresh else 0.0, 6),
+                **(notes or {}).get(at, {}),
             )
         return scores
+
+    def refuse(self, number: int | str, op: str, reason: str, **values: Any) -> None:
+        """Report that architecture ``op`` is not scored, and why."""
+        self.write(("refusal", number, None, op), reason=reason, **values)
 
     def guard(self, name: str, key: Key, text: str) -> None:
         """Report that guard ``name`` fired."""

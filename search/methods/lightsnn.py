@@ -12,20 +12,37 @@ The paper's rule alone can prune every path to skips, or to nothing. Named guard
 
 A removal that would break 'path' or 'conv' is not taken: the next best operation of the edge goes instead. 'alive' can
 only be reported, and so can what ``search.guards`` finds in the final candidate. Each event is in log and result.
+
+Under a budget there is one more guard, ours:
+
+    budget  some choice of one operation per edge out of what is left is within the budget
+
+One such choice, the witness, is known from the beginning: the first within the budget in the order of the kernels'
+sizes, of at most TRIES architectures. Removing what the witness does not use cannot hurt; before an operation of the
+witness goes, another witness has to be found, or the next best operation goes instead. The last witness is the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from search.errors import GateError
 from search.genotype import CONV_KERNELS, ZEROIZE, Cell, Edge, Genotype, edge_name, live_edges
-from search.methods import Inspect, Record, ScoreFunction, SearchResult, no_inspection
+from search.methods import Inspect, Record, Refuse, ScoreFunction, SearchResult, no_inspection
 from search.methods.journal import Journal, Key, finite
 from search.proxies import Score, merits
 from search.space import Space
 
 FINAL_ROUND = "final"
+# Architectures that are asked for a price before a removal counts as unaffordable.
+TRIES = 256
+BREAKS = {
+    "path": "no path from input to output",
+    "conv": "no convolution on a path from input to output",
+    "budget": f"none of the {TRIES} cheapest architectures that are left within the budget",
+}
 
 
 def run(
@@ -37,6 +54,7 @@ def run(
     backward: bool = False,
     cells: int = 2,
     inspect: Inspect = no_inspection,
+    refuse: Refuse | None = None,
 ) -> SearchResult:
     """Prune ``space`` to one operation per edge and return the genotype that all ``cells`` share.
 
@@ -45,10 +63,13 @@ def run(
     "round", "edge", "op", "score", "silent_layers", "firing", "seconds"}, and "terms" of a score that has them; score
     None stands for -inf, seconds is its share of the round), per removal ("removal") and per guard ("guard"). resume:
     the records of an interrupted search of the same space, seed and batch; they are not scored and not logged again,
-    and the result is the same. Raises InvalidFileError when they are of another search.
+    and the result is the same. Raises InvalidFileError when they are of another search. refuse: the budget; the result
+    is within it, or GateError is raised; architectures that it refused on the way are logged ("refusal").
     """
     journal = Journal("lightsnn", log, resume)
     search = _Search(space, score, journal, space.edges(backward=backward))
+    if refuse is not None:
+        search.budget(refuse, cells)
     while any(len(ops) > 1 for ops in search.choices.values()):
         search.round()
     final = search.final()
@@ -78,6 +99,15 @@ class _Search:
         self.space, self.score, self.journal = space, score, journal
         self.choices = {edge: space.ops for edge in edges}
         self.number = 0
+        self.refuse: Refuse | None = None
+        self.witness: Cell | None = None
+
+    def budget(self, refuse: Refuse, cells: int) -> None:
+        """Hold the search to a budget; raises GateError when no witness is found."""
+        self.refuse, self.cells = refuse, cells
+        self.witness = self._affordable(self.choices)
+        if self.witness is None:
+            raise GateError(f"{BREAKS['budget']} of {self.space.name}")
 
     def round(self) -> None:
         """Score every removal, then take the best one of each edge."""
@@ -109,16 +139,15 @@ class _Search:
         order = sorted(scores, key=lambda op: (-scores[op], self.space.ops.index(op)))
         refused: list[str] = []
         for op in order:
-            name = broken_guard(self._without(edge, op))
+            name = self._broken(edge, op)
             if name is None:
                 break
             refused.append(op)
             self.journal.guard(
                 name,
                 ("guard", self.number, edge_name(edge), op),
-                f"removing {op} from edge {edge_name(edge)} would leave "
-                + ("no path" if name == "path" else "no convolution on a path")
-                + f" from input to output; {order[len(refused)]} is removed instead",
+                f"removing {op} from edge {edge_name(edge)} would leave {BREAKS[name]}; "
+                f"{order[len(refused)]} is removed instead",
             )
         ties = [other for other in scores if scores[other] == scores[op]]
         self.choices = self._without(edge, op)
@@ -127,3 +156,56 @@ class _Search:
             score=finite(scores[op]),
             ties=ties if len(ties) > 1 else [],
         )
+
+    def _broken(self, edge: Edge, op: str) -> str | None:
+        """Return the guard that removing ``op`` breaks, or None; under a budget the witness is kept up to date."""
+        left = self._without(edge, op)
+        name = broken_guard(left)
+        if name is not None or self.witness is None or self.witness.ops()[edge] != op:
+            return name
+        witness = self._affordable(left)
+        if witness is None:
+            return "budget"
+        self.witness = witness
+        return None
+
+    def _affordable(self, choices: Mapping[Edge, tuple[str, ...]]) -> Cell | None:
+        """Return the first completion of ``choices``, the cheapest first, that the budget does not refuse."""
+        assert self.refuse is not None
+        known: set[Cell] = set()
+        for cell in completions(choices):
+            network = Cell.of(cell.live())
+            if network in known or not any(op in CONV_KERNELS for op in network.forward + network.backward):
+                continue
+            known.add(network)
+            genotype = Genotype(self.space.name, (network,) * self.cells)
+            (reason,) = self.refuse([genotype])
+            if reason is None:
+                return cell
+            self.journal.refuse(self.number, genotype.architecture_id, reason)
+            if len(known) == TRIES:
+                break
+        return None
+
+
+def completions(choices: Mapping[Edge, tuple[str, ...]]) -> Iterator[Cell]:
+    """Yield every choice of one operation per edge, by the sum of the kernels' sizes; skips and pools cost little."""
+    ranked = {edge: sorted(ops, key=_price) for edge, ops in choices.items()}
+    start = (0,) * len(ranked)
+    heap, seen = [(0.0, start)], {start}
+    while heap:
+        price, places = heapq.heappop(heap)
+        yield Cell.of({edge: ops[at] for (edge, ops), at in zip(ranked.items(), places, strict=True)})
+        for number, ops in enumerate(ranked.values()):
+            at = places[number]
+            nearby = (*places[:number], at + 1, *places[number + 1 :])
+            if at + 1 < len(ops) and nearby not in seen:
+                seen.add(nearby)
+                heapq.heappush(heap, (price + _price(ops[at + 1]) - _price(ops[at]), nearby))
+
+
+def _price(op: str) -> float:
+    """What an operation adds to a network, by rule of thumb: it only orders what is then really priced."""
+    if op in CONV_KERNELS:
+        return float(CONV_KERNELS[op] ** 2)
+    return {ZEROIZE: 0.0, "skip": 1 / 16}.get(op, 1 / 8)

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from search.errors import UsageError
+from search.errors import GateError, UsageError
 from search.genotype import Cell, Genotype
-from search.methods import Choices, Inspect, Record, ScoreFunction, SearchResult, no_inspection
+from search.methods import Inspect, Record, Refuse, ScoreFunction, SearchResult, no_inspection, no_refusal, single
 from search.methods.journal import Journal, Key, finite
 from search.proxies import Score, merits
 from search.space import Space
@@ -41,6 +41,7 @@ def run(
     candidates: int = CANDIDATES,
     rng: np.random.Generator,
     inspect: Inspect = no_inspection,
+    refuse: Refuse = no_refusal,
 ) -> SearchResult:
     """Draw ``candidates`` genotypes from ``rng`` and return the best; all ``cells`` share it. Ties: the first drawn.
 
@@ -48,7 +49,8 @@ def run(
     first that they do not refuse is taken, and if they refuse all, the very first. A record's "round" is the place at
     which an architecture was first drawn, its "op" the architecture's id; the last record is the choice ("event":
     "choice"). The guard 'alive' reports layers of the winner that are silent on the batch, 'score' that no candidate
-    has a finite score.
+    has a finite score. refuse: asked before a candidate is scored; what it refuses is logged with its reason
+    ("event": "refusal"), and GateError raised where that is all.
     """
     if candidates < 1:
         raise UsageError(f"{candidates} candidates, expected a whole number >= 1")
@@ -58,31 +60,33 @@ def run(
     places = list(drawn)
     for start in range(0, len(places), ROUND):
         part = places[start : start + ROUND]
+        reasons = dict(zip(part, refuse([drawn[at] for at in part]), strict=True))
+        for at, reason in reasons.items():
+            if reason is not None:
+                journal.refuse(at, drawn[at].architecture_id, reason)
+        part = [at for at in part if reasons[at] is None]
         keys: dict[int, Key] = {at: ("evaluation", at, None, drawn[at].architecture_id) for at in part}
-        choices = {at: _single(drawn[at]) for at in part}
-        scores.update(journal.evaluate(keys, choices, score))
+        scores.update(journal.evaluate(keys, {at: single(drawn[at])[0] for at in part}, score))
     journal.finish()
-    merit = dict(zip(places, merits([scores[at] for at in places]), strict=True))
-    order = sorted(places, key=lambda at: (-merit[at], at))
-    passed = (at for at in order if journal.inspected(at, drawn[at].architecture_id, inspect(_single(drawn[at]))))
+    if not scores:
+        raise GateError(f"each of the {len(places)} architectures drawn is over the budget")
+    merit = dict(zip(scores, merits(list(scores.values())), strict=True))
+    order = sorted(scores, key=lambda at: (-merit[at], at))
+    passed = (at for at in order if journal.inspected(at, drawn[at].architecture_id, inspect(single(drawn[at])[0])))
     taken = next(passed, None)
     best = order[0] if taken is None else taken
     final, found = scores[best], drawn[best]
     if not math.isfinite(final.value):
-        text = f"none of {len(places)} architectures has a finite score; the first drawn is taken"
+        text = f"none of {len(scores)} architectures has a finite score; the first drawn is taken"
         journal.guard("score", ("guard", best, None, found.architecture_id), text)
     journal.silent(best, final)
-    ties = [drawn[at].architecture_id for at in places if at != best and merit[at] == merit[best]]
+    ties = [drawn[at].architecture_id for at in scores if at != best and merit[at] == merit[best]]
     journal.write(
         ("choice", best, None, found.architecture_id), score=finite(final.value), ties=ties[:16], draws=candidates
     )
     return SearchResult(
         found, journal.evaluations, tuple(journal.guards), dict(final.firing), final.value, taken is None
     )
-
-
-def _single(genotype: Genotype) -> Choices:
-    return {edge: (op,) for edge, op in genotype.cells[0].ops().items()}
 
 
 def distinct(

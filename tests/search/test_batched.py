@@ -138,7 +138,7 @@ def test_no_path_is_refused() -> None:
 
 def test_a_round_computes_what_differs_once() -> None:
     masks = first_round(space.get("lightsnn"), backward=False)
-    plan = Plan([remaining(mask) for mask in masks], cells=2, timesteps=5)
+    plan = Plan([[remaining(mask)] * 2 for mask in masks], timesteps=5)
     counts = [
         [sum((v.cell, v.node) == (cell, node) for v in plan.values.values()) for node in range(4)] for cell in (1, 2)
     ]
@@ -146,7 +146,7 @@ def test_a_round_computes_what_differs_once() -> None:
     assert counts == [[1, 3, 7, 13], [13, 13, 13, 13]]
     assert all(value.number == WHOLE for value in plan.values.values())
     assert len(plan.reductions) == 2 * 13
-    recurrent = Plan([remaining(m) for m in first_round(space.get("lightsnn"), backward=True)], cells=1, timesteps=3)
+    recurrent = Plan([[remaining(m)] for m in first_round(space.get("lightsnn"), backward=True)], timesteps=3)
     steps = [[sum((v.number, v.node) == (t, n) for v in recurrent.values.values()) for n in range(4)] for t in range(3)]
     assert steps == [[1, 3, 7, 13], [19, 23, 25, 25], [25, 25, 25, 25]]
 
@@ -205,3 +205,26 @@ def test_one_delayed_spike_train_cannot_fire_a_neuron() -> None:
     net = supernet("lightsnn", backward=True)
     (score,) = BatchedScorer(net, X)([{(0, 3): ("conv3x3",), (3, 1): ("skip",), (1, 3): ("conv3x3",)}])
     assert {name for name, rate in score.firing.items() if rate == 0} == {"cell1_n1_lif", "cell2_n1_lif"}
+
+
+@pytest.mark.parametrize("tile", [1, 3, None])
+def test_cells_of_their_own(tile: int | None) -> None:
+    """Every pair of feed-forward and recurrent cells, and the same cell twice, which is what all cells share."""
+    net = supernet("snasnet", backward=True)
+    chosen = space.get("snasnet")
+    forward = random_masks(chosen, 3, 1, backward=False, keep=0.5)
+    recurrent = random_masks(chosen, 3, 2, backward=True, keep=0.5)
+    pairs = [(a, b) for a in forward + recurrent for b in forward[:2] + recurrent[:2]]
+    check_equal(net, pairs, tile=tile)
+    score = BatchedScorer(net, X)
+    assert score([(forward[0], forward[0])]) == score([forward[0]])
+    assert score([(forward[0], forward[1])]) != score([(forward[1], forward[0])])
+
+
+def test_a_candidate_has_as_many_cells_as_the_network() -> None:
+    score = BatchedScorer(supernet("lightsnn", backward=False), X)
+    mask = random_masks(space.get("lightsnn"), 1, 0, backward=False, keep=0.5)[0]
+    with pytest.raises(UsageError, match="candidate 1 has choices for 3 cells, expected one for all, or 2"):
+        score([mask, (mask,) * 3])
+    with pytest.raises(UsageError, match="candidate 0 has no path"):
+        score([(mask, {(0, 1): ("skip",)})])

@@ -8,7 +8,7 @@ import torch
 
 from search import space
 from search.batched import BatchedScorer
-from search.errors import InvalidFileError
+from search.errors import GateError, InvalidFileError
 from search.genotype import FORWARD_EDGES, Cell
 from search.methods import lightsnn
 from search.network import NetworkConfig
@@ -161,3 +161,61 @@ def test_a_finished_log_is_replayed_without_scoring() -> None:
 def test_a_log_of_something_else_is_refused(record) -> None:
     with pytest.raises(InvalidFileError, match="start afresh"):
         search(Preferring("conv3x3", "skip", "zeroize"), resume=[record])
+
+
+def at_most(limit: int):
+    """A budget on convolutions that are in use; ``asked`` holds the genotypes."""
+
+    def refuse(genotypes):
+        refuse.asked += genotypes
+        found = [sum(op == "conv3x3" for op in g.cells[0].live().values()) for g in genotypes]
+        return [f"{n} convolutions" if n > limit else None for n in found]
+
+    refuse.asked = []
+    return refuse
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6])
+@pytest.mark.parametrize("order", list(itertools.permutations(["conv3x3", "skip", "zeroize"])))
+@pytest.mark.parametrize("backward", [False, True])
+def test_pruning_ends_within_a_budget(order: tuple, limit: int, backward: bool) -> None:
+    refuse = at_most(limit)
+    result, log = search(Preferring(*order), refuse=refuse, backward=backward)
+    live = result.genotype.cells[0].live().values()
+    assert 1 <= sum(op == "conv3x3" for op in live) <= limit
+    free, _ = search(Preferring(*order), backward=backward)
+    convolutions = sum(op == "conv3x3" for op in free.genotype.cells[0].live().values())
+    if convolutions <= limit:
+        assert result.genotype == free.genotype
+    elif order == ("conv3x3", "skip", "zeroize"):
+        assert sum(op == "conv3x3" for op in live) == limit, "the budget is used up where the score asks for more"
+        assert {g["guard"] for g in result.guards} == {"budget"}
+        assert any(r["event"] == "refusal" for r in log)
+
+
+def test_a_budget_that_nothing_keeps() -> None:
+    refuse = at_most(0)
+    with pytest.raises(GateError, match="256 cheapest architectures that are left within the budget of lightsnn"):
+        search(Preferring("conv3x3", "skip", "zeroize"), refuse=refuse)
+    ids = [g.architecture_id for g in refuse.asked]
+    assert len(ids) == len(set(ids)) <= 256
+    convolutions = [sum(op == "conv3x3" for op in g.cells[0].live().values()) for g in refuse.asked]
+    assert convolutions == sorted(convolutions), "the cheapest first"
+
+
+def test_a_search_within_a_budget_resumes() -> None:
+    result, log = search(Preferring("conv3x3", "skip", "zeroize"), refuse=at_most(2))
+    on_disk = [json.loads(json.dumps(record)) for record in log]
+    for cut in (0, 5, len(log) - 2, len(log)):
+        again, rest = search(Preferring("conv3x3", "skip", "zeroize"), refuse=at_most(2), resume=on_disk[:cut])
+        assert again == result
+        assert [r["event"] for r in on_disk[:cut] + rest] == [r["event"] for r in log]
+
+
+def test_completions_are_all_of_them_by_price() -> None:
+    choices = {(0, 1): ("conv3x3", "zeroize"), (0, 3): ("skip", "conv1x1", "conv3x3"), (1, 3): ("avgpool3x3", "skip")}
+    cells = list(lightsnn.completions(choices))
+    assert len(cells) == len(set(cells)) == 12
+    prices = [sum(lightsnn._price(op) for op in cell.forward) for cell in cells]
+    assert prices == sorted(prices)
+    assert cells[0] == Cell.of({(0, 3): "skip", (1, 3): "skip"})

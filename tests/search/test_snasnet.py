@@ -7,7 +7,7 @@ import torch
 
 from search import space
 from search.batched import BatchedScorer
-from search.errors import InvalidFileError, UsageError
+from search.errors import GateError, InvalidFileError, UsageError
 from search.genotype import CONV_KERNELS
 from search.methods import snasnet
 from search.network import Network, NetworkConfig
@@ -118,3 +118,28 @@ def test_logs_of_another_search_are_refused() -> None:
 def test_at_least_one_candidate() -> None:
     with pytest.raises(UsageError, match="0 candidates"):
         search(counting(convs), candidates=0)
+
+
+def test_what_is_refused_is_not_scored() -> None:
+    score = counting(convs)
+
+    def refuse(genotypes):
+        return ["too many" if convs(remaining_of(g)) > 2 else None for g in genotypes]
+
+    result, log = search(score, refuse=refuse)
+    refused = [r for r in log if r["event"] == "refusal"]
+    assert refused
+    assert {r["reason"] for r in refused} == {"too many"}
+    assert max(map(convs, score.calls)) == 2 == result.score
+    assert len(refused) + result.evaluations == len({r["op"] for r in log if r["event"] != "choice"})
+    again, more = search(score, refuse=refuse, resume=[json.loads(json.dumps(r)) for r in log])
+    assert (again, more) == (result, [])
+
+
+def remaining_of(genotype) -> dict:
+    return {edge: (op,) for edge, op in genotype.cells[0].live().items()}
+
+
+def test_nothing_is_left() -> None:
+    with pytest.raises(GateError, match="architectures drawn is over the budget"):
+        search(counting(convs), refuse=lambda genotypes: ["no"] * len(genotypes))

@@ -121,7 +121,10 @@ def test_simulate_and_estimate_agree_and_repeat(tmp_path: Path, capsys: pytest.C
     assert few["samples"] == 3
 
 
-def test_tables_hold_the_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_hold_the_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     model, samples = foreign(tmp_path / "m.nir"), data(tmp_path / "d.npz", labels=False)
     assert cli.run_command(["simulate", str(model), "--data", str(samples)]) == 0
     assert "no labels" in capsys.readouterr().out

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 import toolchain.training
@@ -177,17 +176,20 @@ def test_a_run_of_another_machine_can_change_its_device(
 def test_an_interrupted_training_loses_nothing(
     moment: str, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {p: sha256(p) for p in run.path.iterdir() if p.name != ".lock"}
+    def files() -> dict[Path, str]:
+        return {p: sha256(p) for p in run.path.iterdir() if p.is_file() and p.name != ".lock"}
+
+    before = files()
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
     if moment == "epoch":
-        monkeypatch.setattr(torch.optim.lr_scheduler.CosineAnnealingLR, "step", stop)
+        monkeypatch.setattr("toolchain.training.loop.loss_sum", stop)
     else:
         monkeypatch.setattr(toolchain.training, "save_weights", stop)
     fails(capsys, ["train", "--force", "--runs-dir", str(run.path.parent), "-q"], 130, "snnas train RUN")
-    assert {p: sha256(p) for p in run.path.iterdir() if p.name != ".lock"} == before
+    assert files() == before
 
 
 def test_weights_are_readable_by_others(run: Run) -> None:
@@ -269,16 +271,16 @@ def test_control_characters_reach_no_terminal(run: Run, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(("columns", "width"), [(None, 120), ("60", 80), ("140", 140), ("wide", 120), ("0", 120)])
 def test_a_pipe_has_a_width_of_its_own(columns: str | None, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from toolchain.cli import _width
+    from toolchain.terminal import PIPE_WIDTH, _width
 
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns is not None:
         monkeypatch.setenv("COLUMNS", columns)
-    assert _width() == width
+    assert _width(PIPE_WIDTH) == width
 
 
 def test_the_date_is_not_cut(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolchain.cli._width", lambda: 60)
+    monkeypatch.setattr("toolchain.terminal._width", lambda pipe_width: 60)
     out = CliRunner().invoke(app, ["runs", "--runs-dir", str(runs)]).output
     created = str(Run(runs / "mine-lightsnn-001").config()["created_at"])[:19]
     assert created in out

@@ -1,0 +1,70 @@
+"""The genetic algorithm of pymoo with the operators of mse_nas; imported when it is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.algorithms.soo.nonconvex.ga import GA
+from pymoo.core.duplicate import DuplicateElimination
+from pymoo.core.mutation import Mutation
+from pymoo.core.problem import Problem
+from pymoo.operators.crossover.pntx import TwoPointCrossover
+
+from search.mse_nas.encoding import Genes, GenomeSpace
+from search.mse_nas.genome import Genome
+from search.mse_nas.motifs import MOTIFS
+
+MUTATIONS = 1.0  # expressed genes that change in a child, on average
+
+
+class OtherValue(Mutation):  # type: ignore[misc]
+    """Each gene takes another of its values with one probability, so that ``MUTATIONS`` expressed genes change."""
+
+    def __init__(self, space: GenomeSpace) -> None:
+        super().__init__(prob=1.0)
+        self.sizes = space.sizes
+        edges = [len(MOTIFS[name].edges(fan_in)) for name in space.motifs for fan_in in space.fan_ins]
+        self.rate = MUTATIONS / (space.cells * (1 + float(np.mean(edges))) + 1)
+
+    def _do(self, problem: Any, X: Genes, *, random_state: np.random.Generator, **_: Any) -> Genes:
+        steps = random_state.integers(1, np.maximum(self.sizes, 2), size=X.shape)
+        changed = random_state.random(X.shape) < self.rate
+        return np.where(changed, (X + steps) % self.sizes, X)
+
+
+class SameGenome(DuplicateElimination):  # type: ignore[misc]
+    """Two vectors that express one genome are duplicates."""
+
+    def __init__(self, space: GenomeSpace) -> None:
+        super().__init__()
+        self.space = space
+
+    def _do(self, pop: Any, other: Any, is_duplicate: Any) -> Any:
+        seen = set(self._genomes(other)) if other is not None else set()
+        for place, genome in enumerate(self._genomes(pop)):
+            is_duplicate[place] = genome in seen
+            if other is None:
+                seen.add(genome)
+        return is_duplicate
+
+    def _genomes(self, pop: Any) -> list[Genome]:
+        return [self.space.decode(one.X.astype(np.int64)) for one in pop]
+
+
+def algorithm_for(space: GenomeSpace, first: Genes, seed: int, *, objectives: int, generations: int) -> Any:
+    """Return the algorithm, ready to be asked: GA for one objective, NSGA-II for more. first: the first vectors.
+
+    Both keep the best of parents and children, and take what is feasible (G <= 0) before anything that is not.
+    """
+    problem = Problem(n_var=len(space.sizes), n_obj=objectives, n_ieq_constr=1, xl=0, xu=space.sizes - 1, vtype=int)
+    algorithm = (GA if objectives == 1 else NSGA2)(
+        pop_size=len(first),
+        sampling=first,
+        crossover=TwoPointCrossover(prob=1.0),
+        mutation=OtherValue(space),
+        eliminate_duplicates=SameGenome(space),
+    )
+    algorithm.setup(problem, termination=("n_gen", generations), seed=seed, verbose=False)
+    return algorithm

@@ -1,0 +1,142 @@
+"""The genome of MSE-NAS: plain frozen data, JSON in and out.
+
+Three scales. Micro: the kernel, 3 or 5, of every synapse inside a motif. Meso: the motif of every cell. Macro: from how
+many preceding cells each cell reads, one number for all. Cells that reduce have no genes, and a synapse that the motif
+or the fan-in does not have has none either: equal networks are equal genomes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from search.errors import InvalidFileError, UsageError, did_you_mean
+from search.genotype import FORMAT, MAX_CELLS, VERSION
+from search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS, NAMES
+
+SPACE = "mse_nas"
+
+
+@dataclass(frozen=True, slots=True)
+class MotifCell:
+    """One cell: the motif's name, and a kernel for each of its synapses in the order of ``Motif.edges``."""
+
+    motif: str
+    kernels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Genome:
+    """A searched architecture. fan_in: preceding cells that a cell reads. cells: those that hold a motif, in order.
+
+    Raises UsageError for an unknown motif or fan-in, a kernel other than 3 or 5, and a wrong number of kernels.
+    """
+
+    fan_in: int
+    cells: tuple[MotifCell, ...]
+
+    def __post_init__(self) -> None:
+        if self.fan_in not in FAN_INS or isinstance(self.fan_in, bool):
+            raise UsageError(f"fan_in = {self.fan_in!r} of a genome, expected {_choices(FAN_INS)}")
+        if not 1 <= len(self.cells) <= MAX_CELLS:
+            raise UsageError(f"{len(self.cells)} motif cells in a genome, expected 1 to {MAX_CELLS}")
+        for number, cell in enumerate(self.cells, start=1):
+            where = f"motif cell {number} of a genome"
+            if cell.motif not in MOTIFS:
+                raise UsageError(_unknown_motif(cell.motif, where))
+            edges = MOTIFS[cell.motif].edges(self.fan_in)
+            if len(cell.kernels) != len(edges):
+                raise UsageError(
+                    f"{len(cell.kernels)} kernels in {where}, expected {len(edges)}: one per synapse of {cell.motif} "
+                    f"with {self.fan_in} inputs"
+                )
+            for edge, kernel in zip(edges, cell.kernels, strict=True):
+                if kernel not in KERNELS or isinstance(kernel, bool):
+                    raise UsageError(f"kernel {kernel!r} of {edge.name} in {where}, expected {_choices(KERNELS)}")
+
+    @property
+    def space(self) -> str:
+        """The name of the search space, as in a genotype."""
+        return SPACE
+
+    @property
+    def architecture_id(self) -> str:
+        """The first 12 hex digits of the SHA-256 of the canonical JSON: equal genomes, equal ids."""
+        canonical = json.dumps(self.plain(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the genome as JSON has it."""
+        cells = [
+            {"motif": cell.motif, "kernels": {edge.name: kernel for edge, kernel in _kernels(cell, self.fan_in)}}
+            for cell in self.cells
+        ]
+        return {"format": FORMAT, "version": VERSION, "space": SPACE, "fan_in": self.fan_in, "cells": cells}
+
+    def to_json(self) -> str:
+        """Return the genome as indented JSON; ``from_json`` reads it back to an equal value."""
+        return json.dumps(self.plain(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "genotype.json") -> Genome:
+        """Read what ``to_json`` wrote. Strict: raises InvalidFileError naming value, what was expected, and place."""
+        try:
+            top = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidFileError(f"{where} is not JSON ({error}); expected a genome as snnas writes it") from None
+        _keys(top, ("format", "version", "space", "fan_in", "cells"), where)
+        if (top["format"], top["version"], top["space"]) != (FORMAT, VERSION, SPACE) or top["version"] is True:
+            found = _short([top["format"], top["version"], top["space"]])
+            raise InvalidFileError(
+                f"format, version and space {found} in {where}, expected {[FORMAT, VERSION, SPACE]}; write the file "
+                f"with this version of snnas"
+            )
+        if type(top["fan_in"]) is not int or top["fan_in"] not in FAN_INS:
+            raise InvalidFileError(f"fan_in {_short(top['fan_in'])} in {where}, expected {_choices(FAN_INS)}")
+        if not isinstance(top["cells"], list) or not 1 <= len(top["cells"]) <= MAX_CELLS:
+            raise InvalidFileError(f"'cells' in {where} must be a list of 1 to {MAX_CELLS} motif cells")
+        cells = [_cell(plain, top["fan_in"], f"{where}: cells[{k}]") for k, plain in enumerate(top["cells"])]
+        return cls(top["fan_in"], tuple(cells))
+
+
+def _kernels(cell: MotifCell, fan_in: int) -> Any:
+    return zip(MOTIFS[cell.motif].edges(fan_in), cell.kernels, strict=True)
+
+
+def _cell(plain: Any, fan_in: int, where: str) -> MotifCell:
+    _keys(plain, ("motif", "kernels"), where)
+    motif, kernels = plain["motif"], plain["kernels"]
+    if not isinstance(motif, str) or motif not in MOTIFS:
+        raise InvalidFileError(_unknown_motif(motif, where))
+    names = [edge.name for edge in MOTIFS[motif].edges(fan_in)]
+    _keys(kernels, tuple(names), f"{where}.kernels")
+    for name in names:
+        if type(kernels[name]) is not int or kernels[name] not in KERNELS:
+            raise InvalidFileError(
+                f"kernel {_short(kernels[name])} at {where}.kernels[{name!r}], expected {_choices(KERNELS)}"
+            )
+    return MotifCell(motif, tuple(kernels[name] for name in names))
+
+
+def _keys(plain: Any, expected: tuple[str, ...], where: str) -> None:
+    if not isinstance(plain, dict):
+        raise InvalidFileError(f"{_short(plain)} at {where}, expected an object with the keys {', '.join(expected)}")
+    wrong = sorted(set(plain) ^ set(expected))
+    if wrong:
+        raise InvalidFileError(f"missing or unknown {_short(wrong[0])} at {where}, expected {', '.join(expected)}")
+
+
+def _unknown_motif(motif: Any, where: str) -> str:
+    hint = did_you_mean(motif, NAMES) if isinstance(motif, str) else ""
+    return f"unknown motif {_short(motif)} at {where}, expected {', '.join(NAMES)}{hint}"
+
+
+def _choices(values: tuple[int, ...]) -> str:
+    return " or ".join(map(str, values))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

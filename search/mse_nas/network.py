@@ -1,0 +1,104 @@
+"""The network of a genome: a torch module for training, and the same as plain data for the exporter.
+
+    current of a population = sum over its synapses of BN(conv(spikes of the sources, side by side))
+    v <- v + (current - v) / tau,  spike where v > threshold,  hard reset to 0
+
+Then global average pooling of the last population's spikes, a linear layer, and the mean over T. All timesteps pass a
+synapse at once, folded into the batch; a static image passes the stem once. BN statistics are over (T, B, H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from search.errors import UsageError
+from search.mse_nas.config import MseConfig
+from search.mse_nas.genome import Genome
+from search.mse_nas.layers import describe
+from search.mse_nas.modules import FactorizedReduce, PositiveBatchNorm2d, SignedConv2d, lif
+from search.mse_nas.plan import INPUT, REDUCE, Synapse, plan
+
+
+class MseNetwork(nn.Module):
+    """The network of one genome; raises UsageError when it has not a motif for every cell that takes one.
+
+    Children: <synapse>_conv, <synapse>_bn, <population>_lif, and head_fc.
+    """
+
+    def __init__(self, genotype: Genome, config: MseConfig) -> None:
+        super().__init__()
+        if len(genotype.cells) != len(config.motif_cells):
+            raise UsageError(
+                f"a genome of {len(genotype.cells)} motif cells, expected {len(config.motif_cells)}: {config.cells} "
+                f"cells with reductions at {list(config.reductions)}, as configured"
+            )
+        self.genotype, self.config = genotype, config
+        self.populations = plan(genotype, config)
+        for population in self.populations[1:]:
+            for synapse in population.synapses:
+                # A new version of a node shares the synapses of the old one.
+                if f"{synapse.name}_conv" not in self._modules:
+                    self.add_module(f"{synapse.name}_conv", _conv(synapse))
+                    self.add_module(f"{synapse.name}_bn", PositiveBatchNorm2d(synapse.channels))
+            self.add_module(f"{population.name}_lif", lif(config))
+        self.add_module("head_fc", nn.Linear(self.populations[-1].channels, config.classes, bias=False))
+
+    def layer(self, name: str) -> Any:
+        """Return the child called ``name``."""
+        return self._modules[name]
+
+    def forward(self, x: Tensor, *, spikes: MutableMapping[str, Tensor] | None = None) -> Tensor:
+        """Return logits (B, classes) for x (B, C, H, W), constant in time, or (B, T, C, H, W).
+
+        ``spikes``, when given, is filled with one detached 0/1 tensor (T, B, C, H, W) per LIF, by name, as they come.
+        """
+        fired: dict[str, Tensor] = {INPUT: self._frames(x)}
+        currents: dict[str, Tensor] = {}
+        for population in self.populations[1:]:
+            for synapse in population.synapses:
+                if synapse.name not in currents:
+                    currents[synapse.name] = self._current(synapse, fired)
+            terms = [currents[synapse.name] for synapse in population.synapses]
+            name = f"{population.name}_lif"
+            total = sum(terms[1:], terms[0])
+            fired[population.name] = self.layer(name)(total.expand(self.config.timesteps, *total.shape[1:]))
+            if spikes is not None:
+                spikes[name] = fired[population.name].detach()
+        last = fired[self.populations[-1].name]
+        # Behind the last LIF everything is linear: the means over T, H and W may come first, and together.
+        logits: Tensor = self.layer("head_fc")(last.mean((0, 3, 4)))
+        return logits
+
+    def _frames(self, x: Tensor) -> Tensor:
+        """Return the input as (T, B, C, H, W), or (1, B, C, H, W) where it is constant in time."""
+        shape, expected = tuple(x.shape), self.config.input_shape
+        if x.dim() not in (4, 5) or shape[-3:] != expected:
+            raise UsageError(f"input of shape {shape}, expected (B, C, H, W) or (B, T, C, H, W) ending in {expected}")
+        if x.dim() == 4:
+            return x[None]
+        if shape[1] != self.config.timesteps:
+            raise UsageError(f"input of {shape[1]} timesteps, expected {self.config.timesteps} as configured")
+        return x.transpose(0, 1)
+
+    def _current(self, synapse: Synapse, fired: dict[str, Tensor]) -> Tensor:
+        x = torch.cat([fired[source.name] for source in synapse.sources], dim=2)
+        out: Tensor = self.layer(f"{synapse.name}_bn")(self.layer(f"{synapse.name}_conv")(x.flatten(0, 1)))
+        return out.reshape(*x.shape[:2], *out.shape[1:])
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Return the network as plain data in topological order, in the form of ``search.network.Network.layers``.
+
+        A convolution that reads several populations becomes one per population, a slice of its weights by input
+        channel, summed at the BN behind them. Pooling is folded into the linear layer.
+        """
+        return list(describe(self))
+
+
+def _conv(synapse: Synapse) -> nn.Module:
+    if synapse.kernel == REDUCE:
+        return FactorizedReduce(synapse.in_channels, synapse.channels, synapse.size)
+    return SignedConv2d(synapse.in_channels, synapse.channels, synapse.kernel, synapse.stride, synapse.sign)

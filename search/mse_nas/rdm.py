@@ -1,0 +1,115 @@
+"""The fitness of MSE-NAS: how unlike each other the samples of a batch look in spikes, without training.
+
+For LIF m and timestep t let X (B, N_m) be the spikes of a batch: H[i, j] = |X_i - X_j| is a representational
+dissimilarity matrix. The release's fitness is the sum over i, j of the mean over m, t of H, and grows with N_m: early,
+large maps decide, and a network whose last cells are dead can beat a living one. Here each LIF counts alike,
+
+    F = mean over m, t of  sum over i, j of H_mt[i, j] / (N_m B (B - 1))        (0 .. about 1/2)
+
+a LIF that is silent counts 0, and a network whose output is the same for all samples is refused. The release's sum is
+kept as the term ``total``. BN uses the statistics of the batch (train mode); all candidates see the same batches and
+the same seed of weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from search.guards import input_independent
+from search.mse_nas.config import MseConfig
+from search.mse_nas.genome import Genome
+from search.mse_nas.network import MseNetwork
+from search.proxies import Score
+
+MEASURES = ("per_neuron", "total")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitness(Score):
+    """What one genome scored; -inf where it is refused.
+
+    total: the release's sum. refusal: the guard's sentence, or ''. constant: LIFs that fire alike for every sample.
+    """
+
+    total: float = 0.0
+    refusal: str = ""
+    constant: tuple[str, ...] = ()
+
+
+class RdmScorer:
+    """Scores genomes on ``batches``, each (B, C, H, W) or (B, T, C, H, W) with B >= 2; a mean over the batches.
+
+    measure: 'per_neuron', or 'total' as in the release. seed: of the weights. The batches' device is the networks'.
+    """
+
+    def __init__(self, config: MseConfig, batches: Sequence[Tensor], *, seed: int, measure: str = "per_neuron") -> None:
+        assert measure in MEASURES
+        self.config, self.batches, self.seed, self.measure = config, tuple(batches), seed, measure
+
+    def __call__(self, genomes: Sequence[Genome]) -> list[Fitness]:
+        """Return the fitness of each; what one gets does not depend on the others."""
+        return [self._score(genome) for genome in genomes]
+
+    @torch.no_grad()
+    def _score(self, genome: Genome) -> Fitness:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = MseNetwork(genome, self.config)
+        network.to(self.batches[0].device).train()
+        seen = []
+        for batch in self.batches:
+            distances = Distances()
+            refusal = input_independent(network(batch, spikes=distances)) or ""
+            seen.append((distances, refusal))
+        refusal = next((refusal for _, refusal in seen if refusal), "")
+        count = len(seen)
+        per_neuron = sum(sum(d.share.values()) / len(d.share) for d, _ in seen) / count
+        total = sum(sum(d.total.values()) / len(d.total) for d, _ in seen) / count
+        value = per_neuron if self.measure == "per_neuron" else total
+        names = list(seen[0][0])
+        return Fitness(
+            -math.inf if refusal else value,
+            {name: sum(d.firing[name] for d, _ in seen) / count for name in names},
+            total=total,
+            refusal=refusal,
+            constant=tuple(name for name in names if all(d.total[name] == 0 for d, _ in seen)),
+        )
+
+
+class Distances(MutableMapping[str, Tensor]):
+    """Takes the spikes of a network as they come and keeps the sums alone: a batch's spikes need not fit in memory.
+
+    share, total, firing: {LIF: ...}; total is the sum over i, j of H, mean over timesteps, and share that by N B (B-1).
+    """
+
+    def __init__(self) -> None:
+        self.share: dict[str, float] = {}
+        self.total: dict[str, float] = {}
+        self.firing: dict[str, float] = {}
+
+    def __setitem__(self, name: str, spikes: Tensor) -> None:
+        """Take the spikes (T, B, ...) of one LIF."""
+        train = spikes.flatten(2)
+        _, batch, neurons = train.shape
+        # A neuron that k of B samples fire differs in 2 k (B - k) ordered pairs.
+        fired = train.sum(1, dtype=torch.float64)
+        self.total[name] = float((2 * fired * (batch - fired)).sum(1).mean())
+        self.share[name] = self.total[name] / (neurons * batch * (batch - 1))
+        self.firing[name] = float(fired.mean()) / batch
+
+    def __getitem__(self, name: str) -> Tensor:
+        raise KeyError(name)
+
+    def __delitem__(self, name: str) -> None:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.share)
+
+    def __len__(self) -> int:
+        return len(self.share)

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from hw_sim.errors import InvalidFileError, UsageError
+from toolchain.budgets import EXPORTED, METRICS, check_limits, excesses, parse_budgets, parse_limits
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("energy_total=60uJ", "energy_total", 60),
+        ("energy=0.06mJ", "energy_total", 60),
+        ("energy_dynamic=500nJ", "energy_dynamic", 0.5),
+        ("latency=2ms", "latency", 2000),
+        ("sar=10%", "sar", 0.1),
+        ("params=1M", "parameters", 1e6),
+        ("neurons=2.5k", "neurons", 2500),
+        ("cores=8", "cores", 8),
+        ("memory=64kB", "memory", 64_000),
+        ("memory=64KiB", "memory", 65_536),
+        ("memory=12B", "memory", 12),
+    ],
+)
+def test_units(text: str, name: str, value: float) -> None:
+    assert parse_budgets([text]) == {name: pytest.approx(value)}
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (["joy=1"], ["joy", "energy_total"]),
+        (["sar=much"], ["much", "%"]),
+        (["energy_total=60kB"], ["60kB", "uJ"]),
+        (["cores=-1"], [">= 0"]),
+        (["cores=inf"], ["finite"]),
+        (["cores"], ["is no number"]),
+        ([""], ["nothing in it"]),
+    ],
+)
+def test_bad_ones_are_named(items: list[str], words: list[str]) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_budgets(items)
+    assert all(word in str(error.value) for word in words)
+    assert "\n" not in str(error.value)
+
+
+def test_the_smaller_of_two_and_files(tmp_path: Path) -> None:
+    path = tmp_path / "b.toml"
+    path.write_text('[budget]\nenergy = "60uJ"\ncores = 8\n')
+    assert parse_budgets([str(path), "cores=9,sar=.1"]) == {"energy_total": 60, "cores": 8, "sar": 0.1}
+    path.write_text('cores = 8\nsar = "5%"\n')
+    assert parse_budgets([str(path)]) == {"cores": 8, "sar": 0.05}
+    path.write_text("cores = true\n")
+    with pytest.raises(InvalidFileError, match="cores"):
+        parse_budgets([str(path)])
+    with pytest.raises(UsageError, match="cannot be read"):
+        parse_budgets([str(tmp_path / "absent.toml")])
+
+
+def test_check_takes_what_an_export_records() -> None:
+    assert "memory" not in EXPORTED
+    assert parse_limits("cores=8,sar=.1") == {"cores": 8, "sar": 0.1}
+    assert parse_limits(None) == {}
+    with pytest.raises(UsageError, match="memory"):
+        parse_limits("memory=1kB")
+
+
+def test_excesses_the_worst_first() -> None:
+    limits = {"cores": 10.0, "energy_total": 60.0, "sar": 0.1, "latency": 5.0}
+    found = excesses(limits, {"cores": 11.0, "energy_total": 90.0, "sar": 0.1, "latency": None})
+    assert [e.metric for e in found] == ["latency", "energy_total", "cores"]
+    assert str(found[1]) == "energy_total 90 uJ is over 60 uJ by 50.0%"
+    assert "no figure for latency" in str(found[0])
+    assert excesses(limits, {"cores": 10.0}) == []
+    assert excesses({"cores": 0.0}, {"cores": 1.0})[0].ratio == float("inf")
+    assert len(excesses({"sar": 1.0}, {"sar": float("nan")})) == 1
+
+
+def test_limits_of_a_run_are_checked() -> None:
+    assert check_limits({"cores": 8}, "run.toml") == {"cores": 8.0}
+    for table in ({"joy": 1}, {"cores": "8"}, {"cores": -1}, {"cores": True}):
+        with pytest.raises(InvalidFileError, match=r"run\.toml"):
+            check_limits(table, "run.toml")
+    assert all(metric.units for metric in METRICS.values())

@@ -1,0 +1,29 @@
+"""What ``snnas search`` does to a run that was begun: search, train, and what a budget or a front asks beyond that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolchain import budgeted, front, searching, searching_mse, train_run
+from toolchain.narration import Narrator
+from toolchain.runs import Run
+
+
+def find(
+    run: Run, narrator: Narrator, *, workers: int, engine: str, train: bool, device: str | None
+) -> dict[str, Any] | None:
+    """Search a run, and with ``train`` train what is found; goes on where an earlier process was ended.
+
+    workers, engine: who evaluates candidates. device: to go on with another than the run was begun on. Returns the
+    front of a run that was asked for one, else None.
+    """
+    if not run.genotype.exists():
+        searching.use_device(run, device)
+    if run.value("method", "name", str) == "mse_nas":
+        searching_mse.search(run, narrator)
+        if train and not run.weights.exists():
+            train_run.train(run, narrator, device)
+        return None
+    with searching.Session.of(run, narrator, workers=workers, engine=engine) as session:
+        budgeted.search_and_train(session, run, narrator, train=train, device=device)
+        return front.follow(session, run, narrator, train=train, device=device)

@@ -1,0 +1,230 @@
+"""Runs beside each other: their figures, what was asked of them, where they differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hw_sim.errors import SnnasError, UsageError
+from toolchain.files import write_text
+from toolchain.html import figures_cell
+from toolchain.html.bands import Row, bars
+from toolchain.html.formats import percent, short
+from toolchain.html.markup import Raw, el, figure, join, note, table
+from toolchain.html.material import DAMAGE, Material, Missing
+from toolchain.html.page import document, guarded
+from toolchain.html.svg import Key, Plane, around, clip, dot, legend, text
+from toolchain.html.tables import PROVENANCE, rows_of
+from toolchain.runs import Run
+
+MOST = 12
+# What two runs never share, and what came of them.
+OWN = ("name", "created_at", "command", "search.", "training.")
+Several = list[tuple[str, Material]]
+
+
+def write_comparison(runs: Sequence[Run], path: Path) -> Path:
+    """Writes a page that compares 2 to 12 runs, whole or not at all; returns ``path``.
+
+    A run that is not exported, or is damaged, takes part with what it has. UsageError: fewer runs, or more.
+    InvalidFileError: a run.toml is damaged.
+    """
+    several = _several(runs)
+    sections: tuple[tuple[str, str, Callable[[Several], Raw]], ...] = (
+        ("figures", "Figures", _figures),
+        ("pictures", "Pictures", _pictures),
+        ("cells", "Cells", _cells),
+        ("settings", "Settings that differ", _settings),
+    )
+    top = join([note(text_, class_="warn") for text_ in _warnings(several)])
+    made = [(id_, title, guarded(builder, several)) for id_, title, builder in sections]
+    names = ", ".join(name for name, _ in several)
+    write_text(path, document(f"{len(several)} runs compared", names, top, made))
+    return path
+
+
+def _several(runs: Sequence[Run]) -> Several:
+    """Each run by its name; runs of equal names are numbered."""
+    if not 2 <= len(runs) <= MOST:
+        raise UsageError(f"{len(runs)} runs to compare; expected 2 to {MOST}")
+    found: Several = []
+    for run in runs:
+        before = sum(material.run.name == run.name for _, material in found)
+        material = Material(run)
+        material.run.config()  # raises where the run is none
+        found.append((f"{run.name} ({before + 1})" if before else run.name, material))
+    return found
+
+
+def _report(material: Material) -> dict[str, Any] | None:
+    """The report, or None where there is none that can be shown."""
+    try:
+        found = material.report
+        rows_of(found)
+    except (Missing, SnnasError, *DAMAGE):
+        return None
+    return found
+
+
+def _warnings(several: Several) -> list[str]:
+    """Why figures may not be comparable."""
+    found = []
+    reports = [r for _, m in several if (r := _report(m)) is not None]
+    for what, values in (
+        ("data sets", {str(m.section("data").get("sha256", m.section("data").get("name"))) for _, m in several}),
+        ("numbers of test samples", {str(r["accuracy"]["samples"]) for r in reports}),
+        ("energy profiles", {str(r["energy_uJ"]["profile"]) for r in reports}),
+        ("numbers of timesteps", {str(r["timesteps"]) for r in reports}),
+    ):
+        if len(values) > 1:
+            found.append(f"These runs have different {what}: their figures are of different things.")
+    return found
+
+
+def figures_beside(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """The comparison's figures as text, for a terminal: (head, rows). Raises as ``write_comparison``."""
+    several = _several(runs)
+    rows = [[label, *map(_text, cells), said] for label, cells, said in _beside(several)]
+    return ["", *(name for name, _ in several), "provenance"], rows
+
+
+Cells = list[tuple[str, str, str] | None]
+
+
+def _beside(several: Several) -> list[tuple[str, Cells, str]]:
+    """(row of the report, what each run has there or None, its provenance)."""
+    every = [rows_of(report)[0] if (report := _report(m)) is not None else {} for _, m in several]
+    found = []
+    for label in dict.fromkeys(label for rows in every for label in rows):
+        said = next(rows[label][2] for rows in every if label in rows)
+        provenance = re.split("[,;]", said)[0] if said.startswith(PROVENANCE) else ""
+        found.append((label, [rows.get(label) for rows in every], provenance))
+    return found
+
+
+def _figures(several: Several) -> Raw:
+    """The report's rows, a column per run, on target; training beside it where it has a value."""
+    lines = [
+        [el("span", label.strip(), class_="sub" if label.startswith(" ") else None), *map(_cell, cells), said]
+        for label, cells, said in _beside(several)
+    ]
+    if not lines:
+        return note("None of these runs is exported: snnas export RUN --target lava", class_="missing")
+    absent = [name for name, m in several if _report(m) is None]
+    missing = note(f"Not exported, or not readable: {', '.join(absent)}") if absent else None
+    words = "On target; before an arrow, in training. A band is low .. nominal .. high."
+    head = ["", *(name for name, _ in several), "provenance"]
+    return join(note(words), missing, table(head, lines, label="figures", class_="several"))
+
+
+def _cell(row: tuple[str, str, str] | None) -> Raw | str:
+    both = row is not None and row[0] and row[1]
+    return join(el("span", f"{row[0]} → ", class_="before"), row[1]) if row and both else _text(row)
+
+
+def _text(row: tuple[str, str, str] | None) -> str:
+    return " -> ".join(filter(None, row[:2])) if row else "-"
+
+
+def _pictures(several: Several) -> Raw:
+    reports = [(name, r) for name, m in several if (r := _report(m)) is not None]
+    if not reports:
+        return note("Nothing to draw: none of these runs is exported.", class_="missing")
+    accuracy, sar = [], []
+    for name, r in reports:
+        a, s = r["accuracy"], r["sar"]
+        accuracy.append(
+            Row(clip(name), *_ends(a["interval"], a["on_target"]), percent(a["on_target"]), float(a["training"]))
+        )
+        sar.append(Row(clip(name), None, s["on_target"], None, f"{s['on_target']:.4f}", s["training"]))
+    figures = [
+        _rows(
+            "Accuracy on target", "share right; 95 % interval", accuracy, ring=True, scale=_scale(accuracy), share=True
+        ),
+        _rows("Energy", "uJ per inference, estimated", _bands(reports, "energy_uJ", "total")),
+        _rows("Latency", "us per inference, estimated", _bands(reports, "latency_us", None)),
+        _rows("Spiking activity rate", "spikes / (neurons x timesteps)", sar, ring=True),
+        _plane(reports),
+    ]
+    return el("div", figures, class_="grid")
+
+
+def _ends(interval: Sequence[float], value: float) -> tuple[float, float, float]:
+    return float(interval[0]), float(value), float(interval[1])
+
+
+def _scale(rows: Sequence[Row]) -> tuple[float, float]:
+    low, high = around([v for row in rows for v in row.values])
+    return max(0.0, low), min(1.0, high) if high > low else 1.0
+
+
+def _bands(reports: Sequence[tuple[str, dict[str, Any]]], key: str, part: str | None) -> list[Row]:
+    bands = [(name, r[key] if part is None else r[key][part]) for name, r in reports]
+    return [Row(clip(n), b["low"], b["nominal"], b["high"], short(b["nominal"])) for n, b in bands]
+
+
+def _rows(
+    title: str,
+    unit: str,
+    rows: Sequence[Row],
+    *,
+    ring: bool = False,
+    scale: tuple[float, float] | None = None,
+    share: bool = False,
+) -> Raw:
+    drawn = bars(title, unit, rows, left=132, right=56, scale=scale, percent=share)
+    on_target = Key("on target (simulated)", "band c1" if scale else "c1", -1)
+    keys = legend(on_target, Key("in training (measured)", "c2", 2, line=False)) if ring else None
+
+    def said(value: float | None) -> str:
+        return "-" if value is None else percent(value) if share else short(value)
+
+    lines = [(r.name, said(r.low), said(r.nominal), said(r.high), said(r.beside)) for r in rows]
+    data = table(("run", "low", "value", "high", "in training"), lines, label=title)
+    return figure(title, join(keys, drawn), data=data)
+
+
+def _plane(reports: Sequence[tuple[str, dict[str, Any]]]) -> Raw:
+    """Accuracy on target against energy; the numbers are the runs in their order."""
+    points = [
+        (k, name, float(r["energy_uJ"]["total"]["nominal"]), float(r["accuracy"]["on_target"]))
+        for k, (name, r) in enumerate(reports, start=1)
+        if r["energy_uJ"]["total"]["nominal"] is not None
+    ]
+    title = "Accuracy and energy"
+    if not points:
+        return note("No run has an energy.")
+    plane = Plane(around([p[2] for p in points], room=0.15), around([p[3] for p in points], room=0.15))
+    plane.axes("energy, uJ / inference, nominal", "accuracy on target", percent=True)
+    for k, name, energy, accuracy in points:
+        x, y = plane.at(energy, accuracy)
+        plane.parts += [dot(x, y, "c1", size=4, hint=name), text(x + 7, y - 6, str(k), class_="tick")]
+    rows = [(str(k), name, short(energy), percent(accuracy)) for k, name, energy, accuracy in points]
+    data = table(("", "run", "energy, uJ", "accuracy"), rows, label=title, left=2)
+    said = "; ".join(f"{k}: {name}" for k, name, _, _ in points)
+    return figure(title, plane.draw(title, f"{len(points)} runs"), said, data=data)
+
+
+def _cells(several: Several) -> Raw:
+    shown = [el("div", el("h3", el("bdi", name)), guarded(figures_cell.cells, m)) for name, m in several]
+    return el("div", shown, class_="grid")
+
+
+def _settings(several: Several) -> Raw:
+    """run.toml, where it is not the same in all."""
+    flat = [_flat(material.config) for _, material in several]
+    keys = [key for key in dict.fromkeys(k for f in flat for k in f) if not key.startswith(OWN)]
+    rows = [(key, *(f.get(key, "-") for f in flat)) for key in keys if len({f.get(key) for f in flat}) > 1]
+    if not rows:
+        return note("None: the same settings, seeds and versions.")
+    return table(["", *(name for name, _ in several)], rows, label="settings", left=1 + len(several))
+
+
+def _flat(config: dict[str, Any]) -> dict[str, str]:
+    found = {}
+    for section, values in config.items():
+        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+            found[f"{section}.{key}" if key else section] = str(value)[:120]
+    return found

@@ -1,0 +1,107 @@
+"""Spiking activity and synaptic operations of every population."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolchain.html.markup import Raw, el, figure, join, note, table
+from toolchain.html.material import Material, Missing
+from toolchain.html.svg import (
+    LEFT,
+    MOST,
+    ROW,
+    WIDTH,
+    Key,
+    box,
+    brief,
+    clip,
+    dot,
+    left_out,
+    legend,
+    picture,
+    rule,
+    text,
+    thinned,
+    ticks,
+)
+
+
+def section(material: Material) -> Raw:
+    """Spiking activity rate, training beside on target, and synaptic operations, both per population."""
+    sar = material.report["sar"]
+    words = f"Spiking activity rate {sar['training']:.4f} in training ({material.provenance('sar.training')}), "
+    words += f"{sar['on_target']:.4f} on target ({material.provenance('sar.on_target')}), over the populations that "
+    words += "stand for a LIF. Training counts no synaptic operations: they are those of the program."
+    figures = [_rates(sar["per_population"])]
+    try:
+        figures.append(_synops(material))
+    except Missing as missing:
+        figures.append(note(str(missing)))
+    return join(note(words), el("div", figures, class_="grid"))
+
+
+def _rates(per_population: dict[str, Any]) -> Raw:
+    names = list(per_population)
+    places = [names[k] for k in thinned(len(names), MOST)]
+    pairs = {n: (per_population[n]["training"], float(per_population[n]["on_target"])) for n in names}
+    top = max([v for pair in pairs.values() for v in pair if v is not None], default=0.0) * 1.08 or 1.0
+    height = ROW * len(places) + 44
+    parts = _scale(top, height, "spikes / (neurons x timesteps)")
+    for k, name in enumerate(places):
+        y, (before, after) = 16 + ROW * (k + 0.5), pairs[name]
+        parts.append(text(LEFT - 8, y + 4, clip(name), at="end"))
+        if before is not None:
+            parts += [rule(_x(before, top), y, _x(after, top), y, "line c1")]
+            parts.append(dot(_x(before, top), y, "c2", kind=2, size=4.2))
+        parts.append(dot(_x(after, top), y, "c1", hint=f"{name}: {after:.4f}"))
+    rows = [
+        (n, f"{per_population[n]['neurons']:,}", "-" if a is None else f"{a:.4f}", f"{b:.4f}")
+        for n, (a, b) in pairs.items()
+    ]
+    head = ("population", "neurons", "training", "on target")
+    drawn = picture("Spiking activity rate per population", f"{len(names)} populations", height, parts)
+    keys = legend(Key("training (measured)", "c2", 2, line=False), Key("on target (simulated)", "c1", line=False))
+    few = left_out(len(places), len(names), "populations")
+    return figure("Spiking activity rate", join(keys, drawn), few, data=table(head, rows, label="rates"))
+
+
+def _x(value: float, top: float) -> float:
+    return LEFT + value / top * (WIDTH - LEFT - 14)
+
+
+def _scale(top: float, height: float, name: str) -> list[Raw]:
+    parts = []
+    for value in ticks(0, top, 4):
+        parts.append(rule(_x(value, top), 12, _x(value, top), height - 28, "guide"))
+        parts.append(text(_x(value, top), height - 16, brief(value), at="middle", class_="tick"))
+    return [*parts, text(WIDTH - 14, height - 2, name, at="end", class_="name")]
+
+
+def _synops(material: Material) -> Raw:
+    """Synaptic operations of one inference, at the population that receives them."""
+    counts = material.counts
+    into: dict[str, int] = {p.id: 0 for p in counts.populations}
+    for s in counts.synapses:
+        into[s.dst] = into.get(s.dst, 0) + s.synops
+    per = {name: n / counts.samples for name, n in into.items()}
+    roles = {p.id: p.role for p in counts.populations}
+    names = list(per)
+    places = [names[k] for k in thinned(len(names), MOST)]
+    top = max(per.values(), default=0.0) * 1.3 or 1.0
+    height = ROW * len(places) + 44
+    parts = _scale(top, height, "synaptic operations per inference")
+    for k, name in enumerate(places):
+        y, overhead = 16 + ROW * (k + 0.5), roles.get(name) in ("or", "relay")
+        parts.append(text(LEFT - 8, y + 4, clip(name), at="end"))
+        wide = _x(per[name], top) - LEFT
+        parts.append(box(LEFT, y - 6, wide, 12, "bar c6" if overhead else "bar c1", f"{name}: {per[name]:,.0f}"))
+        parts.append(text(LEFT + wide + 4, y + 4, f"{per[name]:,.0f}", class_="tick"))
+    whole = sum(per.values()) or 1.0
+    rows = [(n, roles.get(n, "-"), f"{v:,.1f}", f"{v / whole:.1%}") for n, v in per.items()]
+    drawn = picture("Synaptic operations per population", f"{whole:,.0f} per inference", height, parts)
+    keys = legend(Key("neurons", "c1", -1), Key("overhead: OR, relay", "c6", -1))
+    few = left_out(len(places), len(names), "populations")
+    words = f"{whole:,.0f} per inference, {material.provenance('synops_per_inference')}; {counts.samples:,} samples."
+    head = ("into", "role", "per inference", "share")
+    data = table(head, rows, label="synaptic operations", left=2)
+    return figure("Synaptic operations", join(keys, drawn), words, few, data=data)

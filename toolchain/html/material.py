@@ -1,0 +1,192 @@
+"""What lies in a run's folder, read once, each piece when a section asks for it; a piece that is not there says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from rich.errors import NotRenderableError
+
+from export.npz_file import read_npz
+from export.program_file import read_program
+from hw_sim.counts import Counts
+from hw_sim.energy import Bill, Profile, load_profile, price
+from hw_sim.latency import estimate_latency
+from hw_sim.mapping import Mapping as Placement
+from hw_sim.mapping import load_system, map_program
+from hw_sim.program import Program
+from search.errors import SearchError
+from search.genotype import Genotype
+from toolchain.files import read_json
+from toolchain.report import read_report
+from toolchain.runs import Run
+
+TARGET = "lava"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+FRONT = "snnas.front/1"
+# What reading a file that somebody wrote by hand may end in, one place further on.
+DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, ZeroDivisionError)
+
+
+class Missing(Exception):
+    """A section has nothing to show: why, and how to get it."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A run's files. Every property raises Missing where its file is not there, or SnnasError where it is damaged."""
+
+    run: Run
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return self.run.config()
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A table of run.toml; empty where it has none."""
+        found = self.config.get(name)
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        if not self.run.report.exists():
+            raise Missing(f"Not exported yet: snnas export {self.run.name} --target {TARGET}")
+        try:
+            return read_report(self.run.report)
+        except NotRenderableError as error:  # a list where the table has a text
+            raise ValueError(f"report.json: {error}") from None
+
+    @cached_property
+    def plain_genotype(self) -> dict[str, Any]:
+        """genotype.json as it stands."""
+        if not self.run.genotype.exists():
+            raise Missing(f"The search has not ended: snnas search --resume {self.run.name}")
+        found = read_json(self.run.genotype)
+        if not isinstance(found, dict):
+            raise ValueError("genotype.json is no object")
+        return found
+
+    @cached_property
+    def genotype(self) -> Genotype:
+        """The cells of four nodes; Missing for architectures of other spaces."""
+        found = self.plain_genotype
+        cells = found.get("cells")
+        if not isinstance(cells, list) or not all(isinstance(c, dict) and "forward" in c for c in cells):
+            raise Missing(f"Space {found.get('space')}: no cell of four nodes to draw.")
+        try:
+            return Genotype.from_json(self.run.genotype.read_text(encoding="utf-8"))
+        except SearchError as error:
+            raise ValueError(str(error)) from None
+
+    @cached_property
+    def search(self) -> list[dict[str, Any]]:
+        """search.jsonl, of the last attempt where a budget asked for several."""
+        records = self.run.search_log.read()
+        if not records:
+            raise Missing("search.jsonl is not there: a search writes it.")
+        last = max(_attempt(r) for r in records)
+        return [r for r in records if _attempt(r) == last]
+
+    @cached_property
+    def training(self) -> list[dict[str, Any]]:
+        records = self.run.train_log.read()
+        if not records:
+            raise Missing(f"Not trained yet: snnas train {self.run.name}")
+        return records
+
+    def exported(self, name: str) -> Any:
+        """A file of the export; Missing where it is not there."""
+        path = self.run.export(TARGET) / name
+        if not path.is_file():
+            raise Missing(f"{name} is not there: snnas export {self.run.name} --target {TARGET}")
+        return path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        found = read_json(self.exported("manifest.json"))
+        if not isinstance(found, dict):
+            raise ValueError("manifest.json is no object")
+        return found
+
+    @cached_property
+    def counts(self) -> Counts:
+        return Counts.from_json(read_json(self.exported("counts.json")))
+
+    @cached_property
+    def program(self) -> Program:
+        return read_program(self.exported("program.npz"))
+
+    @cached_property
+    def golden(self) -> dict[str, np.ndarray]:
+        return read_npz(self.exported("golden.npz"), what="record")
+
+    def spikes(self, population: str) -> np.ndarray:
+        """What the program's population did on the recorded samples: bool (B, T, N)."""
+        size = self.program.population(population).size
+        packed = self.golden[f"spikes.{population}"]
+        if packed.ndim != 3 or packed.dtype != np.uint8 or packed.shape[1:] != (self.program.timesteps, -(-size // 8)):
+            raise ValueError(f"golden.npz: spikes.{population} does not fit the program")
+        return np.unpackbits(packed, axis=-1, count=size).astype(bool)
+
+    @cached_property
+    def placement(self) -> Placement:
+        """The export's placement, made again from its program."""
+        name = self.counts.system
+        if not NAME.fullmatch(name):
+            raise Missing(f"System {name}: only systems that ship with snnas are drawn.")
+        found = map_program(self.program, load_system(name))
+        if [u["compartments"][0] for u in found.usage] != [core.compartments for core in self.counts.cores]:
+            raise Missing(
+                f"counts.json is of another placement: snnas export {self.run.name} --target {TARGET} --force"
+            )
+        return found
+
+    @cached_property
+    def profile(self) -> Profile:
+        name = str(self.report["energy_uJ"]["profile"])
+        if not NAME.fullmatch(name):
+            raise Missing(f"Profile {name}: only profiles that ship with snnas are itemised.")
+        return load_profile(name)
+
+    @cached_property
+    def bill(self) -> Bill:
+        """The bill of the report, itemised."""
+        bill = price(self.counts, self.profile, estimate_latency(self.counts, self.profile))
+        before = self.report["energy_uJ"]["total"]["nominal"]
+        after = bill.total.nominal if bill.total else None
+        if (before is None) != (after is None) or abs((before or 0.0) - (after or 0.0)) > 1e-6 * abs(before or 1.0):
+            raise Missing(
+                f"Profile {self.profile.name} has other constants than the report was made with: export again."
+            )
+        return bill
+
+    @cached_property
+    def front(self) -> dict[str, Any]:
+        path = self.run.path / "front.json"
+        if not path.is_file():
+            raise Missing("This search kept no front: snnas search --objective score,energy")
+        found = read_json(path)
+        if not isinstance(found, dict) or found.get("schema") != FRONT or not isinstance(found.get("points"), list):
+            raise ValueError(f"front.json is no {FRONT}")
+        if not found["points"]:
+            raise Missing("The front is empty: no network of this search had a price.")
+        return found
+
+    def provenance(self, key: str) -> str:
+        """measured, simulated or estimated, as the report says of a figure."""
+        found = self.report.get("provenance")
+        return str(found.get(key, "")) if isinstance(found, Mapping) else ""
+
+
+def _attempt(record: dict[str, Any]) -> int:
+    found = record.get("attempt", 1)
+    return found if type(found) is int else 1
+
+
+def finite(value: Any) -> float:
+    """A number of a log; nan where there is none, so that it is drawn nowhere."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")

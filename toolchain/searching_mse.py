@@ -1,0 +1,81 @@
+"""The search of a run with MSE-NAS: evolution over genomes of motifs; killed at any moment, it resumes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from hw_sim.errors import GateError
+from toolchain.files import write_text
+from toolchain.narration import Narrator
+from toolchain.restoring import dataset_of
+from toolchain.runs import Run
+from toolchain.seeds import stream, torch_seed
+
+BATCHES = 2  # the fitness is a mean over so many
+
+
+def search(run: Run, narrator: Narrator) -> None:
+    """Finds the genome of a run; what its log already holds is not evaluated again."""
+    import torch
+
+    from search.methods import mse_nas
+    from search.mse_nas.config import MseConfig
+    from search.mse_nas.encoding import GenomeSpace
+    from search.mse_nas.rdm import RdmScorer
+
+    if run.genotype.exists():
+        return
+    config = run.config()
+    seed, method = int(config["seed"]), config["method"]
+    device = str(config["versions"]["device"])
+    data = dataset_of(run)
+    network = MseConfig.from_json(run.network_json(), where=str(run.path / "run.toml"))
+    order = stream(seed, "proxy").permutation(len(data.x_train))
+    size = min(int(method["batch"]), len(order) // BATCHES)
+    batches = [torch.from_numpy(data.x_train[order[k * size : (k + 1) * size]]).to(device) for k in range(BATCHES)]
+    population, generations = int(method["population"]), int(method["generations"])
+    log = run.search_log
+    log.mend()
+    seen = log.read()
+    begun, done = time.perf_counter(), sum(r.get("event") == "evaluation" for r in seen)
+    total = population * generations
+    with narrator.progress(f"evolving {population} genomes over {generations} generations") as advance:
+
+        def record(entry: dict[str, Any]) -> None:
+            nonlocal done
+            log.append(entry)
+            done += entry.get("event") == "evaluation"
+            advance(done, total)
+
+        result = mse_nas.run(
+            GenomeSpace(len(network.motif_cells)),
+            RdmScorer(network, batches, seed=torch_seed(seed, "supernet")),
+            log=record,
+            resume=seen,
+            rng=stream(seed, "mse_nas"),
+            population=population,
+            generations=generations,
+        )
+    name = result.genotype.architecture_id
+    for guard in result.guards:
+        narrator.say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
+    if result.refused:
+        raise GateError(
+            f"search: the genome found, {name}, gives the same output for every sample of the batch, expected one that "
+            f"depends on its input; search again with another --seed or a larger --batch"
+        )
+    seconds = time.perf_counter() - begun
+    silent = sum(rate == 0 for rate in result.firing.values())
+    narrator.say(f"  found {name} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent")
+    config["search"] = {
+        "seconds": round(seconds, 3),
+        "evaluations": result.evaluations,
+        "score": result.score,
+        "silent_layers": silent,
+        "guards": len(result.guards),
+        "architecture": name,
+        "resumed": bool(seen),
+    }
+    run.write_config(config)
+    write_text(run.genotype, result.genotype.to_json())

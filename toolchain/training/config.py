@@ -1,0 +1,141 @@
+"""What a training does: the recipe, its checks, and the recipes that come with snnas."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hw_sim.errors import InvalidFileError, UsageError
+from toolchain.augmentation import Augmentation
+
+SHIPPED = Path(__file__).resolve().parent.parent / "recipes"
+CHOICES = {
+    "optimizer": ("adamw", "sgd"),
+    "schedule": ("cosine", "constant"),
+    "loss": ("ce", "mse"),
+    "amp": ("none", "bf16"),
+}
+# Where a number has to lie: low, high, and whether each end belongs to it.
+RANGES = {
+    "learning_rate": (0.0, math.inf, False, False),
+    "weight_decay": (0.0, 1.0, True, False),
+    "momentum": (0.0, 1.0, True, False),
+    "label_smoothing": (0.0, 1.0, True, False),
+    "clip": (0.0, math.inf, True, False),
+    "dropout": (0.0, 1.0, True, False),
+    "target_sar": (0.0, 1.0, False, False),
+}
+OPTIONAL = ("dropout", "target_sar")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """A recipe.
+
+    learning_rate: peak; after ``warmup`` epochs of a linear rise it falls as a cosine to 0, or stays. momentum: of
+    SGD. weight_decay: decoupled with adamw, L2 with sgd; not of BN's gains and shifts. clip: of the gradient's norm, 0
+    for none. augment: see ``toolchain.augmentation``. loss: cross entropy, or the mean square of logits against one-hot
+    labels. dropout: before the head; None leaves the network's own. amp: 'bf16' computes convolutions and linear
+    layers so, neurons and BN stay float32. target_sar: the spiking activity rate that training is held to; None leaves
+    it free. Raises UsageError for a value out of its range.
+    """
+
+    epochs: int = 15
+    batch: int = 64
+    optimizer: str = "adamw"
+    learning_rate: float = 1.2e-2
+    schedule: str = "cosine"
+    warmup: int = 0
+    weight_decay: float = 1e-2
+    momentum: float = 0.9
+    label_smoothing: float = 0.1
+    clip: float = 1.0
+    augment: tuple[str, ...] = ()
+    loss: str = "ce"
+    dropout: float | None = None
+    amp: str = "none"
+    target_sar: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 1), ("batch", 2), ("warmup", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise UsageError(f"{name} = {value!r} in the training configuration, expected a whole number >= {low}")
+        if self.warmup >= self.epochs and self.warmup:
+            raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UsageError(
+                    f"{name} = {getattr(self, name)!r} in the training configuration, expected {' or '.join(choices)}"
+                )
+        for name in RANGES:
+            self._check_range(name)
+        if not isinstance(self.augment, list | tuple):
+            raise UsageError(f"augment = {self.augment!r} in the training configuration, expected a list of strings")
+        object.__setattr__(self, "augment", tuple(self.augment))  # TOML gives a list
+        Augmentation(self.augment)
+
+    def _check_range(self, name: str) -> None:
+        value, (low, high, with_low, with_high) = getattr(self, name), RANGES[name]
+        if value is None and name in OPTIONAL:
+            return
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not (number and (low < value < high or (with_low and value == low) or (with_high and value == high))):
+            ends = f"{low:g} <{'=' if with_low else ''} x" + (f" < {high:g}" if high < math.inf else "")
+            raise UsageError(f"{name} = {value!r} in the training configuration, expected {ends}")
+
+    def plain(self) -> dict[str, Any]:
+        """The recipe as TOML and JSON can hold it; what is None is left out."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        return {**values, "augment": list(self.augment)}
+
+
+def recipe_names() -> list[str]:
+    """The names of the recipes that come with snnas."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainingConfig:
+    """A recipe that comes with snnas, by name, or a user's, by the path of a .toml file.
+
+    overrides: values that replace the recipe's, None for the recipe's own. Raises UsageError for an unknown recipe, an
+    unknown key or a bad value, InvalidFileError for a file that is not TOML.
+    """
+    name, path = str(name_or_path), Path(name_or_path)
+    if path.suffix != ".toml":
+        path = SHIPPED / f"{name}.toml"
+        if name not in recipe_names():
+            near = get_close_matches(name, recipe_names(), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(
+                f"unknown recipe {name[:80]!r}, expected {', '.join(recipe_names())} or the path of a .toml file{hint}"
+            )
+    try:
+        if path.stat().st_size > 1 << 20:
+            raise InvalidFileError(f"{path}: {path.stat().st_size} bytes, expected a recipe of at most 1 MiB")
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidFileError(f"{path} cannot be read ({error.strerror}), expected a recipe in TOML") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidFileError(f"{path} is not TOML ({' '.join(str(error).split())[:120]})") from None
+    return recipe_of(values, where=str(path), overrides=overrides)
+
+
+def recipe_of(values: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any] | None = None) -> TrainingConfig:
+    """A recipe from plain values; UsageError names an unknown key, ``where`` it stands, and the known ones."""
+    known = [field.name for field in fields(TrainingConfig)]
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    for key in [*values, *given]:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"unknown key {str(key)[:60]!r} in {where}, expected some of {', '.join(known)}{hint}")
+    try:
+        return TrainingConfig(**{**values, **given})
+    except UsageError as error:
+        raise UsageError(f"{error} ({where})") from None

@@ -1,0 +1,328 @@
+"""The training loop: steps, epochs, the best one, checkpoints, and the same on several processes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hw_sim.errors import GateError
+from search.batch_norm import synchronise
+from toolchain.augmentation import Augmentation
+from toolchain.data import Dataset
+from toolchain.seeds import stream, torch_seed
+from toolchain.training.activity import Meter, Target
+from toolchain.training.checkpoint import Checkpoint, State, network_tensors, part, restore_network
+from toolchain.training.config import TrainingConfig
+from toolchain.training.evaluation import inputs, validate
+from toolchain.training.identity import fingerprint
+from toolchain.training.memory import keep_pages, lay_out, wide
+from toolchain.training.optimisation import learning_rate, loss_sum, make_optimizer
+from toolchain.training.parallel import World, world
+
+Record = dict[str, Any]
+# A GPU is asked this seldom whether the loss is still finite: to ask is to wait for it.
+STEPS_BETWEEN_LOOKS = 32
+# A long epoch is saved on the way as well.
+SECONDS_BETWEEN_CHECKPOINTS = 120.0
+# An epoch this close to the target SAR, as a share of it, has met it.
+SAR_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """What training ended with: the network holds the weights of ``best_epoch`` (from 1). sar: on validation data."""
+
+    best_epoch: int
+    validation_accuracy: float
+    epochs: int
+    seconds: float
+    sar: float = 0.0
+    resumed_at: int = 0
+
+
+def train(
+    network: nn.Module,
+    data: Dataset,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    device: str = "cpu",
+    log: Callable[[Record], None] = lambda record: None,
+    on_epoch: Callable[[int, int], None] = lambda done, total: None,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+    checkpoint: Path | None = None,
+) -> TrainingResult:
+    """Train ``network`` in place and leave it in eval mode with the weights of the best validation epoch.
+
+    log: takes one record per epoch ({"epoch", "loss", "train_accuracy", "val_accuracy", "val_loss", "val_sar", "lr",
+    "seconds"}); those of a training that is resumed come first. on_epoch, on_step: take (done, in all), for progress.
+    checkpoint: a folder that is written at every epoch's end and on SIGINT and SIGTERM, and from which the same
+    training goes on; the caller removes it. All that is drawn comes from ``seed``: on one device and number of threads,
+    equal seeds give equal weights, killed and resumed or not. Under ``torchrun`` every process calls this with the
+    same arguments. Raises GateError when the loss stops being finite, InvalidFileError for a damaged checkpoint.
+    """
+    with world(device) as here:
+        training = _Training(network, data, config, seed, device, here)
+        saved = Checkpoint(checkpoint, fingerprint(network, data, config, seed)) if checkpoint is not None else None
+        devices = [device] if device.startswith("cuda") else []
+        with torch.random.fork_rng(devices=devices), training.memory_format(), _interruptible() as ended_by:
+            torch.manual_seed(torch_seed(seed, f"dropout {here.rank}" if here.rank else "dropout"))
+            training.resume(saved)
+            for record in training.state.log:
+                log(record)
+            return training.run(saved, ended_by, log, on_epoch, on_step)
+
+
+class _Training:
+    """One training: what it works on, and where it is."""
+
+    def __init__(
+        self, network: nn.Module, data: Dataset, config: TrainingConfig, seed: int, device: str, here: World
+    ) -> None:
+        if device == "cpu":
+            keep_pages()
+        self.network, self.data, self.config, self.device, self.world = network.to(device), data, config, device, here
+        if here.size > 1:
+            synchronise(network)
+        if config.dropout is not None:
+            for module in network.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = config.dropout
+        self.unit = data.unit
+        self.x, self.y = (torch.from_numpy(array).to(device) for array in (data.x_train, data.y_train))
+        # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
+        self.steps = math.ceil(len(self.x) / config.batch)
+        self.optimizer = make_optimizer(network, config)
+        self.shuffle, self.draws = stream(seed, "shuffle"), stream(seed, "augment")
+        self.augmentation = Augmentation(config.augment)
+        self.target = Target(config.target_sar, device) if config.target_sar is not None else None
+        self.meter = Meter(network)
+        self.losses = torch.zeros(self.steps, device=device)
+        self.right = torch.zeros((), device=device)
+        self.state, self.best, self.resumed_at = State(), dict[str, Tensor](), 0
+        self.order = np.arange(0)
+        self.wide = device == "cpu" and wide(network)
+
+    @contextlib.contextmanager
+    def memory_format(self) -> Iterator[None]:
+        """Channels last while training, where that is faster; behind it the network is laid out as it was."""
+        if self.wide:
+            lay_out(self.network, torch.channels_last)
+        try:
+            yield
+        finally:
+            if self.wide:
+                lay_out(self.network, torch.contiguous_format)
+
+    def resume(self, saved: Checkpoint | None) -> None:
+        """Go on where the checkpoint stands, or begin."""
+        found = saved.read() if saved is not None else None
+        if found is None or saved is None:
+            self.state.shuffle = dict(self.shuffle.bit_generator.state)
+            return
+        self.state, tensors = found
+        try:
+            restore_network(self.network, self.optimizer, tensors)
+            self.best = {name: tensor.to(self.device) for name, tensor in part(tensors, "best").items()}
+            self.shuffle.bit_generator.state = self.state.shuffle
+            self.draws.bit_generator.state = self.state.augment
+            if self.world.rank == 0:
+                torch.set_rng_state(tensors["random/cpu"])
+                if self.device.startswith("cuda"):
+                    torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+            self.losses.copy_(tensors["losses"])
+            self.right.copy_(tensors["right"])
+            if self.target is not None:
+                self.target.weight.copy_(tensors["sar_weight"])
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise saved.damaged(str(error)) from None
+        self.resumed_at = (self.state.epoch - 1) * self.steps + self.state.step
+
+    def save(self, saved: Checkpoint | None) -> None:
+        """Write the checkpoint; process 0 does it for all."""
+        if saved is None or self.world.rank:
+            return
+        self.state.augment = dict(self.draws.bit_generator.state)
+        tensors = network_tensors(self.network, self.optimizer)
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        tensors |= {"random/cpu": torch.get_rng_state(), "losses": self.losses, "right": self.right}
+        if self.device.startswith("cuda"):
+            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.target is not None:
+            tensors["sar_weight"] = self.target.weight
+        saved.write(self.state, tensors)
+
+    def run(
+        self,
+        saved: Checkpoint | None,
+        ended_by: list[int],
+        log: Callable[[Record], None],
+        on_epoch: Callable[[int, int], None],
+        on_step: Callable[[int, int], None],
+    ) -> TrainingResult:
+        started, before = time.perf_counter(), self.state.seconds
+        written = started
+        total = self.config.epochs * self.steps
+        while self.state.epoch <= self.config.epochs:
+            begun = time.perf_counter()
+            self.order = self.shuffle.permutation(len(self.x))
+            self.network.train()
+            for index in np.array_split(self.order, self.steps)[self.state.step :]:
+                stop = self.step(index, bool(ended_by))
+                self.state.step += 1
+                self.look()
+                on_step((self.state.epoch - 1) * self.steps + self.state.step, total)
+                late = time.perf_counter() - written > SECONDS_BETWEEN_CHECKPOINTS
+                if stop or (late and self.state.step < self.steps):
+                    self.state.seconds = before + time.perf_counter() - started
+                    self.look(now=True)
+                    self.save(saved)
+                    written = time.perf_counter()
+                if stop:
+                    raise _Stopped
+            self.look(now=True)
+            record = self.finish_epoch(begun)
+            self.state.seconds = before + time.perf_counter() - started
+            self.save(saved)
+            written = time.perf_counter()
+            log(record)
+            on_epoch(record["epoch"], self.config.epochs)
+        self.network.load_state_dict(self.best)
+        self.network.eval()
+        best = self.state.log[self.state.best_epoch - 1]
+        return TrainingResult(
+            best_epoch=self.state.best_epoch,
+            validation_accuracy=best["val_accuracy"],
+            epochs=self.config.epochs,
+            seconds=before + time.perf_counter() - started,
+            sar=best["val_sar"],
+            resumed_at=self.resumed_at,
+        )
+
+    def step(self, index: np.ndarray[Any, Any], stop: bool) -> bool:
+        """Take one step on the samples ``index``; return whether some process has been asked to stop."""
+        mine = self.world.share(index)
+        xb, yb = inputs(self.x[mine], self.unit), self.y[mine]
+        if self.augmentation.steps:
+            drawn = self.augmentation.draw(len(index), self.draws)
+            xb = self.augmentation.apply(xb, [self.world.share(values) for values in drawn])
+        if self.wide and xb.dim() == 4:
+            xb = xb.contiguous(memory_format=torch.channels_last)
+        rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + self.state.step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        kind = torch.device(self.device).type
+        with (
+            torch.autocast(kind, torch.bfloat16, enabled=self.config.amp == "bf16"),
+            self.meter if self.target is not None else contextlib.nullcontext(),
+        ):
+            logits = self.network(xb).float()
+        loss = loss_sum(logits, yb, self.config) / len(index)
+        objective, sar = loss, torch.zeros((), device=self.device)
+        if self.target is not None:
+            spikes, places = self.meter.take()
+            places = places // len(mine) * len(index)
+            objective = loss + self.target.penalty(spikes, places)
+            sar = spikes.detach() / places
+        self.optimizer.zero_grad(set_to_none=True)
+        objective.backward()  # type: ignore[no-untyped-call]
+        value, asked = loss.detach(), torch.full((), float(stop), device=self.device)
+        right = (logits.argmax(1) == yb).sum().float()
+        self.world.add_gradients(self.network, value, asked, right, sar)
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip, foreach=True)
+        self.optimizer.step()
+        if self.target is not None:
+            self.target.update(sar)
+        self.losses[self.state.step] = value
+        self.right += right
+        return bool(asked) if self.world.size > 1 else stop  # to look at a tensor is to wait for the device
+
+    def look(self, *, now: bool = False) -> None:
+        """Raise GateError when a loss of this epoch was not finite."""
+        done = self.state.step
+        if not now and self.device.startswith("cuda") and done % STEPS_BETWEEN_LOOKS:
+            return
+        since = 0 if now or self.device.startswith("cuda") else done - 1
+        bad = torch.isfinite(self.losses[since:done]).logical_not_()
+        if not bool(bad.any()):
+            return
+        step = since + int(bad.nonzero()[0]) + 1
+        rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + step - 1, self.steps)
+        raise GateError(
+            f"loss is {float(self.losses[step - 1])} at step {step} of epoch {self.state.epoch} (learning rate "
+            f"{rate:.2g}), expected a finite number; lower the learning rate"
+        )
+
+    def finish_epoch(self, begun: float) -> Record:
+        """Validate, keep the weights where they are the best so far, and go to the next epoch."""
+        config, state, split = self.config, self.state, (self.data.x_val, self.data.y_val)
+        found = validate(self.network, *split, device=self.device, batch=config.batch, unit=self.unit, world=self.world)
+        target = config.target_sar
+        met = target is None or found.sar <= target * (1 + SAR_TOLERANCE)
+        # A small validation split often ties; of equal accuracies the lower loss is the better network.
+        merit = [float(met), found.accuracy, -found.loss]
+        if not state.best_epoch or merit > state.best:
+            state.best_epoch, state.best = state.epoch, merit
+            self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        sizes = [len(piece) for piece in np.array_split(self.order, self.steps)]
+        record = {
+            "epoch": state.epoch,
+            "loss": float((self.losses.double().cpu() * torch.tensor(sizes)).sum()) / len(self.x),
+            "train_accuracy": float(self.right) / len(self.x),
+            "val_accuracy": found.accuracy,
+            "val_loss": found.loss,
+            "val_sar": found.sar,
+            "lr": learning_rate(config, (state.epoch - 1) * self.steps, self.steps),
+            "seconds": round(time.perf_counter() - begun, 3),
+        }
+        state.log.append(record)
+        state.epoch, state.step, state.shuffle = state.epoch + 1, 0, dict(self.shuffle.bit_generator.state)
+        self.right.zero_()
+        return record
+
+
+class _Stopped(BaseException):
+    """SIGINT or SIGTERM came, and the checkpoint is written; ``_interruptible`` turns it into the signal."""
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Hold SIGINT and SIGTERM back until the step is done; the list names the one that came."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        # A second one is not held back: something may hang.
+        came.append(number)
+        if len(came) > 1:
+            signal.signal(number, before[signal.Signals(number)])
+            signal.raise_signal(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    stopped = False
+    try:
+        yield came
+    except _Stopped:
+        stopped = True
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came or stopped:
+        signal.raise_signal(came[0] if came else signal.SIGTERM)
+    if stopped:
+        raise KeyboardInterrupt

@@ -1,0 +1,43 @@
+"""Optimiser, learning rate and loss of a recipe."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toolchain.training.config import TrainingConfig
+
+
+def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser; BN's gains and shifts set the firing rates, and are not decayed."""
+    parameters = list(network.parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    # fused: one pass over weight, gradient and moments.
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
+    """Return the learning rate of ``step`` (from 0), with ``steps`` per epoch."""
+    rise, total = config.warmup * steps, config.epochs * steps
+    if step < rise:
+        return config.learning_rate * (step + 1) / rise
+    if config.schedule == "constant":
+        return config.learning_rate
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / (total - rise)))
+
+
+def loss_sum(logits: Tensor, y: Tensor, config: TrainingConfig) -> Tensor:
+    """Return the recipe's loss, summed over the samples (B, classes)."""
+    if config.loss == "mse":
+        wanted = nn.functional.one_hot(y, logits.shape[1]).to(logits.dtype)
+        wanted = wanted * (1 - config.label_smoothing) + config.label_smoothing / logits.shape[1]
+        return (logits - wanted).square().mean(1).sum()
+    return nn.functional.cross_entropy(logits, y, label_smoothing=config.label_smoothing, reduction="sum")

@@ -1,0 +1,98 @@
+"""Several processes that train one network, each on its share of every batch (``torchrun``).
+
+Gradients, loss and the wish to stop are added up in one all-reduce per step, so that all processes take the same step
+and stop at the same one. What is drawn (shuffles, augmentation) is drawn alike by all; dropout masks differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+
+from hw_sim.errors import UsageError
+from toolchain.data import Array
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A process (``rank``) among ``size``; rank 0 writes and narrates."""
+
+    rank: int = 0
+    size: int = 1
+
+    def share(self, index: Array) -> Array:
+        """Return this process's part of a batch's indices, or of anything with a first axis."""
+        part: Array = np.array_split(index, self.size)[self.rank] if self.size > 1 else index
+        return part
+
+    def add(self, *values: Tensor) -> None:
+        """Replace each of ``values`` by its sum over all processes."""
+        if self.size > 1:
+            flat = torch.cat([value.detach().reshape(-1).to(torch.float64) for value in values])
+            distributed.all_reduce(flat)
+            _spread(flat, values)
+
+    def add_gradients(self, network: nn.Module, *more: Tensor) -> None:
+        """Add up the gradients of all processes, and ``more`` (float32) along with them."""
+        if self.size > 1:
+            for p in network.parameters():
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            values = [*(p.grad for p in network.parameters() if p.grad is not None), *more]
+            flat = torch.cat([value.detach().reshape(-1) for value in values])
+            distributed.all_reduce(flat)
+            _spread(flat, values)
+
+    def wait(self) -> None:
+        """Return when all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def rank() -> int:
+    """The rank that ``torchrun`` gave this process; 0 outside of it."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes ``torchrun`` started; 1 outside of it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@contextlib.contextmanager
+def world(device: str) -> Iterator[World]:
+    """The processes of ``torchrun`` (RANK, WORLD_SIZE), joined by nccl on CUDA and gloo elsewhere; one without it."""
+    size = world_size()
+    if size == 1 or "RANK" not in os.environ:
+        yield World()
+        return
+    if not 0 <= rank() < size:
+        raise UsageError(f"RANK {rank()} of WORLD_SIZE {size}, expected 0 to {size - 1}; start it with torchrun")
+    mine = not distributed.is_initialized()
+    if mine:
+        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield World(rank(), size)
+        if mine:
+            # Who leaves first takes away what the others still talk to.
+            distributed.barrier()
+    finally:
+        if mine:
+            distributed.destroy_process_group()
+
+
+def local_device(device: str) -> str:
+    """``cuda`` means the GPU of this process's LOCAL_RANK; everything else is taken as it is."""
+    local = os.environ.get("LOCAL_RANK")
+    return f"cuda:{local}" if device == "cuda" and local is not None else device
+
+
+def _spread(flat: Tensor, values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for part, value in zip(torch.split(flat, [value.numel() for value in values]), values, strict=True):
+            value.copy_(part.reshape(value.shape))

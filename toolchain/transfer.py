@@ -1,0 +1,121 @@
+"""A run from a genotype that is there already: a cell that was found on one data set, trained on another."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hw_sim.errors import UsageError
+from toolchain import runs
+from toolchain.files import write_text
+from toolchain.runs import Run
+from toolchain.starting import resolve_device
+
+if TYPE_CHECKING:
+    from search.genotype import Genotype
+    from toolchain.data import Dataset
+    from toolchain.training import TrainingConfig
+
+
+def train_genotype(
+    genotype: Path,
+    dataset: str,
+    *,
+    folder: Path,
+    command: str,
+    name: str | None = None,
+    seed: int = 0,
+    timesteps: int = 5,
+    channels: int = 16,
+    hidden: int = 256,
+    recipe: TrainingConfig | None = None,
+    device: str = "auto",
+    data_options: dict[str, Any] | None = None,
+) -> Run:
+    """Make a run of the genotype in a .json file on a data set: run.toml and genotype.json, ready for ``train``.
+
+    data_options: more of what ``toolchain.data.load`` takes. Raises InvalidFileError for a file that holds no genotype,
+    UsageError where it fits neither its search space nor the data set.
+    """
+    from search.genotype import Genotype
+    from search.network import Network
+    from search.network_config import NetworkConfig
+    from search.space import get
+    from toolchain.data import load
+    from toolchain.files import read_json, sha256
+    from toolchain.training import TrainingConfig
+
+    plain = read_json(genotype, limit_bytes=1 << 20)
+    if isinstance(plain, dict) and plain.get("space") == "mse_nas":
+        raise UsageError(
+            f"{genotype}: a genome of mse_nas, expected the genotype of a cell; genomes cannot be moved yet"
+        )
+    found = Genotype.from_json(genotype.read_text(encoding="utf-8", errors="replace"), where=str(genotype))
+    backward = _check_space(found, genotype)
+    device = resolve_device(device)
+    data = load(dataset, seed=seed, **(data_options or {}))
+    if data.x_train.ndim == 5 and data.x_train.shape[1] != timesteps:
+        raise UsageError(
+            f"--timesteps {timesteps}: the samples of {dataset} are sequences of {data.x_train.shape[1]} frames; start "
+            f"it with --timesteps {data.x_train.shape[1]}"
+        )
+    network = NetworkConfig(
+        input_shape=data.input_shape,
+        input_kind=data.input_kind,
+        classes=data.classes,
+        channels=channels,
+        hidden=hidden,
+        timesteps=timesteps,
+        reduction=get(found.space).reduction,
+        cells=len(found.cells),
+    )
+    Network(found, network)  # refuses a cell without a path from input to output
+    run = runs.create(folder, name, f"{data.name}-{found.space}-transfer")
+    config = {
+        "name": run.name,
+        "created_at": runs.now(),
+        "command": command,
+        "seed": seed,
+        "data": _data_section(dataset, data),
+        "method": {"name": found.space, "space": found.space, "backward": backward, "batch": 2},
+        "network": json.loads(network.to_json()),
+        "train": (recipe or TrainingConfig()).plain(),
+        "search": {"seconds": 0.0, "evaluations": 0, "guards": 0, "architecture": found.architecture_id},
+        "transfer": {"genotype": str(genotype.absolute()), "sha256": sha256(genotype)},
+        "versions": runs.fingerprint(device),
+    }
+    try:
+        run.write_config(config)
+        write_text(run.genotype, found.to_json())
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)  # made a moment ago, by us
+        raise
+    return run
+
+
+def _data_section(dataset: str, data: Dataset) -> dict[str, Any]:
+    section: dict[str, Any] = {"name": dataset, "sha256": data.digest}
+    if data.path is not None:
+        section["path"] = str(data.path)
+    if data.options:
+        section["options"] = data.options
+    return section | {"train": len(data.y_train), "val": len(data.y_val), "test": len(data.y_test)}
+
+
+def _check_space(genotype: Genotype, path: Path) -> bool:
+    """Return whether the genotype has backward edges; UsageError where its space does not have its operations."""
+    from search.space import get
+
+    space = get(genotype.space)
+    backward = False
+    for number, cell in enumerate(genotype.cells, start=1):
+        for (i, j), op in cell.live().items():
+            if op not in space.ops:
+                raise UsageError(
+                    f"{path}: cell {number} has {op!r} from {i} to {j}, which the space {space.name} does not know; "
+                    f"expected one of {', '.join(space.ops)}"
+                )
+            backward |= i > j
+    return backward
