@@ -278,6 +278,32 @@ def mse_nas(
         bench_mse.print_result(result)
 
 
+@bench_app.command()
+def folds(
+    run: Annotated[str | None, typer.Argument(help="A searched run; the newest one where left out.")] = None,
+    runs_dir: Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs.")] = None,
+    folds: Annotated[int, typer.Option(help="How many folds.")] = 10,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name, or a .toml file [the run's own].")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every fold [the recipe's].")] = None,
+    profile: Annotated[str, typer.Option(help="Energy profile: a name or a .toml file.")] = "loihi1",
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of folds and trainings.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="A .json for the figures; a log beside it resumes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Cross-validate a run's cell on its data set: every sample judged once, by a network that never saw it."""
+    from toolchain import bench_folds, runs
+    from toolchain.narration import Narrator
+
+    found = runs.find(runs.directory(runs_dir), run)
+    options = bench_folds.Options(folds=folds, recipe=recipe, epochs=epochs, profile=profile, seed=seed)
+    result = bench_folds.cross_validate(found, options, Narrator(quiet=quiet), out)
+    if as_json:
+        print_json(result)
+    else:
+        bench_folds.print_result(result)
+
+
 def _print(figures: dict[str, Any]) -> None:
     from rich.table import Table
 

@@ -354,13 +354,35 @@ app.command()(cli_hardware.estimate)
 
 
 @app.command()
-def report(run: RunName = None, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
-    """Show the figures of an exported run."""
+def report(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs; two or more stand beside each other.")
+    ] = None,
+    runs_dir: RunsDir = None,
+    html: Annotated[bool, typer.Option("--html", help="Write report.html into the run, or comparison.html.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the figures of an exported run, or of several beside each other."""
     from hw_sim.errors import UsageError
     from toolchain import runs
     from toolchain.report import read_report, stale, table
 
-    found = runs.find(runs.directory(runs_dir), run)
+    folder = runs.directory(runs_dir)
+    wanted: list[str | None] = [*names] if names else [None]
+    every = [runs.find(folder, name) for name in wanted]
+    if html:
+        from toolchain.html import write_comparison, write_html
+
+        path = write_html(every[0]) if len(every) == 1 else write_comparison(every, folder / "comparison.html")
+        if as_json:
+            print_json({"path": str(path)})
+        else:
+            print_text(str(path))
+        return
+    if len(every) > 1:
+        _print_beside(every, as_json)
+        return
+    found = every[0]
     if not found.report.exists():
         raise UsageError(f"run {found.name} has no report yet; make it with: snnas export {found.name} --target lava")
     figures = read_report(found.report)
@@ -370,6 +392,23 @@ def report(run: RunName = None, runs_dir: RunsDir = None, as_json: AsJson = Fals
         print_json(figures)
     else:
         print_table(table(figures))
+
+
+def _print_beside(every: list[Any], as_json: bool) -> None:
+    from rich.table import Table
+
+    from toolchain.html import figures_beside
+
+    head, rows = figures_beside(every)
+    if as_json:
+        print_json({"head": head, "rows": rows})
+        return
+    out = Table()
+    for k, name in enumerate(head):
+        out.add_column(name, justify="right" if 0 < k < len(head) - 1 else "left")
+    for row in rows:
+        out.add_row(*row)
+    print_table(out)
 
 
 @app.command()

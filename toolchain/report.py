@@ -166,9 +166,11 @@ def read_report(path: Path) -> dict[str, Any]:
     report = read_json(path)
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         raise InvalidFileError(f"{path}: no report (schema is not {SCHEMA!r}); export again with --force")
+    from rich.errors import NotRenderableError
+
     try:
         table(report)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, NotRenderableError) as error:
         what = f"lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
         raise InvalidFileError(f"{path}: a figure is missing or of another type ({what}); export again") from None
     return report
@@ -199,10 +201,10 @@ def table(report: dict[str, Any]) -> Table:
         out.add_column(name, justify=justify)  # type: ignore[arg-type]
     both = "measured | simulated"  # one word per column
     out.add_row(
-        "accuracy", _percent(acc["training"]), _percent(acc["on_target"]), f"{both}, {acc['samples']} test samples"
+        "accuracy", percent(acc["training"]), percent(acc["on_target"]), f"{both}, {acc['samples']} test samples"
     )
     if acc["interval"] is None:
-        out.add_row("  same prediction", "", _percent(acc["agreement"]), "the samples have no labels")
+        out.add_row("  same prediction", "", percent(acc["agreement"]), "the samples have no labels")
     else:
         low, high = acc["interval"]
         out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", f"{acc['flips']} predictions changed")
@@ -210,19 +212,19 @@ def table(report: dict[str, Any]) -> Table:
     out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", both)
     out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
     out.add_row("synops / inference", "", f"{report['synops_per_inference']:,.0f}", "simulated")
-    out.add_row("latency (us)", "", _span(latency), "estimated")
+    out.add_row("latency (us)", "", span(latency), "estimated")
     evidence = f", evidence: {energy['evidence']}" if energy["evidence"] else ""
     out.add_row(
         "energy (uJ / inference)",
         "",
-        _span(energy["total"]),
+        span(energy["total"]),
         f"estimated, profile {energy['profile']}{evidence}",
     )
     for part in ("encode", "dynamic", "floor"):
         out.add_row(
             f"  {part}",
             "",
-            _span(energy[part]),
+            span(energy[part]),
             "" if energy[part]["nominal"] is not None else "not priced by this profile",
         )
     where = f"{res['cores']} cores, {res['chips']} chip" + ("s" if res["chips"] != 1 else "")
@@ -268,16 +270,16 @@ def table(report: dict[str, Any]) -> Table:
     return out
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2%}"
 
 
-def _span(band: dict[str, float | None]) -> str:
+def span(band: dict[str, float | None]) -> str:
     if band["nominal"] is None:
         return "-"
-    return f"{_short(band['low'])} .. {_short(band['nominal'])} .. {_short(band['high'])}"
+    return f"{short(band['low'])} .. {short(band['nominal'])} .. {short(band['high'])}"
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
     # From 999.5 on, three digits round up to a thousand, which 'g' writes as 1e+03.
     return "-" if value is None else f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"

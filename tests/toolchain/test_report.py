@@ -13,7 +13,7 @@ import pytest
 from hw_sim.errors import InvalidFileError
 from toolchain.cli import run_command
 from toolchain.files import sha256
-from toolchain.report import SCHEMA, _short, read_report, table
+from toolchain.report import SCHEMA, short, read_report, table
 
 BAND = {"low": 1.0, "nominal": 2.0, "high": 999.7}
 REPORT: dict[str, Any] = {
@@ -65,7 +65,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("value", "text"), [(999.4, "999"), (999.7, "1,000"), (1234.5, "1,234"), (0.25, "0.25")])
 def test_figures_are_short(value: float, text: str) -> None:
-    assert _short(value) == text
+    assert short(value) == text
 
 
 def test_every_figure_carries_its_provenance() -> None:
