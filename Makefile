@@ -50,9 +50,23 @@ ORACLES := $(CURDIR)/.oracles
 	"$$($(BIN)/python -c 'from hw_sim.lava_environment import find_base_python; print(find_base_python()[0])')" -m venv .oracles/$*
 	.oracles/$*/bin/python -m pip install --quiet $* $(if $(filter nengo-loihi,$*),"numpy<1.24")
 
-oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi,.oracles/$(t)/bin/python)  ## Compare with independent tools
+# What else writes and reads NIR. Our own packages (torch above all) are seen behind the tool's, so that each environment
+# holds the tool alone; sinabs pins an older nir.
+NIR_PEERS := snntorch norse sinabs spikingjelly rockpool
+$(NIR_PEERS:%=.oracles/%/bin/python): .oracles/%/bin/python: constraints.txt | $(VENV)/.dev
+	$(BIN)/python -m venv .oracles/$*
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.oracles/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	grep -v '^nir==' constraints.txt > .oracles/$*/constraints.txt
+	.oracles/$*/bin/python -m pip install --quiet --constraint .oracles/$*/constraints.txt \
+		torch==2.13.0 $* $(if $(filter sinabs,$*),,nirtorch "nir>=1.0.8,<1.1")
+
+oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi $(NIR_PEERS),.oracles/$(t)/bin/python)  ## Compare with independent tools
 	SNNAS_SANAFE_PYTHON=$(ORACLES)/sanafe/bin/python SNNAS_NEUROBENCH_PYTHON=$(ORACLES)/neurobench/bin/python \
 	SNNAS_NENGO_LOIHI_PYTHON=$(ORACLES)/nengo-loihi/bin/python SNNAS_BRIAN2_LOIHI_PYTHON=$(ORACLES)/brian2-loihi/bin/python \
+	SNNAS_SNNTORCH_PYTHON=$(ORACLES)/snntorch/bin/python SNNAS_NORSE_PYTHON=$(ORACLES)/norse/bin/python \
+	SNNAS_SINABS_PYTHON=$(ORACLES)/sinabs/bin/python SNNAS_SPIKINGJELLY_PYTHON=$(ORACLES)/spikingjelly/bin/python \
+	SNNAS_ROCKPOOL_PYTHON=$(ORACLES)/rockpool/bin/python \
 		$(BIN)/python -m pytest -m oracle -rs
 
 lint: $(VENV)/.dev  ## Check style and types

@@ -6,19 +6,40 @@ The reference of the chain of checks; needs torch. Independent of ``interpreter.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from export import conventions
-from export.graph import Conv, Delay, Flatten, Graph, Input, Lif, Linear, Node, Pool
+from export.graph import (
+    NEURONS,
+    SPIKING,
+    Conv,
+    CubaLif,
+    Delay,
+    Flatten,
+    Graph,
+    If,
+    Input,
+    Li,
+    Lif,
+    Linear,
+    Node,
+    Pool,
+    Scale,
+    Threshold,
+)
 
 
 def run_deployed(
     graph: Graph, x: np.ndarray, timesteps: int, *, batch: int = 128
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Spikes {LIF name: bool (B, T, *shape)} and the output summed over time, float64 (B, classes)."""
+    """Spikes {neuron's name: bool (B, T, *shape)} and the answers, float64 (B, classes): the output summed over time.
+
+    (Of a graph that ends in an integrating neuron: its output at the last timestep.)
+    """
     spikes: dict[str, list[np.ndarray]] = {}
     sums = []
     for k in range(0, len(x), batch):
@@ -35,7 +56,7 @@ def _run(graph: Graph, x: torch.Tensor, timesteps: int) -> tuple[dict[str, np.nd
     static = x.ndim == len(graph.shapes()[graph.input]) + 1
     layers = {n: _layer(node) for n, node in graph.nodes.items()}
     incoming = {n: graph.sources(n) for n in order}
-    state: dict[str, torch.Tensor] = {}
+    neurons = {n: _Neurons(graph.nodes[n], graph.convention) for n in graph.of_type(NEURONS)}
     history: dict[str, list[torch.Tensor]] = {n: [] for n in order}
     for t in range(timesteps):
         for name in order:
@@ -50,17 +71,46 @@ def _run(graph: Graph, x: torch.Tensor, timesteps: int) -> tuple[dict[str, np.nd
                     current = current + history[s][t - wait]
             if isinstance(current, float):
                 current = x.new_zeros(len(x), *graph.shapes()[incoming[name][0]])
-            if isinstance(node, Lif):
-                v = state.get(name, torch.zeros_like(current))
-                v = v + torch.from_numpy(conventions.decay_of(node.tau)) * (current - v)
-                fired = v > torch.from_numpy(node.v_threshold).double()
-                state[name] = v.masked_fill(fired, 0.0)
-                history[name].append(fired.double())
-            else:
-                history[name].append(layers[name](current))
-    spikes = {n: torch.stack(history[n], dim=1).bool().numpy() for n in graph.of_type(Lif)}
-    total = torch.stack(history[graph.output]).sum(dim=0).flatten(1)
-    return spikes, total.numpy()
+            history[name].append(neurons[name](current) if name in neurons else layers[name](current))
+    spikes = {n: torch.stack(history[n], dim=1).bool().numpy() for n in graph.of_type(SPIKING)}
+    outputs = torch.stack(history[graph.output])
+    return spikes, (outputs[-1] if graph.reads_last else outputs.sum(dim=0)).flatten(1).numpy()
+
+
+class _Neurons:
+    """A node's neurons, one call per timestep: the current in, spikes (or an integrator's membrane) out, float64."""
+
+    def __init__(self, node: Node, convention: conventions.Convention) -> None:
+        self.node, self.soft, self.at_least = node, convention.reset == "subtract", convention.compare == ">="
+        self.p = {f.name: torch.from_numpy(getattr(node, f.name)).double() for f in fields(node)}
+        tau = {n: getattr(node, n) for n in ("tau", "tau_syn", "tau_mem") if n in self.p}
+        self.share = {n: torch.from_numpy(conventions.decay_of(value, convention)) for n, value in tau.items()}
+        self.dt = convention.dt
+        self.v: torch.Tensor | None = None
+        self.i: torch.Tensor | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.node, Threshold):
+            return self._above(x, self.p["threshold"]).double()
+        v = torch.zeros_like(x) if self.v is None else self.v
+        if isinstance(self.node, CubaLif):
+            i = torch.zeros_like(x) if self.i is None else self.i
+            x = self.i = i + self.share["tau_syn"] * (self.p["w_in"] * x - i)
+        drive = self.p["r"] * x
+        if isinstance(self.node, Lif | CubaLif | Li):
+            share = self.share["tau_mem" if isinstance(self.node, CubaLif) else "tau"]
+            v = v + share * (self.p["v_leak"] - v + drive)
+        else:
+            v = v + self.dt * drive
+        self.v = v
+        if not isinstance(self.node, Lif | CubaLif | If):
+            return v
+        fired = self._above(v, self.p["v_threshold"])
+        self.v = torch.where(fired, v - self.p["v_threshold"] if self.soft else self.p["v_reset"], v)
+        return fired.double()
+
+    def _above(self, v: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+        return v >= threshold if self.at_least else v > threshold
 
 
 def _layer(node: Node) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -78,6 +128,9 @@ def _layer(node: Node) -> Callable[[torch.Tensor], torch.Tensor]:
             return lambda x: F.avg_pool2d(x, node.kernel, node.stride, node.pad) * area
         case Flatten():
             return lambda x: x.flatten(1)
+        case Scale():
+            scale = torch.from_numpy(node.scale).double()
+            return lambda x: x * scale
     return lambda x: x
 
 

@@ -7,11 +7,27 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 
 import numpy as np
 
 from export import conventions
-from export.graph import Conv, Delay, Graph, Input, Lif, Linear, Output, Pool
+from export.graph import (
+    Conv,
+    CubaLif,
+    Delay,
+    Graph,
+    I,
+    If,
+    Input,
+    Li,
+    Lif,
+    Linear,
+    Output,
+    Pool,
+    Scale,
+    Threshold,
+)
 from hw_sim import limits
 from hw_sim.linear import fan_out
 from hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Shape, Synapse
@@ -34,8 +50,8 @@ def dump_graph(graph: Graph) -> str:
     shapes = graph.shapes()
     lines = [
         f"graph: {len(graph.nodes)} nodes, {len(graph.edges)} edges, {len(graph.delayed)} of them wait a timestep",
-        f"input {_shape(shapes[graph.input])}, output {_shape(shapes[graph.output])}; dt = {conventions.DT:g} s",
-        "neuron: v <- v + dt/tau (v_leak - v + r I); spike and v := v_reset where v > v_threshold",
+        f"input {_shape(shapes[graph.input])}, output {_shape(shapes[graph.output])}; dt = {graph.convention.dt:g} s",
+        *_equations(graph),
         "several edges into a node are summed; weights are float32",
         "",
     ]
@@ -76,6 +92,8 @@ def _header(program: Program) -> Iterator[str]:
     )
     yield from _weights(r.weight, "            ")
     yield "  neuron    v <- trunc(v (4096 - dv) / 4096), P times; v <- v + 64 a + bias; spike and v := 0 iff v > 64 vth"
+    if any(p.current_decays for p in program.populations):
+        yield "            (where du is given: u <- trunc(u (4095 - du) / 4096) + 64 a, and u takes the place of 64 a)"
     yield "  synapse   a += w 2^exponent for each spike, which arrives one hardware step later"
 
 
@@ -87,6 +105,7 @@ def _population(program: Program, p: Population) -> Iterator[str]:
     yield (
         f"  dv {p.dv} (a timestep keeps {keeps}), vth {p.vth}, scale {p.scale:.6g}, "
         f"bias {_range(p.bias)}{f' x 2^{p.bias_exponent}' if p.bias_exponent else ''}"
+        f"{f', du {p.du} (a timestep keeps {(4095 - p.du) / 4096:.4g} of u)' if p.current_decays else ''}"
     )
     if p.bias.any():
         yield from _weights(p.bias, "    bias ")
@@ -151,6 +170,17 @@ def _timetable_entry(program: Program, step: int, interval: int) -> str:
 # ------------------------------------------------------------------------------------------------------------- graph
 
 
+def _equations(graph: Graph) -> Iterator[str]:
+    at = graph.convention
+    share = "dt/tau" if at.decay == "euler" else "(1 - exp(-dt/tau))"
+    reset = "v := v_reset" if at.reset == "zero" else "v := v - v_threshold"
+    yield f"neuron: v <- v + {share} (v_leak - v + r I); spike and {reset} where v {at.compare} v_threshold"
+    if graph.of_type((If, I)):
+        yield "        If, I: v <- v + dt r I"
+    if graph.of_type(CubaLif):
+        yield f"        CubaLif: I <- I + {share} (w_in input - I), with tau_syn"
+
+
 def _parameters(graph: Graph, name: str) -> Iterator[str]:
     match graph.nodes[name]:
         case Conv() as node:
@@ -170,11 +200,13 @@ def _parameters(graph: Graph, name: str) -> Iterator[str]:
         case Delay() as node:
             yield f"waits {_count(node.steps, 'timestep')}"
         case Lif() as node:
-            decay = conventions.decay_of(node.tau)
+            decay = conventions.decay_of(node.tau, graph.convention)
             yield (
                 f"tau {_range(node.tau)} s (dt/tau {_range(decay)}), v_threshold {_range(node.v_threshold, 9)}, "
                 f"r {_range(node.r)}, v_leak {_range(node.v_leak)}, v_reset {_range(node.v_reset)}"
             )
+        case If() | CubaLif() | Threshold() | Li() | I() | Scale() as node:
+            yield ", ".join(f"{f.name} {_range(getattr(node, f.name), 9)}" for f in fields(node))
         case Input() | Output() | _:
             return
 

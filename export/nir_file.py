@@ -1,7 +1,8 @@
-"""Writes a graph as .nir (HDF5, readable by ``nir.read``) and reads one back as plain data.
+"""Writes a graph as .nir (HDF5, readable by ``nir.read``) and reads anybody's as plain data.
 
-Reading never opens HDF5 in this process: ``hdf5_guard`` hands back plain arrays. What a graph means does not depend
-on the ``snnas`` metadata, except which edge of a cycle waits a timestep.
+Reading never opens HDF5 in this process: ``hdf5_guard`` hands back plain arrays. What a graph of ours means does not
+depend on the ``snnas`` metadata, except which edge of a cycle waits a timestep; a foreign one is read with the
+``Convention`` that the caller names, and carries it as metadata once we have written it.
 """
 
 from __future__ import annotations
@@ -9,33 +10,55 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from export import conventions
-from export.graph import Conv, Delay, Flatten, Graph, Input, Lif, Linear, Node, Output, Pair, Pool
+from export.conventions import Convention
+from export.graph import (
+    NEURONS,
+    Conv,
+    Delay,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Node,
+    Output,
+    Pool,
+    Scale,
+    output_shape,
+)
 from export.hdf5_guard import Tree, read_hdf5
-from hw_sim.errors import InvalidFileError, UnsupportedError
-
-MAX_NEURONS = 1 << 26  # of one node; half of what 768 Loihi chips hold
+from export.nir_nodes import read_node
+from export.nir_subgraphs import opened, text
+from hw_sim.errors import InvalidFileError
 
 
 def write_nir(path: Path, graph: Graph) -> None:
-    """Writes the graph through a temporary name; an existing file is replaced whole or not at all."""
+    """Writes the graph through a temporary name; an existing file is replaced whole or not at all.
+
+    Node types, parameters and the convention survive; nested graphs, Conv1d and dilations stay laid open. nir 1.0
+    infers wrong shapes for kernels that are not square: such a file is for readers with ``type_check=False``.
+    """
     import nir
 
-    meta = {"format": conventions.FORMAT, "dt": conventions.DT, "compare": ">", "reset": "zero", **graph.meta}
+    meta = {"format": conventions.FORMAT, **graph.convention.to_metadata(), **graph.meta}
     meta["delayed"] = [list(e) for e in sorted(graph.delayed)]
     shapes = graph.shapes()
     nodes = {
-        name: _to_nir(node, shapes[graph.sources(name)[0]] if graph.sources(name) else ())
+        name: _to_nir(node, shapes[graph.sources(name)[0]] if graph.sources(name) else (), graph.convention)
         for name, node in graph.nodes.items()
     }
+    square = all(n.weight.shape[2] == n.weight.shape[3] for n in graph.nodes.values() if isinstance(n, Conv))
     out = nir.NIRGraph(
-        nodes=nodes, edges=list(graph.edges), metadata={conventions.KEY: json.dumps(meta, sort_keys=True)}
+        nodes=nodes,
+        edges=list(graph.edges),
+        metadata={conventions.KEY: json.dumps(meta, sort_keys=True)},
+        type_check=square,
     )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -59,9 +82,11 @@ def _write(path: Path, graph: Any) -> None:
         raise
 
 
-def _to_nir(node: Node, shape: tuple[int, ...]) -> Any:
+def _to_nir(node: Node, shape: tuple[int, ...], convention: Convention) -> Any:
     import nir
 
+    if isinstance(node, NEURONS):
+        return getattr(nir, _NIR_NAMES.get(type(node).__name__, type(node).__name__))(**asdict(node))
     match node:
         case Input(shape=s):
             return nir.Input(input_type={"input": np.array(s)})
@@ -71,11 +96,11 @@ def _to_nir(node: Node, shape: tuple[int, ...]) -> Any:
             bias = node.bias if node.bias is not None else np.zeros(len(node.weight), np.float32)
             return nir.Conv2d(
                 input_shape=shape[1:],
-                weight=node.weight,
+                weight=_ungrouped(node),
                 stride=node.stride,
                 padding=node.pad,
                 dilation=(1, 1),
-                groups=node.groups,
+                groups=1,
                 bias=bias,
             )
         case Linear(bias=None):
@@ -88,20 +113,43 @@ def _to_nir(node: Node, shape: tuple[int, ...]) -> Any:
         case Flatten():
             return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1)
         case Delay(steps=n):
-            return nir.Delay(delay=np.full(shape, n * conventions.DT, np.float32))
-        case Lif():
-            return nir.LIF(**{f.name: getattr(node, f.name) for f in fields(Lif)})
+            return nir.Delay(delay=np.full(shape, n * convention.dt, np.float32))
+        case Scale(scale=factors):
+            return nir.Scale(scale=factors)
+    raise TypeError(type(node).__name__)
 
 
-def read_nir(path: Path, *, delayed: frozenset[tuple[str, str]] | None = None, use_metadata: bool = True) -> Graph:
+_NIR_NAMES = {"Lif": "LIF", "If": "IF", "CubaLif": "CubaLIF", "Li": "LI"}
+
+
+def _ungrouped(node: Conv) -> np.ndarray:
+    """The weights (O, I, kH, kW) with a grouped convolution's zeros: nir 1.0 infers no shapes through groups."""
+    if node.groups == 1:
+        return node.weight
+    o, i, kh, kw = node.weight.shape
+    own = o // node.groups
+    whole = np.zeros((o, i * node.groups, kh, kw), np.float32)
+    for g in range(node.groups):
+        whole[g * own : (g + 1) * own, g * i : (g + 1) * i] = node.weight[g * own : (g + 1) * own]
+    return whole
+
+
+def read_nir(
+    path: Path,
+    *,
+    delayed: frozenset[tuple[str, str]] | None = None,
+    use_metadata: bool = True,
+    convention: Convention | None = None,
+) -> Graph:
     """Reads and verifies a .nir file.
 
-    delayed: edges that wait a timestep, in place of what the metadata says. InvalidFileError (exit 3) for a file that
-    is damaged or breaks NIR's rules, UnsupportedError (exit 4) for a node that this version does not take.
+    delayed: edges that wait a timestep, in place of what the metadata says. convention: likewise; without either the
+    file is read with ours. InvalidFileError (exit 3) for a file that is damaged or breaks NIR's rules,
+    UnsupportedError (exit 4) for a node that this version does not take.
     """
     tree = read_hdf5(path)
     try:
-        graph = _from_tree(tree, path, delayed, use_metadata)
+        graph = _from_tree(tree, path, delayed, use_metadata, convention)
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidFileError(f"{path}: not a NIR graph ({type(error).__name__}: {_one_line(error)})") from None
     graph.verify()
@@ -112,186 +160,69 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _from_tree(tree: Tree, path: Path, delayed: frozenset[tuple[str, str]] | None, use_metadata: bool) -> Graph:
+def _from_tree(
+    tree: Tree,
+    path: Path,
+    delayed: frozenset[tuple[str, str]] | None,
+    use_metadata: bool,
+    convention: Convention | None,
+) -> Graph:
     root = tree.get("node")
-    if not isinstance(root, dict) or _text(root.get("type")) != "NIRGraph":
+    if not isinstance(root, dict) or text(root.get("type")) != "NIRGraph":
         raise InvalidFileError(f"{path}: no NIR graph at its root; expected groups 'node', 'node/nodes' and a type")
-    raw_nodes, raw_edges = root["nodes"], np.asarray(root["edges"])
-    if not isinstance(raw_nodes, dict) or raw_edges.ndim != 2 or raw_edges.shape[1] != 2:
-        raise InvalidFileError(f"{path}: edges of shape {raw_edges.shape}; expected (E, 2) names")
     meta = _metadata(root, path) if use_metadata else {}
-    edges = tuple((_text(s), _text(d)) for s, d in raw_edges)
-    nodes = {name: _node(name, fields_, path) for name, fields_ in raw_nodes.items()}
+    if convention is None:
+        convention = conventions.from_metadata(meta, path)
+    for name in conventions.OURS.to_metadata():
+        meta.pop(name, None)
+    raw_nodes, edges = opened(root, path)
+    nodes = {name: read_node(name, raw, path, convention) for name, raw in raw_nodes.items()}
     if delayed is None:
         delayed = frozenset((str(s), str(d)) for s, d in meta.pop("delayed", []))
     for edge in delayed:
         if edge not in edges:
             raise InvalidFileError(f"{path}: delayed edge {edge[0]}:{edge[1]} is not an edge of the graph")
-    return Graph(nodes=nodes, edges=edges, delayed=delayed, meta=meta)
+    graph = Graph(nodes=nodes, edges=tuple(edges), delayed=delayed, convention=convention, meta=meta)
+    graph.verify_wiring()
+    return _spread(graph)
+
+
+def _spread(graph: Graph) -> Graph:
+    """Parameters that are given once for all neurons, or once per channel, in the shape of what comes in."""
+    known = {n: node.shape for n, node in graph.nodes.items() if isinstance(node, Input)}
+    nodes = dict(graph.nodes)
+    late = set(graph.of_type(Delay))
+    for name in [*graph.order(), *graph.order()] if late else graph.order():  # what is behind a Delay comes before it
+        node = nodes[name]
+        shape = next((known[s] for s in graph.sources(name) if s in known), None)
+        if isinstance(node, (Scale, *NEURONS)):
+            if shape is not None and _spreads(_own_shape(node), shape):
+                values = {f.name: np.broadcast_to(getattr(node, f.name), shape).copy() for f in fields(node)}
+                nodes[name] = node = type(node)(**values)
+            known[name] = _own_shape(node)
+        elif name not in known and shape is not None:
+            known[name] = output_shape(name, node, shape)
+    return replace(graph, nodes=nodes)
+
+
+def _own_shape(node: Any) -> tuple[int, ...]:
+    return node.scale.shape if isinstance(node, Scale) else node.shape
+
+
+def _spreads(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    alike = len(own) == len(shape) and all(n in (1, m) for n, m in zip(own, shape, strict=True))
+    return own != shape and (own in ((), (1,)) or alike)
 
 
 def _metadata(root: Tree, path: Path) -> dict[str, Any]:
     block = root.get("metadata")
-    text = block.get(conventions.KEY) if isinstance(block, dict) else None
-    if text is None:
+    found = block.get(conventions.KEY) if isinstance(block, dict) else None
+    if found is None:
         return {}
     try:
-        meta = json.loads(_text(text))
+        meta = json.loads(text(found))
     except ValueError:
         raise InvalidFileError(f"{path}: the metadata under {conventions.KEY!r} is not JSON") from None
     if not isinstance(meta, dict):
         raise InvalidFileError(f"{path}: the metadata under {conventions.KEY!r} is not a JSON object")
     return meta
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        value = value.reshape(-1)[0]
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def _node(name: str, raw: Any, path: Path) -> Node:
-    if not isinstance(raw, dict):
-        raise InvalidFileError(f"{path}: node {name} is not a group")
-    kind = _text(raw.get("type"))
-    reader = _READERS.get(kind)
-    if reader is None:
-        raise UnsupportedError(
-            f"{path}: node {name} has type {kind!r}; this version takes {', '.join(sorted(_READERS))}"
-        )
-    return reader(name, raw, path)
-
-
-def _array(name: str, raw: Tree, key: str, path: Path) -> np.ndarray:
-    value = np.asarray(raw[key])
-    if value.dtype.kind not in "fiu":
-        raise InvalidFileError(f"{path}: node {name}: {key} holds {value.dtype}, expected numbers")
-    value = value.astype(np.float32)
-    if not np.isfinite(value).all():
-        raise InvalidFileError(f"{path}: node {name}: {key} holds NaN or infinity; every parameter must be finite")
-    return value
-
-
-def _bias(name: str, raw: Tree, weight: np.ndarray, path: Path) -> np.ndarray | None:
-    if "bias" not in raw:
-        return None
-    bias = _array(name, raw, "bias", path)
-    if bias.shape != weight.shape[:1]:
-        raise InvalidFileError(f"{path}: node {name}: bias {bias.shape}; expected {weight.shape[:1]}")
-    return bias
-
-
-def _dims(raw: Tree, key: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in np.asarray(raw[key]).reshape(-1))
-
-
-def _two(name: str, raw: Tree, key: str, path: Path, *, low: int) -> Pair:
-    value = raw[key]
-    if isinstance(value, bytes | str):
-        raise UnsupportedError(f"{path}: node {name}: {key} {_text(value)!r}; write the padding in numbers")
-    dims = _dims(raw, key)
-    pair = (dims[0], dims[0]) if len(dims) == 1 else (dims[0], dims[1])
-    if len(dims) > 2 or min(pair) < low or max(pair) > 1 << 16:
-        raise InvalidFileError(f"{path}: node {name}: {key} {dims}; expected one or two numbers from {low}")
-    return pair
-
-
-def _shape(name: str, raw: Tree, key: str, path: Path) -> tuple[int, ...]:
-    value = raw.get(key, raw.get("shape"))
-    if isinstance(value, dict):
-        value = next(iter(value.values()))
-    shape = tuple(int(n) for n in np.asarray(value).reshape(-1))
-    if len(shape) not in (1, 3) or min(shape) < 1 or int(np.prod(shape, dtype=object)) > MAX_NEURONS:
-        raise InvalidFileError(
-            f"{path}: node {name} has shape {shape}; expected (C, H, W) or (N,), all >= 1, at most {MAX_NEURONS} in all"
-        )
-    return shape
-
-
-def _read_conv(name: str, raw: Tree, path: Path) -> Conv:
-    weight = _array(name, raw, "weight", path)
-    if weight.ndim != 4 or min(weight.shape) < 1:
-        raise InvalidFileError(f"{path}: node {name}: weight {weight.shape}; expected (O, I/groups, kH, kW)")
-    bias = _bias(name, raw, weight, path)
-    if _two(name, raw, "dilation", path, low=1) != (1, 1):
-        raise UnsupportedError(
-            f"{path}: node {name}: dilation {_dims(raw, 'dilation')}; only 1 is taken, pad the kernel with zeros"
-        )
-    groups = int(np.asarray(raw["groups"]).reshape(-1)[0])
-    if groups < 1 or weight.shape[0] % groups:
-        raise InvalidFileError(f"{path}: node {name}: {groups} groups do not divide {weight.shape[0]} channels")
-    return Conv(
-        weight=weight,
-        bias=bias,
-        stride=_two(name, raw, "stride", path, low=1),
-        pad=_two(name, raw, "padding", path, low=0),
-        groups=groups,
-    )
-
-
-def _read_linear(name: str, raw: Tree, path: Path) -> Linear:
-    weight = _array(name, raw, "weight", path)
-    if weight.ndim != 2 or min(weight.shape) < 1:
-        raise InvalidFileError(f"{path}: node {name}: weight {weight.shape}; expected (out, in)")
-    bias = _bias(name, raw, weight, path)
-    return Linear(weight=weight, bias=bias)
-
-
-def _read_pool(average: bool) -> Any:
-    def read(name: str, raw: Tree, path: Path) -> Pool:
-        return Pool(
-            kernel=_two(name, raw, "kernel_size", path, low=1),
-            stride=_two(name, raw, "stride", path, low=1),
-            pad=_two(name, raw, "padding", path, low=0),
-            average=average,
-        )
-
-    return read
-
-
-def _read_lif(name: str, raw: Tree, path: Path) -> Lif:
-    values = {f.name: _array(name, raw, f.name, path) for f in fields(Lif) if f.name in raw}
-    shape = np.broadcast_shapes(*(v.shape for v in values.values()))
-    if int(np.prod(shape, dtype=object)) > MAX_NEURONS:
-        raise InvalidFileError(f"{path}: node {name} has shape {shape}; at most {MAX_NEURONS} neurons are read")
-    values.setdefault("v_reset", np.zeros(shape, np.float32))
-    if len(shape) not in (1, 3) or 0 in shape:
-        raise InvalidFileError(f"{path}: node {name} has shape {shape}; expected (C, H, W) or (N,), all >= 1")
-    if (values["tau"] < conventions.DT).any():
-        raise InvalidFileError(
-            f"{path}: node {name}: tau {float(values['tau'].min()):g} s is below a timestep of {conventions.DT:g} s"
-        )
-    return Lif(**{k: np.broadcast_to(v, shape).astype(np.float32) for k, v in values.items()})
-
-
-def _read_flatten(name: str, raw: Tree, path: Path) -> Flatten:
-    start, end = (int(np.asarray(raw[k]).reshape(-1)[0]) for k in ("start_dim", "end_dim"))
-    if start != 0 or end not in (-1, 2):
-        raise UnsupportedError(
-            f"{path}: node {name} flattens dimensions {start}..{end}; only all of them (0..-1) is taken"
-        )
-    return Flatten()
-
-
-def _read_delay(name: str, raw: Tree, path: Path) -> Delay:
-    delay = _array(name, raw, "delay", path).astype(np.float64) / conventions.DT
-    steps = round(float(delay.reshape(-1)[0]))
-    if np.abs(delay - steps).max() > 1e-3 or steps < 1:
-        raise UnsupportedError(
-            f"{path}: node {name}: delays must be one whole number of timesteps of {conventions.DT:g} s"
-        )
-    return Delay(steps=steps)
-
-
-_READERS: dict[str, Any] = {
-    "Input": lambda name, raw, path: Input(shape=_shape(name, raw, "input_type", path)),
-    "Output": lambda name, raw, path: Output(shape=_shape(name, raw, "output_type", path)),
-    "Conv2d": _read_conv,
-    "Linear": _read_linear,
-    "Affine": _read_linear,
-    "SumPool2d": _read_pool(average=False),
-    "AvgPool2d": _read_pool(average=True),
-    "Flatten": _read_flatten,
-    "Delay": _read_delay,
-    "LIF": _read_lif,
-}

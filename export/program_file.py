@@ -19,6 +19,7 @@ import numpy as np
 from export.npz_file import LIMIT_BYTES, read_npz, write_npz
 from hw_sim.errors import InvalidFileError, UnsupportedError
 from hw_sim.lava_worker.run_lava import FORMAT
+from hw_sim.limits import NO_MEMORY
 from hw_sim.program import RESERVED, HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
 
 JSON_BYTES = 16 << 20
@@ -97,6 +98,7 @@ def _structure(program: Program) -> dict[str, Any]:
                 "scale": float(p.scale),
                 "bias_exponent": p.bias_exponent,
                 "role": p.role,
+                **({"du": p.du} if p.current_decays else {}),
             }
             for p in program.populations
         ],
@@ -210,6 +212,7 @@ class _Reader:
             bias=self.array(f"{name}.bias", np.int16, 3),
             bias_exponent=_integer(given.get("bias_exponent"), f"{where}.bias_exponent", 0, 63),
             role=_choice(given.get("role"), f"{where}.role", ("neuron", "or", "relay")),
+            du=_integer(given.get("du", NO_MEMORY), f"{where}.du", 0, NO_MEMORY),
         )
 
     def synapse(self, given: dict[str, Any], where: str) -> Synapse:

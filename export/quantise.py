@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from export.circuit import Circuit, Group, Link
+from export.grids import exact_scale
 from export.rounding import round_weights
 from export.schedule import Scheduled
 from hw_sim import kernels, limits
@@ -52,9 +53,16 @@ def quantise(
         links = [k for k in circuit.links if k.dst == group.id]
         driven = [k for k in circuit.host if k.dst == group.id]
         if group.role == "neuron":
-            largest = _largest_scale(circuit, group, links, driven, schedule.period, input_range)
+            if group.decay < 1 and schedule.period > 1:
+                raise UnsupportedError(
+                    f"population {group.id}: its current decays by itself (CubaLIF), and its network's loops take "
+                    f"{schedule.period} hardware steps per timestep, at each of which Loihi would add it; make it a "
+                    "LIF, or the loops self-loops"
+                )
+            largest = _largest_scale(circuit, group, links, driven, schedule.period, timesteps, input_range)
             population, made = _neuron(group, links, schedule.period, rates, seen, largest)
-            while _reach(circuit, population, made, driven, input_range) > limits.CURRENT_MAX:
+            kept = _kept(group.decay, timesteps)
+            while kept * _reach(circuit, population, made, driven, input_range) > limits.CURRENT_MAX:
                 largest *= 0.97  # rounding up many small weights adds to the worst case
                 population, made = _neuron(group, links, schedule.period, rates, seen, largest)
         else:
@@ -111,9 +119,12 @@ def _neuron(
     largest: float,
 ) -> tuple[Population, list[Synapse]]:
     best: tuple[float, float, int] | None = None
+    exact = exact_scale([k.map.weight for k in links], group.threshold, group.alpha, largest) if links else None
+    if exact is not None:
+        best = (0.0, *exact)
     for factor in np.linspace(1.0, 0.5, CANDIDATES):
         vth = int(largest * factor * group.threshold - 33 / 64)
-        if vth < 1:
+        if vth < 1 or exact is not None:
             break
         scale = (64 * vth + 33) / (64 * group.threshold)
         loss = sum(rates.get(k.src, 1.0) * _squared_error(k, scale) for k in links)
@@ -132,8 +143,10 @@ def _neuron(
         synapses.append(_synapse(k, round_weights(k.map, (1 << exponent) / scale, spikes.get(k.src)), exponent))
     mantissa, bias_exponent = _bias(group.bias, scale)
     if period > 1:  # stock neurons add a bias on every hardware step; a clock adds it once per timestep
-        synapses += _clock_bias(group, scale)
+        synapses += _clock_bias(group, group.bias, scale)
         mantissa, bias_exponent = np.zeros((group.shape[0], 1, 1), np.int16), 0
+    if group.drive is not None:  # a bias would pass the current by
+        synapses += _clock_bias(group, group.drive, scale)
     population = Population(
         id=group.id,
         shape=group.shape,
@@ -143,6 +156,7 @@ def _neuron(
         bias=mantissa,
         bias_exponent=bias_exponent,
         role="neuron",
+        du=max(round(limits.DECAY_ONE * group.decay) - 1, 0),
     )
     return population, synapses
 
@@ -164,15 +178,30 @@ def _squared_error(link: Link, scale: float) -> float:
     return float(np.square(rounded - link.map.weight).sum()) / len(link.map.weight)
 
 
+def _kept(decay: float, timesteps: int) -> float:
+    """How many times what comes in at each of ``timesteps`` a state that decays may hold: a geometric series."""
+    return min(1 / decay, timesteps) if decay else timesteps
+
+
 def _largest_scale(
-    circuit: Circuit, group: Group, links: list[Link], driven: list[Link], period: int, input_range: tuple[float, float]
+    circuit: Circuit,
+    group: Group,
+    links: list[Link],
+    driven: list[Link],
+    period: int,
+    timesteps: int,
+    input_range: tuple[float, float],
 ) -> float:
     """The largest scale at which no register can overflow, with 1 % left for rounding."""
     high, low = current_bounds(circuit, group, links, driven, input_range)
     if period > 1:  # the bias comes through synapses
         high, low = high + np.maximum(group.bias, 0), low + np.minimum(group.bias, 0)
+    if group.drive is not None:
+        high, low = high + np.maximum(group.drive, 0), low + np.minimum(group.drive, 0)
+    high, low = (bound * _kept(group.decay, timesteps) for bound in (high, low))
     reach = max(float(high.max()), float(-low.min()), 1e-9)
-    deepest = max(float((-(low + group.bias)).max()), 0.0) / group.alpha  # where |v| settles under the worst input
+    # where |v| settles under the worst input
+    deepest = max(float((-(low + group.bias)).max()), 0.0) * _kept(group.alpha, timesteps)
     tallest = group.threshold + max(float((high + group.bias).max()), 0.0)
     bounds = [
         limits.CURRENT_MAX / reach,
@@ -221,9 +250,9 @@ def _bias(bias: np.ndarray, scale: float) -> tuple[np.ndarray, int]:
     ), exponent
 
 
-def _clock_bias(group: Group, scale: float) -> list[Synapse]:
+def _clock_bias(group: Group, bias: np.ndarray, scale: float) -> list[Synapse]:
     """A bias as weights of the clock: a coarse part times 2^6 and a fine part, exact to one weight unit."""
-    units = np.rint(group.bias.reshape(-1, 1) * scale).astype(np.int64)
+    units = np.rint(bias.reshape(-1, 1) * scale).astype(np.int64)
     coarse = (units + 32) >> 6
     if np.abs(coarse).max() > limits.WEIGHT_MAX:
         raise UnsupportedError(
@@ -288,7 +317,9 @@ def verify_ranges(program: Program) -> None:
         high, low = integer_bounds(p, synapses, host, program.input_range)
         bias = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent)
         keep = ((limits.DECAY_ONE - p.dv) / limits.DECAY_ONE) ** program.schedule.period
-        deepest = float((64 * -low - bias).max()) / max(1 - keep, 1e-9)
+        held = _kept((p.du + 1) / limits.DECAY_ONE, program.timesteps)
+        high, low = high * held, low * held
+        deepest = float((64 * -low - bias).max()) * _kept(1 - keep, program.timesteps)
         tallest = (p.vth << limits.STATE_SHIFT) + float((64 * high + bias).max())
         for what, value, limit in (
             ("input", max(float(high.max()), float(-low.min())), limits.CURRENT_MAX),

@@ -45,7 +45,7 @@ def schedule(circuit: Circuit) -> Scheduled:
     period = max([1, *back])
     groups, links = list(circuit.groups), list(circuit.links)
     needed: dict[str, int] = {}
-    relays: dict[str, str] = {}
+    relays = dict(circuit.relays)
     for k, link in enumerate(links):
         if link.src in (INPUT, CLOCK):
             continue
@@ -81,9 +81,13 @@ def _relay_name(source: str, steps: int) -> str:
 
 
 def _depths(circuit: Circuit) -> dict[str, int]:
-    """Longest path over distance-0 links; groups stand in topological order in a circuit."""
+    """Longest path over distance-0 links; groups stand in topological order in a circuit.
+
+    A relay that holds a source's spikes back by timesteps runs beside it, at its depth.
+    """
     depth: dict[str, int] = {}
+    beside = {relay: source for relay, source in circuit.relays.items() if source != INPUT}
     for g in circuit.groups:
         into = [depth[k.src] + 1 for k in circuit.links if k.dst == g.id and not k.distance and k.src != INPUT]
         depth[g.id] = max(into, default=0)
-    return depth
+    return depth | {relay: depth[source] for relay, source in beside.items()}

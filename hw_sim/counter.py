@@ -25,8 +25,11 @@ from hw_sim.wiring import READOUT, Wiring, wirings
 class _Cells:
     """A population's (or the readout's) compartments and their running sums over samples."""
 
-    def __init__(self, id_: str, shape: Shape, depth: int, timesteps: int, forgets: bool, biased: np.ndarray) -> None:
+    def __init__(
+        self, id_: str, shape: Shape, depth: int, timesteps: int, forgets: bool, biased: np.ndarray, lingers: bool
+    ) -> None:
         self.id, self.shape, self.depth, self.forgets, self.biased = id_, shape, depth, forgets, biased
+        self.lingers = lingers  # a current with memory goes on after the spike that it caused
         self.active = np.zeros((timesteps, *shape), dtype=np.int64)  # on the timestep's own hardware step
         self.carried = np.zeros((timesteps, *shape), dtype=np.int64)  # on the steps until the next one
         self.drained = np.zeros(shape, dtype=np.int64)  # on the steps after the last one
@@ -37,7 +40,7 @@ class _Cells:
         for t in range(arrived.shape[1]):
             state = state | self.biased | arrived[:, t]
             self.active[t] += state.sum(axis=0)
-            if spikes is not None:
+            if spikes is not None and not self.lingers:
                 state = state & ~spikes[:, t]
             if self.forgets:
                 state = np.zeros_like(state)
@@ -61,12 +64,13 @@ class Counter:
                 steps,
                 p.role != "neuron",  # a gate fires or holds nothing that could be told from 0
                 np.broadcast_to(kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent) != 0, p.shape),
+                p.current_decays,
             )
             for p in program.in_order
         ]
         classes = (len(program.readout.weight), 1, 1)
         none = np.zeros(classes, dtype=bool)
-        self._cells.append(_Cells(READOUT, classes, depth[program.readout.src] + 1, steps, False, none))
+        self._cells.append(_Cells(READOUT, classes, depth[program.readout.src] + 1, steps, False, none, False))
         self._depth = {c.id: c.depth for c in self._cells}
         self._steps = steps * program.schedule.period + program.schedule.total_depth
         self._hosted = {h.dst for h in program.host}

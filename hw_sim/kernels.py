@@ -3,7 +3,7 @@
 Every function takes NumPy arrays or torch tensors of int64 alike (only operators and methods that both have are
 used) and is exact. The source is Lava 0.10's ``fixed_pt`` models, confirmed step by step by running them:
 
-    u(t) = trunc(u(t-1) * (4096 - (du + 1)) / 4096) + (a(t) << 6),  du = 4095 here, so u = a << 6; 24-bit wrap
+    u(t) = trunc(u(t-1) * (4096 - (du + 1)) / 4096) + (a(t) << 6), 24-bit wrap; du = 4095: u = a << 6
     v(t) = clip(trunc(v(t-1) * (4096 - dv) / 4096) + u(t) + bias, -(2**23 - 1), 2**23 - 1)
     spike iff v(t) > (vth << 6), strictly; then v := 0
 
@@ -34,15 +34,25 @@ def wrap_current(u: Array) -> Array:
     return u + (u <= -STATE_LIMIT) * (2 * STATE_LIMIT)
 
 
+def current_step(u: Array, a: Array, du: int) -> Array:
+    """The synaptic current after a timestep of one hardware step, in 1/64 of a weight unit; a: weight units."""
+    return wrap_current(decay(u, du + 1) + (a << STATE_SHIFT))
+
+
 def neuron_step(v: Array, a: Array, bias: Array, dv: int, vth: int, leaks: int = 1) -> tuple[Array, Array]:
-    """One timestep of a population: ``(v, spikes)`` after it.
+    """One timestep of a population whose current has no memory: ``(v, spikes)`` after it.
 
     v: state, in 1/64 of a weight unit. a: synaptic input in weight units. bias: 1/64 of a weight unit.
     leaks: hardware steps per timestep; input and bias arrive on the last of them.
     """
+    return membrane_step(v, wrap_current(a << STATE_SHIFT), bias, dv, vth, leaks)
+
+
+def membrane_step(v: Array, u: Array, bias: Array, dv: int, vth: int, leaks: int = 1) -> tuple[Array, Array]:
+    """``neuron_step`` with the synaptic current ``u`` given, in 1/64 of a weight unit."""
     for _ in range(leaks):
         v = decay(v, dv)
-    v = (v + wrap_current(a << STATE_SHIFT) + bias).clip(-(STATE_LIMIT - 1), STATE_LIMIT - 1)
+    v = (v + u + bias).clip(-(STATE_LIMIT - 1), STATE_LIMIT - 1)
     spikes = v > (vth << STATE_SHIFT)
     return v * ~spikes, spikes
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 DECAY_BITS = 12
 DECAY_ONE = 1 << DECAY_BITS  # dv = 4096 would forget all of v in a step; the register ends at 4095
 DECAY_MAX = DECAY_ONE - 1
+NO_MEMORY = DECAY_MAX  # du: a current that keeps nothing of the last step's (Lava decays it by du + 1)
 STATE_SHIFT = 6  # thresholds and synaptic input are shifted left by 6 into the 24-bit state
 STATE_LIMIT = 1 << 23  # u wraps beyond +-2**23, v is clipped to +-(2**23 - 1)
 THRESHOLD_MAX = (1 << 17) - 1

@@ -117,6 +117,7 @@ class Population:
     """Neurons that share a leak, a threshold and a bias exponent.
 
     dv: leak per hardware step, 0..4095 in 1/4096. vth: 0..131071, spike iff ``v > vth << 6``.
+    du: decay of the synaptic current, 0..4095: a step keeps ``(4095 - du) / 4096`` of it; by default nothing.
     bias: int16 mantissas, (C, 1, 1) or (C, H, W), shifted left by ``bias_exponent`` (1/64 of a weight unit).
     scale: integer weight units per unit of real current. role: ``or`` and ``relay`` are overhead, not in SAR.
     """
@@ -129,10 +130,16 @@ class Population:
     bias: np.ndarray
     bias_exponent: int = 0
     role: Role = "neuron"
+    du: int = limits.NO_MEMORY
 
     @property
     def size(self) -> int:
         return int(np.prod(self.shape))
+
+    @property
+    def current_decays(self) -> bool:
+        """Whether the synaptic current outlives its timestep."""
+        return self.du != limits.NO_MEMORY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +321,7 @@ def _verify_population(p: Population, period: int) -> None:
         raise InvalidFileError(f"program: population {p.id}: bias {p.bias.shape} is neither (C, 1, 1) nor {p.shape}")
     checks = (
         ("leak dv", p.dv, 0, limits.DECAY_MAX),
+        ("current decay du", p.du, 0, limits.NO_MEMORY),
         ("threshold vth", p.vth, 0, limits.THRESHOLD_MAX),
         ("bias mantissa", int(np.abs(p.bias.astype(np.int64)).max()), 0, limits.BIAS_MANTISSA_MAX),
         ("bias exponent", p.bias_exponent, 0, limits.BIAS_EXPONENT_MAX),
@@ -323,6 +331,11 @@ def _verify_population(p: Population, period: int) -> None:
             raise UnsupportedError(
                 f"population {p.id}: {what} {value} is outside {low}..{high}; train with smaller weights"
             )
+    if period > 1 and p.current_decays:
+        raise InvalidFileError(
+            f"program: population {p.id} has a current with memory (du {p.du}), which period {period} would add "
+            f"{period} times per timestep; expected du {limits.NO_MEMORY}"
+        )
     if period > 1 and p.bias.any():
         raise InvalidFileError(
             f"program: population {p.id} has a bias in its register, which period {period} would add {period} times "

@@ -99,11 +99,10 @@ def _folded(
             source = _source(s, batch, steps, spikes, spikes_in)
             folded = source.reshape(batch * steps, *source.shape[2:])
             current += _accumulate(s, p, folded).reshape(current.shape)
-        v = np.zeros((batch, *p.shape), dtype=np.int64)
         out = np.zeros((batch, steps, *p.shape), dtype=bool)
-        bias = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent)
+        state = _State(p, batch, program.schedule.period)
         for t in range(steps):
-            v, out[:, t] = kernels.neuron_step(v, current[:, t], bias, p.dv, p.vth, program.schedule.period)
+            out[:, t] = state.advance(current[:, t])
         spikes[p.id] = out
     return spikes
 
@@ -113,9 +112,8 @@ def _step_by_step(
 ) -> dict[str, np.ndarray]:
     steps = program.timesteps
     order = program.in_order
-    v = {p.id: np.zeros((batch, *p.shape), dtype=np.int64) for p in order}
+    states = {p.id: _State(p, batch, program.schedule.period) for p in order}
     spikes = {p.id: np.zeros((batch, steps, *p.shape), dtype=bool) for p in order}
-    bias = {p.id: kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent) for p in order}
     for t in range(steps):
         for p in order:
             current: np.ndarray = np.zeros((batch, *p.shape), dtype=np.int64)
@@ -126,10 +124,28 @@ def _step_by_step(
                 if t >= s.distance:
                     source = _source(s, batch, steps, spikes, spikes_in)[:, t - s.distance]
                     current += _accumulate(s, p, source)
-            v[p.id], spikes[p.id][:, t] = kernels.neuron_step(
-                v[p.id], current, bias[p.id], p.dv, p.vth, program.schedule.period
-            )
+            spikes[p.id][:, t] = states[p.id].advance(current)
     return spikes
+
+
+class _State:
+    """The registers of a population's neurons over a batch."""
+
+    def __init__(self, p: Population, batch: int, period: int) -> None:
+        self.population, self.period = p, period
+        self.bias = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent)
+        self.v = np.zeros((batch, *p.shape), dtype=np.int64)
+        self.u = np.zeros_like(self.v) if p.current_decays else None
+
+    def advance(self, a: np.ndarray) -> np.ndarray:
+        """Which neurons fire at the timestep whose synaptic input is ``a``, in weight units."""
+        p = self.population
+        if self.u is None:
+            self.v, fired = kernels.neuron_step(self.v, a, self.bias, p.dv, p.vth, self.period)
+        else:
+            self.u = kernels.current_step(self.u, a, p.du)
+            self.v, fired = kernels.membrane_step(self.v, self.u, self.bias, p.dv, p.vth, self.period)
+        return np.asarray(fired)
 
 
 def _source(

@@ -69,7 +69,12 @@ class Engine:
         self.fused: Callable[..., None] = kernels.fused_steps
 
     def constants(self, p: Population, current: int) -> kernels.Fused | None:
-        """``kernels.fused`` of a population whose host currents stay within +-``current`` weight units."""
+        """``kernels.fused`` of a population whose host currents stay within +-``current`` weight units.
+
+        None also where the current has a memory: that is computed in int64.
+        """
+        if p.current_decays:
+            return None
         bound = sum(self.maps[s.id].bound for s in self.inputs[p.id])
         bound += sum(int(np.abs(c).max()) for _, c in self.clock[p.id])
         hosted = (1 << current.bit_length()) if current else 0  # few distinct values: fewer compilations
@@ -97,7 +102,7 @@ class Engine:
         """The synapse, and window, of a relay or an OR: one source whose every spike makes its readers fire."""
         inputs = list(self.program.into(p.id))
         driven = any(h.dst == p.id for h in self.program.host)
-        if len(inputs) != 1 or inputs[0].src == CLOCK or p.bias.any() or driven:
+        if len(inputs) != 1 or inputs[0].src == CLOCK or p.bias.any() or driven or p.current_decays:
             return None
         s = inputs[0]
         w = s.map.weight
@@ -232,10 +237,12 @@ class Block:
         return torch.empty(shape, dtype=torch.bool, device=self.engine.device)
 
     def _rest(self, p: Population) -> Tensor:
+        """The membranes at rest, (B, N); with u before them, (2, B, N), where the current has a memory."""
         import torch
 
         kind = torch.int64 if self.fused[p.id] is None else torch.float32
-        return torch.zeros((self.samples, p.size), dtype=kind, device=self.engine.device)
+        registers = (2,) if p.current_decays else ()
+        return torch.zeros((*registers, self.samples, p.size), dtype=kind, device=self.engine.device)
 
     def _advance(self, p: Population, v: Tensor, u: Tensor | None, constant: Tensor | None, out: Tensor) -> None:
         f = self.fused[p.id]
@@ -244,10 +251,14 @@ class Block:
             return
         period = self.engine.program.schedule.period
         for t in range(out.shape[1]):
-            a = v.new_zeros(v.shape) if u is None else u[:, t]
-            after, fired = kernels.neuron_step(v, a, constant, p.dv, p.vth, period)
-            v.copy_(after)
-            out[:, t] = fired
+            a = v.new_zeros((self.samples, p.size)) if u is None else u[:, t]
+            if p.current_decays:
+                v[0] = kernels.current_step(v[0], a, p.du)
+                v[1], out[:, t] = kernels.membrane_step(v[1], v[0], constant, p.dv, p.vth, period)
+            else:
+                after, fired = kernels.neuron_step(v, a, constant, p.dv, p.vth, period)
+                v.copy_(after)
+                out[:, t] = fired
 
     # ------------------------------------------------------------------------------------------------- inside a cycle
 

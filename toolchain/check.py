@@ -197,7 +197,7 @@ def _compiled(graph: Graph, program: Program) -> tuple[bool, str]:
 
 
 def _population(p: Population) -> tuple[Any, ...]:
-    return p.id, p.shape, p.role, p.dv
+    return p.id, p.shape, p.role, p.dv, p.du
 
 
 def _synapse(s: Synapse) -> tuple[Any, ...]:

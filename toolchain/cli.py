@@ -282,7 +282,8 @@ def train(
 
 @app.command()
 def export(
-    run: RunName = None,
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(help="A run, or anybody's .nir; the newest run where left out.")] = None,
     target: Annotated[str, typer.Option(help="lava, or onnx: the float network, one step.")] = "lava",
     pick: Annotated[int | None, typer.Option(min=1, help="Point of the run's front, from 1.")] = None,
     runs_dir: RunsDir = None,
@@ -294,23 +295,28 @@ def export(
     dump: Annotated[Path | None, typer.Option(help="Also write graph and program here as text to read.")] = None,
     float64: Annotated[bool, typer.Option("--float64", help="Of --target onnx: exact, and slower.")] = False,
     inline: Annotated[bool, typer.Option("--inline", help="Of --target onnx: no model-local functions.")] = False,
+    data: cli_hardware.Data = None,
+    timesteps: cli_hardware.Timesteps = None,
+    input_kind: cli_hardware.InputKind = None,
+    delayed: cli_hardware.Delayed = None,
+    limit: cli_hardware.Limit = None,
+    seed: cli_hardware.Seed = None,
+    convention: cli_hardware.ConventionName = None,
+    dt: cli_hardware.Dt = None,
+    decay: cli_hardware.Decay = None,
+    compare: cli_hardware.Compare = None,
+    reset: cli_hardware.Reset = None,
+    out: Annotated[Path | None, typer.Option(help="Of a .nir: the folder to write [NAME-lava].")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an export of other inputs.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take a trained run through NIR to an integer program, run it, and report it on target."""
+    """Take a trained run, or a foreign graph, through NIR to an integer program, run it, and report it on target."""
+    from hw_sim.errors import UsageError
     from toolchain import exporting, runs
     from toolchain.narration import Narrator
-    from toolchain.report import table
 
-    found = runs.find(runs.directory(runs_dir), run)
-    if pick is not None:
-        from toolchain.front import member
-
-        found = member(found, pick)
-    if target == "onnx":
-        _export_onnx(found, samples, float64, inline, force, as_json, quiet)
-        return
+    narrator = Narrator(quiet=quiet)
     options = exporting.ExportOptions(
         target=target,
         samples=samples,
@@ -320,17 +326,54 @@ def export(
         lava_timeout=timeout,
         force=force,
     )
-    narrator = Narrator(quiet=quiet)
+    foreign = ("data", "timesteps", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare")
+    if run is not None and run.endswith(".nir"):
+        if target != "lava" or pick is not None:
+            raise UsageError(f"{run}: a foreign graph goes to --target lava alone, without --pick")
+        wanted = cli_hardware.wanted(
+            data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset
+        )
+        _export_graph(Path(run), wanted, options, out, dump, narrator, as_json)
+        return
+    odd = [f"--{name.replace('_', '-')}" for name in (*foreign, "reset", "out") if _given(context, name)]
+    if odd:
+        raise UsageError(f"{', '.join(odd)}: of a foreign .nir alone; a run knows its own")
+    found = runs.find(runs.directory(runs_dir), run)
+    if target == "onnx":
+        _export_onnx(found, samples, float64, inline, force, as_json, quiet)
+        return
+    if pick is not None:
+        from toolchain.front import member
+
+        found = member(found, pick)
     with found.lock():
         narrator.say(f"run {found.name} -> {found.export(target)}")
         report = exporting.export(found, options, narrator)
+    _exported(report, found.export(target), dump, narrator, as_json)
+
+
+def _export_graph(
+    path: Path, wanted: Any, options: Any, out: Path | None, dump: Path | None, narrator: Any, as_json: bool
+) -> None:
+    from toolchain import exporting_foreign
+
+    report = exporting_foreign.export_graph(path, wanted, options, narrator, out=out)
+    for note in report["notes"]:
+        sys.stderr.write(f"note: {note}\n")
+    _exported(report, exporting_foreign.folder_of(path, out), dump, narrator, as_json)
+
+
+def _exported(report: dict[str, Any], folder: Path, dump: Path | None, narrator: Any, as_json: bool) -> None:
+    from toolchain import exporting
+    from toolchain.report import table
+
     if dump is not None:
-        exporting.write_dump(found.export(target), dump)
+        exporting.write_dump(folder, dump)
     if as_json:
         print_json(report)
     else:
         print_table(table(report))
-        narrator.say(f"next: snnas check {found.export(target)}")
+        narrator.say(f"next: snnas check {folder}")
 
 
 def _export_onnx(run: Any, samples: int, float64: bool, inline: bool, force: bool, as_json: bool, quiet: bool) -> None:
@@ -351,6 +394,28 @@ def _export_onnx(run: Any, samples: int, float64: bool, inline: bool, force: boo
 
 app.command()(cli_hardware.simulate)
 app.command()(cli_hardware.estimate)
+
+
+@app.command()
+def whose(
+    model: Annotated[Path, typer.Argument(help="A .nir of any tool.")],
+    expect: Annotated[Path, typer.Option(help="RECORDED.npz: x, and output or spikes.NODE (docs/whose.md).")],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the tool's convention (timestep, decay, reset, comparison) that gives the recorded spikes."""
+    from toolchain import whose as detective
+    from toolchain.narration import Narrator
+
+    with Narrator(quiet=quiet or as_json).progress("conventions") as advance:
+        verdict = detective.whose(model, expect, advance)
+    if as_json:
+        print_json(verdict.to_json())
+    else:
+        print_table(detective.as_table(verdict))
+        for line in (verdict.headline, *verdict.lines):
+            print_text(line)
+    raise typer.Exit(verdict.exit_code)
 
 
 @app.command()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from toolchain.terminal import WIDE, print_json, print_table
+
+if TYPE_CHECKING:
+    from toolchain.subjects import Wanted
 
 Model = Annotated[Path, typer.Argument(help="A .nir, a program.npz, or a folder that snnas export wrote.")]
 Data = Annotated[
@@ -19,6 +23,13 @@ InputKind = Annotated[str | None, typer.Option(help="analogue, spikes or counts 
 Delayed = Annotated[list[str] | None, typer.Option(help="SRC:DST: this edge of the graph waits a timestep.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many samples.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Of intervals and digits' split [the run's, else 0].")]
+ConventionName = Annotated[
+    str | None, typer.Option("--convention", help="A tool's, as snnas whose names it: snntorch, norse, ...")
+]
+Dt = Annotated[float | None, typer.Option(help="Seconds per timestep of a foreign graph [1e-4].")]
+Decay = Annotated[str | None, typer.Option(help="Of a foreign graph: euler or exact.")]
+Compare = Annotated[str | None, typer.Option(help="Of a foreign graph: a spike where v > or >= threshold.")]
+Reset = Annotated[str | None, typer.Option(help="Of a foreign graph: zero or subtract.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")]
 
@@ -31,6 +42,11 @@ def simulate(
     delayed: Delayed = None,
     limit: Limit = None,
     seed: Seed = None,
+    convention: ConventionName = None,
+    dt: Dt = None,
+    decay: Decay = None,
+    compare: Compare = None,
+    reset: Reset = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -39,7 +55,8 @@ def simulate(
     from toolchain.narration import Narrator
 
     narrator = Narrator(quiet=quiet)
-    subject = _open(model, data, timesteps, input_kind, delayed, limit, seed)
+    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
+    subject = _open(model, asked)
     result = simulating.simulate(subject, narrator)
     _print(result, estimate_tables.simulated, as_json)
 
@@ -56,6 +73,11 @@ def estimate(
     rate: Annotated[float | None, typer.Option(help="Assume this spike rate instead of running data.")] = None,
     limit: Limit = None,
     seed: Seed = None,
+    convention: ConventionName = None,
+    dt: Dt = None,
+    decay: Decay = None,
+    compare: Compare = None,
+    reset: Reset = None,
     new_profile: Annotated[Path | None, typer.Option(help="Write a profile to fill in, and stop.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -74,7 +96,8 @@ def estimate(
         raise UsageError(f"--profiles {profiles!r}: expected all; one profile is named with --profile")
     if rate is not None and data is not None:
         raise UsageError("--rate assumes what --data would measure; give one of them")
-    subject = _open(model, data, timesteps, input_kind, delayed, limit, seed, samples=rate is None)
+    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
+    subject = _open(model, replace(asked, samples=rate is None))
     pricing = estimating.Pricing(profile=profile, system=system, every=profiles == "all", rate=rate)
     result = estimating.estimate(subject, pricing, Narrator(quiet=quiet))
     _print(result, estimate_tables.estimated, as_json)
@@ -85,28 +108,41 @@ def estimate(
         raise typer.Exit(4)
 
 
-def _open(
-    model: Path,
+def wanted(
     data: str | None,
     timesteps: int | None,
     input_kind: str | None,
     delayed: list[str] | None,
     limit: int | None,
     seed: int | None,
-    samples: bool = True,
-) -> Any:
-    from toolchain.subjects import Wanted, open_subject
+    convention: str | None,
+    dt: float | None,
+    decay: str | None,
+    compare: str | None,
+    reset: str | None,
+) -> Wanted:
+    """What was asked of a graph that may be anybody's."""
+    from toolchain.subjects import Wanted
 
-    wanted = Wanted(
+    return Wanted(
         data=data,
         timesteps=timesteps,
         input_kind=input_kind,
         delayed=tuple(delayed or ()),
         limit=limit,
         seed=seed,
-        samples=samples,
+        convention=convention,
+        dt=dt,
+        decay=decay,
+        compare=compare,
+        reset=reset,
     )
-    subject = open_subject(model, wanted)
+
+
+def _open(model: Path, asked: Wanted) -> Any:
+    from toolchain.subjects import open_subject
+
+    subject = open_subject(model, asked)
     for note in subject.notes:
         sys.stderr.write(f"note: {note}\n")
     return subject

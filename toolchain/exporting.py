@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export import interpreter
-from export.graph import Graph, Lif
+from export.graph import Graph
 from export.nir_file import read_nir, write_nir
 from export.npz_file import write_npz
 from export.program_file import read_program, write_program
@@ -25,6 +25,7 @@ from hw_sim.program import Program
 from hw_sim.tables import shipped
 from toolchain import runs
 from toolchain.files import read_json, sha256, write_json, write_text
+from toolchain.float_runs import Trained, run_floats
 from toolchain.narration import Narrator
 from toolchain.on_target import OnTarget, compile_calibrated, simulate_split
 from toolchain.restoring import dataset_of, network_of
@@ -33,7 +34,6 @@ from toolchain.staging import staged
 
 if TYPE_CHECKING:
     from search.network import Network
-    from toolchain.data import Dataset
 
 TARGETS = ("lava", "onnx")  # onnx: toolchain.exporting_onnx
 FORMAT = "snnas.export/1"
@@ -52,24 +52,9 @@ class ExportOptions:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What the float network, unfolded, did on the test split; and the deployed one's spikes beside it.
-
-    spikes: {LIF: spikes summed}, sizes: {LIF: neurons}, deployed: {LIF: bool (B, T, *shape)}.
-    """
-
-    predictions: np.ndarray
-    spikes: dict[str, int]
-    sizes: dict[str, int]
-    deployed: dict[str, np.ndarray]
-    differing_from_deployed: int
-    first_batch_sar: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Everything that the report is written from."""
+    """Everything that the report is written from. nir_spikes: of the first samples, those that are recorded."""
 
     graph: Graph
     program: Program
@@ -213,10 +198,7 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
     deployed = fold(network.layers(), meta={**meta, "architecture": network.genotype.architecture_id})
     write_nir(stage / "model.nir", deployed)
     graph = read_nir(stage / "model.nir", use_metadata=False, delayed=deployed.delayed)
-    trained, differing, nir = _compare_float(network, deployed, graph, data, timesteps, narrator)
-    if differing:
-        raise GateError(differing)
-
+    trained, nir = run_floats(network, deployed, graph, data.x_test, timesteps, options.samples, narrator)
     if options.samples > len(data.x_test):
         narrator.say(f"  --samples {options.samples}: the test split has {len(data.x_test)}; all of them are taken")
     narrator.say("NIR -> integer program")
@@ -237,71 +219,13 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
         trained=trained,
         nir_predictions=nir.predictions,
         nir_spikes=nir.spikes,
-        nir_differing=sum(_differing(trained.deployed[n], nir.spikes[n]) for n in nir.spikes),
+        nir_differing=0,  # or it had ended there
         nir_margin=nir.margin,
         target=target,
         labels=data.y_test,
         lava=comparison,
         lava_note=note,
     )
-
-
-def _compare_float(
-    network: Network, deployed: Graph, graph: Graph, data: Dataset, timesteps: int, narrator: Narrator
-) -> tuple[Trained, str, interpreter.Run]:
-    """Unfolded network, deployed network and re-read .nir on the whole test split.
-
-    Returns what the unfolded one did, a sentence on the first spike in which the last two differ (or ''), and the run
-    of the .nir.
-    """
-    import torch
-
-    from export.deployed import run_deployed
-
-    x = data.x_test
-    nir = interpreter.run(graph, x, timesteps)
-    spikes, summed = run_deployed(deployed, x, timesteps)
-    differing = _first_difference(deployed, spikes, nir.spikes)
-    if not differing and not np.allclose(nir.output.sum(axis=1).reshape(summed.shape), summed, rtol=1e-9, atol=1e-9):
-        differing = ".nir and deployed network agree in every spike but not in their outputs: the readout differs"
-    predictions: list[np.ndarray] = []
-    totals, sizes, folded, first_batch = dict[str, int](), dict[str, int](), 0, 0.0
-    names = [n for n in deployed.of_type(Lif) if n in spikes]
-    with narrator.progress("float network on the test split") as advance, torch.no_grad():
-        for k in range(0, len(x), 64):
-            seen: dict[str, torch.Tensor] = {}
-            logits = network(torch.from_numpy(x[k : k + 64]), spikes=seen)
-            predictions.append(logits.argmax(1).numpy())
-            batch_spikes = batch_neurons = 0
-            for name in names:
-                if name in seen:
-                    ours = seen[name].transpose(0, 1).bool().numpy()
-                    folded += int((ours != spikes[name][k : k + 64].reshape(ours.shape)).sum())
-                    totals[name] = totals.get(name, 0) + int(ours.sum())
-                    sizes[name] = int(np.prod(ours.shape[2:]))
-                    batch_spikes += int(ours.sum())
-                    batch_neurons += ours.size
-            if k == 0:
-                first_batch = batch_spikes / max(1, batch_neurons)
-            advance(min(k + 64, len(x)), len(x))
-    return Trained(np.concatenate(predictions), totals, sizes, spikes, folded, first_batch), differing, nir
-
-
-def _differing(ours: np.ndarray, theirs: np.ndarray) -> int:
-    return int((ours != theirs).sum())
-
-
-def _first_difference(graph: Graph, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> str:
-    """A sentence on the first differing spike, in topological order; '' where all are equal."""
-    for name in graph.order():
-        if name in ours and (ours[name] != theirs[name]).any():
-            sample, t, *neuron = (int(i) for i in np.argwhere(ours[name] != theirs[name])[0])
-            count = int((ours[name] != theirs[name]).sum())
-            return (
-                f".nir and deployed network differ: first at population {name}, sample {sample}, timestep {t}, "
-                f"neuron {tuple(neuron)}; {count} spikes there; this is a fault of the exporter, please report it"
-            )
-    return ""
 
 
 def _run_lava(

@@ -6,6 +6,7 @@ the long one through the same functions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -176,6 +177,8 @@ def recorded(
     if spikes_in is not None:
         arrays["input.spikes"] = spikes_in[:keep].astype(np.uint8)
     for name, value in spikes.items():
-        arrays[f"spikes.{name}"] = np.packbits(value[:keep].reshape(keep, value.shape[1], -1), axis=-1)
+        arrays[f"spikes.{name}"] = np.packbits(
+            value[:keep].reshape(keep, value.shape[1], math.prod(value.shape[2:])), axis=-1
+        )
     arrays["logits"] = logits[:keep]
     return arrays

@@ -62,10 +62,15 @@ def check_range(x: np.ndarray, program: Program, name: str) -> None:
 
 
 def frames(x: np.ndarray, shape: Shape, name: str) -> np.ndarray:
-    """Gives x as (N, C, H, W) or (N, T, C, H, W); a flat input takes any shape of that many values, C-order."""
+    """Gives x as (N, C, H, W) or (N, T, C, H, W); a flat input takes any shape of that many values, C-order.
+
+    One of height 1, which a graph calls (C, L), takes (N, C, L) and (N, T, C, L) too.
+    """
+    c, height, length = shape
     for sample_axes in (1, 2):
         rest = x.shape[sample_axes:]
-        if rest == shape or (rest and shape[1:] == (1, 1) and int(np.prod(rest)) == shape[0]):
+        flat = bool(rest) and (height, length) == (1, 1) and int(np.prod(rest)) == c
+        if rest == shape or flat or (height == 1 and rest == (c, length)):
             return x.reshape(*x.shape[:sample_axes], *shape)
     raise InvalidFileError(f"{name}: a sample of x has shape {x.shape[1:]}; the model takes {shape}, or T of them")
 

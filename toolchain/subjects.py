@@ -1,21 +1,25 @@
 """What ``simulate`` and ``estimate`` are pointed at: a program, a graph from anywhere or an export, and its samples.
 
-A graph that carries our metadata says its timesteps and input kind; of any other they are asked for, and its time
-convention is assumed, said to be so, and not verified. Needs the base install only.
+A graph that carries our metadata says its timesteps, input kind and convention; of any other they are asked for, and
+the convention is what the options name, else ours: said to be so, and unverified. Needs the base install only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from export import conventions, interpreter
+from export import conventions, dialects, interpreter
 from export.compile import compile_graph
+from export.conventions import Convention
+from export.dialect_steps import read_dialect
+from export.dialects import Dialect
 from export.graph import Conv, Graph, Linear
 from export.nir_file import read_nir
+from export.paths import shape3
 from export.program_file import read_program
 from hw_sim.errors import InvalidFileError, UsageError
 from hw_sim.program import InputKind, LinearMap, Program, Shape
@@ -25,16 +29,14 @@ from toolchain import samples
 KINDS: tuple[InputKind, ...] = ("analogue", "spikes", "counts")
 CALIBRATION_SAMPLES = 256
 CHUNK_BYTES = 1 << 29  # what the simulator's unfolded windows may take at once
-UNVERIFIED = (
-    f"convention unverified: the graph has no snnas metadata; assumed dt = {conventions.DT:g} s, tau in seconds, "
-    "reset to zero, a spike iff v > threshold"
-)
+UNVERIFIED = "convention unverified"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """The options of both commands. timesteps, input_kind and seed: None where the file or its run shall say.
+    """The options of the commands. timesteps, input_kind and seed: None where the file or its run shall say.
 
+    convention: a tool's name; dt (seconds per timestep), decay, compare and reset: single answers in place of its.
     samples: False where none are needed, so that an export's own are not read.
     """
 
@@ -45,6 +47,43 @@ class Wanted:
     limit: int | None = None
     seed: int | None = None
     samples: bool = True
+    convention: str | None = None
+    dt: float | None = None
+    decay: str | None = None
+    compare: str | None = None
+    reset: str | None = None
+
+    @property
+    def answers(self) -> Convention | None:
+        """The convention that the options name, a tool's or ours with single answers; None where they name none."""
+        single = {"dt": self.dt, "decay": self.decay, "compare": self.compare, "reset": self.reset}
+        if self.dialect is not None:
+            return self.dialect.convention
+        return None if all(v is None for v in single.values()) else conventions.OURS.changed(**single)
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The tool's dialect that ``convention`` names, with single answers in place of its own."""
+        if self.convention is None:
+            return None
+        found = dialects.named(self.convention)
+        single = {"dt": self.dt, "decay": self.decay, "compare": self.compare, "reset": self.reset}
+        return replace(found, convention=found.convention.changed(**single))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A graph with what it takes to run it. x, y: its samples, as the program takes them; None without data."""
+
+    graph: Graph
+    kind: InputKind
+    timesteps: int
+    range: tuple[float, float]
+    x: np.ndarray | None
+    y: np.ndarray | None
+    data: str
+    seed: int
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +121,7 @@ class Subject:
 
     @property
     def verified(self) -> bool:
-        return UNVERIFIED not in self.notes
+        return not any(note.startswith(UNVERIFIED) for note in self.notes)
 
 
 def open_subject(path: Path, wanted: Wanted) -> Subject:
@@ -109,7 +148,10 @@ def _of_folder(folder: Path, wanted: Wanted) -> Subject:
     if not program.is_file():
         raise InvalidFileError(f"{folder}: no program.npz in it; name a folder that snnas export wrote")
     graph = read_nir(folder / "model.nir") if (folder / "model.nir").is_file() else None
-    return _of_program(folder, read_program(program), graph, wanted)
+    subject = _of_program(folder, read_program(program), graph, wanted)
+    if graph is not None and graph.meta.get("verified", True) is not True:
+        return replace(subject, notes=(f"{UNVERIFIED}: {graph.convention}; no recording has confirmed it",))
+    return subject
 
 
 def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wanted) -> Subject:
@@ -133,28 +175,51 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wante
     return Subject(path=path, program=program, graph=graph, x=raw, y=y, data=name, seed=seed)
 
 
-def _of_graph(path: Path, wanted: Wanted) -> Subject:
+def open_graph(path: Path, wanted: Wanted) -> Opened:
+    """Reads a graph and its samples, and settles what the file leaves open. Errors name the option that is missing."""
     delayed = frozenset(_edge(text) for text in wanted.delayed) or None
-    graph = read_nir(path, delayed=delayed)
+    answers = wanted.answers
+    dialect = wanted.dialect
+    graph = read_nir(path, delayed=delayed, convention=answers)
+    ours = graph.meta.get("format") == conventions.FORMAT
+    if ours and answers is not None:
+        raise UsageError(
+            f"{path} says its convention itself; leave --convention, --dt, --decay, --compare, --reset out"
+        )
+    if dialect is not None:
+        # From here on it is a graph of ours, which does what the file means in that tool.
+        graph = read_dialect(path, dialect, delayed=delayed)
     raw, y, name, seed = _samples(path, wanted)
     kind = _input_kind(graph, raw, wanted, path)
-    shape = _shape3(graph.shapes()[graph.input])
+    shape = shape3(graph.shapes()[graph.input])
     x = None if raw is None else samples.frames(samples.scaled(raw, kind), shape, name)
     timesteps = _timesteps(graph, x, wanted, path, name)
-    rates = _rates(graph, wanted, seed, shape, timesteps)
+    x = None if x is None else samples.repeated(x, timesteps, kind)
+    notes = () if ours and graph.meta.get("verified", True) is True else (_unverified(graph, wanted),)
+    given = _range(graph, x)
+    return Opened(graph=graph, kind=kind, timesteps=timesteps, range=given, x=x, y=y, data=name, seed=seed, notes=notes)
+
+
+def _unverified(graph: Graph, wanted: Wanted) -> str:
+    if wanted.convention is not None:
+        return f"{UNVERIFIED}: that of {wanted.convention}, as asked for; a recording confirms it with: snnas whose"
+    why = "as the options say" if wanted.answers is not None else "assumed, since the file does not say"
+    return f"{UNVERIFIED}: {graph.convention} ({why}); a recording settles it with: snnas whose"
+
+
+def _of_graph(path: Path, wanted: Wanted) -> Subject:
+    g = open_graph(path, wanted)
     program = compile_graph(
-        graph,
-        timesteps=timesteps,
-        input_kind=kind,
-        input_range=_range(graph, x),
-        rates=rates,
+        g.graph,
+        timesteps=g.timesteps,
+        input_kind=g.kind,
+        input_range=g.range,
+        rates=_rates(g, wanted),
         meta={"graph": path.name},
     )
-    notes = () if graph.meta.get("format") == conventions.FORMAT else (UNVERIFIED,)
-    if x is not None:
-        samples.check_range(x, program, name)
-        x = samples.repeated(x, timesteps, kind)
-    return Subject(path=path, program=program, graph=graph, x=x, y=y, data=name, seed=seed, notes=notes)
+    if g.x is not None:
+        samples.check_range(g.x, program, g.data)
+    return Subject(path=path, program=program, graph=g.graph, x=g.x, y=g.y, data=g.data, seed=g.seed, notes=g.notes)
 
 
 def _edge(text: str) -> tuple[str, str]:
@@ -162,10 +227,6 @@ def _edge(text: str) -> tuple[str, str]:
     if not (source and colon and target):
         raise UsageError(f"--delayed {text!r}: expected SRC:DST, the names of two nodes of the graph")
     return source, target
-
-
-def _shape3(shape: tuple[int, ...]) -> Shape:
-    return (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], shape[2])
 
 
 def _input_kind(graph: Graph, x: np.ndarray | None, wanted: Wanted, path: Path) -> InputKind:
@@ -204,12 +265,12 @@ def _range(graph: Graph, x: np.ndarray | None) -> tuple[float, float]:
     return (0.0, 1.0) if x is None else (min(0.0, float(x.min())), max(1.0, float(x.max())))
 
 
-def _rates(graph: Graph, wanted: Wanted, seed: int, shape: Shape, timesteps: int) -> Mapping[str, float] | None:
+def _rates(g: Opened, wanted: Wanted) -> Mapping[str, float] | None:
     """Firing rates on the training split, which steer the scales; None of a file, whose samples are for testing."""
     if wanted.data not in datasets.NAMES:
         return None
-    x = datasets.load(str(wanted.data), seed=seed).x_train[:CALIBRATION_SAMPLES]
-    run = interpreter.run(graph, x.reshape(len(x), *graph.shapes()[graph.input]), timesteps)
+    x = datasets.load(str(wanted.data), seed=g.seed).x_train[:CALIBRATION_SAMPLES]
+    run = interpreter.run(g.graph, x.reshape(len(x), *g.graph.shapes()[g.graph.input]), g.timesteps)
     return {name: float(spikes.mean()) for name, spikes in run.spikes.items()}
 
 
@@ -237,7 +298,7 @@ def graph_layers(graph: Graph) -> list[tuple[LinearMap, Shape]]:
     layers = []
     for name, node in graph.nodes.items():
         if isinstance(node, Conv | Linear):
-            source = _shape3(shapes[graph.sources(name)[0]])
+            source = shape3(shapes[graph.sources(name)[0]])
             linear = (
                 LinearMap(kind="conv", weight=node.weight, stride=node.stride, pad=node.pad, groups=node.groups)
                 if isinstance(node, Conv)

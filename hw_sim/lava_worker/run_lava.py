@@ -8,7 +8,8 @@ Exit codes: 0 every spike equal, 1 some differ, 2 wrong usage or files, 70 Lava 
 
 What is built, and why it is exact (facts measured on lava-nc 0.10.0):
 
-* A population is a ``LIFReset`` of shape (W, H, C) with du = 4095, so that u is the input of the step, ``a << 6``.
+* A population is a ``LIFReset`` of shape (W, H, C); with du = 4095, the default, u is the input of the step,
+  ``a << 6``.
 * Every synapse process (``Conv``, ``Dense``, ``Sparse``) takes one hardware step; direct connections and neurons take
   none. Timestep t of sample b of population p is therefore computed at hardware step
   ``LEAD + (b * (T + blank) + t) * P + depth[p]``; Lava counts from 1, so its time_step is one more.
@@ -373,7 +374,7 @@ class Network:
         shape = self.shape[p["id"]]
         return LIFReset(
             shape=shape[::-1],
-            du=4095,
+            du=p.get("du", 4095),
             dv=p["dv"],
             vth=p["vth"],
             bias_mant=whc(np.broadcast_to(bias, shape)),

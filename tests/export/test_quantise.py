@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.circuit import Circuit, Group, Link
+from export.conventions import deployed_threshold
+from export.grids import exact_scale
 from export.quantise import integer_bounds, quantise
 from export.schedule import schedule
 from hw_sim import limits
@@ -61,9 +63,11 @@ def test_weights_are_within_half_a_step_and_no_register_overflows(rows: list[lis
     p, (s,) = program.populations[0], program.synapses
     step = (1 << s.exponent) / p.scale
     assert np.abs(s.map.weight * step - real).max() <= step / 2 + 1e-9
-    assert (p.vth << 6) + 33 == pytest.approx(
-        64 * p.scale / 0.75, rel=1e-12
-    )  # the threshold is met exactly, not rounded
+    if exact_scale([real], 1 / 0.75, 0.75, 1e9) is None:
+        assert (p.vth << 6) + 33 == pytest.approx(64 * p.scale / 0.75, rel=1e-12)  # met exactly, not rounded
+    else:
+        assert s.map.weight * step == pytest.approx(real, rel=1e-5)
+        assert abs(p.vth - p.scale / 0.75) <= 1
     high, low = integer_bounds(p, [(s, program.input_shape)], [], (0.0, 1.0))
     assert max(high.max(), -low.min()) <= limits.CURRENT_MAX
     spikes = np.random.default_rng(seed).random((3, 4, *program.input_shape)) < 0.5
@@ -72,10 +76,16 @@ def test_weights_are_within_half_a_step_and_no_register_overflows(rows: list[lis
 
 def test_a_current_that_meets_the_threshold_exactly_fires() -> None:
     # v = .75 * x >= 1 for x = 4/3: one spike of weight 4/3 is enough, one of weight 1.3 is not.
-    program = program_of(dense(np.array([[4 / 3], [1.3]])))
+    program = program_of(dense(np.array([[4 / 3], [1.3]]), threshold=float(deployed_threshold(1.0))))
     trace = simulate(program, spikes_in=np.ones((1, 4, 1, 1, 1), dtype=bool))
     assert trace.spikes["p"][0, 0, 0, 0, 0]
     assert not trace.spikes["p"][0, 0, 1, 0, 0]
+
+
+def test_a_current_that_meets_a_strict_threshold_does_not_fire_where_no_weight_is_rounded() -> None:
+    program = program_of(dense(np.array([[4 / 3], [1.375], [0.125]]) * 0.75, threshold=0.75))
+    trace = simulate(program, spikes_in=np.ones((1, 4, 1, 1, 1), dtype=bool))
+    assert trace.spikes["p"][0, 0].ravel().tolist() == [False, True, False]
 
 
 def test_scales_use_the_registers_well() -> None:

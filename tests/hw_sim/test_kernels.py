@@ -97,6 +97,17 @@ def test_the_wrap_at_its_ends_as_in_lava(array: Any) -> None:
     assert kernels.wrap_current(array(ends)).tolist() == [TOP - 1, TOP, 1 - TOP, 1 - TOP, TOP, TOP - 1, 0, 0]
 
 
+@both
+@settings(max_examples=80, deadline=None)
+@given(us=st.lists(states, min_size=1, max_size=20), a=st.integers(-32767, 32767), du=leaks)
+@example(us=[-1, 1, TOP - 1], a=0, du=4095)
+def test_a_current_with_memory_loses_du_and_one_more(array: Any, us: list[int], a: int, du: int) -> None:
+    got = kernels.current_step(array(us), array([a] * len(us)), du).tolist()
+    assert got == [wrapped(leaked(u, du + 1) + 64 * a) for u in us]
+    if du == 4095:
+        assert got == [wrapped(64 * a)] * len(us)
+
+
 def lava_current(total: np.ndarray) -> np.ndarray:
     """The two selections of Lava's fixed-point LIF model, in its own order and type."""
     once = np.where(total > TOP, total - 2 * TOP, total)

@@ -8,12 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hw_sim.errors import InvalidFileError
 from toolchain.cli import run_command
 from toolchain.files import sha256
-from toolchain.report import SCHEMA, short, read_report, table
+from toolchain.report import SCHEMA, read_report, short, table
 
 BAND = {"low": 1.0, "nominal": 2.0, "high": 999.7}
 REPORT: dict[str, Any] = {
@@ -106,3 +107,15 @@ def test_figures_of_older_weights_are_said(name: str, run: Path, capsys: pytest.
     out, err = capsys.readouterr()
     assert json.loads(out)["run"] == "r"
     assert "these figures are of older weights; export again" in err
+
+
+def test_what_is_recorded_ends_where_it_should() -> None:
+    """A batch behind the last recorded sample adds nothing, and is no error."""
+    from toolchain.on_target import recorded
+
+    spikes = {"a": np.ones((3, 2, 1, 2, 2), dtype=bool)}
+    currents, logits = {"a": np.ones((3, 1, 1, 2, 2), dtype=np.int64)}, np.ones((3, 5), dtype=np.int64)
+    for keep in (0, 2, 3):
+        found = recorded(spikes, logits, currents, None, keep)
+        assert found["spikes.a"].shape == (keep, 2, 1)
+        assert len(found["currents.a"]) == len(found["logits"]) == keep

@@ -1,0 +1,70 @@
+"""The conformance page is what the code does, and its Lava column is what Lava does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import interpreter
+from export.npz_file import write_npz
+from export.program_file import write_program
+from hw_sim import lava, lava_environment
+from hw_sim.simulator import simulate, simulate_input
+from hw_sim.torch_simulator import TorchSimulator
+from toolchain.conformance_matrix import CASES, EQUAL, STEPS, Case, outcome, page
+from toolchain.on_target import recorded
+
+pytest.importorskip("torch")
+PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m toolchain.conformance_matrix > docs/conformance.md"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_a_case_lives_and_every_cell_is_equal_or_says_why(case: Case) -> None:
+    found = outcome(case)
+    graph = case.graph()
+    x = found.x.reshape(*found.x.shape[:2], *graph.nodes[graph.input].shape)  # type: ignore[union-attr]
+    for name, spikes in interpreter.run(graph, x, STEPS).spikes.items():
+        assert 0 < spikes.mean() < 1, name
+    for cell in found.cells:
+        assert cell in (EQUAL, "no program") or cell.startswith("refused: ")
+    assert (found.program is None) == bool(found.refusal)
+    if found.program is not None:
+        trace = simulate(found.program, spikes_in=found.x > 0)
+        other = TorchSimulator(found.program).run(spikes_in=found.x > 0)
+        assert all(np.array_equal(trace.spikes[n], other.spikes[n]) for n in trace.spikes)
+        assert np.array_equal(trace.logits, other.logits)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Path:
+    python, reason = lava_environment.find_python()
+    if python is None:
+        pytest.skip(f"no Lava worker: {reason}")
+    usable = lava_environment.probe(python)
+    if not usable["usable"]:
+        pytest.skip(f"no Lava worker: {usable['reason']}")
+    return python
+
+
+@pytest.mark.lava
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_the_lava_column(case: Case, worker: Path, tmp_path: Path) -> None:
+    found = outcome(case)
+    if found.program is None:
+        assert found.cells[-1] == "no program"
+        return
+    program, samples = found.program, len(found.x)
+    trace, currents = next(simulate_input(program, found.x, batch=samples))
+    golden = recorded(trace.spikes, trace.logits, currents, np.asarray(found.x > 0), samples)
+    write_program(tmp_path / "program.npz", program)
+    write_npz(tmp_path / "golden.npz", golden)
+    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=samples, python=worker)
+    comparison = lava.compare(golden, result["arrays"], program, samples)
+    assert comparison.differing_spikes == 0, comparison.first
