@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interrupts import heeded
 from toolchain import doctor
 from toolchain.cli import run_command
 
@@ -64,10 +65,6 @@ def test_signals_let_the_command_clean_up(module: str, number: int, words: str, 
     log = tmp_path / "digits-lightsnn-001/search.jsonl"
     arguments = ["search", "--runs-dir", str(tmp_path), "--channels", "4", "--epochs", "500", "-q"]
     command = [sys.executable, "-m", module, *arguments]
-
-    def heeded() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
-
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heeded) as process:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None and not log.exists():

@@ -9,6 +9,7 @@ import pytest
 
 from hw_sim.errors import UnsupportedError, UsageError, WorkerError
 from search.errors import UsageError as SearchUsageError
+from tests.interrupts import heeded
 from toolchain.workers import CHUNK, RETRIES, ProcessPool, pool
 
 ROOT = Path(__file__).parents[2]
@@ -120,13 +121,17 @@ def test_no_process_is_left_behind(tmp_path: Path, number: int) -> None:
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=heeded,
     ) as search:
         assert search.stdout is not None
         pids = [int(pid) for pid in search.stdout.readline().split()]
         assert len(pids) == 2
         # As a terminal does it: Ctrl-C reaches the workers too.
         (os.killpg if number == signal.SIGINT else os.kill)(search.pid, number)
-        search.wait(30)
+        try:
+            search.wait(30)
+        finally:
+            search.kill()
         deadline = time.monotonic() + 30
         while any(map(alive, pids)) and time.monotonic() < deadline:
             time.sleep(0.05)
