@@ -81,19 +81,21 @@ class Reader:
             return {"strings": texts, "shape": list(item.shape)}
         if item.dtype.kind not in "fiub" or item.dtype.hasobject:
             raise Refused(f"{name!r} holds {item.dtype}, expected numbers or text")
-        value = np.ascontiguousarray(item[()])
+        return self.array(np.ascontiguousarray(item[()]), list(item.shape))
+
+    def array(self, value: Any, shape: list[int]) -> dict[str, Any]:
         data = value.astype(value.dtype.newbyteorder("<")).tobytes()
-        entry = {"dtype": value.dtype.newbyteorder("<").str, "shape": list(item.shape), "offset": self.offset}
+        entry = {"dtype": value.dtype.newbyteorder("<").str, "shape": shape, "offset": self.offset}
         self.chunks.append(data)
         self.offset += len(data)
         return entry
 
 
-def main(path: str, limit_bytes: int, seconds: int) -> int:
+def main(path: str, limit_bytes: int, seconds: int, kind: type[Reader] = Reader) -> int:
     import h5py  # before the limits: importing it is not the file's doing
 
     limit(limit_bytes, seconds)
-    reader = Reader(limit_bytes)
+    reader = kind(limit_bytes)
     try:
         with h5py.File(path, "r") as f:
             header: dict[str, Any] = {"tree": reader.group(f, 0)}

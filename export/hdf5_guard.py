@@ -31,10 +31,15 @@ def read_hdf5(path: Path, *, seconds: float = SECONDS, limit_bytes: int = LIMIT_
     """The file as nested dicts of arrays. InvalidFileError says what is wrong with it."""
     if not path.is_file():
         raise InvalidFileError(f"{path}: no such file; expected a .nir (HDF5) file")
+    return ask_child(CHILD, path, str(path), seconds=seconds, limit_bytes=limit_bytes)
+
+
+def ask_child(child: Path, path: Path, what: str, *, seconds: float, limit_bytes: int) -> Tree:
+    """The file as the guarded script ``child`` reads it; ``what``: its name in messages. Raises as ``read_hdf5``."""
     if path.stat().st_size > limit_bytes:
-        raise InvalidFileError(f"{path}: {path.stat().st_size} bytes; at most {limit_bytes} are read")
+        raise InvalidFileError(f"{what}: {path.stat().st_size} bytes; at most {limit_bytes} are read")
     with tempfile.TemporaryFile() as out:
-        command = [sys.executable, "-I", str(CHILD), str(path.resolve()), str(limit_bytes), str(int(seconds))]
+        command = [sys.executable, "-I", str(child), str(path.resolve()), str(limit_bytes), str(int(seconds))]
         try:
             done = subprocess.run(
                 command,
@@ -45,9 +50,9 @@ def read_hdf5(path: Path, *, seconds: float = SECONDS, limit_bytes: int = LIMIT_
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise InvalidFileError(f"{path}: reading it took over {seconds:g} s; the file is damaged") from None
+            raise InvalidFileError(f"{what}: reading it took over {seconds:g} s; the file is damaged") from None
         out.seek(0)
-        return decode(out.read(2 * limit_bytes), str(path), done.returncode)
+        return decode(out.read(2 * limit_bytes), what, done.returncode)
 
 
 def decode(answer: bytes, what: str, code: int = 0) -> Tree:

@@ -10,13 +10,12 @@ of it: the last layer's spikes are what our readout sums. The source fires a ste
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from export.whole_file import whole_file
 from hw_sim import kernels
 from hw_sim.errors import UnsupportedError
 from hw_sim.lava_worker.run_lava import BYTE_MAX
@@ -65,22 +64,13 @@ def write_net(path: Path, program: Program) -> None:
 
     if reason := why_not(program):
         raise UnsupportedError(f"{path.name}: {reason}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(temporary, "w") as file:
-            plain = all(not s.exponent for s in program.synapses if s.map.kind == "dense")
-            layers = _Layers(file.create_group("layer"), plain)
-            layers.add("input", program.input_shape)
-            for p in program.in_order:
-                (s,) = program.into(p.id)
-                layers.synapse(p, s, program.source_shape(s.src))
-        os.replace(temporary, path)
-    except OSError as error:
-        if f"errno = {errno.ENOSPC}" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None  # HDF5 says it in words
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        plain = all(not s.exponent for s in program.synapses if s.map.kind == "dense")
+        layers = _Layers(file.create_group("layer"), plain)
+        layers.add("input", program.input_shape)
+        for p in program.in_order:
+            (s,) = program.into(p.id)
+            layers.synapse(p, s, program.source_shape(s.src))
 
 
 class _Layers:

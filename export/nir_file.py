@@ -7,9 +7,7 @@ depend on the ``snnas`` metadata, except which edge of a cycle waits a timestep;
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +33,7 @@ from export.graph import (
 from export.hdf5_guard import Tree, read_hdf5
 from export.nir_nodes import read_node
 from export.nir_subgraphs import opened, text
+from export.whole_file import whole_file
 from hw_sim.errors import InvalidFileError
 
 
@@ -60,26 +59,8 @@ def write_nir(path: Path, graph: Graph) -> None:
         metadata={conventions.KEY: json.dumps(meta, sort_keys=True)},
         type_check=square,
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        _write(temporary, out)
-        with temporary.open("rb") as f:
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _write(path: Path, graph: Any) -> None:
-    import nir
-
-    try:
-        nir.write(path, graph)
-    except (RuntimeError, OSError) as error:
-        if f"errno = {errno.ENOSPC}" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None  # HDF5 says it in words
-        raise
+    with whole_file(path) as temporary:
+        nir.write(temporary, out)
 
 
 def _to_nir(node: Node, shape: tuple[int, ...], convention: Convention) -> Any:

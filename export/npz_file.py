@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from export.whole_file import whole_file
 from hw_sim.errors import InvalidFileError
 from hw_sim.lava_worker import run_lava  # the file that travels alone holds the one reader
 
@@ -31,18 +32,12 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) ->
     TypeError for arrays of objects. OSError where the disk refuses (nothing is left behind).
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-                for key, array in arrays.items():
-                    _write_entry(archive, key, np.asarray(array))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with (
+        whole_file(path) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+    ):
+        for key, array in arrays.items():
+            _write_entry(archive, key, np.asarray(array))
 
 
 def _write_entry(archive: zipfile.ZipFile, key: str, array: np.ndarray) -> None:

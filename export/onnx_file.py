@@ -18,7 +18,6 @@ place of the kernel: the same spikes, several times slower.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +26,7 @@ import numpy as np
 
 from export import conventions
 from export.graph import Conv, Delay, Flatten, Graph, Input, Lif, Linear, Node, Output, Pool
+from export.whole_file import whole_file
 from hw_sim.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -48,16 +48,8 @@ def write_onnx(
     has no counterpart.
     """
     model = build_onnx(graph, timesteps=timesteps, precision=precision, inline=inline)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(model.SerializeToString(deterministic=True))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def build_onnx(graph: Graph, *, timesteps: int, precision: Precision = "float32", inline: bool = False) -> Any:

@@ -6,8 +6,6 @@ rows of different lengths; hence a child of our own). tonic opens the file in th
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from export.hdf5_guard import GRACE, LIMIT_BYTES, Tree, decode
+from export.hdf5_guard import LIMIT_BYTES, ask_child
 from hw_sim.errors import InvalidFileError
 from toolchain.datasets.archives import contents
 from toolchain.datasets.catalogue import Official
@@ -64,7 +62,7 @@ def shd(official: Official, folder: Path) -> Recordings:
 def _part(path: Path, official: Official, count: int) -> tuple[Array, Array, Array, Array]:
     """Labels (N,), and of all rows together: lengths (N,), times, units."""
     if path.suffix != ".zip":
-        tree = _read(path, str(path))
+        tree = ask_child(CHILD, path, str(path), seconds=SECONDS, limit_bytes=LIMIT_BYTES)
     else:
         name = path.stem
         found = dict(contents(path, lambda member: member == name, limit=LIMIT_BYTES))
@@ -73,7 +71,7 @@ def _part(path: Path, official: Official, count: int) -> tuple[Array, Array, Arr
         with tempfile.NamedTemporaryFile(suffix=".h5") as file:
             file.write(found[name])
             file.flush()
-            tree = _read(Path(file.name), f"{name} of {path}")
+            tree = ask_child(CHILD, Path(file.name), f"{name} of {path}", seconds=SECONDS, limit_bytes=LIMIT_BYTES)
     try:
         spikes, labels = tree["spikes"], np.asarray(tree["labels"])
         lengths, times = spikes["times"]["lengths"], spikes["times"]["values"]
@@ -102,24 +100,3 @@ def _check(
             f"{path}: labels {labels.min()} .. {labels.max()}, units {units.min()} .. {units.max()}; expected 0 .. "
             f"{official.classes - 1} and 0 .. {width - 1}"
         )
-
-
-def _read(path: Path, what: str) -> Tree:
-    """The file as nested dicts of arrays, read by the child. InvalidFileError says what is wrong with it."""
-    if path.stat().st_size > LIMIT_BYTES:
-        raise InvalidFileError(f"{what}: {path.stat().st_size} bytes; at most {LIMIT_BYTES} are read")
-    with tempfile.TemporaryFile() as out:
-        command = [sys.executable, "-I", str(CHILD), str(path.resolve()), str(LIMIT_BYTES), str(SECONDS)]
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.DEVNULL,
-                timeout=SECONDS + GRACE,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise InvalidFileError(f"{what}: reading it took over {SECONDS} s; the file is damaged") from None
-        out.seek(0)
-        return decode(out.read(2 * LIMIT_BYTES), what, done.returncode)

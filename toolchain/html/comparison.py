@@ -11,12 +11,12 @@ from hw_sim.errors import SnnasError, UsageError
 from toolchain.files import write_text
 from toolchain.html import figures_cell
 from toolchain.html.bands import Row, bars
-from toolchain.html.formats import percent, short
 from toolchain.html.markup import Raw, el, figure, join, note, table
 from toolchain.html.material import DAMAGE, Material, Missing
 from toolchain.html.page import document, guarded
 from toolchain.html.svg import Key, Plane, around, clip, dot, legend, text
 from toolchain.html.tables import PROVENANCE, rows_of
+from toolchain.report import percent, short
 from toolchain.runs import Run
 
 MOST = 12

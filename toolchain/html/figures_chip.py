@@ -6,10 +6,10 @@ from hw_sim.energy import Bill, Line
 from hw_sim.mapping import Mapping
 from hw_sim.system import RESOURCES, UNLIMITED
 from toolchain.html.bands import Row, bars
-from toolchain.html.formats import short, span
 from toolchain.html.markup import Raw, el, figure, join, note, table
 from toolchain.html.material import Material, Missing
 from toolchain.html.svg import WIDTH, box, dot, picture, rule, text, thinned, ticks
+from toolchain.report import short, span
 
 CHIPS = 4  # that are drawn
 CORES = 200  # dots per resource

@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from toolchain.html.formats import percent
 from toolchain.html.markup import Raw, el, figure, join, note, table
 from toolchain.html.material import Material, Missing
 from toolchain.html.svg import LEFT, MOST, ROW, WIDTH, Key, Plane, box, clip, left_out, legend, picture, text, thinned
+from toolchain.report import percent
 
 TIMESTEPS = 64
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # {population: spikes per timestep of the float graph, the program}

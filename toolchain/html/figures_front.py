@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from toolchain.html.formats import percent, short
 from toolchain.html.markup import Raw, el, figure, join, note, table
 from toolchain.html.material import Material, finite
 from toolchain.html.svg import Key, Plane, around, dot, legend, path, text, thinned
+from toolchain.report import percent, short
 
 CANDIDATES = 800
 POINTS = 100
