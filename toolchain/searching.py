@@ -112,7 +112,7 @@ class Session:
         total = RUNNERS[self.name].total(task)
         with self.narrator.progress(f"searching {self.space.name}: {total} evaluations") as advance:
             result = self._within(task)
-        self._finish(result, time.perf_counter() - begun, bool(seen))
+        conclude(self.run, result, self.narrator, time.perf_counter() - begun, resumed=bool(seen))
         return result
 
     def _task(self, record: Any, seen: Sequence[Mapping[str, Any]], banned: Mapping[Any, str]) -> Task:
@@ -164,30 +164,31 @@ class Session:
                 f"search: {error}{miss}; raise the budget, or search smaller networks with --channels and --hidden"
             ) from None
 
-    def _finish(self, result: SearchResult, seconds: float, resumed: bool) -> None:
-        say = self.narrator.say
-        for guard in result.guards:
-            say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
-        name = result.genotype.architecture_id
-        if result.refused:
-            raise GateError(
-                f"search: the network found, {name}, gives the same output for every sample of the batch, expected one "
-                f"that depends on its input; search again with another --seed or a larger --batch"
-            )
-        silent = sum(rate == 0 for rate in result.firing.values())
-        say(f"  found {name} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent")
-        config = self.run.config()
-        config["search"] = {
-            "seconds": round(seconds, 3),
-            "evaluations": result.evaluations,
-            "score": result.score,
-            "silent_layers": silent,
-            "guards": len(result.guards),
-            "architecture": name,
-            "resumed": resumed,
-        }
-        self.run.write_config(config)
-        write_text(self.run.genotype, result.genotype.to_json())
+
+def conclude(run: Run, result: SearchResult, narrator: Narrator, seconds: float, *, resumed: bool) -> None:
+    """Say what a search found and write it down; GateError for a network whose output does not depend on its input."""
+    for guard in result.guards:
+        narrator.say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
+    name = result.genotype.architecture_id
+    if result.refused:
+        raise GateError(
+            f"search: the network found, {name}, gives the same output for every sample of the batch, expected one "
+            f"that depends on its input; search again with another --seed or a larger --batch"
+        )
+    silent = sum(rate == 0 for rate in result.firing.values())
+    narrator.say(f"  found {name} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent")
+    config = run.config()
+    config["search"] = {
+        "seconds": round(seconds, 3),
+        "evaluations": result.evaluations,
+        "score": result.score,
+        "silent_layers": silent,
+        "guards": len(result.guards),
+        "architecture": name,
+        "resumed": resumed,
+    }
+    run.write_config(config)
+    write_text(run.genotype, result.genotype.to_json())
 
 
 def spec_of(run: Run, data: Dataset, chip: Chip) -> Spec:

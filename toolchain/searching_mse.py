@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from hw_sim.errors import GateError
-from toolchain.files import write_text
 from toolchain.narration import Narrator
 from toolchain.restoring import dataset_of
 from toolchain.runs import Run
+from toolchain.searching import conclude
 from toolchain.seeds import stream, torch_seed
 
 BATCHES = 2  # the fitness is a mean over so many
@@ -57,25 +56,4 @@ def search(run: Run, narrator: Narrator) -> None:
             population=population,
             generations=generations,
         )
-    name = result.genotype.architecture_id
-    for guard in result.guards:
-        narrator.say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
-    if result.refused:
-        raise GateError(
-            f"search: the genome found, {name}, gives the same output for every sample of the batch, expected one that "
-            f"depends on its input; search again with another --seed or a larger --batch"
-        )
-    seconds = time.perf_counter() - begun
-    silent = sum(rate == 0 for rate in result.firing.values())
-    narrator.say(f"  found {name} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent")
-    config["search"] = {
-        "seconds": round(seconds, 3),
-        "evaluations": result.evaluations,
-        "score": result.score,
-        "silent_layers": silent,
-        "guards": len(result.guards),
-        "architecture": name,
-        "resumed": bool(seen),
-    }
-    run.write_config(config)
-    write_text(run.genotype, result.genotype.to_json())
+    conclude(run, result, narrator, time.perf_counter() - begun, resumed=bool(seen))

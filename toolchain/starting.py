@@ -100,11 +100,7 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
     if options.dataset in SETS and SETS[options.dataset].events:
         given.setdefault("frames", options.timesteps)
     data = load(options.dataset, seed=options.seed, **given)
-    if data.x_train.ndim == 5 and data.x_train.shape[1] != options.timesteps:
-        raise UsageError(
-            f"--timesteps {options.timesteps}: the samples of {options.dataset} are sequences of "
-            f"{data.x_train.shape[1]} frames; start it with --timesteps {data.x_train.shape[1]}"
-        )
+    check_frames(options.dataset, data, options.timesteps)
     network = _network(options, data, device)
     of_motifs = options.method == "mse_nas"
     run = runs.create(folder, name, f"{data.name}-{options.method}")
@@ -113,15 +109,7 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         "created_at": runs.now(),
         "command": command,
         "seed": options.seed,
-        "data": {
-            "name": options.dataset,
-            **({"path": str(data.path)} if data.path is not None else {}),
-            **({"options": data.options} if data.options else {}),
-            "sha256": data.digest,
-            "train": len(data.y_train),
-            "val": len(data.y_val),
-            "test": len(data.y_test),
-        },
+        "data": data_section(options.dataset, data),
         "method": {
             "name": options.method,
             "space": options.method,
@@ -144,6 +132,28 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         shutil.rmtree(run.path, ignore_errors=True)  # made a moment ago, by us: a run without run.toml is none
         raise
     return run
+
+
+def check_frames(name: str, data: Dataset, timesteps: int) -> None:
+    """UsageError where the samples are sequences of another length than ``timesteps``."""
+    if data.x_train.ndim == 5 and data.x_train.shape[1] != timesteps:
+        raise UsageError(
+            f"--timesteps {timesteps}: the samples of {name} are sequences of "
+            f"{data.x_train.shape[1]} frames; start it with --timesteps {data.x_train.shape[1]}"
+        )
+
+
+def data_section(name: str, data: Dataset) -> dict[str, Any]:
+    """[data] of run.toml: what ``restoring.dataset_of`` needs to have the same data again, and the splits' sizes."""
+    return {
+        "name": name,
+        **({"path": str(data.path)} if data.path is not None else {}),
+        **({"options": data.options} if data.options else {}),
+        "sha256": data.digest,
+        "train": len(data.y_train),
+        "val": len(data.y_val),
+        "test": len(data.y_test),
+    }
 
 
 def _recipe(options: SearchOptions) -> TrainingConfig:

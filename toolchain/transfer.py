@@ -11,11 +11,10 @@ from hw_sim.errors import UsageError
 from toolchain import runs
 from toolchain.files import write_text
 from toolchain.runs import Run
-from toolchain.starting import resolve_device
+from toolchain.starting import check_frames, data_section, resolve_device
 
 if TYPE_CHECKING:
     from search.genotype import Genotype
-    from toolchain.data import Dataset
     from toolchain.training import TrainingConfig
 
 
@@ -56,11 +55,7 @@ def train_genotype(
     backward = _check_space(found, genotype)
     device = resolve_device(device)
     data = load(dataset, seed=seed, **(data_options or {}))
-    if data.x_train.ndim == 5 and data.x_train.shape[1] != timesteps:
-        raise UsageError(
-            f"--timesteps {timesteps}: the samples of {dataset} are sequences of {data.x_train.shape[1]} frames; start "
-            f"it with --timesteps {data.x_train.shape[1]}"
-        )
+    check_frames(dataset, data, timesteps)
     network = NetworkConfig(
         input_shape=data.input_shape,
         input_kind=data.input_kind,
@@ -78,7 +73,7 @@ def train_genotype(
         "created_at": runs.now(),
         "command": command,
         "seed": seed,
-        "data": _data_section(dataset, data),
+        "data": data_section(dataset, data),
         "method": {"name": found.space, "space": found.space, "backward": backward, "batch": 2},
         "network": json.loads(network.to_json()),
         "train": (recipe or TrainingConfig()).plain(),
@@ -93,15 +88,6 @@ def train_genotype(
         shutil.rmtree(run.path, ignore_errors=True)  # made a moment ago, by us
         raise
     return run
-
-
-def _data_section(dataset: str, data: Dataset) -> dict[str, Any]:
-    section: dict[str, Any] = {"name": dataset, "sha256": data.digest}
-    if data.path is not None:
-        section["path"] = str(data.path)
-    if data.options:
-        section["options"] = data.options
-    return section | {"train": len(data.y_train), "val": len(data.y_val), "test": len(data.y_test)}
 
 
 def _check_space(genotype: Genotype, path: Path) -> bool:

@@ -12,24 +12,13 @@ from export import interpreter
 from export.compile import compile_graph
 from export.npz_file import write_npz
 from export.program_file import read_program, write_program
-from hw_sim import lava, lava_environment
+from hw_sim import lava
 from hw_sim.simulator import simulate_input
 from hw_sim.torch_simulator import TorchSimulator
 from tests.export.nir_nets import cuba, dyadic, full, graph_of, integrate_and_fire, lif, read
 from toolchain.on_target import recorded
 
 STEPS, SAMPLES = 10, 4
-
-
-@pytest.fixture(scope="module")
-def worker() -> Path:
-    python, reason = lava_environment.find_python()
-    if python is None:
-        pytest.skip(f"no Lava worker: {reason}")
-    found = lava_environment.probe(python)
-    if not found["usable"]:
-        pytest.skip(f"no Lava worker: {found['reason']}")
-    return python
 
 
 def everything() -> nir.NIRGraph:
@@ -62,7 +51,7 @@ def everything() -> nir.NIRGraph:
 
 @pytest.mark.lava
 @pytest.mark.parametrize("kind", ["spikes", "analogue"])
-def test_every_kind_of_neuron_is_exact_in_stock_lava(kind: str, worker: Path, tmp_path: Path) -> None:
+def test_every_kind_of_neuron_is_exact_in_stock_lava(kind: str, lava_python: Path, tmp_path: Path) -> None:
     graph = read(tmp_path, everything(), delayed=frozenset({("loop", "slow")}))
     x = np.random.default_rng(1).random((SAMPLES, STEPS, 8)).astype(np.float32)
     x = (x < 0.4).astype(np.float32) if kind == "spikes" else x
@@ -77,7 +66,7 @@ def test_every_kind_of_neuron_is_exact_in_stock_lava(kind: str, worker: Path, tm
     assert all(np.array_equal(trace.spikes[p.id], other.spikes[p.id]) for p in program.populations)  # type: ignore[union-attr]
     golden = recorded(trace.spikes, trace.logits, currents, boxed > 0 if kind == "spikes" else None, SAMPLES)
     write_npz(tmp_path / "golden.npz", golden)
-    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=SAMPLES, python=worker)
+    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=SAMPLES, python=lava_python)
     comparison = lava.compare(golden, result["arrays"], program, SAMPLES)
     assert comparison.differing_spikes == 0, comparison.first
     run = interpreter.run(graph, x, STEPS)

@@ -23,7 +23,6 @@ from export.circuit import trace
 from export.compile import compile_graph
 from export.fold import fold
 from export.graph import Conv, Graph, Lif, Pool
-from hw_sim import lava_environment
 from hw_sim.errors import UnsupportedError
 from hw_sim.program import Program
 from hw_sim.simulator import simulate_input
@@ -450,20 +449,9 @@ def test_equal_convolutions_of_two_readers_are_one_node() -> None:
 # -------------------------------------------------------------------------------------------------------------- Lava
 
 
-@pytest.fixture(scope="module")
-def worker() -> Path:
-    python, reason = lava_environment.find_python()
-    if python is None:
-        pytest.skip(f"no Lava worker: {reason}")
-    found = lava_environment.probe(python)
-    if not found["usable"]:
-        pytest.skip(f"no Lava worker: {found['reason']}")
-    return python
-
-
 @pytest.mark.lava
 @pytest.mark.parametrize(("kind", "index"), [("both directions", 0), ("average pools", 3), ("feed-forward", 2)])
-def test_random_genotypes_are_exact_in_stock_lava(kind: str, index: int, worker: Path, tmp_path: Path) -> None:
+def test_random_genotypes_are_exact_in_stock_lava(kind: str, index: int, lava_python: Path, tmp_path: Path) -> None:
     """Eight samples back to back in one run: every population, every timestep."""
     case, config = draw(0, index, 8)
     case = take(case, config, 0, tmp_path)
@@ -476,6 +464,6 @@ def test_random_genotypes_are_exact_in_stock_lava(kind: str, index: int, worker:
     else:
         assert not case.recurrent
         assert ("pooled_conv" in synapses) == (kind == "average pools")
-    comparison = compare_in_lava(case, worker)
+    comparison = compare_in_lava(case, lava_python)
     assert comparison.samples == 8
     assert comparison.differing_spikes == 0, comparison.first

@@ -10,7 +10,7 @@ import pytest
 from export import interpreter
 from export.npz_file import write_npz
 from export.program_file import write_program
-from hw_sim import lava, lava_environment
+from hw_sim import lava
 from hw_sim.simulator import simulate, simulate_input
 from hw_sim.torch_simulator import TorchSimulator
 from toolchain.conformance_matrix import CASES, EQUAL, STEPS, Case, outcome, page
@@ -41,21 +41,10 @@ def test_a_case_lives_and_every_cell_is_equal_or_says_why(case: Case) -> None:
         assert np.array_equal(trace.logits, other.logits)
 
 
-@pytest.fixture(scope="module")
-def worker() -> Path:
-    python, reason = lava_environment.find_python()
-    if python is None:
-        pytest.skip(f"no Lava worker: {reason}")
-    usable = lava_environment.probe(python)
-    if not usable["usable"]:
-        pytest.skip(f"no Lava worker: {usable['reason']}")
-    return python
-
-
 @pytest.mark.lava
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
-def test_the_lava_column(case: Case, worker: Path, tmp_path: Path) -> None:
+def test_the_lava_column(case: Case, lava_python: Path, tmp_path: Path) -> None:
     found = outcome(case)
     if found.program is None:
         assert found.cells[-1] == "no program"
@@ -65,6 +54,6 @@ def test_the_lava_column(case: Case, worker: Path, tmp_path: Path) -> None:
     golden = recorded(trace.spikes, trace.logits, currents, np.asarray(found.x > 0), samples)
     write_program(tmp_path / "program.npz", program)
     write_npz(tmp_path / "golden.npz", golden)
-    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=samples, python=worker)
+    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=samples, python=lava_python)
     comparison = lava.compare(golden, result["arrays"], program, samples)
     assert comparison.differing_spikes == 0, comparison.first

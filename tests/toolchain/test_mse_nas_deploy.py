@@ -18,7 +18,7 @@ from export.graph import Conv, Lif
 from export.nir_file import read_nir, write_nir
 from export.npz_file import write_npz
 from export.program_file import write_program
-from hw_sim import lava, lava_environment
+from hw_sim import lava
 from hw_sim.kernels import neuron_step
 from hw_sim.program import Program
 from hw_sim.simulator import simulate_input
@@ -165,17 +165,6 @@ def test_more_inhibition_never_adds_a_spike_on_target(
         v, spikes = neuron_step(v, step, np.zeros(2, dtype=np.int64), dv, vth)
         fired += spikes
         assert fired[1] <= fired[0]
-
-
-@pytest.fixture(scope="session")
-def lava_python() -> Path:
-    python, reason = lava_environment.find_python()
-    if python is None:
-        pytest.skip(f"no Lava worker: {reason}")
-    found = lava_environment.probe(python)
-    if not found["usable"]:
-        pytest.skip(f"no Lava worker: {found['reason']}")
-    return python
 
 
 @pytest.mark.lava
