@@ -1,7 +1,8 @@
 """A node's neurons as Loihi's: what a population has of its own, once dt, units and thresholds are settled.
 
 Loihi's neurons of one population share a leak and a threshold. A node whose thresholds differ has each neuron's
-membrane measured in units of its own; one whose leaks differ is refused, and so is any reset but to zero.
+membrane measured in units of its own; one whose leaks differ is refused, and so is any reset but to zero, unless the
+program is for no chip of Loihi's family: then a reset may take something from the membrane.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from hw_sim.errors import UnsupportedError
 class Cell:
     """alpha: share of V that leaks in a timestep. threshold: of V. decay: share of U that goes in a timestep.
 
-    gain: of the input, without axes or per neuron. leak: what is added to V at every timestep, per neuron.
+    gain: of the input, without axes or per neuron. leak: what is added to V at every timestep, per neuron. taken: what
+    a spike takes from V; 0: V becomes 0.
     """
 
     alpha: float
@@ -27,17 +29,20 @@ class Cell:
     gain: np.ndarray
     leak: np.ndarray
     decay: float = 1.0
+    taken: float = 0.0
 
 
-def cell_of(name: str, node: Spiking, convention: Convention) -> Cell:
-    """UnsupportedError where the node's neurons are not Loihi's."""
-    if convention.reset != "zero" and not isinstance(node, Threshold):
+def cell_of(name: str, node: Spiking, convention: Convention, *, soft_reset: bool = False) -> Cell:
+    """UnsupportedError where the node's neurons are not Loihi's; soft_reset: nor those that subtract."""
+    soft = convention.reset != "zero" and not isinstance(node, Threshold)
+    if soft and not soft_reset:
         raise UnsupportedError(
             f"node {name}: a soft reset (by subtraction) has no counterpart in Loihi's LIF, which resets to zero; "
-            "fine-tune the network with a hard reset"
+            "fine-tune the network with a hard reset (snntorch: reset_mechanism='zero'), or price it on no chip of "
+            "Loihi's family: snnas estimate --system generic"
         )
     v_reset = node.threshold * 0 if isinstance(node, Threshold) else node.v_reset
-    if (v_reset != 0).any():
+    if not soft and (v_reset != 0).any():
         raise UnsupportedError(
             f"node {name}: resets to {float(v_reset[v_reset != 0][0]):g}; Loihi's LIF resets to zero: where the "
             "membrane also starts there, subtract it from v_leak, v_threshold and v_reset"
@@ -47,6 +52,7 @@ def cell_of(name: str, node: Spiking, convention: Convention) -> Cell:
         raise UnsupportedError(
             f"node {name}: threshold {threshold.min():g}; a neuron of Loihi needs one above 0: raise it and the bias"
         )
+    said = threshold.max()
     if convention.compare == ">=":
         threshold = np.nextafter(threshold, -np.inf)
     zero, decay = np.zeros(node.shape), 1.0
@@ -76,7 +82,20 @@ def cell_of(name: str, node: Spiking, convention: Convention) -> Cell:
         gain=np.asarray(gain),
         leak=leak,
         decay=decay,
+        taken=_taken(name, float(said) / share, alpha, convention) if soft else 0.0,
     )
+
+
+def _taken(name: str, threshold: float, alpha: float, convention: Convention) -> float:
+    """What a spike takes from V at once: its threshold, or where that goes a timestep later what decays to it."""
+    if convention.reset == "subtract":
+        return threshold
+    if alpha >= 1:
+        raise UnsupportedError(
+            f"node {name}: forgets its membrane in a timestep, of which the last spike's threshold would still be "
+            "subtracted; reset it at once, or give it a longer tau"
+        )
+    return threshold / (1 - alpha)
 
 
 def _shared(name: str, what: str, values: np.ndarray) -> float:

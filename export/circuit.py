@@ -30,7 +30,8 @@ class Group:
     """A population, real-valued. threshold: of V. alpha: share of V that leaks per timestep.
 
     bias: float64 (C, H, W), added to V. decay: share of U that is gone a timestep later, 1 where it has no memory.
-    drive: float64 (C, H, W), added to U at every timestep; None where there is none.
+    drive: float64 (C, H, W), added to U at every timestep; None where there is none. taken: what a spike takes from V;
+    0: it is reset to zero.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Group:
     role: Role = "neuron"
     decay: float = 1.0
     drive: np.ndarray | None = None
+    taken: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +90,17 @@ class Circuit:
                 raise InvalidFileError(f"circuit: {link.src} -> {link.dst} maps to {shape}, expected {target}")
 
 
-def trace(graph: Graph, input_kind: InputKind) -> Circuit:
-    """The circuit of a graph; UnsupportedError names the node that Loihi's LIF cannot express, and the mend."""
-    return _Tracer(graph, input_kind).circuit()
+def trace(graph: Graph, input_kind: InputKind, *, soft_reset: bool = False) -> Circuit:
+    """The circuit of a graph; UnsupportedError names the node that Loihi's LIF cannot express, and the mend.
+
+    soft_reset: take a reset by subtraction too, which Loihi's LIF has not.
+    """
+    return _Tracer(graph, input_kind, soft_reset).circuit()
 
 
 class _Tracer:
-    def __init__(self, graph: Graph, input_kind: InputKind) -> None:
-        self.graph, self.input_kind = graph, input_kind
+    def __init__(self, graph: Graph, input_kind: InputKind, soft_reset: bool) -> None:
+        self.graph, self.input_kind, self.soft_reset = graph, input_kind, soft_reset
         self.shapes = graph.shapes()
         self.names = _population_names(graph)
         self.bias = interpreter.constant_currents(graph)
@@ -136,7 +141,7 @@ class _Tracer:
         return circuit
 
     def _population(self, name: str, node: Spiking) -> None:
-        cell = cell_of(name, node, self.graph.convention)
+        cell = cell_of(name, node, self.graph.convention, soft_reset=self.soft_reset)
         shape = shape3(node.shape)
         drive = (cell.gain * self.bias[name]).reshape(shape)
         leak = cell.leak.reshape(shape)
@@ -151,6 +156,7 @@ class _Tracer:
             role=_role(cell, self.bias[name], ways, self.graph.input if self.input_kind == "analogue" else ""),
             decay=cell.decay,
             drive=drive if remembers and drive.any() else None,
+            taken=cell.taken,
         )
         self.groups.append(group)
         gain = cell.gain.reshape(shape) if cell.gain.ndim else cell.gain
@@ -253,5 +259,5 @@ def _role(cell: Cell, current: np.ndarray, ways: list[Path], analogue: str) -> R
         plain = len(pools) == 1 and isinstance(pools[0], Pool) and not pools[0].average
         if not plain or way.source == analogue:
             return "neuron"
-    constant = current.any() or cell.leak.any() or cell.decay < 1
+    constant = current.any() or cell.leak.any() or cell.decay < 1 or cell.taken > 0
     return "or" if ways and not constant and float(cell.gain.min()) > cell.threshold else "neuron"

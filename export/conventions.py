@@ -24,7 +24,7 @@ OR_TAU_STEPS, OR_THRESHOLD = 2.0, 0.25  # LIF(tau = 2 dt): v = sum / 2 > .25 iff
 
 Decay = Literal["euler", "exact"]
 Compare = Literal[">", ">="]
-Reset = Literal["zero", "subtract"]
+Reset = Literal["zero", "subtract", "late"]
 _CHOICES: dict[str, tuple[str, ...]] = {
     "decay": get_args(Decay),
     "compare": get_args(Compare),
@@ -38,7 +38,7 @@ class Convention:
 
     dt: seconds per timestep. decay: the share of v that a timestep replaces, ``dt / tau`` (euler) or
     ``1 - exp(-dt / tau)`` (exact). compare: of v with the threshold. reset: to v_reset as NIR says (zero), or by
-    subtracting the threshold.
+    subtracting the threshold (subtract), or by subtracting it, undecayed, with the next timestep (late).
     """
 
     dt: float = DT
@@ -48,7 +48,9 @@ class Convention:
 
     def __str__(self) -> str:
         decay = "Euler steps" if self.decay == "euler" else "exact decay"
-        reset = "reset to v_reset" if self.reset == "zero" else "reset by subtraction"
+        reset = {"zero": "reset to v_reset", "subtract": "reset by subtraction"}.get(
+            self.reset, "reset by subtraction a timestep later"
+        )
         return f"dt = {self.dt:g} s, {decay}, a spike iff v {self.compare} threshold, {reset}"
 
     def changed(self, **given: Any) -> Convention:

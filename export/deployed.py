@@ -81,12 +81,13 @@ class _Neurons:
     """A node's neurons, one call per timestep: the current in, spikes (or an integrator's membrane) out, float64."""
 
     def __init__(self, node: Node, convention: conventions.Convention) -> None:
-        self.node, self.soft, self.at_least = node, convention.reset == "subtract", convention.compare == ">="
+        self.node, self.reset, self.at_least = node, convention.reset, convention.compare == ">="
         self.p = {f.name: torch.from_numpy(getattr(node, f.name)).double() for f in fields(node)}
         tau = {n: getattr(node, n) for n in ("tau", "tau_syn", "tau_mem") if n in self.p}
         self.share = {n: torch.from_numpy(conventions.decay_of(value, convention)) for n, value in tau.items()}
         self.dt = convention.dt
         self.v: torch.Tensor | None = None
+        self.owed: torch.Tensor | float = 0.0  # what a late reset will take
         self.i: torch.Tensor | None = None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -102,11 +103,14 @@ class _Neurons:
             v = v + share * (self.p["v_leak"] - v + drive)
         else:
             v = v + self.dt * drive
-        self.v = v
+        self.v = v = v - self.owed
         if not isinstance(self.node, Lif | CubaLif | If):
             return v
         fired = self._above(v, self.p["v_threshold"])
-        self.v = torch.where(fired, v - self.p["v_threshold"] if self.soft else self.p["v_reset"], v)
+        if self.reset == "late":
+            self.owed = fired * self.p["v_threshold"]
+        else:
+            self.v = torch.where(fired, v - self.p["v_threshold"] if self.reset == "subtract" else self.p["v_reset"], v)
         return fired.double()
 
     def _above(self, v: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:

@@ -76,7 +76,7 @@ def _step(name: str, node: Any, dialect: Dialect) -> Step:
     if isinstance(node, Lif | CubaLif | If):
         start = p["v_reset"] if dialect.start_at_reset else np.zeros_like(p["v_reset"])
         common |= {"threshold": p["v_threshold"], "level": p["v_reset"], "start": start}
-        common |= {"subtract": c.reset == "subtract", "when": dialect.when}
+        common |= {"subtract": c.reset != "zero", "when": "late" if c.reset == "late" else dialect.when}
     if isinstance(node, If | I):
         gain = node.r * np.float32(c.dt) if dialect.drive == "ode" else np.ones_like(node.r)
         gain = gain.astype(np.float64)
@@ -127,9 +127,9 @@ def to_graph(graph: Graph, dialect: Dialect) -> Graph:
     """The graph that does under our convention what ``graph`` does in the dialect's tool, float32 rounding aside.
 
     Exact decays, gains and synapses become tau, r and w_in at our dt; ``>=`` becomes a threshold one float32 below; a
-    start at v_reset becomes a membrane counted from there. A reset by subtraction stays in the graph's convention, for
-    the targets that have it. UnsupportedError where our neurons cannot say it: several spikes in a timestep, and a
-    reset that acts a timestep later.
+    start at v_reset becomes a membrane counted from there. A reset by subtraction, at once or a timestep later, stays
+    in the graph's convention, for the targets that have it. UnsupportedError where our neurons cannot say it: several
+    spikes in a timestep, and a reset to a level that acts a timestep later or twice.
     """
     found = steps(graph, dialect)
     leaky = any(isinstance(graph.nodes[n], Lif | CubaLif | Li) for n in found)
@@ -138,7 +138,8 @@ def to_graph(graph: Graph, dialect: Dialect) -> Graph:
     for name, step in found.items():
         nodes[name] = _rewritten(name, nodes[name], step, dt)
     soft = any(s.subtract for s in found.values())
-    convention = replace(OURS, dt=dt, reset="subtract" if soft else "zero")
+    late = any(s.when == "late" for s in found.values())
+    convention = replace(OURS, dt=dt, reset="late" if soft and late else "subtract" if soft else "zero")
     return replace(graph, nodes=nodes, convention=convention)
 
 
@@ -177,10 +178,10 @@ def _check(name: str, s: Step) -> None:
             f"node {name}: spikes several times in a timestep, a chip's neuron once; train and record with one spike a "
             "timestep (sinabs: spike_fn=SingleSpike; rockpool: max_spikes_per_dt=1)"
         )
-    if s.when != "now" and not s.same_when_late:
+    if s.when != "now" and not (s.when == "late" and s.subtract):
         raise UnsupportedError(
-            f"node {name}: its reset acts a timestep later, which no neuron of ours or of a chip does; fine-tune with "
-            "a reset to zero (snntorch: Leaky(reset_mechanism='zero'))"
+            f"node {name}: its reset acts {'a timestep later' if s.when == 'late' else 'twice'}, which no neuron of "
+            "ours or of a chip does; fine-tune with a reset to zero (snntorch: Leaky(reset_mechanism='zero'))"
         )
 
 

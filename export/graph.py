@@ -138,7 +138,8 @@ class Graph:
             edges = ", ".join(f"{s}:{d}" for s, d in zip(loop, [*loop[1:], loop[0]], strict=True))
             raise InvalidFileError(
                 f"graph: a cycle through {', '.join(loop)} does not say which edge waits a timestep; name it with "
-                f"--delayed SRC:DST (one of {edges}), or keep the 'snnas' metadata of the file"
+                f"--delayed SRC:DST (one of {edges}), or keep the 'snnas' metadata of the file",
+                code="SN202",
             )
         return order
 
@@ -157,7 +158,7 @@ class Graph:
                 else:
                     known[name] = output_shape(name, self.nodes[name], known[source])
             if len(left) == len(pending):
-                raise InvalidFileError(f"graph: node {left[0]} has no input; connect it or remove it")
+                raise InvalidFileError(f"graph: node {left[0]} has no input; connect it or remove it", code="SN113")
             pending = left
         return known
 
@@ -176,7 +177,8 @@ class Graph:
         loop = structure.cycle([n for n, node in self.nodes.items() if not isinstance(node, SPIKING)], self.edges)
         if loop:
             raise InvalidFileError(
-                f"graph: the cycle through {', '.join(loop)} holds no spiking neuron; put one into it, or cut it open"
+                f"graph: the cycle through {', '.join(loop)} holds no spiking neuron; put one into it, or cut it open",
+                code="SN203",
             )
 
     def _verify_shapes(self) -> None:
@@ -188,7 +190,8 @@ class Graph:
                 if got != (wanted if wanted is not None else shapes[name]):
                     raise InvalidFileError(
                         f"graph: edge {s} -> {name} carries {got}, expected {wanted or shapes[name]}; "
-                        f"{_mend(got, wanted or shapes[name])}"
+                        f"{_mend(got, wanted or shapes[name])}",
+                        code="SN204",
                     )
 
     def _verify_ends(self) -> None:
@@ -201,12 +204,15 @@ class Graph:
                 what = "nothing feeds" if kind is Input else "nothing reads"
                 raise InvalidFileError(
                     f"graph: {len(found)} {word} nodes; {added[0]} was added because {what} {node}: connect {node}, or "
-                    "remove it"
+                    "remove it",
+                    code="SN113",
                 )
             if len(found) != 1:
                 names = f" ({', '.join(sorted(found))})" if found else ""
                 mend = "join them into one" if found else f"add an {word} node and an edge to its neighbour"
-                raise InvalidFileError(f"graph: {len(found)} {word} nodes{names}; expected exactly one: {mend}")
+                raise InvalidFileError(
+                    f"graph: {len(found)} {word} nodes{names}; expected exactly one: {mend}", code="SN111"
+                )
 
     def _verify_edges(self) -> None:
         seen = set()
@@ -214,32 +220,36 @@ class Graph:
             for end in (s, d):
                 if end not in self.nodes:
                     raise InvalidFileError(
-                        f"graph: edge {s} -> {d}: there is no node {end}; add the node or remove the edge"
+                        f"graph: edge {s} -> {d}: there is no node {end}; add the node or remove the edge",
+                        code="SN113",
                     )
             if (s, d) in seen:
                 raise InvalidFileError(
-                    f"graph: edge {s} -> {d}: an edge is listed twice; list it once, and scale the weights instead"
+                    f"graph: edge {s} -> {d}: an edge is listed twice; list it once, and scale the weights instead",
+                    code="SN112",
                 )
             seen.add((s, d))
             if isinstance(self.nodes[d], Input) or isinstance(self.nodes[s], Output):
                 raise InvalidFileError(
-                    f"graph: edge {s} -> {d} leads into an Input or out of an Output; remove the edge"
+                    f"graph: edge {s} -> {d} leads into an Input or out of an Output; remove the edge", code="SN111"
                 )
         fed, read = {d for _, d in self.edges}, {s for s, _ in self.edges}
         from_input = structure.reached([self.input], self.edges)
         to_output = structure.reached([self.output], self.edges, backward=True)
         for name, node in self.nodes.items():
             if name not in read and not isinstance(node, Output):
-                raise InvalidFileError(f"graph: nothing reads node {name}; connect it or remove it")
+                raise InvalidFileError(f"graph: nothing reads node {name}; connect it or remove it", code="SN113")
             if name not in fed and not isinstance(node, Input):
-                raise InvalidFileError(f"graph: node {name} has no input; connect it or remove it")
+                raise InvalidFileError(f"graph: node {name} has no input; connect it or remove it", code="SN113")
             if name not in from_input:
                 raise InvalidFileError(
-                    f"graph: no way leads from the input {self.input} to node {name}; connect it or remove it"
+                    f"graph: no way leads from the input {self.input} to node {name}; connect it or remove it",
+                    code="SN113",
                 )
             if name not in to_output:
                 raise InvalidFileError(
-                    f"graph: no way leads from node {name} to the output {self.output}; connect it or remove it"
+                    f"graph: no way leads from node {name} to the output {self.output}; connect it or remove it",
+                    code="SN113",
                 )
 
 
@@ -254,7 +264,7 @@ def output_shape(name: str, node: Node, shape: tuple[int, ...]) -> tuple[int, ..
     if isinstance(node, Conv | Pool):
         if len(shape) != 3:
             raise InvalidFileError(
-                f"graph: node {name} needs a (C, H, W) input, got {shape}; give its source three axes"
+                f"graph: node {name} needs a (C, H, W) input, got {shape}; give its source three axes", code="SN204"
             )
         channels = shape[0]
         kernel = node.kernel if isinstance(node, Pool) else (node.weight.shape[2], node.weight.shape[3])
@@ -262,7 +272,8 @@ def output_shape(name: str, node: Node, shape: tuple[int, ...]) -> tuple[int, ..
             if node.weight.shape[1] * node.groups != channels:
                 raise InvalidFileError(
                     f"graph: node {name}: weight {node.weight.shape} in {node.groups} groups does not fit "
-                    f"{channels} channels; correct the weight, the groups, or what comes before it"
+                    f"{channels} channels; correct the weight, the groups, or what comes before it",
+                    code="SN204",
                 )
             channels = node.weight.shape[0]
         size = tuple(
@@ -270,7 +281,8 @@ def output_shape(name: str, node: Node, shape: tuple[int, ...]) -> tuple[int, ..
         )
         if min(size) < 1:
             raise InvalidFileError(
-                f"graph: node {name}: a {kernel} window does not fit an input of {shape}; make it smaller, or pad more"
+                f"graph: node {name}: a {kernel} window does not fit an input of {shape}; make it smaller, or pad more",
+                code="SN204",
             )
         return (channels, *size)
     if isinstance(node, Linear):
@@ -278,12 +290,13 @@ def output_shape(name: str, node: Node, shape: tuple[int, ...]) -> tuple[int, ..
             flat = len(shape) > 1 and int(np.prod(shape)) == node.weight.shape[1]
             mend = "put a Flatten node before it" if flat else "correct the weight, or what comes before it"
             raise InvalidFileError(
-                f"graph: node {name}: weight {node.weight.shape} does not fit an input of {shape}; {mend}"
+                f"graph: node {name}: weight {node.weight.shape} does not fit an input of {shape}; {mend}", code="SN204"
             )
         return (node.weight.shape[0],)
     if isinstance(node, Scale) and node.scale.shape != shape:
         raise InvalidFileError(
-            f"graph: node {name}: scale {node.scale.shape} does not fit an input of {shape}; give both the same shape"
+            f"graph: node {name}: scale {node.scale.shape} does not fit an input of {shape}; give both the same shape",
+            code="SN204",
         )
     if isinstance(node, Flatten):
         return (int(np.prod(shape)),)

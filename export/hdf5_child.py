@@ -14,7 +14,8 @@ import resource
 import sys
 from typing import Any
 
-MAX_ITEMS, MAX_DEPTH, MAX_TEXT = 100_000, 32, 1 << 26
+NOT_STARTED = 71  # the exit code that says nothing of the file
+MAX_ITEMS, MAX_DEPTH, MAX_TEXT, MAX_STRINGS = 100_000, 32, 1 << 26, 1 << 20
 
 
 class Refused(Exception):
@@ -23,10 +24,21 @@ class Refused(Exception):
 
 def limit(limit_bytes: int, seconds: int) -> None:
     """Memory: the data twice over and the libraries; CPU seconds; no core file; no file beyond the answer's size."""
-    resource.setrlimit(resource.RLIMIT_AS, (2 * limit_bytes + (2 << 30),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * limit_bytes, 2 * limit_bytes))
+    lower(resource.RLIMIT_AS, 2 * limit_bytes + (2 << 30))
+    lower(resource.RLIMIT_CPU, seconds, 1)
+    lower(resource.RLIMIT_CORE, 0)
+    lower(resource.RLIMIT_FSIZE, 2 * limit_bytes)
+
+
+def lower(kind: int, value: int, more: int = 0) -> None:
+    """The limits become ``value`` and, the hard one, ``more`` above it, where they are not lower: they stay then."""
+    _, hard = resource.getrlimit(kind)
+    most = value + more if hard == resource.RLIM_INFINITY else min(value + more, hard)
+    resource.setrlimit(kind, (min(value, most), most))
+
+
+class Outside(Refused):
+    """The file points to something that is not in it."""
 
 
 class Reader:
@@ -37,6 +49,7 @@ class Reader:
         self.chunks: list[bytes] = []
         self.offset = 0
         self.text = 0
+        self.strings = 0
         self.items = 0
 
     def group(self, group: Any, depth: int) -> dict[str, Any]:
@@ -50,7 +63,7 @@ class Reader:
             if self.items > MAX_ITEMS:
                 raise Refused(f"over {MAX_ITEMS} entries")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise Refused(f"{name!r} is a soft or external link; only plain entries are read")
+                raise Outside(f"{name!r} is a soft or external link; only plain entries are read")
             item = group[name]
             if isinstance(item, h5py.Group):
                 out[name] = self.group(item, depth + 1)
@@ -65,13 +78,16 @@ class Reader:
         import numpy as np
 
         if item.is_virtual or item.external is not None:
-            raise Refused(f"{name!r} keeps its data outside the file")
+            raise Outside(f"{name!r} keeps its data outside the file")
         if item.shape is None:
             raise Refused(f"{name!r} is empty")
         size = int(np.prod(item.shape, dtype=object)) * item.dtype.itemsize
         if size > self.limit_bytes - self.offset:
             raise Refused(f"{name!r} declares {size} bytes; at most {self.limit_bytes} are read")
         if h5py.check_string_dtype(item.dtype) is not None or item.dtype.kind == "S":
+            self.strings += int(np.prod(item.shape, dtype=object))
+            if self.strings > MAX_STRINGS:  # an empty one takes a byte in the file and a hundred here and behind
+                raise Refused(f"over {MAX_STRINGS} strings")
             value = item[()]
             flat = [value] if item.shape == () else list(np.asarray(value).reshape(-1))
             texts = [t.decode("utf-8", "surrogateescape") if isinstance(t, bytes) else str(t) for t in flat]
@@ -92,7 +108,10 @@ class Reader:
 
 
 def main(path: str, limit_bytes: int, seconds: int, kind: type[Reader] = Reader) -> int:
-    import h5py  # before the limits: importing it is not the file's doing
+    try:
+        import h5py  # before the limits: importing it is not the file's doing
+    except (ImportError, OSError, MemoryError):
+        return NOT_STARTED
 
     limit(limit_bytes, seconds)
     reader = kind(limit_bytes)
@@ -100,7 +119,7 @@ def main(path: str, limit_bytes: int, seconds: int, kind: type[Reader] = Reader)
         with h5py.File(path, "r") as f:
             header: dict[str, Any] = {"tree": reader.group(f, 0)}
     except Refused as error:
-        header, reader.chunks = {"error": str(error)}, []
+        header, reader.chunks = {"error": str(error), "outside": isinstance(error, Outside)}, []
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError, UnicodeError) as error:
         header, reader.chunks = {"error": f"not a readable HDF5 file ({type(error).__name__}: {error})"}, []
     text = json.dumps(header).encode()

@@ -8,6 +8,7 @@ again here. A dead or late child is an invalid file.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from hw_sim.errors import InvalidFileError
+from export.hdf5_child import NOT_STARTED
+from hw_sim.errors import InvalidFileError, UnsupportedError
 
 Tree: TypeAlias = dict[str, Any]  # group -> Tree, dataset -> numpy array, bytes or a list of bytes
 
@@ -30,14 +32,14 @@ _HEADER = 8
 def read_hdf5(path: Path, *, seconds: float = SECONDS, limit_bytes: int = LIMIT_BYTES) -> Tree:
     """The file as nested dicts of arrays. InvalidFileError says what is wrong with it."""
     if not path.is_file():
-        raise InvalidFileError(f"{path}: no such file; expected a .nir (HDF5) file")
+        raise InvalidFileError(f"{path}: no such file; expected a .nir (HDF5) file", code="SN101")
     return ask_child(CHILD, path, str(path), seconds=seconds, limit_bytes=limit_bytes)
 
 
 def ask_child(child: Path, path: Path, what: str, *, seconds: float, limit_bytes: int) -> Tree:
     """The file as the guarded script ``child`` reads it; ``what``: its name in messages. Raises as ``read_hdf5``."""
     if path.stat().st_size > limit_bytes:
-        raise InvalidFileError(f"{what}: {path.stat().st_size} bytes; at most {limit_bytes} are read")
+        raise InvalidFileError(f"{what}: {path.stat().st_size} bytes; at most {limit_bytes} are read", code="SN101")
     with tempfile.TemporaryFile() as out:
         command = [sys.executable, "-I", str(child), str(path.resolve()), str(limit_bytes), str(int(seconds))]
         try:
@@ -50,25 +52,36 @@ def ask_child(child: Path, path: Path, what: str, *, seconds: float, limit_bytes
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise InvalidFileError(f"{what}: reading it took over {seconds:g} s; the file is damaged") from None
+            raise InvalidFileError(
+                f"{what}: reading it took over {seconds:g} s; the file is damaged", code="SN101"
+            ) from None
         out.seek(0)
-        return decode(out.read(2 * limit_bytes), what, done.returncode)
+        # No more than there is: memory for what is asked of ``read`` is taken before it is known how much comes.
+        return decode(out.read(min(2 * limit_bytes, os.fstat(out.fileno()).st_size)), what, done.returncode)
 
 
 def decode(answer: bytes, what: str, code: int = 0) -> Tree:
     """The child's answer: 8 bytes of length, JSON, then the arrays' bytes. Trusts nothing."""
+    if code == NOT_STARTED:
+        raise UnsupportedError(
+            f"{what}: the process that reads HDF5 does not start here; is there memory for it (ulimit -v), and is h5py "
+            "whole? see snnas doctor"
+        )
     if code != 0 or len(answer) < _HEADER:
         how = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        raise InvalidFileError(f"{what}: not a readable HDF5 file (its reader {how})")
+        raise InvalidFileError(f"{what}: not a readable HDF5 file (its reader {how})", code="SN101")
     length = int.from_bytes(answer[:_HEADER], "little")
     try:
         header = json.loads(answer[_HEADER : _HEADER + length])
         if header.get("error"):
-            raise InvalidFileError(f"{what}: {' '.join(str(header['error']).split())[:300]}")
+            rule = "SN115" if header.get("outside") is True else "SN101"
+            raise InvalidFileError(f"{what}: {' '.join(str(header['error']).split())[:300]}", code=rule)
         tree: Tree = _decode(header["tree"], memoryview(answer)[_HEADER + length :])
         return tree
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise InvalidFileError(f"{what}: its reader gave an answer that makes no sense; the file is damaged") from None
+        raise InvalidFileError(
+            f"{what}: its reader gave an answer that makes no sense; the file is damaged", code="SN101"
+        ) from None
 
 
 def _decode(item: dict[str, Any], data: memoryview) -> Any:

@@ -118,6 +118,7 @@ class _Neuron:
     def __init__(self, node: Node, convention: Convention, shape: tuple[int, ...]) -> None:
         self.node, self.convention = node, convention
         self.v, self.i = np.zeros(shape), np.zeros(shape)
+        self.owed = np.zeros(shape)  # what a late reset will take
         self.margin = float("inf")
 
     def step(self, x: np.ndarray) -> np.ndarray:
@@ -148,9 +149,12 @@ class _Neuron:
 
     def _fire(self, threshold: np.ndarray, v_reset: np.ndarray | None) -> np.ndarray:
         """Spikes, after which the membrane is reset (a threshold node has none)."""
+        self.v = self.v - self.owed
         self.margin = float(np.abs(self.v - threshold).min())
         fired = self.v > threshold if self.convention.compare == ">" else self.v >= threshold
-        if v_reset is not None:
+        if v_reset is not None and self.convention.reset == "late":
+            self.owed = np.where(fired, threshold.astype(np.float64), 0.0)
+        elif v_reset is not None:
             reset = v_reset.astype(np.float64) if self.convention.reset == "zero" else self.v - threshold
             self.v = np.where(fired, reset, self.v)
         return np.asarray(fired, dtype=np.float64)

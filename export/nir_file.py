@@ -132,7 +132,9 @@ def read_nir(
     try:
         graph = _from_tree(tree, path, delayed, use_metadata, convention)
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
-        raise InvalidFileError(f"{path}: not a NIR graph ({type(error).__name__}: {_one_line(error)})") from None
+        raise InvalidFileError(
+            f"{path}: not a NIR graph ({type(error).__name__}: {_one_line(error)})", code="SN105"
+        ) from None
     graph.verify()
     return graph
 
@@ -162,7 +164,9 @@ def _from_tree(
         delayed = frozenset((str(s), str(d)) for s, d in meta.pop("delayed", []))
     for edge in delayed:
         if edge not in edges:
-            raise InvalidFileError(f"{path}: delayed edge {edge[0]}:{edge[1]} is not an edge of the graph")
+            raise InvalidFileError(
+                f"{path}: delayed edge {edge[0]}:{edge[1]} is not an edge of the graph", code="SN205"
+            )
     graph = Graph(nodes=nodes, edges=tuple(edges), delayed=delayed, convention=convention, meta=meta)
     graph.verify_wiring()
     return _spread(graph)

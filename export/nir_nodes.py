@@ -38,6 +38,7 @@ from hw_sim.errors import InvalidFileError, UnsupportedError
 
 MAX_NEURONS = 1 << 26  # of one node; half of what 768 Loihi chips hold
 MAX_WINDOW = 1 << 16
+MAX_AXES = 32  # of what is read as a shape, a stride, a padding
 MAX_KERNEL = 1 << 26  # weights of a kernel whose zeros are written out
 _OPTIONAL = {"v_reset": 0.0, "w_in": 1.0}  # what files of earlier versions of nir leave out
 _TAUS = ("tau", "tau_mem", "tau_syn")
@@ -52,11 +53,11 @@ class Source:
     path: Path
     convention: Convention
 
-    def invalid(self, problem: str) -> InvalidFileError:
-        return InvalidFileError(f"{self.path}: node {self.name}: {problem}")
+    def invalid(self, problem: str, code: str = "SN105") -> InvalidFileError:
+        return InvalidFileError(f"{self.path}: node {self.name}: {problem}", code=code)
 
     def unsupported(self, problem: str) -> UnsupportedError:
-        return UnsupportedError(f"{self.path}: node {self.name}: {problem}")
+        return UnsupportedError(f"{self.path}: node {self.name}: {problem}", code="SN106")
 
     def get(self, key: str) -> Any:
         if key not in self.raw:
@@ -68,15 +69,18 @@ class Source:
         value = np.asarray(self.get(key))
         if value.dtype.kind not in "fiub":
             raise self.invalid(f"{key} holds {value.dtype}, expected numbers")
-        value = value.astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = value.astype(np.float32)
         if not np.isfinite(value).all():
-            raise self.invalid(f"{key} holds NaN or infinity; every parameter must be finite")
+            raise self.invalid(f"{key} holds NaN or infinity; every parameter must be finite", "SN107")
         return value
 
     def whole(self, key: str) -> tuple[int, ...]:
         value = np.asarray(self.get(key))
-        if value.dtype.kind not in "iufb" or (value.astype(np.int64) != value).any():
-            raise self.invalid(f"{key} holds {value.dtype} {str(value)[:40]}; expected whole numbers")
+        few = value.dtype.kind in "iufb" and 0 < value.size <= MAX_AXES
+        # Beyond 2**53, and of NaN, a cast to int64 warns.
+        if not few or not (np.abs(value.astype(np.float64)) < 2**53).all() or (value.astype(np.int64) != value).any():
+            raise self.invalid(f"{key} holds {value.dtype} {value.shape} {str(value)[:40]}; expected whole numbers")
         return tuple(int(n) for n in value.reshape(-1))
 
     def one(self, key: str) -> int:
@@ -104,7 +108,7 @@ def read_node(name: str, raw: Any, path: Path, convention: Convention) -> Node:
     reader = READERS.get(kind)
     if reader is None:
         mend = _MENDS.get(kind, f"this version takes {', '.join(sorted(READERS))}")
-        raise UnsupportedError(f"{path}: node {name} has type {kind[:60]!r}; {mend}")
+        raise UnsupportedError(f"{path}: node {name} has type {kind[:60]!r}; {mend}", code="SN106")
     return reader(source)
 
 
@@ -119,7 +123,10 @@ def _shape(key: str) -> Callable[[Source], tuple[int, ...]]:
         value = source.raw.get(key, source.raw.get("shape"))
         if isinstance(value, dict):
             value = next(iter(value.values()))
-        return boxed(source, tuple(int(n) for n in np.asarray(value).reshape(-1)))
+        value = np.asarray(value)
+        if value.dtype.kind not in "iufb" or value.size > MAX_AXES or not np.isfinite(value).all():
+            raise source.invalid(f"{key} holds {value.dtype} {value.shape}, expected the extents of a shape")
+        return boxed(source, tuple(int(n) for n in value.reshape(-1)))
 
     return read
 
@@ -130,7 +137,8 @@ def boxed(source: Source, shape: tuple[int, ...]) -> tuple[int, ...]:
         batch = "; leave the batch axis out" if len(shape) == 4 else ""
         raise InvalidFileError(
             f"{source.path}: node {source.name} has shape {shape}; expected (C, H, W), (C, L) or (N,), all >= 1, at "
-            f"most {MAX_NEURONS} in all{batch}"
+            f"most {MAX_NEURONS} in all{batch}",
+            code="SN110",
         )
     return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
 
@@ -143,7 +151,7 @@ def _bias(source: Source, weight: np.ndarray) -> np.ndarray | None:
         return None
     bias = source.array("bias")
     if bias.shape != weight.shape[:1]:
-        raise source.invalid(f"bias {bias.shape}; expected {weight.shape[:1]}, one per output")
+        raise source.invalid(f"bias {bias.shape}; expected {weight.shape[:1]}, one per output", "SN109")
     return bias
 
 
@@ -152,11 +160,11 @@ def _conv(axes: int) -> Callable[[Source], Conv]:
         weight = source.array("weight")
         wanted = "(O, I/groups, kH, kW)" if axes == 2 else "(O, I/groups, k)"
         if weight.ndim != 2 + axes or min(weight.shape) < 1:
-            raise source.invalid(f"weight {weight.shape}; expected {wanted}")
+            raise source.invalid(f"weight {weight.shape}; expected {wanted}", "SN110")
         bias, groups = _bias(source, weight), source.one("groups")
         if groups < 1 or weight.shape[0] % groups:
             raise source.invalid(
-                f"{groups} groups do not divide {weight.shape[0]} output channels; correct one of them"
+                f"{groups} groups do not divide {weight.shape[0]} output channels; correct one of them", "SN110"
             )
         if axes == 1:
             weight = weight[:, :, None]
@@ -203,7 +211,7 @@ def _padded(source: Source, weight: np.ndarray, stride: Pair, axes: int) -> tupl
 def _linear(source: Source) -> Linear:
     weight = source.array("weight")
     if weight.ndim != 2 or min(weight.shape) < 1:
-        raise source.invalid(f"weight {weight.shape}; expected (out, in)")
+        raise source.invalid(f"weight {weight.shape}; expected (out, in)", "SN110")
     return Linear(weight=weight, bias=_bias(source, weight))
 
 
@@ -252,14 +260,15 @@ def _neuron(kind: type) -> Callable[[Source], Any]:
         except ValueError:
             sizes = ", ".join(f"{n} {v.shape}" for n, v in values.items())
             raise source.invalid(
-                f"its parameters do not have one shape: {sizes}; give all the neurons' shape"
+                f"its parameters do not have one shape: {sizes}; give all the neurons' shape", "SN110"
             ) from None
         for name in _TAUS:
             if name in values:
                 _check_tau(source, name, values[name])
         if int(np.prod(shape, dtype=object)) > MAX_NEURONS:
             raise InvalidFileError(
-                f"{source.path}: node {source.name} has shape {shape}; at most {MAX_NEURONS} neurons are read"
+                f"{source.path}: node {source.name} has shape {shape}; at most {MAX_NEURONS} neurons are read",
+                code="SN110",
             )
         full = {n: np.broadcast_to(values.get(n, np.float32(_OPTIONAL.get(n, 0.0))), shape) for n in names}
         shape = boxed(source, shape) if shape else shape
@@ -271,11 +280,12 @@ def _neuron(kind: type) -> Callable[[Source], Any]:
 def _check_tau(source: Source, name: str, tau: np.ndarray) -> None:
     low, dt = float(tau.min()), source.convention.dt
     if low <= 0:
-        raise source.invalid(f"{name} {low:g} s; a time constant must be > 0")
+        raise source.invalid(f"{name} {low:g} s; a time constant must be > 0", "SN108")
     if source.convention.decay == "euler" and (tau < np.float32(dt)).any():
         raise source.invalid(
             f"{name} {low:g} s is below a timestep of {dt:g} s; give the dt and the decay (euler or exact) that the "
-            "graph was trained with"
+            "graph was trained with",
+            "SN108",
         )
 
 

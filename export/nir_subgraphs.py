@@ -53,6 +53,10 @@ class _Opener:
         self.exit: dict[str, str] = {}
 
     def open(self, graph: Tree, prefix: str, depth: int) -> None:
+        if not isinstance(graph, dict) or not {"nodes", "edges"} <= graph.keys():
+            raise InvalidFileError(
+                f"{self.path}: a graph without nodes and edges; write it again with nir.write", code="SN105"
+            )
         raw_nodes, raw_edges = graph["nodes"], np.asarray(graph["edges"])
         if raw_edges.size == 0:
             raw_edges = raw_edges.reshape(0, 2)

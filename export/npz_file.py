@@ -62,4 +62,6 @@ def read_npz(
     try:
         return run_lava.read_npz(os.fspath(path), limit_bytes)
     except run_lava.BadFile as error:
-        raise InvalidFileError(f"{what} {os.fspath(path)}: {error}; write it again with snnas export") from None
+        raise InvalidFileError(
+            f"{what} {os.fspath(path)}: {error}; write it again with snnas export", code="SN101"
+        ) from None

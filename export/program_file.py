@@ -24,6 +24,7 @@ from hw_sim.program import RESERVED, HostMap, LinearMap, Pool, Population, Progr
 
 JSON_BYTES = 16 << 20
 NEURONS = 1 << 26  # of one population; half a system of 768 Loihi chips
+SPIKES = 1 << 36  # neurons x timesteps: a byte each in the simulator, of which 64 GiB are the end
 EXTENT = 1 << 20  # of a depth, a period, a number of groups
 WINDOW = 1 << 10  # of a kernel, a stride, a padding: a wider padding is only a way to ask for memory
 _ID = re.compile(r"[A-Za-z0-9_]{1,200}", re.ASCII)
@@ -99,6 +100,7 @@ def _structure(program: Program) -> dict[str, Any]:
                 "bias_exponent": p.bias_exponent,
                 "role": p.role,
                 **({"du": p.du} if p.current_decays else {}),
+                **({"taken": p.taken} if p.taken else {}),
             }
             for p in program.populations
         ],
@@ -131,7 +133,11 @@ def _geometry(linear: LinearMap) -> dict[str, Any]:
 
 
 class _Wrong(Exception):
-    """What is wrong with the file being read; the text of the InvalidFileError to be."""
+    """What is wrong with the file being read; the text and the rule of the InvalidFileError to be."""
+
+    def __init__(self, text: str, code: str = "SN117") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def read_program(path: str | os.PathLike[str], *, limit_bytes: int = LIMIT_BYTES) -> Program:
@@ -142,7 +148,9 @@ def read_program(path: str | os.PathLike[str], *, limit_bytes: int = LIMIT_BYTES
         program.verify()
     except (_Wrong, InvalidFileError, UnsupportedError) as error:
         reason = " ".join(str(error).removeprefix("program: ").split())
-        raise InvalidFileError(f"program {os.fspath(path)}: {reason[:400]}; write it again with snnas export") from None
+        raise InvalidFileError(
+            f"program {os.fspath(path)}: {reason[:400]}; write it again with snnas export", code=error.code or "SN117"
+        ) from None
     return program
 
 
@@ -176,6 +184,9 @@ class _Reader:
         )
         if bad := _bad_id(program):
             raise _Wrong(bad)
+        spikes = program.timesteps * sum(p.size for p in program.populations)
+        if spikes > SPIKES:
+            raise _Wrong(f"its neurons have {spikes} chances to fire in one sample; at most {SPIKES} are read")
         return program
 
     def document(self) -> dict[str, Any]:
@@ -188,7 +199,7 @@ class _Reader:
             raise _Wrong("program.json is not JSON, or is nested too deeply") from None
         doc = _dict(doc, "program.json")
         if doc.get("format") != FORMAT:
-            raise _Wrong(f"format {str(doc.get('format'))[:40]!r}; this version reads {FORMAT!r}")
+            raise _Wrong(f"format {str(doc.get('format'))[:40]!r}; this version reads {FORMAT!r}", "SN102")
         return doc
 
     def array(self, name: str, dtype: type[np.generic], axes: int) -> np.ndarray:
@@ -213,6 +224,7 @@ class _Reader:
             bias_exponent=_integer(given.get("bias_exponent"), f"{where}.bias_exponent", 0, 63),
             role=_choice(given.get("role"), f"{where}.role", ("neuron", "or", "relay")),
             du=_integer(given.get("du", NO_MEMORY), f"{where}.du", 0, NO_MEMORY),
+            taken=_integer(given.get("taken", 0), f"{where}.taken", 0, EXTENT),
         )
 
     def synapse(self, given: dict[str, Any], where: str) -> Synapse:

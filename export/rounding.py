@@ -21,8 +21,10 @@ MAX_INPUTS = 4096  # beyond, H would not fit: plain rounding
 DAMPING = 0.01  # of the mean diagonal, added to H: inputs that never fired carry nothing
 
 
-def round_weights(linear: LinearMap, step: float, spikes: np.ndarray | None) -> np.ndarray:
-    """``linear.weight / step`` as integers in int8's range; float64, shaped like the weights.
+def round_weights(
+    linear: LinearMap, step: float, spikes: np.ndarray | None, bits: int = limits.WEIGHT_BITS
+) -> np.ndarray:
+    """``linear.weight / step`` as integers of ``bits`` bits; float64, shaped like the weights.
 
     step: the real value of one integer. spikes: bool (B, T, C, H, W) of the source on calibration data; without them,
     and for grouped or sparse maps, each weight is rounded by itself. A map without weights of one sign gets none: what
@@ -30,13 +32,13 @@ def round_weights(linear: LinearMap, step: float, spikes: np.ndarray | None) -> 
     """
     units = linear.weight / step
     if spikes is None or linear.groups != 1 or linear.kind == "sparse" or units[0].size > MAX_INPUTS:
-        return np.rint(units).clip(limits.WEIGHT_MIN, limits.WEIGHT_MAX)
+        return np.rint(units).clip(*limits.weight_range(bits))
     x = _inputs(linear, spikes)
     moments = x.T @ x / len(x)
     damping = DAMPING * float(np.mean(np.diag(moments)))
     if damping == 0:
-        return np.rint(units).clip(limits.WEIGHT_MIN, limits.WEIGHT_MAX)
-    rounded = _feed_back(units.reshape(len(units), -1), moments + damping * np.eye(len(moments)), _range(units))
+        return np.rint(units).clip(*limits.weight_range(bits))
+    rounded = _feed_back(units.reshape(len(units), -1), moments + damping * np.eye(len(moments)), _range(units, bits))
     return rounded.reshape(units.shape)
 
 
@@ -60,9 +62,10 @@ def _thinned(rows: np.ndarray, most: int = ROWS) -> np.ndarray:
     return rows[::step]
 
 
-def _range(units: np.ndarray) -> tuple[int, int]:
-    """What the weights of a map may be rounded to: int8's range, on one side of 0 where all are on that side."""
-    return (limits.WEIGHT_MIN if units.min() < 0 else 0), (limits.WEIGHT_MAX if units.max() > 0 else 0)
+def _range(units: np.ndarray, bits: int) -> tuple[int, int]:
+    """What the weights of a map may be rounded to: what the bits hold, on one side of 0 where all are on that side."""
+    low, high = limits.weight_range(bits)
+    return (low if units.min() < 0 else 0), (high if units.max() > 0 else 0)
 
 
 def _feed_back(weights: np.ndarray, moments: np.ndarray, allowed: tuple[int, int]) -> np.ndarray:

@@ -47,7 +47,7 @@ def _choices(path: Path) -> list[Waiting]:
         raw, edges = opened(read_hdf5(path)["node"], path)
         fires = {n for n, node in raw.items() if text(node["type"]) in SPIKING}
         _, left = structure.order(raw, edges)
-    except (SnnasError, KeyError, TypeError, ValueError):
+    except (SnnasError, KeyError, TypeError, ValueError, IndexError, AttributeError):
         return []
     per_loop = []
     while left:

@@ -29,7 +29,7 @@ class _Cells:
         self, id_: str, shape: Shape, depth: int, timesteps: int, forgets: bool, biased: np.ndarray, lingers: bool
     ) -> None:
         self.id, self.shape, self.depth, self.forgets, self.biased = id_, shape, depth, forgets, biased
-        self.lingers = lingers  # a current with memory goes on after the spike that it caused
+        self.lingers = lingers  # a current with memory goes on after the spike that it caused; so does a soft reset's v
         self.active = np.zeros((timesteps, *shape), dtype=np.int64)  # on the timestep's own hardware step
         self.carried = np.zeros((timesteps, *shape), dtype=np.int64)  # on the steps until the next one
         self.drained = np.zeros(shape, dtype=np.int64)  # on the steps after the last one
@@ -64,7 +64,7 @@ class Counter:
                 steps,
                 p.role != "neuron",  # a gate fires or holds nothing that could be told from 0
                 np.broadcast_to(kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent) != 0, p.shape),
-                p.current_decays,
+                p.current_decays or p.taken > 0,
             )
             for p in program.in_order
         ]

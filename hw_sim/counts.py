@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from hw_sim.errors import InvalidFileError
+from hw_sim.errors import InvalidFileError, brief
 
 FORMAT = 1
 
@@ -148,7 +148,7 @@ class Counts:
         """What ``to_json`` gave. InvalidFileError names the entry that is missing, extra or no count."""
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             found = data.get("format") if isinstance(data, dict) else type(data).__name__
-            raise InvalidFileError(f"counts: format {found!r}; this version reads {FORMAT}; count again")
+            raise InvalidFileError(f"counts: format {brief(found)}; this version reads {FORMAT}; count again")
         counts: Counts = _read(cls, {k: v for k, v in data.items() if k != "format"}, "counts")
         if min(counts.samples, counts.timesteps, counts.period, counts.chips) < 1:
             raise InvalidFileError("counts: samples, timesteps, period and chips must be >= 1; count again")
@@ -172,7 +172,9 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     elif isinstance(value, dict):
         names = {f.name for f in fields(kind)}
         if set(value) != names:
-            raise InvalidFileError(f"{place}: entries {sorted(set(value) ^ names)} are missing or unknown; count again")
+            raise InvalidFileError(
+                f"{place}: entries {brief(sorted(set(value) ^ names))} are missing or unknown; count again"
+            )
         hints = get_type_hints(kind)
         return kind(**{name: _read(hints[name], value[name], f"{place}.{name}") for name in names})
-    raise InvalidFileError(f"{place}: {str(value)[:40]!r} is not what belongs there; count again")
+    raise InvalidFileError(f"{place}: {brief(value)} is not what belongs there; count again")

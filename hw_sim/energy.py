@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw_sim.counts import Counts
-from hw_sim.errors import InvalidFileError, UnsupportedError
+from hw_sim.errors import InvalidFileError, UnsupportedError, brief
 from hw_sim.program import CLOCK, INPUT
 from hw_sim.tables import read_table, shipped
 
@@ -157,22 +157,22 @@ def parse_profile(table: dict[str, Any], path: Path) -> Profile:
     for key, default in head.items():
         head[key] = table.get(key, default)
         if type(head[key]) is not type(default):
-            raise InvalidFileError(f"{path}: {key} is {head[key]!r}; expected a {type(default).__name__}")
+            raise InvalidFileError(f"{path}: {key} is {brief(head[key])}; expected a {type(default).__name__}")
     if head["scope"] != "per_term":
         raise InvalidFileError(
-            f"{path}: scope {head['scope']!r}; an all-in chip average holds the floor already and is not to be mixed "
-            "with per-operation terms: use per_term constants"
+            f"{path}: scope {brief(head['scope'])}; an all-in chip average holds the floor already and is not to be "
+            "mixed with per-operation terms: use per_term constants"
         )
     for section, entries in table.items():
         if section in head:
             continue
         if section not in ("energy", "power", "time") or not isinstance(entries, dict):
-            raise InvalidFileError(f"{path}: {section!r} is no section; expected energy, power or time")
+            raise InvalidFileError(f"{path}: {brief(section)} is no section; expected energy, power or time")
         for name, entry in entries.items():
             key = f"{section}.{name}"
             if key not in UNITS:
                 known = ", ".join(k for k in UNITS if k.startswith(section))
-                raise InvalidFileError(f"{path}: constant {key} is unknown; expected one of {known}")
+                raise InvalidFileError(f"{path}: constant {key[:80]} is unknown; expected one of {known}")
             constants[key] = _constant(entry, key, path)
     if not constants:
         raise InvalidFileError(f"{path}: no constant in it; expected sections energy, power or time")
@@ -182,12 +182,16 @@ def parse_profile(table: dict[str, Any], path: Path) -> Profile:
 def _constant(entry: Any, key: str, path: Path) -> Constant:
     place = f"{path}: {key}"
     if not isinstance(entry, dict):
-        raise InvalidFileError(f"{place} is {entry!r}; expected a table with value, low, high, unit and provenance")
+        raise InvalidFileError(
+            f"{place} is {brief(entry)}; expected a table with value, low, high, unit and provenance"
+        )
     types = {"value": float, "low": float, "high": float, "unit": str, "node": str, "volt": float, "year": int}
     types |= {"basis": str, "source": str}
     odd = (set(types) - set(entry)) | (set(entry) - set(types) - {"note"})
     if odd:
-        raise InvalidFileError(f"{place}: entries {', '.join(sorted(odd))} are missing or unknown; mend the table")
+        raise InvalidFileError(
+            f"{place}: entries {', '.join(sorted(odd))[:80]} are missing or unknown; mend the table"
+        )
     for name, kind in (types | {"note": str}).items():
         found = entry.get(name, "")
         good = type(found) is kind
@@ -195,11 +199,11 @@ def _constant(entry: Any, key: str, path: Path) -> Constant:
             good = type(found) in (int, float) and 0 <= found <= VALUE_MAX
         if not good:
             expected = f"a number in 0..{VALUE_MAX:g}" if kind is float else "a whole number" if kind is int else "text"
-            raise InvalidFileError(f"{place}.{name} is {str(found)[:40]!r}; expected {expected}")
+            raise InvalidFileError(f"{place}.{name} is {brief(found)!r}; expected {expected}")
     if entry["unit"] != UNITS[key]:
-        raise InvalidFileError(f"{place} is in {entry['unit']!r}; expected {UNITS[key]}: convert it")
+        raise InvalidFileError(f"{place} is in {brief(entry['unit'])}; expected {UNITS[key]}: convert it")
     if entry["basis"] not in BASES:
-        raise InvalidFileError(f"{place}: basis {entry['basis']!r}; expected one of {', '.join(BASES)}")
+        raise InvalidFileError(f"{place}: basis {brief(entry['basis'])}; expected one of {', '.join(BASES)}")
     if not entry["low"] <= entry["value"] <= entry["high"]:
         raise InvalidFileError(f"{place}: low {entry['low']}, value {entry['value']}, high {entry['high']} must ascend")
     return Constant(**entry)

@@ -7,11 +7,20 @@ on this target or backend missing, 75 the Lava worker timed out or died twice.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class SnnasError(Exception):
-    """Base of the errors that a user can act on. ``exit_code`` is what the command returns."""
+    """Base of the errors that a user can act on. ``exit_code`` is what the command returns.
+
+    code: the rule of ``snnas check`` that is broken (toolchain/checking/rules.py), where the fault is one of a file.
+    """
 
     exit_code = 70
+
+    def __init__(self, *args: object, code: str | None = None) -> None:
+        super().__init__(*args)
+        self.code = code
 
 
 class GateError(SnnasError):
@@ -42,3 +51,20 @@ class WorkerError(SnnasError):
     """The Lava worker timed out or died, twice."""
 
     exit_code = 75
+
+
+def brief(value: object, length: int = 60) -> str:
+    """``repr`` in at most ``length`` characters, of whatever a file holds: nested without end, or of 5,000 digits."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        return f"a {type(value).__name__}"
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def did_you_mean(value: str, choices: Iterable[str]) -> str:
+    """``'; did you mean X?'`` where a choice is close to ``value``, else an empty string."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(value, list(choices), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -32,7 +32,8 @@ def _on_cores(program: Program, mapping: Mapping, misfit: Misfit) -> list[str]:
     )
     bits = "bits: not tried, the program is too large to map again"
     if sum(p.size for p in program.populations) <= REMAP_NEURONS:
-        tried = {b: map_program(program, mapping.system, weight_bits=b).cores for b in FEWER_BITS}
+        fewer = [b for b in FEWER_BITS if b < program.weight_bits]
+        tried = {b: map_program(program, mapping.system, weight_bits=b).cores for b in fewer}
         enough = next((b for b, cores in tried.items() if cores <= misfit.limit), None)
         counts = ", ".join(f"{cores} cores at {b}" for b, cores in tried.items())
         bits = f"bits: {'enough at ' + str(enough) if enough else 'not enough'} ({counts})"
@@ -43,6 +44,8 @@ def _on_a_neuron(program: Program, mapping: Mapping, misfit: Misfit) -> list[str
     """Cutting ended at one neuron (or one row), so only what reaches that neuron can shrink."""
     share = misfit.limit / misfit.used
     place, into = misfit.place, [w for w in wirings(program).values() if w.dst == misfit.place]
+    if not into:
+        return [f"neurons: the host alone feeds {place}; make it smaller, or let its readers lie on fewer cores"]
     largest = max(into, key=lambda w: w.memory(_neuron(w)))
     c, h, w = largest.src_shape
     keep = math.floor(c * share)
@@ -53,7 +56,9 @@ def _on_a_neuron(program: Program, mapping: Mapping, misfit: Misfit) -> list[str
         channels += f", or max-pool its {h}x{w} input by {side} (to {c * (h // side) * (w // side)} neurons)"
     bits = "bits: they change no axon"
     if misfit.resource == "synapse_bytes":
-        sizes = {b: sum(x.memory(_neuron(x)) for x in _at(program, place, b)) for b in FEWER_BITS}
+        sizes = {
+            b: sum(x.memory(_neuron(x)) for x in _at(program, place, b)) for b in FEWER_BITS if b < program.weight_bits
+        }
         enough = next((b for b, size in sizes.items() if size <= misfit.limit), None)
         shown = ", ".join(f"{size} bytes at {b}" for b, size in sizes.items())
         why = "" if enough else "; a source's list takes a word of 64 bits, however short"

@@ -7,6 +7,8 @@ used) and is exact. The source is Lava 0.10's ``fixed_pt`` models, confirmed ste
     v(t) = clip(trunc(v(t-1) * (4096 - dv) / 4096) + u(t) + bias, -(2**23 - 1), 2**23 - 1)
     spike iff v(t) > (vth << 6), strictly; then v := 0
 
+A soft reset, ``v := v - taken``, is no part of them: a digital neuron that is not Loihi's, in the same units.
+
 ``trunc`` rounds toward zero. ``bias`` is ``mantissa << exponent`` in 1/64 of a weight unit. Python 3.10 syntax and
 no import of ours, so that the Lava side can read it too.
 """
@@ -39,22 +41,36 @@ def current_step(u: Array, a: Array, du: int) -> Array:
     return wrap_current(decay(u, du + 1) + (a << STATE_SHIFT))
 
 
-def neuron_step(v: Array, a: Array, bias: Array, dv: int, vth: int, leaks: int = 1) -> tuple[Array, Array]:
+def neuron_step(
+    v: Array, a: Array, bias: Array, dv: int, vth: int, leaks: int = 1, taken: int = 0
+) -> tuple[Array, Array]:
     """One timestep of a population whose current has no memory: ``(v, spikes)`` after it.
 
     v: state, in 1/64 of a weight unit. a: synaptic input in weight units. bias: 1/64 of a weight unit.
-    leaks: hardware steps per timestep; input and bias arrive on the last of them.
+    leaks: hardware steps per timestep; input and bias arrive on the last of them. taken: see ``after_spikes``.
     """
-    return membrane_step(v, wrap_current(a << STATE_SHIFT), bias, dv, vth, leaks)
+    return membrane_step(v, wrap_current(a << STATE_SHIFT), bias, dv, vth, leaks, taken)
 
 
-def membrane_step(v: Array, u: Array, bias: Array, dv: int, vth: int, leaks: int = 1) -> tuple[Array, Array]:
+def membrane_step(
+    v: Array, u: Array, bias: Array, dv: int, vth: int, leaks: int = 1, taken: int = 0
+) -> tuple[Array, Array]:
     """``neuron_step`` with the synaptic current ``u`` given, in 1/64 of a weight unit."""
+    v = membrane(v, u, bias, dv, leaks)
+    spikes = v > (vth << STATE_SHIFT)
+    return after_spikes(v, spikes, taken), spikes
+
+
+def after_spikes(v: Array, spikes: Array, taken: int = 0) -> Array:
+    """The state once its spikes have reset it: 0, or where ``taken`` is not 0 less by that (1/64 of a weight unit)."""
+    return v - spikes * taken if taken else v * ~spikes
+
+
+def membrane(v: Array, u: Array, bias: Array, dv: int, leaks: int = 1) -> Array:
+    """What ``membrane_step`` compares with the threshold: the state before a spike resets it."""
     for _ in range(leaks):
         v = decay(v, dv)
-    v = (v + u + bias).clip(-(STATE_LIMIT - 1), STATE_LIMIT - 1)
-    spikes = v > (vth << STATE_SHIFT)
-    return v * ~spikes, spikes
+    return (v + u + bias).clip(-(STATE_LIMIT - 1), STATE_LIMIT - 1)
 
 
 def effective_bias(mantissa: Array, exponent: int) -> Array:
@@ -101,11 +117,14 @@ def fused(dv: int, vth: int, leaks: int, *, current: int, bias: int, steps: int)
     return Fused(divisor, factor, leaks, reach * odd < 2 * STATE_LIMIT, threshold, reach >= STATE_LIMIT - 1)
 
 
-def fused_steps(v: Array, u: Array | None, constant: Array | None, spikes: Array, f: Fused) -> None:
+def fused_steps(
+    v: Array, u: Array | None, constant: Array | None, spikes: Array, f: Fused, before: Array | None = None
+) -> None:
     """``neuron_step`` over consecutive timesteps in float32 torch tensors, in place and equal bit for bit.
 
     v: float32 (B, N), the state. u: (B, T, N), input times 64. constant: (B or 1, N), what is added at every step, the
-    bias included. spikes: bool (B, T, N), written. Five or six passes, of the kinds that torch has vectorised:
+    bias included. spikes: bool (B, T, N), written; before: float32 (B, T, N), written where it is given: the state that
+    the threshold sees. Five or six passes, of the kinds that torch has vectorised:
     measured, ``trunc_``, ``masked_fill_`` and comparisons into bool are three to forty times slower than these.
     """
     import torch  # here alone: the rest of this module is read without torch
@@ -113,6 +132,8 @@ def fused_steps(v: Array, u: Array | None, constant: Array | None, spikes: Array
     above = torch.empty_like(v)
     for t in range(spikes.shape[1]):
         _fused_drive(v, None if u is None else u[:, t], constant, f)
+        if before is not None:
+            before[:, t].copy_(v)
         torch.threshold(v, f.threshold, 0.0, out=above)  # v where it fires, else 0; v > threshold >= 0 is not 0
         spikes[:, t].copy_(above)
         v.sub_(above)

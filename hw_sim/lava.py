@@ -9,6 +9,7 @@ deadline. Its verdict is not believed: the recorded spikes are compared here.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from hw_sim.lava_environment import clean_environment, last_line
 from hw_sim.lava_worker import run_lava
 from hw_sim.program import Program
 
+STAGE, OWNER = "snnas-lava-", ".owner"  # the name of a temporary folder begins so; the file in it that is locked
 LOG_BYTES, RESULT_BYTES, SPIKES_BYTES = 16 << 20, 4 << 20, 1 << 30
 GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL; Lava's resource tracker needs .3 s to unlink its shared memory
 # ---------------------------------------------------------------------------------------------------- process groups
@@ -110,31 +112,52 @@ def run_worker(
     out.mkdir(parents=True, exist_ok=True)
     reasons = []
     for attempt in (1, 2):
-        with tempfile.TemporaryDirectory(prefix="snnas-lava-", ignore_cleanup_errors=True) as stage:
+        with _stage() as stage:
             try:
-                result = _attempt(Path(stage), folder, samples, Path(python), timeout)
+                result = _attempt(stage, folder, samples, Path(python), timeout)
             except _Failed as failure:
                 reasons.append(str(failure))
                 continue
             for name in ("spikes.npz", "result.json"):
-                shutil.copyfile(Path(stage) / "out" / name, out / f".{name}.part")
+                shutil.copyfile(stage / "out" / name, out / f".{name}.part")
                 os.replace(out / f".{name}.part", out / name)
             return result | {"attempts": attempt}
     raise WorkerError(f"the Lava worker ({python}) failed twice; expected a result; {reasons[-1]}; try fewer --samples")
 
 
+@contextlib.contextmanager
+def _stage() -> Iterator[Path]:
+    """A temporary folder for one attempt; those of processes that were killed are removed.
+
+    A process that lives holds a lock on a file in its own, which the system takes back when it dies.
+    """
+    for left in Path(tempfile.gettempdir()).glob(STAGE + "*"):
+        with contextlib.suppress(OSError), (left / OWNER).open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=STAGE, ignore_cleanup_errors=True) as name:
+        stage = Path(name)
+        with (stage / "owner").open("wb") as file:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.rename(stage / "owner", stage / OWNER)  # under this name it is never seen without its lock
+            yield stage
+
+
 def _attempt(stage: Path, folder: Path, samples: int, python: Path, timeout: float) -> dict[str, Any]:
-    script, log, out = stage / "run_lava.py", stage / "worker.log", stage / "out"
+    script, log, out, temporary = stage / "run_lava.py", stage / "worker.log", stage / "out", stage / "tmp"
     # A folder of its own holds the script: Lava executes what lies beside a script whose Processes it looks up.
     shutil.copyfile(run_lava.__file__, script)
     out.mkdir()
+    temporary.mkdir()  # what the worker leaves in it when it is ended goes with the stage
     command = [str(python), "-I", str(script), str(folder), "--samples", str(samples), "--out", str(out)]
+    command += ["--parent", str(os.getpid())]
     with log.open("wb") as file:
         try:
             process = subprocess.Popen(
                 command,
                 cwd=stage,
-                env=clean_environment(),
+                env=clean_environment() | {"TMPDIR": str(temporary)},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

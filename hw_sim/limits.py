@@ -17,5 +17,12 @@ THRESHOLD_MAX = (1 << 17) - 1
 BIAS_MANTISSA_MAX = (1 << 12) - 1
 BIAS_EXPONENT_MAX = 7
 CURRENT_MAX = (1 << 15) - 1  # a_in: 16-bit signed, in weight units
+WEIGHT_BITS = 8  # of a stored weight, unless a program says fewer (a synapse format of Loihi has its own width)
+WEIGHT_WIDTHS = (8, 6, 4)
 WEIGHT_MIN, WEIGHT_MAX = -128, 127
 WEIGHT_EXPONENT_MAX = 7
+
+
+def weight_range(bits: int) -> tuple[int, int]:
+    """The least and the largest weight of so many bits, the sign included."""
+    return -(1 << bits - 1), (1 << bits - 1) - 1

@@ -23,12 +23,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hw_sim import placement
+from hw_sim.limits import WEIGHT_BITS
 from hw_sim.placement import Hops, Rates
 from hw_sim.program import Program, Shape
 from hw_sim.system import RESOURCES, UNLIMITED, System
 from hw_sim.system import load_system as load_system
 from hw_sim.tiling import cut_all, need_of, slots_per_neuron
-from hw_sim.wiring import READOUT, WEIGHT_BITS, Box, Wiring, box_slices, wirings
+from hw_sim.wiring import READOUT, Box, Wiring, box_slices, wirings
 
 RECENT_CORES = 16  # how far back the packer looks for room
 
@@ -131,11 +132,12 @@ class Mapping:
 
 
 def map_program(
-    program: Program, system: System, *, rates: Rates | None = None, weight_bits: int = WEIGHT_BITS
+    program: Program, system: System, *, rates: Rates | None = None, weight_bits: int | None = None
 ) -> Mapping:
     """The placement of a program. What does not fit is in ``misfits``; nothing is raised for it.
 
-    rates: {population: spikes per neuron and timestep}, which weight the hops. weight_bits: what fewer would take.
+    rates: {population: spikes per neuron and timestep}, which weight the hops. weight_bits: to ask what fewer
+    would take; None: as the program has them.
     """
     joined = list(wirings(program, weight_bits).values())
     shapes = _shapes(program)
@@ -168,7 +170,7 @@ def map_program(
         chips_used=chips_used,
         misfits=tuple(_worst(misfits)),
         hops=hops,
-        weight_bits=weight_bits,
+        weight_bits=weight_bits or program.weight_bits,
     )
 
 

@@ -120,6 +120,7 @@ class Population:
     du: decay of the synaptic current, 0..4095: a step keeps ``(4095 - du) / 4096`` of it; by default nothing.
     bias: int16 mantissas, (C, 1, 1) or (C, H, W), shifted left by ``bias_exponent`` (1/64 of a weight unit).
     scale: integer weight units per unit of real current. role: ``or`` and ``relay`` are overhead, not in SAR.
+    taken: what a spike takes from v (soft reset), 1/64 of a weight unit; 0: v becomes 0, as Loihi's does.
     """
 
     id: str
@@ -131,6 +132,7 @@ class Population:
     bias_exponent: int = 0
     role: Role = "neuron"
     du: int = limits.NO_MEMORY
+    taken: int = 0
 
     @property
     def size(self) -> int:
@@ -234,6 +236,11 @@ class Program:
         return sorted(self.populations, key=lambda p: self.schedule.depth[p.id])
 
     @property
+    def weight_bits(self) -> int:
+        """Bits of a stored weight: ``meta["bits"]``, 8 where it says none. The clock's and the readout's have 8."""
+        return self.meta.get("bits", limits.WEIGHT_BITS)
+
+    @property
     def recurrent(self) -> bool:
         return any(s.distance for s in self.synapses)
 
@@ -249,6 +256,9 @@ class Program:
             raise InvalidFileError(f"program: {self.timesteps} timesteps, {len(names)} populations; both must be >= 1")
         if set(self.schedule.depth) != names or self.schedule.period < 1 or min(self.schedule.depth.values()) < 0:
             raise InvalidFileError("program: the schedule must name each population once, with period >= 1, depth >= 0")
+        if type(self.weight_bits) is not int or self.weight_bits not in limits.WEIGHT_WIDTHS:
+            widths = ", ".join(map(str, limits.WEIGHT_WIDTHS))
+            raise InvalidFileError(f"program: weights of {str(self.weight_bits)[:40]} bits; expected one of {widths}")
         for p in self.populations:
             _verify_population(p, self.schedule.period)
         for s in self.synapses:
@@ -278,6 +288,11 @@ class Program:
             raise UnsupportedError(
                 f"synapse {s.id}: {s.map.weight.dtype} weights, exponent {s.exponent}, distance {s.distance}; the "
                 f"target takes int8, 0..{limits.WEIGHT_EXPONENT_MAX} and 0 or 1"
+            )
+        low, high = limits.weight_range(limits.WEIGHT_BITS if s.src == CLOCK else self.weight_bits)
+        if s.map.weight.size and not low <= int(s.map.weight.min()) <= int(s.map.weight.max()) <= high:
+            raise UnsupportedError(
+                f"synapse {s.id}: its weights leave {low}..{high}, what {self.weight_bits} bits hold"
             )
         if s.distance and self.schedule.blank < 1:
             raise InvalidFileError(
@@ -323,6 +338,7 @@ def _verify_population(p: Population, period: int) -> None:
         ("leak dv", p.dv, 0, limits.DECAY_MAX),
         ("current decay du", p.du, 0, limits.NO_MEMORY),
         ("threshold vth", p.vth, 0, limits.THRESHOLD_MAX),
+        ("soft reset", p.taken, 0, limits.STATE_LIMIT - 1),
         ("bias mantissa", int(np.abs(p.bias.astype(np.int64)).max()), 0, limits.BIAS_MANTISSA_MAX),
         ("bias exponent", p.bias_exponent, 0, limits.BIAS_EXPONENT_MAX),
     )

@@ -6,6 +6,7 @@ that each population sees its sources at the right timestep, so the simulator wa
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -51,7 +52,10 @@ def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
 def simulate(
     program: Program, *, currents: dict[str, np.ndarray] | None = None, spikes_in: np.ndarray | None = None
 ) -> Trace:
-    """Runs a batch. currents: as ``host_currents`` gives them. spikes_in: bool (B, T, C, H, W) for spike inputs."""
+    """Runs a batch. currents: as ``host_currents`` gives them. spikes_in: bool (B, T, C, H, W) for spike inputs.
+
+    UnsupportedError where the batch takes more memory than the machine has: a small file may declare a huge program.
+    """
     currents = currents or {}
     drivers = [*currents.values()] if spikes_in is None else [spikes_in]
     if not drivers:
@@ -59,12 +63,25 @@ def simulate(
             "the program is driven by neither currents nor spikes; give what host_currents returns, or spikes_in"
         )
     batch = len(drivers[0])
+    _check_memory(program, batch)
     run = _step_by_step if program.recurrent else _folded
     spikes: dict[str, np.ndarray] = run(program, batch, currents, spikes_in)
     r = program.readout
     counts = spikes[r.src].sum(axis=1, dtype=np.int64).reshape(batch, -1)
     logits = 64 * (counts @ r.weight.astype(np.int64).T) + program.timesteps * r.bias.astype(np.int64)
     return Trace(spikes=spikes, logits=logits)
+
+
+def _check_memory(program: Program, batch: int) -> None:
+    steps, sizes = batch * program.timesteps, [p.size for p in program.populations]
+    # Every spike is kept as a byte; where time folds into the batch, the largest input stands twice as int64.
+    needed = steps * (sum(sizes) + (0 if program.recurrent else 16 * max(sizes)))
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UnsupportedError(
+            f"{batch} samples of {program.timesteps} timesteps of {sum(sizes):,} neurons take {needed / 1e9:,.1f} GB "
+            f"in the simulator, and this machine has {there / 1e9:,.1f} GB; take a smaller program or a larger machine"
+        )
 
 
 def simulate_input(
@@ -141,10 +158,10 @@ class _State:
         """Which neurons fire at the timestep whose synaptic input is ``a``, in weight units."""
         p = self.population
         if self.u is None:
-            self.v, fired = kernels.neuron_step(self.v, a, self.bias, p.dv, p.vth, self.period)
+            self.v, fired = kernels.neuron_step(self.v, a, self.bias, p.dv, p.vth, self.period, p.taken)
         else:
             self.u = kernels.current_step(self.u, a, p.du)
-            self.v, fired = kernels.membrane_step(self.v, self.u, self.bias, p.dv, p.vth, self.period)
+            self.v, fired = kernels.membrane_step(self.v, self.u, self.bias, p.dv, p.vth, self.period, p.taken)
         return np.asarray(fired)
 
 

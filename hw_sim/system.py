@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw_sim.errors import InvalidFileError
+from hw_sim.errors import InvalidFileError, brief
 from hw_sim.tables import read_table, shipped
 
 RESOURCES = ("compartments", "synapse_bytes", "in_axons", "out_axons")
@@ -16,7 +16,8 @@ UNLIMITED = 1 << 40
 class System:
     """A chip and the sizes in which it was built. Limits are per core; cores per chip; chips ascending.
 
-    A number of axons of ``UNLIMITED`` was never published and is not checked.
+    A number of axons of ``UNLIMITED`` was never published and is not checked. soft_reset: its neuron may be reset by
+    subtraction.
     """
 
     name: str
@@ -28,6 +29,7 @@ class System:
     tile_cores: int
     mesh_rows: int
     chips: tuple[int, ...]
+    soft_reset: bool = False
 
     def position(self, core: int) -> tuple[int, int, int]:
         """(chip, column, row) of a core's tile; tiles fill column by column."""
@@ -49,10 +51,13 @@ def load_system(name: str = "loihi1") -> System:
         if value == UNPUBLISHED and key.endswith("axons"):
             value = UNLIMITED
         if type(value) is not int or value < 1:
-            raise InvalidFileError(f"{path}: limits.{key}.value is {value!r}; expected a whole number >= 1")
+            raise InvalidFileError(f"{path}: limits.{key}.value is {brief(value)}; expected a whole number >= 1")
         found[key] = value
     entry = table.get("chips")
     chips = entry.get("value") if isinstance(entry, dict) else None
     if not isinstance(chips, list) or not chips or any(type(n) is not int or n < 1 for n in chips):
-        raise InvalidFileError(f"{path}: chips.value is {chips!r}; expected a list of whole numbers >= 1")
-    return System(name=str(table.get("name", path.stem)), chips=tuple(sorted(chips)), **found)
+        raise InvalidFileError(f"{path}: chips.value is {brief(chips)}; expected a list of whole numbers >= 1")
+    soft = table.get("soft_reset", False)
+    if type(soft) is not bool:
+        raise InvalidFileError(f"{path}: soft_reset is {brief(soft)}; expected true or false")
+    return System(name=str(table.get("name", path.stem)), chips=tuple(sorted(chips)), soft_reset=soft, **found)

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from hw_sim.errors import InvalidFileError, UsageError
+from hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 
 TABLE_BYTES_MAX = 1 << 20
 
@@ -33,5 +33,8 @@ def shipped(name: str, folder: str) -> Path:
     home = Path(__file__).parent / folder
     known = sorted(p.stem for p in home.glob("*.toml"))
     if name not in known:
-        raise UsageError(f"{name!r} is none of {', '.join(known)} in {folder}; name one, or the path of a .toml file")
+        hint = did_you_mean(name, known)
+        raise UsageError(
+            f"{name[:80]!r} is none of {', '.join(known)} in {folder}; name one, or the path of a .toml file{hint}"
+        )
     return home / f"{name}.toml"

@@ -50,6 +50,24 @@ def components(program: Program) -> list[tuple[list[Population], bool]]:
     ]
 
 
+def gate_of(program: Program, p: Population) -> tuple[Synapse, Pool | None] | None:
+    """The synapse, and window, of a relay or an OR: one source whose every spike makes its readers fire."""
+    inputs = list(program.into(p.id))
+    driven = any(h.dst == p.id for h in program.host)
+    if len(inputs) != 1 or inputs[0].src == CLOCK or p.bias.any() or driven or p.current_decays or p.taken:
+        return None
+    s = inputs[0]
+    w = s.map.weight
+    if s.map.kind != "conv" or s.map.groups != program.source_shape(s.src)[0] or len(w) != s.map.groups:
+        return None
+    one, window = int(w.flat[0]) << s.exponent, int(np.prod(w.shape[2:]))
+    # Without a spike nothing changes v = 0; with one, it fires and is reset: whatever the leak, it holds no state.
+    if (w != w.flat[0]).any() or not p.vth < one or one * window > limits.CURRENT_MAX:
+        return None
+    plain = window == 1 and s.map.stride == (1, 1) and s.map.pad == (0, 0)
+    return s, None if plain else Pool((w.shape[2], w.shape[3]), s.map.stride, s.map.pad)
+
+
 class Engine:
     """A program's constants on a device. ``fused``: ``kernels.fused_steps`` or a compiled equal of it."""
 
@@ -62,7 +80,7 @@ class Engine:
             if s.src != CLOCK
         }
         self.inputs = {p.id: [s for s in program.into(p.id) if s.src != CLOCK] for p in program.populations}
-        self.gates = {p.id: gate for p in program.populations if (gate := self._gate(p)) is not None}
+        self.gates = {p.id: gate for p in program.populations if (gate := gate_of(program, p)) is not None}
         self.bias = {p.id: self._bias(p) for p in program.populations}
         self.clock = {p.id: self._clocked(p) for p in program.populations}
         self.done = self._last_readers()
@@ -71,9 +89,9 @@ class Engine:
     def constants(self, p: Population, current: int) -> kernels.Fused | None:
         """``kernels.fused`` of a population whose host currents stay within +-``current`` weight units.
 
-        None also where the current has a memory: that is computed in int64.
+        None also where the current has a memory, or the reset is soft: that is computed in int64.
         """
-        if p.current_decays:
+        if p.current_decays or p.taken:
             return None
         bound = sum(self.maps[s.id].bound for s in self.inputs[p.id])
         bound += sum(int(np.abs(c).max()) for _, c in self.clock[p.id])
@@ -97,23 +115,6 @@ class Engine:
         one = np.ones((1, 1, 1, 1))
         brought = [(s, apply(s.map, one, p.shape)) for s in self.program.into(p.id) if s.src == CLOCK]
         return [(s.distance, a.astype(np.int64).ravel()[hwc(p.shape)] << s.exponent) for s, a in brought]
-
-    def _gate(self, p: Population) -> tuple[Synapse, Pool | None] | None:
-        """The synapse, and window, of a relay or an OR: one source whose every spike makes its readers fire."""
-        inputs = list(self.program.into(p.id))
-        driven = any(h.dst == p.id for h in self.program.host)
-        if len(inputs) != 1 or inputs[0].src == CLOCK or p.bias.any() or driven or p.current_decays:
-            return None
-        s = inputs[0]
-        w = s.map.weight
-        if s.map.kind != "conv" or s.map.groups != self.program.source_shape(s.src)[0] or len(w) != s.map.groups:
-            return None
-        one, window = int(w.flat[0]) << s.exponent, int(np.prod(w.shape[2:]))
-        # Without a spike nothing changes v = 0; with one, it fires and is reset: whatever the leak, it holds no state.
-        if (w != w.flat[0]).any() or not p.vth < one or one * window > limits.CURRENT_MAX:
-            return None
-        plain = window == 1 and s.map.stride == (1, 1) and s.map.pad == (0, 0)
-        return s, None if plain else Pool((w.shape[2], w.shape[3]), s.map.stride, s.map.pad)
 
     def _last_readers(self) -> dict[int, list[str]]:
         """By group: the populations whose spikes nobody reads after it."""
@@ -254,9 +255,9 @@ class Block:
             a = v.new_zeros((self.samples, p.size)) if u is None else u[:, t]
             if p.current_decays:
                 v[0] = kernels.current_step(v[0], a, p.du)
-                v[1], out[:, t] = kernels.membrane_step(v[1], v[0], constant, p.dv, p.vth, period)
+                v[1], out[:, t] = kernels.membrane_step(v[1], v[0], constant, p.dv, p.vth, period, p.taken)
             else:
-                after, fired = kernels.neuron_step(v, a, constant, p.dv, p.vth, period)
+                after, fired = kernels.neuron_step(v, a, constant, p.dv, p.vth, period, p.taken)
                 v.copy_(after)
                 out[:, t] = fired
 

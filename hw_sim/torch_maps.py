@@ -92,16 +92,16 @@ class TorchMap:
             return (weight @ x.reshape(n, -1).to(dtype).t()).t().contiguous()
         y = x.permute(0, 3, 1, 2).to(dtype)
         for pool in linear.pre:
-            y = _sum_pool(y, pool)
+            y = sum_pool(y, pool)
         if self.device == "cpu":
             y = functional.conv2d(y, weight, None, linear.stride, linear.pad, 1, linear.groups)
         else:
-            y = _unfolded_conv(y, weight, linear)
+            y = unfolded_conv(y, weight, linear)
         return self._flat(y)
 
     def _flat(self, y: Tensor) -> Tensor:
         for pool in self.linear.post:
-            y = _sum_pool(y, pool)
+            y = sum_pool(y, pool)
         return y.permute(0, 2, 3, 1).reshape(len(y), -1)
 
     def _weight(self, dtype: Any) -> Tensor:
@@ -199,7 +199,7 @@ def _windows(x: Tensor, pool: Pool, merge: Callable[[Tensor, Tensor], object]) -
     return x.contiguous()
 
 
-def _sum_pool(y: Tensor, pool: Pool) -> Tensor:
+def sum_pool(y: Tensor, pool: Pool) -> Tensor:
     """Sums over windows of (n, C, H, W). (torch's pooling takes no padding beyond half a window.)"""
     from torch.nn import functional
 
@@ -208,7 +208,7 @@ def _sum_pool(y: Tensor, pool: Pool) -> Tensor:
     return functional.avg_pool2d(y, pool.kernel, pool.stride, divisor_override=1)
 
 
-def _unfolded_conv(x: Tensor, weight: Tensor, linear: LinearMap) -> Tensor:
+def unfolded_conv(x: Tensor, weight: Tensor, linear: LinearMap) -> Tensor:
     """conv2d as one matrix product per group, x (n, I, H, W)."""
     from torch.nn import functional
 

@@ -3,10 +3,10 @@
 A target's neurons are asked for by boxes (channels x rows x columns). A box's cost:
 
 memory: for each source list of n weights, nengo-loihi's ``bits_per_axon``: blocks of at most 64 weights, each
-``n * bits + 10`` header bits rounded up to a word of 64 bits; bits are those of a weight (8; fewer only to ask what
-they would save), and 10 index bits more except in a dense list (contiguous targets). Dense and sparse maps store one
-list per source neuron; a convolution's kernel is stored **once per core**, one list per input channel and group,
-because all positions share it (a lower bound: real mappings repeat lists at borders, up to fourfold; nengo-loihi
+``n * bits + 10`` header bits rounded up to a word of 64 bits; bits are those of a weight (the program's; the clock's
+and the readout's have 8), and 10 index bits more except in a dense list (contiguous targets). Dense and sparse maps
+store one list per source neuron; a convolution's kernel is stored **once per core**, one list per input channel and
+group, because all positions share it (a lower bound: real mappings repeat lists at borders, up to fourfold; nengo-loihi
 docs/tips). A ``pooled_conv`` is stored as its effective kernel.
 
 in_axons: a convolution takes a *population axon* per source pixel (the channel rides along as the atom); dense and
@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from hw_sim.limits import WEIGHT_BITS
 from hw_sim.linear import factors, support
-from hw_sim.program import LinearMap, Program, Shape
+from hw_sim.program import CLOCK, LinearMap, Program, Shape
 
 READOUT = "@readout"  # the accumulators' name beside the populations'
-WEIGHT_BITS, INDEX_BITS, HEADER_BITS, BLOCK, WORD = 8, 10, 10, 64, 64
+INDEX_BITS, HEADER_BITS, BLOCK, WORD = 10, 10, 64, 64
 
 Box = tuple[int, int, int, int, int, int]  # channels c0:c1, rows h0:h1, columns w0:w1
 Index = tuple[np.ndarray, ...]  # indexes a (C, H, W) array
@@ -144,15 +145,19 @@ def list_bytes(n: Any, bits: int) -> Any:
     return (full * -(-(BLOCK * bits + HEADER_BITS) // WORD) + last) * (WORD // 8)
 
 
-def wirings(program: Program, bits: int = WEIGHT_BITS) -> dict[str, Wiring]:
-    """The wiring of every synapse by its id, and of the readout. bits: of a stored weight."""
-    joined = {
-        s.id: Wiring(s.map, s.src, s.dst, program.source_shape(s.src), program.population(s.dst).shape, bits)
-        for s in program.synapses
-    }
+def wirings(program: Program, bits: int | None = None) -> dict[str, Wiring]:
+    """The wiring of every synapse by its id, and of the readout.
+
+    bits: of every stored weight, to ask what fewer would save; None: as the program has them.
+    """
+    wide, narrow = bits or WEIGHT_BITS, bits or program.weight_bits
+    joined = {}
+    for s in program.synapses:
+        shapes = program.source_shape(s.src), program.population(s.dst).shape
+        joined[s.id] = Wiring(s.map, s.src, s.dst, *shapes, wide if s.src == CLOCK else narrow)
     r = program.readout
     dense = LinearMap(kind="dense", weight=r.weight)
-    joined[READOUT] = Wiring(dense, r.src, READOUT, program.source_shape(r.src), (len(r.weight), 1, 1), bits)
+    joined[READOUT] = Wiring(dense, r.src, READOUT, program.source_shape(r.src), (len(r.weight), 1, 1), wide)
     return joined
 
 

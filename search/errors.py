@@ -41,6 +41,15 @@ class UnsupportedError(SearchError):
     exit_code = 4
 
 
+def brief(value: object, length: int = 60) -> str:
+    """Return ``repr`` in at most ``length`` characters, of whatever a file holds: endless nesting, or 5,000 digits."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        return f"a {type(value).__name__}"
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
 def did_you_mean(value: str, choices: Iterable[str]) -> str:
     """Return ``'; did you mean X?'`` when a choice is close to ``value``, else an empty string."""
     near = get_close_matches(value, list(choices), n=1)

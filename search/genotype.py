@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from search.errors import InvalidFileError, UsageError, did_you_mean
+from search.errors import InvalidFileError, UsageError, brief, did_you_mean
 
 Edge = tuple[int, int]
 
@@ -151,7 +151,7 @@ class Genotype:
         top = _object(plain, ("format", "version", "space", "cells"), where)
         if top["format"] != FORMAT or top["version"] != VERSION or isinstance(top["version"], bool):
             raise InvalidFileError(
-                f"format {_short(top['format'])} version {_short(top['version'])} in {where}, expected {FORMAT!r} "
+                f"format {brief(top['format'])} version {brief(top['version'])} in {where}, expected {FORMAT!r} "
                 f"version {VERSION}; write the file with this version of snnas"
             )
         if not isinstance(top["space"], str) or not isinstance(top["cells"], list):
@@ -185,10 +185,10 @@ def _object(
     """Return ``plain`` as a JSON object with all ``required`` keys and none outside ``allowed``."""
     allowed = required if allowed is None else allowed
     if not isinstance(plain, dict):
-        raise InvalidFileError(f"{_short(plain)} at {where}, expected an object with the keys {', '.join(allowed)}")
+        raise InvalidFileError(f"{brief(plain)} at {where}, expected an object with the keys {', '.join(allowed)}")
     for key in plain:
         if key not in allowed:
-            raise InvalidFileError(f"unknown key {_short(key)} at {where}, expected {', '.join(allowed)}; remove it")
+            raise InvalidFileError(f"unknown key {brief(key)} at {where}, expected {', '.join(allowed)}; remove it")
     missing = [key for key in required if key not in plain]
     if missing:
         raise InvalidFileError(f"{where} lacks {', '.join(missing)}; expected {', '.join(required)}")
@@ -197,9 +197,4 @@ def _object(
 
 def _unknown_op(op: Any, where: str) -> str:
     hint = did_you_mean(op, OPS) if isinstance(op, str) else ""
-    return f"unknown operation {_short(op)} at {where}, expected {', '.join(OPS)}{hint}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f"unknown operation {brief(op)} at {where}, expected {', '.join(OPS)}{hint}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from search.errors import InvalidFileError, UsageError
+from search.errors import InvalidFileError, UsageError, brief
+from search.genotype import MAX_CELLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class JsonConfig:
         known = {f.name for f in fields(cls)}
         if not isinstance(plain, dict) or set(plain) != known:
             found = sorted(set(plain) ^ known) if isinstance(plain, dict) else [type(plain).__name__]
-            raise InvalidFileError(f"{where}: missing or unknown {found[:5]}, expected {', '.join(sorted(known))}")
+            raise InvalidFileError(f"{where}: missing or unknown {brief(found)}, expected {', '.join(sorted(known))}")
         try:
             return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
         except UsageError as error:
@@ -61,6 +62,7 @@ class NetworkConfig(JsonConfig):
     def __post_init__(self) -> None:
         for name in ("classes", "channels", "hidden", "votes", "timesteps", "cells"):
             require(is_int(getattr(self, name)) and getattr(self, name) >= 1, name, self, "a whole number >= 1")
+        require(self.cells <= MAX_CELLS, "cells", self, f"at most {MAX_CELLS}")
         shape = self.input_shape
         require(
             isinstance(shape, tuple) and len(shape) == 3 and all(is_int(n) and n >= 1 for n in shape),
@@ -98,9 +100,10 @@ def is_int(value: Any) -> bool:
 
 
 def is_float(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a finite number that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def require(good: bool, name: str, config: JsonConfig, expected: str) -> None:
     if not good:
-        raise UsageError(f"{name} = {getattr(config, name)!r} in the network configuration, expected {expected}")
+        raise UsageError(f"{name} = {brief(getattr(config, name))} in the network configuration, expected {expected}")

@@ -1,6 +1,6 @@
 """Runs a program in Lava's stock ``fixed_pt`` processes and compares every spike with the recorded ones.
 
-    python run_lava.py [FOLDER] [--samples N] [--out OUT] [--quiet]
+    python run_lava.py [FOLDER] [--samples N] [--out OUT] [--quiet] [--parent PID]
 
 FOLDER (default: where this file lies) holds ``program.npz`` (the integer network) and ``golden.npz`` (recorded inputs
 and spikes). This file stands alone: Python 3.10, lava-nc 0.10 (with the numpy and scipy that it brings), nothing else.
@@ -42,9 +42,11 @@ import json
 import platform
 import re
 import shutil
+import signal
 import stat
 import struct
 import tempfile
+import threading
 import time
 import types
 import zipfile
@@ -370,6 +372,8 @@ class Network:
     def neurons(self, p: Dict[str, Any]) -> Any:
         LIFReset = imported("lava.proc.lif.process", "LIFReset")
 
+        if p.get("taken"):
+            raise RuntimeError(f"population {p['id']}: its reset subtracts, which Lava's LIF does not; compile it anew")
         bias = self.arrays[p["id"] + ".bias"]
         shape = self.shape[p["id"]]
         return LIFReset(
@@ -658,10 +662,25 @@ def parse(argv: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=0, help="how many golden samples (default: all)")
     parser.add_argument("--out", default="", help="where results go (default: FOLDER/lava)")
     parser.add_argument("--quiet", action="store_true", help="print the verdict only")
+    parser.add_argument("--parent", type=int, default=0, help="end, with all that was started, when this process does")
     options = parser.parse_args(argv)
     if options.samples < 0:
         parser.error(f"--samples {options.samples}: expected a number >= 1, or 0 for all")
     return options
+
+
+def end_with(parent: int) -> None:
+    """Ends the process group that this process leads when ``parent`` is gone: nobody is left to read a result."""
+    group = os.getpid()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    if os.fork() == 0:
+        os.setsid()
+        os.killpg(group, signal.SIGTERM)
+        time.sleep(3.0)  # Lava's resource tracker unlinks its shared memory
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        os._exit(0)
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -672,6 +691,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         if not options.quiet:
             print(text, flush=True)
 
+    if options.parent:
+        threading.Thread(target=end_with, args=(options.parent,), daemon=True).start()
     path = ""
     try:
         path = os.path.join(options.folder, "program.npz")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from search.errors import InvalidFileError
+from search.errors import InvalidFileError, brief
 from search.guards import Finding
 from search.methods import Record
 from search.proxies import Score
@@ -106,9 +106,9 @@ class Journal:
     def finish(self) -> None:
         """Raise InvalidFileError when the resumed log holds an evaluation that this search never asked for."""
         if self._known:
-            _, number, edge, op = next(iter(self._known))
+            _, number, edge, op = map(brief, next(iter(self._known)))
             raise InvalidFileError(
-                f"the log to resume from holds an evaluation of {op!r} on edge {edge} in round {number}, which this "
+                f"the log to resume from holds an evaluation of {op} on edge {edge} in round {number}, which this "
                 f"search never makes, expected a log of the same space, seed and batch; start afresh"
             )
 
@@ -122,7 +122,7 @@ class Journal:
                 firing = {str(name): float(rate) for name, rate in record["firing"].items()}
                 terms = {str(name): float(term) for name, term in record.get("terms", {}).items()}
                 self._known[event, number, edge, op] = Score(value, firing, terms)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InvalidFileError(
                 f"record {line} of the log to resume from cannot be used ({type(error).__name__}: {error}), expected "
                 f"what a {self.method} search logs; start afresh"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from search.genotype import MAX_CELLS
 from search.network_config import JsonConfig, is_float, is_int, require
 
 STEM_WIDTHS = 3  # the stem has this many times the first cell's channels, as has a reduction of its own
@@ -32,6 +33,7 @@ class MseConfig(JsonConfig):
     def __post_init__(self) -> None:
         for name in ("classes", "channels", "timesteps", "cells"):
             require(is_int(getattr(self, name)) and getattr(self, name) >= 1, name, self, "a whole number >= 1")
+        require(self.cells <= 2 * MAX_CELLS, "cells", self, f"at most {2 * MAX_CELLS}")
         shape, reductions = self.input_shape, self.reductions
         require(
             isinstance(shape, tuple) and len(shape) == 3 and all(is_int(n) and n >= 1 for n in shape),

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from search.errors import InvalidFileError, UsageError, did_you_mean
+from search.errors import InvalidFileError, UsageError, brief, did_you_mean
 from search.genotype import FORMAT, MAX_CELLS, VERSION
 from search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS, NAMES
 
@@ -88,13 +88,13 @@ class Genome:
             raise InvalidFileError(f"{where} is not JSON ({error}); expected a genome as snnas writes it") from None
         _keys(top, ("format", "version", "space", "fan_in", "cells"), where)
         if (top["format"], top["version"], top["space"]) != (FORMAT, VERSION, SPACE) or top["version"] is True:
-            found = _short([top["format"], top["version"], top["space"]])
+            found = brief([top["format"], top["version"], top["space"]])
             raise InvalidFileError(
                 f"format, version and space {found} in {where}, expected {[FORMAT, VERSION, SPACE]}; write the file "
                 f"with this version of snnas"
             )
         if type(top["fan_in"]) is not int or top["fan_in"] not in FAN_INS:
-            raise InvalidFileError(f"fan_in {_short(top['fan_in'])} in {where}, expected {_choices(FAN_INS)}")
+            raise InvalidFileError(f"fan_in {brief(top['fan_in'])} in {where}, expected {_choices(FAN_INS)}")
         if not isinstance(top["cells"], list) or not 1 <= len(top["cells"]) <= MAX_CELLS:
             raise InvalidFileError(f"'cells' in {where} must be a list of 1 to {MAX_CELLS} motif cells")
         cells = [_cell(plain, top["fan_in"], f"{where}: cells[{k}]") for k, plain in enumerate(top["cells"])]
@@ -115,28 +115,23 @@ def _cell(plain: Any, fan_in: int, where: str) -> MotifCell:
     for name in names:
         if type(kernels[name]) is not int or kernels[name] not in KERNELS:
             raise InvalidFileError(
-                f"kernel {_short(kernels[name])} at {where}.kernels[{name!r}], expected {_choices(KERNELS)}"
+                f"kernel {brief(kernels[name])} at {where}.kernels[{name!r}], expected {_choices(KERNELS)}"
             )
     return MotifCell(motif, tuple(kernels[name] for name in names))
 
 
 def _keys(plain: Any, expected: tuple[str, ...], where: str) -> None:
     if not isinstance(plain, dict):
-        raise InvalidFileError(f"{_short(plain)} at {where}, expected an object with the keys {', '.join(expected)}")
+        raise InvalidFileError(f"{brief(plain)} at {where}, expected an object with the keys {', '.join(expected)}")
     wrong = sorted(set(plain) ^ set(expected))
     if wrong:
-        raise InvalidFileError(f"missing or unknown {_short(wrong[0])} at {where}, expected {', '.join(expected)}")
+        raise InvalidFileError(f"missing or unknown {brief(wrong[0])} at {where}, expected {', '.join(expected)}")
 
 
 def _unknown_motif(motif: Any, where: str) -> str:
     hint = did_you_mean(motif, NAMES) if isinstance(motif, str) else ""
-    return f"unknown motif {_short(motif)} at {where}, expected {', '.join(NAMES)}{hint}"
+    return f"unknown motif {brief(motif)} at {where}, expected {', '.join(NAMES)}{hint}"
 
 
 def _choices(values: tuple[int, ...]) -> str:
     return " or ".join(map(str, values))
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

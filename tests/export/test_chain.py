@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import interpreter
-from export.circuit import Group, Link
+from export.circuit import Group
 from export.compile import compile_graph
 from export.deployed import run_deployed
 from export.fold import fold
@@ -234,9 +234,9 @@ def test_a_relay_weighs_as_much_as_what_it_passes_on(monkeypatch: pytest.MonkeyP
 
     seen: dict[str, float] = {}
 
-    def spy(group: Group, links: list[Link], period: int, rates: dict[str, float], *rest: object) -> object:
-        seen.update({k.src: rates.get(k.src, 1.0) for k in links})
-        return real(group, links, period, rates, *rest)
+    def spy(setting: module.Setting, group: Group) -> object:
+        seen.update({k.src: setting.rates.get(k.src, 1.0) for k in setting.links(group)})
+        return real(setting, group)
 
     real = module._neuron
     monkeypatch.setattr(module, "_neuron", spy)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from export.circuit import Circuit, Group, Link
 from export.conventions import deployed_threshold
 from export.grids import exact_scale
-from export.quantise import integer_bounds, quantise
+from export.quantise import quantise
+from export.ranges import input_bounds
 from export.schedule import schedule
 from hw_sim import limits
 from hw_sim.errors import UnsupportedError
@@ -63,12 +64,12 @@ def test_weights_are_within_half_a_step_and_no_register_overflows(rows: list[lis
     p, (s,) = program.populations[0], program.synapses
     step = (1 << s.exponent) / p.scale
     assert np.abs(s.map.weight * step - real).max() <= step / 2 + 1e-9
-    if exact_scale([real], 1 / 0.75, 0.75, 1e9) is None:
+    if exact_scale([real], 1 / 0.75, 0.75, p.scale * (1 + 1e-9)) != (p.scale, p.vth):
         assert (p.vth << 6) + 33 == pytest.approx(64 * p.scale / 0.75, rel=1e-12)  # met exactly, not rounded
     else:
         assert s.map.weight * step == pytest.approx(real, rel=1e-5)
         assert abs(p.vth - p.scale / 0.75) <= 1
-    high, low = integer_bounds(p, [(s, program.input_shape)], [], (0.0, 1.0))
+    low, high = input_bounds(p, [(s, program.input_shape)], [], program.input_shape, (0.0, 1.0))
     assert max(high.max(), -low.min()) <= limits.CURRENT_MAX
     spikes = np.random.default_rng(seed).random((3, 4, *program.input_shape)) < 0.5
     simulate(program, spikes_in=spikes)
@@ -92,7 +93,7 @@ def test_scales_use_the_registers_well() -> None:
     program = program_of(dense(np.random.default_rng(0).normal(size=(20, 40)) * 0.2))
     p, (s,) = program.populations[0], program.synapses
     assert np.abs(s.map.weight).max() >= 64  # seven bits of the largest weight, at least
-    high, low = integer_bounds(p, [(s, program.input_shape)], [], (0.0, 1.0))
+    low, high = input_bounds(p, [(s, program.input_shape)], [], program.input_shape, (0.0, 1.0))
     assert max(high.max(), -low.min()) > limits.CURRENT_MAX / 3
 
 

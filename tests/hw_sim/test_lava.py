@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -279,7 +281,7 @@ FAKE = """#!{python}
 import json, os, signal, subprocess, sys, time
 sys.path[:0] = {path!r}
 import numpy as np
-_, flag, script, folder, _, samples, _, out = sys.argv
+_, flag, script, folder, _, samples, _, out, _, parent = sys.argv
 calls = os.path.join({home!r}, "calls")
 with open(calls, "a") as file:
     file.write(str(os.getpid()) + "\\n")
@@ -430,3 +432,51 @@ def test_a_worker_that_refuses_is_not_asked_twice(folder: Path, tmp_path: Path, 
     (folder / "program.npz").write_text("no program")
     with pytest.raises(InvalidFileError, match=r"program\.npz"):
         lava.run_worker(folder, tmp_path / "out", samples=1, python=tmp_path / "absent")
+
+
+def test_what_a_worker_leaves_goes_with_its_folder(folder: Path, tmp_path: Path, fake, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    python = fake("open(os.path.join(os.environ['TMPDIR'], 'left'), 'w').close(); time.sleep(300)")
+    with pytest.raises(WorkerError):
+        lava.run_worker(folder, tmp_path / "out", samples=1, python=python, timeout=1.0)
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_folders_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("snnas-lava-dead", "snnas-lava-alive"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / lava.OWNER).touch()
+    with (tmp_path / "snnas-lava-alive" / lava.OWNER).open("rb") as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        with lava._stage() as stage:
+            assert sorted(os.listdir(tmp_path)) == sorted(["snnas-lava-alive", stage.name])
+    assert os.listdir(tmp_path) == ["snnas-lava-alive"]
+
+
+def test_a_worker_ends_with_the_process_that_waits_for_it(tmp_path: Path) -> None:
+    """Whoever waits is killed by SIGKILL: the worker, which leads a group, and a child of it end too."""
+    source = Path(run_lava.__file__).parent
+    worker = f"import os, sys, time; sys.path.insert(0, {str(source)!r}); import run_lava\n"
+    worker += "pid = os.fork()\nprint(os.getpid(), flush=True)\n"
+    worker += "run_lava.end_with(int(sys.argv[1])) if pid else time.sleep(60)\n"
+    waits = "import os, subprocess, sys\n"
+    waits += "subprocess.Popen([sys.executable, '-c', sys.argv[1], str(os.getpid())], start_new_session=True).wait()"
+    with subprocess.Popen([sys.executable, "-c", waits, worker], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pids = [int(process.stdout.readline()) for _ in range(2)]
+        time.sleep(0.2)
+        process.kill()
+        deadline = time.monotonic() + 20
+        while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not any(alive(pid) for pid in pids)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw_sim.errors import InvalidFileError, UsageError
+from hw_sim.fitting import advice
 from hw_sim.mapping import RESOURCES, load_system, map_program
 from hw_sim.program import INPUT
 from hw_sim.wiring import READOUT, list_bytes, wirings
 from tests.hw_sim.test_counts import TINY, conv, dense, population, program, random_program, unrolled
+from tests.programs import random_program as random_host_program
 
 LOIHI = load_system()
 
@@ -137,6 +139,17 @@ def test_too_many_cores_are_a_misfit_and_more_chips_are_taken_first() -> None:
     assert (fits.cores, fits.chips, fits.chips_used, fits.fits) == (21, 8, 6, True)
     m = map_program(made, replace(small, chips=(1, 2)))
     assert [(f.place, f.resource, f.used, f.limit) for f in m.misfits] == [("program", "cores", m.cores, 8)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "resource"), [({"compartments": 1}, "compartments"), ({"out_axons": 1}, "out_axons")]
+)
+def test_a_population_that_the_host_alone_feeds_gets_advice_too(limits: dict[str, int], resource: str) -> None:
+    made = random_host_program(0)
+    m = map_program(made, replace(LOIHI, **{"compartments": 8, "chips": (1,), **limits}))
+    assert (m.misfits[0].place, m.misfits[0].resource) == ("p0", resource)
+    assert not [s for s in made.synapses if s.dst == "p0"]
+    assert ["p0" in line for line in advice(made, m)] == [True]
 
 
 def test_positions_fill_columns_of_tiles_first() -> None:
