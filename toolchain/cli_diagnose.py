@@ -1,0 +1,91 @@
+"""``snnas diagnose``: why a program does not do what its graph does. Registered in ``cli``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolchain.cli_hardware import (
+    AsJson,
+    Compare,
+    ConventionName,
+    Decay,
+    Delayed,
+    Dt,
+    InputKind,
+    Quiet,
+    Reset,
+    Seed,
+    Timesteps,
+    wanted,
+)
+from toolchain.terminal import WIDE, print_json, print_table, print_text
+
+
+def diagnose(
+    subject: Annotated[str, typer.Argument(help="A run, a folder that snnas export wrote, or a .nir.")],
+    data: Annotated[str | None, typer.Option(help="digits, or an .npz with x and y [the run's test split].")] = None,
+    program: Annotated[Path | None, typer.Option(help="Of a .nir: the program.npz that is said to be its.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for diagnosis.json, smallest.npz and a picture.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many samples [128].")] = None,
+    reduce: Annotated[bool, typer.Option("--reduce/--no-reduce", help="Look for the smallest failing input.")] = True,
+    timesteps: Timesteps = None,
+    input_kind: InputKind = None,
+    delayed: Delayed = None,
+    seed: Seed = None,
+    convention: ConventionName = None,
+    dt: Dt = None,
+    decay: Decay = None,
+    compare: Compare = None,
+    reset: Reset = None,
+    runs_dir: Annotated[Path | None, typer.Option(help="Folder of the runs [SNNAS_RUNS, else ./runs].")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say where a program parts from its graph, which loss does it, and which of its numbers are wrong.
+
+    Exit code 1 where a number of the program is not the graph's.
+    """
+    from toolchain.diagnosing import view
+    from toolchain.diagnosing.case import open_case
+    from toolchain.diagnosing.diagnose import diagnose as found_in
+    from toolchain.diagnosing.diagnose import write
+    from toolchain.narration import Narrator
+
+    narrator = Narrator(quiet=quiet)
+    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
+    case = open_case(subject, asked, program=program, runs_dir=runs_dir)
+    for note in case.notes:
+        sys.stderr.write(f"note: {note}\n")
+    result, failing = found_in(case, narrator, reduce=reduce)
+    if out is not None:
+        for path in write(out, result, failing):
+            narrator.say(f"  {path}")
+        _draw(result, out, narrator.say)
+    if as_json:
+        print_json(result)
+    else:
+        for part in view.tables(result):
+            if isinstance(part, str):
+                print_text(part)
+            else:
+                print_table(part, pipe_width=WIDE)
+    if result["faults"]:
+        raise typer.Exit(1)
+
+
+def _draw(result: dict[str, object], out: Path, say: object) -> None:
+    """The picture, where matplotlib is installed."""
+    from importlib.util import find_spec
+
+    from toolchain.diagnosing import view
+
+    assert callable(say)
+    if find_spec("matplotlib") is None:
+        say("  no divergence.png: matplotlib is not installed (pip install 'snnas[plot]')")
+        return
+    view.picture(result, out / "divergence.png")
+    say(f"  {out / 'divergence.png'}")

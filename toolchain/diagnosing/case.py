@@ -1,0 +1,124 @@
+"""What ``snnas diagnose`` is pointed at: a graph, a program that is said to be its, and samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from export.compile import compile_graph
+from export.graph import Graph
+from export.program_file import read_program
+from hw_sim.errors import InvalidFileError, SnnasError, UsageError
+from hw_sim.program import Program
+from toolchain import runs, samples
+from toolchain.diagnosing.pairing import hard
+from toolchain.subjects import Wanted, open_graph, open_subject
+
+DEFAULT_LIMIT = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """x: (N, C, H, W) or (N, T, C, H, W), as the program takes them. y: (N,) or None. notes: for the user."""
+
+    subject: str
+    graph: Graph
+    program: Program
+    x: np.ndarray
+    y: np.ndarray | None
+    data: str
+    seed: int
+    notes: tuple[str, ...] = ()
+
+
+def open_case(subject: str, wanted: Wanted, *, program: Path | None = None, runs_dir: Path | None = None) -> Case:
+    """A run's name or folder (its newest export), an export folder, or a .nir with its samples or its program.
+
+    UsageError names what is missing; InvalidFileError and UnsupportedError as reading and compiling do.
+    """
+    path = Path(subject)
+    if wanted.limit is None:
+        wanted = replace(wanted, limit=DEFAULT_LIMIT)
+    if path.suffix == ".nir":
+        return _of_graph(path, wanted, program)
+    if path.suffix == ".npz":
+        raise UsageError(
+            f"{path}: a program alone does not say what it stands for; give its graph.nir --program {path}"
+        )
+    if program is not None:
+        raise UsageError(f"--program {program}: goes with a .nir; {subject} has its own program, leave the option out")
+    if path.is_dir() and (path / "program.npz").is_file():
+        return _of_export(path, wanted)
+    if path.is_dir() and not (path / "run.toml").is_file():
+        raise InvalidFileError(f"{path}: no program.npz in it; name a run, or a folder that snnas export wrote")
+    run = runs.find(runs.directory(runs_dir), subject)
+    exports = sorted(run.path.glob("export/*/program.npz"), key=lambda p: p.stat().st_mtime)
+    if not exports:
+        raise UsageError(f"run {run.name} has no export with a program; make one with: snnas export {run.name}")
+    return _of_export(exports[-1].parent, wanted, run)
+
+
+def _of_export(folder: Path, wanted: Wanted, run: runs.Run | None = None) -> Case:
+    if not (folder / "model.nir").is_file():
+        raise InvalidFileError(f"{folder}: no model.nir in it; a program alone does not say what it stands for")
+    opened = open_subject(folder, replace(wanted, samples=run is None))
+    assert opened.graph is not None
+    x, y, data, notes = opened.x, opened.y, opened.data, opened.notes
+    if x is None:
+        assert run is not None
+        x, y, data, note = _of_run(run, folder, wanted, opened.program)
+        notes = (*notes, *note)
+    return Case(
+        subject=str(folder), graph=opened.graph, program=opened.program, x=x, y=y, data=data, seed=opened.seed,
+        notes=notes,
+    )  # fmt: skip
+
+
+def _of_run(
+    run: runs.Run, folder: Path, wanted: Wanted, program: Program
+) -> tuple[np.ndarray, np.ndarray | None, str, tuple[str, ...]]:
+    """The run's test split, or the samples that its export kept where the data set is not here."""
+    from toolchain.restoring import dataset_of
+
+    try:
+        data = dataset_of(run)
+    except (SnnasError, OSError) as error:
+        kept = open_subject(folder, wanted)
+        note = f"the run's data are not here ({error}); taken are the samples that the export kept"
+        return kept.samples, kept.y, kept.data, (note,)
+    x = data.batch(data.x_test[: wanted.limit])
+    x = samples.repeated(x, program.timesteps, program.input_kind)
+    return x, data.y_test[: wanted.limit], f"{data.name}, test split", ()
+
+
+def _of_graph(path: Path, wanted: Wanted, file: Path | None) -> Case:
+    """With a program: the graph is read as the options say, and everything else is the program's."""
+    program = None if file is None else read_program(file)
+    if program is not None:
+        wanted = replace(wanted, timesteps=program.timesteps, input_kind=program.input_kind)
+    if wanted.data is None:
+        raise UsageError(f"{path}: no samples; give --data FILE.npz or --data digits")
+    opened = open_graph(path, wanted)
+    assert opened.x is not None
+    graph, notes = opened.graph, list(opened.notes)
+    if program is None:
+        if graph.convention.reset == "subtract":
+            notes.append(
+                "compiled with a reset to zero, which no chip's LIF can do otherwise: what that costs is shown"
+            )
+        program = compile_graph(
+            hard(graph),
+            timesteps=opened.timesteps,
+            input_kind=opened.kind,
+            input_range=opened.range,
+            meta={"graph": path.name},
+        )
+    else:
+        notes.append(f"the program is {file}'s")
+    samples.check_range(opened.x, program, opened.data)
+    return Case(
+        subject=str(path), graph=graph, program=program, x=opened.x, y=opened.y, data=opened.data, seed=opened.seed,
+        notes=tuple(notes),
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""``snnas diagnose``, whole: faults, causes, divergence and the smallest failing input, as plain numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.npz_file import write_npz
+from hw_sim.limits import WEIGHT_BITS
+from toolchain.diagnosing import causes, divergence, faults
+from toolchain.diagnosing.case import Case
+from toolchain.diagnosing.causes import Measured
+from toolchain.diagnosing.pairing import Joint, pair
+from toolchain.diagnosing.smallest import Failing, smallest
+from toolchain.files import write_json
+from toolchain.narration import Narrator
+
+SCHEMA = "snnas.diagnose/1"
+SUM = "causes interact: what each is worth alone need not add up to the whole"
+
+
+def diagnose(case: Case, narrator: Narrator, *, reduce: bool = True) -> tuple[dict[str, Any], Failing | None]:
+    """The result, and the smallest failing input (None where no spike differs, or without ``reduce``).
+
+    GateError where a simulator of ours breaks the identity that the diagnosis rests on.
+    """
+    joint = pair(case.graph, case.program)
+    found = faults.find(joint)
+    with narrator.progress(f"{len(case.x)} samples, cause by cause") as advance:
+        measured = causes.measure(joint, case.x, found, advance)
+    failing = None
+    if reduce and measured.divergence.first is not None:
+        with narrator.progress("smallest failing input") as advance:
+            failing = smallest(joint, case.x, measured, advance)
+    return _result(case, joint, found, measured, failing), failing
+
+
+def _result(
+    case: Case, joint: Joint, found: list[faults.Fault], measured: Measured, failing: Failing | None
+) -> dict[str, Any]:
+    program, first = case.program, measured.divergence.first
+    return {
+        "schema": SCHEMA,
+        "subject": case.subject,
+        "data": case.data,
+        "samples": len(case.x),
+        "labels": case.y is not None,
+        "timesteps": program.timesteps,
+        "bits": program.meta.get("bits", WEIGHT_BITS),
+        "finetuned": _moved(joint) if faults.finetuned(joint) else None,
+        "convention": case.graph.convention.to_metadata(),
+        "notes": list(case.notes),
+        "graph": causes.share(measured.graph, measured, case.y),
+        "program": causes.share(measured.program, measured, case.y),
+        "checks": {"hybrid_differs_from_simulator": 0, "exact_differs_from_interpreter": measured.ties},
+        "faults": [_fault(f, k, measured, case.y) for k, f in enumerate(found)],
+        "causes": causes.table(measured, case.y),
+        "note": SUM,
+        "first": None if first is None else divergence.explain(joint, case.x, first),
+        "divergence": measured.divergence.to_json(joint),
+        "smallest": None if failing is None else _failing(failing),
+    }
+
+
+def _moved(joint: Joint) -> dict[str, Any]:
+    """How many weights of synapses training has left more than a step from the graph's, and in how many populations."""
+    weights = total = populations = 0
+    for unit in joint.units:
+        here = 0
+        for way in unit.ways:
+            if way.alike and way.synapse is not None:
+                off = np.abs(way.synapse.map.weight - faults.steps(way, unit))
+                here, total = here + int((off > 1).sum()), total + off.size
+        weights, populations = weights + here, populations + bool(here)
+    return {"weights": total, "moved": weights, "populations": populations}
+
+
+def _fault(fault: faults.Fault, k: int, measured: Measured, labels: np.ndarray | None) -> dict[str, Any]:
+    mended = measured.mended[k]
+    worth = causes.worth(mended, measured.program, measured, labels)
+    return {
+        "population": fault.population,
+        "kind": fault.kind,
+        "cause": fault.cause,
+        "where": fault.where,
+        "count": fault.count,
+        "text": fault.text,
+        "mended": causes.share(mended, measured, labels) | worth,
+    }
+
+
+def _failing(failing: Failing) -> dict[str, Any]:
+    return {
+        "sample": failing.sample,
+        "differs_in": failing.what,
+        "graph_predicts": failing.graph,
+        "program_predicts": failing.program,
+        "nonzero": failing.after,
+        "nonzero_before": failing.before,
+    }
+
+
+def write(folder: Path, result: dict[str, Any], failing: Failing | None) -> list[Path]:
+    """diagnosis.json, and smallest.npz (x, and y: the class that the graph predicts) where there is one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "diagnosis.json"]
+    write_json(files[0], result)
+    if failing is not None:
+        files.append(folder / "smallest.npz")
+        write_npz(files[1], {"x": np.ascontiguousarray(failing.x), "y": np.array([failing.graph], dtype=np.int64)})
+    return files
