@@ -1,6 +1,7 @@
-"""Budgets: names, units and limits of what a network may cost, for ``check --max`` and ``search --budget``.
+"""Budgets: names, units and limits of what a network may cost, for ``check`` and ``search --budget``.
 
-Energy and latency bind on the upper end of their band.
+Energy and latency bind on the upper end of their band. Costs are limited from above; accuracy, which ``check`` alone
+looks at, from below.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hw_sim.errors import InvalidFileError, UsageError
+from hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean
 from hw_sim.tables import read_table
 
 Limits = dict[str, float]
@@ -19,11 +21,16 @@ Limits = dict[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """What can be limited. unit: of its numbers. units: what may stand behind one. figure: where a manifest has it."""
+    """What can be limited. unit: of its numbers. units: what may stand behind one. figure: where a manifest has it.
+
+    least: the limit is the smallest value allowed, not the largest. rule: of ``snnas check``.
+    """
 
     unit: str = ""
     units: Mapping[str, float]
     figure: tuple[str, ...] = ()
+    least: bool = False
+    rule: str
 
 
 _ENERGY = {"nJ": 1e-3, "uJ": 1.0, "mJ": 1e3}
@@ -32,18 +39,26 @@ _COUNT = {"k": 1e3, "M": 1e6}
 _BYTES = {"kB": 1e3, "MB": 1e6, "KiB": 1024.0, "MiB": 1024.0**2, "B": 1.0}
 
 METRICS = {
-    "energy_total": Metric(unit="uJ", units=_ENERGY, figure=("energy_uJ", "total", "high")),
-    "energy_dynamic": Metric(unit="uJ", units=_ENERGY, figure=("energy_uJ", "dynamic", "high")),
-    "latency": Metric(unit="us", units=_TIME, figure=("latency_us", "high")),
-    "sar": Metric(units={"%": 0.01}, figure=("sar", "on_target")),
-    "cores": Metric(units=_COUNT, figure=("resources", "cores")),
-    "chips": Metric(units=_COUNT, figure=("resources", "chips")),
-    "neurons": Metric(units=_COUNT, figure=("resources", "neurons")),
-    "parameters": Metric(units=_COUNT, figure=("resources", "parameters")),
-    "memory": Metric(unit="B", units=_BYTES),
+    "energy_total": Metric(unit="uJ", units=_ENERGY, figure=("energy_uJ", "total", "high"), rule="SN405"),
+    "energy_dynamic": Metric(unit="uJ", units=_ENERGY, figure=("energy_uJ", "dynamic", "high"), rule="SN405"),
+    "latency": Metric(unit="us", units=_TIME, figure=("latency_us", "high"), rule="SN408"),
+    "sar": Metric(units={"%": 0.01}, figure=("sar", "on_target"), rule="SN402"),
+    "cores": Metric(units=_COUNT, figure=("resources", "cores"), rule="SN407"),
+    "chips": Metric(units=_COUNT, figure=("resources", "chips"), rule="SN407"),
+    "neurons": Metric(units=_COUNT, figure=("resources", "neurons"), rule="SN407"),
+    "parameters": Metric(units=_COUNT, figure=("resources", "parameters"), rule="SN406"),
+    "memory": Metric(unit="B", units=_BYTES, rule="SN406"),
 }
 ALIASES = {"params": "parameters", "energy": "energy_total"}
-EXPORTED = tuple(name for name, metric in METRICS.items() if metric.figure)
+# What a check looks at: the costs, and what no search is told to spend.
+GATED = {
+    "accuracy": Metric(units={"%": 0.01}, figure=("accuracy", "on_target"), least=True, rule="SN401"),
+    **METRICS,
+    "spikes": Metric(units=_COUNT, figure=("spikes_per_inference", "on_target"), rule="SN403"),
+    "synops": Metric(units=_COUNT, figure=("synops_per_inference",), rule="SN404"),
+}
+MOST = tuple(name for name, metric in GATED.items() if not metric.least)
+LEAST = tuple(name for name, metric in GATED.items() if metric.least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +71,19 @@ class Excess:
 
     @property
     def ratio(self) -> float:
-        """Value over limit; infinite where there is no figure."""
-        return self.value / self.limit if self.value is not None and self.limit else math.inf
+        """By how many times the limit is missed; infinite where there is no figure."""
+        above, below = (self.limit, self.value) if GATED[self.metric].least else (self.value, self.limit)
+        return above / below if self.value is not None and above is not None and below else math.inf
 
     def __str__(self) -> str:
-        unit = METRICS[self.metric].unit
-        unit = f" {unit}" if unit else ""
+        metric = GATED[self.metric]
+        unit = f" {metric.unit}" if metric.unit else ""
         if self.value is None:
-            return f"there is no figure for {self.metric} (does the program fit, does the profile price it?)"
-        share = f" by {self.ratio - 1:.1%}" if self.limit else ""
-        return f"{self.metric} {self.value:.6g}{unit} is over {self.limit:.6g}{unit}{share}"
+            why = "are there labels?" if metric.least else "does the program fit, does the profile price it?"
+            return f"there is no figure for {self.metric} ({why})"
+        share = f" by {abs(self.value / self.limit - 1):.1%}" if self.limit else ""
+        side = "under" if metric.least else "over"
+        return f"{self.metric} {self.value:.6g}{unit} is {side} {self.limit:.6g}{unit}{share}"
 
 
 def excesses(limits: Mapping[str, float], figures: Mapping[str, float | None]) -> list[Excess]:
@@ -75,12 +93,13 @@ def excesses(limits: Mapping[str, float], figures: Mapping[str, float | None]) -
         if name not in figures:
             continue
         value = figures[name]
-        if value is None or not 0 <= value <= limit:
+        low, high = (limit, math.inf) if GATED[name].least else (0.0, limit)
+        if value is None or not low <= value <= high:
             found.append(Excess(name, value if value is not None and 0 <= value < math.inf else None, limit))
     return sorted(found, key=lambda e: -e.ratio)
 
 
-def parse_limits(text: str | None, *, option: str = "--max", names: Iterable[str] = EXPORTED) -> Limits:
+def parse_limits(text: str | None, *, option: str = "--max", names: Iterable[str] = MOST) -> Limits:
     """``energy_total=60uJ,sar=0.1,cores=8`` -> numbers in each metric's unit; UsageError names what is wrong."""
     limits: Limits = {}
     for part in filter(None, (text or "").split(",")):
@@ -97,7 +116,8 @@ def parse_budgets(items: Sequence[str]) -> Limits:
     """
     limits: Limits = {}
     for item in items:
-        found = _read(Path(item)) if item.endswith(".toml") else parse_limits(item, option="--budget", names=METRICS)
+        is_file = item.endswith(".toml")
+        found = read_budget(Path(item)) if is_file else parse_limits(item, option="--budget", names=METRICS)
         if not found:
             raise UsageError(f"--budget {item!r}: nothing in it; expected NAME=VALUE or a .toml file")
         for name, value in found.items():
@@ -109,18 +129,19 @@ def check_limits(table: Mapping[str, Any], where: str) -> Limits:
     """Limits as a run keeps them, plain numbers in each metric's unit; InvalidFileError for anything else."""
     for name, value in table.items():
         if name not in METRICS or type(value) not in (int, float) or not 0 <= value < math.inf:
-            raise InvalidFileError(f"{where}: {name} = {str(value)[:40]!r} is no limit; expected {', '.join(METRICS)}")
+            raise InvalidFileError(f"{where}: {name} = {brief(value)} is no limit; expected {', '.join(METRICS)}")
     return {name: float(value) for name, value in table.items()}
 
 
-def _read(path: Path) -> Limits:
+def read_budget(path: Path, *, names: Iterable[str] = tuple(METRICS)) -> Limits:
+    """The limits in a TOML file, of the metrics ``names``. UsageError where there is none, InvalidFileError else."""
     table = read_table(path)
     table = table["budget"] if isinstance(table.get("budget"), dict) else table
     limits: Limits = {}
     for key, value in table.items():
-        text = value if isinstance(value, str) else repr(value)
+        text = value if isinstance(value, str) else brief(value)
         try:
-            name, number = _pair(f"{key}={text}", f"{path}: {key}", tuple(METRICS))
+            name, number = _pair(f"{key}={text}", f"{path}: {key[:60]}", tuple(names))
         except UsageError as error:
             raise InvalidFileError(str(error)) from None
         limits[name] = number
@@ -131,11 +152,17 @@ def _pair(part: str, where: str, names: tuple[str, ...]) -> tuple[str, float]:
     given, _, value = part.partition("=")
     name = ALIASES.get(given.strip(), given.strip())
     if name not in names:
-        raise UsageError(f"{where}: unknown metric {given.strip()!r}; expected {', '.join(names)}")
-    return name, _number(value.strip(), METRICS[name].units, where)
+        side = "from below, with --min" if name in LEAST else "from above, with --max"
+        hint = f"; it is limited {side}" if name in GATED else did_you_mean(name, names)
+        raise UsageError(f"{where}: unknown metric {given.strip()[:40]!r}; expected {', '.join(names)}{hint}")
+    return name, number_of(value.strip(), GATED[name].units, where)
 
 
-def _number(value: str, units: Mapping[str, float], where: str) -> float:
+def number_of(value: str, units: Mapping[str, float], where: str) -> float:
+    """A finite number >= 0 with one of ``units`` behind it, or none; UsageError begins with ``where``.
+
+    In decimal arithmetic: in binary 95 % would be a hair above 0.95, and an accuracy of 0.95 below it.
+    """
     number, factor = value, 1.0
     # The longest first: kB ends in B.
     for unit in sorted(units, key=len, reverse=True):
@@ -143,9 +170,9 @@ def _number(value: str, units: Mapping[str, float], where: str) -> float:
             number, factor = value.removesuffix(unit), units[unit]
             break
     try:
-        found = float(number) * factor
-    except ValueError:
-        raise UsageError(f"{where}: {value!r} is no number{' in ' + ', '.join(units) if units else ''}") from None
+        found = float(Decimal(number.strip()) * Decimal(str(factor)))
+    except (ValueError, ArithmeticError):
+        raise UsageError(f"{where}: {value[:40]!r} is no number{' in ' + ', '.join(units) if units else ''}") from None
     if not math.isfinite(found) or found < 0:
         raise UsageError(f"{where}: expected a finite number >= 0")
     return found

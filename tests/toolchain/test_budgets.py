@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hw_sim.errors import InvalidFileError, UsageError
-from toolchain.budgets import EXPORTED, METRICS, check_limits, excesses, parse_budgets, parse_limits
+from toolchain.budgets import GATED, LEAST, METRICS, check_limits, excesses, parse_budgets, parse_limits, read_budget
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,28 @@ def test_the_smaller_of_two_and_files(tmp_path: Path) -> None:
         parse_budgets([str(tmp_path / "absent.toml")])
 
 
-def test_check_takes_what_an_export_records() -> None:
-    assert "memory" not in EXPORTED
-    assert parse_limits("cores=8,sar=.1") == {"cores": 8, "sar": 0.1}
+def test_check_limits_accuracy_from_below_and_costs_from_above(tmp_path: Path) -> None:
+    assert parse_limits("cores=8,sar=.1,memory=1kB") == {"cores": 8, "sar": 0.1, "memory": 1000}
     assert parse_limits(None) == {}
-    with pytest.raises(UsageError, match="memory"):
-        parse_limits("memory=1kB")
+    assert parse_limits("accuracy=95%", option="--min", names=LEAST) == {"accuracy": 0.95}
+    with pytest.raises(UsageError, match="limited from below, with --min"):
+        parse_limits("accuracy=.9")
+    with pytest.raises(UsageError, match="limited from above, with --max"):
+        parse_limits("cores=9", option="--min", names=LEAST)
+    path = tmp_path / "budget.toml"
+    path.write_text('accuracy = "95%"\nsynops = "2k"\n')
+    assert read_budget(path, names=GATED) == {"accuracy": 0.95, "synops": 2000}
+    with pytest.raises(InvalidFileError, match="accuracy"):  # no search is told how accurate to be
+        parse_budgets([str(path)])
+
+
+def test_a_lower_limit_is_missed_from_below() -> None:
+    assert excesses({"accuracy": 0.95}, {"accuracy": 0.95}) == []
+    (found,) = excesses({"accuracy": 0.95}, {"accuracy": 0.9})
+    assert str(found) == "accuracy 0.9 is under 0.95 by 5.3%"
+    assert found.ratio == pytest.approx(0.95 / 0.9)
+    assert "labels" in str(excesses({"accuracy": 0.95}, {"accuracy": None})[0])
+    assert len(excesses({"accuracy": 0.95}, {"accuracy": float("nan")})) == 1
 
 
 def test_excesses_the_worst_first() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ import numpy as np
 import pytest
 
 from export.npz_file import read_npz, write_npz
+from hw_sim.program import CLOCK
+from tests.export.nir_nets import dyadic, graph_of, lif, nir, written
 from tests.toolchain.test_cli import _sign, checked, exported, no_lava, only, runs  # noqa: F401
+from toolchain.checking import folder_runs
 from toolchain.cli import run_command
 from toolchain.files import sha256
 
@@ -72,10 +77,12 @@ CASES: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "fewer samples": (_stimulus(lambda a: {k: v[:1] for k, v in a.items()}), 3, SPIKES),
     "NaN input": (_stimulus(lambda a: a | {"x": a["x"] * np.nan}), 3, SPIKES),
     "flat input": (_stimulus(lambda a: a | {"x": a["x"][:, 0]}), 3, SPIKES),
-    "energy NaN": (_figure("energy_uJ", "high", float("nan")), 1, "max energy_total"),
+    "energy NaN": (_figure("energy_uJ", "high", float("nan")), 3, "manifest"),
     "energy negative": (_figure("energy_uJ", "high", -1), 1, "max energy_total"),
     "cores true": (_figure("resources", "cores", True), 1, "recorded resources"),
     "fewer neurons": (_figure("resources", "neurons", 3), 1, "recorded resources"),
+    "a better accuracy": (_figure("accuracy", "on_target", 1.0), 1, "recorded figures"),
+    "figures that are none": (lambda d: _figures(d, dict.clear), 1, "recorded resources"),
 }
 
 
@@ -116,3 +123,25 @@ def test_an_export_that_was_killed_before_it_showed_its_report_shows_it_next_tim
     assert json.loads((run / "report.json").read_text())["schema"] == "snnas.report/1"
     assert run_command(["export", "--runs-dir", str(runs), "--samples", "4", "-q", "--force"]) == 0
     assert [p.name for p in (run / "export").iterdir()] == ["lava"]
+
+
+def test_a_clock_synapse_that_rounding_leaves_out_is_no_other_network(tmp_path: Path) -> None:
+    """A bias has a coarse and a fine part; calibration and fine-tuning move it, and one of them may be all zeros."""
+    from export.compile import compile_graph
+    from export.nir_file import read_nir
+
+    rng = np.random.default_rng(4)
+    nodes = {"w": nir.Affine(weight=dyadic(rng, 6, 6), bias=np.full(6, 0.3, np.float32)), "a": lif(6)}
+    nodes |= {"v": nir.Linear(weight=dyadic(rng, 6, 6)), "b": lif(6), "back": nir.Linear(weight=dyadic(rng, 6, 6))}
+    names = ["input", "w", "a", "v", "b", "output"]
+    edges = [*itertools.pairwise(names), ("b", "back"), ("back", "a")]
+    path = written(tmp_path, graph_of((6,), nodes, (6,), edges))
+    graph = read_nir(path, delayed=frozenset({("b", "back")}))
+    program = compile_graph(graph, timesteps=4, input_kind="spikes")
+    assert program.schedule.period > 1
+    clocks = [s for s in program.synapses if s.src == CLOCK]
+    assert clocks
+    fewer = replace(program, synapses=tuple(s for s in program.synapses if s is not clocks[-1]))
+    assert folder_runs._unlike(program, fewer) is None
+    lost = replace(program, synapses=program.synapses[1:])
+    assert "synapse" in str(folder_runs._unlike(program, lost))

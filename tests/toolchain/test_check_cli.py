@@ -1,0 +1,209 @@
+"""The options of ``snnas check`` and ``snnas explain``: recordings, baselines, what is refused, what is missing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.npz_file import read_npz
+from tests.export.nir_nets import dyadic, graph_of, lif, nir, written
+from tests.toolchain.check_subjects import ROOT, change_arrays, checked, healthy, here  # noqa: F401
+from tests.toolchain.test_cli import fails
+from toolchain.checking.rules import GROUPS, RULES
+from toolchain.cli import run_command
+from toolchain.files import read_json
+
+GRAPH, RECORDED = "graph.nir", "graph.nir.check.npz"
+
+
+def test_a_recording_is_made_of_given_or_of_drawn_samples(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = read_npz(RECORDED, what="recording")
+    assert {"recording.json", "x", "y", "spikes.edges", "counts.edges", "spikes.ballot", "answers"} <= set(recorded)
+    assert recorded["x"].shape == (16, 1, 8, 8)
+    fails(capsys, ["check", GRAPH, "--record", "auto"], 2, "exists", "--force")
+    assert run_command(["check", GRAPH, "--record", "auto", "--force", "--seed", "3"]) == 0
+    drawn = read_npz(RECORDED, what="recording")
+    assert "y" not in drawn
+    assert drawn["spikes.edges"].any()
+    before = Path(RECORDED).read_bytes()
+    assert run_command(["check", GRAPH, "--record", "auto", "--force", "--seed", "3"]) == 0
+    assert Path(RECORDED).read_bytes() == before
+    assert run_command(["check", GRAPH, "--record", "mine.npz"]) == 0
+    Path(RECORDED).unlink()
+    assert checked(capsys, GRAPH, "--recording", "mine.npz")[0] == 0
+    code, findings = checked(capsys, GRAPH, "--recording", "mine.npz", "--min", "accuracy=1%")
+    assert code == 1
+    assert "labels" in next(f["detail"] for f in findings if f["code"] == "SN401")
+
+
+def test_a_graph_that_breaks_a_rule_is_not_recorded(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(GRAPH).write_bytes(b"no graph")
+    assert run_command(["check", GRAPH, "--record", "other.npz"]) == 3
+    assert not Path("other.npz").exists()
+
+
+def test_no_pipeline_sets_its_own_expectations(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    before = Path("baseline.json").read_bytes()
+    fails(capsys, ["check", GRAPH, "--update-baseline"], 2, "CI", "--force")
+    fails(capsys, ["check", GRAPH, "--record", "new.npz"], 2, "CI", "--force")
+    assert Path("baseline.json").read_bytes() == before
+    assert not Path("new.npz").exists()
+    assert run_command(["check", GRAPH, "--update-baseline", "--baseline", "new.json", "--force"]) == 0
+    assert read_json(Path("new.json")) == read_json(Path("baseline.json"))
+
+
+def test_a_check_that_fails_writes_no_baseline(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("baseline.json").read_bytes()
+    assert run_command(["check", GRAPH, "--update-baseline", "--max", "cores=0"]) == 1
+    assert Path("baseline.json").read_bytes() == before
+    assert "left as it was" in capsys.readouterr().err
+
+
+def test_a_budget_beside_the_graph_is_found_and_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("budget.toml").write_text('[budget]\nenergy_total = "1nJ"\naccuracy = "50%"\n')
+    assert run_command(["check", GRAPH]) == 1
+    captured = capsys.readouterr()
+    assert "budget.toml, found beside the graph" in captured.err
+    assert "SN405" in captured.out
+    Path("other.toml").write_text("cores = 9\n")
+    code, findings = checked(capsys, GRAPH, "--budget", "other.toml")
+    assert (code, [f["name"] for f in findings if f["code"].startswith("SN4")]) == (0, ["max cores"])
+    assert checked(capsys, GRAPH, "--max", "energy_total=1mJ")[0] == 0  # the command line goes before the file
+    Path("other.toml").write_text("joy = 9\n")
+    fails(capsys, ["check", GRAPH, "--budget", "other.toml"], 3, "joy", "other.toml")
+
+
+def test_several_formats_at_once_and_several_graphs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["check", GRAPH, "model.onnx", "--format", "github"]
+    for name in ("junit", "markdown", "json", "text"):
+        arguments += ["--format", f"{name}=out.{name}"]
+    capsys.readouterr()
+    assert run_command(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("::notice::snnas check: passed")
+    assert [c["kind"] for c in json.loads(Path("out.json").read_text())["checks"]] == ["graph", "ONNX model"]
+    assert "check of model.onnx (ONNX model)" in Path("out.text").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.nir"], ["nowhere.nir", "no such"]),
+        (["bars.npz"], ["bars.npz", ".onnx"]),
+        ([GRAPH, "--format", "jsn"], ["jsn", "json"]),
+        ([GRAPH, "--tolerance", "all:5%"], ["--baseline"]),
+        ([GRAPH, "--baseline", "baseline.json", "--tolerance", "energie:5%"], ["energie", "energy_total"]),
+        ([GRAPH, "--baseline", "baseline.json", "--tolerance", "all:3"], ["percentage"]),
+        ([GRAPH, "--baseline", "baseline.json", "--tolerance", "cores:x"], ["'x'"]),
+        ([GRAPH, "--baseline", "none.json"], ["none.json", "--update-baseline"]),
+        ([GRAPH, "model.onnx", "--update-baseline"], ["one GRAPH"]),
+        ([GRAPH, "--data", "bars.npz"], ["--record"]),
+        ([GRAPH, "--recording", "none.npz"], ["none.npz"]),
+        ([GRAPH, "--record", "file.txt"], ["file.txt", ".npz"]),
+        (["lava", "--record", "auto"], ["golden.npz"]),
+        ([GRAPH, "--max", "accuracy=.5"], ["--min"]),
+    ],
+)
+def test_what_is_asked_in_vain(
+    arguments: list[str], words: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fails(capsys, ["check", *arguments], 2, *words)
+
+
+def test_a_foreign_graph_is_recorded_with_what_it_leaves_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cycle, timesteps, input kind and convention are asked for once; the recording keeps the answers."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+    rng = np.random.default_rng(4)
+    nodes = {"w": nir.Linear(weight=dyadic(rng, 6, 6)), "n": lif(6), "back": nir.Linear(weight=dyadic(rng, 6, 6))}
+    edges = [("input", "w"), ("w", "n"), ("n", "back"), ("back", "n"), ("n", "output")]
+    path = str(written(tmp_path, graph_of((6,), nodes, (6,), edges)))
+    code, findings = checked(capsys, path)
+    assert (code, findings[-1]["code"]) == (3, "SN202")
+    answers = ["--delayed", "n:back", "--timesteps", "5", "--input-kind", "spikes", "--compare", ">="]
+    fails(capsys, ["check", path, "--record", "auto", *answers[:2]], 2, "input")
+    assert run_command(["check", path, "--record", "auto", *answers]) == 0
+    code, findings = checked(capsys, path)
+    assert code == 0
+    assert {f["code"] for f in findings if f["status"] == "warned"} == {"SN206"}
+    code, findings = checked(capsys, path, "--delayed", "back:n")  # another reading of the same file
+    assert code == 1
+    assert "(delayed)" in next(f["detail"] for f in findings if f["code"] == "SN306")
+
+
+def test_explain_prints_a_rule_or_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["explain", "sn302"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("SN302  the graph gives the recorded spikes\n")
+    assert "Why: " in out
+    assert "Mend: " in out
+    assert run_command(["explain"]) == 0
+    out = capsys.readouterr().out
+    assert all(code in out for code in RULES)
+    assert all(group in out for group in GROUPS.values())
+    fails(capsys, ["explain", "SN999"], 2, "SN999", "did you mean")
+    fails(capsys, ["explain", "x"], 2, "snnas explain lists")
+    assert run_command(["explain", "SN101", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rules"][0]["group"] == "file and schema"
+
+
+def test_every_code_that_an_error_carries_is_a_rule() -> None:
+    import re
+
+    for folder in ("export", "hw_sim", "toolchain"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert set(re.findall(r'"(SN\d{3})"', path.read_text())) <= set(RULES), path
+    assert all(rule.why.endswith((".", "?")) and rule.mend.endswith((".", ")")) for rule in RULES.values())
+    assert list(RULES) == sorted(RULES)
+
+
+def test_without_onnx_an_onnx_file_says_what_to_install(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, findings = checked(capsys, "model.onnx")
+    assert code == 4
+    assert (findings[-1]["code"], findings[-1]["status"]) == ("SN118", "unsupported")
+    assert "pip install 'snnas[onnx]'" in findings[-1]["detail"]
+
+
+def test_the_base_install_checks_simulates_and_estimates(here: Path) -> None:
+    """In a process in which none of the heavy packages can be imported."""
+    heavy = {"torch", "spikingjelly", "tonic", "sklearn", "safetensors", "matplotlib", "pymoo", "onnx", "onnxruntime"}
+    code = (
+        f"import sys\nblocked = {heavy!r}\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in blocked: raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from toolchain.cli import run_command\n"
+        "def run(*words): assert run_command(list(words)) == 0, words\n"
+        f"run('check', {GRAPH!r}, '--max', 'energy_total=1mJ', '--baseline', 'baseline.json')\n"
+        "run('check', 'lava')\n"
+        f"run('simulate', {GRAPH!r}, '--data', {RECORDED!r})\n"
+        "run('simulate', 'lava')\n"
+        f"run('estimate', {GRAPH!r}, '--data', {RECORDED!r})\n"
+        "run('estimate', 'lava')\n"
+        "assert run_command(['check', 'model.onnx']) == 4\n"
+        "assert not blocked & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120,
+                          env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_recording_of_the_command_line_is_data_for_the_others(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run_command(["simulate", GRAPH, "--data", RECORDED, "--json", "-q"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["samples"] == 16
+    change_arrays(Path(RECORDED), y=None)
+    assert checked(capsys, GRAPH)[0] == 0

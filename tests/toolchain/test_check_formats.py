@@ -1,0 +1,154 @@
+"""What a check prints: every format, and that no text of a stranger's file steers a terminal, a page or a pipeline."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.toolchain.check_subjects import ROOT
+from toolchain.checking.findings import Book, Figure, exit_code, shown
+from toolchain.checking.formats import NAMES, Sink, escaped, parse_formats, tell
+from toolchain.checking.junit import junit
+
+xmlschema = pytest.importorskip("xmlschema")
+HOSTILE = (
+    "a\x1b[31m\x00b\x9b\u202e\u2028\ud800\ufffe|`<script>x</script>](http://x) %0A::error::,y:z\r\n::warning::*_~ &"
+)
+
+
+def book(name: str = "graph.nir") -> Book:
+    found = Book(subject=Path(name), kind="graph")
+    found.add("SN105", "graph", "passed", "8 nodes")
+    found.add("SN107", "hostile", "invalid", HOSTILE)
+    found.add("SN206", "portable", "warned", "r is not 1")
+    found.add("SN302", f"spikes {HOSTILE}", "failed", "1 spikes differ")
+    found.add("SN118", "model", "unsupported", "no onnx")
+    found.add("SN309", "reach", "skipped", "nothing to run")
+    found.figures = {"sar": Figure(metric="sar", unit="", value=0.5, baseline=None, limit=0.25)}
+    found.note(HOSTILE)
+    return found
+
+
+def told(tmp_path: Path, name: str, *books: Book, strict: bool = False) -> str:
+    path = tmp_path / f"out.{name}"
+    tell(books or (book(),), [Sink(name, path)], strict=strict)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_format_carries_control_characters(name: str, tmp_path: Path) -> None:
+    text = told(tmp_path, name)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff\ufffe\uffff]", text)
+    assert told(tmp_path, name) == text  # and the same check gives the same bytes
+
+
+def test_what_is_shown_is_one_line_of_bounded_length() -> None:
+    assert shown("a\r\nb\tc") == "a b c"
+    assert shown("x" * 5000) == "x" * 997 + "..."
+
+
+def test_json_has_its_schema_and_every_field(tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    one = json.loads(told(tmp_path, "json"))
+    assert one["schema"] == "snnas.check/2"
+    assert one["exit_code"] == 3
+    assert [f["code"] for f in one["findings"]] == ["SN105", "SN107", "SN206", "SN302", "SN118", "SN309"]
+    assert {"code", "group", "name", "status", "detail", "place"} == set(one["findings"][0])
+    two = json.loads(told(tmp_path, "json", book(), book("b.nir")))
+    assert [c["subject"] for c in two["checks"]] == ["graph.nir", "b.nir"]
+    for document, name in ((one, "check"), (two, "checks")):
+        schema = json.loads((ROOT / f"toolchain/schemas/{name}.json").read_text())
+        jsonschema.validate(document, schema)
+
+
+def test_junit_validates_and_counts(tmp_path: Path) -> None:
+    schema = xmlschema.XMLSchema(str(ROOT / "tests/data/check/junit.xsd"))
+    for strict in (False, True):
+        for books in ((book(),), (book(), book("other/graph.nir")), (Book(subject=Path("x"), kind="graph"),)):
+            text = junit(books, strict=strict)
+            schema.validate(text)
+    root = ElementTree.fromstring(junit([book()]))
+    assert root.attrib == {"name": "snnas check", "tests": "6", "failures": "1", "errors": "2", "skipped": "1"}
+    suites = {suite.get("name"): suite for suite in root}
+    assert list(suites) == [
+        "graph.nir: file and schema",
+        "graph.nir: topology and portability",
+        "graph.nir: equivalence with the recording",
+    ]
+    assert suites["graph.nir: file and schema"].find("properties/property").attrib == {"name": "sar", "value": "0.5"}
+    failure = root.find(".//failure")
+    assert failure is not None
+    assert (failure.get("type"), failure.get("message")) == ("SN302", "1 spikes differ")
+    assert ElementTree.fromstring(junit([book()], strict=True)).get("failures") == "2"
+    with pytest.raises(xmlschema.XMLSchemaException):  # the schema can refuse
+        schema.validate(junit([book()]).replace("<testcase", "<case", 1).replace("</testcase>", "</case>", 1))
+
+
+def test_markdown_holds_no_markup_of_a_stranger(tmp_path: Path) -> None:
+    text = told(tmp_path, "markdown")
+    assert "<script>" not in text
+    assert "](http" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| invalid") or line.startswith("| failed")]
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [5, 5]
+    assert "| sar | 0.5 |  | 0.25 |" in text
+    assert escaped("a|b_c") == r"a\|b\_c"
+
+
+def test_a_long_summary_is_cut_and_says_so(tmp_path: Path) -> None:
+    many = Book(subject=Path("graph.nir"), kind="graph")
+    for number in range(2000):
+        many.add("SN302", f"check {number}", "failed", "x" * 900)
+    text = told(tmp_path, "markdown", many)
+    assert len(text.encode()) < 1 << 20
+    assert "are left out" in text.splitlines()[-1]
+
+
+def test_github_annotations_are_escaped_and_the_worst_come_first(tmp_path: Path) -> None:
+    lines = told(tmp_path, "github").splitlines()
+    assert [line.split(" ")[0] for line in lines[:-1]] == ["::error", "::error", "::error", "::warning"]
+    for line in lines[:-1]:
+        match = re.fullmatch(r"::(error|warning) file=([^,:]*),title=([^,:]*)::(.*)", line)
+        assert match is not None, line
+        assert "%0A::error" not in match[4].replace("%250A", "")
+    assert "title=SN107 every parameter is finite" in lines[0]
+    many = Book(subject=Path("a,b:c.nir"), kind="graph")
+    for number in range(14):
+        many.add("SN302", f"check {number}", "failed", "differs")
+    lines = told(tmp_path, "github", many).splitlines()
+    assert sum(line.startswith("::error ") for line in lines) == 10
+    assert lines[10] == "::notice::4 more of level error are not shown here"
+    assert "file=a%2Cb%3Ac.nir," in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "strict", "code"),
+    [
+        (["passed", "skipped"], True, 0),
+        (["passed", "warned"], False, 0),
+        (["passed", "warned"], True, 1),
+        (["failed", "warned"], False, 1),
+        (["failed", "unsupported"], False, 4),
+        (["unsupported", "invalid", "failed"], False, 3),
+    ],
+)
+def test_exit_codes(statuses: list[str], strict: bool, code: int) -> None:
+    found = Book(subject=Path("x"), kind="graph")
+    for status in statuses:
+        found.add("SN302", status, status, "")  # type: ignore[arg-type]
+    assert exit_code(found.findings, strict=strict) == code
+
+
+def test_formats_are_parsed() -> None:
+    from hw_sim.errors import UsageError
+
+    assert parse_formats([], False) == [Sink("text", None)]
+    assert parse_formats([], True) == [Sink("json", None)]
+    assert parse_formats(["junit=a=b.xml"], False) == [Sink("text", None), Sink("junit", Path("a=b.xml"))]
+    assert parse_formats(["text", "github"], False) == [Sink("text", None), Sink("github", None)]
+    for bad, word in ((["juint"], "junit"), (["junit="], "file"), (["json", "github"], "one stdout")):
+        with pytest.raises(UsageError, match=word):
+            parse_formats(bad, False)

@@ -1,0 +1,126 @@
+"""baseline.json and tolerances: SN5xx. Only what is worse counts; what is better is said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw_sim.errors import InvalidFileError, UsageError, did_you_mean
+from toolchain.budgets import ALIASES, GATED, number_of
+from toolchain.checking.findings import Book
+from toolchain.files import read_json, write_json
+
+SCHEMA = "snnas.baseline/1"
+ROUNDING = 1e-9  # of the baseline: figures are written with all their digits
+EVERY = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How much worse a figure may be: a share of the baseline, or a number in the metric's unit."""
+
+    share: float = 0.0
+    number: float = 0.0
+
+    def of(self, baseline: float) -> float:
+        return abs(baseline) * (self.share + ROUNDING) + self.number
+
+
+Tolerances = Mapping[str, Tolerance]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """Figures to compare with. stimulus: a digest of the samples that they were measured on."""
+
+    figures: Mapping[str, float]
+    stimulus: str
+
+
+def parse_tolerances(items: Iterable[str]) -> dict[str, Tolerance]:
+    """``energy_total:5%``, ``cores:1`` or ``latency:2ms``, also with commas; ``all:1%`` for every metric not named.
+
+    A percentage is of the baseline, also for metrics whose own unit is %. UsageError names what is wrong.
+    """
+    found: dict[str, Tolerance] = {}
+    for part in (p for item in items for p in item.split(",") if p):
+        given, colon, value = part.partition(":")
+        name = ALIASES.get(given.strip(), given.strip())
+        if not colon or (name not in GATED and name != EVERY):
+            hint = did_you_mean(name, GATED)
+            raise UsageError(
+                f"--tolerance {part[:60]!r}: expected METRIC:5% or METRIC:NUMBER, with one of {', '.join(GATED)}{hint}"
+            )
+        where = f"--tolerance {part[:60]!r}"
+        if value.strip().endswith("%"):
+            found[name] = Tolerance(share=number_of(value.strip(), {"%": 0.01}, where))
+        elif name == EVERY:
+            raise UsageError(f"{where}: metrics have different units; give a percentage")
+        else:
+            found[name] = Tolerance(number=number_of(value.strip(), GATED[name].units, where))
+    return found
+
+
+def read_baseline(path: Path) -> Baseline:
+    """InvalidFileError (SN502) where it is none; UsageError where there is no such file."""
+    if not path.is_file():
+        raise UsageError(f"--baseline {path}: no such file; write it with --update-baseline")
+    table = read_json(path)
+    if not isinstance(table, dict) or table.get("schema") != SCHEMA or not isinstance(table.get("figures"), dict):
+        raise InvalidFileError(f"{path}: not a baseline of schema {SCHEMA}; write it again with --update-baseline")
+    figures = {}
+    for name, value in table["figures"].items():
+        if name not in GATED or type(value) not in (int, float) or not math.isfinite(value):
+            raise InvalidFileError(
+                f"{path}: {str(name)[:40]!r} is {str(value)[:40]!r}; expected a number of one of {', '.join(GATED)}"
+            )
+        figures[name] = float(value)
+    return Baseline(figures=figures, stimulus=str(table.get("stimulus", "")))
+
+
+def write_baseline(path: Path, figures: Mapping[str, float | None], stimulus: str) -> None:
+    """The figures that there are, whole or not at all."""
+    known = {name: value for name, value in figures.items() if value is not None}
+    write_json(path, {"schema": SCHEMA, "stimulus": stimulus, "figures": known})
+
+
+def check_drift(
+    book: Book, path: Path, known: Baseline, figures: Mapping[str, float | None], stimulus: str, tolerances: Tolerances
+) -> None:
+    """SN501 and SN502 of every figure of the baseline, SN503 of the samples."""
+    unused = sorted(set(tolerances) - set(known.figures) - {EVERY})
+    if unused:
+        book.note(f"--tolerance {unused[0]}: the baseline has no such figure")
+    same = not known.stimulus or known.stimulus == stimulus
+    why = "as the baseline's" if same else "not those of the baseline: figures may differ without a change"
+    book.add("SN503", "baseline samples", "passed" if same else "warned", why, path)
+    for name, then in known.figures.items():
+        now = figures.get(name)
+        if now is None:
+            book.add("SN502", f"baseline {name}", "failed", "there is no such figure any more", path)
+            continue
+        allowed = tolerances.get(name, tolerances.get(EVERY, Tolerance()))
+        worse = then - now if GATED[name].least else now - then
+        problem = None
+        if worse > allowed.of(then):
+            worse_by = f"{_line(name, now)} is worse than {_line(name, then)}{_share(worse, then)}"
+            problem = f"{name} {worse_by}, allowed is {_allowed(allowed, name)}"
+        good = f"{_line(name, now)}, baseline {_line(name, then)}"
+        if worse < -allowed.of(then):
+            good += f"; better{_share(-worse, then)}: the baseline can be tightened with --update-baseline"
+        book.judge("SN501", f"baseline {name}", problem, good, path)
+
+
+def _line(name: str, value: float) -> str:
+    unit = GATED[name].unit
+    return f"{value:.6g}{f' {unit}' if unit else ''}"
+
+
+def _share(amount: float, then: float) -> str:
+    return f" by {amount / abs(then):.1%}" if then else ""
+
+
+def _allowed(tolerance: Tolerance, name: str) -> str:
+    return f"{tolerance.share:.3g} of it" if tolerance.share else _line(name, tolerance.number)

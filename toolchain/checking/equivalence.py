@@ -1,0 +1,105 @@
+"""Whether two runs fire alike, and if not, where they part first: earliest timestep, then order of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What a run gave. spikes: {node: bool (B, T, *shape)}, in the graph's order; answers: (B, classes)."""
+
+    spikes: Mapping[str, np.ndarray]
+    answers: np.ndarray
+
+    def packed(self) -> dict[str, np.ndarray]:
+        """{node: uint8 (B, T, ceil(N / 8))}, as recordings keep them."""
+        return {name: pack(fired) for name, fired in self.spikes.items()}
+
+    def total(self) -> int:
+        return sum(fired.size for fired in self.spikes.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The first place where spikes differ. count: of the node; everywhere, nodes: of the whole run."""
+
+    node: str
+    sample: int
+    timestep: int
+    neuron: tuple[int, ...]
+    recorded: int
+    count: int
+    everywhere: int
+    nodes: int
+
+    def text(self, noun: str = "node") -> str:
+        rest = f"; {self.everywhere} in {self.nodes} {noun}s in all" if self.nodes > 1 else ""
+        return (
+            f"{self.count} spikes of {noun} {self.node} differ; first at sample {self.sample}, timestep "
+            f"{self.timestep}, neuron {self.neuron}: recorded {self.recorded}, now {1 - self.recorded}{rest}"
+        )
+
+
+def pack(fired: np.ndarray) -> np.ndarray:
+    return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)
+
+
+def first_difference(
+    recorded: Mapping[str, np.ndarray], run: Fired, order: Sequence[str], *, start: int = 0
+) -> Difference | None:
+    """recorded: packed spikes of the same samples. order: of the nodes. start: number of the first sample."""
+    found: list[tuple[tuple[int, int], Difference]] = []
+    everywhere = 0
+    for position, name in enumerate(order):
+        fired = run.spikes[name]
+        shape = fired.shape[2:]
+        size = int(np.prod(shape))
+        unlike = np.unpackbits(recorded[name] ^ pack(fired), axis=-1)
+        if not unlike.any():
+            continue
+        count = int(unlike.sum())
+        everywhere += count
+        timestep = int(unlike.any(axis=(0, 2)).argmax())
+        sample, neuron = (int(i) for i in np.argwhere(unlike[:, timestep])[0])
+        was = int(np.unpackbits(recorded[name][sample, timestep])[neuron])
+        place = tuple(int(i) for i in np.unravel_index(min(neuron, size - 1), shape))
+        one = Difference(
+            node=name,
+            sample=start + sample,
+            timestep=timestep,
+            neuron=place,
+            recorded=was,
+            count=count,
+            everywhere=0,
+            nodes=0,
+        )
+        found.append(((timestep, position), one))
+    if not found:
+        return None
+    first = min(found, key=lambda pair: pair[0])[1]
+    return Difference(
+        node=first.node,
+        sample=first.sample,
+        timestep=first.timestep,
+        neuron=first.neuron,
+        recorded=first.recorded,
+        count=first.count,
+        everywhere=everywhere,
+        nodes=len(found),
+    )
+
+
+def answers_differ(recorded: np.ndarray, run: np.ndarray, *, tolerance: float = 0.0) -> str | None:
+    """The first answer that is off by more than ``tolerance`` times its size; None where none is."""
+    off = np.abs(np.asarray(run, np.float64) - recorded) > tolerance * np.maximum(1.0, np.abs(recorded))
+    if not off.any():
+        return None
+    sample, index = (int(i) for i in np.argwhere(off)[0])
+    was, now = recorded[sample, index], run[sample, index]
+    return (
+        f"{int(off.sum())} answers differ; first at sample {sample}, class {index}: recorded {was:.9g}, now {now:.9g}"
+    )

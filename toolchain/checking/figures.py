@@ -1,0 +1,40 @@
+"""What of a lone graph's program is judged: its figures on the recorded samples, by metric."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from toolchain.checking.folder_runs import memory_of
+from toolchain.estimating import Pricing, estimate
+from toolchain.narration import Narrator
+from toolchain.on_target import parameters_of
+from toolchain.subjects import Subject
+
+
+def of_program(subject: Subject, pricing: Pricing) -> dict[str, float | None]:
+    """Figures by the names of ``budgets.GATED``; None where there is none (no labels, no price, no fit)."""
+    found = estimate(subject, pricing, Narrator(quiet=True))
+    program = subject.program
+    fit = found["fit"]
+
+    def at(*path: str) -> float | None:
+        tree: Any = found
+        for key in path:
+            tree = tree.get(key) if isinstance(tree, dict) else None
+        return float(tree) if type(tree) in (int, float) and math.isfinite(tree) else None
+
+    return {
+        "accuracy": at("accuracy", "on_target"),
+        "energy_total": at("energy_uJ", "total", "high"),
+        "energy_dynamic": at("energy_uJ", "dynamic", "high"),
+        "latency": at("latency_us", "high"),
+        "sar": at("sar", "mean"),
+        "cores": at("fit", "cores") if fit["fits"] else None,
+        "chips": at("fit", "chips") if fit["fits"] else None,
+        "neurons": float(sum(p.size for p in program.populations if p.role == "neuron")),
+        "parameters": float(parameters_of(subject.graph)) if subject.graph is not None else None,
+        "memory": float(memory_of(program)),
+        "spikes": at("spikes_per_inference", "mean"),
+        "synops": at("work", "synops_per_inference", "mean"),
+    }

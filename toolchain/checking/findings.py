@@ -1,0 +1,126 @@
+"""What a check finds: one verdict per rule and thing, gathered in a ``Book``, and the exit code they come to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from hw_sim.errors import GateError, SnnasError, UnsupportedError, UsageError
+from toolchain.checking.rules import RULES
+
+Status = Literal["passed", "failed", "invalid", "unsupported", "warned", "skipped"]
+Made = TypeVar("Made")
+
+# Controls steer a terminal, half surrogates and U+FFFE cannot stand in XML, and the bidirectional ones make a line
+# read as another.
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+DETAIL_CHARACTERS = 1000
+
+
+def shown(text: str) -> str:
+    """One line of text that no output format has to fear; what is not to be shown becomes ``?``."""
+    flat = _UNSHOWN.sub("?", re.sub(r"[\r\n\t]+", " ", text))
+    return flat if len(flat) <= DETAIL_CHARACTERS else flat[: DETAIL_CHARACTERS - 3] + "..."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One verdict. name: what was looked at, unique within a check. place: the file, or a node of it."""
+
+    code: str
+    name: str
+    status: Status
+    detail: str
+    place: str
+
+    @property
+    def group(self) -> str:
+        return RULES[self.code].group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure that was judged: its value now, in the baseline, and its limit; None where there is none."""
+
+    metric: str
+    unit: str
+    value: float | None
+    baseline: float | None = None
+    limit: float | None = None
+
+
+@dataclass(slots=True)
+class Book:
+    """Gathers the findings of one subject, in order."""
+
+    subject: Path
+    kind: str
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+    def add(self, code: str, name: str, status: Status, detail: str, place: object = "") -> None:
+        where = shown(str(place or self.subject))
+        assert code in RULES, code
+        self.findings.append(
+            Finding(code=code, name=shown(name), status=status, detail=shown(detail), place=where)
+        )  # fmt: skip
+
+    def judge(self, code: str, name: str, problem: str | None, good: str, place: object = "") -> bool:
+        """Failed with the problem, or passed with what is good; whether it passed."""
+        self.add(code, name, "passed" if problem is None else "failed", good if problem is None else problem, place)
+        return problem is None
+
+    def attempt(
+        self, code: str, name: str, action: Callable[[], Made], place: object = "", *, asked: bool = False
+    ) -> Made | None:
+        """What the action gives; where a file of the subject is at fault, the finding of it and None.
+
+        The error's own code goes before ``code``. asked: the action follows the command line, so that a UsageError is
+        the command's fault and goes on; else a file said it, and it is the file's.
+        """
+        try:
+            return action()
+        except SnnasError as error:
+            if asked and isinstance(error, UsageError):
+                raise
+            self.add(error.code or code, name, _status(error), str(error), place)
+            return None
+
+    def note(self, text: str) -> None:
+        self.notes.append(shown(text))
+
+    @property
+    def findings_by_group(self) -> list[Finding]:
+        """Group after group, in each as they were found."""
+        return sorted(self.findings, key=lambda f: f.code[:3])
+
+    @property
+    def healthy(self) -> bool:
+        return all(f.status in ("passed", "warned", "skipped") for f in self.findings)
+
+    def bad(self, *groups: str) -> bool:
+        """Whether something in these groups (SN1, ...) keeps what follows from being run."""
+        return any(f.code[:3] in groups and f.status in ("invalid", "unsupported") for f in self.findings)
+
+
+def _status(error: SnnasError) -> Status:
+    if isinstance(error, GateError):
+        return "failed"
+    return "unsupported" if isinstance(error, UnsupportedError) else "invalid"
+
+
+def exit_code(findings: Iterable[Finding], *, strict: bool = False) -> int:
+    """3 where a file is invalid, else 4 where something is not supported, else 1 where a check failed, else 0.
+
+    strict: a warning counts as failed.
+    """
+    states = {f.status for f in findings}
+    if "invalid" in states:
+        return 3
+    if "unsupported" in states:
+        return 4
+    return 1 if "failed" in states or (strict and "warned" in states) else 0

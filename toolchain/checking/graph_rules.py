@@ -1,0 +1,102 @@
+"""SN1xx and SN2xx of a .nir: what the reader lets pass but other tools trip over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from export import conventions
+from export.graph import NEURONS, SPIKING, Conv, Flatten, Graph, Input, Lif, Linear, Output, Pool
+from hw_sim.errors import InvalidFileError
+from toolchain.checking.findings import Book
+
+_NAME = re.compile(r"[A-Za-z0-9_]{1,200}", re.ASCII)
+_PORTABLE = (Input, Output, Conv, Linear, Lif, Pool, Flatten)
+_KIND = conventions.FORMAT.partition("/")[0]
+
+
+def check_version(book: Book, graph: Graph, place: Path) -> None:
+    """SN102, of the graph's own metadata; a graph without them is anybody's and has no version of ours."""
+    found = graph.meta.get("format")
+    if found is None:
+        return
+    good = found == conventions.FORMAT
+    ours = str(found).startswith(f"{_KIND}/")
+    problem = None if good else f"format {str(found)[:40]!r}; this version reads {conventions.FORMAT!r}"
+    if ours and problem:
+        problem += ": upgrade snnas, or write the file again"
+    book.add("SN102", "graph version", "passed" if good else "invalid", problem or str(found), place)
+
+
+def check_portability(book: Book, graph: Graph, place: Path) -> None:
+    """SN114, SN201 and SN206 of a graph that others may read: warnings."""
+    for code, name, problem, good in (
+        ("SN114", "node names", _names(graph), "letters, digits and underscores"),
+        ("SN201", "edge order", _order(graph), "topological"),
+        ("SN206", "portable", "; ".join(_odd(graph)) or None, "within what every known reader runs alike"),
+    ):
+        book.add(code, name, "passed" if problem is None else "warned", problem or good, place)
+
+
+def _names(graph: Graph) -> str | None:
+    odd = [name for name in graph.nodes if not _NAME.fullmatch(name)]
+    flat = [re.sub(r"[^A-Za-z0-9_]", "_", name) for name in graph.nodes]
+    twins = sorted({name for name in flat if flat.count(name) > 1}) if odd else []
+    if not odd:
+        return None
+    clash = f"; as torch names, {len(twins)} of them coincide ({twins[0]})" if twins else ""
+    return f"{len(odd)} names hold other characters: {', '.join(map(repr, odd[:3]))}{clash}"
+
+
+def _order(graph: Graph) -> str | None:
+    """The first node that an edge leaves before all of its own have arrived, delayed ones left out."""
+    last = {d: k for k, (s, d) in enumerate(graph.edges) if (s, d) not in graph.delayed}
+    for k, (s, d) in enumerate(graph.edges):
+        if (s, d) not in graph.delayed and last.get(s, -1) > k:
+            late = graph.edges[last[s]]
+            return f"edge {s} -> {d} stands before {late[0]} -> {late[1]}, which feeds it"
+    return None
+
+
+def _odd(graph: Graph) -> Iterator[str]:
+    foreign = sorted({type(node).__name__ for node in graph.nodes.values() if not isinstance(node, _PORTABLE)})
+    if foreign:
+        yield f"nodes of type {', '.join(foreign)} are not read by all"
+    found: dict[str, list[str]] = {}
+    for name, node in graph.nodes.items():
+        for why in _odd_lif(node) if isinstance(node, Lif) else ():
+            found.setdefault(why, []).append(name)
+    yield from (f"{why}: {', '.join(names[:3])}" for why, names in found.items())
+    if graph.convention != conventions.OURS:
+        yield f"its convention is not assumed by others: {graph.convention}"
+    if graph.delayed:
+        yield f"{len(graph.delayed)} edges wait a timestep, which NIR cannot say"
+
+
+def _odd_lif(node: Lif) -> Iterator[str]:
+    if (node.r != 1).any():
+        yield "r is not 1"
+    if node.v_leak.any():
+        yield "v_leak is not 0"
+    if node.v_reset.any():
+        yield "v_reset is not 0"
+    if np.ptp(node.tau) or np.ptp(node.v_threshold):
+        yield "tau or threshold is not one for all"
+
+
+def neurons_of(graph: Graph) -> list[str]:
+    """The spiking nodes, in topological order."""
+    return [name for name in graph.order() if isinstance(graph.nodes[name], SPIKING)]
+
+
+def describe(graph: Graph) -> str:
+    return f"{len(graph.nodes)} nodes, {len(graph.edges)} edges, {len(graph.of_type(NEURONS))} neuron layers"
+
+
+def must_be_file(path: Path, what: str) -> None:
+    """InvalidFileError (SN101) where there is no such file."""
+    if not path.is_file():
+        raise InvalidFileError(f"{path}: no such file; expected {what}", code="SN101")

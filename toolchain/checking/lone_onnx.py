@@ -1,0 +1,109 @@
+"""An .onnx by itself: harmless, valid, firing in onnxruntime as its recording says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.onnx_runner import OnnxModel
+from hw_sim.errors import InvalidFileError
+from hw_sim.program import InputKind
+from toolchain import samples
+from toolchain.checking import content, determinism, recording
+from toolchain.checking.equivalence import Fired
+from toolchain.checking.findings import Book
+from toolchain.checking.onnx_rules import open_onnx
+from toolchain.checking.options import Options
+from toolchain.checking.recording import Recording
+from toolchain.checking.replay import check_replay, keep, to_record
+
+ANSWERS = 1e-5  # float32, summed in another order
+Figures = dict[str, float | None]
+
+
+def check_onnx(book: Book, options: Options) -> tuple[Figures, Path | None]:
+    """SN1xx, SN3xx and SN6xx; the figures that a float network has, and the recording."""
+    path = book.subject
+    making = to_record(path, options)
+    opened = open_onnx(book, path)
+    if opened is None:
+        return {}, None
+    model, digests = opened
+    if making:
+        kept: Path | None = making
+        known = book.attempt("SN105", "run", lambda: _record(book, model, digests, making, options), asked=True)
+    else:
+        kept = recording.found_for(book, path, options.recording)
+        known = recording.read_for(book, kept)
+    if kept is None or known is None:
+        return {}, None
+    if known.timesteps != model.timesteps:
+        problem = f"{model.timesteps} timesteps, recorded were {known.timesteps}"
+        book.add("SN302", "recorded spikes", "failed", problem, kept)
+        return {}, kept
+    fired = book.attempt("SN301", "recorded spikes", lambda: run(model, known.x), kept)
+    if fired is None:
+        return {}, kept
+    check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
+    book.judge("SN306", "content", content.changed(known.content, digests), "as recorded")
+    determinism.check_runs(book, "model", lambda x, batch: run(model, x, batch), known.x, fired, tolerance=ANSWERS)
+    return figures(fired, known.y), kept
+
+
+def run(model: OnnxModel, x: np.ndarray, batch: int = 128) -> Fired:
+    """The model on samples (B, *shape) or (B, T, *shape); InvalidFileError where the runtime refuses it."""
+    try:
+        parts = [model.run(x[k : k + batch]) for k in range(0, len(x), batch)]
+    except Exception as error:  # onnxruntime has a type of its own for every way to fail
+        why = " ".join(str(error).split())[:200]
+        raise InvalidFileError(
+            f"{model.path}: onnxruntime does not run it on samples of shape {x.shape[1:]} "
+            f"({type(error).__name__}: {why})"
+        ) from None
+    spikes = {name: np.concatenate([p[0][name] for p in parts]) for name in parts[0][0]}
+    return Fired(spikes, np.concatenate([p[1] for p in parts]))
+
+
+def figures(fired: Fired, y: np.ndarray | None) -> Figures:
+    """Accuracy (with labels), SAR and spikes of the float network."""
+    number = len(fired.answers)
+    spikes = sum(int(s.sum()) for s in fired.spikes.values())
+    hits = None if y is None else float((fired.answers.argmax(axis=1) == y).mean())
+    return {"accuracy": hits, "sar": spikes / max(1, fired.total()), "spikes": spikes / number}
+
+
+def _record(book: Book, model: OnnxModel, digests: Mapping[str, str], out: Path, options: Options) -> Recording:
+    wanted = options.wanted
+    kind = _kind(model, wanted.input_kind)
+    shape = model.input_shape
+    if wanted.data is None:
+        x = recording.drawn(shape, model.timesteps, kind, 0.0, 1.0, wanted.seed or 0)
+        y, source = None, f"{len(x)} samples drawn with seed {wanted.seed or 0}"
+    else:
+        x, y = _given(wanted.data, wanted.limit or recording.SAMPLES, wanted.seed or 0)
+        x = samples.frames(samples.scaled(x, kind), shape, wanted.data) if len(shape) == 3 else samples.scaled(x, kind)
+        x = np.ascontiguousarray(samples.repeated(x, model.timesteps, kind))
+        source = f"{len(x)} samples of {Path(wanted.data).name}"
+    fired = run(model, x)
+    settled = replace(wanted, timesteps=model.timesteps, input_kind=kind)
+    return keep(book, out, recording.make(x, y, fired, digests, settled, source))
+
+
+def _kind(model: OnnxModel, asked: str | None) -> InputKind:
+    found: Any = asked or model.about.get("input_kind") or "analogue"
+    return found if found in ("spikes", "counts") else "analogue"
+
+
+def _given(name: str, limit: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+    if name.endswith(".npz"):
+        x, y = samples.read_arrays(name)
+    else:
+        from toolchain import data
+
+        split = data.load(name, seed=seed)
+        x, y = split.x_test, split.y_test
+    return x[:limit], None if y is None else y[:limit]

@@ -1,0 +1,125 @@
+"""``snnas check`` and ``snnas explain``: the gate for pipelines. Registered in ``cli``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolchain import cli_hardware
+from toolchain.terminal import print_text
+
+
+def check(
+    graphs: Annotated[
+        list[Path], typer.Argument(metavar="GRAPH...", help="A folder that snnas export wrote, a .nir or an .onnx.")
+    ],
+    maximum: Annotated[str | None, typer.Option("--max", help="At most: energy_total=60uJ,sar=0.1,cores=8.")] = None,
+    minimum: Annotated[str | None, typer.Option("--min", help="At least: accuracy=95%.")] = None,
+    budget: Annotated[
+        Path | None, typer.Option(help="A TOML file of limits [budget.toml beside the graph, where there is one].")
+    ] = None,
+    baseline: Annotated[Path | None, typer.Option(help="A baseline.json: no figure may be worse.")] = None,
+    tolerance: Annotated[
+        list[str] | None, typer.Option(help="By how much worse: energy_total:5%, cores:1, all:1%; repeatable.")
+    ] = None,
+    update_baseline: Annotated[
+        bool, typer.Option("--update-baseline", help="Write the baseline, where all else passes.")
+    ] = False,
+    record: Annotated[
+        str | None, typer.Option(help="Make the recording of a .nir or .onnx: auto (GRAPH.check.npz), or the .npz.")
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="The recording to replay [GRAPH.check.npz, where there is one].")
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="text, json, junit, markdown, github; =FILE sends it there; repeatable."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite a recording; write recording or baseline where CI is set.")
+    ] = False,
+    profile: Annotated[str | None, typer.Option(help="Energy profile of a lone .nir [the system's].")] = None,
+    system: Annotated[str, typer.Option(help="Chip of a lone .nir: loihi1, loihi2, or a .toml file.")] = "loihi1",
+    data: Annotated[
+        str | None, typer.Option(help="With --record: digits, or an .npz with x and, for accuracy, y [drawn samples].")
+    ] = None,
+    timesteps: cli_hardware.Timesteps = None,
+    input_kind: cli_hardware.InputKind = None,
+    delayed: cli_hardware.Delayed = None,
+    limit: Annotated[int | None, typer.Option(help="With --record: so many samples [32].")] = None,
+    seed: cli_hardware.Seed = None,
+    convention: cli_hardware.ConventionName = None,
+    dt: cli_hardware.Dt = None,
+    decay: cli_hardware.Decay = None,
+    compare: cli_hardware.Compare = None,
+    reset: cli_hardware.Reset = None,
+    as_json: cli_hardware.AsJson = False,
+) -> None:
+    """Guard an exported graph: valid, firing as recorded, within budget, no worse than its baseline."""
+    from hw_sim.errors import UsageError
+    from toolchain import budgets, checking
+    from toolchain.checking.drift import parse_tolerances
+    from toolchain.checking.formats import parse_formats, tell, total
+    from toolchain.estimating import Pricing
+
+    sinks = parse_formats(formats or [], as_json)
+    limits = budgets.parse_limits(maximum) | budgets.parse_limits(minimum, option="--min", names=budgets.LEAST)
+    asked = cli_hardware.wanted(
+        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset
+    )  # fmt: skip
+    options = checking.Options(
+        limits=limits,
+        budget=budget,
+        baseline=baseline,
+        tolerances=parse_tolerances(tolerance or []),
+        update_baseline=update_baseline,
+        record=record,
+        recording=recording,
+        wanted=asked,
+        pricing=Pricing(profile=profile, system=system),
+        force=force,
+        strict=strict,
+    )
+    single = {
+        "--baseline": baseline is not None,
+        "--update-baseline": update_baseline,
+        "--recording": recording is not None,
+        "--record": record not in (None, "auto"),
+    }
+    odd = [name for name, given in single.items() if given]
+    if len(graphs) > 1 and odd:
+        raise UsageError(f"{', '.join(odd)}: of one GRAPH, got {len(graphs)}; check them one by one")
+    if tolerance and baseline is None:
+        raise UsageError("--tolerance is of a baseline; give --baseline FILE")
+    if record is None and (data is not None or limit is not None):
+        raise UsageError("--data and --limit are what --record records; give --record auto, or leave them out")
+    books = [checking.check(path, options) for path in graphs]
+    tell(books, sinks, strict=strict)
+    raise typer.Exit(total(books, strict))
+
+
+def explain(
+    code: Annotated[str | None, typer.Argument(help="A rule's code, as SN302; all rules where left out.")] = None,
+    as_json: cli_hardware.AsJson = False,
+) -> None:
+    """Say what a rule of snnas check means, why it is there, and how to mend a breach."""
+    from dataclasses import asdict
+
+    from toolchain.checking.rules import GROUPS, RULES, find
+    from toolchain.terminal import print_json
+
+    rules = [find(code)] if code is not None else list(RULES.values())
+    if as_json:
+        rows = [{**asdict(rule), "group": rule.group} for rule in rules]
+        print_json({"schema": "snnas.rules/1", "rules": rows})
+    elif code is not None:
+        print_text(str(rules[0]))
+    else:
+        for prefix, group in GROUPS.items():
+            print_text(f"{prefix}xx  {group}")
+            for rule in rules:
+                if rule.code.startswith(prefix):
+                    print_text(f"  {rule.code}  {rule.title} ({rule.severity})")
