@@ -60,7 +60,7 @@ class Conformance:
     def to_json(self) -> dict[str, Any]:
         refusals = Counter(general(c.refusal) for c in self.refused)
         return {
-            "schema": "snnas.conformance/1",
+            "schema": "snnas.bench.conformance/1",
             "seed": self.seed,
             "genotypes": len(self.cases),
             "compiled": len(self.compiled),

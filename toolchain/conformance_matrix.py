@@ -4,7 +4,7 @@
 
 Every case is a small graph whose weights are short binary fractions, so that int8 holds them and no spike may differ
 between any two columns. A cell that does not say so carries its reason. The Lava column is what the tests marked
-``lava`` assert; the page itself needs no worker.
+``lava`` assert, the other tools' what ``conformance_readers`` holds; the page itself needs neither.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from export.graph import (
 from hw_sim.errors import UnsupportedError
 from hw_sim.program import Program
 from hw_sim.simulator import simulate
+from toolchain import conformance_readers as readers
 
 STEPS, SAMPLES = 10, 3
 COLUMNS = ("deployed (torch)", "interpreter (NumPy)", "integer simulator", "Lava")
@@ -131,8 +132,8 @@ def _neuron(node: Any, **more: Any) -> Callable[[], Graph]:
 
 
 def _between(shape: tuple[int, ...], *nodes: Node, out: tuple[int, ...]) -> Callable[[], Graph]:
-    """The nodes between an input of spikes and an IF."""
-    return lambda: _graph(shape, {f"a{k}": n for k, n in enumerate(nodes)} | {"n": _if(*out)}, out)
+    """The nodes between an input of spikes and a LIF."""
+    return lambda: _graph(shape, {f"a{k}": n for k, n in enumerate(nodes)} | {"n": _lif(*out)}, out)
 
 
 def _readout(node: Node) -> Callable[[], Graph]:
@@ -165,6 +166,11 @@ CASES = (
     Case(name="LIF, a tau per neuron", graph=_neuron(_OWN_TAU)),
     Case(name="LIF, v_reset = 0.25", graph=_neuron(_lif(8, reset=0.25))),
     Case(name="LIF, reset by subtraction", graph=_neuron(_lif(8), convention=Convention(reset="subtract"))),
+    Case(
+        name="LIF, reset by subtraction, late",
+        graph=_neuron(_lif(8), convention=Convention(reset="late")),
+        note="a timestep later, as snntorch has it",
+    ),
     Case(name="LIF, exact decay", graph=_neuron(_lif(8, tau=1 / np.log(2)), convention=Convention(decay="exact"))),
     Case(name="IF", graph=_neuron(_if(8))),
     Case(
@@ -208,14 +214,16 @@ CASES = (
     ),
     Case(
         name="Delay of 3 timesteps",
-        graph=lambda: _graph((6,), {"a": _if(6, threshold=0.5), "d": Delay(steps=3), "n": _lif(6, r=2)}, (6,)),
+        graph=lambda: _graph(
+            (6,), {"a": _lif(6, threshold=0.45), "d": Delay(steps=3), "n": _lif(6, threshold=0.45)}, (6,)
+        ),
         note="two relays",
     ),
     Case(
         name="a skip over two populations",
         graph=lambda: _graph(
             (6,),
-            {"a": _if(6, threshold=0.5), "w": _linear(6, 6), "b": _if(6), "v": _linear(6, 6, seed=4), "n": _lif(6)},
+            {"a": _lif(6, threshold=0.45), "w": _linear(6, 6), "b": _lif(6), "v": _linear(6, 6, seed=4), "n": _lif(6)},
             (6,),
             edges=(("a", "n"),),
         ),
@@ -223,7 +231,7 @@ CASES = (
     ),
     Case(name="a self-loop", graph=_loop(_lif(5))),
     Case(name="a self-loop of a CubaLIF", graph=_loop(_cuba(5))),
-    Case(name="a loop of two populations", graph=_loop(_if(5), _if(5)), note="two hardware steps per timestep"),
+    Case(name="a loop of two populations", graph=_loop(_lif(5), _lif(5)), note="two hardware steps per timestep"),
     Case(name="a loop with a CubaLIF and another", graph=_loop(_cuba(5), _if(5))),
 )
 
@@ -244,7 +252,7 @@ def outcome(case: Case) -> Outcome:
     agree = np.allclose(answers, run.answers, rtol=0, atol=1e-9)
     torch_cell = _compared(spikes, run.spikes) if agree else "outputs differ"
     try:
-        program = compile_graph(graph, timesteps=STEPS, input_kind="spikes")
+        program = compile_graph(graph, timesteps=STEPS, input_kind="spikes", soft_reset=True)
     except UnsupportedError as error:
         refusal = str(error)
         return Outcome((torch_cell, EQUAL, f"refused: {refusal}", "no program"), None, refusal, x)
@@ -252,7 +260,15 @@ def outcome(case: Case) -> Outcome:
     trace = simulate(program, spikes_in=boxed > 0)
     node_of = program.meta["node_of"]
     ours = {node_of[p.id]: trace.spikes[p.id] for p in program.populations if p.id in node_of}
-    return Outcome((torch_cell, EQUAL, _compared(ours, run.spikes), EQUAL), program, "", boxed)
+    return Outcome((torch_cell, EQUAL, _compared(ours, run.spikes), _on_lava(graph)), program, "", boxed)
+
+
+def _on_lava(graph: Graph) -> str:
+    try:
+        compile_graph(graph, timesteps=STEPS, input_kind="spikes")
+    except UnsupportedError as error:
+        return f"refused: {error}"
+    return EQUAL
 
 
 def _compared(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> str:
@@ -263,12 +279,18 @@ def _compared(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> str
 
 def page() -> str:
     """The page, Markdown."""
+    notes: list[str] = []
+    columns = (*COLUMNS, *readers.TOOLS)
+    versions = ", ".join(f"{tool} {readers.measured()['versions'][tool]}" for tool in readers.TOOLS)
     lines = [
         _HEAD.format(samples=SAMPLES, steps=STEPS),
-        f"| node or shape | {' | '.join(COLUMNS)} | |",
-        f"|---|{'---|' * len(COLUMNS)}---|",
+        f"| node or shape | {' | '.join(columns)} | |",
+        f"|---|{'---|' * len(columns)}---|",
     ]
-    lines += [f"| {case.name} | {' | '.join(outcome(case).cells)} | {case.note} |" for case in CASES]
+    for case in CASES:
+        row = (*outcome(case).cells, *readers.cells(case.name, notes))
+        lines.append(f"| {case.name} | {' | '.join(row)} | {case.note} |")
+    lines += [_READERS.format(versions=versions), *(f"{k}. {text}" for k, text in enumerate(notes, start=1))]
     return "\n".join(lines) + "\n" + _FOOT
 
 
@@ -279,6 +301,11 @@ Generated by `python -m toolchain.conformance_matrix`. Each row is a small graph
 of {steps} timesteps. *equal*: every spike of every population is that of the NumPy interpreter (for Lava: that of the
 integer simulator, asserted by the tests marked `lava`). Weights are short binary fractions, which int8 holds exactly;
 of other weights quantisation changes some spikes, and the report of an export says how many.
+"""
+_READERS = """
+The last columns are other tools that read the same file: {versions}. *equal*: every
+spike is the interpreter's; *stops*: an exception; *differs*: it gives other spikes or another output. norse runs its
+nodes in topological order here, which it does not see to by itself. Why a cell is not equal:
 """
 _FOOT = """
 Nested graphs are laid open as they are read, so they need no row. `CubaLI` is refused as it is read.

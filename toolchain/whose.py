@@ -23,6 +23,7 @@ from export.waiting_edges import Waiting, read_choices
 from hw_sim.errors import UnsupportedError
 from toolchain.recordings import Recording, read_recording
 
+SCHEMA = "snnas.whose/1"
 Advance = Callable[[int, int], None]
 
 # What a recording must hold so that a choice shows.

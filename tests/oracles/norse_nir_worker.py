@@ -1,7 +1,8 @@
 """Networks in norse: written as .nir with their recordings, or one of ours read and run. Its own environment.
 
 write FOLDER COUNT SEED   FOLDER/<k>.nir by norse's own exporter, and FOLDER/<k>.npz as ``snnas whose`` takes it
-read MODEL.nir IN.npz OUT.npz   ``x`` (B, T, *input shape) in; spikes.<node> and output, (B, T, *shape), out
+read FOLDER   every .nir there, as nir_reading.py says
+train FOLDER   FOLDER/<network>.nir and .npz likewise, trained on FOLDER/given.npz; .npy: the classes of x_test
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import numpy as np
 warnings.simplefilter("ignore")
 
 import nir  # noqa: E402
+import nir_reading  # noqa: E402
+import nir_training  # noqa: E402
 import norse.torch as norse  # noqa: E402
 import torch  # noqa: E402
+from norse.torch.utils.import_nir import CubaLIF  # noqa: E402
 
 SAMPLES = 8
 LIVELY = 0.05  # spikes per neuron and timestep of every layer; weights grow until they give them
@@ -86,51 +90,75 @@ def write(folder: Path, count: int, seed: int) -> None:
                 for p in layer.parameters():
                     _ = p.mul_(2) if p.ndim > 1 else p.add_(0.25)
             records = record(layers, x)
-        graph = norse.to_nir(norse.SequentialState(*layers), torch.zeros(1, *shape))
-        last = layers[-1].p.v_th.shape  # its exporter leaves the batch axis in both ends
-        graph.nodes["input"], graph.nodes["output"] = nir.Input(np.array(shape)), nir.Output(np.array(last))
-        graph.infer_types()
-        nir.write(folder / f"{k:03}.nir", graph)
+        export(folder / f"{k:03}.nir", layers, shape, layers[-1].p.v_th.shape)
         if k % 2:
             records = {"output": list(records.values())[-1]}
         np.savez_compressed(folder / f"{k:03}.npz", x=x, **records)
+
+
+def export(path: Path, layers: list[torch.nn.Module], shape: tuple[int, ...], last: tuple[int, ...]) -> None:
+    graph = norse.to_nir(norse.SequentialState(*layers), torch.zeros(1, *shape))
+    # its exporter leaves the batch axis in both ends
+    graph.nodes["input"], graph.nodes["output"] = nir.Input(np.array(shape)), nir.Output(np.array(last))
+    graph.infer_types()
+    nir.write(path, graph)
+
+
+def train(folder: Path) -> None:
+    """Its exporter knows no Flatten: a convolution is the last layer."""
+
+    def box(*shape: int) -> torch.nn.Module:
+        values = {"tau_mem_inv": 250.0, "v_th": 0.25, "v_leak": 0.0}
+        values = {n: torch.full(shape, v) for n, v in values.items()}
+        return norse.LIFBoxCell(norse.LIFBoxParameters(**values, alpha=torch.tensor(10.0)))
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        state, found = None, []
+        for frame in x.unbind(1):
+            y, state = net(frame, state)
+            found.append(y.flatten(1))
+        return torch.stack(found, 1)
+
+    for name in nir_training.NETWORKS:
+        torch.manual_seed(0)
+        if name == "dense":
+            shape, last = (64,), (10,)
+            layers = [torch.nn.Linear(64, 48), box(48), torch.nn.Linear(48, 10), box(10)]
+        else:
+            shape, last = (1, 8, 8), (10, 1, 1)
+            layers = [torch.nn.Conv2d(1, 8, 3, padding=1), box(8, 8, 8), torch.nn.Conv2d(8, 16, 3, stride=2)]
+            layers += [box(16, 3, 3), torch.nn.Conv2d(16, 10, 3)]
+        net = norse.SequentialState(*layers)
+        np.save(folder / f"{name}.npy", nir_training.teach(forward, net.parameters(), shape, folder / "given.npz"))
+        x = nir_training.sample(folder / "given.npz", shape)
+        with torch.no_grad():
+            np.savez_compressed(folder / f"{name}.npz", x=x, **record(layers, x))
+            export(folder / f"{name}.nir", layers, shape, last)
 
 
 def in_order(net: torch.nn.Module, graph: nir.NIRGraph) -> torch.nn.Module:
     """With every node after all that feed it.
 
     nirtorch's executor, which norse 1.1.0 uses, goes depth first: a node that joins two branches runs when the first is
-    there, and takes the other one's value of the timestep before.
+    there, and takes the other one's value of the timestep before. What lies on a cycle keeps its own order.
     """
     nodes, done = {n.name: n for n in net.execution_order}, []
     while len(done) < len(nodes):
-        done += [n for n in nodes if n not in done and all(s in done for s, d in graph.edges if d == n)]
+        ready = [n for n in nodes if n not in done and all(s in done for s, d in graph.edges if d == n)]
+        done += ready or [n for n in nodes if n not in done]
     net.execution_order = [nodes[n] for n in sorted(done, key="output".__eq__)]
     return net
 
 
-@torch.no_grad()
-def read(model: Path, given: Path, out: Path) -> None:
-    """One sample at a time: Flatten would take the batch with it."""
-    found: dict[str, list[np.ndarray]] = {}
-    x, graph = np.load(given)["x"].astype(np.float32), nir.read(model)
-    for sample in x:
-        net = in_order(norse.from_nir(graph, dt=1e-4), graph)
-        for name, m in net.named_modules():
-            if isinstance(m, norse.LIFBoxCell):
-                kept = found.setdefault(f"spikes.{name}", [])
-                m.register_forward_hook(
-                    lambda _m, _i, y, kept=kept: kept.append((y[0] if isinstance(y, tuple) else y)[0].numpy())
-                )
-        state = None
-        for frame in torch.from_numpy(sample):
-            y, state = net(frame[None], state)
-            found.setdefault("output", []).append(y[0].numpy())
-    np.savez(out, **{n: np.stack(v).reshape(*x.shape[:2], *v[0].shape) for n, v in found.items()})
+def load(graph: nir.NIRGraph) -> tuple[torch.nn.Module, dict[str, torch.nn.Module]]:
+    net = in_order(norse.from_nir(graph, dt=1e-4), graph)
+    return net, {n: m for n, m in net.named_children() if isinstance(m, norse.LIFBoxCell | norse.IAFCell | CubaLIF)}
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    elif sys.argv[1] == "train":
+        train(Path(sys.argv[2]))
     else:
-        read(*(Path(a) for a in sys.argv[2:5]))
+        nir_reading.read_all(Path(sys.argv[2]), load)

@@ -1,6 +1,7 @@
 """Networks in sinabs, written as .nir with their recordings: its own environment (it pins nir to 1.0.4).
 
 write FOLDER COUNT SEED   FOLDER/<k>.nir by sinabs's own exporter, and FOLDER/<k>.npz as ``snnas whose`` takes it
+train FOLDER   FOLDER/<network>.nir and .npz likewise, trained on FOLDER/given.npz; .npy: the classes of x_test
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 warnings.simplefilter("ignore")
 
 import nir  # noqa: E402
+import nir_training  # noqa: E402
 import sinabs.layers as sl  # noqa: E402
 import sinabs.nir  # noqa: E402
 import torch  # noqa: E402
@@ -61,6 +63,40 @@ def record(net: torch.nn.Sequential, x: np.ndarray) -> dict[str, np.ndarray]:
     return found
 
 
+def train(folder: Path) -> None:
+    """One spike a timestep and a reset to zero, or as they come: several, and by subtraction."""
+
+    def lif(*shape: int, hard: bool) -> torch.nn.Module:
+        given = {"tau_mem": torch.full(shape, 4.0), "spike_threshold": torch.full(shape, 0.25)}
+        given |= {"spike_fn": SingleSpike, "reset_fn": MembraneReset()} if hard else {}
+        return sl.LIFSqueeze(**given, norm_input=True, num_timesteps=nir_training.STEPS)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        for m in net:
+            if isinstance(m, sl.LIF):
+                m.reset_states()
+        return net(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    for name in (*nir_training.NETWORKS, "default"):
+        torch.manual_seed(0)
+        if name == "conv":
+            shape, layers = (1, 8, 8), [torch.nn.Conv2d(1, 8, 3, padding=1), lif(8, 8, 8, hard=True), sl.SumPool2d(2)]
+            layers += [torch.nn.Conv2d(8, 16, 3), lif(16, 2, 2, hard=True)]
+            layers += [torch.nn.Flatten(), torch.nn.Linear(64, 10)]
+        else:
+            shape, hard = (64,), name == "dense"
+            layers = [torch.nn.Linear(64, 48), lif(48, hard=hard), torch.nn.Linear(48, 10), lif(10, hard=hard)]
+        net = torch.nn.Sequential(*layers)
+        weights = [p for n, p in net.named_parameters() if n.endswith(("weight", "bias"))]  # else every tau_mem too
+        np.save(folder / f"{name}.npy", nir_training.teach(forward, weights, shape, folder / "given.npz"))
+        x = nir_training.sample(folder / "given.npz", shape)
+        with torch.no_grad():
+            np.savez_compressed(folder / f"{name}.npz", x=x, **{f"spikes.{n}": r for n, r in record(net, x).items()})
+            graph = sinabs.nir.to_nir(net, torch.zeros(nir_training.STEPS, *shape))
+            graph.infer_types()
+            nir.write(folder / f"{name}.nir", graph)
+
+
 @torch.no_grad()
 def write(folder: Path, count: int, seed: int) -> None:
     for k in range(count):
@@ -89,4 +125,7 @@ def write(folder: Path, count: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    if sys.argv[1] == "train":
+        train(Path(sys.argv[2]))
+    else:
+        write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

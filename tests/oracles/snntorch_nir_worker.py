@@ -1,7 +1,8 @@
 """Networks in snntorch: written as .nir with their recordings, or one of ours read and run. Its own environment.
 
   write FOLDER COUNT SEED   FOLDER/<k>.nir by snntorch's own exporter, and FOLDER/<k>.npz as ``snnas whose`` takes it
-  read MODEL.nir IN.npz OUT.npz   ``x`` (B, T, *input shape) in; spikes.<node> and output, (B, T, *shape), out
+  read FOLDER   every .nir there, as nir_reading.py says
+  train FOLDER   FOLDER/<network>.nir and .npz likewise, trained on FOLDER/given.npz; .npy: the classes of x_test
 
 Hidden state is reset before each sample. (n,) parameters, as NIR needs; the sample's batch axis named to the exporter.
 """
@@ -17,8 +18,11 @@ import numpy as np
 warnings.simplefilter("ignore")
 
 import nir  # noqa: E402
+import nir_reading  # noqa: E402
+import nir_training  # noqa: E402
 import snntorch as snn  # noqa: E402
 import torch  # noqa: E402
+from snntorch import surrogate  # noqa: E402
 from snntorch.export_nir import export_to_nir  # noqa: E402
 from snntorch.import_nir import import_from_nir  # noqa: E402
 
@@ -112,28 +116,44 @@ def write(folder: Path, count: int, seed: int) -> None:
         np.savez_compressed(folder / f"{k:03}.npz", x=x, **named)
 
 
-@torch.no_grad()
-def read(model: Path, given: Path, out: Path) -> None:
-    """One sample at a time: Flatten would take the batch with it."""
-    found: dict[str, list[np.ndarray]] = {}
-    x = np.load(given)["x"].astype(np.float32)
-    for sample in x:
-        net = import_from_nir(nir.read(model))
-        for name, m in net.named_modules():
-            if isinstance(m, snn.SpikingNeuron):
-                kept = found.setdefault(f"spikes.{name}", [])
-                m.register_forward_hook(
-                    lambda _m, _i, y, kept=kept: kept.append((y[0] if isinstance(y, tuple) else y)[0].numpy())
-                )
-        state = None
-        for frame in torch.from_numpy(sample):
-            y, state = net(frame[None], state)
-            found.setdefault("output", []).append(y[0].numpy())
-    np.savez(out, **{n: np.stack(v).reshape(*x.shape[:2], *v[0].shape) for n, v in found.items()})
+def train(folder: Path) -> None:
+    """Reset to zero; by subtraction (soft); or as it comes: by subtraction, a timestep late."""
+
+    def leaky(*shape: int) -> torch.nn.Module:
+        given = {"reset_mechanism": "zero"} if name in nir_training.NETWORKS else {"reset_delay": name == "default"}
+        given |= {"init_hidden": True, "spike_grad": surrogate.atan()}
+        return snn.Leaky(beta=full(shape, 0.75), threshold=full(shape, 1.0), **given)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        fresh(net)
+        return torch.stack([net(frame) for frame in x.unbind(1)], 1)
+
+    for name in (*nir_training.NETWORKS, "default", "soft"):
+        torch.manual_seed(0)
+        if name != "conv":
+            shape, layers = (64,), [torch.nn.Linear(64, 48), leaky(48), torch.nn.Linear(48, 10), leaky(10)]
+        else:
+            shape, layers = (1, 8, 8), [torch.nn.Conv2d(1, 8, 3, padding=1), leaky(8, 8, 8)]
+            layers += [torch.nn.Conv2d(8, 16, 3, stride=2), leaky(16, 3, 3)]
+            layers += [torch.nn.Flatten(), torch.nn.Linear(144, 10)]
+        net = torch.nn.Sequential(*layers)
+        np.save(folder / f"{name}.npy", nir_training.teach(forward, net.parameters(), shape, folder / "given.npz"))
+        x = nir_training.sample(folder / "given.npz", shape)
+        with torch.no_grad():
+            records = {f"spikes.{n}": r for n, r in record(net, x).items()}
+            nir.write(folder / f"{name}.nir", export_to_nir(net, torch.zeros(1, *shape), ignore_dims=[0]))
+        np.savez_compressed(folder / f"{name}.npz", x=x, **records)
+
+
+def load(graph: nir.NIRGraph) -> tuple[torch.nn.Module, dict[str, torch.nn.Module]]:
+    net = import_from_nir(graph)
+    return net, {n.split(".")[-1]: m for n, m in net.named_modules() if isinstance(m, snn.SpikingNeuron)}
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    elif sys.argv[1] == "train":
+        train(Path(sys.argv[2]))
     else:
-        read(*(Path(a) for a in sys.argv[2:5]))
+        nir_reading.read_all(Path(sys.argv[2]), load)

@@ -1,6 +1,8 @@
 """Networks in spikingjelly, written as .nir with their recordings: its own environment (its exporter needs nirtorch).
 
 write FOLDER COUNT SEED   FOLDER/<k>.nir by spikingjelly's own exporter, and FOLDER/<k>.npz as ``snnas whose`` takes it
+read FOLDER   every .nir there, as nir_reading.py says
+train FOLDER   FOLDER/<network>.nir and .npz likewise, trained on FOLDER/given.npz; .npy: the classes of x_test
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import numpy as np
 warnings.simplefilter("ignore")
 
 import nir  # noqa: E402
+import nir_reading  # noqa: E402
+import nir_training  # noqa: E402
 import torch  # noqa: E402
 from spikingjelly.activation_based import functional, layer, neuron  # noqa: E402
-from spikingjelly.activation_based.nir_exchange import export_to_nir  # noqa: E402
+from spikingjelly.activation_based.nir_exchange import export_to_nir, import_from_nir  # noqa: E402
 
 SAMPLES = 8
 LIVELY = 0.05  # spikes per neuron and timestep of every layer; weights grow until they give them
@@ -80,6 +84,35 @@ def record(net: torch.nn.Module, x: np.ndarray) -> dict[str, np.ndarray]:
     return {n: torch.stack(v, 1).numpy().astype(np.uint8) for n, v in found.items()}
 
 
+def named(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The records under the names that its exporter gives the nodes."""
+    return {f"spikes.{n if n.isidentifier() else '_' + n}": v for n, v in found.items()}
+
+
+def train(folder: Path) -> None:
+    def node() -> torch.nn.Module:
+        return neuron.LIFNode(tau=4.0, decay_input=False, v_reset=0.0)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        functional.reset_net(net)
+        return torch.stack([net(frame) for frame in x.unbind(1)], 1)
+
+    for name in nir_training.NETWORKS:
+        torch.manual_seed(0)
+        if name == "dense":
+            shape, layers = (64,), [layer.Linear(64, 48), node(), layer.Linear(48, 10), node()]
+        else:
+            shape, layers = (1, 8, 8), [layer.Conv2d(1, 8, 3, padding=1), node(), layer.AvgPool2d(2)]
+            layers += [layer.Conv2d(8, 16, 3), node(), layer.Flatten(), layer.Linear(64, 10)]
+        net = torch.nn.Sequential(*layers)
+        np.save(folder / f"{name}.npy", nir_training.teach(forward, net.parameters(), shape, folder / "given.npz"))
+        x = nir_training.sample(folder / "given.npz", shape)
+        with torch.no_grad():
+            np.savez_compressed(folder / f"{name}.npz", x=x, **named(record(net, x)))
+            functional.reset_net(net)
+            nir.write(folder / f"{name}.nir", export_to_nir(net, torch.zeros(1, *shape)))
+
+
 @torch.no_grad()
 def write(folder: Path, count: int, seed: int) -> None:
     for k in range(count):
@@ -102,12 +135,21 @@ def write(folder: Path, count: int, seed: int) -> None:
             found = record(net, x)
         functional.reset_net(net)
         nir.write(folder / f"{k:03}.nir", export_to_nir(net, torch.zeros(1, *shape)))
-        names = {n: n if n.isidentifier() else f"_{n}" for n in found}
-        records = {f"spikes.{names[n]}": v for n, v in found.items()}
+        records = named(found)
         if k % 2:
             records = {"output": list(records.values())[-1]}
         np.savez_compressed(folder / f"{k:03}.npz", x=x, **records)
 
 
+def load(graph: nir.NIRGraph) -> tuple[torch.nn.Module, dict[str, torch.nn.Module]]:
+    net = import_from_nir(graph)
+    return net, {n: m for n, m in net.named_children() if isinstance(getattr(m, "module", None), neuron.BaseNode)}
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    if sys.argv[1] == "train":
+        train(Path(sys.argv[2]))
+    elif sys.argv[1] == "read":
+        nir_reading.read_all(Path(sys.argv[2]), load)
+    else:
+        write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -6,8 +6,6 @@ was measured with them stands in docs/whose.md.
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +20,15 @@ from export.waiting_edges import read_choices
 from hw_sim import simulator
 from hw_sim.errors import UnsupportedError
 from tests.networks import images, random_network
+from tests.oracles.nir_peers import WRITERS, worker
 from toolchain.recordings import Recording, read_recording
 from toolchain.whose import Verdict, detect
 
 pytestmark = pytest.mark.oracle
-TOOLS = ("snntorch", "norse", "sinabs", "spikingjelly", "rockpool")
 NETWORKS, SEED, RIGHT = 20, 1, 19
 
 
-def worker(tool: str, *arguments: object) -> None:
-    variable = f"SNNAS_{tool.upper()}_PYTHON"
-    python = os.environ.get(variable)
-    if not python:
-        pytest.skip(f"{tool}: set {variable} to a Python that has it and nirtorch (make oracles)")
-    script = Path(__file__).with_name(f"{tool}_nir_worker.py")
-    command = [python, str(script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module", params=TOOLS)
+@pytest.fixture(scope="module", params=WRITERS)
 def theirs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Path]]:
     """The tool's name, and the networks that it wrote, each with its recording beside it."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -69,7 +56,9 @@ def test_the_detective_is_right_or_says_that_it_does_not_know(theirs: tuple[str,
 
 
 def test_their_graphs_run_on_the_program_or_are_refused_by_name(theirs: tuple[str, list[Path]]) -> None:
-    """Float: every spike as recorded. Integer: under 2 % of the last layer's spikes differ. Refusals name the node."""
+    """Float: every spike as recorded. Integer: under 2 % of the last layer's spikes differ, with a soft reset, which
+    forgets no error, under 10 %. Refusals name the node.
+    """
     tool, paths = theirs
     ran, refusals = 0, []
     for path in paths:
@@ -82,18 +71,21 @@ def test_their_graphs_run_on_the_program_or_are_refused_by_name(theirs: tuple[st
             for name, spikes in recording.spikes.items():
                 np.testing.assert_array_equal(run.spikes[name], spikes > 0, err_msg=f"{path} {name}")
             kind = "spikes" if set(np.unique(recording.x)) <= {0, 1} else "analogue"
-            program = compile_graph(graph, timesteps=recording.timesteps, input_kind=kind, spikes=run.spikes)
+            program = compile_graph(
+                graph, timesteps=recording.timesteps, input_kind=kind, spikes=run.spikes, soft_reset=True
+            )
         except UnsupportedError as error:
             refusals.append(str(error))
             continue
         place = next(group for group, node in program.meta["node_of"].items() if node == last)
         x = recording.x.reshape(*recording.x.shape[:2], *program.input_shape)
         found = np.concatenate([trace.spikes[place] for trace, _ in simulator.simulate_input(program, x)])
-        assert (found.reshape(recording.spikes[last].shape) != recording.spikes[last]).mean() < 0.02
+        limit = 0.1 if any(p.taken for p in program.populations) else 0.02
+        assert (found.reshape(recording.spikes[last].shape) != recording.spikes[last]).mean() < limit
         ran += 1
     assert ran + len(refusals) == NETWORKS
     assert all(why.startswith("node ") for why in refusals)
-    assert ran >= {"norse": 20, "spikingjelly": 20, "snntorch": 4, "sinabs": 1}.get(tool, 0)
+    assert ran >= {"norse": 20, "spikingjelly": 20, "snntorch": 13, "sinabs": 7, "rockpool": 5}[tool]
 
 
 def run_there(tool: str, tmp_path: Path, space: str, seed: int) -> None:
@@ -101,14 +93,16 @@ def run_there(tool: str, tmp_path: Path, space: str, seed: int) -> None:
     timesteps = 5
     frames = np.repeat(x[:, None], timesteps, axis=1)
     write_nir(tmp_path / "m.nir", graph)
-    np.savez(tmp_path / "x.npz", x=frames)
-    worker(tool, "read", tmp_path / "m.nir", tmp_path / "x.npz", tmp_path / "y.npz")
+    np.savez(tmp_path / "m.npz", x=frames)
+    worker(tool, "read", tmp_path)
+    assert not (tmp_path / "m.error").exists(), (tmp_path / "m.error").read_text()
     ours = interpreter.run(graph, x, timesteps)
-    with np.load(tmp_path / "y.npz") as found:
+    with np.load(tmp_path / "m.out.npz") as found:
         assert set(found.files) == {"output", *(f"spikes.{n}" for n in ours.spikes)}
         for name, spikes in ours.spikes.items():
-            np.testing.assert_array_equal(found[f"spikes.{name}"], spikes, err_msg=f"{name}, margin {ours.margin:g}")
-        np.testing.assert_allclose(found["output"], ours.output, atol=1e-5)
+            theirs = found[f"spikes.{name}"].reshape(spikes.shape)
+            np.testing.assert_array_equal(theirs, spikes, err_msg=f"{name}, margin {ours.margin:g}")
+        np.testing.assert_allclose(found["output"].reshape(ours.output.shape), ours.output, atol=1e-5)
     assert any(len(graph.sources(n)) > 1 for n in graph.nodes) or seed not in (0, 4)
     assert sum(int(s.sum()) for s in ours.spikes.values()) > 100
 

@@ -46,8 +46,8 @@ def test_a_case_lives_and_every_cell_is_equal_or_says_why(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_the_lava_column(case: Case, lava_python: Path, tmp_path: Path) -> None:
     found = outcome(case)
-    if found.program is None:
-        assert found.cells[-1] == "no program"
+    if found.program is None or found.cells[-1] != EQUAL:
+        assert found.cells[-1] == "no program" or "a soft reset" in found.cells[-1]
         return
     program, samples = found.program, len(found.x)
     trace, currents = next(simulate_input(program, found.x, batch=samples))

@@ -67,8 +67,18 @@ def test_a_named_file_is_read_as_its_tool_runs_it(tmp_path: Path, name: str) -> 
 
 
 def test_a_late_reset_is_refused_with_its_mend(tmp_path: Path) -> None:
+    """By subtraction it can be told, to a level it cannot."""
+    model, recorded = unpacked(tmp_path, "snntorch")
+    graph = read_dialect(model, TABLE["snntorch"])
+    recording = read_recording(recorded, graph)
+    run = interpreter.run(graph, recording.x, recording.timesteps)
+    assert recording.spikes
+    for node, spikes in recording.spikes.items():
+        np.testing.assert_array_equal(run.spikes[node], spikes > 0)
     with pytest.raises(UnsupportedError, match=r"node 1: its reset acts a timestep later.*reset_mechanism='zero'"):
-        read_dialect(unpacked(tmp_path, "snntorch")[0], TABLE["snntorch"])
+        read_dialect(model, TABLE["snntorch-zero-late"])
+    with pytest.raises(UnsupportedError, match="node 1: its reset acts twice"):
+        read_dialect(model, TABLE["snntorch-now"])
 
 
 def test_exact_ties_in_the_recording_settle_the_comparison(tmp_path: Path) -> None:
