@@ -7,22 +7,19 @@ Results go to stdout, narration and progress to stderr. Imports of ours stand in
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import re
 import shlex
-import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from toolchain import cli_hardware
+from toolchain import cli_check, cli_diagnose, cli_hardware, cli_machine, cli_schema, endings
 from toolchain.bench import bench_app
 from toolchain.cli_data import data_app
-from toolchain.terminal import print_json, print_table, print_text
+from toolchain.cli_runs import runs_app
+from toolchain.terminal import print_json, print_table, print_text, print_version
 
 app = typer.Typer(
     name="snnas",
@@ -30,18 +27,30 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 120},
     help="Searches, trains, compiles and checks spiking networks for neuromorphic chips.",
     epilog="Exit codes: 0 good, 1 a check failed, 2 usage, 3 invalid input file, 4 not supported on this target or "
     "backend missing, 70 a fault of snnas, 74 disk full or read-only, 75 the Lava worker failed, 130 interrupted.",
 )
-lava_app = typer.Typer(no_args_is_help=True, help="The Lava worker: its own Python 3.10 environment.")
-app.add_typer(lava_app, name="lava")
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and stop.", callback=print_version, is_eager=True)
+]
+
+
+@app.callback()
+def snnas(version: Version = False) -> None:
+    """Searches, trains, compiles and checks spiking networks for neuromorphic chips."""
+
+
+app.add_typer(runs_app, name="runs")
+app.add_typer(cli_machine.lava_app, name="lava")
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
 
 RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs [SNNAS_RUNS, else ./runs].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Narrate with times, and progress in logs too.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 DataOptions = Annotated[
     list[str] | None,
@@ -92,12 +101,13 @@ def search(
     device: Device = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Find a cell, train it, keep the run."""
     from toolchain import finding, runs, starting
     from toolchain.narration import Narrator
 
-    narrator = Narrator(quiet=quiet)
+    narrator = Narrator(quiet=quiet, verbose=verbose)
     folder = runs.directory(runs_dir)
     if resume is not None:
         _refuse_with_resume(context, resume)
@@ -137,14 +147,11 @@ def search(
         if not run.genotype.exists():
             _say_clipped(run)
         points = finding.find(run, narrator, workers=workers, engine=engine, train=not no_train, device=again)
-    _finished(run, as_json)
     if points is not None and not as_json:
         from toolchain.front_view import table
 
         print_table(table(points))
-    if not as_json:
-        step = f"export {run.name} --target lava" if run.weights.exists() else f"train {run.name}"
-        narrator.say(f"next: snnas {step}")
+    _finished(run, as_json, narrator, runs_dir)
 
 
 def _given(context: typer.Context, name: str) -> bool:
@@ -156,7 +163,7 @@ def _refuse_with_resume(context: typer.Context, run: str) -> None:
     """A run goes on as it was begun; what asks for something else is refused, not ignored."""
     from hw_sim.errors import UsageError
 
-    kept = {"resume", "runs_dir", "device", "no_train", "as_json", "quiet", "workers", "engine"}
+    kept = {"resume", "runs_dir", "device", "no_train", "as_json", "quiet", "verbose", "workers", "engine"}
     given = [p.opts[0] for p in context.command.params if p.name not in kept and p.name and _given(context, p.name)]
     if given:
         raise UsageError(
@@ -173,51 +180,17 @@ def _say_clipped(run: Any) -> None:
         sys.stderr.write(f"note: --batch {batch} is clipped to the {there} samples of the training split\n")
 
 
-def _finished(run: Any, as_json: bool) -> None:
-    from hw_sim.errors import InvalidFileError
-    from toolchain.files import read_json
+def _finished(run: Any, as_json: bool, narrator: Any, runs_dir: Path | None) -> None:
+    from toolchain import run_view
 
-    config = run.config()
-    try:
-        genotype = read_json(run.genotype)
-        cell = _cell_line(genotype)
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise InvalidFileError(
-            f"{run.genotype}: no genotype ({type(error).__name__}: {error}); put the right one back, or search again"
-        ) from None
-    result = {
-        "run": run.name,
-        "path": str(run.path),
-        "genotype": genotype,
-        "search": config.get("search"),
-        "training": config.get("training"),
-    }
     if as_json:
-        print_json(result)
+        print_json(run_view.describe(run))
         return
-    from rich.table import Table
-
-    table = Table(title=f"{run.name}", title_justify="left", show_header=False)
-    table.add_row("cell", cell)
-    table.add_row("architecture", run.value("search", "architecture", str))
-    seconds = run.value("search", "seconds", float)
-    evaluations, guards = (run.value("search", key, int) for key in ("evaluations", "guards"))
-    table.add_row("search", f"{evaluations} evaluations in {seconds:.1f} s, {guards} guard events")
-    if config.get("training"):
-        accuracy, epoch = run.value("training", "validation_accuracy", float), run.value("training", "best_epoch", int)
-        table.add_row("validation accuracy", f"{accuracy:.2%} (epoch {epoch})")
-    print_table(table)
+    print_table(run_view.table(run, brief=True))
+    narrator.next(run_view.next_command(run), runs_dir)
 
 
-def _cell_line(genotype: dict[str, Any]) -> str:
-    if "fan_in" in genotype:
-        return "  ".join(str(cell["motif"]) for cell in genotype["cells"]) + f"  (fan-in {genotype['fan_in']})"
-    cell = genotype["cells"][0]
-    ops = {**cell.get("forward", {}), **cell.get("backward", {})} if "forward" in cell else dict(cell.get("ops", cell))
-    return "  ".join(f"{edge} {op}" for edge, op in ops.items() if op != "zeroize")
-
-
-@app.command()
+@app.command(short_help="Train a run's network, or a known cell on other data.")
 def train(
     run: RunName = None,
     runs_dir: RunsDir = None,
@@ -236,6 +209,7 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train the network of a run, or a known cell on another data set; a training that was ended goes on."""
     from hw_sim.errors import UsageError
@@ -244,6 +218,7 @@ def train(
     from toolchain.narration import Narrator
     from toolchain.training import parallel
 
+    narrator = Narrator(quiet=quiet, verbose=verbose)
     changes = {"epochs": epochs, "target_sar": target_sar}
     chosen = training.load_recipe(recipe, changes) if recipe else None
     folder, first = runs.directory(runs_dir), parallel.rank() == 0
@@ -273,14 +248,14 @@ def train(
         if chosen is None and any(value is not None for value in changes.values()):
             chosen = training.recipe_of(found.section("train"), where="[train]", overrides=changes)
     with found.lock() if first else contextlib.nullcontext():
-        if first and found.weights.exists() and not force:
+        if first and found.trained and not force:
             raise UsageError(f"run {found.name} is trained; train it again with --force")
-        train_run.train(found, Narrator(quiet=quiet), device, chosen)
+        train_run.train(found, narrator, device, chosen)
     if first:
-        _finished(found, as_json)
+        _finished(found, as_json, narrator, runs_dir)
 
 
-@app.command()
+@app.command(short_help="Take a run or anybody's .nir to a program on target.")
 def export(
     context: typer.Context,
     run: Annotated[str | None, typer.Argument(help="A run, or anybody's .nir; the newest run where left out.")] = None,
@@ -289,6 +264,9 @@ def export(
     runs_dir: RunsDir = None,
     samples: Annotated[int, typer.Option(help="Samples of the test split that Lava runs and golden.npz keeps.")] = 32,
     profile: Annotated[str, typer.Option(help="Energy profile: a name or a .toml file.")] = "loihi1",
+    bits: Annotated[int, typer.Option(help="Bits of a weight: 8, 6 or 4.")] = 8,
+    finetune: Annotated[int | None, typer.Option(help="Epochs of training on the integers; none without.")] = None,
+    finetune_lr: Annotated[float | None, typer.Option(help="With --finetune: its learning rate [0.003].")] = None,
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
     python: Annotated[Path | None, typer.Option(help="The worker's Python 3.10.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one Lava run may take.")] = None,
@@ -310,17 +288,21 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an export of other inputs.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Take a trained run, or a foreign graph, through NIR to an integer program, run it, and report it on target."""
     from hw_sim.errors import UsageError
     from toolchain import exporting, runs
+    from toolchain.finetuning.options import asked
     from toolchain.narration import Narrator
 
-    narrator = Narrator(quiet=quiet)
+    narrator = Narrator(quiet=quiet, verbose=verbose)
     options = exporting.ExportOptions(
         target=target,
         samples=samples,
         profile=profile,
+        bits=bits,
+        finetune=asked(finetune, finetune_lr),
         require_lava=require_lava,
         lava_python=python,
         lava_timeout=timeout,
@@ -340,6 +322,11 @@ def export(
         raise UsageError(f"{', '.join(odd)}: of a foreign .nir alone; a run knows its own")
     found = runs.find(runs.directory(runs_dir), run)
     if target == "onnx":
+        integers = [
+            f"--{name.replace('_', '-')}" for name in ("bits", "finetune", "finetune_lr") if _given(context, name)
+        ]
+        if integers:
+            raise UsageError(f"{', '.join(integers)}: of an integer program; --target onnx holds the float network")
         _export_onnx(found, samples, float64, inline, force, as_json, quiet)
         return
     if pick is not None:
@@ -373,7 +360,7 @@ def _exported(report: dict[str, Any], folder: Path, dump: Path | None, narrator:
         print_json(report)
     else:
         print_table(table(report))
-        narrator.say(f"next: snnas check {folder}")
+        narrator.next(f"check {folder}")
 
 
 def _export_onnx(run: Any, samples: int, float64: bool, inline: bool, force: bool, as_json: bool, quiet: bool) -> None:
@@ -392,11 +379,12 @@ def _export_onnx(run: Any, samples: int, float64: bool, inline: bool, force: boo
         print_table(table(report))
 
 
-app.command()(cli_hardware.simulate)
-app.command()(cli_hardware.estimate)
+app.command(short_help="Run a program or graph on samples: what it does on target.")(cli_hardware.simulate)
+app.command(short_help="Price a program or graph: fit, latency, energy band.")(cli_hardware.estimate)
+app.command(short_help="Say where a program parts from its graph, and why.")(cli_diagnose.diagnose)
 
 
-@app.command()
+@app.command(short_help="Find the convention that a foreign .nir was written with.")
 def whose(
     model: Annotated[Path, typer.Argument(help="A .nir of any tool.")],
     expect: Annotated[Path, typer.Option(help="RECORDED.npz: x, and output or spikes.NODE (docs/whose.md).")],
@@ -407,18 +395,22 @@ def whose(
     from toolchain import whose as detective
     from toolchain.narration import Narrator
 
-    with Narrator(quiet=quiet or as_json).progress("conventions") as advance:
+    narrator = Narrator(quiet=quiet or as_json)
+    with narrator.progress("conventions") as advance:
         verdict = detective.whose(model, expect, advance)
     if as_json:
-        print_json(verdict.to_json())
+        print_json({"schema": detective.SCHEMA, **verdict.to_json()})
     else:
         print_table(detective.as_table(verdict))
         for line in (verdict.headline, *verdict.lines):
             print_text(line)
+        if verdict.exit_code == 0 and verdict.fitting[0].dialect.name:
+            tool = verdict.fitting[0].dialect.name
+            narrator.next(f"export {shlex.quote(str(model))} --data FILE --convention {tool}")
     raise typer.Exit(verdict.exit_code)
 
 
-@app.command()
+@app.command(short_help="Show the figures of an exported run, or of several.")
 def report(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs; two or more stand beside each other.")
@@ -440,7 +432,7 @@ def report(
 
         path = write_html(every[0]) if len(every) == 1 else write_comparison(every, folder / "comparison.html")
         if as_json:
-            print_json({"path": str(path)})
+            print_json({"schema": "snnas.report.html/1", "path": str(path)})
         else:
             print_text(str(path))
         return
@@ -466,7 +458,7 @@ def _print_beside(every: list[Any], as_json: bool) -> None:
 
     head, rows = figures_beside(every)
     if as_json:
-        print_json({"head": head, "rows": rows})
+        print_json({"schema": "snnas.report.comparison/1", "head": head, "rows": rows})
         return
     out = Table()
     for k, name in enumerate(head):
@@ -476,225 +468,24 @@ def _print_beside(every: list[Any], as_json: bool) -> None:
     print_table(out)
 
 
-@app.command()
-def check(
-    folder: Annotated[Path, typer.Argument(help="A folder that snnas export wrote.")],
-    maximum: Annotated[str | None, typer.Option("--max", help="Limits: energy_total=60uJ,sar=0.1,cores=8.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Guard an export: whole, valid, reproducing its recorded spikes, within limits."""
-    from toolchain import budgets
-    from toolchain import check as checking
-
-    findings = checking.check(folder, budgets.parse_limits(maximum))
-    code = checking.exit_code(findings)
-    if as_json:
-        plain = [{"name": f.name, "status": f.status, "detail": f.detail} for f in findings]
-        print_json({"schema": "snnas.check/1", "folder": str(folder), "exit_code": code, "findings": plain})
-    else:
-        from rich.table import Table
-
-        out = Table(show_header=False, title=str(folder), title_justify="left")
-        for f in findings:
-            out.add_row(f.status, f.name, f.detail)
-        print_table(out)
-    raise typer.Exit(code)
-
-
-@app.command(name="runs")
-def list_runs(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
-    """List the runs."""
-    from hw_sim.errors import InvalidFileError
-    from toolchain import runs
-
-    rows: list[dict[str, Any]] = []
-    for run in runs.every(runs.directory(runs_dir)):
-        row = {"run": run.name, "created_at": None, "stage": "damaged", "validation_accuracy": None, "reason": None}
-        try:
-            config = run.config()
-        except InvalidFileError as error:
-            row["reason"] = str(error)
-        else:
-            row["created_at"], row["stage"] = config.get("created_at"), run.stage()
-            row["validation_accuracy"] = config.get("training", {}).get("validation_accuracy")
-        rows.append(row)
-    if as_json:
-        print_json(rows)
-        return
-    from rich.table import Table
-
-    out = Table()
-    out.add_column("run", overflow="fold")
-    out.add_column("created", no_wrap=True, min_width=19)  # cut, it says nothing; the others can wrap
-    out.add_column("stage")
-    out.add_column("validation accuracy")
-    for row in rows:
-        accuracy, created = row["validation_accuracy"], (row["created_at"] or "")[:19]
-        out.add_row(row["run"], created, row["stage"], row["reason"] or ("" if accuracy is None else f"{accuracy:.2%}"))
-    print_table(out)
-
-
-@app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Say what is usable here, and why the rest is not."""
-    from toolchain.doctor import examine
-
-    items = examine()
-    if as_json:
-        print_json([{"name": i.name, "status": i.status, "detail": i.detail} for i in items])
-        return
-    from rich.table import Table
-
-    out = Table(show_header=False)
-    for item in items:
-        out.add_row(item.status, item.name, item.detail)
-    print_table(out)
-
-
-@lava_app.command()
-def setup(
-    python: Annotated[Path | None, typer.Option(help="The Python 3.10 to build it on.")] = None,
-    with_dl: Annotated[bool, typer.Option("--with-dl", help="Also lava-dl (it brings torch 2.3: 5.6 GB).")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make the worker's environment with lava-nc (about 20 s, 320 MB)."""
-    from hw_sim import lava_environment
-    from toolchain.narration import Narrator
-
-    interpreter = lava_environment.setup(python, with_dl, Narrator(quiet=quiet).say)
-    print_text(str(interpreter))
+app.command(short_help="Guard an exported graph in a pipeline.")(cli_check.check)
+app.command(short_help="Say what a rule of snnas check means, and its mend.")(cli_check.explain)
+app.command()(cli_machine.doctor)
+app.command(short_help="Print the JSON Schema of what --json prints.")(cli_schema.schema)
 
 
 def main() -> NoReturn:
     """Runs the command and turns every outcome into its exit code; a user never sees a traceback."""
-    _open_standard_streams()
-    signal.signal(signal.SIGTERM, _terminated)
-    code = run_command(sys.argv[1:])
-    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
-        try:
-            stream.flush()
-        except OSError:  # said already; what is left must not fail once more at the interpreter's end, with code 120
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-    sys.exit(code)
-
-
-def _open_standard_streams() -> None:
-    """A stream closed by the caller (``>&-``) is /dev/null; else the next file opened would take its number."""
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
-        if getattr(sys, name) is None:
-            try:
-                os.fstat(number)
-            except OSError:
-                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-            setattr(sys, name, os.fdopen(number, mode, closefd=False))
-
-
-_ended_by: list[str] = []  # what typer makes of KeyboardInterrupt, an exit code, does not say which signal it was
-
-
-def _terminated(number: int, frame: object) -> None:
-    """SIGTERM ends a command as Ctrl-C does: temporary files are removed, the Lava worker too."""
-    _ended_by.append("SIGTERM")
-    raise KeyboardInterrupt
-
-
-# What the light base install lacks (pyproject.toml, extra "search").
-_SEARCH_EXTRA = frozenset({"torch", "spikingjelly", "tonic", "safetensors", "sklearn"})
+    endings.prepare()
+    endings.leave(run_command(sys.argv[1:]))
 
 
 def run_command(arguments: list[str]) -> int:
-    """The exit code of a command line. Faults print one line on stderr (SNNAS_DEBUG=1 adds the traceback)."""
+    """The exit code of a command line; results on stdout, everything else on stderr."""
     # Threads that wait by spinning take the cores from those that work: on two busy cores a training was 5 times
     # slower with the default (measured). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        result = app(arguments, standalone_mode=False, prog_name="snnas")
-        code = result if isinstance(result, int) else 0
-        try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _nobody_reads()
-        return _interrupted(arguments) if code == 130 else code  # typer turns Ctrl-C into 130
-    except typer.TyperException as error:
-        return _fail(2, f"{error.format_message()} (see snnas --help)")
-    except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(arguments)
-    except SystemExit as error:
-        # typer and rich both end the program with 1 where the reader of a pipe has gone.
-        if isinstance(error.__context__, OSError) and error.__context__.errno == errno.EPIPE:
-            return _nobody_reads()
-        return error.code if isinstance(error.code, int) else 70
-    except Exception as error:
-        return _fault(error)
-
-
-def _interrupted(arguments: list[str]) -> int:
-    command = next((word for word in arguments if not word.startswith("-")), "")
-    advice = {
-        "search": "a run goes on with: snnas search --resume RUN",
-        "train": "start it again with: snnas train RUN",
-        "export": "start it again with: snnas export RUN",
-    }.get(command, "start it again")
-    return _fail(130, f"{f'ended by {_ended_by[-1]}' if _ended_by else 'interrupted'}; {advice}")
-
-
-def _nobody_reads() -> int:
-    """Whoever read our output has enough of it; the interpreter's last flush must not say so again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.stdout = sys.__stdout__ or sys.stdout
-    return 0
-
-
-def _fault(error: Exception) -> int:
-    code = getattr(error, "exit_code", None)
-    if isinstance(code, int):
-        return _fail(code, str(error))
-    if isinstance(error, BrokenPipeError):
-        return _nobody_reads()
-    if isinstance(error, OSError):
-        return _os_error(error)
-    if isinstance(error, UnicodeEncodeError):
-        name = error.object[max(0, error.start - 40) : error.end + 40]
-        return _fail(2, f"{name!r} is not UTF-8, expected names that are; rename the file or folder")
-    if isinstance(error, ModuleNotFoundError) and error.name in _SEARCH_EXTRA:
-        return _fail(
-            4, f"{error.name} is not installed, and this command needs it; install it with: pip install 'snnas[search]'"
-        )
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
-        return _fail(70, "out of memory; try fewer --channels or a smaller --batch")
-    return _fail(70, f"a fault of snnas: {type(error).__name__}: {error}; please report it with SNNAS_DEBUG=1")
-
-
-# torch's allocators raise a RuntimeError; a type of its own has only CUDA's.
-_NO_MEMORY = re.compile(r"not enough memory|can't allocate memory|out of memory", re.IGNORECASE)
-
-
-def _os_error(error: OSError) -> int:
-    name = str(error.filename or "")
-    place = f"{name if len(name) <= 200 else name[:197] + '...'}: " if name else ""
-    if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
-        return _fail(
-            74, f"{place}{error.strerror}; nothing was half-written: free some space or choose another --runs-dir"
-        )
-    usage = (
-        *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-        *(errno.ENAMETOOLONG, errno.ELOOP),
-    )
-    if error.errno in usage:
-        return _fail(2, f"{place}{error.strerror}")
-    if error.errno == errno.ENOMEM:
-        return _fault(MemoryError())
-    return _fail(70, f"a fault of snnas: {place}{error}; please report it with SNNAS_DEBUG=1")
-
-
-def _fail(code: int, text: str) -> int:
-    from toolchain.narration import printable
-
-    with contextlib.suppress(OSError):  # nobody reads it
-        if os.environ.get("SNNAS_DEBUG"):
-            traceback.print_exc()
-        sys.stderr.write(f"snnas: {printable(' '.join(text.split()))}\n")
-    return code
+    return endings.run(app, arguments)
 
 
 if __name__ == "__main__":

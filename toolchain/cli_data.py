@@ -41,7 +41,7 @@ def list_sets(
             }
         )
     if as_json:
-        print_json(rows)
+        print_json({"schema": "snnas.data/1", "folder": str(data_folder(data_dir)), "sets": rows})
         return
     from rich.table import Table
 
@@ -59,11 +59,11 @@ def list_sets(
 def fetch(
     name: Annotated[str, typer.Argument(help="A data set, as snnas data list names it.")],
     data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
 ) -> None:
     """Download the official files that are missing; each is checked before it takes its name."""
-    from hw_sim.errors import UsageError
-    from search.errors import did_you_mean
+    from hw_sim.errors import UsageError, did_you_mean
     from toolchain.datasets.catalogue import SETS, data_folder
     from toolchain.datasets.fetch import fetch as download
     from toolchain.narration import Narrator
@@ -73,4 +73,8 @@ def fetch(
     narrator = Narrator(quiet=quiet)
     with narrator.progress(f"fetching {name}") as advance:
         folder = download(SETS[name], data_folder(data_dir), say=narrator.say, advance=advance)
+    if as_json:
+        print_json({"schema": "snnas.data.fetch/1", "name": name, "folder": str(folder)})
+        return
     print_text(str(folder))
+    narrator.next(f"search --dataset {name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,8 @@ ConventionName = Annotated[
 Dt = Annotated[float | None, typer.Option(help="Seconds per timestep of a foreign graph [1e-4].")]
 Decay = Annotated[str | None, typer.Option(help="Of a foreign graph: euler or exact.")]
 Compare = Annotated[str | None, typer.Option(help="Of a foreign graph: a spike where v > or >= threshold.")]
-Reset = Annotated[str | None, typer.Option(help="Of a foreign graph: zero or subtract.")]
+Reset = Annotated[str | None, typer.Option(help="Of a foreign graph: zero, subtract or late.")]
+Bits = Annotated[int | None, typer.Option(help="Bits of a weight of a compiled graph: 8, 6 or 4 [8].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")]
 
@@ -47,6 +49,7 @@ def simulate(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    bits: Bits = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -56,9 +59,11 @@ def simulate(
 
     narrator = Narrator(quiet=quiet)
     asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
-    subject = _open(model, asked)
+    subject = _open(model, replace(asked, bits=bits))
     result = simulating.simulate(subject, narrator)
     _print(result, estimate_tables.simulated, as_json)
+    if not as_json:
+        narrator.next(shlex.join(["estimate", str(model), *(["--data", data] if data else [])]))
 
 
 def estimate(
@@ -69,7 +74,7 @@ def estimate(
     delayed: Delayed = None,
     profile: Annotated[str | None, typer.Option(help="Energy profile: a name or a .toml file [the system's].")] = None,
     profiles: Annotated[str | None, typer.Option(help="all: the same counts under every shipped profile.")] = None,
-    system: Annotated[str, typer.Option(help="loihi1, loihi2, or a .toml file.")] = "loihi1",
+    system: Annotated[str, typer.Option(help="loihi1, loihi2, generic, or a .toml file.")] = "loihi1",
     rate: Annotated[float | None, typer.Option(help="Assume this spike rate instead of running data.")] = None,
     limit: Limit = None,
     seed: Seed = None,
@@ -78,6 +83,7 @@ def estimate(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    bits: Bits = None,
     new_profile: Annotated[Path | None, typer.Option(help="Write a profile to fill in, and stop.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -97,15 +103,18 @@ def estimate(
     if rate is not None and data is not None:
         raise UsageError("--rate assumes what --data would measure; give one of them")
     asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
-    subject = _open(model, replace(asked, samples=rate is None))
+    subject = _open(model, replace(asked, samples=rate is None, bits=bits))
     pricing = estimating.Pricing(profile=profile, system=system, every=profiles == "all", rate=rate)
-    result = estimating.estimate(subject, pricing, Narrator(quiet=quiet))
+    narrator = Narrator(quiet=quiet)
+    result = estimating.estimate(subject, pricing, narrator)
     _print(result, estimate_tables.estimated, as_json)
     fit = result["fit"]
     if not fit["fits"]:
         ways = "; or ".join(fit["advice"])
         sys.stderr.write(f"snnas: {model} does not fit {fit['system']}, no energy: {fit['misfits'][0]}; {ways}\n")
         raise typer.Exit(4)
+    if model.suffix == ".nir" and not as_json:
+        narrator.next(shlex.join(["export", str(model), "--data", data or "FILE"]))
 
 
 def wanted(

@@ -155,10 +155,10 @@ def test_an_export_of_unchanged_inputs_is_reused_and_of_others_needs_force(
 
 def test_runs_are_listed_and_doctor_answers(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["runs", "--runs-dir", str(exported), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["runs"]
     assert [(r["run"], r["stage"]) for r in rows] == [("digits-lightsnn-001", "exported")]
     assert run_command(["doctor", "--json"]) == 0
-    items = {i["name"]: i for i in json.loads(capsys.readouterr().out)}
+    items = {i["name"]: i for i in json.loads(capsys.readouterr().out)["items"]}
     assert {"python", "torch", "cuda", "lava-nc", "lava-dl"} <= set(items)
     assert all(i["status"] in ("ok", "missing", "broken") and i["detail"] for i in items.values())
 

@@ -241,7 +241,7 @@ def test_one_damaged_run_hides_no_other(run: Run, capsys: pytest.CaptureFixture[
     (folder / "bad").mkdir()
     (folder / "bad/run.toml").write_text("seed = ")
     assert run_command(["runs", "--runs-dir", str(folder), "--json"]) == 0
-    rows = {row["run"]: row for row in json.loads(capsys.readouterr().out)}
+    rows = {row["run"]: row for row in json.loads(capsys.readouterr().out)["runs"]}
     assert rows["bad"]["stage"] == "damaged"
     assert "not TOML" in rows["bad"]["reason"]
     assert rows[run.name]["stage"] == "trained"

@@ -1,0 +1,100 @@
+"""The documentation site: ``make docs`` builds it into build/docs. Neither the build nor a page asks the net.
+
+Formulas become MathML, by docutils' own converter, which every browser since 2023 shows: MathJax and KaTeX would be
+loaded from elsewhere, or be a megabyte of scripts here, and pictures need a TeX installation.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+project = "snnas"
+author = "The snnas maintainers"
+release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["data/*", "search.md"]  # search.html is the site's own
+highlight_language = "none"  # indented blocks hold commands, output and formulas alike
+
+html_theme = "furo"
+html_title = f"snnas {release}"
+html_copy_source = False
+html_math_renderer = "mathml"
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True}
+python_use_unqualified_type_names = True
+# No inventory of another project is fetched, and of ours the reference names what is meant to be called; types of
+# anything else stay as they are. Labels, documents and terms are strict.
+nitpick_ignore_regex = [(r"py:.*", r".*")]
+
+
+def _mathml(tex: str, *, block: bool, where: nodes.Node) -> str:
+    try:
+        return str(tex2mathml(tex, as_block=block))
+    except MathError as error:
+        raise ValueError(f"{where.source}:{where.line}: {tex!r} is no formula that MathML has ({error})") from None
+
+
+def _inline(translator: Any, node: nodes.math) -> None:
+    translator.body.append(_mathml(node.astext(), block=False, where=node))
+    raise nodes.SkipNode
+
+
+def _display(translator: Any, node: nodes.math_block) -> None:
+    style = "overflow: auto hidden; padding: .5em 0"
+    translator.body.append(f'<div style="{style}">{_mathml(node.astext(), block=True, where=node)}</div>')
+    raise nodes.SkipNode
+
+
+def _plain(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Docstrings are written to be read in the source: paragraphs, lists, indented blocks, and ``literals``."""
+    out: list[str] = []
+    for block in re.split(r"\n\s*\n", "\n".join(lines)):
+        rows = block.rstrip().split("\n")
+        if all(row.startswith("    ") for row in rows):
+            out += ["::", "", *rows]
+        elif rows[0].startswith("* "):
+            items = re.split(r"\n\* ", "\n".join(rows)[2:])
+            out += [f"* {_escaped(' '.join(item.split()))}" for item in items]
+        else:
+            out.append(_escaped(" ".join(block.split())))
+        out.append("")
+    lines[:] = out
+
+
+def _escaped(text: str) -> str:
+    parts = re.split(r"(``.+?``|(?<!\w)\*{1,2}[A-Za-z][\w -]*\*{1,2}(?!\w))", text)
+    return "".join(part if k % 2 else re.sub(r"([*|`\\]|_(?=\W|$))", r"\\\1", part) for k, part in enumerate(parts))
+
+
+def _for_the_site(app: Sphinx, name: str, source: list[str]) -> None:
+    """Links to the rest of the repository become text; of the index's ``PAGE*`` those that are there stay."""
+    text = re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", source[0])
+    if name == "index":
+        lines = text.split("\n")
+        text = "\n".join(line for line in lines if not line.endswith("*") or any(Path(app.srcdir).glob(f"{line}.md")))
+    source[0] = text
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", _for_the_site)
+    app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
+    app.connect("autodoc-process-docstring", _plain)

@@ -1,0 +1,36 @@
+"""Measures what docs/data holds: ``make figures``. The run of ``make demo``, without Lava where there is none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).resolve().parent / "data"
+RUN = "digits-lightsnn-001"
+
+
+def snnas(folder: Path, *words: str) -> dict[str, Any]:
+    """What a command prints with --json; its narration goes to stderr."""
+    command = [sys.executable, "-m", "toolchain", *words, "--json"]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        snnas(folder, "search", "--dataset", "digits")
+        found = {
+            "demo": snnas(folder, "export", "--target", "lava"),
+            "profiles": snnas(folder, "estimate", f"runs/{RUN}/export/lava", "--profiles", "all"),
+        }
+    for stem, figures in found.items():
+        (DATA / f"{stem}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""What in the documents comes from the program itself: ``python docs/generate.py`` writes it, a test compares.
+
+* README.md between ``<!-- help -->`` marks: ``snnas --help``.
+* README.md between ``<!-- demo -->`` marks: the report of docs/data/demo.json, which ``make figures`` measures.
+* docs/cli.md: the help of every command. docs/schemas.md: what ``--json`` prints. docs/data/profiles.md: the table of
+  docs/data/profiles.json, measured likewise.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "docs/data"
+WIDTH = 120
+DONE = "written by docs/generate.py"
+
+
+def generated() -> dict[Path, str]:
+    """The path and the text of every document that is generated, in part or as a whole."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = between(readme, "help", help_of([]))
+    readme = between(readme, "demo", demo())
+    return {
+        ROOT / "README.md": readme,
+        ROOT / "docs/cli.md": cli_page(),
+        ROOT / "docs/schemas.md": schemas_page(),
+        DATA / "profiles.md": profiles(),
+    }
+
+
+def between(text: str, name: str, inner: str) -> str:
+    """``text`` with ``inner`` as the literal block between the marks called ``name``; as it is where there are none."""
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if start not in text:
+        return text
+    head, rest = text.split(start, 1)
+    return f"{head}{start}\n```text\n{inner}```\n{end}{rest.split(end, 1)[1]}"
+
+
+def commands() -> list[list[str]]:
+    """Every command by its words, groups included, in the order of the help."""
+    import typer
+
+    from toolchain.cli import app
+
+    def below(command: Any, words: list[str]) -> list[list[str]]:
+        inner = getattr(command, "commands", {}).items()
+        return [found for name, part in inner for found in ([*words, name], *below(part, [*words, name]))]
+
+    return below(typer.main.get_command(app), [])
+
+
+def help_of(words: list[str]) -> str:
+    """The help of a command, as wide as click makes it anywhere."""
+    from toolchain.cli import run_command
+
+    before, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), str(WIDTH)
+    out = io.StringIO()
+    try:
+        with redirect_stdout(out):
+            assert run_command([*words, "--help"]) == 0, words
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def cli_page() -> str:
+    parts = [f"# The command line\n\nThe help of every command, {DONE}.\n"]
+    parts += [f"## {' '.join(['snnas', *words])}\n\n```text\n{help_of(words)}```\n" for words in [[], *commands()]]
+    return "\n".join(parts)
+
+
+def schemas_page() -> str:
+    from toolchain import schemas
+
+    lines = [
+        "# JSON schemas\n",
+        f"What `--json` prints, as JSON Schema (draft 2020-12); {DONE}. `snnas schema` lists the schemas, "
+        "`snnas schema NAME`\nprints one; in an installation they lie in `toolchain/schemas/`.\n",
+        f"{schemas.POLICY}\n",
+        "| schema | printed by | is |",
+        "|---|---|---|",
+    ]
+    for row in schemas.overview():
+        by = ", ".join(f"`{command}`" for command in row["printed_by"])
+        lines.append(f"| `{row['schema']}` | {by} | {row['description']} |")
+    return "\n".join(lines) + "\n"
+
+
+def demo() -> str:
+    from toolchain.report import table
+
+    return rendered([table(json.loads((DATA / "demo.json").read_text(encoding="utf-8")))])
+
+
+def profiles() -> str:
+    from toolchain.report import span
+
+    result = json.loads((DATA / "profiles.json").read_text(encoding="utf-8"))
+    none = {"nominal": None}
+    lines = ["| profile | encode | dynamic | floor | total | evidence | not priced |", "|---|---|---|---|---|---|---|"]
+    for row in result["profiles"]:
+        bands = [span(row[part] or none) for part in ("encode", "dynamic", "floor", "total")]
+        lines.append(f"| {' | '.join([row['profile'], *bands, row['evidence'], ', '.join(row['unpriced'])])} |")
+    return "\n".join(lines) + "\n"
+
+
+def rendered(tables: list[Any]) -> str:
+    """The tables as a pipe of WIDTH columns gets them."""
+    from rich.console import Console
+
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH, highlight=False, markup=False, no_color=True)
+    for table in tables:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def main() -> None:
+    for path, text in generated().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()

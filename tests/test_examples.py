@@ -1,0 +1,84 @@
+"""Every script of examples/ runs as its first line says, in seconds, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def run(script: str, *arguments: str | Path, folder: Path) -> str:
+    """What a script prints; without Lava, which has tests of its own."""
+    environment = {**os.environ, "SNNAS_LAVA_ENV": str(folder / "absent"), "OMP_NUM_THREADS": "1"}
+    environment.pop("SNNAS_LAVA_PYTHON", None)
+    environment["PYTHONPATH"] = str(EXAMPLES.parent)
+    command = [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / script), *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder and the output of the first example; another one prices its export."""
+    folder = tmp_path_factory.mktemp("examples")
+    return folder, run("search_and_export.py", folder, folder=folder)
+
+
+@pytest.mark.slow
+def test_search_and_export(searched: tuple[Path, str]) -> None:
+    folder, out = searched
+    assert (folder / "digits-lightsnn-001/export/lava/program.npz").is_file()
+    training, on_target = (float(x) for x in re.findall(r"([\d.]+)% ", out)[:2])
+    assert training > 50
+    assert abs(training - on_target) < 10
+    assert "spikes that differ: 0 in NIR" in out
+
+
+@pytest.mark.slow
+def test_own_data(tmp_path: Path) -> None:
+    out = run("own_data.py", tmp_path, folder=tmp_path)
+    assert float(re.search(r"accuracy ([\d.]+)%", out)[1]) > 50  # type: ignore[index]
+    assert (tmp_path / "runs/bars-lightsnn-001/weights.safetensors").is_file()
+
+
+def test_estimate_nir(tmp_path: Path) -> None:
+    out = run("estimate_nir.py", tmp_path, folder=tmp_path)
+    assert "convention unverified" in out
+    assert re.search(r"energy: .*'nominal': [\d.]+", out)
+
+
+@pytest.mark.slow
+def test_own_profile(searched: tuple[Path, str], tmp_path: Path) -> None:
+    export = searched[0] / "digits-lightsnn-001/export/lava"
+    out = run("own_profile.py", export, tmp_path, folder=tmp_path)
+    assert "mychip: dynamic" in out
+    assert "evidence: measured" in out
+    assert "host_mac" in out.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_run_onnx(searched: tuple[Path, str], tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from toolchain.cli import run_command
+
+    run_folder = searched[0] / "digits-lightsnn-001"
+    assert run_command(["export", str(run_folder), "--target", "onnx", "--samples", "4", "-q"]) == 0
+    onnx = run_folder / "export/onnx"
+    out = run("run_onnx.py", onnx / "model.onnx", onnx / "stimulus.npz", folder=tmp_path)
+    assert len(out.split()) == 4
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_each_is_of_a_screen_and_tested_here(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 40
+    assert f'"{path.name}"' in Path(__file__).read_text()

@@ -1,0 +1,122 @@
+"""What a person sees: the version, hints, quiet and verbose, and colours where they belong."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from hw_sim.errors import UsageError
+from toolchain.cli import run_command
+from toolchain.narration import Narrator
+
+ROOT = Path(__file__).parents[2]
+COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|4[0-7]|9[0-7])[0-9;]*m")
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--version"]) == 0
+    assert capsys.readouterr().out == f"snnas {metadata.version('snnas')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serach"], ["'search'", "snnas --help"]),
+        (["runs", "shwo"], ["'show'", "snnas runs --help"]),
+        (["search", "--epoch", "3"], ["--epochs", "snnas search --help"]),
+        (["search", "--method", "lightsn"], ["did you mean 'lightsnn'?"]),
+        (["search", "--dataset", "digit"], ["did you mean 'digits'?"]),
+        (["search", "--recipe", "mnits"], ["did you mean 'mnist'?"]),
+        (["search", "--budget", "energy_totl=1uJ"], ["did you mean 'energy_total'?"]),
+        (["data", "fetch", "mnits"], ["did you mean 'mnist'?"]),
+        (["export", "--profile", "loihi1_calibrate"], ["did you mean 'loihi1_calibrated'?"]),
+        (["schema", "reports"], ["did you mean 'report'?"]),
+    ],
+    ids=lambda value: " ".join(value)[:30],
+)
+def test_what_is_nearly_right_is_hinted(
+    arguments: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if arguments[0] in ("search", "export"):
+        arguments = [*arguments, "--runs-dir", str(tmp_path)]
+    if arguments[0] == "export":
+        (tmp_path / "a").mkdir()
+        from tests.toolchain.test_cli_runs import make
+
+        run = make(tmp_path, "b")
+        run.weights.write_bytes(b"")
+    assert run_command(arguments) == 2
+    err = capsys.readouterr().err
+    for word in words:
+        assert word in err
+
+
+def test_verbose_tells_times_and_tenths_where_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    for verbose in (False, True):
+        with Narrator(verbose=verbose).progress("counting") as advance:
+            for done in range(1, 101):
+                advance(done, 100)
+        lines = capsys.readouterr().err.splitlines()
+        if verbose:
+            assert len(lines) == 11
+            assert re.fullmatch(r"\[ +\d+\.\d s\] +counting: 100 of 100", lines[-1])
+        else:
+            assert lines == ["counting ..."]
+
+
+def test_quiet_says_nothing_and_excludes_verbose(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    Narrator(quiet=True).next("check")
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UsageError, match="opposite"):
+        Narrator(quiet=True, verbose=True)
+    assert run_command(["search", "-q", "-v", "--runs-dir", str(tmp_path)]) == 2
+
+
+def test_the_next_command_keeps_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    Narrator().next("train a", Path("my runs"))
+    assert capsys.readouterr().err == "next: snnas train a --runs-dir 'my runs'\n"
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """What a command writes where stdout is a terminal of 100 columns."""
+    master, slave = pty.openpty()
+    inherited = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "toolchain", *arguments],
+        cwd=ROOT,
+        env={**inherited, "TERM": "xterm-256color", **environment},
+        stdout=slave,
+        stderr=slave,
+    ) as process:
+        os.close(slave)
+        out = b""
+        while True:
+            try:
+                part = os.read(master, 65536)
+            except OSError:  # Linux's end of a pty
+                break
+            if not part:
+                break
+            out += part
+    os.close(master)
+    assert process.returncode in (0, 2)
+    return out.decode()
+
+
+def test_colours_are_for_terminals_that_want_them(tmp_path: Path) -> None:
+    (tmp_path / "no").mkdir()
+    arguments = ["runs", "--runs-dir", str(tmp_path)]
+    piped = subprocess.run(
+        [sys.executable, "-m", "toolchain", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "\x1b" not in piped.stdout + piped.stderr
+    assert "\x1b" in on_a_terminal(*arguments)  # the bold head of a table
+    assert not COLOUR.search(on_a_terminal(*arguments, NO_COLOR="1"))
+    assert not COLOUR.search(on_a_terminal("frobnicate", NO_COLOR="1"))
