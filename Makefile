@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick oracles lint format clean
+.PHONY: help install demo test test-quick oracles docs figures generate light faults lint format clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,7 +23,7 @@ $(VENV)/.search: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.search
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search,onnx,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search,onnx,docs,dev]'
 	@touch $@
 
 install: $(VENV)/.search  ## Install into .venv, with what search and training need
@@ -68,6 +68,42 @@ oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi $(N
 	SNNAS_SINABS_PYTHON=$(ORACLES)/sinabs/bin/python SNNAS_SPIKINGJELLY_PYTHON=$(ORACLES)/spikingjelly/bin/python \
 	SNNAS_ROCKPOOL_PYTHON=$(ORACLES)/rockpool/bin/python \
 		$(BIN)/python -m pytest -m oracle -rs
+
+docs: $(VENV)/.dev  ## Build the documentation into build/docs, with warnings as errors
+	$(BIN)/python -m sphinx -q -W -n -b html -d build/doctrees docs build/docs
+	@echo build/docs/index.html
+
+generate: $(VENV)/.dev  ## Write what the documents take from the program: help, command line, schemas, tables
+	$(BIN)/python docs/generate.py
+
+figures: $(VENV)/.dev  ## Measure the figures of the README's demo and of docs/energy.md again
+	$(BIN)/python docs/figures.py
+	$(BIN)/python docs/generate.py
+
+# What a pipeline pays for the gate: the base install in an environment of its own, without torch.
+LIGHT := $(CURDIR)/build/light
+light:  ## Check, simulate and estimate on the base install, without torch; print its size and seconds
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@rm -rf build && mkdir -p $(LIGHT)
+	@"$(PYTHON)" -m venv $(LIGHT)/venv
+	@$(LIGHT)/venv/bin/python -m pip wheel --quiet --constraint constraints.txt --wheel-dir $(LIGHT)/wheels .
+	@$(LIGHT)/venv/bin/python -m pip install --quiet --no-index --find-links $(LIGHT)/wheels snnas
+	@if $(LIGHT)/venv/bin/python -c 'import torch' 2>/dev/null; then echo "torch is here: not the base install"; exit 1; fi
+	@du -cb $(LIGHT)/wheels/*.whl | awk 'END { printf "download: %.1f MB in %d wheels\n", $$1 / 1e6, NR - 1 }'
+	@du -sb $(LIGHT)/venv/lib/python*/site-packages | awk '{ printf "installed: %.1f MB, pip included\n", $$1 / 1e6 }'
+	@cp -r examples/ci_gate $(LIGHT)/gate
+	@cd $(LIGHT)/gate && PATH=$(LIGHT)/venv/bin:$$PATH && TIMEFORMAT="%R s" && set -e && \
+	for command in "check graph.nir --baseline baseline.json" "simulate graph.nir --data graph.nir.check.npz -q" \
+		"estimate graph.nir --data graph.nir.check.npz -q"; do \
+		echo "snnas $$command"; time snnas $$command > $(LIGHT)/out.txt 2>&1 || { cat $(LIGHT)/out.txt; exit 1; }; done
+
+# Each campaign goes on where it was ended; FAULTS holds its records and what it found.
+FAULTS ?= faults.out
+faults: $(VENV)/.dev  ## Inject faults: hostile files, kills, bad machines, load (hours; goes on where it was ended)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.campaign --out $(FAULTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.kill --out $(FAULTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.machines --out $(FAULTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.load --out $(FAULTS)
 
 lint: $(VENV)/.dev  ## Check style and types
 	$(BIN)/ruff check .

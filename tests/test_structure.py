@@ -19,6 +19,7 @@ NEEDS_SEARCH_EXTRA = {
     "export/deployed.py",
     "toolchain/baselines/train_loop.py",
     *(str(path.relative_to(ROOT)) for path in (ROOT / "toolchain/training").glob("*.py")),
+    *(f"toolchain/finetuning/{name}.py" for name in ("exported", "integers", "module", "neurons", "synapses", "tune")),
 }
 
 

@@ -241,6 +241,55 @@ def robustness(
         bench_robustness.print_result(figures)
 
 
+@bench_app.command()
+def bits(
+    runs: Annotated[list[str] | None, typer.Argument(help="Trained runs; new ones, one per seed, without.")] = None,
+    dataset: Annotated[str, typer.Option(help="Without runs: the data set to search and train on.")] = "digits",
+    widths: Annotated[str, typer.Option(help="Bits of a weight, some of 8, 6 and 4.")] = "8,6,4",
+    seeds: Annotated[int, typer.Option(help="New networks, or fine-tunings of each given run.")] = 5,
+    epochs: Annotated[int, typer.Option(help="Epochs of every fine-tuning.")] = 8,
+    rate: Annotated[float, typer.Option("--finetune-lr", help="Learning rate of the fine-tuning.")] = 3e-3,
+    train: Annotated[int, typer.Option(help="Training samples taken; 0 takes all.")] = 0,
+    test: Annotated[int, typer.Option(help="Test samples taken; 0 takes all.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
+    runs_dir: Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A .json for the figures; a log beside it resumes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Measure what weights of 8, 6 and 4 bits cost, before and after fine-tuning; exit 1 above the gate."""
+    from hw_sim.errors import UsageError
+    from toolchain import bench_bits
+    from toolchain import runs as on_disk
+    from toolchain.narration import Narrator
+
+    folder = on_disk.directory(runs_dir)
+    try:
+        several = tuple(int(width) for width in widths.split(","))
+    except ValueError:
+        raise UsageError(f"--widths {widths}: expected whole numbers with commas between, like 8,4") from None
+    options = bench_bits.Options(
+        dataset=dataset,
+        widths=several,
+        seeds=seeds,
+        epochs=epochs,
+        rate=rate,
+        train=train,
+        test=test,
+        seed=seed,
+        draws=draws,
+    )
+    given = [on_disk.find(folder, name) for name in runs or []]
+    result = bench_bits.bits(given, options, Narrator(quiet=quiet), out, folder)
+    if as_json:
+        print_json(result)
+    else:
+        bench_bits.print_result(result)
+    if not result["good"]:
+        raise typer.Exit(1)
+
+
 @bench_app.command("mse-nas")
 def mse_nas(
     dataset: Annotated[str, typer.Option(help="A data set, as snnas search takes it.")] = "digits",
@@ -302,6 +351,27 @@ def folds(
         print_json(result)
     else:
         bench_folds.print_result(result)
+
+
+@bench_app.command()
+def ranges(
+    programs: Annotated[list[Path] | None, typer.Argument(help="program.npz files; four random ones if none.")] = None,
+    inputs: Annotated[int, typer.Option(help="Adversarial inputs in all.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and inputs.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+) -> None:
+    """Attack the proved register ranges of programs; exit 1 where an input gets beyond one."""
+    from toolchain import bench_ranges
+    from toolchain.narration import Narrator
+
+    figures = bench_ranges.measure(Narrator(quiet=quiet), inputs=inputs, seed=seed, programs=programs or ())
+    if as_json:
+        print_json(figures)
+    else:
+        bench_ranges.print_result(figures)
+    if figures["counterexamples"]:
+        raise typer.Exit(1)
 
 
 def _print(figures: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ is a record of the search's log ("event": "trial"), and the last decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import GateError, InvalidFileError
@@ -64,9 +64,29 @@ def trials_of(run: Run) -> list[dict[str, Any]]:
     """The attempts that were trained and measured, in order; InvalidFileError where one is not what it should be."""
     trials = [record for record in run.search_log.read() if record.get("event") == "trial"]
     for trial in trials:
-        if not isinstance(trial.get("over"), list) or not isinstance(trial.get("ratios"), dict):
-            raise InvalidFileError(f"{run.search_log.path}: a trial without over and ratios; search again")
+        if not _is_trial(trial):
+            raise InvalidFileError(f"{run.search_log.path}: a trial lacks a figure, or it is none; search again")
     return trials
+
+
+def _is_trial(trial: Mapping[str, Any]) -> bool:
+    """Whether it holds what ``_try`` writes, in the same types."""
+    over, ratios, predicted = trial.get("over"), trial.get("ratios"), trial.get("predicted")
+    figures = predicted.get("figures") if isinstance(predicted, dict) else {}
+    return (
+        isinstance(over, list)
+        and all(isinstance(text, str) for text in over)
+        and isinstance(ratios, dict)
+        and isinstance(figures, dict)
+        and all(_is_positive(value) and _is_positive(figures.get(name)) for name, value in ratios.items())
+        and isinstance(trial.get("genotype"), str)
+        and isinstance(trial.get("architecture"), str)
+        and type(trial.get("ratio")) in (int, float)
+    )
+
+
+def _is_positive(value: object) -> bool:
+    return type(value) in (int, float) and 0 < value < 1e300  # type: ignore[operator]
 
 
 def _once(
@@ -83,7 +103,7 @@ def _once(
             shown = ", ".join(f"{name} {limit:.6g}" for name, limit in calibrated(session.limits, trials).items())
             narrator.say(f"attempt {len(trials) + 1} of {ATTEMPTS}, predicted within {shown}")
         _search(session, trials)
-    if train and not run.weights.exists():
+    if train and not run.trained:
         train_run.train(run, narrator, device)
 
 

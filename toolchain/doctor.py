@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
+SCHEMA = "snnas.doctor/1"
 BASE = ("numpy", "h5py", "nir", "typer", "rich", "tomli-w")
 SEARCH = ("torch", "spikingjelly", "safetensors", "scikit-learn", "tonic")
 MODULES = {"scikit-learn": "sklearn"}

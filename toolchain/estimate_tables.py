@@ -16,6 +16,10 @@ def simulated(result: dict[str, Any]) -> Iterator[Table]:
     out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
     out.add_row("  overhead (OR, relay)", f"{result['overhead_spikes_per_inference']:,.0f}", "")
     out.add_row("synops / inference", *_mean(result["synops_per_inference"], "{:,.0f}"))
+    ranges = result["ranges"].values()
+    proved = sum(r["status"] == "proved" for r in ranges)
+    why = "no input overflows a register" if proved == len(ranges) else "the rest fit on these samples"
+    out.add_row("ranges: proved populations", f"{proved} of {len(ranges)}", why)
     yield out
     each = Table(
         "population", "role", "neurons", "spikes / inference", "rate", title="populations", title_justify="left"
@@ -87,7 +91,7 @@ def _fit_rows(out: Table, fit: dict[str, Any]) -> None:
     out.add_row("mapped on", f"{fit['cores']} cores", f"{chips}; {fit['binds']} bind")
     for name, used in fit["utilisation"].items():
         share = (
-            "limit unpublished" if used["mean"] is None else f"mean {used['mean']:.0%}, fullest {used['highest']:.0%}"
+            "no limit checked" if used["mean"] is None else f"mean {used['mean']:.0%}, fullest {used['highest']:.0%}"
         )
         out.add_row(f"  {name}", f"{used['used']:,}", share)
     if fit["hops"]:

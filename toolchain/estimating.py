@@ -25,6 +25,7 @@ from hw_sim.mapping import load_system, map_program
 from hw_sim.program import INPUT, Program
 from hw_sim.sampling import SampleCounter, bootstrap
 from hw_sim.simulator import simulate_input
+from hw_sim.system import System
 from toolchain.narration import Narrator
 from toolchain.simulating import accuracy, head, runs
 from toolchain.subjects import Subject, graph_layers
@@ -32,6 +33,7 @@ from toolchain.subjects import Subject, graph_layers
 SCHEMA = "snnas.estimate/1"
 PLACING_SAMPLES = 32  # whose rates weight the hops
 CHIP_OF = "loihi1"  # what the shipped profiles of a chip price
+PROFILE_OF = {CHIP_OF: CHIP_OF, "generic": "analytic45_int8"}  # a system's own
 PARTS = ("encode", "dynamic", "floor", "total")
 
 
@@ -51,6 +53,7 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     program, system = subject.program, load_system(pricing.system)
     if pricing.rate is not None and not 0 <= pricing.rate <= 1:
         raise UsageError(f"--rate {pricing.rate:g}: expected spikes per neuron and timestep in 0..1")
+    _check_reset(program, system)
     narrator.say(f"mapping on {system.name}")
     rates = _rates(subject) if pricing.rate is None else None
     mapping = map_program(program, system, rates=rates)
@@ -77,7 +80,7 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
         "latency_us": _band(latency.inference_us) if latency else None,
         "throughput_per_s": _band(latency.throughput) if latency else None,
         "energy_uJ": energy,
-        "profiles": [_row(counts, load_profile(name)) for name in profiles()] if pricing.every else None,
+        "profiles": [_row(counts, load_profile(name)) for name in _rows(system)] if pricing.every else None,
         "ann": _ann(subject, counts),
         "provenance": {
             "accuracy": "simulated",
@@ -102,7 +105,7 @@ def profile_of(pricing: Pricing) -> Profile | None:
     """The profile to price with; None on a chip that none is public of. Raises where profile and chip do not agree."""
     system = load_system(pricing.system).name
     if pricing.profile is None:
-        return load_profile(CHIP_OF) if system == CHIP_OF else None
+        return load_profile(PROFILE_OF[system]) if system in PROFILE_OF else None
     profile = load_profile(pricing.profile)
     if system != CHIP_OF and profile.name.startswith(CHIP_OF) and pricing.profile in profiles():
         raise UnsupportedError(
@@ -110,6 +113,20 @@ def profile_of(pricing: Pricing) -> Profile | None:
             "that chip (snnas estimate --new-profile FILE), or leave --profile out for counts alone"
         )
     return profile
+
+
+def _rows(system: System) -> list[str]:
+    """The profiles that may be compared: not a chip's for what it cannot run."""
+    return [name for name in profiles() if not (system.soft_reset and name.startswith(CHIP_OF))]
+
+
+def _check_reset(program: Program, system: System) -> None:
+    for p in program.populations:
+        if p.taken and not system.soft_reset:
+            raise UnsupportedError(
+                f"population {p.id}: its reset subtracts, which no neuron of {system.name} does; fine-tune the network "
+                "with a reset to zero, or price its arithmetic alone with --system generic"
+            )
 
 
 def _rates(subject: Subject) -> Mapping[str, float]:

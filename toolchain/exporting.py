@@ -16,15 +16,21 @@ from export import interpreter
 from export.graph import Graph
 from export.nir_file import read_nir, write_nir
 from export.npz_file import write_npz
+from export.observed_ranges import settled
 from export.program_file import read_program, write_program
+from export.quantisation_error import PopulationError, quantisation_errors, with_spikes
+from export.quantise import check_bits
+from export.ranges import Range
 from hw_sim import lava, lava_environment
 from hw_sim.energy import Profile, load_profile
 from hw_sim.errors import GateError, InvalidFileError, UnsupportedError, UsageError
+from hw_sim.limits import WEIGHT_BITS
 from hw_sim.mapping import Mapping, load_system, map_program
 from hw_sim.program import Program
 from hw_sim.tables import shipped
 from toolchain import runs
 from toolchain.files import read_json, sha256, write_json, write_text
+from toolchain.finetuning.options import Finetuning
 from toolchain.float_runs import Trained, run_floats
 from toolchain.narration import Narrator
 from toolchain.on_target import OnTarget, compile_calibrated, simulate_split
@@ -37,15 +43,21 @@ if TYPE_CHECKING:
 
 TARGETS = ("lava", "onnx")  # onnx: toolchain.exporting_onnx
 FORMAT = "snnas.export/1"
+OBSERVED_SAMPLES = 256  # on which registers are watched that no proof covers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """What an export is asked for. samples: how many of the test split Lava runs."""
+    """What an export is asked for. samples: how many of the test split Lava runs. bits: of a weight.
+
+    finetune: of the program, None for none.
+    """
 
     target: str = "lava"
     samples: int = 32
     profile: str = "loihi1"
+    bits: int = WEIGHT_BITS
+    finetune: Finetuning | None = None
     require_lava: bool = False
     lava_python: Path | None = None
     lava_timeout: float | None = None
@@ -54,10 +66,15 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Everything that the report is written from. nir_spikes: of the first samples, those that are recorded."""
+    """Everything that the report is written from. nir_spikes: of the first samples, those that are recorded.
+
+    ranges, errors: by population, of the program as it was read again. finetune: ``finetune`` of report.json.
+    """
 
     graph: Graph
     program: Program
+    ranges: dict[str, Range]
+    errors: dict[str, PopulationError]
     mapping: Mapping
     profile: Profile
     trained: Trained
@@ -69,6 +86,7 @@ class Measured:
     labels: np.ndarray
     lava: lava.Comparison | None
     lava_note: str
+    finetune: dict[str, Any] | None = None
 
 
 def check_options(options: ExportOptions) -> None:
@@ -79,6 +97,9 @@ def check_options(options: ExportOptions) -> None:
         raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
     if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:
         raise UsageError(f"--timeout {options.lava_timeout:g}: expected a number of seconds > 0")
+    check_bits(options.bits)
+    if options.finetune is not None:
+        options.finetune.check()
     load_profile(options.profile)
     if options.require_lava:
         python, why = lava_python(options)
@@ -119,6 +140,8 @@ def export(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, An
         manifest = {"format": FORMAT, "target": options.target, "inputs": inputs, "versions": runs.fingerprint("cpu")}
         manifest |= {"conventions": _conventions(measured), "schedule": report["schedule"], "checks": report["checks"]}
         manifest["figures"] = {k: report[k] for k in ("accuracy", "sar", "energy_uJ", "latency_us", "resources")}
+        if measured.finetune is not None:
+            manifest["finetune"] = finetune_section(measured.finetune)
         manifest["graph_spikes"] = interpreter.spikes_per_timestep(
             {name: fired[: options.samples] for name, fired in measured.nir_spikes.items()}
         )
@@ -126,6 +149,16 @@ def export(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, An
         write_json(stage / "manifest.json", manifest)
     _show(run, final)
     return report
+
+
+def finetune_section(found: dict[str, Any]) -> dict[str, Any]:
+    """[finetune] of a manifest: the report's, and that graph and program part on purpose."""
+    note = (
+        "program.npz was trained on after it was compiled from model.nir, which stays the float network: weights, "
+        "biases, thresholds and readout differ from the graph's by more than rounding, on purpose"
+    )
+    kept = "no epoch was better on the validation split: program.npz is as it was compiled from model.nir"
+    return {**found, "note": note if found["best_epoch"] else kept}
 
 
 def _show(run: Run, final: Path) -> None:
@@ -152,6 +185,8 @@ def _inputs(run: Run, options: ExportOptions) -> dict[str, Any]:
         "data": run.section("data").get("sha256"),
         "seed": config.get("seed"),
         "samples": options.samples,
+        "bits": options.bits,
+        **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
         "profile": sha256(shipped(options.profile, "profiles")),
         "snnas": runs.fingerprint("cpu").get("snnas", ""),
     }
@@ -202,18 +237,29 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
     if options.samples > len(data.x_test):
         narrator.say(f"  --samples {options.samples}: the test split has {len(data.x_test)}; all of them are taken")
     narrator.say("NIR -> integer program")
-    program = compile_calibrated(graph, data, timesteps, meta)
+    compiled = program = compile_calibrated(graph, data, timesteps, meta, bits=options.bits)
+    if options.finetune is not None:
+        from toolchain.finetuning import exported
+
+        tuned = exported.of_run(run, network, compiled, graph, data, options.finetune, narrator)
+        program = tuned.program
     write_program(stage / "program.npz", program)
     program = read_program(stage / "program.npz")
+    ranges = settled(program, data.x_test[: max(options.samples, OBSERVED_SAMPLES)])
     mapping = map_program(program, load_system())
     target = simulate_split(program, mapping, data.x_test, options.samples, narrator)
     write_npz(stage / "golden.npz", {**target.golden, "labels": data.y_test[: options.samples]})
     write_npz(stage / "stimulus.npz", {"x": data.x_test[: options.samples], "y": data.y_test[: options.samples]})
     shutil.copyfile(Path(lava.__file__).with_name("lava_worker") / "run_lava.py", stage / "run_lava.py")
     comparison, note = _run_lava(stage, program, target.golden, options, narrator)
+    finetuned = None
+    if options.finetune is not None:
+        finetuned = exported.figures(tuned, compiled, data.x_test, data.y_test, target.predictions)
     return Measured(
         graph=deployed,
         program=program,
+        ranges=ranges,
+        errors=with_spikes(quantisation_errors(graph, program), program, target.golden, nir.spikes),
         mapping=mapping,
         profile=load_profile(options.profile),
         trained=trained,
@@ -225,6 +271,7 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
         labels=data.y_test,
         lava=comparison,
         lava_note=note,
+        finetune=finetuned,
     )
 
 

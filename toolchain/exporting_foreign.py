@@ -7,10 +7,9 @@ the samples calibrates the scales and is left out of every figure.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,7 +18,9 @@ from export.compile import compile_graph
 from export.graph import Graph
 from export.nir_file import read_nir, write_nir
 from export.npz_file import write_npz
+from export.observed_ranges import settled
 from export.program_file import read_program, write_program
+from export.quantisation_error import quantisation_errors, with_spikes
 from hw_sim import lava
 from hw_sim.energy import load_profile
 from hw_sim.errors import GateError, UsageError
@@ -36,6 +37,9 @@ from toolchain.runs import Run
 from toolchain.seeds import stream
 from toolchain.staging import staged
 from toolchain.subjects import CALIBRATION_SAMPLES, Opened, Wanted, open_graph
+
+if TYPE_CHECKING:
+    from toolchain.finetuning.exported import Samples
 
 CALIBRATION_SHARE = 5  # one of so many samples of a user's file calibrates
 CHUNK = 64
@@ -59,12 +63,13 @@ class _Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Split:
-    """x: measured. calibration: what steers the scales. Both as the program takes them."""
+    """x: measured. calibration: what steers the scales. Both as the program takes them. learnt: of a fine-tuning."""
 
     x: np.ndarray
     y: np.ndarray | None
     calibration: np.ndarray
     share: str
+    learnt: Samples | None = None
 
 
 def export_graph(
@@ -90,7 +95,7 @@ def export_graph(
     if reused is not None:
         narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
-    split = _split(opened, wanted)
+    split = _split(opened, wanted, finetuned=options.finetune is not None)
     with staged(final) as stage:
         measured = _export(path, opened, split, stage, options, narrator)
         origin = _Origin(
@@ -108,6 +113,8 @@ def export_graph(
         manifest = {"format": FORMAT, "target": options.target, "inputs": inputs, "versions": origin.versions}
         manifest |= {"conventions": report["convention"], "schedule": report["schedule"], "checks": report["checks"]}
         manifest["figures"] = {k: report[k] for k in ("accuracy", "sar", "energy_uJ", "latency_us", "resources")}
+        if measured.finetune is not None:
+            manifest["finetune"] = exporting.finetune_section(measured.finetune)
         manifest["graph_spikes"] = interpreter.spikes_per_timestep(
             {name: fired[: options.samples] for name, fired in measured.nir_spikes.items()}
         )
@@ -146,19 +153,28 @@ def _inputs(path: Path, wanted: Wanted, opened: Opened, options: ExportOptions) 
         "delayed": sorted(f"{s}:{d}" for s, d in opened.graph.delayed),
         "seed": opened.seed,
         "samples": options.samples,
+        "bits": options.bits,
+        **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
         "profile": sha256(shipped(options.profile, "profiles")),
         "snnas": runs.fingerprint("cpu").get("snnas", ""),
     }
 
 
-def _split(opened: Opened, wanted: Wanted) -> _Split:
-    """A named set's training split calibrates and its test split is measured; of a file, a drawn fifth calibrates."""
+def _split(opened: Opened, wanted: Wanted, *, finetuned: bool) -> _Split:
+    """A named set's training split calibrates and its test split is measured; of a file, a drawn fifth calibrates.
+
+    Of a fine-tuning, the training split trains and calibrates and the validation split chooses; of a file, drawn parts.
+    """
     assert opened.x is not None
     if wanted.data in datasets.NAMES:
-        train = datasets.load(str(wanted.data), seed=opened.seed).x_train[:CALIBRATION_SAMPLES]
-        boxed = samples.repeated(train, opened.timesteps, opened.kind)
-        share = f"{len(train)} samples of the training split"
-        return _Split(x=opened.x, y=opened.y, calibration=boxed, share=share)
+        data = datasets.load(str(wanted.data), seed=opened.seed)
+        train, val = (samples.repeated(x, opened.timesteps, opened.kind) for x in (data.x_train, data.x_val))
+        learnt = _samples(train, data.y_train, val, data.y_val) if finetuned else None
+        calibration = train[:CALIBRATION_SAMPLES]
+        share = f"{len(calibration)} samples of the training split"
+        return _Split(x=opened.x, y=opened.y, calibration=calibration, share=share, learnt=learnt)
+    if finetuned:
+        return _drawn(opened)
     total = len(opened.x)
     taken = min(CALIBRATION_SAMPLES, total // CALIBRATION_SHARE)
     if taken == 0:
@@ -169,6 +185,26 @@ def _split(opened: Opened, wanted: Wanted) -> _Split:
     mine, rest = np.sort(drawn[:taken]), np.sort(drawn[taken:])
     y = None if opened.y is None else opened.y[rest]
     return _Split(x=opened.x[rest], y=y, calibration=opened.x[mine], share=f"{taken} of {total} samples, drawn")
+
+
+def _drawn(opened: Opened) -> _Split:
+    """A user's samples in three parts: what is learnt from, what chooses, and what is measured."""
+    from toolchain.finetuning.exported import drawn
+
+    x, y = opened.x, opened.y
+    assert x is not None
+    train, val, rest = drawn(len(x), opened.seed)
+    labels = [None if y is None else y[part] for part in (train, val, rest)]
+    share = f"{min(CALIBRATION_SAMPLES, len(train))} of {len(train)} samples that train, drawn of {len(x)}"
+    learnt = _samples(x[train], labels[0], x[val], labels[1])
+    return _Split(x=x[rest], y=labels[2], calibration=x[train[:CALIBRATION_SAMPLES]], share=share, learnt=learnt)
+
+
+def _samples(x_train: np.ndarray, y_train: np.ndarray | None, x_val: np.ndarray, y_val: np.ndarray | None) -> Samples:
+    from toolchain.finetuning.exported import Samples
+
+    x_train, x_val = (np.ascontiguousarray(x, dtype=np.float32) for x in (x_train, x_val))
+    return Samples(x_train, y_train, x_val, y_val)
 
 
 def _export(
@@ -192,11 +228,20 @@ def _export(
         input_kind=opened.kind,
         input_range=opened.range,
         spikes=calibration.spikes,
+        bits=options.bits,
         meta={"graph": path.name},
     )
+    compiled = program
+    if options.finetune is not None:
+        from toolchain.finetuning import exported as finetuning
+
+        assert split.learnt is not None
+        tuned = finetuning.of_graph(compiled, graph, split.learnt, options.finetune, opened.seed, narrator)
+        program = tuned.program
     write_program(stage / "program.npz", program)
     program = read_program(stage / "program.npz")
     samples.check_range(split.x, program, opened.data)
+    ranges = settled(program, split.x[: max(keep, exporting.OBSERVED_SAMPLES)])
     mapping = map_program(program, load_system())
     target = simulate_split(program, mapping, split.x, keep, narrator)
     labels = {} if split.y is None else {"y": split.y[:keep]}
@@ -204,9 +249,15 @@ def _export(
     write_npz(stage / "stimulus.npz", {"x": np.ascontiguousarray(split.x[:keep], dtype=np.float32), **labels})
     shutil.copyfile(Path(lava.__file__).with_name("lava_worker") / "run_lava.py", stage / "run_lava.py")
     comparison, note = exporting._run_lava(stage, program, target.golden, options, narrator)
+    labels_or_float = ours.predictions if split.y is None else split.y
+    finetuned = None
+    if options.finetune is not None:
+        finetuned = finetuning.figures(tuned, compiled, split.x, labels_or_float, target.predictions)
     return Measured(
         graph=graph,
         program=program,
+        ranges=ranges,
+        errors=with_spikes(quantisation_errors(graph, program), program, target.golden, ours.spikes),
         mapping=mapping,
         profile=load_profile(options.profile),
         trained=_as_trained(ours),
@@ -215,9 +266,10 @@ def _export(
         nir_differing=differing,
         nir_margin=ours.margin,
         target=target,
-        labels=ours.predictions if split.y is None else split.y,
+        labels=labels_or_float,
         lava=comparison,
         lava_note=note,
+        finetune=finetuned,
     )
 
 
@@ -271,24 +323,7 @@ def _complete(report: dict[str, Any], opened: Opened, split: _Split, m: Measured
     }
     report["notes"] = list(opened.notes)
     report["calibration"] = split.share
-    report["loss"] = _loss(m)
     if split.y is None:
         accuracy = report["accuracy"]
         accuracy["agreement"] = float((m.target.predictions == m.nir_predictions).mean())
         accuracy |= dict.fromkeys(("training", "nir", "on_target", "interval", "flips_to_wrong", "flips_to_right"))
-
-
-def _loss(m: Measured) -> dict[str, Any]:
-    """Spikes of the recorded samples in which graph and program differ, by population: what quantisation did."""
-    node_of = m.program.meta.get("node_of", {})
-    unpack: Callable[..., np.ndarray] = np.unpackbits
-    out = {}
-    for p in m.program.in_order:
-        node = node_of.get(p.id)
-        if node not in m.nir_spikes:
-            continue
-        packed = m.target.golden[f"spikes.{p.id}"]
-        ours = unpack(packed, axis=-1, count=p.size)
-        theirs = m.nir_spikes[node][: len(ours)].reshape(ours.shape)
-        out[p.id] = {"differing": int((ours != theirs).sum()), "spikes": int(ours.size)}
-    return out

@@ -65,7 +65,8 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator) -> dict[str,
             pass  # damaged: nothing that could be lost
     data = dataset_of(run)
     timesteps = int(network.config.timesteps)
-    graph = fold(network.layers(), meta={"run": run.name, "architecture": network.genotype.architecture_id})
+    meta = {"run": run.name, "timesteps": timesteps, "input_kind": data.input_kind, "input_range": list(data.range)}
+    graph = fold(network.layers(), meta={**meta, "architecture": network.genotype.architecture_id})
     with staged(final) as stage:
         narrator.say("deployed network -> ONNX")
         write_nir(stage / "model.nir", graph)

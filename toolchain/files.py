@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterator
@@ -21,15 +22,25 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
     Its mode is 0644 less the umask, which the kernel applies: mkstemp's 0600 would hide a result from a user's group.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
-        with os.fdopen(handle, "wb") as f:
+        with naming(path), os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as f:
             yield f
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an OSError that does not say of which file it is, as a full disk's, the name ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
         raise
 
 
@@ -44,12 +55,31 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def _finite(text: str) -> float:
+    """A number of a file; ValueError for NaN and infinities, which JSON does not have and we never write."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
+
+
+def _integer(text: str) -> int:
+    """Likewise one that a float can hold."""
+    if len(text) > 300:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+_JSON = json.JSONDecoder(parse_float=_finite, parse_int=_integer, parse_constant=_finite)
+LOG_BYTES = 1 << 30
+
+
 def read_json(path: Path, *, limit_bytes: int = 1 << 28) -> Any:
     """The JSON in a file; InvalidFileError (exit 3) where it is none."""
     try:
         if path.stat().st_size > limit_bytes:
             raise InvalidFileError(f"{path}: {path.stat().st_size} bytes; at most {limit_bytes} are read")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _JSON.decode(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidFileError(f"{path}: no such file") from None
     except (ValueError, RecursionError) as error:
@@ -64,7 +94,7 @@ class JsonLines:
 
     def append(self, record: dict[str, Any]) -> None:
         """One line in one write, flushed, so that a kill loses at most the line being written."""
-        with self.path.open("ab") as f:
+        with naming(self.path), self.path.open("ab") as f:
             f.write(json.dumps(record, allow_nan=False).encode() + b"\n")
             f.flush()
             os.fsync(f.fileno())
@@ -73,10 +103,12 @@ class JsonLines:
         return list(self._records()) if self.path.exists() else []
 
     def _records(self) -> Iterator[dict[str, Any]]:
+        if self.path.stat().st_size > LOG_BYTES:
+            raise InvalidFileError(f"{self.path}: {self.path.stat().st_size} bytes; at most {LOG_BYTES} are read")
         lines = self.path.read_bytes().split(b"\n")
         for number, line in enumerate(lines[:-1], start=1):
             try:
-                record = json.loads(line)
+                record = _JSON.decode(line.decode())
             except (ValueError, RecursionError):
                 raise InvalidFileError(
                     f"{self.path}: line {number} is not JSON; move the file away to start again"

@@ -21,7 +21,7 @@ def find(
         searching.use_device(run, device)
     if run.value("method", "name", str) == "mse_nas":
         searching_mse.search(run, narrator)
-        if train and not run.weights.exists():
+        if train and not run.trained:
             train_run.train(run, narrator, device)
         return None
     with searching.Session.of(run, narrator, workers=workers, engine=engine) as session:

@@ -128,8 +128,9 @@ def train_points(session: Session, run: Run, narrator: Narrator, device: str | N
         if point["measured"] is not None:
             continue
         narrator.say(f"point {point['n']} of {len(front['points'])}")
-        if not found.weights.exists():
-            train_run.train(found, narrator, device)
+        if not found.trained:
+            with found.lock():
+                train_run.train(found, narrator, device)
         measured = measure(network_of(found), session.data, session.chip, session.widths)
         point["validation_accuracy"] = found.value("training", "validation_accuracy", float)
         point["measured"] = measured.to_json()

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from hw_sim.errors import UsageError
+
 Advance = Callable[[int, int], None]
-# C0 and C1 controls steer a terminal (colours, titles, a pasted command); half surrogates cannot be written at all.
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# C0 and C1 controls steer a terminal (colours, titles, a pasted command), bidirectional ones re-order what is read;
+# half surrogates cannot be written at all.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
@@ -29,27 +35,50 @@ class _Stderr(Console):
 
 
 class Narrator:
-    """Says what is going on. On a terminal: bars; in a pipe: one line per stage."""
+    """Says what is going on. On a terminal: bars; in a pipe: one line per stage.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
+    verbose: every line begins with the seconds since the start, and a pipe gets a line per tenth of a stage too.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        if quiet and verbose:
+            raise UsageError("--quiet and --verbose ask for opposite things; give one of them")
+        self.quiet, self.verbose, self.start = quiet, verbose, time.monotonic()
         self.console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            self.console.print(printable(text), markup=False)
+            clock = f"[{time.monotonic() - self.start:7.1f} s] " if self.verbose else ""
+            self.console.print(clock + printable(text), markup=False)
+
+    def next(self, command: str, runs_dir: Path | None = None) -> None:
+        """Says what a user would do next; ``command`` stands behind ``snnas``."""
+        there = f" --runs-dir {shlex.quote(str(runs_dir))}" if runs_dir is not None else ""
+        self.say(f"next: snnas {command}{there}")
 
     @contextlib.contextmanager
     def progress(self, what: str) -> Iterator[Advance]:
         """Gives ``advance(done, total)``; the bar appears only on a terminal."""
         if self.quiet or not sys.stderr.isatty():
             self.say(f"{what} ...")
-            yield lambda done, total: None
+            yield self._tenths(what) if self.verbose else lambda done, total: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def _tenths(self, what: str) -> Advance:
+        said = 0
+
+        def advance(done: int, total: int) -> None:
+            nonlocal said
+            tenths = 10 * done // max(1, total)
+            if tenths > said:
+                said = tenths
+                self.say(f"  {what}: {done} of {total}")
+
+        return advance
 
 
 def harmless(table: Table) -> Table:

@@ -20,6 +20,7 @@ from hw_sim.counts import Counts
 from hw_sim.energy import Bill, Profile, price
 from hw_sim.errors import GateError, UnsupportedError
 from hw_sim.latency import Latency, estimate_latency
+from hw_sim.limits import WEIGHT_BITS
 from hw_sim.mapping import Mapping, load_system, map_program
 from hw_sim.program import InputKind, Program
 from hw_sim.simulator import Trace, simulate_input
@@ -63,8 +64,10 @@ def program_kind(name: str) -> InputKind:
     raise UnsupportedError(f"input kind {name!r}; expected one of {', '.join(get_args(InputKind))}")
 
 
-def compile_calibrated(graph: Graph, data: Dataset, timesteps: int, meta: dict[str, Any] | None = None) -> Program:
-    """The program of a graph, calibrated on the first samples of the training split."""
+def compile_calibrated(
+    graph: Graph, data: Dataset, timesteps: int, meta: dict[str, Any] | None = None, *, bits: int = WEIGHT_BITS
+) -> Program:
+    """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split."""
     calibration = interpreter.run(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps)
     return compile_graph(
         graph,
@@ -72,6 +75,7 @@ def compile_calibrated(graph: Graph, data: Dataset, timesteps: int, meta: dict[s
         input_kind=program_kind(data.input_kind),
         input_range=data.range,
         spikes=calibration.spikes,
+        bits=bits,
         meta=meta,
     )
 

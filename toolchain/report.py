@@ -97,6 +97,7 @@ def build_report(run: Run, m: Measured) -> dict[str, Any]:
             "synapses": sum(s.connections for s in counts.synapses),
             "cores": m.mapping.cores,
             "chips": m.mapping.chips,
+            "weight_bits": program.weight_bits,
             "fits": m.mapping.fits,
             "misfits": [str(x) for x in m.mapping.misfits],
         },
@@ -109,11 +110,16 @@ def build_report(run: Run, m: Measured) -> dict[str, Any]:
             "fold_differing_spikes": m.trained.differing_from_deployed,
             "nir_differing_spikes": m.nir_differing,
             "nir_smallest_margin": m.nir_margin if math.isfinite(m.nir_margin) else None,
+            "ranges_proved": sum(r.status == "proved" for r in m.ranges.values()),
+            "ranges_populations": len(m.ranges),
             "lava_samples": m.lava.samples if m.lava else 0,
             "lava_differing_spikes": m.lava.differing_spikes if m.lava else None,
             "lava_spikes_compared": m.lava.spikes if m.lava else None,
             "lava": m.lava_note,
         },
+        "finetune": m.finetune,
+        "quantisation": {name: error.to_json() for name, error in m.errors.items()},
+        "ranges": {name: found.to_json() for name, found in m.ranges.items()},
         "provenance": PROVENANCE,
         "versions": config.get("versions", {}),
     }
@@ -170,7 +176,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
     try:
         table(report)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, NotRenderableError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, NotRenderableError) as error:
         what = f"lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
         raise InvalidFileError(f"{path}: a figure is missing or of another type ({what}); export again") from None
     return report
@@ -208,6 +214,8 @@ def table(report: dict[str, Any]) -> Table:
     else:
         low, high = acc["interval"]
         out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", f"{acc['flips']} predictions changed")
+    if report.get("finetune") is not None:
+        _add_finetuning(out, report["finetune"])
     out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", both)
     out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", both)
     out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
@@ -237,6 +245,8 @@ def table(report: dict[str, Any]) -> Table:
         where if res["fits"] else "does not fit",
         "; ".join(res["misfits"][:1]) or "greedy, layer order",
     )
+    if "weight_bits" in res:  # a report of before says none
+        out.add_row("bits of a weight", "", str(res["weight_bits"]), "clock biases and readout 8")
     relays = plan["relays"]
     cost = (
         f"{relays['neurons']:,} neurons, {relays['spikes_per_inference']:,.0f} spikes" if relays["populations"] else ""
@@ -259,6 +269,8 @@ def table(report: dict[str, Any]) -> Table:
         str(checks["nir_differing_spikes"]),
         "the file vs ours of it" if foreign else "deployed network vs .nir re-read without metadata",
     )
+    if "quantisation" in report:
+        _add_quantisation(out, report["quantisation"], report["ranges"], checks)
     if checks["lava_samples"]:
         verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {checks['lava_spikes_compared']:,} compared"
         out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)
@@ -268,6 +280,29 @@ def table(report: dict[str, Any]) -> Table:
         out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
         out.caption_justify = "left"
     return out
+
+
+def _add_finetuning(out: Table, found: dict[str, Any]) -> None:
+    """What fine-tuning through the integer arithmetic gained, and what it changed."""
+    kept = f"epoch {found['best_epoch']} of {found['epochs']}" if found["best_epoch"] else "no epoch was better"
+    changed = f"{found['weights_changed'] / max(1, found['weights']):.1%} of the weights changed"
+    out.add_row("  before fine-tuning", "", percent(found["test"]["before"]), f"simulated; {kept}, {changed}")
+    val = found["validation"]
+    out.add_row("  validation split", "", f"{percent(val['before'])} -> {percent(val['after'])}", "simulated")
+
+
+def _add_quantisation(out: Table, errors: dict[str, Any], ranges: dict[str, Any], checks: dict[str, Any]) -> None:
+    """What quantisation changed, and whether any input could overflow a register."""
+    share = {name: e["differing"] / max(1, e["spikes"]) for name, e in errors.items()}
+    total = sum(e["differing"] for e in errors.values()) / max(1, sum(e["spikes"] for e in errors.values()))
+    worst = [f"{name} {share[name]:.1%}" for name in sorted(share, key=share.__getitem__, reverse=True)[:3]]
+    out.add_row("quantisation: differing spikes", "", percent(total), f"graph vs program; most: {', '.join(worst)}")
+    populations, proved = checks["ranges_populations"], checks["ranges_proved"]
+    margins = {(name, r): found[r]["margin"] for name, found in ranges.items() for r in ("a", "u", "v")}
+    (name, register), margin = max(margins.items(), key=lambda item: item[1])
+    fullest = f"fullest: {register} of {name}, {margin:.0%}"
+    why = "no input overflows a register" if proved == populations else "the rest fit on the samples"
+    out.add_row("ranges: proved populations", "", f"{proved} of {populations}", f"{why}; {fullest}")
 
 
 def percent(value: float | None) -> str:

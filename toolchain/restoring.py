@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hw_sim.errors import InvalidFileError, UsageError
+from hw_sim.errors import InvalidFileError, UsageError, brief
+from toolchain.data_options import KINDS
 from toolchain.runs import Run
 
 if TYPE_CHECKING:
@@ -18,10 +19,14 @@ def dataset_of(run: Run) -> Dataset:
 
     config = run.config()
     name, wanted = config["data"].get("path", config["data"]["name"]), config["data"].get("sha256")
+    options, place = config["data"].get("options", {}), f"{run.path / 'run.toml'}: [data.options]"
+    # A run.toml names what a data set takes and nothing else that load does: it starts no download.
+    if not isinstance(options, dict) or not all(type(options[k]) is KINDS.get(k) for k in options):
+        raise InvalidFileError(f"{place} is {brief(options)}, expected some of {', '.join(KINDS)}; mend the file")
     try:
-        data = load(name, seed=config["seed"], **config["data"].get("options", {}))
+        data = load(name, seed=config["seed"], **options)
     except TypeError as error:
-        raise InvalidFileError(f"{run.path / 'run.toml'}: [data.options]: {error}") from None
+        raise InvalidFileError(f"{place}: {error}") from None
     if wanted is not None and data.digest != wanted:
         raise InvalidFileError(
             f"{name}: the data set is not the one that the run was searched on (sha256 {data.digest[:12]}..., "

@@ -7,6 +7,7 @@ process that works on a run holds its lock; a second one is refused with the own
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ import re
 import socket
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -24,12 +25,14 @@ from typing import Any
 
 import tomli_w
 
-from hw_sim.errors import InvalidFileError, UsageError
+from hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean
 from toolchain.files import JsonLines, write_text
 from toolchain.narration import printable
+from toolchain.staging import beside, clear
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DEFAULT_DIRECTORY = "runs"
+CONFIG_BYTES = 1 << 20
 # What a search writes before anything else, and what a finished stage adds: {section: {key: type}}, '' the top level.
 REQUIRED: dict[str, dict[str, type]] = {
     "": {"seed": int},
@@ -98,6 +101,8 @@ class Run:
         """run.toml; InvalidFileError (exit 3) where it is damaged, or lacks what every run has."""
         path = self.path / "run.toml"
         try:
+            if path.stat().st_size > CONFIG_BYTES:
+                raise InvalidFileError(f"{path}: {path.stat().st_size} bytes; at most {CONFIG_BYTES} are read")
             config = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InvalidFileError(
@@ -137,7 +142,7 @@ class Run:
         return self._check(self.config(), section, key, kind)
 
     def write_config(self, config: dict[str, Any]) -> None:
-        write_text(self.path / "run.toml", tomli_w.dumps(config))
+        write_text(self.path / "run.toml", as_toml(config))
 
     def section(self, name: str) -> dict[str, Any]:
         value = self.config().get(name, {})
@@ -150,6 +155,13 @@ class Run:
             return json.dumps(self.section("network"))
         except TypeError:  # TOML has dates
             raise InvalidFileError(f"{self.path / 'run.toml'}: [network] holds a date, expected numbers") from None
+        except RecursionError:
+            raise InvalidFileError(f"{self.path / 'run.toml'}: [network] is nested without end") from None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the weights are there and no training is under way, which may have written them a moment ago."""
+        return self.weights.exists() and not (self.path / "checkpoint" / "state.safetensors").exists()
 
     def stage(self) -> str:
         """How far the run has come."""
@@ -161,11 +173,11 @@ class Run:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the run; UsageError names the process that already does."""
+        """Holds the run and clears away what killed processes left in it; UsageError names the process that has it."""
         with (self.path / ".lock").open("a+") as f:
             try:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 f.seek(0)
                 raise UsageError(
                     f"run {self.name} is being worked on by {f.read().strip() or 'another process'}"
@@ -173,31 +185,55 @@ class Run:
             f.truncate(0)
             f.write(f"pid {os.getpid()} on {socket.gethostname()}")
             f.flush()
+            for place in ("", "checkpoint", "export"):
+                clear(self.path / place)
             yield
 
 
-def create(folder: Path, name: str | None, stem: str) -> Run:
-    """A new, empty run: ``name``, or the first free ``stem-001``. UsageError where the name is taken or unusable."""
+def as_toml(config: dict[str, Any]) -> str:
+    """The text of a run.toml."""
+    return tomli_w.dumps(config)
+
+
+def create(folder: Path, name: str | None, stem: str, files: Callable[[str], Mapping[str, str]]) -> Run:
+    """A new run: ``name``, or the first free ``stem-001``, holding the texts that ``files`` gives of its name.
+
+    It appears with all of them or not at all; an empty folder is taken over. UsageError where the name is taken or
+    unusable.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if name is not None:
         if not NAME.fullmatch(name):
             raise UsageError(f"run name {name!r}: letters, digits, '.', '_' and '-' are taken, at most 100")
-        try:
-            (folder / name).mkdir()
-        except FileExistsError:
-            raise UsageError(
-                f"run {name} exists in {folder}; choose another --name, or continue it with --resume {name}"
-            ) from None
+        if not _begin(folder / name, files):
+            there = folder / name / "run.toml"
+            how = f"continue it with --resume {name}" if there.is_file() else "remove that folder, which is no run"
+            raise UsageError(f"run {name} exists in {folder}; choose another --name, or {how}")
         return Run(folder / name)
     stem = re.sub(r"[^A-Za-z0-9._-]", "-", stem).strip("-.")[:80] or "run"
     for number in range(1, 100_000):
         path = folder / f"{stem}-{number:03d}"
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return Run(path)
+        if _begin(path, files):
+            return Run(path)
     raise UsageError(f"{folder} holds 99,999 runs named {stem}-NNN; give a --name")
+
+
+def _begin(path: Path, files: Callable[[str], Mapping[str, str]]) -> bool:
+    """Makes the folder whole; False where another one, or a file, has the name."""
+    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+        return False
+    with contextlib.suppress(UsageError):  # another process is beginning a run of this name
+        clear(path.parent, path.name)
+    with beside(path) as stage:
+        for name, text in files(path.name).items():
+            write_text(stage / name, text)
+        try:
+            os.rename(stage, path)  # onto an empty folder too
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                return False
+            raise
+    return True
 
 
 def find(folder: Path, name: str | None) -> Run:
@@ -207,7 +243,8 @@ def find(folder: Path, name: str | None) -> Run:
             if (path / "run.toml").is_file():
                 return Run(path.resolve())
         known = [r.name for r in every(folder)]
-        hint = f"; there are {', '.join(known[:8])}" if known else "; make one with: snnas search"
+        there = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+        hint = f"; there are {there}{did_you_mean(name, known)}" if known else "; make one with: snnas search"
         raise UsageError(f"no run {name!r} in {folder}{hint}")
     dated: list[tuple[str, Run]] = []
     damage: InvalidFileError | None = None
@@ -223,12 +260,12 @@ def find(folder: Path, name: str | None) -> Run:
 
 
 def every(folder: Path) -> list[Run]:
-    """All runs of a folder, by name."""
-    return [Run(p.parent.resolve()) for p in sorted(folder.glob("*/run.toml"))]
+    """All runs of a folder, by name; hidden ones are being begun or removed."""
+    return [Run(p.parent.resolve()) for p in sorted(folder.glob("*/run.toml")) if not p.parent.name.startswith(".")]
 
 
 def _brief(value: Any) -> str:
-    return "missing" if value is None else repr(value)[:60]
+    return "missing" if value is None else brief(value)
 
 
 _MEND = "mend the file, or search again"

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hw_sim.errors import GateError
-from toolchain.budgets import Limits, check_limits
+from hw_sim.errors import GateError, InvalidFileError, brief
+from toolchain.budgets import METRICS, Limits, check_limits
 from toolchain.costs import Chip, Meter, Predictor, live
 from toolchain.evaluating import PREDICT, Bank, Evaluator, Spec, in_worker, score_kind
 from toolchain.files import write_text
@@ -18,7 +18,7 @@ from toolchain.restoring import dataset_of
 from toolchain.runs import Run
 from toolchain.search_methods import RUNNERS, Task
 from toolchain.seeds import stream, torch_seed
-from toolchain.starting import resolve_device
+from toolchain.starting import MAX_STUDY, resolve_device
 from toolchain.workers import Answer, pool
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Session:
     @contextlib.contextmanager
     def of(cls, run: Run, narrator: Narrator, *, workers: int = 1, engine: str = "process") -> Iterator[Session]:
         """The session of a run. workers: processes that evaluate; 1 of engine 'process' is this one."""
+        _check(run)
         data = dataset_of(run)
         chip = Chip.load(**run.section("chip"))
         spec = spec_of(run, data, chip)
@@ -189,6 +190,31 @@ def conclude(run: Run, result: SearchResult, narrator: Narrator, seconds: float,
     }
     run.write_config(config)
     write_text(run.genotype, result.genotype.to_json())
+
+
+def _check(run: Run) -> None:
+    """InvalidFileError where what a search takes from run.toml is not what ``starting`` writes there."""
+    method, chip, objectives = run.section("method"), run.section("chip"), run.section("objectives")
+    widths = method.get("widths", {})
+    names = objectives.get("names", [])
+    faults = (
+        ("[method] name", method["name"], method["name"] in RUNNERS),
+        ("[method] batch", method["batch"], method["batch"] >= 1),
+        ("[method] study", method.get("study", 0), 0 <= method.get("study", 0) <= MAX_STUDY),
+        ("[method] widths", widths, _holds(widths, {"weight": int, "state": int})),
+        ("[chip]", chip, _holds(chip, {"profile": str, "system": str})),
+        ("[objectives]", objectives, _holds(objectives, {"names": list, "train": int}) and len(objectives) in (0, 2)),
+        ("[objectives] names", names, all(isinstance(n, str) and n in ("score", *METRICS) for n in names)),
+    )
+    for place, value, good in faults:
+        if not good:
+            raise InvalidFileError(
+                f"{run.path / 'run.toml'}: {place} is {brief(value)}; mend the file, or search again"
+            )
+
+
+def _holds(table: Any, kinds: Mapping[str, type]) -> bool:
+    return isinstance(table, dict) and all(type(value) is kinds.get(key) for key, value in table.items())
 
 
 def spec_of(run: Run, data: Dataset, chip: Chip) -> Spec:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from export.observed_ranges import settled
 from hw_sim.linear import fan_out
 from hw_sim.program import CLOCK, INPUT
 from hw_sim.sampling import bootstrap
@@ -24,9 +25,13 @@ SCHEMA = "snnas.simulate/1"
 
 
 def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
-    """Accuracy (with labels), activity and synops of the program on the samples."""
+    """Accuracy (with labels), activity, synops and register ranges of the program on the samples.
+
+    UnsupportedError where a register overflows on them, which a chip would not report.
+    """
     x = subject.samples
     program = subject.program
+    ranges = settled(program, x, batch=subject.batch)
     reach: dict[str, np.ndarray] = {}
     for w in wirings(program).values():
         reach[w.src] = reach.get(w.src, 0) + fan_out(w.map, w.src_shape)
@@ -67,6 +72,8 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
             }
             for p in program.in_order
         ],
+        "weight_bits": program.weight_bits,
+        "ranges": {name: found.to_json() for name, found in ranges.items()},
         "provenance": "simulated",
     }
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw_sim.errors import UsageError
+from hw_sim.errors import UsageError, did_you_mean
 from toolchain import runs
 from toolchain.runs import Run
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 METHODS = ("lightsnn", "snasnet", "spikenas", "mse_nas")
 WHOLE = ("snasnet", "spikenas")  # candidates are whole networks, so that each can be priced and stand on a front
 PROXIES = ("sahd", "snnas")
+MAX_STUDY = 10  # repeats of an operation study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,6 @@ def resolve_device(device: str) -> str:
 
 def start(folder: Path, name: str | None, options: SearchOptions, command: str) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
-    from search.errors import did_you_mean
     from toolchain.data import load
     from toolchain.data_options import parse_options
     from toolchain.datasets.catalogue import SETS
@@ -103,9 +102,7 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
     check_frames(options.dataset, data, options.timesteps)
     network = _network(options, data, device)
     of_motifs = options.method == "mse_nas"
-    run = runs.create(folder, name, f"{data.name}-{options.method}")
     config = {
-        "name": run.name,
         "created_at": runs.now(),
         "command": command,
         "seed": options.seed,
@@ -126,12 +123,9 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         "train": training.plain(),
         "versions": runs.fingerprint(device),
     }
-    try:
-        run.write_config(config)
-    except BaseException:
-        shutil.rmtree(run.path, ignore_errors=True)  # made a moment ago, by us: a run without run.toml is none
-        raise
-    return run
+    return runs.create(
+        folder, name, f"{data.name}-{options.method}", lambda name: {"run.toml": runs.as_toml({"name": name, **config})}
+    )
 
 
 def check_frames(name: str, data: Dataset, timesteps: int) -> None:
@@ -210,8 +204,8 @@ def _hardware(options: SearchOptions) -> dict[str, Any]:
             f"--objective {options.objective!r}: {options.method} scores supernets and ends with one network; a front "
             f"takes --method {' or '.join(WHOLE)}"
         )
-    if options.study and (options.method != "spikenas" or not 2 <= options.study <= 10):
-        raise UsageError(f"--study {options.study}: expected 2 to 10 repeats, with --method spikenas")
+    if options.study and (options.method != "spikenas" or not 2 <= options.study <= MAX_STUDY):
+        raise UsageError(f"--study {options.study}: expected 2 to {MAX_STUDY} repeats, with --method spikenas")
     if not 0 <= options.front <= 64:
         raise UsageError(f"--train-front {options.front}: expected 0 to 64 points")
     Widths(options.weight_bits, options.state_bits)

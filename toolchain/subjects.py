@@ -21,7 +21,9 @@ from export.graph import Conv, Graph, Linear
 from export.nir_file import read_nir
 from export.paths import shape3
 from export.program_file import read_program
+from export.quantise import check_bits
 from hw_sim.errors import InvalidFileError, UsageError
+from hw_sim.limits import WEIGHT_BITS
 from hw_sim.program import InputKind, LinearMap, Program, Shape
 from toolchain import data as datasets
 from toolchain import samples
@@ -37,7 +39,8 @@ class Wanted:
     """The options of the commands. timesteps, input_kind and seed: None where the file or its run shall say.
 
     convention: a tool's name; dt (seconds per timestep), decay, compare and reset: single answers in place of its.
-    samples: False where none are needed, so that an export's own are not read.
+    samples: False where none are needed, so that an export's own are not read. bits: of a weight; None: 8 of a graph,
+    what a program says of itself.
     """
 
     data: str | None = None
@@ -52,6 +55,7 @@ class Wanted:
     decay: str | None = None
     compare: str | None = None
     reset: str | None = None
+    bits: int | None = None
 
     @property
     def answers(self) -> Convention | None:
@@ -132,6 +136,8 @@ def open_subject(path: Path, wanted: Wanted) -> Subject:
         raise UsageError(f"--limit {wanted.limit}: expected a whole number >= 1")
     if wanted.input_kind is not None and wanted.input_kind not in KINDS:
         raise UsageError(f"--input-kind {wanted.input_kind!r}: expected {', '.join(KINDS)}")
+    if wanted.bits is not None:
+        check_bits(wanted.bits)
     if path.is_dir():
         return _of_folder(path, wanted)
     if path.suffix == ".nir":
@@ -158,6 +164,7 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wante
     for option, given, found in (
         ("--timesteps", wanted.timesteps, program.timesteps),
         ("--input-kind", wanted.input_kind, program.input_kind),
+        ("--bits", wanted.bits, program.weight_bits),
     ):
         if given not in (None, found):
             raise UsageError(f"{option} {given}: the program is compiled for {found}; leave the option out")
@@ -177,7 +184,7 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wante
 
 def open_graph(path: Path, wanted: Wanted) -> Opened:
     """Reads a graph and its samples, and settles what the file leaves open. Errors name the option that is missing."""
-    delayed = frozenset(_edge(text) for text in wanted.delayed) or None
+    delayed = edges_of(wanted)
     answers = wanted.answers
     dialect = wanted.dialect
     graph = read_nir(path, delayed=delayed, convention=answers)
@@ -215,11 +222,18 @@ def _of_graph(path: Path, wanted: Wanted) -> Subject:
         input_kind=g.kind,
         input_range=g.range,
         rates=_rates(g, wanted),
+        soft_reset=True,
+        bits=wanted.bits or WEIGHT_BITS,
         meta={"graph": path.name},
     )
     if g.x is not None:
         samples.check_range(g.x, program, g.data)
     return Subject(path=path, program=program, graph=g.graph, x=g.x, y=g.y, data=g.data, seed=g.seed, notes=g.notes)
+
+
+def edges_of(wanted: Wanted) -> frozenset[tuple[str, str]] | None:
+    """The delayed edges that the options name; None where they name none."""
+    return frozenset(_edge(text) for text in wanted.delayed) or None
 
 
 def _edge(text: str) -> tuple[str, str]:

@@ -15,6 +15,17 @@ def print_text(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def print_version(asked: bool) -> None:
+    """The callback of ``--version``."""
+    if asked:
+        from importlib import metadata
+
+        import typer
+
+        print_text(f"snnas {metadata.version('snnas')}")
+        raise typer.Exit
+
+
 def print_json(value: Any) -> None:
     print_text(json.dumps(value, indent=2, allow_nan=False))
 

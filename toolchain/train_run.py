@@ -46,13 +46,7 @@ def train(run: Run, narrator: Narrator, device: str | None = None, recipe: Train
     def record(entry: Record) -> None:
         if first:
             log.append(entry)
-        if entry["seconds"] >= LONG_EPOCH_SECONDS:
-            left = (recipe.epochs - entry["epoch"]) * entry["seconds"]
-            remaining = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
-            narrator.say(
-                f"  epoch {entry['epoch']} of {recipe.epochs}: loss {entry['loss']:.3f}, validation accuracy "
-                f"{entry['val_accuracy']:.2%}, {entry['seconds']:.0f} s; {remaining} left"
-            )
+        say_epoch(narrator, entry, recipe.epochs)
 
     folder = run.path / "checkpoint"
     if folder.exists():
@@ -92,3 +86,14 @@ def train(run: Run, narrator: Narrator, device: str | None = None, recipe: Train
     }
     run.write_config(config)
     training.Checkpoint(folder, "").remove()
+
+
+def say_epoch(narrator: Narrator, entry: Record, epochs: int) -> None:
+    """Narrates an epoch that took long, and the time that is left."""
+    if entry["seconds"] >= LONG_EPOCH_SECONDS:
+        left = (epochs - entry["epoch"]) * entry["seconds"]
+        remaining = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
+        narrator.say(
+            f"  epoch {entry['epoch']} of {epochs}: loss {entry['loss']:.3f}, validation accuracy "
+            f"{entry['val_accuracy']:.2%}, {entry['seconds']:.0f} s; {remaining} left"
+        )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import UsageError
 from toolchain import runs
-from toolchain.files import write_text
 from toolchain.runs import Run
 from toolchain.starting import check_frames, data_section, resolve_device
 
@@ -67,9 +65,7 @@ def train_genotype(
         cells=len(found.cells),
     )
     Network(found, network)  # refuses a cell without a path from input to output
-    run = runs.create(folder, name, f"{data.name}-{found.space}-transfer")
     config = {
-        "name": run.name,
         "created_at": runs.now(),
         "command": command,
         "seed": seed,
@@ -81,13 +77,12 @@ def train_genotype(
         "transfer": {"genotype": str(genotype.absolute()), "sha256": sha256(genotype)},
         "versions": runs.fingerprint(device),
     }
-    try:
-        run.write_config(config)
-        write_text(run.genotype, found.to_json())
-    except BaseException:
-        shutil.rmtree(run.path, ignore_errors=True)  # made a moment ago, by us
-        raise
-    return run
+    return runs.create(
+        folder,
+        name,
+        f"{data.name}-{found.space}-transfer",
+        lambda name: {"run.toml": runs.as_toml({"name": name, **config}), "genotype.json": found.to_json()},
+    )
 
 
 def _check_space(genotype: Genotype, path: Path) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.interrupts import heeded
-from toolchain import doctor
+from toolchain import doctor, endings
 from toolchain.cli import run_command
 
 ROOT = Path(__file__).parents[2]
@@ -133,3 +133,38 @@ def test_work_goes_on_where_nobody_reads_its_narration(monkeypatch: pytest.Monke
     for _ in range(2):
         narrator.say("nobody hears this")
     assert run_command(["frobnicate"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a"), 74, "a: No space left on device"),
+        (OSError(errno.EFBIG, "File too large", "a"), 74, "a: File too large"),
+        (OSError(errno.EIO, "Input/output error", "a"), 74, "a: Input/output error"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 70, "out of memory"),
+        (OSError("libgomp.so.1: failed to map segment from shared object"), 70, "out of memory"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), 70, "out of memory"),
+        (RuntimeError("can't start new thread"), 70, "out of memory"),
+        (OSError(errno.ENOENT, "No such file or directory", "out of memory"), 2, "out of memory: No such file"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_the_machine_lacks_is_named(
+    error: Exception, code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert endings._fault(error) == code
+    err = capsys.readouterr().err
+    assert err.startswith(f"snnas: {words}")
+    assert err.count("\n") == 1
+
+
+def test_a_signal_behind_the_end_does_not_change_the_code(tmp_path: Path) -> None:
+    """The work is done: no traceback from the interpreter's own last steps."""
+    code = "import atexit, os, signal, sys; from toolchain import endings\n"
+    code += "endings.prepare(); atexit.register(lambda: os.kill(os.getpid(), int(sys.argv[1]))); endings.leave(74)"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        command = [sys.executable, "-c", code, str(int(number))]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=heeded, check=False
+        )
+        assert (done.returncode, done.stderr) == (74, "")

@@ -45,6 +45,28 @@ def test_every_spike_of_the_test_split_is_the_same(folder, capsys) -> None:
     assert (files / "model.onnx").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_network_of_event_frames_fires_alike_on_its_whole_test_split(backward, tmp_path, capsys) -> None:
+    """Two polarities, a frame of 0 and 1 per timestep, as N-MNIST has them."""
+    rng = np.random.default_rng(5)
+    y = np.arange(120) % 4
+    rate = np.zeros((4, 1, 2, 8, 8))
+    rate[np.arange(4), :, np.arange(4) % 2] = 0.3
+    rate[:2] += 0.2
+    np.savez(tmp_path / "event_frames.npz", x=(rng.random((120, 5, 2, 8, 8)) < rate[y]).astype(np.uint8), y=y)
+    small = ["--channels", "3", "--hidden", "16", "--epochs", "1", "-T", "5", "--batch", "8", "--quiet", "--json"]
+    small += ["--backward"] * backward
+    data = ["--dataset", str(tmp_path / "event_frames.npz"), "--runs-dir", str(tmp_path), "--name", "tiny"]
+    assert run_command(["search", *data, *small]) == 0
+    code, out = export(tmp_path, capsys, "--json", "--quiet")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["spikes_differing"], report["sar"] > 0) == (0, True)
+    model = tmp_path / "tiny/export/onnx/model.onnx"
+    assert OnnxModel(model).about["input_kind"] == "spikes"
+    assert run_command(["check", str(model.parent)]) == 0
+
+
 def test_another_precision_needs_force(folder, capsys) -> None:
     assert export(folder, capsys, "--quiet")[0] == 0
     assert export(folder, capsys, "--float64", "--quiet")[0] == 2

@@ -8,7 +8,7 @@ from typing import IO
 
 import pytest
 
-from toolchain.files import whole, write_text
+from toolchain.files import JsonLines, whole, write_text
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o644)])
@@ -35,3 +35,19 @@ def test_an_ended_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Pa
         write_text(path, "\udcff")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    def fill(writer: IO[bytes]) -> None:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), writer.fileno())
+        writer.write(b"x")
+
+    with pytest.raises(OSError, match="No space left") as caught, whole(tmp_path / "a") as f:
+        fill(f)
+    assert caught.value.filename == str(tmp_path / "a")
+    (tmp_path / "log").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        JsonLines(tmp_path / "log").append({})
+    assert caught.value.filename == str(tmp_path / "log")
+    assert os.listdir(tmp_path) == ["log"]

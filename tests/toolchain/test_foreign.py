@@ -13,7 +13,9 @@ from export import interpreter
 from hw_sim.errors import InvalidFileError, UsageError
 from hw_sim.program import INPUT
 from tests.export.nir_nets import cuba, dyadic, graph_of, integrate_and_fire, lif, read, written
-from toolchain import check, exporting_foreign, subjects
+from toolchain import exporting_foreign, subjects
+from toolchain.checking import Options, check
+from toolchain.checking.export_folder import FILES
 from toolchain.estimating import Pricing, estimate
 from toolchain.exporting import ExportOptions
 from toolchain.narration import Narrator
@@ -70,8 +72,9 @@ def test_an_export_has_the_figures_and_files_of_our_own(kind: str, model: Path) 
     report = export(model, data=data(model.parent, kind=kind), **given)
     folder = Path("foreign-lava")
     names = {p.name for p in folder.iterdir()}
-    assert names >= {*check.FILES, "manifest.json", "report.json", "counts.json"}
-    assert {f.status for f in check.check(folder, {"energy_total": 1000.0, "cores": 1.0})} == {"passed"}
+    assert names >= {*FILES, "manifest.json", "report.json", "counts.json"}
+    limits = {"energy_total": 1000.0, "cores": 1.0}
+    assert {f.status for f in check(folder, Options(limits=limits)).findings} == {"passed"}
     assert report["accuracy"]["samples"] == 32  # a fifth of forty calibrates
     assert report["calibration"] == "8 of 40 samples, drawn"
     assert report["energy_uJ"]["total"]["nominal"] > 0
@@ -84,11 +87,11 @@ def test_an_export_has_the_figures_and_files_of_our_own(kind: str, model: Path) 
     assert (report["netx"] == "model.net") == (folder / "model.net").is_file()
     assert kind == "spikes" or report["netx"].startswith("its input is a current")
     if kind == "spikes":  # every weight is held exactly
-        assert all(v["differing"] == 0 for v in report["loss"].values())
+        assert all(v["differing"] == 0 for v in report["quantisation"].values())
         assert report["accuracy"]["training"] == report["accuracy"]["on_target"]
     else:
-        assert sum(v["differing"] for v in report["loss"].values()) < 0.01 * sum(
-            v["spikes"] for v in report["loss"].values()
+        assert sum(v["differing"] for v in report["quantisation"].values()) < 0.01 * sum(
+            v["spikes"] for v in report["quantisation"].values()
         )
 
 
@@ -111,7 +114,7 @@ def test_samples_without_labels_give_agreement_in_place_of_accuracy(model: Path)
     assert report["accuracy"]["on_target"] is None
     assert report["accuracy"]["agreement"] == 1.0
     table(report)
-    assert {f.status for f in check.check(Path("foreign-lava"), {})} == {"passed"}
+    assert {f.status for f in check(Path("foreign-lava"), Options()).findings} == {"passed"}
 
 
 def test_an_export_is_reused_while_nothing_changed_and_kept_unless_forced(model: Path) -> None:
@@ -140,8 +143,8 @@ def test_a_delayed_edge_reaches_the_program_and_the_check(here: Path) -> None:
     with pytest.raises(InvalidFileError, match="name it with --delayed SRC:DST"):
         export(path, data=data(here))
     report = export(path, data=data(here), delayed=("n:back",))
-    assert all(v["differing"] == 0 for v in report["loss"].values())
-    assert {f.status for f in check.check(Path("foreign-lava"), {})} == {"passed"}
+    assert all(v["differing"] == 0 for v in report["quantisation"].values())
+    assert {f.status for f in check(Path("foreign-lava"), Options()).findings} == {"passed"}
 
 
 def test_simulate_and_estimate_take_the_same_graph(model: Path) -> None:
@@ -201,7 +204,7 @@ def test_one_dimensional_data_reach_a_graph_of_conv1d(here: Path) -> None:
     x = (rng.random((10, 4, 2, 9)) < 0.5).astype(np.uint8)
     np.savez(here / "lines.npz", x=x)
     report = export(path, data=str(here / "lines.npz"))
-    assert all(v["differing"] == 0 for v in report["loss"].values())
+    assert all(v["differing"] == 0 for v in report["quantisation"].values())
     program = open_subject(Path("foreign-lava"), Wanted()).program
     assert program.source_shape(INPUT) == (2, 1, 9)
     assert read(here, graph_of((2, 9), {"c": first, "n": integrate_and_fire(3, 5)}, (3, 5))).nodes["n"].shape == (

@@ -120,11 +120,18 @@ def _read_png(file: Path) -> Array:
         raise UnsupportedError(
             f"{file}: reading .png needs Pillow; install snnas with the extra [search], or save .npy files"
         ) from None
-    with readable(file, "a .png"), warnings.catch_warnings(action="error"), Image.open(file, formats=["PNG"]) as image:
-        if max(image.size) > MAX_SIDE:
-            raise InvalidFileError(f"{file} has {image.size} pixels, expected at most {MAX_SIDE} a side")
-        if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-            raise InvalidFileError(f"{file} has mode {image.mode}, expected 8 bits a colour; convert it")
-        grey = image.mode in ("1", "L", "LA")
-        pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    try:
+        with (
+            readable(file, "a .png"),
+            warnings.catch_warnings(action="error"),
+            Image.open(file, formats=["PNG"]) as image,
+        ):
+            if max(image.size) > MAX_SIDE:
+                raise InvalidFileError(f"{file} has {image.size} pixels, expected at most {MAX_SIDE} a side")
+            if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
+                raise InvalidFileError(f"{file} has mode {image.mode}, expected 8 bits a colour; convert it")
+            grey = image.mode in ("1", "L", "LA")
+            pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    except Image.DecompressionBombError:  # a size that Pillow refuses before we see it
+        raise InvalidFileError(f"{file} declares too many pixels, expected at most {MAX_SIDE} a side") from None
     return pixels[None] if grey else pixels.transpose(2, 0, 1)

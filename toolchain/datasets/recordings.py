@@ -86,7 +86,10 @@ def _index(path: Path) -> set[str]:
     """'Train/5/00001.bin' of every row."""
     if path.stat().st_size > 2**24:
         raise InvalidFileError(f"{path} has {path.stat().st_size} bytes, expected a short list of recordings")
-    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8", errors="replace"))))
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8", errors="replace"))))
+    except csv.Error as error:
+        raise InvalidFileError(f"{path}: not a table ({error}), expected rows of split and path") from None
     matches = [_NMNIST.fullmatch(row.get("path") or "") for row in rows]
     if not rows or None in matches:
         raise InvalidFileError(f"{path}: expected rows with a path like Train/5/00001.bin")
@@ -150,8 +153,8 @@ def _trials(texts: dict[str, str], name: str, file: Path, official: Official) ->
     except (KeyError, ValueError, csv.Error) as error:
         reason = "it is missing" if isinstance(error, KeyError) else str(error)[:80]
         raise InvalidFileError(
-            f"{path} of {file} cannot be read ({reason}), expected rows of class 1 .. {official.classes}, start and "
-            f"end in microseconds"
+            f"{path[:80]} of {file} cannot be read ({reason}), expected rows of class 1 .. {official.classes}, "
+            f"start and end in microseconds"
         ) from None
     return rows
 

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hw_sim.errors import InvalidFileError, UsageError
+from hw_sim.errors import InvalidFileError, UsageError, brief
 from toolchain.augmentation import Augmentation
 
 SHIPPED = Path(__file__).resolve().parent.parent / "recipes"
@@ -65,18 +65,23 @@ class TrainingConfig:
         for name, low in (("epochs", 1), ("batch", 2), ("warmup", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
-                raise UsageError(f"{name} = {value!r} in the training configuration, expected a whole number >= {low}")
+                raise UsageError(
+                    f"{name} = {brief(value)} in the training configuration, expected a whole number >= {low}"
+                )
         if self.warmup >= self.epochs and self.warmup:
             raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UsageError(
-                    f"{name} = {getattr(self, name)!r} in the training configuration, expected {' or '.join(choices)}"
+                    f"{name} = {brief(getattr(self, name))} in the training configuration, expected "
+                    f"{' or '.join(choices)}"
                 )
         for name in RANGES:
             self._check_range(name)
         if not isinstance(self.augment, list | tuple):
-            raise UsageError(f"augment = {self.augment!r} in the training configuration, expected a list of strings")
+            raise UsageError(
+                f"augment = {brief(self.augment)} in the training configuration, expected a list of strings"
+            )
         object.__setattr__(self, "augment", tuple(self.augment))  # TOML gives a list
         Augmentation(self.augment)
 
@@ -87,7 +92,7 @@ class TrainingConfig:
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not (number and (low < value < high or (with_low and value == low) or (with_high and value == high))):
             ends = f"{low:g} <{'=' if with_low else ''} x" + (f" < {high:g}" if high < math.inf else "")
-            raise UsageError(f"{name} = {value!r} in the training configuration, expected {ends}")
+            raise UsageError(f"{name} = {brief(value)} in the training configuration, expected {ends}")
 
     def plain(self) -> dict[str, Any]:
         """The recipe as TOML and JSON can hold it; what is None is left out."""

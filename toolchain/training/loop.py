@@ -28,7 +28,7 @@ from toolchain.training.config import TrainingConfig
 from toolchain.training.evaluation import inputs, validate
 from toolchain.training.identity import fingerprint
 from toolchain.training.memory import keep_pages, lay_out, wide
-from toolchain.training.optimisation import learning_rate, loss_sum, make_optimizer
+from toolchain.training.optimisation import Teacher, learning_rate, loss_sum, make_optimizer
 from toolchain.training.parallel import World, world
 
 Record = dict[str, Any]
@@ -63,18 +63,20 @@ def train(
     on_epoch: Callable[[int, int], None] = lambda done, total: None,
     on_step: Callable[[int, int], None] = lambda done, total: None,
     checkpoint: Path | None = None,
+    teacher: Teacher | None = None,
 ) -> TrainingResult:
     """Train ``network`` in place and leave it in eval mode with the weights of the best validation epoch.
 
     log: takes one record per epoch ({"epoch", "loss", "train_accuracy", "val_accuracy", "val_loss", "val_sar", "lr",
     "seconds"}); those of a training that is resumed come first. on_epoch, on_step: take (done, in all), for progress.
     checkpoint: a folder that is written at every epoch's end and on SIGINT and SIGTERM, and from which the same
-    training goes on; the caller removes it. All that is drawn comes from ``seed``: on one device and number of threads,
-    equal seeds give equal weights, killed and resumed or not. Under ``torchrun`` every process calls this with the
-    same arguments. Raises GateError when the loss stops being finite, InvalidFileError for a damaged checkpoint.
+    training goes on; the caller removes it. teacher: whose logits are learnt in place of the labels. All that is drawn
+    comes from ``seed``: on one device and number of threads, equal seeds give equal weights, killed and resumed or not.
+    Under ``torchrun`` every process calls this with the same arguments. Raises GateError when the loss stops being
+    finite, InvalidFileError for a damaged checkpoint.
     """
     with world(device) as here:
-        training = _Training(network, data, config, seed, device, here)
+        training = _Training(network, data, config, seed, device, here, teacher)
         saved = Checkpoint(checkpoint, fingerprint(network, data, config, seed)) if checkpoint is not None else None
         devices = [device] if device.startswith("cuda") else []
         with torch.random.fork_rng(devices=devices), training.memory_format(), _interruptible() as ended_by:
@@ -89,7 +91,14 @@ class _Training:
     """One training: what it works on, and where it is."""
 
     def __init__(
-        self, network: nn.Module, data: Dataset, config: TrainingConfig, seed: int, device: str, here: World
+        self,
+        network: nn.Module,
+        data: Dataset,
+        config: TrainingConfig,
+        seed: int,
+        device: str,
+        here: World,
+        teacher: Teacher | None,
     ) -> None:
         if device == "cpu":
             keep_pages()
@@ -100,7 +109,7 @@ class _Training:
             for module in network.modules():
                 if isinstance(module, nn.Dropout):
                     module.p = config.dropout
-        self.unit = data.unit
+        self.unit, self.teacher = data.unit, teacher
         self.x, self.y = (torch.from_numpy(array).to(device) for array in (data.x_train, data.y_train))
         # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
         self.steps = math.ceil(len(self.x) / config.batch)
@@ -229,7 +238,8 @@ class _Training:
             self.meter if self.target is not None else contextlib.nullcontext(),
         ):
             logits = self.network(xb).float()
-        loss = loss_sum(logits, yb, self.config) / len(index)
+        taught = self.teacher
+        loss = (loss_sum(logits, yb, self.config) if taught is None else taught.loss_sum(logits, mine)) / len(index)
         objective, sar = loss, torch.zeros((), device=self.device)
         if self.target is not None:
             spikes, places = self.meter.take()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -41,3 +42,20 @@ def loss_sum(logits: Tensor, y: Tensor, config: TrainingConfig) -> Tensor:
         wanted = wanted * (1 - config.label_smoothing) + config.label_smoothing / logits.shape[1]
         return (logits - wanted).square().mean(1).sum()
     return nn.functional.cross_entropy(logits, y, label_smoothing=config.label_smoothing, reduction="sum")
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """Another network's logits (N, classes), float32, on the training split: learnt in place of the labels.
+
+    The loss is temperature^2 times the cross entropy of the two softened distributions (Hinton et al. 2015, section 2).
+    """
+
+    logits: Tensor
+    temperature: float
+
+    def loss_sum(self, logits: Tensor, index: Any) -> Tensor:
+        """Return the loss of the samples ``index``, summed; logits: what is made of them."""
+        soft = (self.logits[index].to(logits.device) / self.temperature).softmax(1)
+        loss = nn.functional.cross_entropy(logits / self.temperature, soft, reduction="sum")
+        return loss * self.temperature**2
