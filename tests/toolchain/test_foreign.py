@@ -100,7 +100,7 @@ def test_the_float_side_is_the_interpreters_on_the_samples_that_do_not_calibrate
     report = export(model, data=name)
     arrays = np.load(name)
     opened = subjects.open_graph(model, Wanted(data=name))
-    split = exporting_foreign._split(opened, Wanted(data=name))
+    split = exporting_foreign._split(opened, Wanted(data=name), finetuned=False)
     kept = np.array([any(np.array_equal(a.ravel(), b.ravel()) for b in split.x) for a in arrays["x"]])
     assert kept.sum() == 32
     run = interpreter.run(opened.graph, arrays["x"][kept], STEPS)
