@@ -267,7 +267,7 @@ def test_the_unfolded_convolution_of_gpus_is_the_same_map(groups: int) -> None:
     assert np.array_equal(here(images).numpy(), expected)
     y = images.permute(0, 3, 1, 2).float()
     for pool in linear.pre:
-        y = torch_maps._sum_pool(y, pool)
+        y = torch_maps.sum_pool(y, pool)
     unfolded = torch_maps.unfolded_conv(y, here._weight(torch.float32), linear)
     assert np.array_equal(here._flat(unfolded).numpy(), expected)
 
