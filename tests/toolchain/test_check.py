@@ -118,7 +118,7 @@ def test_an_export_that_was_killed_before_it_showed_its_report_shows_it_next_tim
 ) -> None:
     run = only(runs)
     (run / "report.json").write_text("{}")
-    (run / "export" / ".lava.1.part").mkdir()
+    (run / "export" / ".lava.1-0123abcd.part").mkdir()
     assert run_command(["export", "--runs-dir", str(runs), "--samples", "4", "-q"]) == 0
     assert json.loads((run / "report.json").read_text())["schema"] == "snnas.report/1"
     assert run_command(["export", "--runs-dir", str(runs), "--samples", "4", "-q", "--force"]) == 0
