@@ -10,12 +10,13 @@ of it: the last layer's spikes are what our readout sums. The source fires a ste
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from export.whole_file import whole_file
+from export.whole_file import write_hdf5
 from hw_sim import kernels
 from hw_sim.errors import UnsupportedError
 from hw_sim.lava_worker.run_lava import BYTE_MAX
@@ -60,11 +61,15 @@ def _layer_fault(p: Population, s: Synapse) -> str | None:
 
 def write_net(path: Path, program: Program) -> None:
     """Writes the chain, whole or not at all. UnsupportedError says what stands in the way."""
-    import h5py
-
     if reason := why_not(program):
         raise UnsupportedError(f"{path.name}: {reason}")
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+    write_hdf5(path, lambda file: _fill(file, program))
+
+
+def _fill(memory: io.BytesIO, program: Program) -> None:
+    import h5py
+
+    with h5py.File(memory, "w") as file:
         plain = all(not s.exponent for s in program.synapses if s.map.kind == "dense")
         layers = _Layers(file.create_group("layer"), plain)
         layers.add("input", program.input_shape)

@@ -33,7 +33,7 @@ from export.graph import (
 from export.hdf5_guard import Tree, read_hdf5
 from export.nir_nodes import read_node
 from export.nir_subgraphs import opened, text
-from export.whole_file import whole_file
+from export.whole_file import write_hdf5
 from hw_sim.errors import InvalidFileError
 
 
@@ -59,8 +59,7 @@ def write_nir(path: Path, graph: Graph) -> None:
         metadata={conventions.KEY: json.dumps(meta, sort_keys=True)},
         type_check=square,
     )
-    with whole_file(path) as temporary:
-        nir.write(temporary, out)
+    write_hdf5(path, lambda file: nir.write(file, out))
 
 
 def _to_nir(node: Node, shape: tuple[int, ...], convention: Convention) -> Any:

@@ -35,7 +35,9 @@ def read_choices(path: Path) -> dict[Waiting, Graph]:
     try:
         graph = read_nir(path, convention=probe)
         return {graph.delayed: graph}
-    except InvalidFileError:
+    except InvalidFileError as error:
+        if error.code == "SN101":  # it cannot be read at all: not once more, which may take as long again
+            raise
         choices = _choices(path)
         if not choices:  # no cycle was the fault
             raise

@@ -189,9 +189,7 @@ def _constant(entry: Any, key: str, path: Path) -> Constant:
     types |= {"basis": str, "source": str}
     odd = (set(types) - set(entry)) | (set(entry) - set(types) - {"note"})
     if odd:
-        raise InvalidFileError(
-            f"{place}: entries {', '.join(sorted(odd))[:80]} are missing or unknown; mend the table"
-        )
+        raise InvalidFileError(f"{place}: entries {', '.join(sorted(odd))[:80]} are missing or unknown; mend the table")
     for name, kind in (types | {"note": str}).items():
         found = entry.get(name, "")
         good = type(found) is kind

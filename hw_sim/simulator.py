@@ -17,6 +17,8 @@ from hw_sim.errors import UnsupportedError, UsageError
 from hw_sim.linear import apply, convolve, sum_pool
 from hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Synapse
 
+HOST_CURRENT = 1 << 31
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -34,19 +36,24 @@ def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
     """The integer currents that the host injects: {population: int64 (B, T or 1, C, H, W)} in weight units.
 
     x: (B, C, H, W), a static input, or (B, T, C, H, W), a frame per timestep. Computed in float64 and rounded half to
-    even: bit-exactness starts here.
+    even: bit-exactness starts here. UnsupportedError for a current that 32 bits cannot hold, as golden.npz keeps it.
     """
     frames = x[:, None] if x.ndim == 4 else x
     b, t = frames.shape[:2]
     flat = frames.reshape(b * t, *frames.shape[2:]).astype(np.float64)
     real: dict[str, np.ndarray] = {}
-    for h in program.host:
-        current = apply(h.map, flat, program.population(h.dst).shape) * h.gain
-        real[h.dst] = real[h.dst] + current if h.dst in real else current
-    return {
-        name: np.rint(current * program.population(name).scale).astype(np.int64).reshape(b, t, *current.shape[1:])
-        for name, current in real.items()
-    }
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+        for h in program.host:
+            current = apply(h.map, flat, program.population(h.dst).shape) * h.gain
+            real[h.dst] = real[h.dst] + current if h.dst in real else current
+        whole = {name: np.rint(current * program.population(name).scale) for name, current in real.items()}
+    for name, current in whole.items():
+        if not (np.abs(current) < HOST_CURRENT).all():
+            raise UnsupportedError(
+                f"the host injects a current beyond {HOST_CURRENT} into {name}; correct the gain of its host map, or "
+                f"the scale of the samples"
+            )
+    return {name: current.astype(np.int64).reshape(b, t, *current.shape[1:]) for name, current in whole.items()}
 
 
 def simulate(

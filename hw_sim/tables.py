@@ -9,6 +9,7 @@ from typing import Any
 from hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 
 TABLE_BYTES_MAX = 1 << 20
+DEPTH_MAX = 32
 
 
 def read_table(path: Path) -> dict[str, Any]:
@@ -21,9 +22,30 @@ def read_table(path: Path) -> dict[str, Any]:
     if len(data) > TABLE_BYTES_MAX:
         raise InvalidFileError(f"{path}: more than {TABLE_BYTES_MAX} bytes; a table of constants is smaller")
     try:
-        return tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:  # ValueError: TOML, UTF-8 and overlong numbers
+        return parse_toml(data.decode())
+    except ValueError as error:  # TOML, UTF-8 and overlong numbers
         raise InvalidFileError(f"{path}: no TOML ({str(error).splitlines()[0]}); mend its syntax") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What ``text`` says in TOML; ValueError where it is none, or holds what would end whoever prints it.
+
+    That is over ``DEPTH_MAX`` levels, which dotted keys make without end, and integers beyond the 64 bits of TOML.
+    """
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("arrays nested without end") from None
+    pending: list[tuple[Any, int]] = [(table, 0)]
+    while pending:
+        value, depth = pending.pop()
+        if depth > DEPTH_MAX:
+            raise ValueError(f"over {DEPTH_MAX} levels of tables and arrays")
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise ValueError("an integer of over 64 bits")
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        pending += [(each, depth + 1) for each in inner]
+    return table
 
 
 def shipped(name: str, folder: str) -> Path:

@@ -92,7 +92,8 @@ def _library() -> ctypes.CDLL | None:
             source, binary = Path(folder, "lif.c"), Path(folder, "lif.so")
             source.write_text(SOURCE)
             command = [*compiler.split(), *FLAGS, str(source), "-o", str(binary)]
-            subprocess.run(command, check=True, capture_output=True, timeout=60)
+            environment = {**os.environ, "TMPDIR": folder}  # a compiler that is ended leaves its own files
+            subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)
             library = ctypes.CDLL(str(binary))
     except (OSError, subprocess.SubprocessError) as error:
         log.info("neurons run in torch: the C compiler failed (%s)", str(error)[:200])

@@ -37,9 +37,10 @@ def prepare() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process with ``code``, whoever still reads its output. A signal ends it at once, its work is done."""
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda *_: os._exit(code))
+    """Ends the process with ``code``, whoever still reads its output. Its work is done: no signal changes the code."""
+    # What is ignored stays so to the end; a handler would be taken away by the interpreter's last steps.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()

@@ -15,7 +15,6 @@ import platform
 import re
 import socket
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from typing import Any
 import tomli_w
 
 from hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean
+from hw_sim.tables import parse_toml
 from toolchain.files import JsonLines, write_text
 from toolchain.narration import printable
 from toolchain.staging import beside, clear
@@ -103,12 +103,12 @@ class Run:
         try:
             if path.stat().st_size > CONFIG_BYTES:
                 raise InvalidFileError(f"{path}: {path.stat().st_size} bytes; at most {CONFIG_BYTES} are read")
-            config = tomllib.loads(path.read_text(encoding="utf-8"))
+            config = parse_toml(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InvalidFileError(
                 f"{path}: missing; {self.path} is not a run, or its search was killed at its start"
             ) from None
-        except (ValueError, RecursionError) as error:  # ValueError: TOML, UTF-8 and overlong numbers
+        except ValueError as error:  # TOML, UTF-8 and overlong numbers
             raise InvalidFileError(f"{path}: not TOML ({' '.join(str(error).split())[:120]})") from None
         for section, kinds in REQUIRED.items():
             self._check(config, section, None, dict)
@@ -155,8 +155,6 @@ class Run:
             return json.dumps(self.section("network"))
         except TypeError:  # TOML has dates
             raise InvalidFileError(f"{self.path / 'run.toml'}: [network] holds a date, expected numbers") from None
-        except RecursionError:
-            raise InvalidFileError(f"{self.path / 'run.toml'}: [network] is nested without end") from None
 
     @property
     def trained(self) -> bool:

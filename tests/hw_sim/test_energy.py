@@ -266,7 +266,7 @@ def test_a_user_s_own_file(tmp_path: Path) -> None:
         ("value = 2", "value = inf", "number in"),
         ("value = 2", "value = -1", "number in"),
         ("value = 2", "value = true", "number in"),
-        ("value = 2", f"value = 1{'0' * 400}", "number in"),
+        ("value = 2", f"value = 1{'0' * 400}", "64 bits"),
         ("value = 2", 'value = "2"', "number in"),
         ("low = 1.0", "low = 2.5", "must ascend"),
         ("high = 3.5", "high = 1.5", "must ascend"),

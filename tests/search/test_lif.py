@@ -1,6 +1,8 @@
 """The neuron against spikingjelly's, in C and in torch."""
 
 import logging
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,3 +130,17 @@ def test_a_broken_compiler_is_logged_and_done_without(
 
 def test_it_has_no_state_to_save() -> None:
     assert LIF().state_dict() == {}
+
+
+def test_what_a_compiler_leaves_goes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is ended leaves its own temporary files."""
+    compiler = tmp_path / "cc"
+    compiler.write_text('#!/bin/sh\n: > "$TMPDIR/left.s"\nexit 1\n')
+    compiler.chmod(0o755)
+    (tmp_path / "tmp").mkdir()
+    for name, value in (("CC", compiler), ("TMPDIR", tmp_path / "tmp")):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.delenv("SNNAS_NO_CC", raising=False)
+    assert lif_kernel._library.__wrapped__() is None
+    assert list((tmp_path / "tmp").iterdir()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hw_sim.errors import InvalidFileError, UsageError, brief
+from hw_sim.tables import parse_toml
 from toolchain.augmentation import Augmentation
 
 SHIPPED = Path(__file__).resolve().parent.parent / "recipes"
@@ -123,10 +123,10 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
     try:
         if path.stat().st_size > 1 << 20:
             raise InvalidFileError(f"{path}: {path.stat().st_size} bytes, expected a recipe of at most 1 MiB")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidFileError(f"{path} cannot be read ({error.strerror}), expected a recipe in TOML") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidFileError(f"{path} is not TOML ({' '.join(str(error).split())[:120]})") from None
     return recipe_of(values, where=str(path), overrides=overrides)
 

@@ -1,0 +1,25 @@
+"""The load campaign at a size of seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from export.program_file import read_program, write_program
+from tests.faults import load
+
+
+@pytest.mark.slow
+def test_a_small_load(tmp_path: Path) -> None:
+    records = [*load.search(tmp_path, 20), *load.neurons(tmp_path, 1 << 16)]
+    assert [record for record in records if not record["as_expected"]] == []
+    assert all(record["peak_mib"] > 10 and record["seconds"] > 0 for record in records)
+
+
+def test_the_large_program_is_one(tmp_path: Path) -> None:
+    program = load.layers(channels=2, side=16, timesteps=3)
+    write_program(tmp_path / "program.npz", program)
+    assert sum(p.size for p in read_program(tmp_path / "program.npz").populations) == 2 * 2 * 16 * 16
