@@ -250,7 +250,8 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
     target = simulate_split(program, mapping, data.x_test, options.samples, narrator)
     write_npz(stage / "golden.npz", {**target.golden, "labels": data.y_test[: options.samples]})
     write_npz(stage / "stimulus.npz", {"x": data.x_test[: options.samples], "y": data.y_test[: options.samples]})
-    shutil.copyfile(Path(lava.__file__).with_name("lava_worker") / "run_lava.py", stage / "run_lava.py")
+    script = Path(lava.__file__).with_name("lava_worker") / "run_lava.py"
+    write_text(stage / "run_lava.py", script.read_text(encoding="utf-8"))
     comparison, note = _run_lava(stage, program, target.golden, options, narrator)
     finetuned = None
     if options.finetune is not None:

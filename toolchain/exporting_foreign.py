@@ -6,7 +6,6 @@ the samples calibrates the scales and is left out of every figure.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -29,7 +28,7 @@ from hw_sim.tables import shipped
 from toolchain import data as datasets
 from toolchain import exporting, runs, samples
 from toolchain.exporting import FORMAT, ExportOptions, Measured
-from toolchain.files import sha256, write_json
+from toolchain.files import sha256, write_json, write_text
 from toolchain.float_runs import Trained
 from toolchain.narration import Narrator
 from toolchain.on_target import simulate_split
@@ -247,7 +246,8 @@ def _export(
     labels = {} if split.y is None else {"y": split.y[:keep]}
     write_npz(stage / "golden.npz", {**target.golden, **({"labels": labels["y"]} if labels else {})})
     write_npz(stage / "stimulus.npz", {"x": np.ascontiguousarray(split.x[:keep], dtype=np.float32), **labels})
-    shutil.copyfile(Path(lava.__file__).with_name("lava_worker") / "run_lava.py", stage / "run_lava.py")
+    script = Path(lava.__file__).with_name("lava_worker") / "run_lava.py"
+    write_text(stage / "run_lava.py", script.read_text(encoding="utf-8"))
     comparison, note = exporting._run_lava(stage, program, target.golden, options, narrator)
     labels_or_float = ours.predictions if split.y is None else split.y
     finetuned = None

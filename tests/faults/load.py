@@ -49,11 +49,11 @@ def measured(name: str, out: Path, arguments: Sequence[str], *, codes: Sequence[
     log = out / "load.err"
     lines: list[float] = []
     begun = time.monotonic()
-    with log.open("w") as text:
+    with log.open("w") as text, (out / "load.out").open("w") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "toolchain", *arguments],
             cwd=ROOT,
-            stdout=(out / "load.out").open("w"),
+            stdout=said,
             stderr=subprocess.PIPE,
             env={**os.environ, "SNNAS_LAVA_PYTHON": "/nowhere", "PYTHONUNBUFFERED": "1"},
             text=True,
@@ -75,6 +75,8 @@ def measured(name: str, out: Path, arguments: Sequence[str], *, codes: Sequence[
             memory += [mib for mib in (resident_mib(process.pid),) if mib]
             time.sleep(PAUSE)
         listener.join()
+        assert process.stderr is not None
+        process.stderr.close()
     process.returncode = os.waitstatus_to_exitcode(status)
     ends = [begun, *lines, time.monotonic()]
     record = {

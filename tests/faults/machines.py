@@ -53,7 +53,7 @@ def judge(fault: Fault, ended: Ended) -> list[str]:
     if ended.code not in (*fault.codes, *fault.others):
         found.append(f"code {ended.code}, expected {fault.codes}: {ended.err.strip()[-300:]}")
     elif ended.code:
-        if fault.others.get(ended.code, "\n") in ended.err:
+        if fault.others.get(ended.code, "\0") in ended.err:
             return found
         if len(lines) != 1 or not lines[0].startswith("snnas: ") or "fault of snnas" in lines[0]:
             found.append(f"words: {ended.err.strip()[-300:]!r}")

@@ -19,6 +19,7 @@ from hw_sim.energy import load_profile
 from hw_sim.errors import InvalidFileError, UnsupportedError, brief
 from hw_sim.simulator import host_currents
 from hw_sim.system import load_system
+from hw_sim.tables import parse_toml
 from search.errors import InvalidFileError as InvalidSearchFile
 from search.methods.journal import Journal
 from search.mse_nas.config import MseConfig
@@ -67,6 +68,13 @@ def test_integers_that_toml_does_not_have(number: str, tmp_path: Path) -> None:
             read()
     path.write_text(f"learning_rate = {2**63 - 1}\n")
     assert load_recipe(path).learning_rate == 2**63 - 1
+
+
+@pytest.mark.parametrize("text", [f"{'.'.join('a' * 40)} = 1", f"x = {'[' * 40}{']' * 40}", f"x = {'[' * 5000}"])
+def test_tables_nested_without_end(text: str) -> None:
+    with pytest.raises(ValueError, match=r"over 32 levels|nested without end"):
+        parse_toml(text)
+    assert parse_toml(f"{'.'.join('a' * 30)} = 1")
 
 
 def test_unknown_keys_of_a_network_are_shortened() -> None:
@@ -242,7 +250,7 @@ def test_an_onnx_that_loads_and_does_not_run(tmp_path: Path, capfd: pytest.Captu
         with pytest.raises(InvalidFileError, match="its metadata"):
             OnnxModel(model(**changes))
     path = model()
-    path.write_bytes(path.read_bytes().replace(b"Reshape", b"\xff\xfehape"))
+    path.write_bytes(path.read_bytes().replace(b"\n\x02to", b"\n\x02\xff\xfe", 1))
     with pytest.raises(InvalidFileError, match="cannot be loaded"):
         OnnxModel(path)
     assert capfd.readouterr() == ("", "")

@@ -460,15 +460,17 @@ def test_a_worker_ends_with_the_process_that_waits_for_it(tmp_path: Path) -> Non
     """Whoever waits is killed by SIGKILL: the worker, which leads a group, and a child of it end too."""
     source = Path(run_lava.__file__).parent
     worker = f"import os, sys, time; sys.path.insert(0, {str(source)!r}); import run_lava\n"
-    worker += "pid = os.fork()\nprint(os.getpid(), flush=True)\n"
+    worker += "pid = os.fork()\nos.write(1, b'%d\\n' % os.getpid())\n"
     worker += "run_lava.end_with(int(sys.argv[1])) if pid else time.sleep(60)\n"
     waits = "import os, subprocess, sys\n"
     waits += "subprocess.Popen([sys.executable, '-c', sys.argv[1], str(os.getpid())], start_new_session=True).wait()"
     with subprocess.Popen([sys.executable, "-c", waits, worker], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        pids = [int(process.stdout.readline()) for _ in range(2)]
-        time.sleep(0.2)
-        process.kill()
+        try:
+            pids = [int(process.stdout.readline()) for _ in range(2)]
+            time.sleep(0.2)
+        finally:
+            process.kill()
         deadline = time.monotonic() + 20
         while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
             time.sleep(0.1)
