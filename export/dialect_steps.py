@@ -162,10 +162,14 @@ def _rewritten(name: str, node: Any, s: Step, dt: float) -> Any:
     if isinstance(node, If | I):
         values["r"] = gain / dt
     else:
+        if not leaks.all():
+            raise UnsupportedError(f"node {name}: its time constant is too long for a leak at a step of {dt:g} s")
         tau = "tau_mem" if isinstance(node, CubaLif) else "tau"
         values |= {tau: dt / share, "r": gain / share, "v_leak": shift / share - base}
     if isinstance(node, CubaLif):
         decay = 1 - _given(s.syn_keep)
+        if not (decay > 0).all():
+            raise UnsupportedError(f"node {name}: its tau_syn is too long for a decay at a step of {dt:g} s")
         values |= {"tau_syn": dt / decay, "w_in": _given(s.syn_gain) / decay}
     if threshold is not None:
         values |= {"v_threshold": threshold, "v_reset": _given(s.level) - base}

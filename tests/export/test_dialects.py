@@ -319,3 +319,10 @@ def test_the_search_holds_the_table_and_more() -> None:
             assert tuple(d.choices.items()) in tried, d.name
     exact = Dialect(convention=Convention(decay="exact"))
     assert [n for n, d in neighbours(exact) if d.choices["decay"] == "euler"] == ["decay"]
+
+
+@pytest.mark.parametrize("neurons", [lif(1e30), cuba(1e-3, 1e30), cuba(1e30, 1e-3)], ids=["tau", "tau_mem", "tau_syn"])
+def test_a_time_constant_that_leaves_nothing_to_leak_is_refused_by_name(neurons: Any) -> None:
+    found = graph(neurons)
+    with pytest.raises(UnsupportedError, match="node n0: its t.* too long"):
+        to_graph(found, named("norse"))
