@@ -324,5 +324,5 @@ def test_the_search_holds_the_table_and_more() -> None:
 @pytest.mark.parametrize("neurons", [lif(1e30), cuba(1e-3, 1e30), cuba(1e30, 1e-3)], ids=["tau", "tau_mem", "tau_syn"])
 def test_a_time_constant_that_leaves_nothing_to_leak_is_refused_by_name(neurons: Any) -> None:
     found = graph(neurons)
-    with pytest.raises(UnsupportedError, match="node n0: its t.* too long"):
+    with pytest.raises(UnsupportedError, match=r"node n0: its t.* too long"):
         to_graph(found, named("norse"))
