@@ -59,7 +59,8 @@ def test_a_bound_that_is_one_unit_too_narrow_is_found(
     assert bench_ranges.measure(QUIET, inputs=400, programs=[program])["counterexamples"] > 0
 
 
-def test_the_command_prints_a_row_per_program(program: Path) -> None:
+def test_the_command_prints_a_row_per_program(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     result = CliRunner().invoke(bench_app, ["ranges", str(program), "--inputs", "200", "-q"])
     assert result.exit_code == 0
     assert "2 of 2" in result.stdout
