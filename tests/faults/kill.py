@@ -128,12 +128,14 @@ def kill_once(ground: Ground, alone: Undisturbed, number: int, seed: int) -> dic
     limit = 60 + HANGS * max(alone.seconds.values())
     orders = {"at": at, "number": int(which), "torn": torn, "seed": number}
     ended = ground.run(scenario.first, cold=cold, limit=limit, moment=moment, **orders)
-    defects = [*ended.problems, *_ending(ended, which, cold), *_left(ground, before, killed=which is signal.SIGKILL)]
+    lava = scenario.lava
+    defects = [*ended.problems, *_ending(ended, which, cold)]
+    defects += left(ground, before, killed=which is signal.SIGKILL, lava=lava)
     again = ground.run(scenario.again(ground.root), cold=False, limit=limit)
     done = "is trained" in again.err and scenario.first[0] == "train" and again.code == 2
     if again.code != 0 and not done:
         defects.append(f"gone on with, code {again.code}: {again.err.strip()[-300:]}")
-    defects += [f"then {problem}" for problem in [*again.problems, *_left(ground, before, killed=False)]]
+    defects += [f"then {problem}" for problem in [*again.problems, *left(ground, before, killed=False, lava=lava)]]
     lost = visible.difference(alone.outcome, visible.outcome(ground.root / NAME))
     said = ground.said(again) if again.code == 0 else alone.out
     if lost or said != alone.out:
@@ -166,11 +168,15 @@ def _ending(ended: Ended, which: signal.Signals, cold: bool) -> list[str]:
     return [] if len(lines) == 1 and lines[0].startswith("snnas: ") else [f"words of {which.name}: {ended.err[:300]!r}"]
 
 
-def _left(ground: Ground, shared: set[str], *, killed: bool) -> list[str]:
-    """What is left that should not be: SIGKILL leaves temporary names to the next process."""
+def left(ground: Ground, shared: set[str], *, killed: bool, lava: bool) -> list[str]:
+    """What is left that should not be: SIGKILL leaves temporary names to the next process.
+
+    lava: whether shared memory is looked at; other work on the machine has segments too, which come and go.
+    """
     found = [f"partial: {p}" for path in visible.files(ground.root) if (p := visible.problem(path))]
     found += [f"left alive: {name}" for name in processes.left_alive(ground.token)]
-    found += [f"left in /dev/shm: {name}" for name in sorted(processes.shared_memory() - shared)]
+    if lava:
+        found += [f"left in /dev/shm: {name}" for name in sorted(processes.left_shared(shared))]
     if not killed:
         found += [f"left: {name}" for name in visible.temporaries(ground.root)]
         there = [path.name for path in sorted(ground.temporary.iterdir()) if not THEIRS.fullmatch(path.name)]

@@ -93,7 +93,7 @@ class Campaign:
         before = shared_memory()
         ended = ground.run(arguments, cold=True, limit=LIMIT, **orders)
         killed = ended.code in fault.others
-        defects = [*judge(fault, ended), *kill._left(ground, before, killed=killed)]
+        defects = [*judge(fault, ended), *kill.left(ground, before, killed=killed, lava="--python" in arguments)]
         defects += self.mended(ground, alone) if whole else []
         self.record(name, ended, defects)
 
@@ -138,7 +138,7 @@ class Campaign:
                 with tmpfs(ground.root, ground.base, free=int(share * self.needed[command])) as filler:
                     before = shared_memory()
                     ended = ground.run(ground.scenario.first, cold=True, limit=LIMIT)
-                    defects = [*judge(fault, ended), *kill._left(ground, before, killed=False)]
+                    defects = [*judge(fault, ended), *kill.left(ground, before, killed=False, lava=False)]
                     filler.unlink()
                     defects += self.mended(*self.ground(command))
                 self.record(f"{command}: {fault.name}", ended, defects)

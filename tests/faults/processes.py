@@ -162,3 +162,11 @@ def shared_memory() -> set[str]:
         with contextlib.suppress(OSError):
             mapped |= {line.rsplit("/", 1)[1] for line in maps.read_text().splitlines() if " /dev/shm/psm_" in line}
     return there - mapped
+
+
+def left_shared(before: set[str], seconds: float = GONE_SECONDS) -> set[str]:
+    """Segments that were not there ``before``, and are after ``seconds`` or as soon as there are none."""
+    deadline = time.monotonic() + seconds
+    while (found := shared_memory() - before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
