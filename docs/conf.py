@@ -29,7 +29,7 @@ release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["data/*", "search.md"]  # search.html is the site's own
+exclude_patterns = ["data/*"]
 highlight_language = "none"  # indented blocks hold commands, output and formulas alike
 
 html_theme = "furo"

@@ -292,7 +292,7 @@ def export(
 ) -> None:
     """Take a trained run, or a foreign graph, through NIR to an integer program, run it, and report it on target."""
     from hw_sim.errors import UsageError
-    from toolchain import exporting, runs
+    from toolchain import exporting, run_view, runs
     from toolchain.finetuning.options import asked
     from toolchain.narration import Narrator
 
@@ -337,6 +337,8 @@ def export(
         narrator.say(f"run {found.name} -> {found.export(target)}")
         report = exporting.export(found, options, narrator)
     _exported(report, found.export(target), dump, narrator, as_json)
+    if not as_json:
+        narrator.next(run_view.after_export(found, report), runs_dir)
 
 
 def _export_graph(
@@ -454,12 +456,12 @@ def report(
 def _print_beside(every: list[Any], as_json: bool) -> None:
     from rich.table import Table
 
-    from toolchain.html import figures_beside
+    from toolchain.html import compared, figures_beside
 
-    head, rows = figures_beside(every)
     if as_json:
-        print_json({"schema": "snnas.report.comparison/1", "head": head, "rows": rows})
+        print_json(compared(every))
         return
+    head, rows = figures_beside(every)
     out = Table()
     for k, name in enumerate(head):
         out.add_column(name, justify="right" if 0 < k < len(head) - 1 else "left")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,12 +24,23 @@ from toolchain.cli_hardware import (
 )
 from toolchain.terminal import WIDE, print_json, print_table, print_text
 
+if TYPE_CHECKING:
+    from toolchain.diagnosing.smallest import Failing
+    from toolchain.narration import Narrator
+
 
 def diagnose(
-    subject: Annotated[str, typer.Argument(help="A run, a folder that snnas export wrote, or a .nir.")],
+    subject: Annotated[
+        str | None, typer.Argument(help="A run, a folder that snnas export wrote, or a .nir [the newest run].")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="digits, or an .npz with x and y [the run's test split].")] = None,
     program: Annotated[Path | None, typer.Option(help="Of a .nir: the program.npz that is said to be its.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for diagnosis.json, smallest.npz and a picture.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for diagnosis.json, smallest.npz and a picture [of a run: diagnosis, in its folder]."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many samples [128].")] = None,
     reduce: Annotated[bool, typer.Option("--reduce/--no-reduce", help="Look for the smallest failing input.")] = True,
     timesteps: Timesteps = None,
@@ -52,7 +63,6 @@ def diagnose(
     from toolchain.diagnosing import view
     from toolchain.diagnosing.case import open_case
     from toolchain.diagnosing.diagnose import diagnose as found_in
-    from toolchain.diagnosing.diagnose import write
     from toolchain.narration import Narrator
 
     narrator = Narrator(quiet=quiet)
@@ -62,9 +72,12 @@ def diagnose(
         sys.stderr.write(f"note: {note}\n")
     result, failing = found_in(case, narrator, reduce=reduce)
     if out is not None:
-        for path in write(out, result, failing):
-            narrator.say(f"  {path}")
-        _draw(result, out, narrator.say)
+        _keep(out, result, failing, narrator)
+    elif case.run is not None:
+        try:
+            _keep(case.run.diagnosis.parent, result, failing, narrator)
+        except OSError as error:  # the diagnosis is printed all the same
+            sys.stderr.write(f"note: not kept in the run: {error}\n")
     if as_json:
         print_json(result)
     else:
@@ -73,19 +86,23 @@ def diagnose(
                 print_text(part)
             else:
                 print_table(part, pipe_width=WIDE)
+        if case.run is not None and out is None:
+            narrator.next(f"report {case.run.name} --html", runs_dir)
     if result["faults"]:
         raise typer.Exit(1)
 
 
-def _draw(result: dict[str, object], out: Path, say: object) -> None:
-    """The picture, where matplotlib is installed."""
+def _keep(folder: Path, result: dict[str, Any], failing: Failing | None, narrator: Narrator) -> None:
+    """The files of a diagnosis; its picture where matplotlib is installed."""
     from importlib.util import find_spec
 
     from toolchain.diagnosing import view
+    from toolchain.diagnosing.diagnose import PICTURE, write
 
-    assert callable(say)
+    for path in write(folder, result, failing):
+        narrator.say(f"  {path}")
     if find_spec("matplotlib") is None:
-        say("  no divergence.png: matplotlib is not installed (pip install 'snnas[plot]')")
+        narrator.say(f"  no {PICTURE}: matplotlib is not installed (pip install 'snnas[plot]')")
         return
-    view.picture(result, out / "divergence.png")
-    say(f"  {out / 'divergence.png'}")
+    view.picture(result, folder / PICTURE)
+    narrator.say(f"  {folder / PICTURE}")

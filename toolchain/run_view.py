@@ -109,6 +109,12 @@ def next_command(run: Run) -> str:
     return f"export {run.name} --target lava" if run.weights.exists() else f"train {run.name}"
 
 
+def after_export(run: Run, report: dict[str, Any]) -> str:
+    """What a user would look at next: the page, or the cause where the program lost more than a point of accuracy."""
+    lost = report["accuracy"]["training"] - report["accuracy"]["on_target"]
+    return f"diagnose {run.name}" if lost > 0.01 else f"report {run.name} --html"
+
+
 def _genotype(run: Run) -> tuple[dict[str, Any], str]:
     """The genotype, and its cell in one line."""
     try:

@@ -78,13 +78,13 @@ def _something(path: Path) -> None:
 READERS: dict[str, Callable[[Path], Any]] = {
     "run.toml": lambda path: Run(path.parent).config(),
     **dict.fromkeys(("search.jsonl", "train.jsonl"), lambda path: JsonLines(path).read()),
-    **dict.fromkeys(("genotype.json", "counts.json", "report.json", "front.json"), read_json),
+    **dict.fromkeys(("genotype.json", "counts.json", "report.json", "front.json", "diagnosis.json"), read_json),
     "manifest.json": _manifest,
     **dict.fromkeys(("weights.safetensors", "state.safetensors"), _tensors),
     "program.npz": read_program,
-    **dict.fromkeys(("golden.npz", "stimulus.npz"), read_npz),
+    **dict.fromkeys(("golden.npz", "stimulus.npz", "smallest.npz"), read_npz),
     "model.nir": read_nir,
-    **dict.fromkeys(("model.onnx", "run_lava.py", "front.png"), _something),
+    **dict.fromkeys(("model.onnx", "run_lava.py", "front.png", "divergence.png"), _something),
 }
 SLOW = {"model.nir"}  # starts a process
 

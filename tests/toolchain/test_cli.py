@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,38 @@ def test_the_table_puts_training_beside_on_target(
     out = capsys.readouterr().out
     for word in ("training", "on target", "spiking activity rate", "energy (uJ / inference)", "NIR: differing spikes"):
         assert word in out
+
+
+def test_a_diagnosis_of_the_newest_run_is_kept_in_it_and_shown(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = ["--runs-dir", str(runs)]
+    kept = only(runs) / "diagnosis/diagnosis.json"
+    kept.parent.mkdir()
+    (kept.parent / "divergence.png").write_bytes(b"of an earlier one")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert run_command(["diagnose", *there, "--limit", "8", "--no-reduce"]) == 0
+    assert f"next: snnas report digits-lightsnn-001 --html --runs-dir {runs}" in capsys.readouterr().err
+    found = json.loads(kept.read_text())
+    assert found["program_sha256"] == sha256(only(runs) / "export/lava/program.npz")
+    assert [p.name for p in kept.parent.iterdir()] == ["diagnosis.json"]
+    assert run_command(["report", "--html", *there]) == 0
+    page = (only(runs) / "report.html").read_text()
+    assert "Inherited, or made here" in page
+    assert 'class="missing warn' not in page
+    assert "8 samples: no fault" in page
+
+
+def test_a_run_that_cannot_be_written_is_diagnosed_all_the_same(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (only(runs) / "diagnosis").write_text("in the way")
+    assert run_command(["diagnose", "--runs-dir", str(runs), "--limit", "4", "--no-reduce"]) == 0
+    assert "note: not kept in the run: " in capsys.readouterr().err
+
+
+def test_the_fingerprint_says_what_decides_the_last_bits(exported: Path) -> None:
+    versions = tomllib.loads((only(exported) / "run.toml").read_text())["versions"]
+    assert int(versions["threads"]) >= 1
+    assert {"python", "machine", "device", "instructions", "torch"} <= set(versions)
 
 
 def test_the_same_seed_gives_the_same_run(exported: Path, tmp_path: Path, no_lava: None) -> None:

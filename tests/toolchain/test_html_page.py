@@ -20,6 +20,7 @@ import pytest
 
 from export.npz_file import write_npz
 from export.program_file import write_program
+from export.ranges import prove
 from hw_sim.counter import Counter
 from hw_sim.energy import load_profile, price
 from hw_sim.errors import InvalidFileError
@@ -49,6 +50,10 @@ FIGURES = {
     "Spike raster",
     "Input",
     "Output of each class",
+    "Differing spikes per population",
+    "Registers",
+    "Where program and graph part",
+    "Inherited, or made here",
     "Spike counts: program against float graph",
     "Spikes per timestep",
     "Placement",
@@ -56,6 +61,9 @@ FIGURES = {
     "Energy by part",
     "Energy by item",
 }
+ERROR = {
+    "weight": 0.01, "threshold": -3e-4, "leak": 0.0, "current_decay": 0.0, "bias": 2e-4, "differing": 12, "spikes": 400,
+}  # fmt: skip
 # name, ending: what somebody may have put into a file
 HOSTILE = (
     '"><script>alert(1)</script>',
@@ -86,6 +94,7 @@ def make_run(folder: Path, name: str = "digits-lightsnn-001", *, evaluations: in
     write_json(export / "counts.json", counts.to_json())
     profile = load_profile("loihi1")
     bill = price(counts, profile, estimate_latency(counts, profile))
+    ranges = prove(program)
     report = REPORT | {
         "run": name,
         "accuracy": REPORT["accuracy"] | {"flips_to_wrong": 1, "flips_to_right": 2},
@@ -95,7 +104,10 @@ def make_run(folder: Path, name: str = "digits-lightsnn-001", *, evaluations: in
             part: asdict(band) if (band := getattr(bill, part)) else dict.fromkeys(("low", "nominal", "high"))
             for part in ("encode", "dynamic", "floor", "total")
         },
-        "checks": REPORT["checks"] | {"nir_smallest_margin": 1e-6},
+        "checks": REPORT["checks"]
+        | {"nir_smallest_margin": 1e-6, "ranges_proved": len(ranges), "ranges_populations": len(ranges)},
+        "quantisation": {name: ERROR for name in program.meta["node_of"]},
+        "ranges": {name: found.to_json() for name, found in ranges.items()},
         "provenance": {
             "sar.training": "measured",
             "sar.on_target": "simulated",
@@ -113,8 +125,45 @@ def make_run(folder: Path, name: str = "digits-lightsnn-001", *, evaluations: in
     manifest = {"inputs": {"samples": 4}, "versions": {"numpy": "2"}, "graph_spikes": graph}
     manifest["files"] = {p.name: sha256(p) for p in sorted(export.iterdir())}
     write_json(export / "manifest.json", manifest)
+    run.diagnosis.parent.mkdir()
+    write_json(run.diagnosis, diagnosis(list(program.meta["node_of"]), sha256(export / "program.npz")))
     write_searched(run, evaluations, epochs)
     return run
+
+
+def diagnosis(names: list[str], program: str) -> dict[str, Any]:
+    """A diagnosis with a fault, a first difference and a smallest input, over three timesteps."""
+    share = {"accuracy": 0.5, "agreement": 0.75, "differing_spikes": 30, "differing_fraction": 0.02}
+    worth = share | {"points": 2.5, "mended": 2, "broken": 1, "spikes": 20}
+    shares = [{"fraction": [0.0, 0.01 * k, 0.3], "own_fraction": [0.0, 0.005, 0.01]} for k in range(len(names))]
+    return {
+        "schema": "snnas.diagnose/1",
+        "program_sha256": program,
+        "samples": 8,
+        "labels": True,
+        "note": "causes interact",
+        "graph": share,
+        "program": share,
+        "faults": [
+            {"population": names[0], "kind": "threshold off", "where": "", "text": "vth is 5", "mended": worth},
+            {"population": names[-1], "kind": "delay off", "where": "a", "text": "not run", "mended": {}},
+        ],
+        "causes": [
+            {"cause": "weights", "meaning": "weights rounded", "off_alone": worth, "on_alone": worth},
+            {"cause": "leak", "meaning": "leak in steps", "off_alone": {}, "on_alone": {}},
+        ],
+        "first": {
+            "population": names[0], "timestep": 1, "neuron": [0, 1, 2], "sample": 3, "float_fires": True,
+            "float_margin": 1e-5, "integer_v": 320, "integer_threshold": 384, "removed_by": ["bias"],
+        },
+        "divergence": {
+            "timesteps": 3, "populations": [{"population": n} | s for n, s in zip(names, shares, strict=True)],
+        },
+        "smallest": {
+            "sample": 3, "differs_in": "prediction", "graph_predicts": 1, "program_predicts": 2, "nonzero": 4,
+            "nonzero_before": 40,
+        },
+    }  # fmt: skip
 
 
 def rates(counts: Any) -> dict[str, Any]:
@@ -332,6 +381,12 @@ def test_names_of_others_stay_text(run: Run, hostile: str) -> None:
     for point in points["points"]:
         point["architecture"] = hostile
     write_json(run.path / "front.json", points)
+    found = json.loads(run.diagnosis.read_text())
+    kept = {"schema", "program_sha256"}
+    write_json(run.diagnosis, {k: v if k in kept else _texts(v, hostile) for k, v in found.items()})
+    for part in ("quantisation", "ranges"):
+        report[part] = {name + hostile: values for name, values in report[part].items()}
+    write_json(run.report, report)
     manifest = json.loads((run.export("lava") / "manifest.json").read_text())
     manifest["versions"][hostile] = hostile
     manifest["files"][hostile] = hostile
@@ -355,6 +410,7 @@ def test_names_of_others_stay_text(run: Run, hostile: str) -> None:
         ("front.json", "front", "snnas search --objective score,energy"),
         ("export/lava/counts.json", "chip", "counts.json is not there: snnas export digits-lightsnn-001"),
         ("export/lava/program.npz", "raster", "program.npz is not there"),
+        ("diagnosis/diagnosis.json", "diagnosis", "Not diagnosed: snnas diagnose digits-lightsnn-001"),
         ("export/lava/golden.npz", "divergence", "golden.npz is not there"),
         ("export/lava/manifest.json", "divergence", "manifest.json is not there"),
         ("export/lava/stimulus.npz", "raster", "stimulus.npz is not there"),
@@ -381,6 +437,7 @@ def _section(page: str, id_: str) -> str:
         "search.jsonl",
         "train.jsonl",
         "front.json",
+        "diagnosis/diagnosis.json",
         "export/lava/counts.json",
         "export/lava/program.npz",
         "export/lava/golden.npz",
@@ -396,7 +453,9 @@ def test_a_damaged_file_costs_its_section(run: Run, name: str, content: bytes) -
     assert page.count('class="missing') >= 1 or "fail" in _section(page, "checks")
 
 
-@pytest.mark.parametrize("name", ["report.json", "export/lava/manifest.json", "front.json", "genotype.json"])
+@pytest.mark.parametrize(
+    "name", ["report.json", "export/lava/manifest.json", "front.json", "genotype.json", "diagnosis/diagnosis.json"]
+)
 def test_any_value_of_another_type_costs_no_more(run: Run, name: str) -> None:
     whole = json.loads((run.path / name).read_text())
     for change in _changes(whole):
@@ -569,3 +628,31 @@ def test_a_picture_of_pixels_is_a_png() -> None:
     pixels = np.arange(15, dtype=np.uint8).reshape(3, 5) * 17
     with image.open(io.BytesIO(png(pixels))) as found:
         assert np.array_equal(np.asarray(found), pixels)
+
+
+def test_a_diagnosis_of_another_program_is_not_shown(run: Run) -> None:
+    write_json(run.diagnosis, diagnosis(["cell"], "0" * 64))
+    assert "of another program than the one exported: snnas diagnose" in _section(page_of(run), "diagnosis")
+
+
+def test_a_report_of_before_has_no_quantisation(run: Run) -> None:
+    report = json.loads(run.report.read_text())
+    del report["quantisation"], report["ranges"]
+    write_json(run.report, report)
+    assert "snnas export digits-lightsnn-001 --force" in _section(page_of(run), "quantisation")
+
+
+def test_fine_tuning_and_what_is_not_proved_are_said(run: Run) -> None:
+    report = json.loads(run.report.read_text())
+    report["finetune"] = {
+        "test": {"before": 0.9, "after": 0.95}, "validation": {"before": 0.91, "after": 0.94}, "best_epoch": 2,
+        "epochs": 3, "weights_changed": 7, "weights": 70,
+    }  # fmt: skip
+    name = next(iter(report["ranges"]))
+    report["ranges"][name]["status"] = "observed"
+    report["checks"]["ranges_proved"] -= 1
+    write_json(run.report, report)
+    page = page_of(run)
+    assert "test 90.00% to 95.00%" in _section(page, "quantisation")
+    assert "the range is that of the samples" in _section(page, "quantisation")
+    assert "the rest fit on the samples alone" in _section(page, "checks")

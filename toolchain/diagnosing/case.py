@@ -21,7 +21,10 @@ DEFAULT_LIMIT = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """x: (N, C, H, W) or (N, T, C, H, W), as the program takes them. y: (N,) or None. notes: for the user."""
+    """x: (N, C, H, W) or (N, T, C, H, W), as the program takes them. y: (N,) or None. notes: for the user.
+
+    file: the program's, None where it was compiled here. run: whose export it is.
+    """
 
     subject: str
     graph: Graph
@@ -31,16 +34,25 @@ class Case:
     data: str
     seed: int
     notes: tuple[str, ...] = ()
+    file: Path | None = None
+    run: runs.Run | None = None
 
 
-def open_case(subject: str, wanted: Wanted, *, program: Path | None = None, runs_dir: Path | None = None) -> Case:
+def open_case(
+    subject: str | None, wanted: Wanted, *, program: Path | None = None, runs_dir: Path | None = None
+) -> Case:
     """A run's name or folder (its newest export), an export folder, or a .nir with its samples or its program.
 
-    UsageError names what is missing; InvalidFileError and UnsupportedError as reading and compiling do.
+    None is the newest run. UsageError names what is missing; InvalidFileError and UnsupportedError as reading and
+    compiling do.
     """
-    path = Path(subject)
     if wanted.limit is None:
         wanted = replace(wanted, limit=DEFAULT_LIMIT)
+    if subject is None:
+        if program is not None:
+            raise UsageError(f"--program {program}: goes with a .nir; name it: snnas diagnose model.nir --program ...")
+        return _of_newest_export(runs.find(runs.directory(runs_dir), None), wanted)
+    path = Path(subject)
     if path.suffix == ".nir":
         return _of_graph(path, wanted, program)
     if path.suffix == ".npz":
@@ -53,7 +65,10 @@ def open_case(subject: str, wanted: Wanted, *, program: Path | None = None, runs
         return _of_export(path, wanted)
     if path.is_dir() and not (path / "run.toml").is_file():
         raise InvalidFileError(f"{path}: no program.npz in it; name a run, or a folder that snnas export wrote")
-    run = runs.find(runs.directory(runs_dir), subject)
+    return _of_newest_export(runs.find(runs.directory(runs_dir), subject), wanted)
+
+
+def _of_newest_export(run: runs.Run, wanted: Wanted) -> Case:
     exports = sorted(run.path.glob("export/*/program.npz"), key=lambda p: p.stat().st_mtime)
     if not exports:
         raise UsageError(f"run {run.name} has no export with a program; make one with: snnas export {run.name}")
@@ -72,7 +87,7 @@ def _of_export(folder: Path, wanted: Wanted, run: runs.Run | None = None) -> Cas
         notes = (*notes, *note)
     return Case(
         subject=str(folder), graph=opened.graph, program=opened.program, x=x, y=y, data=data, seed=opened.seed,
-        notes=notes,
+        notes=notes, file=folder / "program.npz", run=run,
     )  # fmt: skip
 
 
@@ -120,5 +135,5 @@ def _of_graph(path: Path, wanted: Wanted, file: Path | None) -> Case:
     samples.check_range(opened.x, program, opened.data)
     return Case(
         subject=str(path), graph=graph, program=program, x=opened.x, y=opened.y, data=opened.data, seed=opened.seed,
-        notes=tuple(notes),
+        notes=tuple(notes), file=file,
     )  # fmt: skip

@@ -14,10 +14,11 @@ from toolchain.diagnosing.case import Case
 from toolchain.diagnosing.causes import Measured
 from toolchain.diagnosing.pairing import Joint, pair
 from toolchain.diagnosing.smallest import Failing, smallest
-from toolchain.files import write_json
+from toolchain.files import sha256, write_json
 from toolchain.narration import Narrator
 
 SCHEMA = "snnas.diagnose/1"
+FILE, SMALLEST, PICTURE = "diagnosis.json", "smallest.npz", "divergence.png"
 SUM = "causes interact: what each is worth alone need not add up to the whole"
 
 
@@ -44,6 +45,7 @@ def _result(
     return {
         "schema": SCHEMA,
         "subject": case.subject,
+        "program_sha256": None if case.file is None else sha256(case.file),
         "data": case.data,
         "samples": len(case.x),
         "labels": case.y is not None,
@@ -103,11 +105,16 @@ def _failing(failing: Failing) -> dict[str, Any]:
 
 
 def write(folder: Path, result: dict[str, Any], failing: Failing | None) -> list[Path]:
-    """diagnosis.json, and smallest.npz (x, and y: the class that the graph predicts) where there is one."""
+    """diagnosis.json, and smallest.npz (x, and y: the class that the graph predicts) where there is one.
+
+    What an earlier diagnosis left in the folder goes first: its picture is not this one's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / "diagnosis.json"]
-    write_json(files[0], result)
+    for name in (FILE, SMALLEST, PICTURE):
+        (folder / name).unlink(missing_ok=True)
+    files = [folder / FILE]
     if failing is not None:
-        files.append(folder / "smallest.npz")
+        files.append(folder / SMALLEST)
         write_npz(files[1], {"x": np.ascontiguousarray(failing.x), "y": np.array([failing.graph], dtype=np.int64)})
+    write_json(files[0], result)
     return files

@@ -55,18 +55,12 @@ def tables(result: dict[str, Any]) -> Iterator[Table | str]:
             "purpose, and thresholds and biases may; arrangement, wiring, leaks and host stage were compared"
         )
     if result["first"] is not None:
-        yield _first(result["first"])
+        yield first_difference(result["first"])
         yield _populations(result)
         yield _made(result)
     yield _causes(result)
     if result["smallest"] is not None:
-        s = result["smallest"]
-        what = "one prediction flips" if s["differs_in"] == "prediction" else "a spike differs"
-        yield (
-            f"smallest input found for which {what}: {_count(s['nonzero'], 'nonzero value')} of sample "
-            f"{s['sample']}'s {s['nonzero_before']} (graph: class {s['graph_predicts']}, program: class "
-            f"{s['program_predicts']})"
-        )
+        yield smallest_input(result["smallest"])
     ties = result["checks"]["exact_differs_from_interpreter"]
     if ties:
         yield f"{_count(ties, 'spike')} of the graph hang on a float64's last bit: membranes exactly at their threshold"
@@ -109,7 +103,18 @@ def _causes(result: dict[str, Any]) -> Table:
     return table
 
 
-def _first(first: dict[str, Any]) -> str:
+def smallest_input(found: dict[str, Any]) -> str:
+    """The smallest failing input in a sentence."""
+    what = "one prediction flips" if found["differs_in"] == "prediction" else "a spike differs"
+    return (
+        f"smallest input found for which {what}: {_count(found['nonzero'], 'nonzero value')} of sample "
+        f"{found['sample']}'s {found['nonzero_before']} (graph: class {found['graph_predicts']}, program: class "
+        f"{found['program_predicts']})"
+    )
+
+
+def first_difference(first: dict[str, Any]) -> str:
+    """The first difference in a sentence."""
     does, other = ("fires", "does not") if first["float_fires"] else ("does not fire", "does")
     neuron = ", ".join(map(str, first["neuron"]))
     cause = ", ".join(first["removed_by"]) or "no single cause"

@@ -19,6 +19,7 @@ from toolchain.html.tables import PROVENANCE, rows_of
 from toolchain.report import percent, short
 from toolchain.runs import Run
 
+SCHEMA = "snnas.report.comparison/1"
 MOST = 12
 # What two runs never share, and what came of them.
 OWN = ("name", "created_at", "command", "search.", "training.")
@@ -81,6 +82,20 @@ def _warnings(several: Several) -> list[str]:
         if len(values) > 1:
             found.append(f"These runs have different {what}: their figures are of different things.")
     return found
+
+
+def compared(runs: Sequence[Run]) -> dict[str, Any]:
+    """The comparison as plain data: each run's report.json (None where it has none), and what was set otherwise.
+
+    Raises as ``write_comparison``.
+    """
+    several = _several(runs)
+    return {
+        "schema": SCHEMA,
+        "runs": [{"name": name, "path": str(m.run.path), "report": _report(m)} for name, m in several],
+        "differences": _differences(several),
+        "warnings": _warnings(several),
+    }
 
 
 def figures_beside(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
@@ -214,17 +229,26 @@ def _cells(several: Several) -> Raw:
 
 def _settings(several: Several) -> Raw:
     """run.toml, where it is not the same in all."""
-    flat = [_flat(material.config) for _, material in several]
-    keys = [key for key in dict.fromkeys(k for f in flat for k in f) if not key.startswith(OWN)]
-    rows = [(key, *(f.get(key, "-") for f in flat)) for key in keys if len({f.get(key) for f in flat}) > 1]
+    rows = [
+        (key, *("-" if value is None else str(value)[:120] for value in values))
+        for key, values in _differences(several).items()
+    ]
     if not rows:
         return note("None: the same settings, seeds and versions.")
     return table(["", *(name for name, _ in several)], rows, label="settings", left=1 + len(several))
 
 
-def _flat(config: dict[str, Any]) -> dict[str, str]:
+def _differences(several: Several) -> dict[str, list[Any]]:
+    """Settings of run.toml that are not the same in all: each run's value, None where it has none (TOML has no null)."""
+    flat = [_flat(material.config) for _, material in several]
+    keys = [key for key in dict.fromkeys(k for f in flat for k in f) if not key.startswith(OWN)]
+    found = {key: [f.get(key) for f in flat] for key in keys}
+    return {key: values for key, values in found.items() if len({repr(value) for value in values}) > 1}
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for section, values in config.items():
         for key, value in values.items() if isinstance(values, dict) else [("", values)]:
-            found[f"{section}.{key}" if key else section] = str(value)[:120]
+            found[f"{section}.{key}" if key else section] = value
     return found

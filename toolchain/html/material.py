@@ -21,13 +21,14 @@ from hw_sim.mapping import load_system, map_program
 from hw_sim.program import Program
 from search.errors import SearchError
 from search.genotype import Genotype
-from toolchain.files import read_json
+from toolchain.files import read_json, sha256
 from toolchain.report import read_report
 from toolchain.runs import Run
 
 TARGET = "lava"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 FRONT = "snnas.front/1"
+DIAGNOSIS = "snnas.diagnose/1"
 # What reading a file that somebody wrote by hand may end in, one place further on.
 DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, ZeroDivisionError)
 
@@ -163,6 +164,19 @@ class Material:
                 f"Profile {self.profile.name} has other constants than the report was made with: export again."
             )
         return bill
+
+    @cached_property
+    def diagnosis(self) -> dict[str, Any]:
+        """What ``snnas diagnose`` found in the program that lies here; Missing where it looked at another one."""
+        again = f"snnas diagnose {self.run.name}"
+        if not self.run.diagnosis.is_file():
+            raise Missing(f"Not diagnosed: {again}")
+        found = read_json(self.run.diagnosis)
+        if not isinstance(found, dict) or found.get("schema") != DIAGNOSIS:
+            raise ValueError(f"diagnosis.json is no {DIAGNOSIS}")
+        if found["program_sha256"] != sha256(self.exported("program.npz")):
+            raise Missing(f"The diagnosis is of another program than the one exported: {again}")
+        return found
 
     @cached_property
     def front(self) -> dict[str, Any]:

@@ -123,6 +123,11 @@ def checks(material: Material) -> Raw:
         rows.append(_verdict(found["lava_differing_spikes"] == 0, "Lava", said, what))
     else:
         rows.append((el("span", "not run", class_="verdict"), "Lava", "-", str(found["lava"])))
+    if "ranges_proved" in found:  # a report of before says none
+        proved, populations = found["ranges_proved"], found["ranges_populations"]
+        said = f"{proved} of {populations} populations proved"
+        what = "no input overflows a register" if proved == populations else "the rest fit on the samples alone"
+        rows.append(_verdict(True if proved == populations else None, "Ranges", said, what))
     fits = bool(material.report["resources"]["fits"])
     said = "; ".join(map(str, material.report["resources"]["misfits"][:1])) or "every limit of a core is kept"
     rows.append(_verdict(fits, "Fits the chip", said, "placement of the program"))
