@@ -76,7 +76,7 @@ docs: $(VENV)/.dev  ## Build the documentation into build/docs, with warnings as
 generate: $(VENV)/.dev  ## Write what the documents take from the program: help, command line, schemas, tables
 	$(BIN)/python docs/generate.py
 
-figures: $(VENV)/.dev  ## Measure the figures of the README's demo and of docs/energy.md again
+figures: $(VENV)/.dev  ## Measure the demo of the README and docs/energy.md again, and take the pictures of its report
 	$(BIN)/python docs/figures.py
 	$(BIN)/python docs/generate.py
 

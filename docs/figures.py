@@ -1,4 +1,7 @@
-"""Measures what docs/data holds: ``make figures``. The run of ``make demo``, without Lava where there is none."""
+"""Measures what docs/data holds, and takes the pictures of its report: ``make figures``.
+
+The run of ``make demo``, without Lava where there is none; the pictures need Chromium on the ``PATH``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 DATA = Path(__file__).resolve().parent / "data"
+sys.path.insert(0, str(DATA.parents[1]))  # for the tests' browser, whatever the current folder
+
+from docs import screenshots  # noqa: E402
+from tests.browser import BROWSER  # noqa: E402
+
 RUN = "digits-lightsnn-001"
 
 
@@ -28,6 +36,10 @@ def main() -> None:
             "demo": snnas(folder, "export", "--target", "lava"),
             "profiles": snnas(folder, "estimate", f"runs/{RUN}/export/lava", "--profiles", "all"),
         }
+        if BROWSER:
+            snnas(folder, "diagnose")
+            snnas(folder, "report", "--html")
+            screenshots.take(folder / "runs" / RUN / "report.html", DATA.parent / "img")
     for stem, figures in found.items():
         (DATA / f"{stem}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

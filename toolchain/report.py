@@ -213,7 +213,8 @@ def table(report: dict[str, Any]) -> Table:
         out.add_row("  same prediction", "", percent(acc["agreement"]), "the samples have no labels")
     else:
         low, high = acc["interval"]
-        out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", f"{acc['flips']} predictions changed")
+        changed = f"{acc['flips']} prediction{'' if acc['flips'] == 1 else 's'} changed"
+        out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", changed)
     if report.get("finetune") is not None:
         _add_finetuning(out, report["finetune"])
     out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", both)

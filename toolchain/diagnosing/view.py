@@ -118,10 +118,11 @@ def first_difference(first: dict[str, Any]) -> str:
     does, other = ("fires", "does not") if first["float_fires"] else ("does not fire", "does")
     neuron = ", ".join(map(str, first["neuron"]))
     cause = ", ".join(first["removed_by"]) or "no single cause"
+    side = "above" if first["float_margin"] > 0 else "below"
     return (
         f"first difference: timestep {first['timestep']}, population {first['population']}, neuron ({neuron}), sample "
-        f"{first['sample']}: the graph {does}, v is {first['float_margin']:+.2g} of its threshold from it; the program "
-        f"{other}, v = {first['integer_v']} against {first['integer_threshold']}; removed by mending: {cause}"
+        f"{first['sample']}: the graph {does}, v lies {abs(first['float_margin']):.2g} of the threshold {side} it; the "
+        f"program {other}, v = {first['integer_v']} against {first['integer_threshold']}; removed by mending: {cause}"
     )
 
 
