@@ -85,8 +85,9 @@ def schemas_page() -> str:
 
     lines = [
         "# JSON schemas\n",
-        f"What `--json` prints, as JSON Schema (draft 2020-12); {DONE}. `snnas schema` lists the schemas, "
-        "`snnas schema NAME`\nprints one; in an installation they lie in `toolchain/schemas/`.\n",
+        f"What `--json` prints, as JSON Schema (draft 2020-12); {DONE}. `snnas schema` lists the\nschemas, "
+        "`snnas schema NAME` prints one, with those that it refers to in its `$defs`; in an installation they lie in\n"
+        "`toolchain/schemas/`.\n",
         f"{schemas.POLICY}\n",
         "| schema | printed by | is |",
         "|---|---|---|",

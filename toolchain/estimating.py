@@ -71,7 +71,7 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     latency = estimate_latency(counts, profile) if profile else None
     bill = price(counts, profile, latency) if profile else None
     energy = _energy(bill, profile)
-    if counter is not None and profile is not None:
+    if counter is not None and profile is not None and energy["dynamic"] is not None:
         energy["dynamic_interval"] = list(bootstrap(counter.dynamic_energy(counts, profile), subject.seed))
     return result | {
         "assumed_rate": pricing.rate,

@@ -125,6 +125,12 @@ class Run:
                     self._check(config, section, key, kinds[key])
         if config["seed"] < 0:
             raise InvalidFileError(f"{path}: seed is {config['seed']}, expected a whole number >= 0; mend it there")
+        for name, value in config.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError):  # TOML has dates, nan and inf, JSON none of them
+                place = f"[{name}]" if isinstance(value, dict) else name
+                raise InvalidFileError(f"{path}: {place} holds a date, nan or inf, which no run has; mend it") from None
         return config
 
     def _check(self, config: dict[str, Any], section: str, key: str | None, kind: type) -> Any:
@@ -155,10 +161,7 @@ class Run:
         return value
 
     def network_json(self) -> str:
-        try:
-            return json.dumps(self.section("network"))
-        except TypeError:  # TOML has dates
-            raise InvalidFileError(f"{self.path / 'run.toml'}: [network] holds a date, expected numbers") from None
+        return json.dumps(self.section("network"))
 
     @property
     def trained(self) -> bool:

@@ -84,8 +84,13 @@ def test_a_run_that_has_only_begun_is_shown_too(tmp_path: Path, capsys: pytest.C
 def test_dates_and_nan_in_a_configuration_are_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make(tmp_path, "a")
     (run.path / "run.toml").write_text(tomli_w.dumps(CONFIG).replace("channels = 4", "channels = nan"))
-    assert run_command(["runs", "show", "a", "--runs-dir", str(tmp_path), "--json"]) == 3
-    assert "nan" in capsys.readouterr().err
+    for words in (["runs", "show", "a"], ["report", "a", "a"]):
+        assert run_command([*words, "--runs-dir", str(tmp_path), "--json"]) == 3
+        assert "[network] holds a date, nan or inf" in capsys.readouterr().err
+    (run.path / "run.toml").write_text(tomli_w.dumps(CONFIG | {"training": {"validation_accuracy": float("nan")}}))
+    (row,) = json.loads(ok(capsys, "--runs-dir", str(tmp_path), "--json"))["runs"]
+    assert row["stage"] == "damaged"
+    assert "[training] holds a date, nan or inf" in row["reason"]
 
 
 def test_a_name_that_is_nearly_right_is_hinted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

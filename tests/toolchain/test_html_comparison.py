@@ -10,7 +10,7 @@ import pytest
 from hw_sim.errors import InvalidFileError, UsageError
 from tests.toolchain.test_html_page import HOSTILE, Reader, make_run
 from toolchain.files import write_json
-from toolchain.html import figures_beside, write_comparison
+from toolchain.html import compared, figures_beside, write_comparison
 from toolchain.runs import Run
 
 SECTIONS = {"figures", "pictures", "cells", "settings"}
@@ -45,6 +45,23 @@ def test_the_figures_as_text(runs: list[Run]) -> None:
     found = {row[0]: row[1:] for row in rows}
     assert found["accuracy"] == ["90.00% -> 80.00%", "-", "measured | simulated"]
     assert found["latency (us)"] == ["1 .. 2 .. 1,000", "-", "estimated"]
+
+
+def test_the_figures_as_plain_data(runs: list[Run]) -> None:
+    config = runs[1].config()
+    config["seed"] = 17
+    config["network"] = config["network"] | {"input_shape": [1, 2, 3]}
+    config["search"] = {"seconds": 3.0, "evaluations": 31, "guards": 0, "architecture": "abc"}
+    runs[1].write_config(config)
+    found = compared(runs)
+    assert [run["name"] for run in found["runs"]] == ["one", "two"]
+    assert [run["report"] for run in found["runs"]] == [json.loads(run.report.read_text()) for run in runs]
+    before = runs[0].config()["seed"]
+    assert found["differences"] == {"seed": [before, 17], "network.input_shape": [None, [1, 2, 3]]}
+    assert found["warnings"] == []
+    runs[0].report.unlink()
+    runs[1].report.write_text("{}")
+    assert [run["report"] for run in compared(runs)["runs"]] == [None, None]
 
 
 def test_what_differs_is_said(runs: list[Run], tmp_path: Path) -> None:

@@ -6,25 +6,28 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import numpy as np
 import pytest
 import typer
 
+from export.program_file import read_program, write_program
 from hw_sim import lava_environment
+from hw_sim.mapping import load_system
 from tests.toolchain.test_foreign import data, small, written
 from toolchain import schemas
 from toolchain.cli import app, run_command
+from toolchain.diagnosing.hybrid import CAUSES
+from toolchain.diagnosing.kinds import Kind
 
 pytest.importorskip("torch")
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--channels", "2", "--hidden", "8", "--batch", "8", "-T", "2", "-q"]
-# Commands whose schemas are still to be published. A command that is not here and has none fails.
-NOT_YET = {"diagnose"}
 
 
 def commands(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -67,16 +70,46 @@ def test_each_is_a_schema_that_says_what_everything_is(name: str) -> None:
     assert title.startswith(f"snnas.{name}/")
     assert schema["$id"] == f"urn:{title.replace('.', ':', 1).replace('/', ':')}"
     assert schemas.schema(title) == schema
-    for field, inner in schema["properties"].items():
-        assert field == "schema" or inner.get("description"), field
+    assert [*silent(schema)] == []
+
+
+def silent(schema: Any, path: str = "$") -> Iterator[str]:
+    """Where a schema leaves a field without a word, or an object open that is no map."""
+    if isinstance(schema, list):
+        for k, part in enumerate(schema):
+            yield from silent(part, f"{path}[{k}]")
+    if not isinstance(schema, dict):
+        return
+    for field, inner in schema.get("properties", {}).items():
+        if not inner.keys() & {"description", "const", "$ref"}:
+            yield f"{path}.{field}: no description"
+    held = schema.get("properties") or isinstance(schema.get("additionalProperties"), dict)
+    if "object" in np.atleast_1d(schema.get("type", "")) and not held:
+        yield f"{path}: an open object"
+    for name, part in schema.items():
+        yield from silent(part, f"{path}.{name}")
+
+
+def test_one_that_holds_another_stands_alone() -> None:
+    held = schemas.schema("report.comparison")["$defs"]
+    assert held == {"report": schemas.schema("report")}
+    validator = jsonschema.Draft202012Validator(schemas.schema("checks"))
+    spoiled = {"schema": "snnas.checks/1", "exit_code": 0, "checks": [{"schema": "snnas.check/2"}]}
+    assert {e.json_path for e in validator.iter_errors(spoiled)} == {"$.checks[0]"}
+
+
+def test_the_words_of_a_diagnosis_are_those_of_the_code() -> None:
+    schema = schemas.schema("diagnose")["properties"]
+    fault = schema["faults"]["items"]["properties"]
+    assert fault["kind"]["enum"] == sorted(kind for part in get_args(Kind) for kind in get_args(part))
+    assert fault["cause"]["enum"] == schema["causes"]["items"]["properties"]["cause"]["enum"] == [*CAUSES]
 
 
 def test_every_command_with_json_has_a_schema() -> None:
     covered = {" ".join(word for word in line.split(" --")[0].split() if word.islower()) for line in PRINTED}
     there = {name for name, _ in commands()}
     assert covered <= WITH_JSON, "a schema names a command that has no --json"
-    assert WITH_JSON - covered - NOT_YET == set(), "publish a schema in toolchain/schemas"
-    assert not covered & NOT_YET, "these have one: take them off the list"
+    assert WITH_JSON - covered == set(), "publish a schema in toolchain/schemas"
     assert there - WITH_JSON == set(), "every command takes --json"
 
 
@@ -114,6 +147,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiny.toml").write_text(system)
     rows = [("222222", 88.0), ("001000", 80.5), ("200010", 85.0), ("430002", 87.0), ("324324", 88.2)]
     (folder / "table.csv").write_text("ops,test_acc,epochs\n" + "".join(f"{ops},{acc},100\n" for ops, acc in rows))
+    with np.load(folder / "data.npz") as arrays:
+        np.savez(folder / "unlabelled.npz", x=arrays["x"])
+    (folder / "runs/begun").mkdir()
+    begun = (folder / "runs/a/run.toml").read_text().split("[search]")[0]
+    (folder / "runs/begun/run.toml").write_text(begun.replace("hidden = 8", "hidden = 9"))
+    profile = (ROOT / "hw_sim/profiles/loihi1.toml").read_text()
+    head, _, rest = profile.partition("[energy.message]")
+    head, constant = head[: head.index("[")], rest[: rest.index("[")]
+    (folder / "nothing.toml").write_text(f"{head}[energy.crossing]{constant}")  # one chip: nothing crosses
     x = np.random.default_rng(0).integers(0, 256, (16, 3, 16, 16), dtype=np.uint8)
     np.savez(folder / "images.npz", x=x, y=np.arange(16) % 4)
     return folder
@@ -138,21 +180,28 @@ CASES = [
     ("search --method mse_nas --cells 2 --population 2 --generations 1 --epochs 1", "run", 0, SMALL),
     ("train a --epochs 1 --force -q", "run", 0, []),
     ("runs show a", "run", 0, []),
+    ("runs show begun", "run", 0, []),
     ("runs", "runs", 0, []),
     ("runs list", "runs", 0, []),
     ("runs remove b --yes", "runs.remove", 0, []),
     ("export a --samples 4 -q", "report", 0, []),
+    ("export a --samples 4 --finetune 1 --bits 4 --force -q", "report", 0, []),
     ("export foreign.nir --data data.npz --samples 4 -q", "report", 0, []),
+    ("export foreign.nir --data unlabelled.npz --samples 4 -q", "report", 0, []),
+    ("export foreign.nir --data data.npz --samples 4 --profile nothing.toml -q", "report", 0, []),
     (f"check {EXPORT}", "check", 0, []),
     (f"check {EXPORT} foreign.nir", "checks", None, []),
+    ("diagnose a --limit 8 -q", "diagnose", 0, []),
     ("explain", "rules", 0, []),
     ("report a", "report", 0, []),
     ("report a --html", "report.html", 0, []),
     ("report a b", "report.comparison", 0, []),
+    ("report a begun", "report.comparison", 0, []),
     (f"simulate {EXPORT} -q", "simulate", 0, []),
     ("simulate foreign.nir --data data.npz -q", "simulate", 0, []),
     (f"estimate {EXPORT} --profiles all -q", "estimate", 0, []),
     (f"estimate {EXPORT} --rate 0.1 -q", "estimate", 0, []),
+    (f"estimate {EXPORT} --rate 0 -q", "estimate", 0, []),
     (f"estimate {EXPORT} --system loihi2 -q", "estimate", 0, []),
     (f"estimate {EXPORT} --system tiny.toml -q", "estimate", 4, []),
     ("estimate foreign.nir --data data.npz -q", "estimate", 0, []),
@@ -192,14 +241,16 @@ def test_no_schema_is_left_out() -> None:
     assert {name for _, name, _, _ in [*CASES, *SLOW]} | {"export.onnx"} == set(schemas.names())
 
 
-def hold(line: str, name: str, code: int | None, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Runs a command; code None: a bench, whose gate is of no interest here."""
+def hold(line: str, name: str, code: int | None, more: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command and returns what it printed; code None: a bench, whose gate is of no interest here."""
     capsys.readouterr()
     got = run_command([*line.split(), *more, "--json"])
     out, err = capsys.readouterr()
     assert got == code or (code is None and got in (0, 1)), err
     validator = jsonschema.Draft202012Validator(closed(schemas.schema(name)))
-    assert [f"{e.json_path}: {e.message}" for e in validator.iter_errors(json.loads(out))] == []
+    printed = json.loads(out, parse_constant=pytest.fail)  # nan and inf are no JSON
+    assert [f"{e.json_path}: {e.message}" for e in validator.iter_errors(printed)] == []
+    return printed
 
 
 @pytest.mark.parametrize(("line", "name", "code", "more"), CASES, ids=lambda value: str(value)[:60])
@@ -207,6 +258,54 @@ def test_what_is_printed_is_what_is_published(
     line: str, name: str, code: int | None, more: list[str], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hold(line, name, code, more, capsys)
+
+
+def test_a_diagnosis_of_every_kind(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever may be absent is there once and absent once; and a setting that cannot be run."""
+    program = read_program(here / EXPORT / "program.npz")
+    write_program(here / "tuned.npz", replace(program, meta={**program.meta, "finetuned": {"epoch": 1}}))
+    soft = "diagnose foreign.nir --data unlabelled.npz --reset subtract -q"
+    found = [
+        hold("diagnose foreign.nir --data data.npz --reset zero -q", "diagnose", 0, [], capsys),
+        hold(soft, "diagnose", 1, [], capsys),
+        hold(f"diagnose {EXPORT}/model.nir --program tuned.npz --data digits -q", "diagnose", 0, [], capsys),
+    ]
+    for field in ("first", "smallest", "finetuned", "program_sha256"):
+        assert {one[field] is None for one in found} == {False, True}, field
+    assert {one["labels"] for one in found} == {bool(one["faults"]) for one in found} == {False, True}
+    assert hold(soft, "diagnose", 1, ["--no-reduce"], capsys)["smallest"] is None
+    monkeypatch.setattr("toolchain.diagnosing.causes._run", lambda _, __, setting, *___: refuse(setting))
+    refused = hold(soft, "diagnose", 1, [], capsys)
+    assert [fault["mended"] for fault in refused["faults"]] == [{"not_run": "a loop"}]
+
+
+def refuse(setting: Any) -> None:
+    setting.why_not = "a loop"
+
+
+def test_a_program_that_does_not_fit_is_reported(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = load_system("tiny.toml")
+    monkeypatch.setattr("toolchain.exporting.load_system", lambda: tiny)
+    found = hold("export a --samples 4 --force -q", "report", 0, [], capsys)
+    assert not found["resources"]["fits"]
+    assert found["energy_uJ"]["total"]["nominal"] is None
+
+
+def test_what_has_no_price_has_no_interval(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = hold(f"estimate {EXPORT} --profile nothing.toml -q", "estimate", 0, [], capsys)
+    assert found["energy_uJ"]["dynamic"] is None
+    assert "dynamic_interval" not in found["energy_uJ"]
+
+
+def test_figures_beside_each_other_are_numbers(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = hold("report a begun", "report.comparison", 0, [], capsys)
+    assert found["runs"][0]["report"] == hold("report a", "report", 0, [], capsys)
+    assert found["runs"][1]["report"] is None
+    assert found["differences"]["network.hidden"] == [8, 9]
 
 
 def test_an_onnx_export_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

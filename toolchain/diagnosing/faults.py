@@ -15,6 +15,7 @@ from export.circuit import Group
 from hw_sim import kernels, limits
 from hw_sim.program import INPUT, HostMap
 from toolchain.diagnosing.hybrid import READOUT, Switches
+from toolchain.diagnosing.kinds import Kind
 from toolchain.diagnosing.pairing import Joint, Unit, Way
 from toolchain.diagnosing.wrong_weights import Wrong, compare
 
@@ -32,7 +33,7 @@ class Fault:
     """
 
     population: str
-    kind: str
+    kind: Kind
     cause: str
     text: str
     where: str = ""
@@ -136,9 +137,8 @@ def _connections(joint: Joint, unit: Unit, moved: bool) -> Iterator[Fault]:
 
 
 def _of_weights(population: str, where: str, wrong: Wrong, cause: str = "weights") -> Fault:
-    cause = "saturation" if wrong.kind == "saturated" else cause
-    kind = "weights saturated" if wrong.kind == "saturated" else wrong.kind
-    return Fault(population, kind, cause, wrong.text, where, wrong.count)
+    cause = "saturation" if wrong.kind == "weights saturated" else cause
+    return Fault(population, wrong.kind, cause, wrong.text, where, wrong.count)
 
 
 def _timing(unit: Unit, way: Way) -> Iterator[Fault]:
@@ -153,7 +153,7 @@ def _timing(unit: Unit, way: Way) -> Iterator[Fault]:
         if source != found:
             yield Fault(unit.id, "wrong source", "timing", f"comes from {found}, the graph's from {source}", way.id)
         else:
-            kind = "delay lost" if lateness < late else "delay added"
+            kind: Kind = "delay lost" if lateness < late else "delay added"
             text = f"spikes of {source} come {lateness} timesteps late, the graph says {late}"
             yield Fault(unit.id, kind, "timing", text, way.id)
 
@@ -247,6 +247,7 @@ def _bias(unit: Unit, g: Group) -> Iterator[Fault]:
         if float(off.max()) <= half[name]:
             continue
         count, units = int((off > half[name]).sum()), limits.BIAS_MANTISSA_MAX
+        kind: Kind
         full = (np.abs(p.bias) == units) * np.ones(p.shape, dtype=bool)
         if name == "bias" and (full & (off > half[name])).sum() == count:
             kind, text = "bias saturated", f"bias clipped at {units} << {p.bias_exponent}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw_sim.program import Shape
+from toolchain.diagnosing.kinds import WeightKind
 
 FAR, FAR_FEWER = 6.0, 9.0  # steps: no rounding goes so far, at 8 bits and at fewer
 SPREADS = 10.0  # times the spread of a synapse's own errors: nor does it so far
@@ -25,9 +26,9 @@ MAX_ROWS = 4096  # of a matrix whose rows are matched
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """kind: one word or two, for machines. text: what a person reads. count: weights concerned."""
+    """kind: for machines. text: what a person reads. count: weights concerned."""
 
-    kind: str
+    kind: WeightKind
     text: str
     count: int
 
@@ -69,7 +70,7 @@ def _clipping(real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int]) ->
     if count:
         top = float(np.abs(real).max())
         yield Wrong(
-            "saturated",
+            "weights saturated",
             f"{count} of {real.size} weights clipped at {high}; the graph's go up to {top:.0f} steps",
             count,
         )
@@ -79,7 +80,7 @@ def _arranged(real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int], so
     """The one arrangement, or factor, of the graph's weights that leaves least of the errors; None where none does."""
     low, high = allowed
     errors = _rms(stored - real.clip(low, high))
-    best: tuple[float, str, str] | None = None
+    best: tuple[float, WeightKind, str] | None = None
     for kind, text, other in _candidates(real, stored, allowed, source):
         left = _rms(stored - other.clip(low, high))
         if left < ALIKE * errors and (best is None or left < 0.9 * best[0]):
@@ -89,7 +90,7 @@ def _arranged(real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int], so
 
 def _candidates(
     real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int], source: Shape
-) -> Iterator[tuple[str, str, np.ndarray]]:
+) -> Iterator[tuple[WeightKind, str, np.ndarray]]:
     yield "sign flipped", "the sign of every weight is flipped", -real
     inside = np.abs(stored) < np.abs(stored).max(initial=1)
     gain = (
@@ -110,7 +111,7 @@ def _candidates(
         yield from _permutations(real, stored, source)
 
 
-def _kernels(real: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
+def _kernels(real: np.ndarray) -> Iterator[tuple[WeightKind, str, np.ndarray]]:
     square = real.shape[2] == real.shape[3]
     if square:
         yield "kernel transposed", "the kernels are transposed (rows are columns)", real.transpose(0, 1, 3, 2)
@@ -127,7 +128,7 @@ def _kernels(real: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
         yield "channels transposed", "input and output channels have changed places", real.transpose(1, 0, 2, 3)
 
 
-def _flattenings(real: np.ndarray, source: Shape) -> Iterator[tuple[str, str, np.ndarray]]:
+def _flattenings(real: np.ndarray, source: Shape) -> Iterator[tuple[WeightKind, str, np.ndarray]]:
     """Orders in which a tool may lay out (C, H, W); the matrix is meant for C first."""
     names = {(1, 2, 0): "(H, W, C)", (2, 1, 0): "(W, H, C)", (0, 2, 1): "(C, W, H)"}
     if int(np.prod(source)) == real.shape[1] and sum(n > 1 for n in source) > 1:
@@ -139,11 +140,12 @@ def _flattenings(real: np.ndarray, source: Shape) -> Iterator[tuple[str, str, np
         yield "matrix transposed", "the matrix is transposed", real.T
 
 
-def _permutations(real: np.ndarray, stored: np.ndarray, source: Shape) -> Iterator[tuple[str, str, np.ndarray]]:
-    rows, what = real.shape[0], "rows" if real.ndim == 2 else "output channels"
+def _permutations(real: np.ndarray, stored: np.ndarray, source: Shape) -> Iterator[tuple[WeightKind, str, np.ndarray]]:
+    rows = real.shape[0]
+    kind: WeightKind = "rows permuted" if real.ndim == 2 else "output channels permuted"
     order = _matched(real.reshape(rows, -1), stored.reshape(rows, -1))
     if order is not None:
-        yield f"{what} permuted", f"{what} permuted: {_moves(order)}", real[order]
+        yield kind, f"{kind}: {_moves(order)}", real[order]
     if real.ndim == 2 and int(np.prod(source)) == real.shape[1] and source[0] > 1:
         real_in, stored_in = (w.reshape(rows, source[0], -1).swapaxes(0, 1) for w in (real, stored))
     else:
@@ -178,7 +180,7 @@ def _single(wanted: np.ndarray, stored: np.ndarray, far: float) -> Iterator[Wron
     off = np.abs(stored - wanted) > far
     flipped = off & (np.abs(stored + wanted) <= far / 2)
     lost = off & (stored == 0)
-    kinds = {
+    kinds: dict[WeightKind, tuple[np.ndarray, str]] = {
         "sign flipped": (flipped, "of the wrong sign"),
         "synapse lost": (lost, "zero, though the graph's is not"),
         "weights differ": (off & ~flipped & ~lost, "not what the graph says"),

@@ -239,7 +239,7 @@ def _settings(several: Several) -> Raw:
 
 
 def _differences(several: Several) -> dict[str, list[Any]]:
-    """Settings of run.toml that are not the same in all: each run's value, None where it has none (TOML has no null)."""
+    """Settings of run.toml that are not the same in all: the value of each run, None where it has none."""
     flat = [_flat(material.config) for _, material in several]
     keys = [key for key in dict.fromkeys(k for f in flat for k in f) if not key.startswith(OWN)]
     found = {key: [f.get(key) for f in flat] for key in keys}

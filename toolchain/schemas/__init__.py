@@ -1,11 +1,13 @@
 """The published JSON Schemas (draft 2020-12) of what ``--json`` prints, one file each beside this module.
 
-The key ``x-printed-by`` of a schema lists the commands that print it.
+The key ``x-printed-by`` of a schema lists the commands that print it. One that holds another refers to it by its
+``$id``, and is given out with it in ``$defs``, so that it stands alone.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
@@ -26,11 +28,16 @@ def names() -> list[str]:
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema called ``name``, with or without ``snnas.`` and version; UsageError where there is none."""
+    """The schema called ``name``, with or without ``snnas.`` and version, and in its ``$defs`` those that it refers to.
+
+    UsageError where there is none.
+    """
     plain = name.removeprefix("snnas.").split("/")[0]
     if plain not in names():
         raise UsageError(f"no schema {name[:80]!r}; snnas schema lists them{did_you_mean(plain, names())}")
-    return dict(json.loads(resources.files(__name__).joinpath(f"{plain}.json").read_text(encoding="utf-8")))
+    found: dict[str, Any] = json.loads(resources.files(__name__).joinpath(f"{plain}.json").read_text(encoding="utf-8"))
+    others = {other: schema(other) for other in sorted(set(_others(found)))}
+    return {**found, "$defs": {**found.get("$defs", {}), **others}} if others else found
 
 
 def overview() -> list[dict[str, Any]]:
@@ -45,6 +52,17 @@ def overview() -> list[dict[str, Any]]:
         for name in names()
         for found in (schema(name),)
     ]
+
+
+def _others(part: Any) -> Iterator[str]:
+    """The names of the schemas that ``part`` refers to: report of ``urn:snnas:report:1``."""
+    if isinstance(part, dict):
+        if str(part.get("$ref", "")).startswith("urn:snnas:"):
+            yield part["$ref"].split(":")[2]
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from _others(inner)
 
 
 def _is_schema(path: Any) -> bool:
