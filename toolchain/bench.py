@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from toolchain.cli_options import AsJson, Quiet
 from toolchain.terminal import WIDE, print_json, print_table
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measurements of snnas itself.")
@@ -25,8 +26,8 @@ def conformance(
     seed: Annotated[int, typer.Option(min=0, help="The one seed of genotypes, weights and inputs.")] = 0,
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
     lava_python: Annotated[Path | None, typer.Option(help="The worker's Python 3.10.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Take random genotypes of both spaces to programs and to stock Lava; exit 1 where one spike differs."""
     from toolchain.conformance import conformance as measure
@@ -59,8 +60,8 @@ def simulate(
     no_sizes: Annotated[bool, typer.Option("--no-sizes", help="Leave out the table of costs.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the table of costs into this .png (matplotlib).")] = None,
     lava_python: Annotated[Path | None, typer.Option(help="The worker's Python 3.10.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure the simulator against Lava, the float network and sizes; exit 1 under 60x or where a spike differs."""
     from toolchain import bench_simulate
@@ -92,8 +93,8 @@ def search(
     width: Annotated[int, typer.Option(min=1, help="Width; the cells have 2 and 4 times as many channels.")] = 4,
     batch: Annotated[int, typer.Option(min=2, help="Samples that score every candidate.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and batch.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Time the LightSNN search against a straightforward loop with equal scores; exit 1 below the gate."""
     from toolchain import bench_search
@@ -122,8 +123,8 @@ def spikenas(
     seed: Annotated[int, typer.Option(min=0, help="The one seed of rows, weights, images and bootstrap.")] = 0,
     no_gradients: Annotated[bool, typer.Option("--no-gradients", help="Leave out what needs a backward pass.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the JSON here, and a log beside it that resumes.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Rank trained architectures by training-free proxies; exit 1 where ours is not above every plain one."""
     from toolchain import bench_spikenas
@@ -163,8 +164,8 @@ def worth(
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
     out: Annotated[Path | None, typer.Option(help="A .json for the figures; a log beside it resumes.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare searched cells with random ones and a plain chain, at equal training and equal energy on target."""
     from hw_sim.errors import UsageError
@@ -202,8 +203,8 @@ def train(
     pixels: Annotated[int, typer.Option(min=4, help="Side of the images.")] = 32,
     batch: Annotated[int, typer.Option(min=2, help="Images per step.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and images.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Time training steps against a straightforward step-by-step loop; exit 1 below the gate or at unequal losses."""
     from toolchain import bench_train
@@ -226,8 +227,8 @@ def robustness(
     samples: Annotated[int, typer.Option(min=1, help="Samples of the test split.")] = 500,
     draws: Annotated[int, typer.Option(min=1, help="Draws of the noise at each strength.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of the noise.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure accuracy under noise, dropped and jittered events and weight noise: float network and on target."""
     from toolchain import bench_robustness, runs
@@ -255,8 +256,8 @@ def bits(
     draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
     runs_dir: Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs.")] = None,
     out: Annotated[Path | None, typer.Option(help="A .json for the figures; a log beside it resumes.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure what weights of 8, 6 and 4 bits cost, before and after fine-tuning; exit 1 above the gate."""
     from hw_sim.errors import UsageError
@@ -302,8 +303,8 @@ def mse_nas(
     draws: Annotated[int, typer.Option(help="Bootstrap draws.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of genomes, weights, samples and bootstrap.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write the JSON here, and a log beside it that resumes.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Correlate the training-free fitness of motif genomes with their accuracy after a short training."""
     from toolchain import bench_mse
@@ -337,8 +338,8 @@ def folds(
     profile: Annotated[str, typer.Option(help="Energy profile: a name or a .toml file.")] = "loihi1",
     seed: Annotated[int, typer.Option(min=0, help="The one seed of folds and trainings.")] = 0,
     out: Annotated[Path | None, typer.Option(help="A .json for the figures; a log beside it resumes.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Cross-validate a run's cell on its data set: every sample judged once, by a network that never saw it."""
     from toolchain import bench_folds, runs
@@ -358,8 +359,8 @@ def ranges(
     programs: Annotated[list[Path] | None, typer.Argument(help="program.npz files; four random ones if none.")] = None,
     inputs: Annotated[int, typer.Option(help="Adversarial inputs in all.")] = 1_000_000,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and inputs.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Attack the proved register ranges of programs; exit 1 where an input gets beyond one."""
     from toolchain import bench_ranges

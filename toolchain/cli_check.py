@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from toolchain import cli_hardware
+from toolchain.cli_options import (
+    AsJson,
+    Compare,
+    ConventionName,
+    Decay,
+    Delayed,
+    Dt,
+    InputKind,
+    Reset,
+    Seed,
+    Timesteps,
+    wanted,
+)
 from toolchain.terminal import print_text
 
 
@@ -46,17 +58,17 @@ def check(
     data: Annotated[
         str | None, typer.Option(help="With --record: digits, or an .npz with x and, for accuracy, y [drawn samples].")
     ] = None,
-    timesteps: cli_hardware.Timesteps = None,
-    input_kind: cli_hardware.InputKind = None,
-    delayed: cli_hardware.Delayed = None,
+    timesteps: Timesteps = None,
+    input_kind: InputKind = None,
+    delayed: Delayed = None,
     limit: Annotated[int | None, typer.Option(help="With --record: so many samples [32].")] = None,
-    seed: cli_hardware.Seed = None,
-    convention: cli_hardware.ConventionName = None,
-    dt: cli_hardware.Dt = None,
-    decay: cli_hardware.Decay = None,
-    compare: cli_hardware.Compare = None,
-    reset: cli_hardware.Reset = None,
-    as_json: cli_hardware.AsJson = False,
+    seed: Seed = None,
+    convention: ConventionName = None,
+    dt: Dt = None,
+    decay: Decay = None,
+    compare: Compare = None,
+    reset: Reset = None,
+    as_json: AsJson = False,
 ) -> None:
     """Guard an exported graph: valid, firing as recorded, within budget, no worse than its baseline."""
     from hw_sim.errors import UsageError
@@ -67,7 +79,7 @@ def check(
 
     sinks = parse_formats(formats or [], as_json)
     limits = budgets.parse_limits(maximum) | budgets.parse_limits(minimum, option="--min", names=budgets.LEAST)
-    asked = cli_hardware.wanted(
+    asked = wanted(
         data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset
     )  # fmt: skip
     options = checking.Options(
@@ -103,7 +115,7 @@ def check(
 
 def explain(
     code: Annotated[str | None, typer.Argument(help="A rule's code, as SN302; all rules where left out.")] = None,
-    as_json: cli_hardware.AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a rule of snnas check means, why it is there, and how to mend a breach."""
     from dataclasses import asdict

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from toolchain.cli_options import AsJson, Quiet
 from toolchain.terminal import print_json, print_table, print_text
 
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: what is known, what is here, and how to get it.")
@@ -15,9 +16,7 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the 
 
 
 @data_app.command(name="list")
-def list_sets(
-    data_dir: DataDir = None, as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False
-) -> None:
+def list_sets(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the data sets by name, and whether their files are here."""
     from hw_sim.errors import InvalidFileError
     from toolchain.datasets.catalogue import SETS, data_folder
@@ -59,8 +58,8 @@ def list_sets(
 def fetch(
     name: Annotated[str, typer.Argument(help="A data set, as snnas data list names it.")],
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Download the official files that are missing; each is checked before it takes its name."""
     from hw_sim.errors import UsageError, did_you_mean

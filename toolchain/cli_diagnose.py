@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toolchain.cli_hardware import (
+from toolchain.cli_options import (
     AsJson,
     Compare,
     ConventionName,

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
+from toolchain.cli_options import AsJson, Quiet
 from toolchain.terminal import print_json, print_table, print_text
 
 lava_app = typer.Typer(no_args_is_help=True, help="The Lava worker: its own Python 3.10 environment.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -36,7 +35,7 @@ def setup(
     python: Annotated[Path | None, typer.Option(help="The Python 3.10 to build it on.")] = None,
     with_dl: Annotated[bool, typer.Option("--with-dl", help="Also lava-dl (it brings torch 2.3: 5.6 GB).")] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make the worker's environment with lava-nc (about 20 s, 320 MB)."""
     from hw_sim import lava_environment

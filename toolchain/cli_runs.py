@@ -8,12 +8,10 @@ from typing import Annotated
 
 import typer
 
+from toolchain.cli_options import AsJson, RunsDir
 from toolchain.terminal import print_json, print_table, print_text
 
 runs_app = typer.Typer(help="The runs on disk: list (the default), show, remove.")
-
-RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs [SNNAS_RUNS, else ./runs].")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @runs_app.callback(invoke_without_command=True)

@@ -1,0 +1,68 @@
+"""``snnas report``: the figures of one run, of several, and their pages. Registered in ``cli``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from toolchain.cli_options import AsJson, RunsDir
+from toolchain.terminal import print_json, print_table, print_text
+
+
+def report(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs; two or more stand beside each other.")
+    ] = None,
+    runs_dir: RunsDir = None,
+    html: Annotated[bool, typer.Option("--html", help="Write report.html into the run, or comparison.html.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the figures of an exported run, or of several beside each other."""
+    from hw_sim.errors import UsageError
+    from toolchain import runs
+    from toolchain.report import read_report, stale, table
+
+    folder = runs.directory(runs_dir)
+    wanted: list[str | None] = [*names] if names else [None]
+    every = [runs.find(folder, name) for name in wanted]
+    if html:
+        from toolchain.html import write_comparison, write_html
+
+        path = write_html(every[0]) if len(every) == 1 else write_comparison(every, folder / "comparison.html")
+        if as_json:
+            print_json({"schema": "snnas.report.html/1", "path": str(path)})
+        else:
+            print_text(str(path))
+        return
+    if len(every) > 1:
+        _print_beside(every, as_json)
+        return
+    found = every[0]
+    if not found.report.exists():
+        raise UsageError(f"run {found.name} has no report yet; make it with: snnas export {found.name} --target lava")
+    figures = read_report(found.report)
+    if stale(found, figures):
+        sys.stderr.write("note: these figures are of older weights; export again\n")
+    if as_json:
+        print_json(figures)
+    else:
+        print_table(table(figures))
+
+
+def _print_beside(every: list[Any], as_json: bool) -> None:
+    from rich.table import Table
+
+    from toolchain.html import compared, figures_beside
+
+    if as_json:
+        print_json(compared(every))
+        return
+    head, rows = figures_beside(every)
+    out = Table()
+    for k, name in enumerate(head):
+        out.add_column(name, justify="right" if 0 < k < len(head) - 1 else "left")
+    for row in rows:
+        out.add_row(*row)
+    print_table(out)
