@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -182,7 +183,7 @@ def conclude(run: Run, result: SearchResult, narrator: Narrator, seconds: float,
     config["search"] = {
         "seconds": round(seconds, 3),
         "evaluations": result.evaluations,
-        "score": result.score,
+        **({"score": result.score} if math.isfinite(result.score) else {}),  # -inf where two samples fire alike
         "silent_layers": silent,
         "guards": len(result.guards),
         "architecture": name,

@@ -193,6 +193,11 @@ def _hardware(options: SearchOptions) -> dict[str, Any]:
             f"--budget and --objective take --method {', '.join(METHODS[:-1])}; mse_nas knows no chip yet: export what "
             "it finds, and hold it to limits with: snnas check --max"
         )
+    if options.method == "mse_nas" and (options.backward or options.proxy != "sahd"):
+        raise UsageError(
+            "--backward and --proxy: mse_nas has cells and a fitness of its own; leave them out, or take --method "
+            f"{', '.join(METHODS[:-1])}"
+        )
     names = [ALIASES.get(name.strip(), name.strip()) for name in options.objective.split(",")]
     for name in names:
         if (name not in METRICS and name != "score") or names.count(name) > 1:
