@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 OURS = {"toolchain", "search", "export", "hw_sim"}
@@ -91,6 +94,28 @@ def test_the_file_that_travels_needs_numpy_and_lava_alone() -> None:
     path = ROOT / "hw_sim/lava_worker/run_lava.py"
     known = set(sys.stdlib_module_names) | {"numpy", "lava", "scipy", "__future__"}  # scipy comes with lava-nc
     assert imports(path, top_level=False) <= known
+
+
+def test_the_file_that_travels_says_in_a_line_what_is_missing(tmp_path: Path) -> None:
+    script = tmp_path / "run_lava.py"
+    script.write_bytes((ROOT / "hw_sim/lava_worker/run_lava.py").read_bytes())
+    done = subprocess.run([sys.executable, "-S", "-I", str(script)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "numpy is not installed for" in done.stderr
+
+
+def test_every_pin_can_be_installed_on_the_oldest_python() -> None:
+    checked = 0
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        name, _, version = line.partition("==")
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found = metadata.distribution(name)
+            wanted = found.metadata.get("Requires-Python")
+            if version == found.version and wanted:
+                assert "3.11.0" in SpecifierSet(wanted), f"{line} takes Python {wanted}"
+                checked += 1
+    assert checked > 20
 
 
 def test_no_pickle_anywhere() -> None:

@@ -54,7 +54,13 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    if __name__ != "__main__":
+        raise
+    print(f"numpy is not installed for {sys.executable}; run it by a Python 3.10 with lava-nc==0.10.0", file=sys.stderr)
+    sys.exit(2)
 
 FORMAT = "snnas.program/1"
 INPUT, CLOCK = "input", "clock"
