@@ -33,12 +33,17 @@ exclude_patterns = ["data/*"]
 highlight_language = "none"  # indented blocks hold commands, output and formulas alike
 
 html_theme = "furo"
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"snnas {release}"
 html_copy_source = False
 html_math_renderer = "mathml"
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+smartquotes = False
 autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
 # No inventory of another project is fetched, and of ours the reference names what is meant to be called; types of
@@ -86,15 +91,19 @@ def _escaped(text: str) -> str:
 
 
 def _for_the_site(app: Sphinx, name: str, source: list[str]) -> None:
-    """Links to the rest of the repository become text; of the index's ``PAGE*`` those that are there stay."""
-    text = re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", source[0])
-    if name == "index":
-        lines = text.split("\n")
-        text = "\n".join(line for line in lines if not line.endswith("*") or any(Path(app.srcdir).glob(f"{line}.md")))
-    source[0] = text
+    """Links to the rest of the repository become text."""
+    source[0] = re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", source[0])
+
+
+def _without_marks(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, ...]:
+    """A signature whose default no parser takes keeps autodoc's ``~package.Name`` as it is: the mark is taken away."""
+    return tuple(part and part.replace("~", "") for part in (signature, returns))
 
 
 def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-signature", _without_marks)
     app.connect("source-read", _for_the_site)
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     app.connect("autodoc-process-docstring", _plain)
