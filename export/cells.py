@@ -38,8 +38,8 @@ def cell_of(name: str, node: Spiking, convention: Convention, *, soft_reset: boo
     if soft and not soft_reset:
         raise UnsupportedError(
             f"node {name}: a soft reset (by subtraction) has no counterpart in Loihi's LIF, which resets to zero; "
-            "fine-tune the network with a hard reset (snntorch: reset_mechanism='zero'), or price it on no chip of "
-            "Loihi's family: snnas estimate --system generic"
+            "fine-tune the network with a hard reset (snntorch: reset_mechanism='zero'), or run and price it on no "
+            "chip of Loihi's family: estimate and check take --system generic"
         )
     v_reset = node.threshold * 0 if isinstance(node, Threshold) else node.v_reset
     if not soft and (v_reset != 0).any():

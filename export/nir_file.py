@@ -55,7 +55,7 @@ def write_nir(path: Path, graph: Graph) -> None:
     square = all(n.weight.shape[2] == n.weight.shape[3] for n in graph.nodes.values() if isinstance(n, Conv))
     out = nir.NIRGraph(
         nodes=nodes,
-        edges=list(graph.edges),
+        edges=_in_order(graph),
         metadata={conventions.KEY: json.dumps(meta, sort_keys=True)},
         type_check=square,
     )
@@ -97,6 +97,12 @@ def _to_nir(node: Node, shape: tuple[int, ...], convention: Convention) -> Any:
         case Scale(scale=factors):
             return nir.Scale(scale=factors)
     raise TypeError(type(node).__name__)
+
+
+def _in_order(graph: Graph) -> list[tuple[str, str]]:
+    """The edges sorted by the topological order of their sources: readers that run them as listed run them rightly."""
+    place = {name: k for k, name in enumerate(graph.order())}
+    return sorted(graph.edges, key=lambda edge: place[edge[0]])
 
 
 _NIR_NAMES = {"Lif": "LIF", "If": "IF", "CubaLif": "CubaLIF", "Li": "LI"}

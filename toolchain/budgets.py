@@ -7,16 +7,18 @@ looks at, from below.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean
 from hw_sim.tables import read_table
 
 Limits = dict[str, float]
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,16 @@ class Metric:
     figure: tuple[str, ...] = ()
     least: bool = False
     rule: str
+
+    @property
+    def banded(self) -> bool:
+        """Whether the figure is the upper end of a band."""
+        return self.figure[-1:] == ("high",)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies in 0..1."""
+        return "%" in self.units
 
 
 _ENERGY = {"nJ": 1e-3, "uJ": 1.0, "mJ": 1e3}
@@ -50,6 +62,7 @@ METRICS = {
     "memory": Metric(unit="B", units=_BYTES, rule="SN406"),
 }
 ALIASES = {"params": "parameters", "energy": "energy_total"}
+CHECK_TABLE = "check"  # of a budget file: what snnas check is told beside the limits
 # What a check looks at: the costs, and what no search is told to spend.
 GATED = {
     "accuracy": Metric(units={"%": 0.01}, figure=("accuracy", "on_target"), least=True, rule="SN401"),
@@ -81,9 +94,19 @@ class Excess:
         if self.value is None:
             why = "are there labels?" if metric.least else "does the program fit, does the profile price it?"
             return f"there is no figure for {self.metric} ({why})"
-        share = f" by {abs(self.value / self.limit - 1):.1%}" if self.limit else ""
+        missed = abs(self.value / self.limit - 1) if self.limit else 0.0
+        share = "" if not missed else f" by {missed:.1%}" if missed >= 0.0005 else " by less than 0.1%"
         side = "under" if metric.least else "over"
         return f"{self.metric} {self.value:.6g}{unit} is {side} {self.limit:.6g}{unit}{share}"
+
+
+def amounts(figures: Mapping[str, float | None], *, measured: bool = False) -> str:
+    """Figures or limits as a person reads them: 'energy_total 208 uJ, cores 4'. measured: say which end of a band."""
+    return ", ".join(
+        f"{name} {'unknown' if value is None else f'{value:.4g}'} {GATED[name].unit}".rstrip()
+        + (" (upper end of the band)" if measured and GATED[name].banded else "")
+        for name, value in figures.items()
+    )
 
 
 def excesses(limits: Mapping[str, float], figures: Mapping[str, float | None]) -> list[Excess]:
@@ -100,11 +123,15 @@ def excesses(limits: Mapping[str, float], figures: Mapping[str, float | None]) -
 
 
 def parse_limits(text: str | None, *, option: str = "--max", names: Iterable[str] = MOST) -> Limits:
-    """``energy_total=60uJ,sar=0.1,cores=8`` -> numbers in each metric's unit; UsageError names what is wrong."""
+    """``energy_total=60uJ,sar=0.1,cores=8`` -> numbers in each metric's unit; UsageError names what is wrong.
+
+    ``:`` is taken for ``=``.
+    """
     limits: Limits = {}
     for part in filter(None, (text or "").split(",")):
-        name, value = _pair(part, f"{option} {part!r}", tuple(names))
-        limits[name] = value
+        where = f"{option} {part!r}"
+        given, value = halves(part)
+        enter(limits, *_limit(given, value, where, tuple(names)), where)
     return limits
 
 
@@ -139,23 +166,51 @@ def read_budget(path: Path, *, names: Iterable[str] = tuple(METRICS)) -> Limits:
     table = table["budget"] if isinstance(table.get("budget"), dict) else table
     limits: Limits = {}
     for key, value in table.items():
+        if key == CHECK_TABLE and isinstance(value, dict):
+            continue
         text = value if isinstance(value, str) else brief(value)
+        where = f"{path}: {key[:60]}"
         try:
-            name, number = _pair(f"{key}={text}", f"{path}: {key[:60]}", tuple(names))
+            enter(limits, *_limit(key, text, where, tuple(names)), where)
         except UsageError as error:
             raise InvalidFileError(str(error)) from None
-        limits[name] = number
     return limits
 
 
-def _pair(part: str, where: str, names: tuple[str, ...]) -> tuple[str, float]:
-    given, _, value = part.partition("=")
-    name = ALIASES.get(given.strip(), given.strip())
+def halves(part: str) -> tuple[str, str]:
+    """``NAME=VALUE`` or ``NAME:VALUE``, apart; the value '' where there is neither sign."""
+    given, *value = re.split("[=:]", part, maxsplit=1)
+    return given.strip(), "".join(value).strip()
+
+
+def enter(table: dict[str, Entry], name: str, value: Entry, where: str) -> None:
+    """UsageError where the metric, or an alias of it, has its value already."""
+    if name in table:
+        raise UsageError(f"{where}: {name} is given twice; keep one{_alias(name)}")
+    table[name] = value
+
+
+def _alias(name: str) -> str:
+    also = [alias for alias, known in ALIASES.items() if known == name]
+    return f" ({also[0]} is the same)" if also else ""
+
+
+def _limit(given: str, value: str, where: str, names: tuple[str, ...]) -> tuple[str, float]:
+    name = ALIASES.get(given, given)
     if name not in names:
         side = "from below, with --min" if name in LEAST else "from above, with --max"
         hint = f"; it is limited {side}" if name in GATED else did_you_mean(name, names)
-        raise UsageError(f"{where}: unknown metric {given.strip()[:40]!r}; expected {', '.join(names)}{hint}")
-    return name, number_of(value.strip(), GATED[name].units, where)
+        raise UsageError(f"{where}: unknown metric {given[:40]!r}; expected {', '.join(names)}{hint}")
+    return name, amount(name, value, where)
+
+
+def amount(name: str, value: str, where: str) -> float:
+    """A number of a metric in its unit; UsageError where a share is above 1: 95 was meant as 95%."""
+    found = number_of(value, GATED[name].units, where)
+    if GATED[name].is_share and found > 1:
+        percent = f"{value}% or {found / 100:g}" if not value.endswith("%") and found <= 100 else "a share in 0..1"
+        raise UsageError(f"{where}: {name} is at most 1 (100%), got {found:g}; write {percent}")
+    return found
 
 
 def number_of(value: str, units: Mapping[str, float], where: str) -> float:

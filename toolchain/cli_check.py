@@ -9,6 +9,7 @@ import typer
 
 from toolchain.cli_options import (
     AsJson,
+    Bits,
     Compare,
     ConventionName,
     Decay,
@@ -47,14 +48,30 @@ def check(
     ] = None,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="text, json, junit, markdown, github; =FILE sends it there; repeatable."),
+        typer.Option("--format", help="text, json, junit, sarif, markdown, github; =FILE sends it there; repeatable."),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Warnings fail too, but for those of portability (SN114, SN201, SN206).")
+    ] = False,
+    portable: Annotated[
+        bool, typer.Option("--portable", help="Warnings of portability fail: other tools run the graph otherwise.")
+    ] = False,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="CODE,CODE: failed or warned, these are shown and pass; repeatable.")
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite a recording; write recording or baseline where CI is set.")
+        bool, typer.Option("--force", help="Make a recording again: its samples, read as they were.")
+    ] = False,
+    new_recording: Annotated[
+        bool, typer.Option("--new-recording", help="Put a recording of other samples or options in its place.")
+    ] = False,
+    in_ci: Annotated[
+        bool, typer.Option("--in-ci", help="Write recording or baseline although the variable CI is set.")
     ] = False,
     profile: Annotated[str | None, typer.Option(help="Energy profile of a lone .nir [the system's].")] = None,
-    system: Annotated[str, typer.Option(help="Chip of a lone .nir: loihi1, loihi2, or a .toml file.")] = "loihi1",
+    system: Annotated[
+        str, typer.Option(help="Chip of a lone .nir: loihi1, loihi2, generic or a .toml file.")
+    ] = "loihi1",
     data: Annotated[
         str | None, typer.Option(help="With --record: digits, or an .npz with x and, for accuracy, y [drawn samples].")
     ] = None,
@@ -68,13 +85,19 @@ def check(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    bits: Bits = None,
     as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print what fails alone.")] = False,
 ) -> None:
     """Guard an exported graph: valid, firing as recorded, within budget, no worse than its baseline."""
+    from dataclasses import replace
+
+    from export.quantise import check_bits
     from hw_sim.errors import UsageError
     from toolchain import budgets, checking
     from toolchain.checking.drift import parse_tolerances
     from toolchain.checking.formats import parse_formats, tell, total
+    from toolchain.checking.options import parse_ignored
     from toolchain.estimating import Pricing
 
     sinks = parse_formats(formats or [], as_json)
@@ -82,6 +105,8 @@ def check(
     asked = wanted(
         data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset
     )  # fmt: skip
+    if bits is not None:
+        check_bits(bits)
     options = checking.Options(
         limits=limits,
         budget=budget,
@@ -90,10 +115,14 @@ def check(
         update_baseline=update_baseline,
         record=record,
         recording=recording,
-        wanted=asked,
+        wanted=replace(asked, bits=bits),
         pricing=Pricing(profile=profile, system=system),
         force=force,
+        new_recording=new_recording,
+        in_ci=in_ci,
         strict=strict,
+        portable=portable,
+        ignored=parse_ignored(ignore or []),
     )
     single = {
         "--baseline": baseline is not None,
@@ -108,9 +137,13 @@ def check(
         raise UsageError("--tolerance is of a baseline; give --baseline FILE")
     if record is None and (data is not None or limit is not None):
         raise UsageError("--data and --limit are what --record records; give --record auto, or leave them out")
+    if record is None and (force or new_recording):
+        raise UsageError("--force and --new-recording are of --record; give --record auto, or leave them out")
+    if record is not None and recording is not None:
+        raise UsageError("--record makes a recording and --recording replays one; give one of the two")
     books = [checking.check(path, options) for path in graphs]
-    tell(books, sinks, strict=strict)
-    raise typer.Exit(total(books, strict))
+    tell(books, sinks, quiet=quiet)
+    raise typer.Exit(total(books))
 
 
 def explain(

@@ -4,6 +4,7 @@ import pytest
 
 from hw_sim.errors import InvalidFileError, UsageError
 from toolchain.budgets import GATED, LEAST, METRICS, check_limits, excesses, parse_budgets, parse_limits, read_budget
+from toolchain.checking.drift import Tolerance, parse_tolerances
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,42 @@ def test_bad_ones_are_named(items: list[str], words: list[str]) -> None:
         parse_budgets(items)
     assert all(word in str(error.value) for word in words)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("energy=1uJ,energy_total=2mJ", ["energy_total is given twice", "energy is the same"]),
+        ("cores=1,cores:2", ["cores is given twice"]),
+        ("sar=5", ["at most 1", "5% or 0.05"]),
+        ("sar=101%", ["at most 1", "0..1"]),
+    ],
+)
+def test_one_value_per_metric_and_no_share_above_one(text: str, words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_limits(text)
+    assert all(word in str(error.value) for word in words), error.value
+    path = tmp_path / "b.toml"
+    entries = (part.replace(":", "=").partition("=") for part in text.split(","))
+    path.write_text("".join(f'{name}{" " * k} = "{value}"\n' for k, (name, _, value) in enumerate(entries)))
+    with pytest.raises(InvalidFileError):
+        read_budget(path)
+
+
+def test_limits_and_tolerances_take_either_sign() -> None:
+    assert parse_limits("cores:8,sar=5%") == {"cores": 8, "sar": 0.05}
+    either = parse_tolerances(["cores=1,energy:5%", "all=1%"])
+    assert either == parse_tolerances(["cores:1", "energy_total:5%,all:1%"])
+    assert either["energy_total"] == Tolerance(share=0.05)
+    for text, word in (("energy:5%,energy_total=1", "twice"), ("accuracy:5", "5% or 0.05"), ("cores", "METRIC:5%")):
+        with pytest.raises(UsageError, match=word):
+            parse_tolerances([text])
+
+
+def test_a_budget_file_holds_what_a_check_is_told_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "budget.toml"
+    path.write_text('cores = 8\n[check]\nignore = ["SN206"]\n')
+    assert read_budget(path) == {"cores": 8}
 
 
 def test_the_smaller_of_two_and_files(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.toolchain.check_subjects import ROOT, change_arrays, checked, healthy
 from tests.toolchain.test_cli import fails
 from toolchain.checking.rules import GROUPS, RULES
 from toolchain.cli import run_command
-from toolchain.files import read_json
+from toolchain.files import read_json, write_json
 
 GRAPH, RECORDED = "graph.nir", "graph.nir.check.npz"
 
@@ -25,14 +25,17 @@ def test_a_recording_is_made_of_given_or_of_drawn_samples(here: Path, capsys: py
     recorded = read_npz(RECORDED, what="recording")
     assert {"recording.json", "x", "y", "spikes.edges", "counts.edges", "spikes.ballot", "answers"} <= set(recorded)
     assert recorded["x"].shape == (16, 1, 8, 8)
-    fails(capsys, ["check", GRAPH, "--record", "auto"], 2, "exists", "--force")
-    assert run_command(["check", GRAPH, "--record", "auto", "--force", "--seed", "3"]) == 0
+    fails(capsys, ["check", GRAPH, "--record", "auto"], 2, "exists", "--force", "--new-recording")
+    assert run_command(["check", GRAPH, "--record", "auto", "--new-recording", "--seed", "3"]) == 0
     drawn = read_npz(RECORDED, what="recording")
     assert "y" not in drawn
+    assert drawn["x"].shape == (32, 1, 8, 8)
     assert drawn["spikes.edges"].any()
     before = Path(RECORDED).read_bytes()
-    assert run_command(["check", GRAPH, "--record", "auto", "--force", "--seed", "3"]) == 0
+    assert run_command(["check", GRAPH, "--record", "auto", "--new-recording", "--seed", "3"]) == 0
     assert Path(RECORDED).read_bytes() == before
+    assert run_command(["check", GRAPH, "--record", "few.npz", "--limit", "4"]) == 0
+    assert len(read_npz("few.npz", what="recording")["x"]) == 4
     assert run_command(["check", GRAPH, "--record", "mine.npz"]) == 0
     Path(RECORDED).unlink()
     assert checked(capsys, GRAPH, "--recording", "mine.npz")[0] == 0
@@ -52,11 +55,16 @@ def test_no_pipeline_sets_its_own_expectations(
 ) -> None:
     monkeypatch.setenv("CI", "true")
     before = Path("baseline.json").read_bytes()
-    fails(capsys, ["check", GRAPH, "--update-baseline"], 2, "CI", "--force")
-    fails(capsys, ["check", GRAPH, "--record", "new.npz"], 2, "CI", "--force")
+    fails(capsys, ["check", GRAPH, "--update-baseline"], 2, "CI", "--in-ci")
+    fails(capsys, ["check", GRAPH, "--record", "new.npz"], 2, "CI", "--in-ci")
+    # What overwrites at a desk is no consent for a pipeline.
+    fails(capsys, ["check", GRAPH, "--record", "auto", "--force"], 2, "CI", "--in-ci")
+    fails(capsys, ["check", GRAPH, "--record", "auto", "--new-recording"], 2, "CI", "--in-ci")
     assert Path("baseline.json").read_bytes() == before
     assert not Path("new.npz").exists()
-    assert run_command(["check", GRAPH, "--update-baseline", "--baseline", "new.json", "--force"]) == 0
+    fails(capsys, ["check", GRAPH, "--record", "auto", "--in-ci"], 2, "exists", "--force")
+    assert run_command(["check", GRAPH, "--record", "auto", "--in-ci", "--force"]) == 0
+    assert run_command(["check", GRAPH, "--update-baseline", "--baseline", "new.json", "--in-ci"]) == 0
     assert read_json(Path("new.json")) == read_json(Path("baseline.json"))
 
 
@@ -95,7 +103,14 @@ def test_several_formats_at_once_and_several_graphs(here: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere.nir"], ["nowhere.nir", "no such"]),
+        ([GRAPH, "--ignore", "SN20"], ["SN20", "did you mean"]),
+        ([GRAPH, "--bits", "5"], ["8, 6, 4"]),
+        (["lava", "--bits", "4"], ["--bits", "lone .nir"]),
+        (["model.onnx", "--bits", "4"], ["--bits", "float"]),
+        ([GRAPH, "--force"], ["--record"]),
+        ([GRAPH, "--record", "auto", "--recording", RECORDED], ["one of the two"]),
+        ([GRAPH, "--min", "accuracy=95"], ["95% or 0.95"]),
+        ([GRAPH, "--max", "energy=1uJ,energy_total=2uJ"], ["energy_total is given twice"]),
         (["bars.npz"], ["bars.npz", ".onnx"]),
         ([GRAPH, "--format", "jsn"], ["jsn", "json"]),
         ([GRAPH, "--tolerance", "all:5%"], ["--baseline"]),
@@ -115,6 +130,78 @@ def test_what_is_asked_in_vain(
     arguments: list[str], words: list[str], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fails(capsys, ["check", *arguments], 2, *words)
+
+
+def test_one_missing_graph_does_not_keep_the_others_from_being_checked(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    junit, found = Path("j.xml"), Path("f.json")
+    arguments = ["check", GRAPH, "missing.nir", "gone", "--format", f"junit={junit}", "--format", f"json={found}"]
+    assert run_command(arguments) == 3
+    checks = json.loads(found.read_text())["checks"]
+    assert [check["exit_code"] for check in checks] == [0, 3, 3]
+    assert [f["code"] for f in checks[1]["findings"]] == ["SN101"]
+    assert "missing.nir: file and schema" in junit.read_text()
+
+
+def test_what_is_ignored_is_shown_and_passes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    over = ["--max", "energy=1nJ"]
+    assert run_command(["check", GRAPH, *over]) == 1
+    code, findings = checked(capsys, GRAPH, *over, "--ignore", "sn405,SN309")
+    assert code == 0
+    assert [f["code"] for f in findings if f["status"] == "ignored"] == ["SN405"]
+    Path("budget.toml").write_text('[budget]\nenergy_total = "1nJ"\n[check]\nignore = ["SN405"]\n')
+    assert checked(capsys, GRAPH)[0] == 0
+    for wrong, word in (('ignore = ["SN4O5"]', "SN4O5"), ("ignore = 405", "405"), ("skip = 1", "skip")):
+        Path("budget.toml").write_text(f"[check]\n{wrong}\n")
+        fails(capsys, ["check", GRAPH], 3, "budget.toml", word)
+
+
+def test_a_baseline_that_is_replaced_says_what_got_worse(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = read_json(Path("baseline.json"))
+    figures = table["figures"]
+    figures |= {"synops": figures["synops"] / 2, "energy_total": figures["energy_total"] * 2, "accuracy": 1.0}
+    del figures["cores"]
+    write_json(Path("baseline.json"), table)
+    change_arrays(Path(RECORDED), y=lambda y: (y + 1) % 4)
+    capsys.readouterr()
+    assert run_command(["check", GRAPH, "--update-baseline"]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "baseline" in line]
+    assert notes[0] == "note: baseline written: baseline.json, 4 figures changed"
+    assert "accuracy 1 -> " in notes[1]
+    assert "WORSE" in notes[1]
+    assert notes[2].endswith("WORSE by 100.0%")
+    assert "energy_total" in notes[3]
+    assert notes[3].endswith("better by 50.0%") or notes[4].endswith("better by 50.0%")
+    assert any("cores is new: 1" in note for note in notes)
+
+
+def test_fewer_bits_are_judged_as_such(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    memory = {}
+    for bits in ("8", "4"):
+        _, findings = checked(capsys, GRAPH, "--bits", bits, "--max", "memory=1MB")
+        memory[bits] = next(f["detail"] for f in findings if f["code"] == "SN406")
+    assert memory["4"] != memory["8"]
+
+
+def test_a_graph_with_a_soft_reset_is_gated_where_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+    rng = np.random.default_rng(4)
+    nodes = {"w": nir.Linear(weight=dyadic(rng, 6, 6)), "n": lif(6), "out": nir.Linear(weight=dyadic(rng, 3, 6))}
+    path = str(written(tmp_path, graph_of((6,), nodes, (3,))))
+    np.savez("data.npz", x=rng.integers(0, 2, (8, 5, 6, 1, 1)), y=rng.integers(0, 3, 8))
+    answers = ["--reset", "subtract", "--data", "data.npz", "-T", "5", "--input-kind", "spikes"]
+    assert run_command(["check", path, "--record", "auto", *answers]) == 0
+    code, findings = checked(capsys, path, "--min", "accuracy=0%")
+    assert code == 1
+    assert "no program for loihi1" in next(f["detail"] for f in findings if f["code"] == "SN401")
+    code, findings = checked(capsys, path, "--min", "accuracy=0%", "--system", "generic", "--max", "energy=1mJ")
+    assert code == 0, findings
+    assert ">= 0" in next(f["detail"] for f in findings if f["code"] == "SN401")
 
 
 def test_a_foreign_graph_is_recorded_with_what_it_leaves_open(
@@ -173,7 +260,7 @@ def test_without_onnx_an_onnx_file_says_what_to_install(
     code, findings = checked(capsys, "model.onnx")
     assert code == 4
     assert (findings[-1]["code"], findings[-1]["status"]) == ("SN118", "unsupported")
-    assert "pip install 'snnas[onnx]'" in findings[-1]["detail"]
+    assert "pip install -e '.[onnx]' in the checkout" in findings[-1]["detail"]
 
 
 def test_the_base_install_checks_simulates_and_estimates(here: Path) -> None:

@@ -10,22 +10,29 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.toolchain.check_subjects import ROOT
-from toolchain.checking.findings import Book, Figure, exit_code, shown
-from toolchain.checking.formats import NAMES, Sink, escaped, parse_formats, tell
+from toolchain import schemas
+from toolchain.checking.findings import Book, Figure, Policy, amount_of, exit_code, shown
+from toolchain.checking.formats import NAMES, Sink, parse_formats, tell
 from toolchain.checking.junit import junit
+from toolchain.checking.markup import escaped
+from toolchain.checking.rules import RULES
+from toolchain.checking.sarif import sarif
+from toolchain.checking.text import summary
 
 xmlschema = pytest.importorskip("xmlschema")
+LENIENT = Policy()
+EVERY_WARNING = Policy(strict=True, portable=True)
 HOSTILE = (
     "a\x1b[31m\x00b\x9b\u202e\u2028\ud800\ufffe|`<script>x</script>](http://x) %0A::error::,y:z\r\n::warning::*_~ &"
 )
 
 
-def book(name: str = "graph.nir") -> Book:
-    found = Book(subject=Path(name), kind="graph")
+def book(name: str = "graph.nir", policy: Policy = LENIENT) -> Book:
+    found = Book(subject=Path(name), kind="graph", policy=policy)
     found.add("SN105", "graph", "passed", "8 nodes")
     found.add("SN107", "hostile", "invalid", HOSTILE)
     found.add("SN206", "portable", "warned", "r is not 1")
-    found.add("SN302", f"spikes {HOSTILE}", "failed", "1 spikes differ")
+    found.add("SN302", f"spikes {HOSTILE}", "failed", "1 spike differs")
     found.add("SN118", "model", "unsupported", "no onnx")
     found.add("SN309", "reach", "skipped", "nothing to run")
     found.figures = {"sar": Figure(metric="sar", unit="", value=0.5, baseline=None, limit=0.25)}
@@ -33,9 +40,9 @@ def book(name: str = "graph.nir") -> Book:
     return found
 
 
-def told(tmp_path: Path, name: str, *books: Book, strict: bool = False) -> str:
+def told(tmp_path: Path, name: str, *books: Book) -> str:
     path = tmp_path / f"out.{name}"
-    tell(books or (book(),), [Sink(name, path)], strict=strict)
+    tell(books or (book(),), [Sink(name, path)])
     return path.read_text(encoding="utf-8")
 
 
@@ -61,16 +68,15 @@ def test_json_has_its_schema_and_every_field(tmp_path: Path) -> None:
     two = json.loads(told(tmp_path, "json", book(), book("b.nir")))
     assert [c["subject"] for c in two["checks"]] == ["graph.nir", "b.nir"]
     for document, name in ((one, "check"), (two, "checks")):
-        schema = json.loads((ROOT / f"toolchain/schemas/{name}.json").read_text())
-        jsonschema.validate(document, schema)
+        jsonschema.validate(document, schemas.schema(name))
 
 
 def test_junit_validates_and_counts(tmp_path: Path) -> None:
     schema = xmlschema.XMLSchema(str(ROOT / "tests/data/check/junit.xsd"))
-    for strict in (False, True):
-        for books in ((book(),), (book(), book("other/graph.nir")), (Book(subject=Path("x"), kind="graph"),)):
-            text = junit(books, strict=strict)
-            schema.validate(text)
+    for policy in (LENIENT, EVERY_WARNING, Policy(ignored=frozenset(RULES))):
+        several = book(policy=policy), book("other/graph.nir", policy)
+        for books in (several[:1], several, (Book(subject=Path("x"), kind="graph"),)):
+            schema.validate(junit(books))
     root = ElementTree.fromstring(junit([book()]))
     assert root.attrib == {"name": "snnas check", "tests": "6", "failures": "1", "errors": "2", "skipped": "1"}
     suites = {suite.get("name"): suite for suite in root}
@@ -82,8 +88,8 @@ def test_junit_validates_and_counts(tmp_path: Path) -> None:
     assert suites["graph.nir: file and schema"].find("properties/property").attrib == {"name": "sar", "value": "0.5"}
     failure = root.find(".//failure")
     assert failure is not None
-    assert (failure.get("type"), failure.get("message")) == ("SN302", "1 spikes differ")
-    assert ElementTree.fromstring(junit([book()], strict=True)).get("failures") == "2"
+    assert (failure.get("type"), failure.get("message")) == ("SN302", "1 spike differs")
+    assert ElementTree.fromstring(junit([book(policy=EVERY_WARNING)])).get("failures") == "2"
     with pytest.raises(xmlschema.XMLSchemaException):  # the schema can refuse
         schema.validate(junit([book()]).replace("<testcase", "<case", 1).replace("</testcase>", "</case>", 1))
 
@@ -125,21 +131,86 @@ def test_github_annotations_are_escaped_and_the_worst_come_first(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("statuses", "strict", "code"),
+    ("findings", "policy", "code"),
     [
-        (["passed", "skipped"], True, 0),
-        (["passed", "warned"], False, 0),
-        (["passed", "warned"], True, 1),
-        (["failed", "warned"], False, 1),
-        (["failed", "unsupported"], False, 4),
-        (["unsupported", "invalid", "failed"], False, 3),
+        (["SN302 passed", "SN302 skipped"], EVERY_WARNING, 0),
+        (["SN302 passed", "SN309 warned"], LENIENT, 0),
+        (["SN302 passed", "SN309 warned"], Policy(strict=True), 1),
+        (["SN302 passed", "SN309 warned"], Policy(portable=True), 0),
+        (["SN201 warned", "SN206 warned", "SN114 warned"], Policy(strict=True), 0),
+        (["SN201 warned"], Policy(portable=True), 1),
+        (["SN302 failed", "SN309 warned"], LENIENT, 1),
+        (["SN302 failed", "SN309 warned"], Policy(strict=True, ignored=frozenset({"SN302", "SN309"})), 0),
+        (["SN101 invalid", "SN106 unsupported"], Policy(ignored=frozenset({"SN101", "SN106"})), 3),
+        (["SN106 unsupported"], Policy(ignored=frozenset({"SN106"})), 4),
+        (["SN302 failed", "SN106 unsupported"], LENIENT, 4),
+        (["SN106 unsupported", "SN101 invalid", "SN302 failed"], LENIENT, 3),
     ],
 )
-def test_exit_codes(statuses: list[str], strict: bool, code: int) -> None:
-    found = Book(subject=Path("x"), kind="graph")
-    for status in statuses:
-        found.add("SN302", status, status, "")  # type: ignore[arg-type]
-    assert exit_code(found.findings, strict=strict) == code
+def test_exit_codes(findings: list[str], policy: Policy, code: int) -> None:
+    found = Book(subject=Path("x"), kind="graph", policy=policy)
+    for finding in findings:
+        rule, status = finding.split()
+        found.add(rule, finding, status, "")  # type: ignore[arg-type]
+    assert exit_code(found.findings) == found.exit_code == code
+
+
+def test_a_line_sums_the_check_up() -> None:
+    assert summary(book()) == [
+        "FAILED: 3 of 6 checks (SN107, SN302, SN118); 1 warning (SN206); snnas explain SN107",
+    ]
+    meant = book()
+    meant.meant = "snnas check graph.nir --record auto --force"
+    assert summary(meant)[1] == f"meant? record again with: {meant.meant}"
+    fine = Book(subject=Path("x.nir"), kind="graph", policy=Policy(ignored=frozenset({"SN302"})), meant=meant.meant)
+    fine.add("SN302", "spikes", "failed", "1 spike differs")
+    assert summary(fine) == ["passed: 1 check; 1 ignored (SN302)"]
+    assert [amount_of(n, "core") for n in (0, 1, 2)] == ["0 cores", "1 core", "2 cores"]
+
+
+def test_quiet_prints_what_fails_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    tell([book()], [Sink("text", None)], quiet=True)
+    captured = capsys.readouterr()
+    assert "SN302" in captured.out
+    assert "SN206 " not in captured.out.replace("(SN206)", "")
+    assert "SN105" not in captured.out
+    assert not captured.err
+    fine = Book(subject=Path("x.nir"), kind="graph")
+    fine.add("SN206", "portable", "warned", "r is not 1")
+    tell([fine], [Sink("text", None)], quiet=True)
+    assert capsys.readouterr().out == ""
+    tell([fine], [Sink("text", None)])
+    assert "passed: 1 check; 1 warning (SN206)" in capsys.readouterr().out
+
+
+def test_sarif_has_what_the_standard_requires() -> None:
+    """The required properties of SARIF 2.1.0, section 3, and those that GitHub code scanning asks for beside them."""
+    policy = Policy(strict=True, ignored=frozenset({"SN302"}))
+    found = json.loads(sarif([book(policy=policy), book("b c.nir", policy)]))
+    assert found["version"] == "2.1.0"
+    assert found["$schema"].endswith("sarif-2.1.0.json")
+    assert len({run["automationDetails"]["id"] for run in found["runs"]}) == len(found["runs"]) == 2
+    for run in found["runs"]:
+        rules = run["tool"]["driver"]["rules"]
+        assert run["tool"]["driver"]["name"] == "snnas check"
+        assert [rule["id"] for rule in rules] == ["SN107", "SN118", "SN206", "SN302"]
+        assert all(rule["shortDescription"]["text"] and rule["help"]["text"] for rule in rules)
+        for result in run["results"]:
+            assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+            assert result["level"] in ("none", "note", "warning", "error")
+            assert result["message"]["text"]
+            (location,) = result["locations"]
+            assert location["physicalLocation"]["region"] == {"startLine": 1}
+            assert re.fullmatch(r"[A-Za-z0-9._/%-]+", location["physicalLocation"]["artifactLocation"]["uri"])
+            assert len(result["partialFingerprints"]) == 1
+        levels = {result["ruleId"]: (result["level"], "suppressions" in result) for result in run["results"]}
+        assert levels == {
+            "SN107": ("error", False),
+            "SN206": ("warning", False),
+            "SN302": ("warning", True),
+            "SN118": ("error", False),
+        }
+    assert json.loads(sarif([Book(subject=Path("x"), kind="graph")]))["runs"][0]["results"] == []
 
 
 def test_formats_are_parsed() -> None:

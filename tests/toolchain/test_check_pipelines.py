@@ -121,6 +121,7 @@ def test_the_action_runs_the_check_and_hands_out_its_files(repository: Path) -> 
     assert all(f"outputs.{name} " in entry["value"] for name, entry in action()["outputs"].items())
     assert Path(outputs["junit"]).read_text().startswith("<?xml")
     assert '"snnas.check/2"' in Path(outputs["json"]).read_text()
+    assert '"2.1.0"' in Path(outputs["sarif"]).read_text()
     assert "passed" in (repository.parent / "summary").read_text()
 
 
@@ -135,8 +136,12 @@ def test_the_action_fails_as_the_check_does_and_takes_its_inputs_as_data(reposit
     assert "::warning file=-a $(touch hacked) b.nir,title=SN301" in result.stdout
     assert "did not pass" in (repository.parent / "summary").read_text()
     result, outputs = run_action(repository, graph="nowhere.nir")
+    assert (result.returncode, outputs["exit-code"]) == (3, "3")
+    result, outputs = run_action(repository, graph="graph.nir", minimum="accuracy=95")
     assert (result.returncode, outputs["exit-code"]) == (2, "2")
-    result, outputs = run_action(repository, graph="graph.nir", strict="true", minimum="accuracy=90%")
+    result, outputs = run_action(repository, graph="graph.nir", strict="true", portable="true", minimum="accuracy=90%")
+    assert outputs["exit-code"] == "0"
+    result, outputs = run_action(repository, graph="graph.nir", maximum="energy_total=1uJ", ignore="SN405")
     assert outputs["exit-code"] == "0"
 
 
@@ -226,3 +231,15 @@ def test_the_snippet_for_gitlab_runs(repository: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert (repository / gitlab["gate"]["artifacts"]["reports"]["junit"]).is_file()
     assert len(blocks) >= 3
+
+
+def test_the_recipe_for_make_runs(repository: Path) -> None:
+    text = (ROOT / "docs/ci.md").read_text()
+    (recipe,) = re.findall(r"^    gate:\n    \t(.*)$", text, re.MULTILINE)
+    assert "--strict" in recipe
+    result = bash(recipe, repository)
+    assert (result.returncode, result.stdout) == (0, ""), result.stdout  # --quiet: nothing failed
+    (repository / "graph.nir.check.npz").unlink()
+    result = bash(recipe, repository)
+    assert result.returncode == 1
+    assert "SN301" in result.stdout

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from export.npz_file import read_npz
-from hw_sim.errors import SnnasError, UsageError
-from toolchain.budgets import GATED, Limits, excesses, read_budget
+from hw_sim.errors import InvalidFileError, SnnasError, UsageError, brief
+from hw_sim.tables import read_table
+from toolchain.budgets import CHECK_TABLE, GATED, Limits, excesses, read_budget
 from toolchain.checking import content
-from toolchain.checking.drift import check_drift, read_baseline, write_baseline
+from toolchain.checking.again import refuse_in_ci
+from toolchain.checking.arrival import check_arrival, kind_of, refuse_pointer
+from toolchain.checking.drift import Baseline, check_drift, moved, read_baseline, write_baseline
 from toolchain.checking.export_folder import check_folder
 from toolchain.checking.figures import of_program
-from toolchain.checking.findings import Book, Figure
+from toolchain.checking.findings import Book, Figure, Policy, amount_of
 from toolchain.checking.lone_nir import check_nir
 from toolchain.checking.lone_onnx import check_onnx
-from toolchain.checking.options import Options
-from toolchain.checking.replay import refuse_in_ci
+from toolchain.checking.options import Options, parse_ignored
 
-Figures = dict[str, float | None]
 BUDGET_NAME, BASELINE_NAME = "budget.toml", "baseline.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """figures: of the subject, by metric. samples: the file of those that they are measured on. why: there are none."""
+
+    figures: dict[str, float | None] = field(default_factory=dict)
+    samples: Path | None = None
+    why: str = ""
 
 
 def check(path: Path, options: Options) -> Book:
@@ -27,63 +37,69 @@ def check(path: Path, options: Options) -> Book:
 
     UsageError for what the command line asks in vain; a fault of the subject is a finding, never an error.
     """
-    book = Book(subject=path, kind=kind_of(path))
-    if book.kind == "export folder":
-        _only_of_graphs(path, options)
+    kind = kind_of(path)
+    _only_of_graphs(path, kind, options)
     if options.update_baseline:
-        refuse_in_ci("--update-baseline", options.force)
-    limits = _limits(book, options)
-    figures, samples = _figures(book, options, bool(limits) or options.judges)
+        refuse_in_ci("--update-baseline", options.in_ci)
+    budget = options.budget or _budget_beside(path)
+    ignored = options.ignored | (_ignored(budget) if budget else frozenset())
+    policy = Policy(strict=options.strict, portable=options.portable, ignored=ignored)
+    book = Book(subject=path, kind=kind, policy=policy)
+    if budget is not None and options.budget is None:
+        book.note(f"budget: {budget}, found beside the graph")
+    limits = {**(read_budget(budget, names=GATED) if budget else {}), **options.limits}
+    if not check_arrival(book):
+        return book
+    measured = _measured(book, options, bool(limits) or options.judges)
     if not book.bad("SN1", "SN2"):
-        _gates(book, options, limits, figures, _digest(samples))
+        _gates(book, options, limits, measured)
     return book
 
 
-def kind_of(path: Path) -> str:
-    """By the name alone; UsageError for what a check does not take."""
-    if path.is_dir():
-        return "export folder"
-    kind = {".nir": "graph", ".onnx": "ONNX model"}.get(path.suffix)
-    if not path.exists():
-        raise UsageError(f"{path}: no such folder or file; expected one that snnas export wrote, a .nir or an .onnx")
-    if kind is None:
-        raise UsageError(f"{path}: expected a folder that snnas export wrote, a .nir or an .onnx")
-    return kind
+def _only_of_graphs(path: Path, kind: str, options: Options) -> None:
+    given = {"--record": options.record, "--recording": options.recording, "--bits": options.wanted.bits}
+    for option in (name for name, value in given.items() if value is not None):
+        if kind == "export folder":
+            has = "says its own" if option == "--bits" else "has its own (golden.npz)"
+            raise UsageError(f"{option}: of a lone .nir or .onnx; the export {path} {has}")
+        if kind == "ONNX model" and option == "--bits":
+            raise UsageError(f"{option}: of a lone .nir; {path} holds a float network")
 
 
-def _only_of_graphs(path: Path, options: Options) -> None:
-    for option, given in (("--record", options.record), ("--recording", options.recording)):
-        if given is not None:
-            raise UsageError(f"{option}: of a lone .nir or .onnx; the export {path} has its own (golden.npz)")
+def _budget_beside(path: Path) -> Path | None:
+    found = (path if path.is_dir() else path.parent) / BUDGET_NAME
+    return found if found.is_file() else None
 
 
-def _limits(book: Book, options: Options) -> Limits:
-    """Of the budget file and of the command line, which goes before it. A file beside the subject is found."""
-    folder = book.subject if book.subject.is_dir() else book.subject.parent
-    path = options.budget
-    if path is None and (folder / BUDGET_NAME).is_file():
-        path = folder / BUDGET_NAME
-        book.note(f"budget: {path}, found beside the graph")
-    found = read_budget(path, names=GATED) if path is not None else {}
-    return {**found, **options.limits}
+def _ignored(budget: Path) -> frozenset[str]:
+    """``[check] ignore = ["SN206"]`` of the budget file."""
+    table = read_table(budget).get(CHECK_TABLE, {})
+    codes = table.get("ignore", []) if isinstance(table, dict) and set(table) <= {"ignore"} else None
+    if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
+        raise InvalidFileError(f"{budget}: [{CHECK_TABLE}] is {brief(table)}; expected ignore = [CODE, ...]")
+    try:
+        return parse_ignored(codes)
+    except UsageError as error:
+        raise InvalidFileError(f"{budget}: {error}") from None
 
 
-def _figures(book: Book, options: Options, judged: bool) -> tuple[Figures, Path | None]:
-    """The rules of the subject's kind; its figures, where something judges them, and the file of its samples."""
+def _measured(book: Book, options: Options, judged: bool) -> Measured:
+    """The rules of the subject's kind; its figures, where something judges them."""
     if book.kind == "export folder":
-        return check_folder(book), book.subject / "stimulus.npz"
+        return Measured(figures=check_folder(book), samples=book.subject / "stimulus.npz")
     if book.kind == "ONNX model":
-        return check_onnx(book, options)
+        figures, samples = check_onnx(book, options)
+        return Measured(figures=figures, samples=samples, why="no recording")
     lone = check_nir(book, options)
     if lone.subject is None or not judged:
-        return {}, lone.recording
+        return Measured(samples=lone.recording, why=lone.why)
     try:
-        return of_program(lone.subject, options.pricing), lone.recording
+        return Measured(figures=of_program(lone.subject, options.pricing), samples=lone.recording)
     except SnnasError as error:
         if isinstance(error, UsageError):
             raise
         book.note(f"no figures: {error}")
-        return {}, lone.recording
+        return Measured(samples=lone.recording, why=str(error))
 
 
 def _digest(samples: Path | None) -> str:
@@ -97,8 +113,9 @@ def _digest(samples: Path | None) -> str:
     return "" if x is None else content.of_array(x)
 
 
-def _gates(book: Book, options: Options, limits: Limits, figures: Figures, stimulus: str) -> None:
+def _gates(book: Book, options: Options, limits: Limits, measured: Measured) -> None:
     """SN4xx and SN5xx; the baseline written, where that is asked for and nothing else is wrong."""
+    figures, stimulus = measured.figures, _digest(measured.samples)
     for name, limit in limits.items():
         value = figures.get(name)
         over = excesses({name: limit}, {name: value})
@@ -106,7 +123,7 @@ def _gates(book: Book, options: Options, limits: Limits, figures: Figures, stimu
         good = f"{value:.6g} {'>=' if least else '<='} {limit:.6g}" if value is not None else ""
         problem = str(over[0]) if over else None
         if problem and not figures:
-            problem = f"there is no figure for {name}: nothing was measured (no recording?)"
+            problem = f"there is no figure for {name}: {measured.why or 'nothing was measured'}"
         book.judge(GATED[name].rule, f"{'min' if least else 'max'} {name}", problem, good)
     book.figures = {
         name: Figure(metric=name, unit=GATED[name].unit, value=figures.get(name), limit=limits.get(name))
@@ -119,7 +136,7 @@ def _gates(book: Book, options: Options, limits: Limits, figures: Figures, stimu
     if options.update_baseline:
         _update(book, path, figures, stimulus)
         return
-    known = book.attempt("SN502", "baseline", lambda: read_baseline(path), path, asked=True)
+    known = book.attempt("SN502", "baseline", lambda: _baseline(path), path, asked=True)
     if known is None:
         return
     check_drift(book, path, known, figures, stimulus, options.tolerances)
@@ -132,11 +149,31 @@ def _beside(subject: Path) -> Path:
     return (subject if subject.is_dir() else subject.parent) / BASELINE_NAME
 
 
-def _update(book: Book, path: Path, figures: Figures, stimulus: str) -> None:
-    if not book.healthy:
+def _baseline(path: Path) -> Baseline:
+    refuse_pointer(path)
+    return read_baseline(path)
+
+
+def _update(book: Book, path: Path, figures: dict[str, float | None], stimulus: str) -> None:
+    if book.exit_code:
         book.note(f"{path} is left as it was: the check did not pass")
     elif not any(value is not None for value in figures.values()):
         book.note(f"{path} is left as it was: there are no figures")
     else:
+        changes = _changes(path, figures)
         write_baseline(path, figures, stimulus)
-        book.note(f"baseline written: {path}")
+        changed = "" if changes is None else f", {amount_of(len(changes), 'figure')} changed"
+        book.note(f"baseline written: {path}{changed}")
+        for change in changes or ():
+            book.note(f"baseline: {change}")
+
+
+def _changes(path: Path, figures: dict[str, float | None]) -> list[str] | None:
+    """What an update says of the baseline that it replaces; None where there is none to compare with."""
+    if not path.is_file():
+        return None
+    try:
+        known = read_baseline(path)
+    except InvalidFileError:
+        return None
+    return moved(known, figures)

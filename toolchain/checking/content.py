@@ -51,4 +51,5 @@ def changed(recorded: Mapping[str, Any], now: Mapping[str, str]) -> str | None:
     odd = [key for key in {**recorded, **now} if recorded.get(key) != now.get(key)]
     if not odd:
         return None
-    return f"{len(odd)} of {len(now)} entries are not the recorded ones: {', '.join(sorted(odd)[:6])}"
+    other = "is not the recorded one" if len(odd) == 1 else "are not the recorded ones"
+    return f"{len(odd)} of {len(now)} entries {other}: {', '.join(sorted(odd)[:6])}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw_sim.errors import InvalidFileError, UsageError, did_you_mean
-from toolchain.budgets import ALIASES, GATED, number_of
+from toolchain.budgets import ALIASES, GATED, amount, enter, halves, number_of
 from toolchain.checking.findings import Book
 from toolchain.files import read_json, write_json
 
@@ -42,24 +42,26 @@ class Baseline:
 def parse_tolerances(items: Iterable[str]) -> dict[str, Tolerance]:
     """``energy_total:5%``, ``cores:1`` or ``latency:2ms``, also with commas; ``all:1%`` for every metric not named.
 
-    A percentage is of the baseline, also for metrics whose own unit is %. UsageError names what is wrong.
+    ``=`` is taken for ``:``. A percentage is of the baseline, also for metrics whose own unit is %. UsageError names
+    what is wrong.
     """
     found: dict[str, Tolerance] = {}
     for part in (p for item in items for p in item.split(",") if p):
-        given, colon, value = part.partition(":")
-        name = ALIASES.get(given.strip(), given.strip())
-        if not colon or (name not in GATED and name != EVERY):
+        given, value = halves(part)
+        name = ALIASES.get(given, given)
+        if not value or (name not in GATED and name != EVERY):
             hint = did_you_mean(name, GATED)
             raise UsageError(
                 f"--tolerance {part[:60]!r}: expected METRIC:5% or METRIC:NUMBER, with one of {', '.join(GATED)}{hint}"
             )
         where = f"--tolerance {part[:60]!r}"
-        if value.strip().endswith("%"):
-            found[name] = Tolerance(share=number_of(value.strip(), {"%": 0.01}, where))
+        if value.endswith("%"):
+            tolerance = Tolerance(share=number_of(value, {"%": 0.01}, where))
         elif name == EVERY:
             raise UsageError(f"{where}: metrics have different units; give a percentage")
         else:
-            found[name] = Tolerance(number=number_of(value.strip(), GATED[name].units, where))
+            tolerance = Tolerance(number=amount(name, value, where))
+        enter(found, name, tolerance, where)
     return found
 
 
@@ -84,6 +86,22 @@ def write_baseline(path: Path, figures: Mapping[str, float | None], stimulus: st
     """The figures that there are, whole or not at all."""
     known = {name: value for name, value in figures.items() if value is not None}
     write_json(path, {"schema": SCHEMA, "stimulus": stimulus, "figures": known})
+
+
+def moved(known: Baseline, figures: Mapping[str, float | None]) -> list[str]:
+    """What an update of the baseline changes, a line per figure: the worse first, and named so."""
+    worse, other = [], []
+    for name in GATED:
+        then, now = known.figures.get(name), figures.get(name)
+        if then is None:
+            other += [] if now is None else [f"{name} is new: {_line(name, now)}"]
+        elif now is None:
+            worse.append(f"{name} {_line(name, then)} is GONE")
+        elif abs(now - then) > abs(then) * ROUNDING:
+            bad = now < then if GATED[name].least else now > then
+            line = f"{name} {_line(name, then)} -> {_line(name, now)}"
+            (worse if bad else other).append(f"{line}: {'WORSE' if bad else 'better'}{_share(abs(now - then), then)}")
+    return worse + other
 
 
 def check_drift(
@@ -123,4 +141,4 @@ def _share(amount: float, then: float) -> str:
 
 
 def _allowed(tolerance: Tolerance, name: str) -> str:
-    return f"{tolerance.share:.3g} of it" if tolerance.share else _line(name, tolerance.number)
+    return f"{tolerance.share:.1%}" if tolerance.share else _line(name, tolerance.number)

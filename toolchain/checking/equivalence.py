@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolchain.checking.findings import amount_of
+
 
 @dataclass(frozen=True, slots=True)
 class Fired:
@@ -37,9 +39,10 @@ class Difference:
     nodes: int
 
     def text(self, noun: str = "node") -> str:
+        differ = "differs" if self.count == 1 else "differ"
         rest = f"; {self.everywhere} in {self.nodes} {noun}s in all" if self.nodes > 1 else ""
         return (
-            f"{self.count} spikes of {noun} {self.node} differ; first at sample {self.sample}, timestep "
+            f"{amount_of(self.count, 'spike')} of {noun} {self.node} {differ}; first at sample {self.sample}, timestep "
             f"{self.timestep}, neuron {self.neuron}: recorded {self.recorded}, now {1 - self.recorded}{rest}"
         )
 
@@ -100,6 +103,6 @@ def answers_differ(recorded: np.ndarray, run: np.ndarray, *, tolerance: float = 
         return None
     sample, index = (int(i) for i in np.argwhere(off)[0])
     was, now = recorded[sample, index], run[sample, index]
-    return (
-        f"{int(off.sum())} answers differ; first at sample {sample}, class {index}: recorded {was:.9g}, now {now:.9g}"
-    )
+    differ = "answer differs" if off.sum() == 1 else "answers differ"
+    where = f"first at sample {sample}, class {index}"
+    return f"{int(off.sum())} {differ}; {where}: recorded {was:.9g}, now {now:.9g}"

@@ -16,6 +16,7 @@ from export.program_file import read_program
 from hw_sim.errors import InvalidFileError
 from hw_sim.program import Program
 from toolchain.checking import folder_runs
+from toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
 from toolchain.checking.findings import Book
 from toolchain.checking.graph_rules import check_version, describe
 from toolchain.checking.onnx_rules import open_onnx
@@ -48,7 +49,7 @@ def check_folder(book: Book) -> dict[str, float | None]:
     place = folder / "program.npz"
     program = book.attempt("SN117", "program", lambda: read_program(place), place)
     if program is not None:
-        counted = f"{len(program.populations)} populations, {len(program.synapses)} synapses"
+        counted = folder_runs.described(program)
         book.add("SN117", "program", "passed", counted, place)
     if graph is None or program is None or book.bad("SN1", "SN2"):
         return {}
@@ -59,7 +60,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """manifest.json with a table of files; InvalidFileError where it is absent (SN103), newer (SN102) or none."""
     path = folder / "manifest.json"
     if not path.is_file():
-        raise InvalidFileError(f"{path}: no such file; export again, and keep the whole folder", code="SN103")
+        if any((folder / name).is_file() for name in (*FILES, *ONNX_FILES)):
+            raise InvalidFileError(f"{path}: no such file; export again, and keep the whole folder", code="SN103")
+        raise InvalidFileError(
+            f"{folder}: nothing of an export in it (no manifest.json, no model.nir); name a folder that snnas export "
+            "wrote, a .nir or an .onnx",
+            code="SN103",
+        )
+    refuse_pointer(path)
     manifest = read_json(path)
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found not in (FORMAT, ONNX_FORMAT):
@@ -84,6 +92,8 @@ def _check_files(book: Book, manifest: Tree) -> None:
             book.add("SN115", f"file {name}", "invalid", "leads out of the folder; export again", path)
         elif not path.is_file():
             book.add("SN103", f"file {name}", "invalid", "missing; export again", path)
+        elif is_pointer(path):
+            book.add("SN101", f"file {name}", "invalid", POINTER, path)
         elif recorded.get(name) != sha256(path):
             why = "its hash is not the manifest's; the file was changed or damaged, export again"
             book.add("SN104", f"file {name}", "invalid", why, path)

@@ -11,13 +11,14 @@ from typing import Literal, TypeVar
 from hw_sim.errors import GateError, SnnasError, UnsupportedError, UsageError
 from toolchain.checking.rules import RULES
 
-Status = Literal["passed", "failed", "invalid", "unsupported", "warned", "skipped"]
+Status = Literal["passed", "failed", "invalid", "unsupported", "warned", "ignored", "skipped"]
 Made = TypeVar("Made")
 
 # Controls steer a terminal, half surrogates and U+FFFE cannot stand in XML, and the bidirectional ones make a line
 # read as another.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 DETAIL_CHARACTERS = 1000
+PORTABILITY = frozenset({"SN114", "SN201", "SN206"})  # of what other tools make of the graph
 
 
 def shown(text: str) -> str:
@@ -26,15 +27,45 @@ def shown(text: str) -> str:
     return flat if len(flat) <= DETAIL_CHARACTERS else flat[: DETAIL_CHARACTERS - 3] + "..."
 
 
+def amount_of(number: int, noun: str) -> str:
+    """``1 core``, ``2 cores``, ``2 synapses``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Which warnings fail, and which breaches are let pass.
+
+    strict: warnings fail, those of portability left out; portable: those of portability do. ignored: codes of rules
+    whose breach is shown and does not fail; what is invalid or unsupported never is, for nothing behind it runs.
+    """
+
+    strict: bool = False
+    portable: bool = False
+    ignored: frozenset[str] = frozenset()
+
+    def status(self, code: str, status: Status) -> Status:
+        return "ignored" if code in self.ignored and status in ("failed", "warned") else status
+
+    def fails(self, code: str, status: Status) -> bool:
+        if status == "warned":
+            return self.portable if code in PORTABILITY else self.strict
+        return status in ("failed", "invalid", "unsupported")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One verdict. name: what was looked at, unique within a check. place: the file, or a node of it."""
+    """One verdict. name: what was looked at, unique within a check. place: the file, or a node of it.
+
+    fails: whether the check fails by it, which of a warning the policy says.
+    """
 
     code: str
     name: str
     status: Status
     detail: str
     place: str
+    fails: bool
 
     @property
     def group(self) -> str:
@@ -54,20 +85,28 @@ class Figure:
 
 @dataclass(slots=True)
 class Book:
-    """Gathers the findings of one subject, in order."""
+    """Gathers the findings of one subject, in order. meant: the command that accepts what its recording does not."""
 
     subject: Path
     kind: str
+    policy: Policy = field(default_factory=Policy)
+    meant: str = ""
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
 
     def add(self, code: str, name: str, status: Status, detail: str, place: object = "") -> None:
-        where = shown(str(place or self.subject))
         assert code in RULES, code
-        self.findings.append(
-            Finding(code=code, name=shown(name), status=status, detail=shown(detail), place=where)
-        )  # fmt: skip
+        status = self.policy.status(code, status)
+        found = Finding(
+            code=code,
+            name=shown(name),
+            status=status,
+            detail=shown(detail),
+            place=shown(str(place or self.subject)),
+            fails=self.policy.fails(code, status),
+        )
+        self.findings.append(found)
 
     def judge(self, code: str, name: str, problem: str | None, good: str, place: object = "") -> bool:
         """Failed with the problem, or passed with what is good; whether it passed."""
@@ -100,7 +139,11 @@ class Book:
 
     @property
     def healthy(self) -> bool:
-        return all(f.status in ("passed", "warned", "skipped") for f in self.findings)
+        return not any(f.status in ("failed", "invalid", "unsupported") for f in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        return exit_code(self.findings)
 
     def bad(self, *groups: str) -> bool:
         """Whether something in these groups (SN1, ...) keeps what follows from being run."""
@@ -113,14 +156,9 @@ def _status(error: SnnasError) -> Status:
     return "unsupported" if isinstance(error, UnsupportedError) else "invalid"
 
 
-def exit_code(findings: Iterable[Finding], *, strict: bool = False) -> int:
-    """3 where a file is invalid, else 4 where something is not supported, else 1 where a check failed, else 0.
-
-    strict: a warning counts as failed.
-    """
-    states = {f.status for f in findings}
-    if "invalid" in states:
+def exit_code(findings: Iterable[Finding]) -> int:
+    """3 where a file is invalid, else 4 where something is not supported, else 1 where a finding fails, else 0."""
+    failing = [f.status for f in findings if f.fails]
+    if "invalid" in failing:
         return 3
-    if "unsupported" in states:
-        return 4
-    return 1 if "failed" in states or (strict and "warned" in states) else 0
+    return 4 if "unsupported" in failing else int(bool(failing))

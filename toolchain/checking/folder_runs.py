@@ -24,7 +24,7 @@ from hw_sim.program import CLOCK, Population, Program, Shape, Synapse
 from toolchain.budgets import GATED
 from toolchain.checking import determinism
 from toolchain.checking.equivalence import Fired, first_difference
-from toolchain.checking.findings import Book
+from toolchain.checking.findings import Book, amount_of
 from toolchain.checking.graph_rules import neurons_of
 from toolchain.checking.lone_onnx import figures as onnx_figures
 from toolchain.checking.lone_onnx import run as run_onnx
@@ -93,7 +93,7 @@ def check_program(book: Book, program: Program) -> None:
         problem = "every spike is equal but the logits differ: the readout was changed"
         book.add("SN305", "recorded spikes", "failed", problem, folder / "golden.npz")
     else:
-        good = f"0 of {fired.total()} differ, {len(x)} samples"
+        good = f"0 of {fired.total()} differ, {amount_of(len(x), 'sample')}"
         bad = None if difference is None else difference.text("population")
         book.judge("SN303", "recorded spikes", bad, good, folder / "golden.npz")
     determinism.check_runs(book, "program", lambda s, batch: simulate(program, s, batch)[0], x, fired)
@@ -109,9 +109,9 @@ def check_graph(book: Book, graph: Graph, program: Program, manifest: Tree) -> N
     problem = None
     for name in graph.order():
         if name in counted and recorded.get(name) != counted[name]:
-            problem = f"LIF {name} fires {counted[name]} spikes per timestep, recorded were {recorded.get(name)}"
+            problem = f"LIF {name} fires {counted[name]} spikes at each timestep, recorded were {recorded.get(name)}"
             break
-    good = f"{sum(map(sum, counted.values()))} spikes of {len(counted)} LIFs as recorded"
+    good = f"{amount_of(sum(map(sum, counted.values())), 'spike')} of {amount_of(len(counted), 'LIF')} as recorded"
     book.judge("SN302", "graph's spikes", problem, good, book.subject / "model.nir")
 
 
@@ -145,9 +145,13 @@ def check_structure(book: Book, graph: Graph, program: Program) -> None:
         )
 
     again = compile_it()
-    good = f"{len(program.populations)} populations, {len(program.synapses)} synapses, T = {program.timesteps}"
+    good = f"{described(program)}, T = {program.timesteps}"
     book.judge("SN207", "program against graph", _unlike(again, program), good, book.subject / "program.npz")
     determinism.check_compile(book, compile_it, again)
+
+
+def described(program: Program) -> str:
+    return f"{amount_of(len(program.populations), 'population')}, {amount_of(len(program.synapses), 'synapse')}"
 
 
 def _unlike(again: Program, program: Program) -> str | None:
@@ -196,8 +200,8 @@ def check_resources(book: Book, program: Program, manifest: Tree) -> None:
     for name, value in counted.items():
         found = recorded.get(name) if isinstance(recorded, dict) else None
         if problem is None and (type(found) is not type(value) or found != value):
-            problem = f"{value} {name}, the manifest says {str(found)[:40]!r}; export again"
-    good = ", ".join(f"{v} {k}" for k, v in counted.items())
+            problem = f"{amount_of(value, name.removesuffix('s'))}, the manifest says {str(found)[:40]!r}; export again"
+    good = ", ".join(amount_of(v, k.removesuffix("s")) for k, v in counted.items())
     book.judge("SN307", "recorded resources", problem, good, book.subject / "manifest.json")
 
 
@@ -210,7 +214,7 @@ def check_figures(book: Book, folder: Path, program: Program, manifest: Tree) ->
     if not isinstance(report, dict):
         raise InvalidFileError(f"{folder}: report.json is no JSON object; export again")
     problem = next((_other(figures, report, name) for name in figures if _other(figures, report, name)), None)
-    good = f"{len(figures)} tables as in report.json"
+    good = f"{amount_of(len(figures), 'table')} as in report.json"
     book.judge("SN307", "recorded figures", problem, good, folder / "manifest.json")
     found = {name: _value({**report, **figures}, metric.figure) for name, metric in GATED.items() if metric.figure}
     return found | {"memory": memory_of(program)}
@@ -249,7 +253,7 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel) -> dict[str, float | 
         wanted = Fired({n: done.spikes[n] for n in names}, done.answers).packed()
         difference = first_difference(wanted, fired, names)
         problem = difference.text() if difference else None
-    good = f"0 of {fired.total()} differ, {len(x)} samples"
+    good = f"0 of {fired.total()} differ, {amount_of(len(x), 'sample')}"
     book.judge("SN308", "ONNX against NIR", problem, good, book.subject / "model.onnx")
     determinism.check_runs(book, "model", lambda s, batch: run_onnx(model, s, batch), x, fired, tolerance=1e-5)
     labels = read_npz(book.subject / "stimulus.npz", limit_bytes=LIMIT_BYTES, what="stimulus.npz").get("y")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from export import conventions
-from export.graph import NEURONS, SPIKING, Conv, Flatten, Graph, Input, Lif, Linear, Output, Pool
+from export.graph import NEURONS, SPIKING, Conv, Delay, Flatten, Graph, Input, Lif, Linear, Output, Pool
 from hw_sim.errors import InvalidFileError
-from toolchain.checking.findings import Book
+from toolchain.checking.findings import Book, amount_of
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,200}", re.ASCII)
 _PORTABLE = (Input, Output, Conv, Linear, Lif, Pool, Flatten)
@@ -48,14 +48,16 @@ def _names(graph: Graph) -> str | None:
     if not odd:
         return None
     clash = f"; as torch names, {len(twins)} of them coincide ({twins[0]})" if twins else ""
-    return f"{len(odd)} names hold other characters: {', '.join(map(repr, odd[:3]))}{clash}"
+    hold = "hold" if len(odd) > 1 else "holds"
+    return f"{amount_of(len(odd), 'name')} {hold} other characters: {', '.join(map(repr, odd[:3]))}{clash}"
 
 
 def _order(graph: Graph) -> str | None:
-    """The first node that an edge leaves before all of its own have arrived, delayed ones left out."""
-    last = {d: k for k, (s, d) in enumerate(graph.edges) if (s, d) not in graph.delayed}
+    """The first node that an edge leaves before all of its own have arrived; what waits a timestep orders nothing."""
+    waits = {*graph.delayed, *((s, d) for s, d in graph.edges if isinstance(graph.nodes[d], Delay))}
+    last = {d: k for k, (s, d) in enumerate(graph.edges) if (s, d) not in waits}
     for k, (s, d) in enumerate(graph.edges):
-        if (s, d) not in graph.delayed and last.get(s, -1) > k:
+        if (s, d) not in waits and last.get(s, -1) > k:
             late = graph.edges[last[s]]
             return f"edge {s} -> {d} stands before {late[0]} -> {late[1]}, which feeds it"
     return None
@@ -73,7 +75,8 @@ def _odd(graph: Graph) -> Iterator[str]:
     if graph.convention != conventions.OURS:
         yield f"its convention is not assumed by others: {graph.convention}"
     if graph.delayed:
-        yield f"{len(graph.delayed)} edges wait a timestep, which NIR cannot say"
+        wait = "wait" if len(graph.delayed) > 1 else "waits"
+        yield f"{amount_of(len(graph.delayed), 'edge')} {wait} a timestep, which NIR cannot say"
 
 
 def _odd_lif(node: Lif) -> Iterator[str]:
@@ -93,7 +96,8 @@ def neurons_of(graph: Graph) -> list[str]:
 
 
 def describe(graph: Graph) -> str:
-    return f"{len(graph.nodes)} nodes, {len(graph.edges)} edges, {len(graph.of_type(NEURONS))} neuron layers"
+    counted = (len(graph.nodes), "node"), (len(graph.edges), "edge"), (len(graph.of_type(NEURONS)), "neuron layer")
+    return ", ".join(amount_of(number, noun) for number, noun in counted)
 
 
 def must_be_file(path: Path, what: str) -> None:

@@ -10,16 +10,22 @@ from toolchain.checking.findings import Book, Finding, shown
 from toolchain.checking.rules import RULES
 
 # What a status is called in JUnit. failure: the subject is worse than it must be; error: it could not be judged.
-_ELEMENTS = {"failed": "failure", "invalid": "error", "unsupported": "error", "skipped": "skipped"}
+_ELEMENTS = {
+    "failed": "failure",
+    "invalid": "error",
+    "unsupported": "error",
+    "ignored": "skipped",
+    "skipped": "skipped",
+}
 
 
-def junit(books: Sequence[Book], *, strict: bool = False) -> str:
+def junit(books: Sequence[Book]) -> str:
     """The whole document. No times and no host: the same check gives the same bytes."""
     root = Xml.Element("testsuites", name="snnas check")
     totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
     for book in books:
         for group, found in groupby(book.findings_by_group, key=lambda f: f.group):
-            counted = _suite(root, book, group, list(found), strict)
+            counted = _suite(root, book, group, list(found))
             totals = {key: totals[key] + counted[key] for key in totals}
     for key, value in totals.items():
         root.set(key, str(value))
@@ -27,11 +33,11 @@ def junit(books: Sequence[Book], *, strict: bool = False) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(root: Xml.Element, book: Book, group: str, findings: list[Finding], strict: bool) -> dict[str, int]:
+def _suite(root: Xml.Element, book: Book, group: str, findings: list[Finding]) -> dict[str, int]:
     suite = Xml.SubElement(root, "testsuite", name=f"{shown(str(book.subject))}: {group}")
     if group == book.findings_by_group[0].group:
         _properties(suite, book)
-    kinds = [_element(f, strict) for f in findings]
+    kinds = [_element(f) for f in findings]
     for finding, kind in zip(findings, kinds, strict=True):
         case = Xml.SubElement(suite, "testcase", name=f"{finding.code} {finding.name}", classname=f"snnas.{group}")
         if kind is not None:
@@ -52,8 +58,8 @@ def _suite(root: Xml.Element, book: Book, group: str, findings: list[Finding], s
     return counted
 
 
-def _element(finding: Finding, strict: bool) -> str | None:
-    if finding.status == "warned" and strict:
+def _element(finding: Finding) -> str | None:
+    if finding.status == "warned" and finding.fails:
         return "failure"
     return _ELEMENTS.get(finding.status)
 

@@ -12,35 +12,43 @@ from export.compile import compile_graph
 from export.dialect_steps import read_dialect
 from export.graph import Graph
 from export.nir_file import read_nir
-from hw_sim.errors import SnnasError
+from hw_sim.errors import InvalidFileError, SnnasError
+from hw_sim.limits import WEIGHT_BITS
+from hw_sim.mapping import load_system
 from hw_sim.program import Program
-from toolchain.checking import content, determinism, recording
+from toolchain.checking import again, content, determinism, recording, replay
 from toolchain.checking.equivalence import Fired
 from toolchain.checking.findings import Book
+from toolchain.checking.folder_runs import described
 from toolchain.checking.graph_rules import check_portability, check_version, describe, neurons_of
 from toolchain.checking.options import Options
 from toolchain.checking.recording import Recording
-from toolchain.checking.replay import check_replay, keep, to_record
-from toolchain.subjects import Opened, Subject, Wanted, edges_of, open_graph
+from toolchain.subjects import Opened, Subject, open_graph
+from toolchain.wanted import Wanted, edges_of
 
 ANSWERS = 1e-9  # float64, summed in another order
 
 
 @dataclass(frozen=True, slots=True)
 class Lone:
-    """What of a lone graph is measured: its program on the recorded samples. None where there is no program."""
+    """What of a lone graph is measured: its program on the recorded samples. None where there is no program.
+
+    why: what keeps it from being measured.
+    """
 
     subject: Subject | None
     recording: Path | None
+    why: str = "no recording"
 
 
 def check_nir(book: Book, options: Options) -> Lone:
     """SN1xx to SN3xx and SN6xx."""
     path = book.subject
-    making = to_record(path, options)
-    kept = None if making else recording.found_for(book, path, options.recording)
-    known = recording.read_for(book, kept)
-    wanted = _settled(options.wanted, known)
+    making = again.to_record(path, options)
+    old = again.replaced(making, options)
+    kept = None if making else replay.found_for(book, path, options.recording)
+    known = replay.read_for(book, kept)
+    wanted = again.reading(making, old, options.wanted) if making and old else _settled(options.wanted, known)
     graph = book.attempt("SN105", "graph", lambda: _read(path, wanted), asked=known is None)
     if graph is None:
         return Lone(None, None)
@@ -50,7 +58,7 @@ def check_nir(book: Book, options: Options) -> Lone:
     if book.bad("SN1", "SN2"):
         return Lone(None, None)
     if making:
-        kept, known = making, _record(book, making, wanted, options)
+        kept, known = making, _record(book, making, wanted, old)
     if kept is None or known is None:
         return Lone(None, None)
     replayed = replace(wanted, data=str(kept), limit=None)
@@ -63,11 +71,18 @@ def check_nir(book: Book, options: Options) -> Lone:
         return _run(opened, samples, batch)
 
     fired = run(x, 128)
-    check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
-    book.judge("SN306", "content", content.changed(known.content, content.of_graph(opened.graph)), "as recorded")
+    replay.check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
+    changes = (
+        content.changed(known.content, content.of_graph(opened.graph)),
+        again.says_otherwise(recording.said(opened.graph.meta), known.says, "its metadata's"),
+        again.says_otherwise({"input_kind": opened.kind}, known.options, "read otherwise:"),
+    )
+    book.judge("SN306", "content", next(filter(None, changes), None), "as recorded")
     determinism.check_runs(book, "graph", run, x, fired, tolerance=ANSWERS)
-    program = _compiled(book, opened)
-    return Lone(None if program is None else _subject(path, opened, program), kept)
+    compiled = _compiled(book, opened, wanted.bits, options.pricing.system)
+    if isinstance(compiled, str):
+        return Lone(None, kept, compiled)
+    return Lone(_subject(path, opened, compiled), kept)
 
 
 def _settled(wanted: Wanted, known: Recording | None) -> Wanted:
@@ -75,8 +90,7 @@ def _settled(wanted: Wanted, known: Recording | None) -> Wanted:
     if known is None:
         return wanted
     then = known.wanted
-    names = ("timesteps", "input_kind", "convention", "dt", "decay", "compare", "reset", "delayed")
-    return replace(wanted, **{n: getattr(wanted, n) or getattr(then, n) for n in names})
+    return replace(wanted, **{n: getattr(wanted, n) or getattr(then, n) for n in again.READING})
 
 
 def _read(path: Path, wanted: Wanted) -> Graph:
@@ -91,26 +105,42 @@ def _run(opened: Opened, x: np.ndarray, batch: int) -> Fired:
     return Fired({name: done.spikes[name] for name in neurons_of(opened.graph)}, done.answers)
 
 
-def _record(book: Book, out: Path, wanted: Wanted, options: Options) -> Recording:
-    """Runs the graph on the samples asked for, or drawn ones, and writes what it fires."""
+def _record(book: Book, out: Path, wanted: Wanted, old: Recording | None) -> Recording:
+    """Runs the graph on the samples asked for, the recorded or drawn ones, and writes what it fires."""
     path = book.subject
-    few = replace(wanted, limit=wanted.limit or recording.SAMPLES, samples=wanted.data is not None)
-    opened = open_graph(path, few)
+    again_from = str(out) if old and wanted.data is None else wanted.data
+    few = replace(wanted, data=again_from, limit=wanted.limit or recording.SAMPLES, samples=again_from is not None)
+    try:
+        opened = open_graph(path, few)
+    except InvalidFileError as error:
+        if old is None:
+            raise
+        raise again.other(out, str(error)) from None
     if opened.x is None:
         shape = opened.graph.shapes()[opened.graph.input]
         boxed = shape if len(shape) == 3 else (*shape, 1, 1)
-        low, high = opened.range
-        x, y = recording.drawn(boxed, opened.timesteps, opened.kind, low, high, opened.seed), None
+        number = few.limit or recording.SAMPLES
+        x, y = recording.drawn(boxed, opened.timesteps, opened.kind, opened.range, opened.seed, number), None
         source = f"{len(x)} samples drawn with seed {opened.seed}"
     else:
         x, y, source = opened.x, opened.y, f"{len(opened.x)} samples of {Path(opened.data).name}"
+    if old is not None:
+        source = old.source
+        if wanted.data is not None:
+            again.must_be_recorded(out, old, x, y, wanted.data)
+        then = {**recording.said(old.options), **old.says}
+        odd = again.says_otherwise(recording.said(opened.graph.meta), then, "its metadata's")
+        if odd:
+            raise again.other(out, odd)
     settled = replace(wanted, timesteps=opened.timesteps, input_kind=opened.kind)
     fired = _run(opened, x, 128)
-    return keep(book, out, recording.make(x, y, fired, content.of_graph(opened.graph), settled, source))
+    made = recording.make(x, y, fired, content.of_graph(opened.graph), settled, source, opened.graph.meta)
+    return again.keep(book, out, made, old)
 
 
-def _compiled(book: Book, opened: Opened) -> Program | None:
-    """The graph's program; SN207 warns where it has none."""
+def _compiled(book: Book, opened: Opened, bits: int | None, system: str) -> Program | str:
+    """The graph's program for the system, or why there is none, of which SN207 warns."""
+    chip = load_system(system)
 
     def compile_it() -> Program:
         return compile_graph(
@@ -118,15 +148,18 @@ def _compiled(book: Book, opened: Opened) -> Program | None:
             timesteps=opened.timesteps,
             input_kind=opened.kind,
             input_range=opened.range,
+            soft_reset=chip.soft_reset,
+            bits=bits or WEIGHT_BITS,
             meta={"graph": book.subject.name},
         )
 
     try:
         program = compile_it()
     except SnnasError as error:
-        book.add("SN207", "program", "warned", f"it has no program for Loihi: {error}")
-        return None
-    book.add("SN207", "program", "passed", f"{len(program.populations)} populations, {len(program.synapses)} synapses")
+        why = f"it has no program for {chip.name}: {error}"
+        book.add("SN207", "program", "warned", why)
+        return why
+    book.add("SN207", "program", "passed", described(program))
     determinism.check_compile(book, compile_it, program)
     return program
 
@@ -141,4 +174,6 @@ def _subject(path: Path, opened: Opened, program: Program) -> Subject:
         data=opened.data,
         seed=opened.seed,
         notes=opened.notes,
+        verified=opened.verified,
+        confirmed=opened.confirmed,
     )

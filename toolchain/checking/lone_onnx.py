@@ -13,13 +13,13 @@ from export.onnx_runner import OnnxModel
 from hw_sim.errors import InvalidFileError
 from hw_sim.program import InputKind
 from toolchain import samples
-from toolchain.checking import content, determinism, recording
+from toolchain.checking import again, content, determinism, recording, replay
 from toolchain.checking.equivalence import Fired
 from toolchain.checking.findings import Book
 from toolchain.checking.onnx_rules import open_onnx
 from toolchain.checking.options import Options
 from toolchain.checking.recording import Recording
-from toolchain.checking.replay import check_replay, keep, to_record
+from toolchain.wanted import Wanted
 
 ANSWERS = 1e-5  # float32, summed in another order
 Figures = dict[str, float | None]
@@ -28,17 +28,20 @@ Figures = dict[str, float | None]
 def check_onnx(book: Book, options: Options) -> tuple[Figures, Path | None]:
     """SN1xx, SN3xx and SN6xx; the figures that a float network has, and the recording."""
     path = book.subject
-    making = to_record(path, options)
+    making = again.to_record(path, options)
+    old = again.replaced(making, options)
     opened = open_onnx(book, path)
     if opened is None:
         return {}, None
     model, digests = opened
     if making:
         kept: Path | None = making
-        known = book.attempt("SN105", "run", lambda: _record(book, model, digests, making, options), asked=True)
+        known = book.attempt(
+            "SN105", "run", lambda: _record(book, model, digests, making, options.wanted, old), asked=True
+        )
     else:
-        kept = recording.found_for(book, path, options.recording)
-        known = recording.read_for(book, kept)
+        kept = replay.found_for(book, path, options.recording)
+        known = replay.read_for(book, kept)
     if kept is None or known is None:
         return {}, None
     if known.timesteps != model.timesteps:
@@ -48,7 +51,7 @@ def check_onnx(book: Book, options: Options) -> tuple[Figures, Path | None]:
     fired = book.attempt("SN301", "recorded spikes", lambda: run(model, known.x), kept)
     if fired is None:
         return {}, kept
-    check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
+    replay.check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
     book.judge("SN306", "content", content.changed(known.content, digests), "as recorded")
     determinism.check_runs(book, "model", lambda x, batch: run(model, x, batch), known.x, fired, tolerance=ANSWERS)
     return figures(fired, known.y), kept
@@ -76,21 +79,29 @@ def figures(fired: Fired, y: np.ndarray | None) -> Figures:
     return {"accuracy": hits, "sar": spikes / max(1, fired.total()), "spikes": spikes / number}
 
 
-def _record(book: Book, model: OnnxModel, digests: Mapping[str, str], out: Path, options: Options) -> Recording:
-    wanted = options.wanted
+def _record(
+    book: Book, model: OnnxModel, digests: Mapping[str, str], out: Path, asked: Wanted, old: Recording | None
+) -> Recording:
+    wanted = again.reading(out, old, asked) if old else asked
     kind = _kind(model, wanted.input_kind)
-    shape = model.input_shape
-    if wanted.data is None:
-        x = recording.drawn(shape, model.timesteps, kind, 0.0, 1.0, wanted.seed or 0)
-        y, source = None, f"{len(x)} samples drawn with seed {wanted.seed or 0}"
-    else:
-        x, y = _given(wanted.data, wanted.limit or recording.SAMPLES, wanted.seed or 0)
+    shape, seed, number = model.input_shape, wanted.seed or 0, wanted.limit or recording.SAMPLES
+    if wanted.data is not None:
+        x, y = _given(wanted.data, number, seed)
         x = samples.frames(samples.scaled(x, kind), shape, wanted.data) if len(shape) == 3 else samples.scaled(x, kind)
         x = np.ascontiguousarray(samples.repeated(x, model.timesteps, kind))
         source = f"{len(x)} samples of {Path(wanted.data).name}"
+    elif old is None:
+        x, y = recording.drawn(shape, model.timesteps, kind, (0.0, 1.0), seed, number), None
+        source = f"{len(x)} samples drawn with seed {seed}"
+    if old is not None:
+        if wanted.data is not None:
+            again.must_be_recorded(out, old, x, y, wanted.data)
+        if old.timesteps != model.timesteps:
+            raise again.other(out, f"the model has {model.timesteps} timesteps, recorded were {old.timesteps}")
+        x, y, source = old.x, old.y, old.source
     fired = run(model, x)
     settled = replace(wanted, timesteps=model.timesteps, input_kind=kind)
-    return keep(book, out, recording.make(x, y, fired, digests, settled, source))
+    return again.keep(book, out, recording.make(x, y, fired, digests, settled, source), old)
 
 
 def _kind(model: OnnxModel, asked: str | None) -> InputKind:

@@ -14,7 +14,8 @@ from export.onnx_file import FORMAT
 from export.onnx_runner import OnnxModel
 from hw_sim.errors import InvalidFileError, UnsupportedError
 from toolchain.checking import content
-from toolchain.checking.findings import Book
+from toolchain.checking.findings import Book, amount_of
+from toolchain.extras import install
 
 LIMIT_BYTES = 1 << 30
 OPSET_MIN, IR_MIN = 16, 8  # CastLike and functions in a model
@@ -30,8 +31,13 @@ def open_onnx(book: Book, path: Path, name: str = "model") -> tuple[OnnxModel, d
     checks = (
         ("SN115", f"{name} data", lambda: _no_outside(model, path), "all inside the file"),
         ("SN116", f"{name} versions", lambda: _versions(model, path), f"IR {model.ir_version}"),
-        ("SN106", f"{name} operators", lambda: _operators(model, path), f"{len(model.graph.node)} nodes"),
-        ("SN107", f"{name} parameters", lambda: _finite(model, path), f"{len(model.graph.initializer)} tensors"),
+        ("SN106", f"{name} operators", lambda: _operators(model, path), f"{amount_of(len(model.graph.node), 'node')}"),
+        (
+            "SN107",
+            f"{name} parameters",
+            lambda: _finite(model, path),
+            f"{amount_of(len(model.graph.initializer), 'tensor')}",
+        ),
         ("SN105", f"{name} structure", lambda: _checked(model, path), "onnx's full check"),
         ("SN119", f"{name} metadata", lambda: _described(model, path), FORMAT),
     )
@@ -42,7 +48,7 @@ def open_onnx(book: Book, path: Path, name: str = "model") -> tuple[OnnxModel, d
     ready = book.attempt("SN119", name, lambda: _ready(path), path)
     if ready is None:
         return None
-    book.add("SN101", name, "passed", f"{len(ready.spikes)} neuron layers, T = {ready.timesteps}", path)
+    book.add("SN101", name, "passed", f"{amount_of(len(ready.spikes), 'neuron layer')}, T = {ready.timesteps}", path)
     return ready, _content(model)
 
 
@@ -59,7 +65,7 @@ def _parsed(path: Path) -> Any:
         import onnxruntime  # noqa: F401  (what is missing is said before anything is done)
     except ImportError as error:
         raise UnsupportedError(
-            f"{path}: an .onnx needs the package {error.name}; install it with: pip install 'snnas[onnx]'", code="SN118"
+            f"{path}: an .onnx needs the package {error.name}; mend: {install('onnx')}", code="SN118"
         ) from None
     size = path.stat().st_size
     if not 0 < size <= LIMIT_BYTES:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hw_sim.errors import UsageError
 from toolchain.budgets import Limits
 from toolchain.checking.drift import Tolerances
+from toolchain.checking.rules import find
 from toolchain.estimating import Pricing
-from toolchain.subjects import Wanted
+from toolchain.wanted import Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +19,9 @@ class Options:
     """limits: of the command line, by metric. budget: a TOML file of more; None: budget.toml beside the subject.
 
     record: "auto" or the file to write; recording: the file to replay. wanted: how a foreign graph is read, and the
-    samples to record. force: overwrite a recording, update a baseline in CI.
+    samples to record. force: make the recording again, of the same samples read the same way; new_recording: put
+    another in its place. in_ci: write recording or baseline although the environment variable CI is set. ignored:
+    codes of rules, with those of the budget file.
     """
 
     limits: Limits = field(default_factory=dict)
@@ -29,9 +34,22 @@ class Options:
     wanted: Wanted = field(default_factory=Wanted)
     pricing: Pricing = field(default_factory=Pricing)
     force: bool = False
+    new_recording: bool = False
+    in_ci: bool = False
     strict: bool = False
+    portable: bool = False
+    ignored: frozenset[str] = frozenset()
 
     @property
     def judges(self) -> bool:
         """Whether figures are asked for by the command line."""
         return bool(self.limits or self.budget or self.baseline or self.update_baseline)
+
+
+def parse_ignored(items: Iterable[str]) -> frozenset[str]:
+    """``SN201,SN206`` or one by one -> codes; UsageError names a near one."""
+    codes = (part for item in items for part in item.split(",") if part.strip())
+    try:
+        return frozenset(find(code).code for code in codes)
+    except UsageError as error:
+        raise UsageError(f"--ignore: {error}") from None

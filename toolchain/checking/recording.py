@@ -16,24 +16,27 @@ from typing import Any
 import numpy as np
 
 from export.npz_file import read_npz, write_npz
-from hw_sim.errors import InvalidFileError, UsageError
+from hw_sim.errors import InvalidFileError
 from hw_sim.program import InputKind
 from toolchain.checking.equivalence import Fired
-from toolchain.checking.findings import Book
 from toolchain.seeds import stream
-from toolchain.subjects import Wanted
+from toolchain.wanted import Wanted
 
 FORMAT = "snnas.recording/1"
 LIMIT_BYTES = 1 << 30
-SAMPLES = 32  # of --data, where --limit does not say
-DRAWN = 16
+SAMPLES = 32  # where --limit does not say
 DRAWN_RATE = 0.3  # of drawn spikes, per input and timestep
+SAID = ("timesteps", "input_kind")
+ANEW = "restore it from version control, or make a new one: snnas check GRAPH --record auto --new-recording"
 OPTIONS = ("timesteps", "input_kind", "convention", "dt", "decay", "compare", "reset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """One recording. options: how the graph is read, as the command line says it. content: digests by parameter."""
+    """One recording. options: how the graph is read, as the command line says it. content: digests by parameter.
+
+    says: what the graph's own metadata said of ``SAID`` when it was recorded; empty in recordings that do not know.
+    """
 
     x: np.ndarray
     y: np.ndarray | None
@@ -44,6 +47,7 @@ class Recording:
     content: Mapping[str, str]
     options: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+    says: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def timesteps(self) -> int:
@@ -61,9 +65,15 @@ def path_of(graph: Path) -> Path:
 
 
 def make(
-    x: np.ndarray, y: np.ndarray | None, run: Fired, content: Mapping[str, str], wanted: Wanted, source: str
+    x: np.ndarray,
+    y: np.ndarray | None,
+    run: Fired,
+    content: Mapping[str, str],
+    wanted: Wanted,
+    source: str,
+    meta: Mapping[str, Any] | None = None,
 ) -> Recording:
-    """The recording of a run on the samples x."""
+    """The recording of a run on the samples x. meta: the graph's own metadata."""
     options = {key: getattr(wanted, key) for key in OPTIONS if getattr(wanted, key) is not None}
     if wanted.delayed:
         options["delayed"] = list(wanted.delayed)
@@ -77,7 +87,13 @@ def make(
         content=content,
         options=options,
         source=source,
+        says=said(meta or {}),
     )
+
+
+def said(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a graph's metadata steers its runs and stands in no digest."""
+    return {key: meta[key] for key in SAID if isinstance(meta.get(key), int | str)}
 
 
 def counts_of(run: Fired) -> dict[str, np.ndarray]:
@@ -95,6 +111,7 @@ def write(path: Path, recording: Recording) -> None:
         "content": dict(recording.content),
         "options": dict(recording.options),
         "source": recording.source,
+        "says": dict(recording.says),
     }
     text = json.dumps(about, sort_keys=True, allow_nan=False).encode()
     arrays = {"recording.json": np.frombuffer(text, np.uint8), "x": recording.x}
@@ -108,14 +125,16 @@ def write(path: Path, recording: Recording) -> None:
 
 def read(path: Path) -> Recording:
     """A recording, every shape checked against its own description. InvalidFileError (SN301, SN101, SN102)."""
-    arrays = read_npz(path, limit_bytes=LIMIT_BYTES, what="recording")
+    try:
+        arrays = read_npz(path, limit_bytes=LIMIT_BYTES, what="recording")
+    except InvalidFileError as error:
+        why = str(error).partition("; write it again")[0]  # whose mend is that of an export
+        raise InvalidFileError(f"{why}; {ANEW}", code=error.code) from None
     try:
         return _read(arrays)
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         why = " ".join(str(error).split())[:200]
-        raise InvalidFileError(
-            f"recording {path}: {why}; record again with --record auto --force", code="SN301"
-        ) from None
+        raise InvalidFileError(f"recording {path}: {why}; {ANEW}", code="SN301") from None
     except InvalidFileError as error:
         raise InvalidFileError(f"recording {path}: {error}", code=error.code) from None
 
@@ -166,6 +185,7 @@ def _read(arrays: dict[str, np.ndarray]) -> Recording:
         content=content,
         options=_options(options),
         source=str(about.get("source", "")),
+        says=said(dict(about.get("says", {}))),
     )
 
 
@@ -192,26 +212,11 @@ def _array(
     return found
 
 
-def drawn(shape: tuple[int, ...], timesteps: int, kind: InputKind, low: float, high: float, seed: int) -> np.ndarray:
+def drawn(
+    shape: tuple[int, ...], timesteps: int, kind: InputKind, bounds: tuple[float, float], seed: int, number: int
+) -> np.ndarray:
     """Samples for a graph that comes with none: images of uniform values, or spikes at ``DRAWN_RATE``."""
     rng = stream(seed, "stimulus")
     if kind == "analogue":
-        return rng.uniform(low, high, (DRAWN, *shape)).astype(np.float32)
-    return (rng.random((DRAWN, timesteps, *shape)) < DRAWN_RATE).astype(np.uint8)
-
-
-def found_for(book: Book, graph: Path, named: Path | None) -> Path | None:
-    """The recording to replay: the named one, or the one beside the graph; a finding where there is none."""
-    if named is not None and not named.is_file():
-        raise UsageError(f"--recording {named}: no such file; make it with --record {named}")
-    path = named or path_of(graph)
-    if path.is_file():
-        return path
-    why = f"no recording: nothing says what the graph should do; make {path.name} with --record auto"
-    book.add("SN301", "recording", "warned", why)
-    return None
-
-
-def read_for(book: Book, path: Path | None) -> Recording | None:
-    """The recording, or the finding why not."""
-    return None if path is None else book.attempt("SN301", "recording", lambda: read(path), path)
+        return rng.uniform(*bounds, (number, *shape)).astype(np.float32)
+    return (rng.random((number, timesteps, *shape)) < DRAWN_RATE).astype(np.uint8)

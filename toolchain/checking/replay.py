@@ -1,45 +1,40 @@
-"""Making a recording of a lone graph, and comparing a run with one."""
+"""Comparing a run of a lone graph with its recording."""
 
 from __future__ import annotations
 
-import os
+import shlex
 from pathlib import Path
 
 from hw_sim.errors import UsageError
 from toolchain.checking import recording
+from toolchain.checking.arrival import refuse_pointer
 from toolchain.checking.equivalence import Fired, answers_differ, first_difference
-from toolchain.checking.findings import Book
-from toolchain.checking.options import Options
+from toolchain.checking.findings import Book, amount_of
 from toolchain.checking.recording import Recording
 
 
-def to_record(graph: Path, options: Options) -> Path | None:
-    """The file that --record asks for; UsageError where it would be overwritten, or where a pipeline would write it."""
-    if options.record is None:
-        return None
-    out = recording.path_of(graph) if options.record == "auto" else Path(options.record)
-    if out.suffix != ".npz":
-        raise UsageError(f"--record {options.record}: expected auto, or the name of an .npz to write")
-    refuse_in_ci("--record", options.force)
-    if out.exists() and not options.force:
-        raise UsageError(f"--record: {out} exists, and is what checks go by; overwrite it with --force")
-    return out
+def found_for(book: Book, graph: Path, named: Path | None) -> Path | None:
+    """The recording to replay: the named one, or the one beside the graph; a finding where there is none."""
+    if named is not None and not named.is_file():
+        raise UsageError(f"--recording {named}: no such file; make it with --record {named}")
+    path = named or recording.path_of(graph)
+    if path.is_file():
+        out = "auto" if named is None else shlex.quote(str(named))
+        book.meant = f"snnas check {shlex.quote(str(graph))} --record {out} --force"
+        return path
+    why = f"no recording: nothing says what the graph should do; make {path.name} with --record auto"
+    book.add("SN301", "recording", "warned", why)
+    return None
 
 
-def refuse_in_ci(option: str, force: bool) -> None:
-    """UsageError where a pipeline would set its own expectations."""
-    if os.environ.get("CI") not in (None, "", "0", "false") and not force:
-        raise UsageError(
-            f"{option}: the environment variable CI is set, and a pipeline that writes what it is judged by judges "
-            "nothing; write it at your desk and commit it, or add --force"
-        )
+def read_for(book: Book, path: Path | None) -> Recording | None:
+    """The recording, or the finding why not."""
+    return None if path is None else book.attempt("SN301", "recording", lambda: _read(path), path)
 
 
-def keep(book: Book, out: Path, made: Recording) -> Recording:
-    """Writes the recording, and says so."""
-    recording.write(out, made)
-    book.note(f"recording: {out}, {made.source}")
-    return made
+def _read(path: Path) -> Recording:
+    refuse_pointer(path)
+    return recording.read(path)
 
 
 def check_replay(
@@ -47,25 +42,35 @@ def check_replay(
 ) -> None:
     """``code`` (spikes), SN305 (answers) and SN309 (silent layers) of a run on the recording's samples."""
     if {name: fired.shape[2:] for name, fired in run.spikes.items()} != dict(known.nodes):
-        odd = sorted(set(known.nodes) ^ set(run.spikes)) or sorted(
-            name for name, shape in known.nodes.items() if run.spikes[name].shape[2:] != shape
-        )
-        book.add(code, "recorded spikes", "failed", f"{noun} {odd[0]} is not in both, or has another shape", place)
+        book.add(code, "recorded spikes", "failed", _other_layers(known, run, noun), place)
         return
     steps = {fired.shape[1] for fired in run.spikes.values()}
     if steps != {known.timesteps}:
-        other = f"{min(steps)} timesteps, recorded were {known.timesteps}"
+        other = f"{amount_of(min(steps), 'timestep')}, recorded were {known.timesteps}"
         book.add(code, "recorded spikes", "failed", other, place)
         return
     difference = first_difference(known.spikes, run, list(run.spikes))
     problem = difference.text(noun) if difference is not None else _miscounted(known, run, noun)
-    good = f"0 of {run.total()} differ, {len(known.x)} samples"
+    good = f"0 of {run.total()} differ, {amount_of(len(known.x), 'sample')}"
     book.judge(code, "recorded spikes", problem, good, place)
+    classes = known.answers.shape[1]
     wrong = answers_differ(known.answers, run.answers, tolerance=tolerance) if _alike(known, run) else "another shape"
-    book.judge("SN305", "recorded answers", wrong, f"{known.answers.shape[1]} classes", place)
+    book.judge("SN305", "recorded answers", wrong, f"{classes} class{'' if classes == 1 else 'es'}", place)
     silent = [name for name, fired in run.spikes.items() if not fired.any()]
     text = f"{len(silent)} of {len(run.spikes)} never fire: {', '.join(silent[:4])}" if silent else "all fire"
     book.add("SN309", "recording reaches", "warned" if silent else "passed", text, place)
+
+
+def _other_layers(known: Recording, run: Fired, noun: str) -> str:
+    """On which side a layer is missing, or how its shapes differ."""
+    for one, other, where in ((known.nodes, run.spikes, "recording"), (run.spikes, known.nodes, "graph")):
+        alone = sorted(set(one) - set(other))
+        if alone:
+            lacking = "graph" if where == "recording" else "recording"
+            counted = amount_of(len(alone), f"spiking {noun}")
+            return f"{counted} of the {where} not in the {lacking}: {', '.join(alone[:4])}"
+    odd = next(name for name, shape in known.nodes.items() if run.spikes[name].shape[2:] != shape)
+    return f"{noun} {odd} has the shape {run.spikes[odd].shape[2:]}, recorded was {known.nodes[odd]}"
 
 
 def _alike(known: Recording, run: Fired) -> bool:
@@ -78,7 +83,6 @@ def _miscounted(known: Recording, run: Fired, noun: str) -> str | None:
         wrong = (known.counts[name] != counted).nonzero()[0]
         if len(wrong):
             t = int(wrong[0])
-            return (
-                f"{noun} {name} fires {counted[t]} spikes at timestep {t}, the recording counts {known.counts[name][t]}"
-            )
+            fires = f"{noun} {name} fires {amount_of(int(counted[t]), 'spike')} at timestep {t}"
+            return f"{fires}, the recording counts {known.counts[name][t]}"
     return None

@@ -1,0 +1,50 @@
+"""SN101, before a file is opened: whether it is there, and is the file itself and not what stands for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hw_sim.errors import InvalidFileError, UsageError
+from toolchain.checking.findings import Book
+
+_HEAD = b"version https://git-lfs.github.com/spec/"
+POINTER = "a git-lfs pointer, not the file: git lfs pull"
+KINDS = {".nir": "graph", ".onnx": "ONNX model", "": "export folder"}
+
+
+def kind_of(path: Path) -> str:
+    """By the name alone; UsageError for what a check does not take, whether it is there or not."""
+    if path.is_dir():
+        return "export folder"
+    kind = KINDS.get(path.suffix)
+    if kind is None or (kind == "export folder" and path.exists()):
+        raise UsageError(f"{path}: expected a folder that snnas export wrote, a .nir or an .onnx")
+    return kind
+
+
+def check_arrival(book: Book) -> bool:
+    """Whether the subject is there; where not, the finding of it."""
+    return book.attempt("SN101", "file", lambda: _arrived(book.subject)) is not None
+
+
+def _arrived(path: Path) -> bool:
+    if not path.exists():
+        raise InvalidFileError(
+            f"{path}: no such file or folder; name a .nir, an .onnx or a folder that snnas export wrote"
+        )
+    refuse_pointer(path)
+    return True
+
+
+def refuse_pointer(path: Path) -> None:
+    """InvalidFileError (SN101) for a git-lfs pointer."""
+    if is_pointer(path):
+        raise InvalidFileError(f"{path}: {POINTER}", code="SN101")
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether it is what git-lfs checks out in place of a file that it did not fetch."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_HEAD)) == _HEAD
