@@ -16,19 +16,23 @@ help:  ## Show this help
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
-	"$(PYTHON)" -m venv $(VENV)
+	@echo "making $(VENV) with $(PYTHON)"
+	@"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/.search: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search]'
+	@echo "installing into $(VENV) what search and training need, torch among it: about a minute"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.search
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search,onnx,docs,dev]'
+	@echo "installing into $(VENV) what tests and documentation need: about a minute"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search,onnx,docs,dev]'
 	@touch $@
 
 install: $(VENV)/.search  ## Install into .venv, with what search and training need
+	@echo "now: source $(BIN)/activate"
 
-demo: install  ## Search a network for the digits, train it, export it to Lava and print the report
+demo: $(VENV)/.search  ## Search a network for the digits, train it, export it to Lava and print the report
 	@$(BIN)/snnas lava setup || echo "Lava is not usable here; everything else runs without it"
 	$(BIN)/snnas search --dataset digits
 	$(BIN)/snnas export --target lava
@@ -44,11 +48,13 @@ test-quick: $(VENV)/.dev  ## Run the tests that need no Lava and take no time
 ORACLES := $(CURDIR)/.oracles
 .oracles/sanafe/bin/python .oracles/neurobench/bin/python: .oracles/%/bin/python: constraints.txt
 	"$(PYTHON)" -m venv .oracles/$*
-	.oracles/$*/bin/python -m pip install --quiet --constraint constraints.txt $*
+	@echo "installing $* into .oracles/$*"
+	@.oracles/$*/bin/python -m pip install --quiet --constraint constraints.txt $*
 
 .oracles/nengo-loihi/bin/python .oracles/brian2-loihi/bin/python: .oracles/%/bin/python: | $(VENV)/.dev
 	"$$($(BIN)/python -c 'from hw_sim.lava_environment import find_base_python; print(find_base_python()[0])')" -m venv .oracles/$*
-	.oracles/$*/bin/python -m pip install --quiet $* $(if $(filter nengo-loihi,$*),"numpy<1.24")
+	@echo "installing $* into .oracles/$*"
+	@.oracles/$*/bin/python -m pip install --quiet $* $(if $(filter nengo-loihi,$*),"numpy<1.24")
 
 # What else writes and reads NIR. Our own packages (torch above all) are seen behind the tool's, so that each environment
 # holds the tool alone; sinabs pins an older nir.
@@ -58,7 +64,8 @@ $(NIR_PEERS:%=.oracles/%/bin/python): .oracles/%/bin/python: constraints.txt | $
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$(.oracles/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
 	grep -v '^nir==' constraints.txt > .oracles/$*/constraints.txt
-	.oracles/$*/bin/python -m pip install --quiet --constraint .oracles/$*/constraints.txt \
+	@echo "installing $* into .oracles/$*"
+	@.oracles/$*/bin/python -m pip install --quiet --constraint .oracles/$*/constraints.txt \
 		torch==2.13.0 $* $(if $(filter sinabs,$*),,nirtorch "nir>=1.0.8,<1.1")
 
 oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi $(NIR_PEERS),.oracles/$(t)/bin/python)  ## Compare with independent tools
@@ -70,6 +77,7 @@ oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi $(N
 		$(BIN)/python -m pytest -m oracle -rs
 
 docs: $(VENV)/.dev  ## Build the documentation into build/docs, with warnings as errors
+	@echo "building build/docs: about half a minute"
 	$(BIN)/python -m sphinx -q -W -n -b html -d build/doctrees docs build/docs
 	@echo build/docs/index.html
 
@@ -85,6 +93,7 @@ LIGHT := $(CURDIR)/build/light
 light:  ## Check, simulate and estimate on the base install, without torch; print its size and seconds
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
 	@rm -rf build && mkdir -p $(LIGHT)
+	@echo "installing the base into $(LIGHT)/venv: about half a minute"
 	@"$(PYTHON)" -m venv $(LIGHT)/venv
 	@$(LIGHT)/venv/bin/python -m pip wheel --quiet --constraint constraints.txt --wheel-dir $(LIGHT)/wheels .
 	@$(LIGHT)/venv/bin/python -m pip install --quiet --no-index --find-links $(LIGHT)/wheels snnas

@@ -131,6 +131,11 @@ def play(
     return _Player(graph, found, x, timesteps, recorded or {}, output).play(stop)
 
 
+def limit_of(values: np.ndarray) -> float:
+    """How far an analogue output may be from the recorded ones."""
+    return VALUES * max(float(np.abs(values).max(initial=0.0)), 1e-12)
+
+
 class _Player:
     def __init__(
         self,
@@ -212,7 +217,7 @@ class _Player:
 
     def _compare_values(self, ours: np.ndarray, theirs: np.ndarray) -> None:
         sure = np.broadcast_to(~self.spoilt.reshape(-1, *(1,) * (ours.ndim - 1)), ours.shape)
-        limit = VALUES * max(float(np.abs(theirs).max(initial=0.0)), 1e-12)
+        limit = limit_of(theirs)
         self.played.compared += int(sure.sum())
         self.played.doubtful += int((~sure).sum())
         self.played.differing += int((sure & (np.abs(ours - theirs) > limit)).sum())

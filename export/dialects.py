@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import product
 from typing import Any, Literal
 
@@ -134,10 +135,13 @@ DTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 
 
 def named(name: str) -> Dialect:
-    """A row of the table; UsageError lists them."""
-    if name not in TABLE:
-        raise UsageError(f"--convention {name!r}: expected {', '.join(TABLE)}")
-    return TABLE[name]
+    """A row of the table, in whatever case; UsageError lists them."""
+    found = TABLE.get(name.lower())
+    if found is None:
+        near = get_close_matches(name.lower(), TABLE, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise UsageError(f"--convention {name!r}: expected {', '.join(TABLE)}{meant}")
+    return found
 
 
 def elementary(graph: Graph) -> Iterator[Dialect]:

@@ -84,8 +84,8 @@ def _header(program: Program) -> Iterator[str]:
         f"  time      T = {program.timesteps} timesteps of P = {schedule.period} hardware steps; depth "
         f"{schedule.total_depth} steps; {_count(schedule.blank, 'blank timestep')} between samples"
     )
-    yield f"  size      {len(roles)} populations ({counted}), {neurons} neurons"
-    yield f"            {len(program.synapses)} synapses, {connections} connections"
+    yield f"  size      {_count(len(roles), 'population')} ({counted}), {_count(neurons, 'neuron')}"
+    yield f"            {_count(len(program.synapses), 'synapse')}, {_count(connections, 'connection')}"
     yield (
         f"  readout   {r.src} -> {len(r.weight)} classes, on the host, summed over T: "
         f"64 w s + b, w {_range(r.weight)}, b {_range(r.bias)}, scale {r.scale:.6g}"

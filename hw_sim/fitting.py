@@ -35,7 +35,7 @@ def _on_cores(program: Program, mapping: Mapping, misfit: Misfit) -> list[str]:
         fewer = [b for b in FEWER_BITS if b < program.weight_bits]
         tried = {b: map_program(program, mapping.system, weight_bits=b).cores for b in fewer}
         enough = next((b for b, cores in tried.items() if cores <= misfit.limit), None)
-        counts = ", ".join(f"{cores} cores at {b}" for b, cores in tried.items())
+        counts = ", ".join(f"{cores} core{'' if cores == 1 else 's'} at {b}" for b, cores in tried.items())
         bits = f"bits: {'enough at ' + str(enough) if enough else 'not enough'} ({counts})"
     return [channels, bits, tiles]
 

@@ -67,39 +67,51 @@ def find_python(explicit: str | os.PathLike[str] | None = None) -> tuple[Path | 
 def find_base_python(explicit: str | os.PathLike[str] | None = None) -> tuple[Path | None, str]:
     """A Python 3.10 to build the environment on, or None and what was tried.
 
-    In order: ``explicit``, SNNAS_LAVA_PYTHON, python3.10 on PATH, pyenv's versions, ``uv python find 3.10``. Each must
-    run: pyenv's shim exists, and fails, where no 3.10 is selected.
+    In order: ``explicit``, SNNAS_LAVA_PYTHON, python3.10 on PATH, pyenv's versions (PYENV_ROOT, ~/.pyenv, and where a
+    shim on PATH lies), ``uv python find 3.10``. Each must run: pyenv's shim exists, and fails, where no 3.10 is
+    selected.
     """
     named = explicit or os.environ.get("SNNAS_LAVA_PYTHON")
     if named:
         path = Path(named).expanduser().absolute()
-        return (path, "named") if _is_310(path) else (None, f"{path} is not a Python 3.10 that runs")
-    tried = 0
+        why = _why_not(path)
+        return (path, "named") if why is None else (None, f"{path} {why}")
+    reasons = []
     for path, place in _candidates():
-        tried += 1
-        if _is_310(path):
+        why = _why_not(path)
+        if why is None:
             return path, place
-    return None, f"none of {tried} candidates on PATH, in pyenv and from uv runs; install one or name it: --python"
+        reasons.append(f"{path} {why}")
+    tried = "; ".join(reasons) or "there is no python3.10 on PATH, in pyenv or from uv"
+    return None, f"{tried}; install Python 3.10, or name one: snnas lava setup --python"
 
 
 def _candidates() -> Iterator[tuple[Path, str]]:
+    roots = [Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")]
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         path = Path(folder) / "python3.10"
         if folder and path.is_file():
             yield path, "python3.10 on PATH"
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    for version in sorted(pyenv.glob("3.10*"), reverse=True):
+            if path.parent.name == "shims":  # pyenv's; PYENV_ROOT is not set everywhere
+                roots.append(path.absolute().parents[1])
+    for version in sorted({v for root in roots for v in (root / "versions").glob("3.10*")}, reverse=True):
         yield version / "bin" / "python3.10", f"pyenv's {version.name}"
     if uv := shutil.which("uv"):
-        yield Path(_output([uv, "python", "find", "3.10"], 30.0).strip() or "missing"), "uv"
+        found, _ = _ran([uv, "python", "find", "3.10"], 30.0)
+        if found.strip():
+            yield Path(found.strip()), "uv"
 
 
-def _is_310(python: Path) -> bool:
-    return _output([str(python), "-I", "-c", _VERSION], 20.0).strip() == "3.10"
+def _why_not(python: Path) -> str | None:
+    """Why it is not a Python 3.10 that runs: what it said itself, on one line; None where it is one."""
+    found, why = _ran([str(python), "-I", "-c", _VERSION], 20.0)
+    if why is not None:
+        return f"does not run: {why}"
+    return None if found.strip() == "3.10" else f"is Python {found.strip()[:20]}"
 
 
-def _output(command: list[str], seconds: float) -> str:
-    """What a command prints; empty where it fails, hangs or does not exist."""
+def _ran(command: list[str], seconds: float) -> tuple[str, str | None]:
+    """What a command prints, and why it failed: its own first line, or that it hangs or is not there; None else."""
     try:
         done = subprocess.run(
             command,
@@ -109,9 +121,15 @@ def _output(command: list[str], seconds: float) -> str:
             stdin=subprocess.DEVNULL,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired, ValueError):
-        return ""
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+    except subprocess.TimeoutExpired:
+        return "", f"no answer within {seconds:.0f} s"
+    except (OSError, ValueError) as error:
+        return "", getattr(error, "strerror", None) or str(error)
+    if done.returncode == 0:
+        return done.stdout.decode("utf-8", "replace"), None
+    lines = [" ".join(line.split()) for line in done.stderr.decode("utf-8", "replace").splitlines()]
+    said = next((line[:200] for line in lines if line), "nothing was printed")
+    return "", f"exit code {done.returncode}: {said}"
 
 
 def clean_environment() -> dict[str, str]:
@@ -124,12 +142,12 @@ def clean_environment() -> dict[str, str]:
 def probe(python: str | os.PathLike[str], seconds: float = 60.0) -> dict[str, Any]:
     """Versions in an interpreter: keys usable, python, numpy, lava, lava_dl (None where absent), reason (or None)."""
     nothing: dict[str, Any] = {"usable": False, "python": None, "numpy": None, "lava": None, "lava_dl": None}
-    text = _output([os.fspath(python), "-I", "-c", _PROBE], seconds)
+    text, why = _ran([os.fspath(python), "-I", "-c", _PROBE], seconds)
     try:
         found = json.loads(text.strip().splitlines()[-1])
         found = nothing | {k: found[k] for k in ("python", "numpy", "lava", "lava_dl", "reason")}
     except (ValueError, IndexError, KeyError, TypeError, RecursionError):
-        return nothing | {"reason": f"{os.fspath(python)} does not run, or not within {seconds:.0f} s"}
+        return nothing | {"reason": f"{os.fspath(python)} does not run: {why or 'it answers something else'}"}
     if found["reason"] is None and not str(found["python"]).startswith("3.10."):
         found["reason"] = f"Python {found['python']}; lava-nc 0.10 runs on 3.10"
     return found | {"usable": found["reason"] is None}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from toolchain.cli_options import AsJson, Quiet
-from toolchain.terminal import WIDE, print_json, print_table
+from toolchain.terminal import print_json, print_table
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measurements of snnas itself.")
 
@@ -404,4 +404,4 @@ def _print(figures: dict[str, Any]) -> None:
         table.add_row("Lava", f"not run: {figures['lava']}")
     for line in figures["lava_first_differences"]:
         table.add_row("", line)
-    print_table(table, pipe_width=WIDE)
+    print_table(table)

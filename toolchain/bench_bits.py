@@ -23,7 +23,7 @@ from toolchain.narration import Narrator
 from toolchain.rank_statistics import interval
 from toolchain.runs import Run
 from toolchain.seeds import stream
-from toolchain.terminal import WIDE, print_table
+from toolchain.terminal import print_table
 
 if TYPE_CHECKING:
     from toolchain.data import Dataset
@@ -276,7 +276,7 @@ def print_result(result: dict[str, Any]) -> None:
     verdict = "not measured, so not held to" if not judged else "within" if result["good"] else "above"
     gate = f"at {GATE_BITS} bits fine-tuned: {verdict} the gate of {100 * GATE:g} point"
     table.caption = f"{gate}; float measured, on target simulated"
-    print_table(table, pipe_width=WIDE)
+    print_table(table)
 
 
 def _span(ends: list[float] | tuple[float, float] | None) -> str:

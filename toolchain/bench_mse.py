@@ -20,7 +20,7 @@ from toolchain.files import JsonLines, write_json
 from toolchain.narration import Narrator
 from toolchain.rank_statistics import interval, kendall
 from toolchain.seeds import stream, torch_seed
-from toolchain.terminal import WIDE, print_table
+from toolchain.terminal import print_table
 
 if TYPE_CHECKING:
     from search.mse_nas.config import MseConfig
@@ -184,4 +184,4 @@ def print_result(result: dict[str, Any]) -> None:
     table = Table("measure", "Kendall", "95 %", title=title, title_justify="left")
     for name, found in result["measures"].items():
         table.add_row(name, f"{found['kendall']:+.3f}", f"{found['low']:+.3f} .. {found['high']:+.3f}")
-    print_table(table, pipe_width=WIDE)
+    print_table(table)

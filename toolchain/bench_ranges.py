@@ -23,7 +23,7 @@ from hw_sim.program import Population, Program
 from toolchain import adversary
 from toolchain.narration import Narrator
 from toolchain.seeds import stream, torch_seed
-from toolchain.terminal import WIDE, print_table
+from toolchain.terminal import print_table
 
 if TYPE_CHECKING:
     from export.graph import Graph
@@ -222,4 +222,4 @@ def print_result(figures: dict[str, Any]) -> None:
         "a, u, v low: mean share of the bound that an input reached; v high: mean distance below it"
     )
     out.caption_justify = "left"
-    print_table(out, pipe_width=WIDE)
+    print_table(out)

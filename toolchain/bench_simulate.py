@@ -23,7 +23,7 @@ import numpy as np
 from toolchain.bench_programs import RATE, TIMESTEPS, comparison_program, expanded, float_network
 from toolchain.bench_sizes import sizes
 from toolchain.narration import Narrator
-from toolchain.terminal import WIDE, print_table
+from toolchain.terminal import print_table
 
 if TYPE_CHECKING:
     from hw_sim.program import Program
@@ -248,9 +248,9 @@ def print_result(result: dict[str, Any]) -> None:
         f"28x28 images, {images['weights']} weights",
         f"{images['samples_per_second']:.0f} samples/s, {images['slower_than_float']:.2f} x the float network's time",
     )
-    print_table(table, pipe_width=WIDE)
+    print_table(table)
     if "sizes" in result:
         costs = Table("neurons", "synapses", "activity", "us per timestep", "ns per neuron", title="cost")
         for row in result["sizes"]:
             costs.add_row(*(f"{row[k]:.3g}" for k in ("neurons", "synapses", "activity", "us", "ns_per_neuron")))
-        print_table(costs, pipe_width=WIDE)
+        print_table(costs)

@@ -22,7 +22,7 @@ from toolchain.narration import Narrator
 from toolchain.rank_statistics import bootstrap_spearman, interval, kendall, ranks, spearman, top_mean
 from toolchain.seeds import stream, torch_seed
 from toolchain.spikenas_table import Row, choose, read_images, read_table
-from toolchain.terminal import WIDE, print_table
+from toolchain.terminal import print_table
 
 SCHEMA = "snnas.bench.spikenas/1"
 TOP_SHARE = 0.05
@@ -222,11 +222,11 @@ def print_result(result: dict[str, Any]) -> None:
             f"{found['top5pct_mean']:.2f}",
             f"{1e3 * found['seconds']:.1f}",
         )
-    print_table(figures, pipe_width=WIDE)
+    print_table(figures)
     picks = Table("method", "picks", "test accuracy", "seconds")
     for name, found in result["methods"].items():
         picks.add_row(name, found["ops"], f"{found['test_acc']:.2f}", f"{found['seconds']:.1f}")
-    print_table(picks, pipe_width=WIDE)
+    print_table(picks)
     gate = result["gate"]
     worst = min(gate["margin_over"], key=lambda name: gate["margin_over"][name]["low"])
     margin = gate["margin_over"][worst]

@@ -28,7 +28,7 @@ from toolchain.files import JsonLines, write_json
 from toolchain.narration import Narrator
 from toolchain.rank_statistics import interval
 from toolchain.seeds import stream, torch_seed
-from toolchain.terminal import WIDE, print_table
+from toolchain.terminal import print_table
 
 if TYPE_CHECKING:
     from search.genotype import Genotype
@@ -331,7 +331,7 @@ def print_result(result: dict[str, Any]) -> None:
             f"{row['sar']:.3f}",
             f"{row['cores']:.1f}",
         )
-    print_table(arms, pipe_width=WIDE)
+    print_table(arms)
     for energy, found in result["equal_energy"].items():
         _print_differences(f"at equal {energy} energy, {found['uJ']:.3g} uJ, estimated by {PROFILE}", found)
     for width, found in result["equal_width"].items():
@@ -346,7 +346,7 @@ def _print_differences(title: str, found: dict[str, Any]) -> None:
         if isinstance(entry, dict):
             accuracy = "" if entry["on_target"] is None else f"{entry['on_target']:.2%}"
             table.add_row(name, accuracy, str(entry["seeds"]), *(_gap(entry.get(f"minus_{plain}")) for plain in PLAIN))
-    print_table(table, pipe_width=WIDE)
+    print_table(table)
 
 
 def _gap(entry: dict[str, Any] | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from toolchain.cli_options import (
     AsJson,
+    Bits,
     Compare,
     ConventionName,
     Decay,
@@ -22,7 +24,7 @@ from toolchain.cli_options import (
     Timesteps,
     wanted,
 )
-from toolchain.terminal import WIDE, print_json, print_table, print_text
+from toolchain.terminal import print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from toolchain.diagnosing.smallest import Failing
@@ -46,6 +48,7 @@ def diagnose(
     timesteps: Timesteps = None,
     input_kind: InputKind = None,
     delayed: Delayed = None,
+    bits: Bits = None,
     seed: Seed = None,
     convention: ConventionName = None,
     dt: Dt = None,
@@ -67,7 +70,7 @@ def diagnose(
 
     narrator = Narrator(quiet=quiet)
     asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
-    case = open_case(subject, asked, program=program, runs_dir=runs_dir)
+    case = open_case(subject, replace(asked, bits=bits), program=program, runs_dir=runs_dir)
     for note in case.notes:
         sys.stderr.write(f"note: {note}\n")
     result, failing = found_in(case, narrator, reduce=reduce)
@@ -85,7 +88,7 @@ def diagnose(
             if isinstance(part, str):
                 print_text(part)
             else:
-                print_table(part, pipe_width=WIDE)
+                print_table(part)
         if case.run is not None and out is None:
             narrator.next(f"report {case.run.name} --html", runs_dir)
     if result["faults"]:
@@ -98,11 +101,12 @@ def _keep(folder: Path, result: dict[str, Any], failing: Failing | None, narrato
 
     from toolchain.diagnosing import view
     from toolchain.diagnosing.diagnose import PICTURE, write
+    from toolchain.extras import install
 
     for path in write(folder, result, failing):
         narrator.say(f"  {path}")
     if find_spec("matplotlib") is None:
-        narrator.say(f"  no {PICTURE}: matplotlib is not installed (pip install 'snnas[plot]')")
+        narrator.say(f"  no {PICTURE}: matplotlib is not installed (mend: {install('plot')})")
         return
     view.picture(result, folder / PICTURE)
     narrator.say(f"  {folder / PICTURE}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from toolchain.cli_options import (
     Decay,
     Delayed,
     Dt,
+    Expect,
     InputKind,
     Limit,
     Quiet,
@@ -28,6 +30,12 @@ from toolchain.cli_options import (
     wanted,
 )
 from toolchain.terminal import print_json, print_table
+
+# What a graph of anybody's is asked for, and a run is not.
+FOREIGN = (
+    "data", "timesteps", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
+    "expect", "calibration", "out",
+)  # fmt: skip
 
 
 def export(
@@ -58,6 +66,10 @@ def export(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    expect: Expect = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Of a .nir: an .npz whose x steers the scales [a fifth of --data].")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Of a .nir: the folder to write [NAME-lava].")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an export of other inputs.")] = False,
     as_json: AsJson = False,
@@ -67,7 +79,7 @@ def export(
     """Take a trained run, or a foreign graph, through NIR to an integer program, run it, and report it on target."""
     from hw_sim.errors import UsageError
     from toolchain import exporting, run_view, runs
-    from toolchain.finetuning.options import asked
+    from toolchain.finetuning.options import asked as asked_finetuning
     from toolchain.narration import Narrator
 
     narrator = Narrator(quiet=quiet, verbose=verbose)
@@ -76,23 +88,23 @@ def export(
         samples=samples,
         profile=profile,
         bits=bits,
-        finetune=asked(finetune, finetune_lr),
+        finetune=asked_finetuning(finetune, finetune_lr),
         require_lava=require_lava,
         lava_python=python,
         lava_timeout=timeout,
         force=force,
     )
-    foreign = ("data", "timesteps", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare")
     if run is not None and run.endswith(".nir"):
-        if target != "lava" or pick is not None:
-            raise UsageError(f"{run}: a foreign graph goes to --target lava alone, without --pick")
-        given_as = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
-        _export_graph(Path(run), given_as, options, out, dump, narrator, as_json)
+        if pick is not None:
+            raise UsageError(f"{run}: --pick {pick} names a point of a run's front; leave it out")
+        asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect)
+        asked = replace(asked, calibration=None if calibration is None else str(calibration))
+        _export_graph(Path(run), asked, options, out, dump, narrator, as_json)
         return
-    odd = [f"--{name.replace('_', '-')}" for name in (*foreign, "reset", "out") if given(context, name)]
+    odd = [f"--{name.replace('_', '-')}" for name in FOREIGN if given(context, name)]
+    found = _found(run, runs.directory(runs_dir))
     if odd:
-        raise UsageError(f"{', '.join(odd)}: of a foreign .nir alone; a run knows its own")
-    found = runs.find(runs.directory(runs_dir), run)
+        raise UsageError(f"{', '.join(odd)}: of a .nir alone; {found.name} is a run, which knows its own")
     if target == "onnx":
         integers = [
             f"--{name.replace('_', '-')}" for name in ("bits", "finetune", "finetune_lr") if given(context, name)
@@ -111,6 +123,21 @@ def export(
     _exported(report, found.export(target), dump, narrator, as_json)
     if not as_json:
         narrator.next(run_view.after_export(found, report), runs_dir)
+
+
+def _found(name: str | None, folder: Path) -> Any:
+    """The run; UsageError says of a file that is no .nir what it is not."""
+    from hw_sim.errors import UsageError
+    from toolchain import runs
+
+    try:
+        return runs.find(folder, name, having="weights")
+    except UsageError:
+        graph = Path(f"{name}.nir")
+        if name is None or not (Path(name).is_file() or graph.is_file()):
+            raise
+        mend = f"did you mean {graph}?" if graph.is_file() else "export it as NIR by its tool's own exporter first"
+        raise UsageError(f"{name}: no .nir and no run in {folder}; {mend}") from None
 
 
 def _export_graph(

@@ -19,6 +19,7 @@ from toolchain.cli_options import (
     Decay,
     Delayed,
     Dt,
+    Expect,
     InputKind,
     Limit,
     Model,
@@ -28,10 +29,10 @@ from toolchain.cli_options import (
     Timesteps,
     wanted,
 )
-from toolchain.terminal import WIDE, print_json, print_table
+from toolchain.terminal import print_json, print_table
 
 if TYPE_CHECKING:
-    from toolchain.subjects import Wanted
+    from toolchain.wanted import Wanted
 
 
 def simulate(
@@ -47,6 +48,7 @@ def simulate(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    expect: Expect = None,
     bits: Bits = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -56,12 +58,14 @@ def simulate(
     from toolchain.narration import Narrator
 
     narrator = Narrator(quiet=quiet)
-    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
-    subject = _open(model, replace(asked, bits=bits))
+    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect)
+    asked = replace(asked, bits=bits)
+    subject = _open(model, asked)
     result = simulating.simulate(subject, narrator)
     _print(result, estimate_tables.simulated, as_json)
     if not as_json:
-        narrator.next(shlex.join(["estimate", str(model), *(["--data", data] if data else [])]))
+        soft = ["--system", "generic"] if _subtracts(subject) else []
+        narrator.next(shlex.join(["estimate", str(model), *asked.arguments(), *soft]))
 
 
 def estimate(
@@ -81,6 +85,7 @@ def estimate(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    expect: Expect = None,
     bits: Bits = None,
     new_profile: Annotated[Path | None, typer.Option(help="Write a profile to fill in, and stop.")] = None,
     as_json: AsJson = False,
@@ -100,8 +105,9 @@ def estimate(
         raise UsageError(f"--profiles {profiles!r}: expected all; one profile is named with --profile")
     if rate is not None and data is not None:
         raise UsageError("--rate assumes what --data would measure; give one of them")
-    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
-    subject = _open(model, replace(asked, samples=rate is None, bits=bits))
+    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect)
+    asked = replace(asked, samples=rate is None, bits=bits)
+    subject = _open(model, asked)
     pricing = estimating.Pricing(profile=profile, system=system, every=profiles == "all", rate=rate)
     narrator = Narrator(quiet=quiet)
     result = estimating.estimate(subject, pricing, narrator)
@@ -111,8 +117,13 @@ def estimate(
         ways = "; or ".join(fit["advice"])
         sys.stderr.write(f"snnas: {model} does not fit {fit['system']}, no energy: {fit['misfits'][0]}; {ways}\n")
         raise typer.Exit(4)
-    if model.suffix == ".nir" and not as_json:
-        narrator.next(shlex.join(["export", str(model), "--data", data or "FILE"]))
+    if model.suffix == ".nir" and not as_json and not _subtracts(subject):
+        narrator.next(shlex.join(["export", str(model), *asked.arguments(data=data or "FILE")]))
+
+
+def _subtracts(subject: Any) -> bool:
+    """Whether its reset is by subtraction, which ``export`` and the systems of a chip refuse."""
+    return any(p.taken for p in subject.program.populations)
 
 
 def _open(model: Path, asked: Wanted) -> Any:
@@ -140,4 +151,4 @@ def _print(result: dict[str, Any], tables: Any, as_json: bool) -> None:
         print_json(result)
         return
     for table in tables(result):
-        print_table(table, pipe_width=WIDE)
+        print_table(table)

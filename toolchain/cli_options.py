@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from toolchain.subjects import Wanted
+    from toolchain.wanted import Wanted
 
 RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs [SNNAS_RUNS, else ./runs].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -40,9 +40,15 @@ ConventionName = Annotated[
 ]
 Dt = Annotated[float | None, typer.Option(help="Seconds per timestep of a foreign graph [1e-4].")]
 Decay = Annotated[str | None, typer.Option(help="Of a foreign graph: euler or exact.")]
-Compare = Annotated[str | None, typer.Option(help="Of a foreign graph: a spike where v > or >= threshold.")]
+Compare = Annotated[
+    str | None, typer.Option(help="Of a foreign graph: gt, a spike where v > threshold, or ge, where v >= threshold.")
+]
 Reset = Annotated[str | None, typer.Option(help="Of a foreign graph: zero, subtract or late.")]
+Expect = Annotated[
+    Path | None, typer.Option(help="RECORDED.npz of the tool's own spikes, which the convention must give.")
+]
 Bits = Annotated[int | None, typer.Option(help="Bits of a weight of a compiled graph: 8, 6 or 4 [8].")]
+COMPARES = {"gt": ">", "ge": ">="}  # as no shell takes for a redirection
 
 
 def wanted(
@@ -57,9 +63,10 @@ def wanted(
     decay: str | None,
     compare: str | None,
     reset: str | None,
+    expect: Path | None = None,
 ) -> Wanted:
     """What was asked of a graph that may be anybody's."""
-    from toolchain.subjects import Wanted
+    from toolchain.wanted import Wanted
 
     return Wanted(
         data=data,
@@ -71,8 +78,9 @@ def wanted(
         convention=convention,
         dt=dt,
         decay=decay,
-        compare=compare,
+        compare=COMPARES.get(compare or "", compare),
         reset=reset,
+        expect=expect,
     )
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolchain.cli_options import AsJson, Quiet
 from toolchain.terminal import print_json, print_table, print_text
+
+if TYPE_CHECKING:
+    from hw_sim.program import InputKind
+    from toolchain.narration import Narrator
+    from toolchain.whose import Verdict
 
 
 def whose(
@@ -31,7 +37,39 @@ def whose(
         print_table(detective.as_table(verdict))
         for line in (verdict.headline, *verdict.lines):
             print_text(line)
-        if verdict.exit_code == 0 and verdict.fitting[0].dialect.name:
-            tool = verdict.fitting[0].dialect.name
-            narrator.next(f"export {shlex.quote(str(model))} --data FILE --convention {tool}")
+        if verdict.exit_code == 0:
+            _next(verdict, model, expect, narrator)
     raise typer.Exit(verdict.exit_code)
+
+
+def _next(verdict: Verdict, model: Path, recorded: Path, narrator: Narrator) -> None:
+    """Says the command that takes the graph on, with every answer that the recording gives; or why there is none."""
+    from export.circuit import trace
+    from export.dialect_steps import read_dialect
+    from hw_sim.errors import UnsupportedError
+    from toolchain.wanted import Wanted
+
+    best = verdict.fitting[0]
+    if not best.dialect.name:
+        narrator.say("no tool of the table means this; say it with --dt, --decay, --compare, --reset")
+        return
+    kind: InputKind = "spikes" if verdict.spikes_in else "analogue"
+    asked = Wanted(
+        data="FILE.npz",
+        convention=best.dialect.name,
+        timesteps=None if verdict.framed else verdict.timesteps,
+        input_kind=None if verdict.spikes_in else kind,
+        delayed=tuple(f"{s}:{d}" for s, d in sorted(best.delayed)),
+        expect=recorded,
+    )
+    try:
+        graph = read_dialect(model, best.dialect, delayed=best.delayed or None)
+        soft = graph.convention.reset != "zero"  # of no chip
+        trace(graph, kind, soft_reset=soft)
+    except UnsupportedError as error:
+        narrator.say(f"next: no command takes it: {error}")
+        return
+    if graph.meta.get("format") is not None:  # a file of ours says its convention itself
+        asked = replace(asked, convention=None, delayed=())
+    command, more = ("estimate", ["--system", "generic"]) if soft else ("export", [])
+    narrator.next(shlex.join([command, str(model), *asked.arguments(), *more]))

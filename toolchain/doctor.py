@@ -8,10 +8,11 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
+from toolchain.extras import EXTRAS, MODULES, USES, install
+
 SCHEMA = "snnas.doctor/1"
 BASE = ("numpy", "h5py", "nir", "typer", "rich", "tomli-w")
-SEARCH = ("torch", "spikingjelly", "safetensors", "scikit-learn", "tonic")
-MODULES = {"scikit-learn": "sklearn"}
+LOADED = ("torch", "spikingjelly")  # that they are there does not say that they load
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +27,19 @@ class Item:
 def examine() -> list[Item]:
     items = [
         Item("python", "ok", f"{platform.python_version()} ({sys.executable})"),
-        _package("snnas", "pip install snnas"),
+        _package("snnas", install()),
     ]
     items += [_package(name, f"pip install {name}") for name in BASE]
-    items += [_package(name, "pip install 'snnas[search]'", load=name in ("torch", "spikingjelly")) for name in SEARCH]
+    for extra, names in EXTRAS.items():
+        items += [_package(name, install(extra), use=f"for {USES[extra]}; ", load=name in LOADED) for name in names]
     return [*items, _cuda(), *_lava()]
 
 
-def _package(name: str, mend: str, *, load: bool = False) -> Item:
+def _package(name: str, mend: str, *, use: str = "", load: bool = False) -> Item:
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Item(name, "missing", f"not installed; mend: {mend}")
+        return Item(name, "missing", f"not installed; {use}mend: {mend}")
     if load:
         try:
             importlib.import_module(MODULES.get(name, name))
@@ -45,7 +47,7 @@ def _package(name: str, mend: str, *, load: bool = False) -> Item:
             return Item(
                 name,
                 "broken",
-                f"{version} does not import ({type(error).__name__}: {error}); mend: {mend} --force-reinstall",
+                f"{version} does not import ({type(error).__name__}: {error}); mend: with --force-reinstall, {mend}",
             )
     return Item(name, "ok", version)
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import signal
 import sys
 import traceback
@@ -13,20 +14,16 @@ from typing import Any, NoReturn
 
 import typer
 
-# What the light base install lacks (pyproject.toml, extra "search").
-_SEARCH_EXTRA = frozenset({"torch", "spikingjelly", "tonic", "safetensors", "sklearn"})
+from toolchain.extras import extra_of, install
+
 # torch's allocators raise a RuntimeError; a type of its own has only CUDA's. A library that finds no room to be loaded
 # is an ImportError, a thread without a stack a RuntimeError.
 _NO_MEMORY = re.compile(
     r"not enough memory|(can't|cannot) allocate memory|out of memory|failed to map segment|can't start new thread",
     re.IGNORECASE,
 )
-_GO_ON = {
-    "search": "a run goes on with: snnas search --resume RUN",
-    "train": "start it again with: snnas train RUN",
-    "export": "start it again with: snnas export RUN",
-}
 _LINE = 1000
+_goes_on: list[str] = []  # the command that goes on with the run that this process works on
 _ended_by: list[str] = []  # what typer makes of KeyboardInterrupt, an exit code, does not say which signal it was
 
 
@@ -34,6 +31,11 @@ def prepare() -> None:
     """Before a process runs its one command: streams that can be written to, and a SIGTERM that cleans up."""
     _open_standard_streams()
     signal.signal(signal.SIGTERM, _terminated)
+
+
+def go_on_with(command: str) -> None:
+    """From here on an interrupted command says that its run goes on with ``command``."""
+    _goes_on[:] = [command]
 
 
 def leave(code: int) -> NoReturn:
@@ -51,6 +53,7 @@ def leave(code: int) -> NoReturn:
 
 def run(app: typer.Typer, arguments: list[str]) -> int:
     """The exit code of a command line. Faults print one line on stderr (SNNAS_DEBUG=1 adds the traceback)."""
+    _goes_on.clear()
     try:
         result = app(arguments, standalone_mode=False, prog_name="snnas")
         code = result if isinstance(result, int) else 0
@@ -60,6 +63,8 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
             _nobody_reads()
         return _interrupted(arguments) if code == 130 else code  # typer turns Ctrl-C into 130
     except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            return _help(error.format_message())
         return _fail(2, f"{error.format_message()} (see {_command_of(error)} --help)")
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted(arguments)
@@ -95,10 +100,18 @@ def _command_of(error: Any) -> str:
     return context.command_path if context is not None else "snnas"
 
 
+def _help(text: str) -> int:
+    """A command without any argument: its help, in its lines."""
+    with contextlib.suppress(OSError):  # nobody reads it
+        sys.stderr.write(f"{text.rstrip()}\n")
+    return 2
+
+
 def _interrupted(arguments: list[str]) -> int:
-    command = next((word for word in arguments if not word.startswith("-")), "")
     cause = f"ended by {_ended_by[-1]}" if _ended_by else "interrupted"
-    return _fail(130, f"{cause}; {_GO_ON.get(command, 'start it again')}")
+    if _goes_on:
+        return _fail(130, f"{cause}; the run goes on with: {_goes_on[0]}")
+    return _fail(130, f"{cause}; start it again with: {shlex.join(['snnas', *arguments])}")
 
 
 def _nobody_reads() -> int:
@@ -121,10 +134,8 @@ def _fault(error: Exception) -> int:
     if isinstance(error, UnicodeEncodeError):
         name = error.object[max(0, error.start - 40) : error.end + 40]
         return _fail(2, f"{name!r} is not UTF-8, expected names that are; rename the file or folder")
-    if isinstance(error, ModuleNotFoundError) and error.name in _SEARCH_EXTRA:
-        return _fail(
-            4, f"{error.name} is not installed, and this command needs it; install it with: pip install 'snnas[search]'"
-        )
+    if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name or "")):
+        return _fail(4, f"{error.name} is not installed, and this command needs it; mend: {install(extra)}")
     return _fail(70, f"a fault of snnas: {type(error).__name__}: {error}; please report it with SNNAS_DEBUG=1")
 
 

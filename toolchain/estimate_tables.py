@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from toolchain.narration import counted
+
 
 def simulated(result: dict[str, Any]) -> Iterator[Table]:
     """Of ``snnas simulate``: the figures, then the populations."""
@@ -87,8 +89,8 @@ def _accuracy(out: Table, accuracy: dict[str, Any] | None) -> None:
 
 
 def _fit_rows(out: Table, fit: dict[str, Any]) -> None:
-    chips = f"{fit['chips_used']} of {fit['chips']} chip{'s' if fit['chips'] != 1 else ''} of {fit['system']}"
-    out.add_row("mapped on", f"{fit['cores']} cores", f"{chips}; {fit['binds']} bind")
+    chips = f"{fit['chips_used']} of {counted(fit['chips'], 'chip')} of {fit['system']}"
+    out.add_row("mapped on", counted(fit["cores"], "core"), f"{chips}; {fit['binds']} bind")
     for name, used in fit["utilisation"].items():
         share = (
             "no limit checked" if used["mean"] is None else f"mean {used['mean']:.0%}, fullest {used['highest']:.0%}"

@@ -157,7 +157,7 @@ def finetune_section(found: dict[str, Any]) -> dict[str, Any]:
         "program.npz was trained on after it was compiled from model.nir, which stays the float network: weights, "
         "biases, thresholds and readout differ from the graph's by more than rounding, on purpose"
     )
-    kept = "no epoch was better on the validation split: program.npz is as it was compiled from model.nir"
+    kept = "no epoch was clearly better on the validation split: program.npz is as it was compiled from model.nir"
     return {**found, "note": note if found["best_epoch"] else kept}
 
 

@@ -7,12 +7,14 @@ the samples calibrates the scales and is left out of every figure.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
 from export import interpreter, netx_file
+from export.circuit import trace
 from export.compile import compile_graph
 from export.graph import Graph
 from export.nir_file import read_nir, write_nir
@@ -22,25 +24,25 @@ from export.program_file import read_program, write_program
 from export.quantisation_error import quantisation_errors, with_spikes
 from hw_sim import lava
 from hw_sim.energy import load_profile
-from hw_sim.errors import GateError, UsageError
+from hw_sim.errors import GateError, UnsupportedError, UsageError
 from hw_sim.mapping import load_system, map_program
+from hw_sim.program import Program
 from hw_sim.tables import shipped
 from toolchain import data as datasets
 from toolchain import exporting, runs, samples
+from toolchain.checking import content
 from toolchain.exporting import FORMAT, ExportOptions, Measured
+from toolchain.extras import install
 from toolchain.files import sha256, write_json, write_text
 from toolchain.float_runs import Trained
+from toolchain.foreign_samples import Split, split_of
 from toolchain.narration import Narrator
 from toolchain.on_target import simulate_split
 from toolchain.runs import Run
-from toolchain.seeds import stream
 from toolchain.staging import staged
-from toolchain.subjects import CALIBRATION_SAMPLES, Opened, Wanted, open_graph
+from toolchain.subjects import ASKED, Opened, open_graph
+from toolchain.wanted import Wanted
 
-if TYPE_CHECKING:
-    from toolchain.finetuning.exported import Samples
-
-CALIBRATION_SHARE = 5  # one of so many samples of a user's file calibrates
 CHUNK = 64
 
 
@@ -51,24 +53,14 @@ class _Origin:
     name: str
     data: dict[str, Any]
     seed: int
+    tool: str
     versions: dict[str, Any] = field(default_factory=dict)
 
     def config(self) -> dict[str, Any]:
         return {"seed": self.seed, "versions": self.versions}
 
     def section(self, name: str) -> dict[str, Any]:
-        return {"data": self.data, "method": {"name": "a foreign graph"}}.get(name, {})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Split:
-    """x: measured. calibration: what steers the scales. Both as the program takes them. learnt: of a fine-tuning."""
-
-    x: np.ndarray
-    y: np.ndarray | None
-    calibration: np.ndarray
-    share: str
-    learnt: Samples | None = None
+        return {"data": self.data, "method": {"name": f"a foreign graph, read as {self.tool or 'nir'}"}}.get(name, {})
 
 
 def export_graph(
@@ -81,30 +73,32 @@ def export_graph(
     from toolchain.report import build_report
 
     if options.target != "lava":
-        raise UsageError(f"--target {options.target}: a foreign graph goes to lava alone")
+        only = "of a run alone, whose network is known as it was trained" if options.target == "onnx" else "unknown"
+        raise UsageError(f"--target {options.target}: {only}; a .nir goes to lava")
     exporting.check_options(options)
+    _check(wanted, options)
     if wanted.data is None:
-        raise UsageError(f"{path}: no samples; give --data FILE.npz (x and, for accuracy, y) or --data digits")
+        raise UsageError(f"{path}: no samples; give --data FILE.npz (x and, for accuracy, y) or --data digits{ASKED}")
     final = folder_of(path, out)
     opened = open_graph(path, wanted)
-    for note in opened.notes:
-        narrator.say(f"  {note}")
+    trace(opened.graph, opened.kind)  # what no chip can do is refused before anything runs
     inputs = _inputs(path, wanted, opened, options)
     reused = exporting._reuse(final, inputs, options)
     if reused is not None:
         narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
-    split = _split(opened, wanted, finetuned=options.finetune is not None)
+    split = split_of(opened, wanted, finetuned=options.finetune is not None)
     with staged(final) as stage:
         measured = _export(path, opened, split, stage, options, narrator)
         origin = _Origin(
             name=path.stem,
             data={"name": Path(opened.data).name, "sha256": inputs["data"]},
             seed=opened.seed,
+            tool=wanted.said,
             versions=runs.fingerprint("cpu"),
         )
         report = build_report(cast(Run, origin), measured)
-        _complete(report, opened, split, measured)
+        _complete(report, opened, wanted, split, measured)
         report["netx"] = _netx(stage, measured, narrator)
         report["hashes"] = {name: inputs[name] for name in ("graph", "data")}
         write_json(stage / "counts.json", measured.target.counts.to_json())
@@ -120,6 +114,18 @@ def export_graph(
         manifest["files"] = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
         write_json(stage / "manifest.json", manifest)
     return report
+
+
+def _check(wanted: Wanted, options: ExportOptions) -> None:
+    """Raises before any work is done."""
+    if wanted.calibration is not None and options.finetune is not None:
+        raise UsageError("--calibration: of an export without --finetune, which trains on a part of --data")
+    if wanted.calibration is not None and not Path(wanted.calibration).is_file():
+        raise UsageError(f"--calibration {wanted.calibration}: no such file; name an .npz with x")
+    if wanted.calibration is not None and wanted.data in datasets.NAMES:
+        raise UsageError(f"--calibration: {wanted.data} is calibrated on its own training split; leave it out")
+    if options.finetune is not None and find_spec("torch") is None:
+        raise UnsupportedError(f"--finetune needs torch, which is not installed; leave it out, or {install('search')}")
 
 
 def _netx(stage: Path, measured: Measured, narrator: Narrator) -> str:
@@ -148,8 +154,11 @@ def _inputs(path: Path, wanted: Wanted, opened: Opened, options: ExportOptions) 
         "limit": wanted.limit,
         "timesteps": opened.timesteps,
         "input_kind": opened.kind,
-        "convention": opened.graph.convention.to_metadata(),
-        "delayed": sorted(f"{s}:{d}" for s, d in opened.graph.delayed),
+        # What the options ask for and what came of it: the same file means other things in other tools.
+        "asked": {"convention": wanted.convention, **wanted.single},
+        "reading": content.of_graph(opened.graph),
+        "expect": None if opened.confirmed is None else opened.confirmed.sha256,
+        "calibration": None if wanted.calibration is None else sha256(Path(wanted.calibration)),
         "seed": opened.seed,
         "samples": options.samples,
         "bits": options.bits,
@@ -159,55 +168,8 @@ def _inputs(path: Path, wanted: Wanted, opened: Opened, options: ExportOptions) 
     }
 
 
-def _split(opened: Opened, wanted: Wanted, *, finetuned: bool) -> _Split:
-    """A named set's training split calibrates and its test split is measured; of a file, a drawn fifth calibrates.
-
-    Of a fine-tuning, the training split trains and calibrates and the validation split chooses; of a file, drawn parts.
-    """
-    assert opened.x is not None
-    if wanted.data in datasets.NAMES:
-        data = datasets.load(str(wanted.data), seed=opened.seed)
-        train, val = (samples.repeated(x, opened.timesteps, opened.kind) for x in (data.x_train, data.x_val))
-        learnt = _samples(train, data.y_train, val, data.y_val) if finetuned else None
-        calibration = train[:CALIBRATION_SAMPLES]
-        share = f"{len(calibration)} samples of the training split"
-        return _Split(x=opened.x, y=opened.y, calibration=calibration, share=share, learnt=learnt)
-    if finetuned:
-        return _drawn(opened)
-    total = len(opened.x)
-    taken = min(CALIBRATION_SAMPLES, total // CALIBRATION_SHARE)
-    if taken == 0:
-        raise UsageError(
-            f"{opened.data}: {total} samples; at least {CALIBRATION_SHARE} are needed, of which a fifth calibrates"
-        )
-    drawn = stream(opened.seed, "calibration").permutation(total)
-    mine, rest = np.sort(drawn[:taken]), np.sort(drawn[taken:])
-    y = None if opened.y is None else opened.y[rest]
-    return _Split(x=opened.x[rest], y=y, calibration=opened.x[mine], share=f"{taken} of {total} samples, drawn")
-
-
-def _drawn(opened: Opened) -> _Split:
-    """A user's samples in three parts: what is learnt from, what chooses, and what is measured."""
-    from toolchain.finetuning.exported import drawn
-
-    x, y = opened.x, opened.y
-    assert x is not None
-    train, val, rest = drawn(len(x), opened.seed)
-    labels = [None if y is None else y[part] for part in (train, val, rest)]
-    share = f"{min(CALIBRATION_SAMPLES, len(train))} of {len(train)} samples that train, drawn of {len(x)}"
-    learnt = _samples(x[train], labels[0], x[val], labels[1])
-    return _Split(x=x[rest], y=labels[2], calibration=x[train[:CALIBRATION_SAMPLES]], share=share, learnt=learnt)
-
-
-def _samples(x_train: np.ndarray, y_train: np.ndarray | None, x_val: np.ndarray, y_val: np.ndarray | None) -> Samples:
-    from toolchain.finetuning.exported import Samples
-
-    x_train, x_val = (np.ascontiguousarray(x, dtype=np.float32) for x in (x_train, x_val))
-    return Samples(x_train, y_train, x_val, y_val)
-
-
 def _export(
-    path: Path, opened: Opened, split: _Split, stage: Path, options: ExportOptions, narrator: Narrator
+    path: Path, opened: Opened, split: Split, stage: Path, options: ExportOptions, narrator: Narrator
 ) -> Measured:
     narrator.say("graph -> NIR of ours")
     graph = _rewritten(path, opened, stage)
@@ -260,7 +222,7 @@ def _export(
         errors=with_spikes(quantisation_errors(graph, program), program, target.golden, ours.spikes),
         mapping=mapping,
         profile=load_profile(options.profile),
-        trained=_as_trained(ours),
+        trained=_as_trained(ours, program),
         nir_predictions=ours.predictions,
         nir_spikes=ours.spikes,
         nir_differing=differing,
@@ -279,7 +241,7 @@ def _rewritten(path: Path, opened: Opened, stage: Path) -> Graph:
         "timesteps": opened.timesteps,
         "input_kind": opened.kind,
         "input_range": list(opened.range),
-        "verified": not opened.notes,
+        "verified": opened.verified,
         "origin": {"file": path.name, "sha256": sha256(path)},
     }
     write_nir(stage / "model.nir", replace(opened.graph, meta=meta))
@@ -301,23 +263,29 @@ def _run(graph: Graph, x: np.ndarray, timesteps: int, narrator: Narrator) -> int
     )
 
 
-def _as_trained(run: interpreter.Run) -> Trained:
-    first = [s[:CHUNK] for s in run.spikes.values()]
+def _as_trained(run: interpreter.Run, program: Program) -> Trained:
+    """The float run's counts, of the neurons that the program counts as such: its ORs are overhead in both columns."""
+    node_of = program.meta["node_of"]
+    nodes = {node_of[p.id] for p in program.populations if p.role == "neuron"}
+    spikes = {n: s for n, s in run.spikes.items() if n in nodes}
+    first = [s[:CHUNK] for s in spikes.values()]
     return Trained(
         predictions=run.predictions,
-        spikes={n: int(s.sum()) for n, s in run.spikes.items()},
-        sizes={n: int(np.prod(s.shape[2:])) for n, s in run.spikes.items()},
+        spikes={n: int(s.sum()) for n, s in spikes.items()},
+        sizes={n: int(np.prod(s.shape[2:])) for n, s in spikes.items()},
         differing_from_deployed=0,
         first_batch_sar=sum(int(s.sum()) for s in first) / max(1, sum(s.size for s in first)),
     )
 
 
-def _complete(report: dict[str, Any], opened: Opened, split: _Split, m: Measured) -> None:
+def _complete(report: dict[str, Any], opened: Opened, wanted: Wanted, split: Split, m: Measured) -> None:
     """What a foreign graph's report says otherwise: no unfolded network, perhaps no labels, and a convention."""
     report["checks"]["fold_differing_spikes"] = None
     report["convention"] = {
         **opened.graph.convention.to_metadata(),
-        "verified": not opened.notes,
+        "verified": opened.verified,
+        "recording": None if opened.confirmed is None else opened.confirmed.to_json(),
+        "of": wanted.said or None,
         "input_kind": opened.kind,
         "timesteps": opened.timesteps,
     }

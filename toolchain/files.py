@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from hw_sim.errors import InvalidFileError
+from hw_sim.errors import InvalidFileError, UsageError
 
 
 @contextlib.contextmanager
@@ -23,24 +24,31 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with naming(path), os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as f:
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
+        with naming(path, temporary):
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as f:
+                yield f
+                f.flush()
+                os.fsync(f.fileno())
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Gives an OSError that does not say of which file it is, as a full disk's, the name ``path``."""
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Gives an OSError that names no file, as a full disk's, or ``temporary`` the name ``path``.
+
+    UsageError where the folder that ``path`` is to lie in is not there, or takes nothing new, as /proc.
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path)
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            if error.errno == errno.ENOENT:
+                what = "nothing can be made in" if path.parent.is_dir() else "there is no folder"
+                raise UsageError(f"{path}: {what} {path.parent}; make that folder, or name another") from None
+            error.filename, error.filename2 = str(path), None
         raise
 
 

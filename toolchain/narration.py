@@ -17,6 +17,7 @@ from rich.table import Table
 from hw_sim.errors import UsageError
 
 Advance = Callable[[int, int], None]
+SILENCE = 30.0  # in a pipe, seconds until a line says that something goes on
 # C0 and C1 controls steer a terminal (colours, titles, a pasted command), bidirectional ones re-order what is read;
 # half surrogates cannot be written at all.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -27,6 +28,11 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub("?", re.sub(r"[\n\t]+", " ", text))
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 core``, ``2,048 cores``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 class _Stderr(Console):
     """Goes silent where nobody reads any more; rich would end the program, in the middle of its work."""
 
@@ -35,7 +41,7 @@ class _Stderr(Console):
 
 
 class Narrator:
-    """Says what is going on. On a terminal: bars; in a pipe: one line per stage.
+    """Says what is going on. On a terminal: bars; in a pipe: one line per stage, and one every SILENCE seconds.
 
     verbose: every line begins with the seconds since the start, and a pipe gets a line per tenth of a stage too.
     """
@@ -44,12 +50,19 @@ class Narrator:
         if quiet and verbose:
             raise UsageError("--quiet and --verbose ask for opposite things; give one of them")
         self.quiet, self.verbose, self.start = quiet, verbose, time.monotonic()
+        self._said = self.start
         self.console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
+        self._said = time.monotonic()
         if not self.quiet:
             clock = f"[{time.monotonic() - self.start:7.1f} s] " if self.verbose else ""
             self.console.print(clock + printable(text), markup=False)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since something was said."""
+        return time.monotonic() - self._said
 
     def next(self, command: str, runs_dir: Path | None = None) -> None:
         """Says what a user would do next; ``command`` stands behind ``snnas``."""
@@ -57,26 +70,30 @@ class Narrator:
         self.say(f"next: snnas {command}{there}")
 
     @contextlib.contextmanager
-    def progress(self, what: str) -> Iterator[Advance]:
-        """Gives ``advance(done, total)``; the bar appears only on a terminal."""
+    def progress(self, what: str, pieces: str = "") -> Iterator[Advance]:
+        """Gives ``advance(done, total)``; the bar appears only on a terminal. pieces: what is counted, 'batches'."""
         if self.quiet or not sys.stderr.isatty():
             self.say(f"{what} ...")
-            yield self._tenths(what) if self.verbose else lambda done, total: None
+            yield self._lines(f"  {what}: {{}} of {{}} {pieces}".rstrip())
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        counted_in = [TextColumn(pieces)] if pieces else []
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(*counted_in, TimeRemainingColumn()),
+        )
         with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
-    def _tenths(self, what: str) -> Advance:
+    def _lines(self, line: str) -> Advance:
         said = 0
 
         def advance(done: int, total: int) -> None:
             nonlocal said
             tenths = 10 * done // max(1, total)
-            if tenths > said:
+            if (self.verbose and tenths > said) or self.silence >= SILENCE:
                 said = tenths
-                self.say(f"  {what}: {done} of {total}")
+                self.say(line.format(done, total))
 
         return advance
 

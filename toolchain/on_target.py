@@ -7,7 +7,9 @@ the long one through the same functions.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -25,7 +27,7 @@ from hw_sim.mapping import Mapping, load_system, map_program
 from hw_sim.program import InputKind, Program
 from hw_sim.simulator import Trace, simulate_input
 from hw_sim.system import System
-from toolchain.narration import Narrator
+from toolchain.narration import Advance, Narrator
 
 if TYPE_CHECKING:
     from search.network import Network
@@ -132,16 +134,13 @@ def simulate_split(
     """Runs the program on all samples: counts, predictions, and the first samples' inputs and spikes as recorded.
 
     The fast torch simulator runs everything; what is recorded comes from the NumPy one, and GateError (exit 1) says
-    where the two differ.
+    where the two differ. Without torch the NumPy one runs everything.
     """
-    from hw_sim.torch_simulator import TorchSimulator
-
     counter = Counter(program, mapping)
     predictions: list[np.ndarray] = []
     golden = reference(program, x[:golden_samples])
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
-        for trace, currents in TorchSimulator(program).run_input(x, advance=advance):
-            assert isinstance(trace, Trace)
+        for trace, currents in _runs(program, x, advance):
             done = sum(len(p) for p in predictions)
             here = slice(done, done + len(trace.logits))
             spikes_in = x[here] > 0 if program.input_kind != "analogue" else None
@@ -154,6 +153,22 @@ def simulate_split(
                         f"the torch and the NumPy simulator differ in {name}; this is a fault of ours, please report it"
                     )
     return OnTarget(counter.result(), np.concatenate(predictions), golden)
+
+
+def _runs(program: Program, x: np.ndarray, advance: Advance) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
+    """Each chunk's trace and the currents that drove it, by the fastest simulator that is installed."""
+    if find_spec("torch") is None:
+        done = 0
+        for trace, currents in simulate_input(program, x):
+            yield trace, currents
+            done += len(trace.logits)
+            advance(done, len(x))
+        return
+    from hw_sim.torch_simulator import TorchSimulator
+
+    for result, currents in TorchSimulator(program).run_input(x, advance=advance):
+        assert isinstance(result, Trace)
+        yield result, currents
 
 
 def reference(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:

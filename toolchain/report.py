@@ -12,6 +12,7 @@ from hw_sim.energy import Band, price
 from hw_sim.errors import InvalidFileError
 from hw_sim.latency import estimate_latency
 from toolchain.files import read_json, sha256
+from toolchain.narration import counted
 from toolchain.on_target import parameters_of
 from toolchain.runs import Run
 
@@ -27,7 +28,8 @@ def wilson(hits: int, samples: int, z: float = 1.96) -> tuple[float, float]:
     """The 95 % Wilson score interval of a proportion."""
     p = hits / samples
     centre, spread = p + z * z / (2 * samples), z * math.sqrt(p * (1 - p) / samples + z * z / (4 * samples**2))
-    return (centre - spread) / (1 + z * z / samples), (centre + spread) / (1 + z * z / samples)
+    low, high = (centre - spread) / (1 + z * z / samples), (centre + spread) / (1 + z * z / samples)
+    return max(0.0, low), min(1.0, high)  # of rounding: 360 of 360 gave 1.0000000000000002
 
 
 def build_report(run: Run, m: Measured) -> dict[str, Any]:
@@ -206,9 +208,10 @@ def table(report: dict[str, Any]) -> Table:
     for name, justify in (("", "left"), (side, "right"), ("on target", "right"), ("provenance", "left")):
         out.add_column(name, justify=justify)  # type: ignore[arg-type]
     both = "measured | simulated"  # one word per column
-    out.add_row(
-        "accuracy", percent(acc["training"]), percent(acc["on_target"]), f"{both}, {acc['samples']} test samples"
-    )
+    tested = f"{both}, {acc['samples']} test samples"
+    if foreign:
+        tested = f"{both}, {acc['samples']} samples; calibrated on {report['calibration'].removesuffix(', drawn')}"
+    out.add_row("accuracy", percent(acc["training"]), percent(acc["on_target"]), tested)
     if acc["interval"] is None:
         out.add_row("  same prediction", "", percent(acc["agreement"]), "the samples have no labels")
     else:
@@ -236,7 +239,7 @@ def table(report: dict[str, Any]) -> Table:
             span(energy[part]),
             "" if energy[part]["nominal"] is not None else "not priced by this profile",
         )
-    where = f"{res['cores']} cores, {res['chips']} chip" + ("s" if res["chips"] != 1 else "")
+    where = f"{counted(res['cores'], 'core')}, {counted(res['chips'], 'chip')}"
     out.add_row(
         "neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}", "OR and relay neurons added"
     )
@@ -268,7 +271,7 @@ def table(report: dict[str, Any]) -> Table:
         "NIR: differing spikes",
         "",
         str(checks["nir_differing_spikes"]),
-        "the file vs ours of it" if foreign else "deployed network vs .nir re-read without metadata",
+        "your .nir vs our rewriting of it" if foreign else "deployed network vs .nir re-read without metadata",
     )
     if "quantisation" in report:
         _add_quantisation(out, report["quantisation"], report["ranges"], checks)
@@ -285,7 +288,7 @@ def table(report: dict[str, Any]) -> Table:
 
 def _add_finetuning(out: Table, found: dict[str, Any]) -> None:
     """What fine-tuning through the integer arithmetic gained, and what it changed."""
-    kept = f"epoch {found['best_epoch']} of {found['epochs']}" if found["best_epoch"] else "no epoch was better"
+    kept = f"epoch {found['best_epoch']} of {found['epochs']}" if found["best_epoch"] else "no epoch was clearly better"
     changed = f"{found['weights_changed'] / max(1, found['weights']):.1%} of the weights changed"
     out.add_row("  before fine-tuning", "", percent(found["test"]["before"]), f"simulated; {kept}, {changed}")
     val = found["validation"]

@@ -22,13 +22,33 @@ def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:
         reason = str(error).partition("; write it again")[0]
         raise InvalidFileError(f"{reason}; write it again with numpy.savez") from None
     x, y = arrays.get("x"), arrays.get("y")
-    what = "missing" if x is None else f"{x.dtype} {x.shape}" if x.dtype.kind not in "fiub" or 0 in x.shape else ""
-    if x is None or what or not np.isfinite(x).all():
+    if x is None:
+        held = ", ".join(name[:60] for name in list(arrays)[:20]) or "no array"
+        raise InvalidFileError(
+            f"{name}: holds {held}; expected x and, for accuracy, y; write it again with numpy.savez"
+        )
+    what = f"{x.dtype} {x.shape}" if x.dtype.kind not in "fiub" or 0 in x.shape else ""
+    if what or not np.isfinite(x).all():
         found = what or "not finite everywhere"
         raise InvalidFileError(f"{name}: array x is {found}; expected finite numbers (N, C, H, W) or (N, T, C, H, W)")
     if y is not None and (y.dtype.kind not in "iu" or y.shape != (len(x),)):
-        raise InvalidFileError(f"{name}: array y is {y.dtype} {y.shape}; expected one whole number per sample of x")
+        first = x.ndim > 2 and y.ndim == 1 and x.shape[1] == len(y)
+        mend = f": x is {x.shape}, put its samples first and time second" if first else ""
+        raise InvalidFileError(
+            f"{name}: array y is {y.dtype} {y.shape}; expected one whole number per sample of x{mend}"
+        )
     return x, y
+
+
+def check_labels(y: np.ndarray | None, outputs: int, name: str) -> None:
+    """InvalidFileError for a label that is none of the model's outputs."""
+    if y is not None and y.size and (y.min() < 0 or y.max() >= outputs):
+        low, high = int(y.min()), int(y.max())
+        mend = "numbered from 1? subtract 1" if low == 1 and high == outputs else "number them as the outputs are"
+        raise InvalidFileError(
+            f"{name}: labels in {low}..{high}; the model has {outputs} output{'s' * (outputs != 1)}, expected "
+            f"0..{outputs - 1}: {mend}"
+        )
 
 
 def run_seed(path: Path) -> int:

@@ -100,7 +100,7 @@ def head(subject: Subject) -> dict[str, Any]:
         "timesteps": p.timesteps,
         "input_kind": p.input_kind,
         "schedule": {"period": p.schedule.period, "depth": p.schedule.total_depth},
-        "convention": "snnas" if subject.verified else "unverified",
+        "convention": "recorded" if subject.confirmed else "snnas" if subject.verified else "unverified",
         "notes": list(subject.notes),
     }
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hw_sim.errors import UsageError
+from toolchain.files import naming
 
 _STAGE = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.(part|old)")
 
@@ -47,7 +48,8 @@ def beside(final: Path) -> Iterator[Path]:
     stage = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     handle = -1
     try:
-        stage.mkdir()
+        with naming(final, stage):
+            stage.mkdir()
         handle = os.open(stage, os.O_RDONLY | os.O_DIRECTORY)
         with contextlib.suppress(OSError):  # a file system without locks on folders
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

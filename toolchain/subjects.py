@@ -1,7 +1,8 @@
 """What ``simulate`` and ``estimate`` are pointed at: a program, a graph from anywhere or an export, and its samples.
 
 A graph that carries our metadata says its timesteps, input kind and convention; of any other they are asked for, and
-the convention is what the options name, else ours: said to be so, and unverified. Needs the base install only.
+the convention is what the options name, else ours: said to be so, and unverified until a recording confirms it. Needs
+the base install only.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from export import conventions, dialects, interpreter
+from export import conventions, interpreter
 from export.compile import compile_graph
-from export.conventions import Convention
 from export.dialect_steps import read_dialect
-from export.dialects import Dialect
 from export.graph import Conv, Graph, Linear
 from export.nir_file import read_nir
 from export.paths import shape3
@@ -27,57 +26,22 @@ from hw_sim.limits import WEIGHT_BITS
 from hw_sim.program import InputKind, LinearMap, Program, Shape
 from toolchain import data as datasets
 from toolchain import samples
+from toolchain.settling import KINDS, input_range, reading_notes, settled
+from toolchain.verifying import Confirmed, confirm
+from toolchain.wanted import Wanted, edges_of
 
-KINDS: tuple[InputKind, ...] = ("analogue", "spikes", "counts")
 CALIBRATION_SAMPLES = 256
 CHUNK_BYTES = 1 << 29  # what the simulator's unfolded windows may take at once
 UNVERIFIED = "convention unverified"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """The options of the commands. timesteps, input_kind and seed: None where the file or its run shall say.
-
-    convention: a tool's name; dt (seconds per timestep), decay, compare and reset: single answers in place of its.
-    samples: False where none are needed, so that an export's own are not read. bits: of a weight; None: 8 of a graph,
-    what a program says of itself.
-    """
-
-    data: str | None = None
-    timesteps: int | None = None
-    input_kind: str | None = None
-    delayed: tuple[str, ...] = ()
-    limit: int | None = None
-    seed: int | None = None
-    samples: bool = True
-    convention: str | None = None
-    dt: float | None = None
-    decay: str | None = None
-    compare: str | None = None
-    reset: str | None = None
-    bits: int | None = None
-
-    @property
-    def answers(self) -> Convention | None:
-        """The convention that the options name, a tool's or ours with single answers; None where they name none."""
-        single = {"dt": self.dt, "decay": self.decay, "compare": self.compare, "reset": self.reset}
-        if self.dialect is not None:
-            return self.dialect.convention
-        return None if all(v is None for v in single.values()) else conventions.OURS.changed(**single)
-
-    @property
-    def dialect(self) -> Dialect | None:
-        """The tool's dialect that ``convention`` names, with single answers in place of its own."""
-        if self.convention is None:
-            return None
-        found = dialects.named(self.convention)
-        single = {"dt": self.dt, "decay": self.decay, "compare": self.compare, "reset": self.reset}
-        return replace(found, convention=found.convention.changed(**single))
+ASKED = ", with --timesteps and --input-kind where neither file nor samples say them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A graph with what it takes to run it. x, y: its samples, as the program takes them; None without data."""
+    """A graph with what it takes to run it. x, y: its samples, as the program takes them; None without data.
+
+    verified: by metadata of ours or by a recording, which is then ``confirmed``.
+    """
 
     graph: Graph
     kind: InputKind
@@ -88,6 +52,8 @@ class Opened:
     data: str
     seed: int
     notes: tuple[str, ...]
+    verified: bool
+    confirmed: Confirmed | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +71,8 @@ class Subject:
     data: str
     seed: int
     notes: tuple[str, ...] = ()
+    verified: bool = True
+    confirmed: Confirmed | None = None
 
     @property
     def batch(self) -> int:
@@ -122,10 +90,6 @@ class Subject:
         if self.x is None:
             raise UsageError(f"{self.path}: no samples; give --data FILE.npz or --data digits")
         return self.x
-
-    @property
-    def verified(self) -> bool:
-        return not any(note.startswith(UNVERIFIED) for note in self.notes)
 
 
 def open_subject(path: Path, wanted: Wanted) -> Subject:
@@ -156,7 +120,8 @@ def _of_folder(folder: Path, wanted: Wanted) -> Subject:
     graph = read_nir(folder / "model.nir") if (folder / "model.nir").is_file() else None
     subject = _of_program(folder, read_program(program), graph, wanted)
     if graph is not None and graph.meta.get("verified", True) is not True:
-        return replace(subject, notes=(f"{UNVERIFIED}: {graph.convention}; no recording has confirmed it",))
+        note = f"{UNVERIFIED}: {graph.convention}; no recording has confirmed it"
+        return replace(subject, notes=(note,), verified=False)
     return subject
 
 
@@ -168,9 +133,12 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wante
     ):
         if given not in (None, found):
             raise UsageError(f"{option} {given}: the program is compiled for {found}; leave the option out")
+    if wanted.expect is not None:
+        raise UsageError(f"--expect {wanted.expect}: of a .nir alone; {path} is compiled already")
     if wanted.delayed:
         raise UsageError(f"--delayed {wanted.delayed[0]}: a program says its delays itself; leave the option out")
     raw, y, name, seed = _samples(path, wanted)
+    samples.check_labels(y, len(program.readout.bias), name)
     if raw is not None:
         raw = samples.frames(samples.scaled(raw, program.input_kind), program.input_shape, name)
         if raw.ndim == 5 and raw.shape[1] != program.timesteps:
@@ -183,7 +151,10 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wante
 
 
 def open_graph(path: Path, wanted: Wanted) -> Opened:
-    """Reads a graph and its samples, and settles what the file leaves open. Errors name the option that is missing."""
+    """Reads a graph and its samples, and settles what the file leaves open. Errors name the options that are missing.
+
+    GateError (1) where the reading is not what ``wanted.expect`` recorded.
+    """
     delayed = edges_of(wanted)
     answers = wanted.answers
     dialect = wanted.dialect
@@ -196,20 +167,28 @@ def open_graph(path: Path, wanted: Wanted) -> Opened:
     if dialect is not None:
         # From here on it is a graph of ours, which does what the file means in that tool.
         graph = read_dialect(path, dialect, delayed=delayed)
+    confirmed = None if wanted.expect is None else confirm(path, wanted, graph)
     raw, y, name, seed = _samples(path, wanted)
-    kind = _input_kind(graph, raw, wanted, path)
-    shape = shape3(graph.shapes()[graph.input])
-    x = None if raw is None else samples.frames(samples.scaled(raw, kind), shape, name)
-    timesteps = _timesteps(graph, x, wanted, path, name)
-    x = None if x is None else samples.repeated(x, timesteps, kind)
-    notes = () if ours and graph.meta.get("verified", True) is True else (_unverified(graph, wanted),)
-    given = _range(graph, x)
-    return Opened(graph=graph, kind=kind, timesteps=timesteps, range=given, x=x, y=y, data=name, seed=seed, notes=notes)
+    shapes = graph.shapes()
+    x = None if raw is None else samples.frames(raw, shape3(shapes[graph.input]), name)
+    samples.check_labels(y, int(np.prod(shapes[graph.output])), name)
+    kind, timesteps = settled(graph, x, wanted, path, name)
+    notes = [] if x is None else list(reading_notes(graph, x, kind, wanted, name))
+    x = None if x is None else samples.repeated(samples.scaled(x, kind), timesteps, kind)
+    verified = confirmed is not None or (ours and graph.meta.get("verified", True) is True)
+    if not verified:
+        notes.insert(0, _unverified(graph, wanted))
+    elif confirmed is not None:
+        notes.insert(0, f"convention verified by recording {confirmed}{f' ({wanted.said})' if wanted.said else ''}")
+    return Opened(
+        graph=graph, kind=kind, timesteps=timesteps, range=input_range(graph, x), x=x, y=y, data=name, seed=seed,
+        notes=tuple(notes), verified=verified, confirmed=confirmed,
+    )  # fmt: skip
 
 
 def _unverified(graph: Graph, wanted: Wanted) -> str:
     if wanted.convention is not None:
-        return f"{UNVERIFIED}: that of {wanted.convention}, as asked for; a recording confirms it with: snnas whose"
+        return f"{UNVERIFIED}: that of {wanted.said}, as asked for; a recording confirms it with: --expect RECORDED.npz"
     why = "as the options say" if wanted.answers is not None else "assumed, since the file does not say"
     return f"{UNVERIFIED}: {graph.convention} ({why}); a recording settles it with: snnas whose"
 
@@ -228,55 +207,10 @@ def _of_graph(path: Path, wanted: Wanted) -> Subject:
     )
     if g.x is not None:
         samples.check_range(g.x, program, g.data)
-    return Subject(path=path, program=program, graph=g.graph, x=g.x, y=g.y, data=g.data, seed=g.seed, notes=g.notes)
-
-
-def edges_of(wanted: Wanted) -> frozenset[tuple[str, str]] | None:
-    """The delayed edges that the options name; None where they name none."""
-    return frozenset(_edge(text) for text in wanted.delayed) or None
-
-
-def _edge(text: str) -> tuple[str, str]:
-    source, colon, target = text.partition(":")
-    if not (source and colon and target):
-        raise UsageError(f"--delayed {text!r}: expected SRC:DST, the names of two nodes of the graph")
-    return source, target
-
-
-def _input_kind(graph: Graph, x: np.ndarray | None, wanted: Wanted, path: Path) -> InputKind:
-    found = wanted.input_kind or graph.meta.get("input_kind")
-    for kind in KINDS:
-        if found == kind:
-            return kind
-    if found is not None:
-        raise InvalidFileError(f"{path}: its metadata's input kind is {found!r}; expected {', '.join(KINDS)}")
-    if x is not None and bool(((x == 0) | (x == 1)).all()):
-        return "spikes"
-    why = "" if x is None else ", and the samples are not all 0 or 1"
-    raise UsageError(
-        f"{path} does not say what its input is{why}; give --input-kind analogue (currents, such as pixels), spikes "
-        "or counts"
-    )
-
-
-def _timesteps(graph: Graph, x: np.ndarray | None, wanted: Wanted, path: Path, name: str) -> int:
-    known = wanted.timesteps or graph.meta.get("timesteps")
-    frames = x.shape[1] if x is not None and x.ndim == 5 else None
-    if known is not None and (type(known) is not int or known < 1):
-        raise InvalidFileError(f"{path}: its metadata's timesteps are {known!r}; expected a whole number >= 1")
-    if known is not None and frames not in (None, known):
-        raise UsageError(f"{name}: x has {frames} frames, but {known} timesteps are asked for; make them equal")
-    if known is None and frames is None:
-        raise UsageError(f"{path} does not say how many timesteps a sample takes; give --timesteps T")
-    return int(known or frames or 0)
-
-
-def _range(graph: Graph, x: np.ndarray | None) -> tuple[float, float]:
-    """The values that an input may take: the metadata's, else 0..1 widened to the samples."""
-    given = graph.meta.get("input_range")
-    if isinstance(given, list) and len(given) == 2 and all(isinstance(v, int | float) for v in given):
-        return float(given[0]), float(given[1])
-    return (0.0, 1.0) if x is None else (min(0.0, float(x.min())), max(1.0, float(x.max())))
+    return Subject(
+        path=path, program=program, graph=g.graph, x=g.x, y=g.y, data=g.data, seed=g.seed, notes=g.notes,
+        verified=g.verified, confirmed=g.confirmed,
+    )  # fmt: skip
 
 
 def _rates(g: Opened, wanted: Wanted) -> Mapping[str, float] | None:
@@ -295,7 +229,8 @@ def _samples(path: Path, wanted: Wanted) -> tuple[np.ndarray | None, np.ndarray 
     if name is None and wanted.samples and (path / "stimulus.npz").is_file():
         name = str(path / "stimulus.npz")
     if name is None and wanted.samples:
-        raise UsageError(f"{path}: no samples; give --data FILE.npz or --data digits")
+        more = ASKED if path.suffix == ".nir" else ""
+        raise UsageError(f"{path}: no samples; give --data FILE.npz or --data digits{more}")
     if name is None:
         return None, None, "none", seed
     if name.endswith(".npz"):

@@ -7,8 +7,7 @@ import os
 import sys
 from typing import Any
 
-PIPE_WIDTH = 120
-WIDE = 160  # for tables of many columns
+PIPE_WIDTH = 160
 
 
 def print_text(text: str) -> None:
@@ -30,21 +29,34 @@ def print_json(value: Any) -> None:
     print_text(json.dumps(value, indent=2, allow_nan=False))
 
 
-def print_table(table: Any, *, pipe_width: int = PIPE_WIDTH) -> None:
-    """Print a rich table (or a line of text), whatever its cells hold. pipe_width: where nothing says how wide."""
+def print_table(table: Any) -> None:
+    """Print a rich table (or a line of text), whatever its cells hold.
+
+    It is as wide as its cells need, up to ``_width``. Title and caption are lines above and below, which are as long as
+    they need: a narrow table would break them anywhere.
+    """
     from rich.console import Console
     from rich.table import Table
 
     from toolchain.narration import harmless, printable
 
-    shown = harmless(table) if isinstance(table, Table) else printable(table)
-    Console(width=_width(pipe_width), highlight=False, markup=False).print(shown)
+    console = Console(width=_width(), highlight=False, markup=False)
+    if not isinstance(table, Table):
+        console.print(printable(table))
+        return
+    title, caption = harmless(table).title, table.caption
+    table.title = table.caption = None
+    if title:
+        console.print(title, style="italic")
+    console.print(table)
+    if caption:
+        console.print(caption, style="dim italic")
 
 
-def _width(pipe_width: int) -> int | None:
-    """None is the terminal's own; in a pipe COLUMNS, so that logs do not depend on a screen."""
+def _width() -> int | None:
+    """None is the terminal's own; in a pipe COLUMNS, else ``PIPE_WIDTH``: logs do not depend on a screen."""
     if sys.stdout.isatty():
         return None
     wanted = os.environ.get("COLUMNS", "")
     found = int(wanted) if wanted.isdecimal() and len(wanted) < 6 else 0
-    return max(80, min(found, 1000)) if found else pipe_width
+    return max(80, min(found, 1000)) if found else PIPE_WIDTH

@@ -9,7 +9,7 @@ alone count as one where no membrane met its threshold exactly; the open choice 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from export.dialect_steps import Step, steps
 from export.dialects import TABLE, Dialect, elementary, neighbours
 from export.graph import Delay, Graph
 from export.waiting_edges import Waiting, read_choices
-from hw_sim.errors import UnsupportedError
+from hw_sim.errors import UnsupportedError, UsageError
 from toolchain.recordings import Recording, read_recording
 
 SCHEMA = "snnas.whose/1"
@@ -81,7 +81,8 @@ class Row:
 class Verdict:
     """status: named, ambiguous or none. rows: the table's dialects, best first. fitting: those without a difference.
 
-    open: choices that this recording does not settle; for each, ``ADVICE`` says what would.
+    open: choices that this recording does not settle; for each, ``ADVICE`` says what would. swapped: it fits with time
+    first alone. timesteps, framed, spikes_in: the recording's T, whether x has a frame for each, and 0 and 1 alone.
     """
 
     status: str
@@ -89,6 +90,10 @@ class Verdict:
     fitting: list[Row]
     open: list[str]
     silent: bool = False
+    swapped: bool = False
+    timesteps: int = 0
+    framed: bool = False
+    spikes_in: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -108,7 +113,8 @@ class Verdict:
             said = str(self.fitting[0].dialect)
             if "compare" in self.open:
                 said = said.replace(">= threshold", "> threshold").replace("> threshold", "> or >= threshold")
-            return f"{names} ({said}{waits})"
+            first = "; read with time first" if self.swapped else ""
+            return f"{names} ({said}{waits}{first})"
         return f"ambiguous: {names}"
 
     @property
@@ -116,7 +122,8 @@ class Verdict:
         """What is left to say below the headline."""
         if self.silent:
             return ["the recording holds no spike, and silence fits many conventions: record a stronger input"]
-        said = [f"open: {name}; to settle it, record {ADVICE[name]}" for name in self.open]
+        said = ["time is the first axis of this recording, and was read so; put it second (B, T, ...)"] * self.swapped
+        said += [f"open: {name}; to settle it, record {ADVICE[name]}" for name in self.open]
         if self.status == "none":
             said.append("check that x is what the model was given, that its state was reset before each sample, and "
                         "that the exporter kept every edge (snntorch and norse drop skips by '+')")  # fmt: skip
@@ -134,9 +141,18 @@ class Verdict:
 
 def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: None) -> Verdict:
     """Reads both files and tries the dialects. InvalidFileError and UnsupportedError as ``read_nir``, with one line."""
+    if model.is_dir():
+        raise UsageError(f"{model}: a folder; name a .nir, such as the model.nir of an export")
     graphs = read_choices(model)
     recording = read_recording(recorded, next(iter(graphs.values())))
-    return detect(graphs, recording, advance)
+    verdict = detect(graphs, recording, advance)
+    swapped = recording.swapped() if verdict.status == "none" else None
+    if swapped is not None:
+        again = detect(graphs, swapped, advance)
+        if again.status != "none":
+            verdict, recording = replace(again, swapped=True), swapped
+    spikes_in = bool(((recording.x == 0) | (recording.x == 1)).all())
+    return replace(verdict, timesteps=recording.timesteps, framed=recording.framed, spikes_in=spikes_in)
 
 
 def detect(graphs: dict[Waiting, Graph], recording: Recording, advance: Advance = lambda done, total: None) -> Verdict:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from hw_sim.errors import UnsupportedError, UsageError, WorkerError
+from toolchain.extras import install
 
 # Answers a list of questions of one kind.
 Answer = Callable[[str, Sequence[Any]], Sequence[Any]]
@@ -43,8 +44,6 @@ class Pool:
     """``count`` workers, started when they are first asked something. A context manager: at its end none is left."""
 
     def __init__(self, make: Callable[[], Answer], count: int) -> None:
-        if not 1 <= count <= 1024:
-            raise UsageError(f"--workers {count}: expected a whole number in 1..1024")
         self.make, self.count = make, count
         self.workers: list[Worker] = []
         self.deaths = 0
@@ -167,17 +166,24 @@ def serve(pipe: connection.Connection, make: Callable[[], Answer]) -> None:
             pipe.send(found)
 
 
-@contextlib.contextmanager
-def pool(engine: str, make: Callable[[], Answer], count: int) -> Iterator[Pool]:
-    """A pool of ``engine`` 'process' or 'ray'. UsageError for another, UnsupportedError where ray is not installed."""
+def check(engine: str, count: int) -> None:
+    """UsageError where no pool is like that, UnsupportedError where ray is not installed."""
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine!r}: expected {', '.join(ENGINES)}")
+    if not 1 <= count <= 1024:
+        raise UsageError(f"--workers {count}: expected a whole number in 1..1024")
+    if engine == "ray" and find_spec("ray") is None:
+        raise UnsupportedError(f"--engine ray: ray is not installed; mend: {install('ray')}")
+
+
+@contextlib.contextmanager
+def pool(engine: str, make: Callable[[], Answer], count: int) -> Iterator[Pool]:
+    """A pool of ``engine`` 'process' or 'ray'; raises what ``check`` does."""
+    check(engine, count)
     kind: type[Pool] = ProcessPool
     if engine == "ray":
         from toolchain.ray_pool import RayPool
 
-        if find_spec("ray") is None:
-            raise UnsupportedError("--engine ray: ray is not installed; pip install 'snnas[ray]'")
         kind = RayPool
     with kind(make, count) as workers:
         yield workers

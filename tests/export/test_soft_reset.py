@@ -23,7 +23,8 @@ from tests.export.nir_nets import cuba, dyadic, graph_of, integrate_and_fire, li
 from toolchain.estimating import Pricing, estimate
 from toolchain.narration import Narrator
 from toolchain.simulating import simulate as simulate_subject
-from toolchain.subjects import Wanted, open_subject
+from toolchain.subjects import open_subject
+from toolchain.wanted import Wanted
 
 STEPS = 12
 RESETS: list[Reset] = ["subtract", "late"]

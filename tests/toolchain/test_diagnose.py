@@ -24,8 +24,8 @@ from hw_sim.simulator import simulate_input
 from tests.export import nir_nets
 from tests.networks import images, random_network
 from toolchain.cli import run_command
-from toolchain.diagnosing import causes, hybrid, view
-from toolchain.diagnosing.divergence import divergence
+from toolchain.diagnosing import causes, hybrid, mends, view
+from toolchain.diagnosing.divergence import Divergence, divergence
 from toolchain.diagnosing.pairing import hard, pair
 from toolchain.narration import Narrator
 
@@ -196,6 +196,153 @@ def test_a_graph_alone_is_compiled_and_one_that_resets_by_subtraction_shows_what
     assert [f["kind"] for f in found["faults"]] == ["reset read wrongly"]
     assert found["causes"][0]["cause"] == "reset"
     assert found["program"]["differing_spikes"] > hard_one["program"]["differing_spikes"]
+
+
+@pytest.fixture
+def outlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """model.nir, whose synapse a -> b has one silent neuron's weights 60 times the others', and samples with labels."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(3)
+    second = rng.normal(0.2, 0.3, (12, 16)).astype(np.float32)
+    second[:, 5] *= 60
+    bias = np.full(16, 0.05, np.float32)
+    bias[5] = -9
+    nodes = {
+        "first": nir.Affine(weight=rng.normal(0.4, 0.5, (16, 10)).astype(np.float32), bias=bias),
+        "a": nir_nets.lif(16),
+        "second": nir.Affine(weight=second, bias=np.full(12, -0.02, np.float32)),
+        "b": nir_nets.lif(12),
+        "last": nir.Linear(weight=rng.normal(0, 1, (4, 12)).astype(np.float32)),
+    }
+    graph = nir_nets.read(tmp_path, nir_nets.graph_of((10,), nodes, (4,)))
+    meta = {"timesteps": 10, "input_kind": "spikes", "verified": True}
+    write_nir(tmp_path / "model.nir", replace(graph, meta={**graph.meta, **meta}))
+    x = (rng.random((120, 10, 10, 1, 1)) < 0.4).astype(np.float32)
+    np.savez(tmp_path / "samples.npz", x=x, y=interpreter.run(graph, x, 10).predictions.astype(np.int64))
+    return tmp_path
+
+
+def test_lost_points_come_first_and_each_mend_was_run(outlier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(asked("--bits", "4", "--json", "--no-reduce")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["bits"] == 4
+    assert found["loss"]["beyond_chance"]
+    assert found["loss"]["points"] == pytest.approx(100 * (1 - found["program"]["accuracy"]))
+    points = [row["off_alone"]["points"] for row in found["causes"]]
+    assert points == sorted(points, reverse=True)
+    assert found["causes"][0]["cause"] == "weights"
+    helps = {m["where"] or m["text"]: m for m in found["mends"]}
+    assert helps["--bits 8"]["accuracy"] > found["program"]["accuracy"]
+    named = helps["a__b__0"]
+    assert named["cause"] == "weights"
+    assert named["ratio"] > 24
+    assert run_command(["simulate", "model.nir", "--data", "samples.npz", "--bits", "4", "--json", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["on_target"] == found["program"]["accuracy"]
+    assert run_command(asked("--bits", "4", "--no-reduce")) == 0
+    shown = capsys.readouterr().out
+    assert "most of it: weights (+" in shown
+    assert "synapse a__b__0" in shown
+    assert "not shown: 4 timesteps (--json has all)" in " ".join(shown.split())
+
+
+def faked(program: list[int], off: dict[str, tuple[list[int], int]]) -> causes.Measured:
+    """Ten samples of class 0, on which the graph is right; off: what each cause alone gives back, and its spikes."""
+    right = np.zeros(10, dtype=np.int64)
+    settings = {c: causes.Setting(frozenset(), [np.array(p)], spikes) for c, (p, spikes) in off.items()}
+    return causes.Measured(
+        graph=causes.Setting(frozenset(), [right]),
+        program=causes.Setting(frozenset(), [np.array(program)], 100),
+        off=settings,
+        on=settings,
+        mended=[],
+        divergence=Divergence(),
+        slots=1000,
+        ties=0,
+    )
+
+
+LOST, KEPT = [1] * 6 + [0] * 4, [0] * 10
+
+
+def test_a_cause_that_gives_points_back_stands_before_one_of_many_spikes() -> None:
+    labels = np.zeros(10, dtype=np.int64)
+    lost = faked(LOST, {"bias": (LOST, 10), "weights": (KEPT, 90)})
+    assert [r["cause"] for r in causes.table(lost, labels)] == ["weights", "bias"]
+    assert causes.loss(lost, labels) == {"points": 60.0, "lost": 6, "won": 0, "beyond_chance": True}
+    kept = faked(KEPT, {"weights": (KEPT, 90), "bias": (KEPT, 10)})
+    assert [r["cause"] for r in causes.table(kept, labels)] == ["bias", "weights"]
+    assert not causes.loss(kept, labels)["beyond_chance"]
+
+
+def test_what_compiling_anew_gains_by_itself_is_no_mend(outlier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from export.nir_file import read_nir
+
+    graph = read_nir(outlier / "model.nir")
+    joint = pair(graph, compile_graph(graph, timesteps=10, input_kind="spikes", bits=4))
+    measured, x = faked(LOST, {}), np.zeros((10, 10, 10, 1, 1), np.float32)
+    monkeypatch.setattr(mends, "_run", lambda *_: causes.Setting(frozenset(), [np.array(KEPT)]))
+    assert mends.tried(joint, x, measured, None, compiled=False) == []
+    assert [m["text"] for m in mends.tried(joint, x, measured, None, compiled=True)] == [mends.CALIBRATED]
+
+
+def test_outliers_of_every_kind_are_found_and_clipped_alone(outlier: Path) -> None:
+    from export.circuit import trace
+    from export.nir_file import read_nir
+    from toolchain.diagnosing.outliers import outliers
+
+    circuit = trace(read_nir(outlier / "model.nir"), "analogue")
+    readout, host = circuit.readout_weight.copy(), circuit.host[0].map.weight.copy()
+    readout[0, 3] = 100 * np.abs(readout).max()
+    host.reshape(-1)[2] = -30 * np.abs(host).max()
+    far = replace(
+        circuit, readout_weight=readout, host=(replace(circuit.host[0], map=replace(circuit.host[0].map, weight=host)),)
+    )
+    found = {o.cause: o for o in outliers(far)}
+    assert {cause: o.where for cause, o in found.items()} == {
+        "weights": "a__b__0", "bias": "a", "input": circuit.host[0].id, "readout": "readout"
+    }  # fmt: skip
+    assert [o.ratio for o in outliers(far)] == sorted((o.ratio for o in found.values()), reverse=True)
+    assert (found["readout"].count, found["input"].count, found["weights"].total) == (1, 1, 12 * 16)
+    for cause, o in found.items():
+        after = {p.cause: p for p in outliers(o.clipped)}
+        assert cause not in after or after[cause].ratio < o.ratio  # a bias is clipped at the threshold at most
+        assert {other: after[other].ratio for other in found if other != cause} == {
+            other: found[other].ratio for other in found if other != cause
+        }
+    clipped = found["input"].clipped.host[0].map.weight
+    assert np.abs(clipped).max() == pytest.approx(found["input"].most)
+    assert clipped.reshape(-1)[2] < 0
+
+
+def test_bits_of_a_program_are_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(asked("--program", "good.npz", "--bits", "4")) == 2
+    assert "--bits 4: good.npz is compiled for 8" in capsys.readouterr().err
+
+
+def test_a_loss_that_chance_may_make_is_called_so() -> None:
+    base: dict[str, Any] = {"samples": 100, "labels": True, "faults": [], "graph": {"accuracy": 0.9}}
+    program = {"accuracy": 0.88, "differing_spikes": 9}
+    rows = [{"cause": c, "off_alone": {"points": p, "spikes": s}} for c, p, s in (("bias", 0, 9), ("weights", 2, 3))]
+    loss = {"points": 2.0, "lost": 3, "won": 1, "beyond_chance": False}
+    said = view.headline({**base, "program": program, "causes": rows, "loss": loss})
+    assert said.endswith("loss 2.00 points, which chance may do (+1 -3); most of it: weights (+2.00 if mended)")
+    none = view.headline({**base, "program": program, "causes": rows, "loss": {**loss, "points": 0.0}})
+    assert none.endswith("no fault; most differing spikes come of: bias")
+
+
+def test_an_exports_own_figures_stand_beside_those_of_the_samples_it_kept(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", "model.nir", "--data", "samples.npz", "--samples", "8", "--out", "out", "--quiet"]
+    assert run_command(command) == 0
+    report = json.loads((here / "out" / "report.json").read_text())
+    capsys.readouterr()
+    assert run_command(["diagnose", "out", "--quiet", "--no-reduce"]) == 0
+    shown = capsys.readouterr().out
+    accuracy = report["accuracy"]
+    assert accuracy["samples"] == 32
+    assert f"of all its 32 samples: {accuracy['training']:.2%} in float, {accuracy['on_target']:.2%} on" in shown
+    assert "--data samples.npz --limit 32" in shown
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from hw_sim.energy import load_profile
 from hw_sim.program import INPUT, HostMap, LinearMap
 from tests.hw_sim.test_counts import conv, dense, population, program
 from toolchain import cli, cli_hardware
-from toolchain.subjects import Wanted, open_subject
+from toolchain.subjects import open_subject
+from toolchain.wanted import Wanted
 
 SPIKES = np.random.default_rng(0).random((12, 6, 2, 8, 8)) < 0.3
 
@@ -299,7 +300,7 @@ def test_data_that_no_program_may_see_are_refused(tmp_path: Path, capsys: pytest
         ({"x": good * np.nan}, "not finite"),
         ({"x": good / 2}, "expected 0 and 1 alone"),
         ({"x": good, "y": np.zeros(2, np.int64)}, "one whole number per sample"),
-        ({"y": np.zeros(2, np.int64)}, "array x is missing"),
+        ({"y": np.zeros(2, np.int64)}, "holds y; expected x"),
         ({"x": np.array([{}], object)}, "objects"),
     ]
     for arrays, words in cases:

@@ -10,18 +10,23 @@ import numpy as np
 import pytest
 
 from export import interpreter
+from export.fold import fold
+from export.nir_file import write_nir
 from hw_sim.errors import InvalidFileError, UsageError
 from hw_sim.program import INPUT
 from tests.export.nir_nets import cuba, dyadic, graph_of, integrate_and_fire, lif, read, written
+from tests.networks import images, random_network
 from toolchain import exporting_foreign, subjects
 from toolchain.checking import Options, check
 from toolchain.checking.export_folder import FILES
 from toolchain.estimating import Pricing, estimate
 from toolchain.exporting import ExportOptions
+from toolchain.foreign_samples import split_of
 from toolchain.narration import Narrator
 from toolchain.report import read_report, table
 from toolchain.simulating import simulate
-from toolchain.subjects import Wanted, open_subject
+from toolchain.subjects import open_subject
+from toolchain.wanted import Wanted
 
 STEPS = 8
 QUIET = Narrator(quiet=True)
@@ -100,12 +105,24 @@ def test_the_float_side_is_the_interpreters_on_the_samples_that_do_not_calibrate
     report = export(model, data=name)
     arrays = np.load(name)
     opened = subjects.open_graph(model, Wanted(data=name))
-    split = exporting_foreign._split(opened, Wanted(data=name), finetuned=False)
+    split = split_of(opened, Wanted(data=name), finetuned=False)
     kept = np.array([any(np.array_equal(a.ravel(), b.ravel()) for b in split.x) for a in arrays["x"]])
     assert kept.sum() == 32
     run = interpreter.run(opened.graph, arrays["x"][kept], STEPS)
     assert report["accuracy"]["training"] == float((run.predictions == arrays["y"][kept]).mean())
     assert report["spikes_per_inference"]["training"] == sum(int(s.sum()) for s in run.spikes.values()) / 32
+
+
+def test_pools_are_overhead_on_both_sides(here: Path) -> None:
+    graph = fold(random_network("lightsnn", 0).layers())
+    write_nir(here / "pools.nir", graph)
+    np.savez(here / "images.npz", x=images(20), y=np.arange(20) % 10)
+    report = export(here / "pools.nir", data=str(here / "images.npz"), timesteps=3, input_kind="analogue")
+    rates = report["sar"]["per_population"].values()
+    spikes = sum(r["training"] * r["neurons"] * 3 for r in rates)
+    assert report["spikes_per_inference"]["training"] == pytest.approx(spikes)
+    assert spikes == pytest.approx(report["spikes_per_inference"]["on_target"], rel=0.1)
+    assert report["spikes_per_inference"]["overhead"] > 0
 
 
 def test_samples_without_labels_give_agreement_in_place_of_accuracy(model: Path) -> None:

@@ -20,7 +20,7 @@ from export.graph import CubaLif, Graph, Input, Lif, Linear, Output
 from export.nir_file import write_nir
 from export.npz_file import write_npz
 from export.waiting_edges import read_choices
-from hw_sim.errors import InvalidFileError, SnnasError, UnsupportedError
+from hw_sim.errors import InvalidFileError, SnnasError, UnsupportedError, UsageError
 from toolchain.recordings import read_recording
 from toolchain.whose import ADVICE, as_table, whose
 
@@ -237,6 +237,43 @@ def test_a_loop_without_one_edge_to_open_it_is_refused(tmp_path: Path) -> None:
     _without_metadata(tmp_path / "m.nir")
     with pytest.raises(UnsupportedError, match=r"no single edge out of a neuron opens .*--delayed"):
         read_choices(tmp_path / "m.nir")
+
+
+@pytest.mark.parametrize("name", ["norse", "spikingjelly"])
+def test_time_first_is_tried_where_nothing_fits_and_said(tmp_path: Path, name: str) -> None:
+    """As many samples as timesteps, or frames that are time first throughout: no shape gives it away."""
+    model, recorded = unpacked(tmp_path, name)
+    with np.load(recorded) as held:
+        swapped = {n: np.ascontiguousarray(a.swapaxes(0, 1)) for n, a in held.items()}
+    write_npz(tmp_path / "swapped.npz", swapped)
+    right, verdict = whose(model, recorded), whose(model, tmp_path / "swapped.npz")
+    assert verdict.status == right.status == "named"
+    assert [r.dialect.name for r in verdict.fitting] == [r.dialect.name for r in right.fitting]
+    assert "read with time first" in verdict.headline
+    assert any("put it second" in line for line in verdict.lines)
+    assert "time first" not in right.headline
+    assert (verdict.timesteps, verdict.framed) == (right.timesteps, True)
+
+
+def test_other_arrays_are_left_alone_and_a_recording_of_a_check_is_read(tmp_path: Path) -> None:
+    made = chain(lif(3e-4), lif(5e-4))
+    model, recorded = files(tmp_path, made, TABLE["nir"])
+    with np.load(recorded) as held:
+        arrays = dict(held)
+    write_npz(recorded, {**arrays, "labels": np.arange(B), "note": np.zeros(3)})
+    assert whose(model, recorded).status == "named"
+    packed = {n: np.packbits(a, axis=-1) for n, a in arrays.items() if n != "x"}
+    about = {"recording.json": np.frombuffer(b"{}", np.uint8), "counts.a": np.zeros(T), "answers": np.zeros((B, N))}
+    write_npz(recorded, {**about, **packed, "x": arrays["x"][..., None, None]})
+    assert whose(model, recorded).status == "named"
+    arrays["spikes.b"][2, 5] ^= 1
+    write_npz(recorded, {**about, "x": arrays["x"], "spikes.b": np.packbits(arrays["spikes.b"], axis=-1)})
+    assert whose(model, recorded).status == "none"
+
+
+def test_a_folder_is_no_graph(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"a folder; name a \.nir"):
+        whose(tmp_path, tmp_path / "r.npz")
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

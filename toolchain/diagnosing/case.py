@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from export.compile import compile_graph
 from export.graph import Graph
 from export.program_file import read_program
+from export.quantise import check_bits
 from hw_sim.errors import InvalidFileError, SnnasError, UsageError
+from hw_sim.limits import WEIGHT_BITS
 from hw_sim.program import Program
 from toolchain import runs, samples
 from toolchain.diagnosing.pairing import hard
-from toolchain.subjects import Wanted, open_graph, open_subject
+from toolchain.files import read_json
+from toolchain.subjects import open_graph, open_subject
+from toolchain.wanted import Wanted
 
 DEFAULT_LIMIT = 128
 
@@ -23,7 +28,8 @@ DEFAULT_LIMIT = 128
 class Case:
     """x: (N, C, H, W) or (N, T, C, H, W), as the program takes them. y: (N,) or None. notes: for the user.
 
-    file: the program's, None where it was compiled here. run: whose export it is.
+    file: the program's, None where it was compiled here. run: whose export it is. export: the figures of the report
+    beside it, on all of the export's samples.
     """
 
     subject: str
@@ -36,6 +42,7 @@ class Case:
     notes: tuple[str, ...] = ()
     file: Path | None = None
     run: runs.Run | None = None
+    export: dict[str, Any] | None = None
 
 
 def open_case(
@@ -51,7 +58,7 @@ def open_case(
     if subject is None:
         if program is not None:
             raise UsageError(f"--program {program}: goes with a .nir; name it: snnas diagnose model.nir --program ...")
-        return _of_newest_export(runs.find(runs.directory(runs_dir), None), wanted)
+        return _of_newest_export(runs.find(runs.directory(runs_dir), None, having="a program"), wanted)
     path = Path(subject)
     if path.suffix == ".nir":
         return _of_graph(path, wanted, program)
@@ -88,7 +95,20 @@ def _of_export(folder: Path, wanted: Wanted, run: runs.Run | None = None) -> Cas
     return Case(
         subject=str(folder), graph=opened.graph, program=opened.program, x=x, y=y, data=data, seed=opened.seed,
         notes=notes, file=folder / "program.npz", run=run,
+        export=_figures(folder, len(x)) if wanted.data is None else None,
     )  # fmt: skip
+
+
+def _figures(folder: Path, taken: int) -> dict[str, Any] | None:
+    """What report.json says of all samples; data: the name of what ``--data`` would take for them, '' of a run's."""
+    try:
+        report = read_json(folder / "report.json")
+        accuracy, foreign = report["accuracy"], str(report["method"]).startswith("a foreign graph")
+        figures = {key: accuracy[key] for key in ("samples", "training", "on_target")}
+        agreement = accuracy.get("agreement")
+        return {**figures, "agreement": agreement, "taken": taken, "data": str(report["dataset"]) if foreign else ""}
+    except (SnnasError, OSError, KeyError, TypeError):  # an export is diagnosed without its report too
+        return None
 
 
 def _of_run(
@@ -112,9 +132,15 @@ def _of_graph(path: Path, wanted: Wanted, file: Path | None) -> Case:
     """With a program: the graph is read as the options say, and everything else is the program's."""
     program = None if file is None else read_program(file)
     if program is not None:
+        if wanted.bits not in (None, program.weight_bits):
+            raise UsageError(
+                f"--bits {wanted.bits}: {file} is compiled for {program.weight_bits}; leave the option out"
+            )
         wanted = replace(wanted, timesteps=program.timesteps, input_kind=program.input_kind)
     if wanted.data is None:
         raise UsageError(f"{path}: no samples; give --data FILE.npz or --data digits")
+    if wanted.bits is not None:
+        check_bits(wanted.bits)
     opened = open_graph(path, wanted)
     assert opened.x is not None
     graph, notes = opened.graph, list(opened.notes)
@@ -128,6 +154,7 @@ def _of_graph(path: Path, wanted: Wanted, file: Path | None) -> Case:
             timesteps=opened.timesteps,
             input_kind=opened.kind,
             input_range=opened.range,
+            bits=wanted.bits or WEIGHT_BITS,
             meta={"graph": path.name},
         )
     else:

@@ -22,6 +22,7 @@ from toolchain.diagnosing.faults import Fault
 from toolchain.diagnosing.hybrid import CAUSES, Outcome, Switches
 from toolchain.diagnosing.pairing import Joint
 from toolchain.diagnosing.switched_map import clipped
+from toolchain.sign_test import beyond_chance
 
 MEMORY = 1 << 27  # bytes of a population's states and inputs at once
 BATCH = 32
@@ -203,8 +204,15 @@ def worth(setting: Setting, base: Setting, reference: Measured, labels: np.ndarr
     }
 
 
+def loss(found: Measured, labels: np.ndarray | None) -> dict[str, Any]:
+    """What the program lost against the graph: points, and the samples that it lost and won."""
+    worth_of_it = worth(found.program, found.graph, found, labels)
+    lost, won = worth_of_it["broken"], worth_of_it["mended"]
+    return {"points": -worth_of_it["points"], "lost": lost, "won": won, "beyond_chance": beyond_chance(lost, won)}
+
+
 def table(found: Measured, labels: np.ndarray | None) -> list[dict[str, Any]]:
-    """One row per cause in play, the one without which fewest spikes differ first."""
+    """One row per cause in play: what gives most points back first where points were lost, else most spikes."""
     rows = []
     for cause in found.off:
         off, on = found.off[cause], found.on[cause]
@@ -216,4 +224,10 @@ def table(found: Measured, labels: np.ndarray | None) -> list[dict[str, Any]]:
                 "on_alone": share(on, found, labels) | worth(on, found.graph, found, labels),
             }
         )
-    return sorted(rows, key=lambda r: -r["off_alone"].get("spikes", 0))
+    fell = loss(found, labels)["points"] > 0
+
+    def order(row: dict[str, Any]) -> tuple[float, float]:
+        off = row["off_alone"]
+        return (-off.get("points", 0.0) if fell else 0.0, -off.get("spikes", 0))
+
+    return sorted(rows, key=order)

@@ -9,7 +9,7 @@ import numpy as np
 
 from export.npz_file import write_npz
 from hw_sim.limits import WEIGHT_BITS
-from toolchain.diagnosing import causes, divergence, faults
+from toolchain.diagnosing import causes, divergence, faults, mends
 from toolchain.diagnosing.case import Case
 from toolchain.diagnosing.causes import Measured
 from toolchain.diagnosing.pairing import Joint, pair
@@ -31,15 +31,24 @@ def diagnose(case: Case, narrator: Narrator, *, reduce: bool = True) -> tuple[di
     found = faults.find(joint)
     with narrator.progress(f"{len(case.x)} samples, cause by cause") as advance:
         measured = causes.measure(joint, case.x, found, advance)
+    helps: list[dict[str, Any]] = []
+    if not found and causes.loss(measured, case.y)["points"] > 0:
+        with narrator.progress("ways out"):
+            helps = mends.tried(joint, case.x, measured, case.y, compiled=case.file is None)
     failing = None
     if reduce and measured.divergence.first is not None:
         with narrator.progress("smallest failing input") as advance:
             failing = smallest(joint, case.x, measured, advance)
-    return _result(case, joint, found, measured, failing), failing
+    return _result(case, joint, found, measured, helps, failing), failing
 
 
 def _result(
-    case: Case, joint: Joint, found: list[faults.Fault], measured: Measured, failing: Failing | None
+    case: Case,
+    joint: Joint,
+    found: list[faults.Fault],
+    measured: Measured,
+    helps: list[dict[str, Any]],
+    failing: Failing | None,
 ) -> dict[str, Any]:
     program, first = case.program, measured.divergence.first
     return {
@@ -56,9 +65,12 @@ def _result(
         "notes": list(case.notes),
         "graph": causes.share(measured.graph, measured, case.y),
         "program": causes.share(measured.program, measured, case.y),
+        "loss": causes.loss(measured, case.y),
+        "export": case.export,
         "checks": {"hybrid_differs_from_simulator": 0, "exact_differs_from_interpreter": measured.ties},
         "faults": [_fault(f, k, measured, case.y) for k, f in enumerate(found)],
         "causes": causes.table(measured, case.y),
+        "mends": helps,
         "note": SUM,
         "first": None if first is None else divergence.explain(joint, case.x, first),
         "divergence": measured.divergence.to_json(joint),

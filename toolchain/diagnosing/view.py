@@ -10,13 +10,16 @@ from typing import Any
 from rich.table import Table
 
 from hw_sim.errors import UnsupportedError
+from toolchain.extras import install
 from toolchain.files import whole
+from toolchain.narration import counted
 
-SHARED = 10  # populations that the terminal's table holds
+SHARED = 10  # populations that the terminal's table holds, from either end
+DRAWN = 8  # timesteps that it holds; of more, six
 
 
 def headline(result: dict[str, Any]) -> str:
-    """One line: what was lost, and the first cause to look at."""
+    """One line: what was lost, and the first cause to look at: of the points where points were lost, else of spikes."""
     n, labels = result["samples"], result["labels"]
     if labels:
         before, after = result["graph"]["accuracy"], result["program"]["accuracy"]
@@ -26,26 +29,57 @@ def headline(result: dict[str, Any]) -> str:
     faults = result["faults"]
     if faults:
         worst = max(faults, key=_order)
-        return f"{lost}: {_count(len(faults), 'fault')}; worst: {worst['population']}, {worst['kind']}"
+        return f"{lost}: {counted(len(faults), 'fault')}; worst: {worst['population']}, {worst['kind']}"
     if not result["program"]["differing_spikes"]:
         return f"{lost}: no fault, and no spike differs"
-    causes = [r for r in result["causes"] if r["off_alone"].get("spikes", 0) > 0]
-    leading = max(causes, key=lambda r: r["off_alone"]["spikes"], default=None)
-    most = "" if leading is None else f"; most differing spikes come of: {leading['cause']}"
-    return f"{lost}: no fault{most}"
+    return f"{lost}: no fault; " + "; ".join(filter(None, (_loss(result), _leading(result))))
+
+
+def _loss(result: dict[str, Any]) -> str:
+    """What the program lost, in points, and whether chance alone does so."""
+    found = result.get("loss")
+    if not found or found["points"] <= 0:
+        return ""
+    what = f"loss {found['points']:.2f} points{'' if result['labels'] else ' of agreement'}"
+    return what if found["beyond_chance"] else f"{what}, which chance may do (+{found['won']} -{found['lost']})"
+
+
+def _leading(result: dict[str, Any]) -> str:
+    worth = {r["cause"]: r["off_alone"] for r in result["causes"] if "points" in r["off_alone"]}
+    if not worth:
+        return ""
+    if _loss(result):
+        cause = max(worth, key=lambda c: (worth[c]["points"], worth[c]["spikes"]))
+        if worth[cause]["points"] > 0:
+            return f"most of it: {cause} ({worth[cause]['points']:+.2f} if mended)"
+    cause = max(worth, key=lambda c: worth[c]["spikes"])
+    none = "no single cause gives it back; " if _loss(result) else ""
+    return f"{none}most differing spikes come of: {cause}" if worth[cause]["spikes"] > 0 else none.rstrip("; ")
+
+
+def beside(result: dict[str, Any]) -> str:
+    """What the export's own report says of all its samples, where fewer were diagnosed; '' where there is none."""
+    found = result.get("export")
+    if not found or found["samples"] <= found["taken"]:
+        return ""
+    said = f"the export's report says, of all its {found['samples']} samples: "
+    if found["on_target"] is None:
+        said += f"{found['agreement']:.2%} of predictions as the graph's"
+    else:
+        said += f"{found['training']:.2%} in float, {found['on_target']:.2%} on target"
+    file = f"--data {found['data']} " if found["data"] else ""
+    return f"{said}; for as many here: {file}--limit {found['samples']}"
 
 
 def _order(fault: dict[str, Any]) -> tuple[float, float]:
     return fault["mended"].get("points", 0.0), fault["mended"].get("spikes", 0)
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
 def tables(result: dict[str, Any]) -> Iterator[Table | str]:
     """What the command prints, in order."""
     yield headline(result)
+    if beside(result):
+        yield beside(result)
     if result["faults"]:
         yield _faults(result)
     if result["finetuned"]:
@@ -59,11 +93,13 @@ def tables(result: dict[str, Any]) -> Iterator[Table | str]:
         yield _populations(result)
         yield _made(result)
     yield _causes(result)
+    if result.get("mends"):
+        yield _mends(result)
     if result["smallest"] is not None:
         yield smallest_input(result["smallest"])
     ties = result["checks"]["exact_differs_from_interpreter"]
     if ties:
-        yield f"{_count(ties, 'spike')} of the graph hang on a float64's last bit: membranes exactly at their threshold"
+        yield f"{counted(ties, 'spike')} of the graph hang on a float64's last bit: membranes at their threshold"
 
 
 def _faults(result: dict[str, Any]) -> Table:
@@ -103,11 +139,22 @@ def _causes(result: dict[str, Any]) -> Table:
     return table
 
 
+def _mends(result: dict[str, Any]) -> Table:
+    """What was compiled and run otherwise, and gave something back."""
+    table = Table(title="what gives some of it back: compiled and run on these samples", title_justify="left")
+    for head in ("mend", "of", "accuracy" if result["labels"] else "agreement", "points"):
+        table.add_column(head, overflow="fold")
+    for m in result["mends"]:
+        share = m["accuracy"] if result["labels"] else m["agreement"]
+        table.add_row(m["text"], m["cause"], f"{share:.2%}", _points(m))
+    return table
+
+
 def smallest_input(found: dict[str, Any]) -> str:
     """The smallest failing input in a sentence."""
     what = "one prediction flips" if found["differs_in"] == "prediction" else "a spike differs"
     return (
-        f"smallest input found for which {what}: {_count(found['nonzero'], 'nonzero value')} of sample "
+        f"smallest input found for which {what}: {counted(found['nonzero'], 'nonzero value')} of sample "
         f"{found['sample']}'s {found['nonzero_before']} (graph: class {found['graph_predicts']}, program: class "
         f"{found['program_predicts']})"
     )
@@ -138,7 +185,7 @@ def _made(result: dict[str, Any]) -> str:
 def _populations(result: dict[str, Any]) -> Table:
     rows, steps = result["divergence"]["populations"], result["divergence"]["timesteps"]
     table = Table(title="differing spikes, share of all neurons and samples", title_justify="left")
-    drawn = sorted({round(k * (steps - 1) / 5) for k in range(6)}) if steps > 6 else list(range(steps))
+    drawn = sorted({round(k * (steps - 1) / 5) for k in range(6)}) if steps > DRAWN else list(range(steps))
     for head in ("population", *(f"t = {t}" for t in drawn), "mean", "its own share"):
         table.add_column(head)
     kept = rows if len(rows) <= 2 * SHARED else rows[:SHARED] + rows[-SHARED:]
@@ -146,8 +193,10 @@ def _populations(result: dict[str, Any]) -> Table:
         shown = [f"{row['fraction'][t]:.3%}" for t in drawn]
         mean, own = (sum(row[k]) / steps for k in ("fraction", "own_fraction"))
         table.add_row(row["population"], *shown, f"{mean:.3%}", f"{own:.3%}")
+    hidden = (steps - len(drawn), "timestep"), (len(rows) - len(kept), "population")
+    left = " and ".join(counted(n, noun) for n, noun in hidden if n)
     said = "its own share: what it would differ in if all that feeds it did not"
-    table.caption = said if len(kept) == len(rows) else f"{said}; {len(rows) - len(kept)} populations left out"
+    table.caption = f"{said}; not shown: {left} (--json has all)" if left else said
     return table
 
 
@@ -160,7 +209,7 @@ def picture(result: dict[str, Any], path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise UnsupportedError(f"a picture takes matplotlib ({error}); pip install 'snnas[plot]'") from None
+        raise UnsupportedError(f"a picture takes matplotlib ({error}); mend: {install('plot')}") from None
 
     rows, steps = result["divergence"]["populations"], result["divergence"]["timesteps"]
     drawing = Figure(figsize=(11, max(3.2, 1.6 + 0.3 * len(rows))), layout="constrained", dpi=110)

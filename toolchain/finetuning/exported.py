@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 CHUNK = 64
 LEAST = 100
-TRAINING_SHARE, VALIDATION_SHARE = 0.6, 0.1  # of a user's samples; the rest is measured
+FEW = 500  # validation samples below which a point is a handful of them
+TRAINING_SHARE, VALIDATION_SHARE = 0.6, 0.2  # of a user's samples; the rest is measured
 
 
 def of_run(
@@ -128,7 +129,14 @@ def _narrated(
             on_step=advance,
             checkpoint=checkpoint,
         )
-    kept = f"epoch {tuned.best_epoch} of {tuned.epochs}" if tuned.best_epoch else "no epoch was better: it stays"
+    few = len(data.y_val)
+    if few < FEW:
+        narrator.say(
+            f"  only {few} validation samples choose, each of them {100 / few:.1f} points: what they find may be chance"
+        )
+    kept = f"epoch {tuned.best_epoch} of {tuned.epochs}"
+    if not tuned.best_epoch:
+        kept = f"no epoch gained more than its standard error (the best: +{tuned.gained} -{tuned.lost}): it stays"
     narrator.say(
         f"  {tuned.seconds:.1f} s; {kept}; validation accuracy {tuned.before:.2%} -> {tuned.after:.2%}, "
         f"{tuned.weights_changed:,} of {tuned.weights:,} weights changed"

@@ -1,4 +1,7 @@
-"""Fine-tunes an integer program on the training split; the epoch that the validation split finds best is kept.
+"""Fine-tunes an integer program on the training split, and keeps what gains on the validation split.
+
+Of all epochs the best one there is taken, and of it and the program as it was compiled the latter, unless what the
+epoch gains is more than the standard error of such a gain.
 
 The loop, its checkpoints and its ends are those of training (``toolchain.training``): what is trained is the program
 itself as a torch module, so that every epoch is judged by the integers that would be exported.
@@ -29,6 +32,7 @@ from toolchain.files import sha256
 from toolchain.finetuning.module import TrainableProgram
 from toolchain.finetuning.options import Finetuning
 from toolchain.seeds import torch_seed
+from toolchain.sign_test import beyond_an_error
 from toolchain.training.optimisation import Teacher
 
 if TYPE_CHECKING:
@@ -40,11 +44,12 @@ TEMPERATURE = 2.0  # of the teacher's logits; docs/quantisation.md has what was 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """What fine-tuning ended with. best_epoch: 0 where no epoch was right on more validation samples than the
-    program as it was compiled, which then stays.
+    """What fine-tuning ended with. best_epoch: 0 where no epoch gained more than a standard error on the validation
+    split over the program as it was compiled, which then stays.
 
-    before, after: accuracy on the validation split, of the programs in the integer simulator. weights_changed: of the
-    ``weights`` stored in trained synapses, those that are other integers now.
+    before, after: accuracy on the validation split, of the programs in the integer simulator. gained, lost: of its
+    ``samples``, those that only the best epoch, and only the compiled program, is right on, kept or not.
+    weights_changed: of the ``weights`` stored in trained synapses, those that are other integers now.
     """
 
     program: Program
@@ -53,14 +58,17 @@ class Tuned:
     seconds: float
     before: float
     after: float
+    samples: int
+    gained: int
+    lost: int
     weights_changed: int
     weights: int
 
     def to_json(self) -> dict[str, Any]:
         names = ("epochs", "best_epoch", "weights_changed", "weights")
         plain = {name: getattr(self, name) for name in names}
-        accuracy = {"before": self.before, "after": self.after}
-        return {**plain, "bits": self.program.weight_bits, "seconds": round(self.seconds, 3), "validation": accuracy}
+        validation = {name: getattr(self, name) for name in ("before", "after", "samples", "gained", "lost")}
+        return {**plain, "bits": self.program.weight_bits, "seconds": round(self.seconds, 3), "validation": validation}
 
 
 def recipe_for(trained: TrainingConfig, asked: Finetuning) -> TrainingConfig:
@@ -91,7 +99,7 @@ def finetune(
     start = _digest(program)
     module = TrainableProgram(program, real_values(graph, program))
     module.config = f"fine-tuning of {start}, teacher {_digest_of(teacher)}"
-    before = accuracy(program, data.batch(data.x_val), data.y_val)
+    before = predictions(program, data.batch(data.x_val)) == data.y_val
     records: list[Record] = []
 
     def note(record: Record) -> None:
@@ -110,27 +118,31 @@ def finetune(
         teacher=None if teacher is None else Teacher(torch.from_numpy(teacher), TEMPERATURE),
     )
     best = records[result.best_epoch - 1]
-    better = best["val_accuracy"] > before
-    tuned = program
-    if better:
-        tuned = module.cpu().program()
-        tuned = replace(tuned, meta={**tuned.meta, "finetuned": {"epoch": result.best_epoch, "from": start}})
+    tuned = module.cpu().program()
+    tuned = replace(tuned, meta={**tuned.meta, "finetuned": {"epoch": result.best_epoch, "from": start}})
     tuned.verify()
     verify_ranges(tuned)
-    after = accuracy(tuned, data.batch(data.x_val), data.y_val)
-    if better and round(after * len(data.y_val)) != round(best["val_accuracy"] * len(data.y_val)):
+    after = predictions(tuned, data.batch(data.x_val)) == data.y_val
+    if int(after.sum()) != round(best["val_accuracy"] * len(data.y_val)):
         raise GateError(
-            f"the fine-tuned program is right on {after:.4%} of the validation split in the integer simulator, while "
-            f"it was trained it was on {best['val_accuracy']:.4%}; this is a fault of ours, please report it"
+            f"the fine-tuned program is right on {after.mean():.4%} of the validation split in the integer simulator, "
+            f"while it was trained it was on {best['val_accuracy']:.4%}; this is a fault of ours, please report it"
         )
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    better = beyond_an_error(gained, lost)
+    if not better:
+        tuned, after = program, before
     changed, weights = _changed(program, tuned)
     return Tuned(
         program=tuned,
         epochs=recipe.epochs,
         best_epoch=result.best_epoch if better else 0,
         seconds=result.seconds,
-        before=before,
-        after=after,
+        before=float(before.mean()),
+        after=float(after.mean()),
+        samples=len(before),
+        gained=gained,
+        lost=lost,
         weights_changed=changed,
         weights=weights,
     )
@@ -140,11 +152,6 @@ def real_values(graph: Graph, program: Program) -> dict[str, np.ndarray]:
     """What the program's integers were rounded from, by id of synapse and population: ``TrainableProgram``'s real."""
     circuit = schedule(trace(graph, program.input_kind)).circuit
     return {k.id: k.map.weight for k in circuit.links} | {g.id: g.bias for g in circuit.groups}
-
-
-def accuracy(program: Program, x: Array, y: Array) -> float:
-    """The share of the samples that the integer simulator classifies as ``y`` says."""
-    return float((predictions(program, x) == y).mean())
 
 
 def predictions(program: Program, x: Array) -> Array:

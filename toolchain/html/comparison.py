@@ -23,6 +23,8 @@ SCHEMA = "snnas.report.comparison/1"
 MOST = 12
 # What two runs never share, and what came of them.
 OWN = ("name", "created_at", "command", "search.", "training.")
+# Of an export's inputs; the others are the run's, or hashes.
+OF_EXPORT = ("bits", "finetune", "samples")
 Several = list[tuple[str, Material]]
 
 
@@ -112,11 +114,21 @@ def _beside(several: Several) -> list[tuple[str, Cells, str]]:
     """(row of the report, what each run has there or None, its provenance)."""
     every = [rows_of(report)[0] if (report := _report(m)) is not None else {} for _, m in several]
     found = []
-    for label in dict.fromkeys(label for rows in every for label in rows):
+    for label in _merged([list(rows) for rows in every]):
         said = next(rows[label][2] for rows in every if label in rows)
         provenance = re.split("[,;]", said)[0] if said.startswith(PROVENANCE) else ""
         found.append((label, [rows.get(label) for rows in every], provenance))
     return found
+
+
+def _merged(orders: Sequence[list[str]]) -> list[str]:
+    """All labels once: what only a later one has stands behind what it stands behind there."""
+    out: list[str] = []
+    for labels in orders:
+        for before, label in zip(["", *labels], labels, strict=False):
+            if label not in out:
+                out.insert(out.index(before) + 1 if before in out else 0, label)
+    return out
 
 
 def _figures(several: Several) -> Raw:
@@ -228,7 +240,7 @@ def _cells(several: Several) -> Raw:
 
 
 def _settings(several: Several) -> Raw:
-    """run.toml, where it is not the same in all."""
+    """run.toml and the exports, where they are not the same in all."""
     rows = [
         (key, *("-" if value is None else str(value)[:120] for value in values))
         for key, values in _differences(several).items()
@@ -239,11 +251,20 @@ def _settings(several: Several) -> Raw:
 
 
 def _differences(several: Several) -> dict[str, list[Any]]:
-    """Settings of run.toml that are not the same in all: the value of each run, None where it has none."""
-    flat = [_flat(material.config) for _, material in several]
+    """Settings of runs and exports that are not the same in all: the value of each run, None where it has none."""
+    flat = [_flat({**material.config, "export": _asked_of_export(material)}) for _, material in several]
     keys = [key for key in dict.fromkeys(k for f in flat for k in f) if not key.startswith(OWN)]
     found = {key: [f.get(key) for f in flat] for key in keys}
     return {key: values for key, values in found.items() if len({repr(value) for value in values}) > 1}
+
+
+def _asked_of_export(material: Material) -> dict[str, Any]:
+    """What an export was asked for that the run does not say."""
+    try:
+        asked = material.manifest["inputs"]
+        return {key: asked[key] for key in OF_EXPORT if key in asked}
+    except (Missing, SnnasError, *DAMAGE):
+        return {}
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ def section(material: Material) -> Raw:
     found = material.diagnosis
     rows, steps = found["divergence"]["populations"], int(found["divergence"]["timesteps"])
     said = [note(view.headline(found) + ".")]
+    if view.beside(found):
+        said.append(note(_sentence(view.beside(found))))
     if found["faults"]:
         said.append(_faults(found))
     if found["first"] is not None:
@@ -25,7 +27,7 @@ def section(material: Material) -> Raw:
     if found["smallest"] is not None:
         said.append(note(_sentence(view.smallest_input(found["smallest"]))))
     drawn = [_over_time(rows, steps), _made_here(rows, steps)] if rows else []
-    return join(said, el("div", drawn, class_="grid"), _causes(found))
+    return join(said, el("div", drawn, class_="grid"), _causes(found), _mends(found))
 
 
 def _sentence(words: str) -> str:
@@ -107,3 +109,16 @@ def _causes(found: dict[str, Any]) -> Raw:
     head = ("cause", "is", f"off alone: {unit}", "differing", f"on alone: {unit}", "differing")
     words = "Off alone: the program with this loss mended everywhere. On alone: the graph with this loss and no other. "
     return join(el("h3", "Causes"), note(words, _sentence(found["note"])), table(head, rows, label="causes", left=2))
+
+
+def _mends(found: dict[str, Any]) -> Raw:
+    """What was compiled and run otherwise, and gave something back; a diagnosis of an earlier release has none."""
+    rows = []
+    for mend in found.get("mends", []):
+        share = mend["accuracy"] if found["labels"] else mend["agreement"]
+        rows.append((str(mend["text"]), str(mend["cause"]), f"{share:.2%}", f"{mend['points']:+.2f}"))
+    if not rows:
+        return join()
+    head = ("mend", "of", "accuracy" if found["labels"] else "agreement", "points")
+    words = "Compiled and run on the diagnosed samples; what gives nothing back is not listed."
+    return join(el("h3", "Mends"), note(words), table(head, rows, label="mends", left=2))

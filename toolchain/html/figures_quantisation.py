@@ -40,7 +40,7 @@ def section(material: Material) -> Raw:
 def _finetuned(found: dict[str, Any]) -> Raw:
     """What fine-tuning through the integer arithmetic gained."""
     test, validation = found["test"], found["validation"]
-    kept = f"epoch {found['best_epoch']} of {found['epochs']}" if found["best_epoch"] else "no epoch was better"
+    kept = f"epoch {found['best_epoch']} of {found['epochs']}" if found["best_epoch"] else "no epoch was clearly better"
     words = f"Fine-tuned through the integer arithmetic ({kept}): test {percent(test['before'])} to "
     words += f"{percent(test['after'])}, validation {percent(validation['before'])} to {percent(validation['after'])}; "
     words += f"{found['weights_changed']:,} of {found['weights']:,} weights changed."
