@@ -21,7 +21,7 @@ for sample, kind in enumerate(y):
 np.savez(folder / "bars.npz", x=x, y=y)
 
 options = starting.SearchOptions(
-    dataset=str(folder / "bars.npz"), channels=4, hidden=32, timesteps=6, batch=16, epochs=6
+    dataset=str(folder / "bars.npz"), channels=8, hidden=32, timesteps=6, batch=16, epochs=15
 )
 run = starting.start(folder / "runs", None, options, "examples/own_data.py")
 finding.find(run, Narrator(), workers=1, engine="process", train=True, device=None)

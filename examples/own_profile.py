@@ -9,6 +9,8 @@ from toolchain.estimating import Pricing, estimate
 from toolchain.narration import Narrator
 from toolchain.subjects import Wanted, open_subject
 
+if len(sys.argv) < 2:
+    sys.exit("usage: python own_profile.py EXPORT [FOLDER], of a folder EXPORT that snnas export wrote")
 folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
 
 

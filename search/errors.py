@@ -23,6 +23,16 @@ class GateError(SearchError):
     exit_code = 1
 
 
+class NoScoreError(GateError):
+    """No candidate has a finite score, so that whichever is taken is arbitrary."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"none of {what} has a finite score, expected some that tell the samples of the batch apart; take another "
+            "--seed, more --timesteps or a smaller --batch, and look whether samples are nearly equal"
+        )
+
+
 class UsageError(SearchError):
     """The command or its configuration is wrong."""
 

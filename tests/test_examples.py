@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,7 +49,10 @@ def test_search_and_export(searched: tuple[Path, str]) -> None:
 def test_own_data(tmp_path: Path) -> None:
     out = run("own_data.py", tmp_path, folder=tmp_path)
     assert float(re.search(r"accuracy ([\d.]+)%", out)[1]) > 50  # type: ignore[index]
-    assert (tmp_path / "runs/bars-lightsnn-001/weights.safetensors").is_file()
+    run_folder = tmp_path / "runs/bars-lightsnn-001"
+    assert (run_folder / "weights.safetensors").is_file()
+    score = tomllib.loads((run_folder / "run.toml").read_text())["search"]["score"]
+    assert math.isfinite(score), "of 172 training samples 32 differ: copies make every score -inf"
 
 
 def test_estimate_nir(tmp_path: Path) -> None:
@@ -63,6 +68,17 @@ def test_own_profile(searched: tuple[Path, str], tmp_path: Path) -> None:
     assert "mychip: dynamic" in out
     assert "evidence: measured" in out
     assert "host_mac" in out.splitlines()[-1]
+
+
+def test_own_profile_says_what_it_takes(tmp_path: Path) -> None:
+    script = str(EXAMPLES / "own_profile.py")
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("usage: python own_profile.py EXPORT")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

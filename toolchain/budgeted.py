@@ -4,19 +4,22 @@ A cost predicted before training is not the one measured after it. So the traine
 split, and where it is over a limit by what depends on data, the search is repeated: the network is refused, and limits
 on predictions are lowered by the largest ratio of measured to predicted that was seen; where nothing is left then, to
 just below what was predicted of the networks that failed. MARGIN is kept for samples that were not seen. Every attempt
-is a record of the search's log ("event": "trial"), and the last decides.
+is a record of the search's log ("event": "trial"), and the last decides. Where none is within the budget, the run has
+failed, and keeps the network that misses by the least.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import GateError, InvalidFileError
-from toolchain import train_run
-from toolchain.budgets import Excess, Limits, excesses
+from toolchain import nearest, train_run
+from toolchain.budgets import Excess, Limits, amounts, excesses
 from toolchain.costs import Cost, live, measure
 from toolchain.narration import Narrator
+from toolchain.nearest import MARGIN, OF_DATA
 from toolchain.restoring import network_of
 from toolchain.runs import Run
 from toolchain.searching import Session
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
     from search.genotype import Genotype
 
 ATTEMPTS = 5
-MARGIN = 0.02
-# What other samples change; the rest is settled by the architecture.
-OF_DATA = ("energy_total", "energy_dynamic", "latency", "sar")
 
 
 def search_and_train(
@@ -43,17 +43,20 @@ def search_and_train(
     while True:
         trials = trials_of(run)
         if trials and not trials[-1]["over"]:
+            nearest.drop(run)
             return
         if trials:
             _forget(run, trials[-1])
         if len(trials) == ATTEMPTS:
-            best = min(trials, key=lambda trial: float(trial["ratio"]))
-            raise GateError(
-                f"search: none of {ATTEMPTS} trained networks is within the budget on target; nearest is "
-                f"{best['architecture']}: {'; '.join(best['over'])}; raise the budget, or search smaller networks with "
-                "--channels and --hidden"
-            )
-        _once(session, run, narrator, train=train, device=device, trials=trials)
+            why = f"none of {ATTEMPTS} trained networks is within the budget on target"
+            raise nearest.miss(run, trials, session.limits, why)
+        try:
+            _once(session, run, narrator, train=train, device=device, trials=trials)
+        except GateError:
+            if not trials or run.genotype.exists():
+                raise
+            why = f"after {len(trials)} of {ATTEMPTS} attempts no network is left that is predicted to take less"
+            raise nearest.miss(run, trials, session.limits, why) from None
         if not train:
             narrator.say("  within the budget as predicted; what counts is measured after training")
             return
@@ -73,11 +76,15 @@ def _is_trial(trial: Mapping[str, Any]) -> bool:
     """Whether it holds what ``_try`` writes, in the same types."""
     over, ratios, predicted = trial.get("over"), trial.get("ratios"), trial.get("predicted")
     figures = predicted.get("figures") if isinstance(predicted, dict) else {}
+    measured = trial.get("measured")
     return (
         isinstance(over, list)
         and all(isinstance(text, str) for text in over)
         and isinstance(ratios, dict)
         and isinstance(figures, dict)
+        and isinstance(measured, dict)
+        and isinstance(measured.get("figures"), dict)
+        and all(v is None or type(v) in (int, float) for v in measured["figures"].values())
         and all(_is_positive(value) and _is_positive(figures.get(name)) for name, value in ratios.items())
         and isinstance(trial.get("genotype"), str)
         and isinstance(trial.get("architecture"), str)
@@ -100,7 +107,7 @@ def _once(
 ) -> None:
     if not run.genotype.exists():
         if trials:
-            shown = ", ".join(f"{name} {limit:.6g}" for name, limit in calibrated(session.limits, trials).items())
+            shown = amounts(calibrated(session.limits, trials))
             narrator.say(f"attempt {len(trials) + 1} of {ATTEMPTS}, predicted within {shown}")
         _search(session, trials)
     if train and not run.trained:
@@ -158,12 +165,16 @@ def _try(session: Session, run: Run, narrator: Narrator, attempt: int) -> None:
         after = found.figures[name]
         if before and after:
             ratios[name] = after * (1 + MARGIN) / before
-    shown = ", ".join(f"{name} {found.figures[name]}" for name in session.limits)
+    shown = amounts({name: found.figures[name] for name in session.limits}, measured=True)
     narrator.say(f"  on target, validation split: accuracy {found.accuracy:.1%}, {shown}")
     for excess in over:
-        narrator.say(
-            f"  {excess} ({MARGIN:.0%} is kept for other samples)" if excess.metric in OF_DATA else f"  {excess}"
-        )
+        share = f" by {excess.ratio - 1:.1%}" if math.isfinite(excess.ratio) else ""
+        spare = f", of which {MARGIN:.0%} is kept for other samples" if excess.metric in OF_DATA else ""
+        limit = amounts({excess.metric: session.limits[excess.metric]})
+        narrator.say(f"  over the budget{share}: {limit}{spare}")
+    ratio = min(over[0].ratio, 1e9) if over else 0.0
+    if over and all(ratio < float(trial["ratio"]) for trial in trials_of(run)):
+        nearest.keep(run)
     run.search_log.append(
         {
             "event": "trial",
@@ -176,7 +187,7 @@ def _try(session: Session, run: Run, narrator: Narrator, attempt: int) -> None:
             "predicted": predicted if isinstance(predicted, str) else predicted.to_json(),
             "measured": found.to_json(),
             "ratios": ratios,
-            "ratio": min(over[0].ratio, 1e9) if over else 0.0,
+            "ratio": ratio,
             "over": [str(excess) for excess in over],
         }
     )

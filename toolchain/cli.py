@@ -50,7 +50,7 @@ def snnas(version: Version = False) -> None:
     """Searches, trains, compiles and checks spiking networks for neuromorphic chips."""
 
 
-app.command()(cli_search.search)
+app.command(context_settings={"allow_extra_args": True})(cli_search.search)  # which says what they should be
 app.command(short_help="Train a run's network, or a known cell on other data.")(cli_search.train)
 app.command(short_help="Take a run or anybody's .nir to a program on target.")(cli_export.export)
 app.command(short_help="Run a program or graph on samples: what it does on target.")(cli_hardware.simulate)

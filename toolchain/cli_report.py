@@ -16,6 +16,7 @@ def report(
         list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs; two or more stand beside each other.")
     ] = None,
     runs_dir: RunsDir = None,
+    pick: Annotated[int | None, typer.Option(min=1, help="Point of the run's front, from 1.")] = None,
     html: Annotated[bool, typer.Option("--html", help="Write report.html into the run, or comparison.html.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -26,10 +27,18 @@ def report(
 
     folder = runs.directory(runs_dir)
     wanted: list[str | None] = [*names] if names else [None]
-    every = [runs.find(folder, name) for name in wanted]
+    every = [runs.find(folder, name, having="" if pick else "a report") for name in wanted]
+    if pick is not None:
+        from toolchain.front import member
+
+        every = [member(run, pick) for run in every]
     if html:
         from toolchain.html import write_comparison, write_html
 
+        if len(every) > 1 and (folder / "comparison.html").exists():
+            sys.stderr.write(
+                f"note: {folder / 'comparison.html'} was of another comparison, or older; it is replaced\n"
+            )
         path = write_html(every[0]) if len(every) == 1 else write_comparison(every, folder / "comparison.html")
         if as_json:
             print_json({"schema": "snnas.report.html/1", "path": str(path)})
@@ -41,7 +50,11 @@ def report(
         return
     found = every[0]
     if not found.report.exists():
-        raise UsageError(f"run {found.name} has no report yet; make it with: snnas export {found.name} --target lava")
+        points = sorted(path.parent.name for path in found.path.glob("front/*/report.json"))
+        front = f", or see its points, of which {', '.join(points)} have one, with --pick" if points else ""
+        raise UsageError(
+            f"run {found.name} has no report yet; make it with: snnas export {found.name} --target lava{front}"
+        )
     figures = read_report(found.report)
     if stale(found, figures):
         sys.stderr.write("note: these figures are of older weights; export again\n")

@@ -26,13 +26,16 @@ def runs(context: typer.Context, runs_dir: RunsDir = None, as_json: AsJson = Fal
 def list_runs(context: typer.Context, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     """List the runs by name, with the stage that each has come to."""
     from toolchain import run_view
+    from toolchain import runs as home
 
     folder, as_json = _asked(context, runs_dir, as_json)
     rows = run_view.overview(folder)
     if as_json:
         print_json({"schema": run_view.LIST_SCHEMA, "folder": str(folder), "runs": rows})
-    else:
+    elif rows:
         print_table(run_view.overview_table(rows))
+    else:
+        print_text(f"no run in {folder.absolute()}; {home.ELSEWHERE}")
 
 
 @runs_app.command(short_help="Show one run: how it was made, what it found.")

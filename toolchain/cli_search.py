@@ -16,14 +16,18 @@ from toolchain.terminal import print_json, print_table
 
 def search(
     context: typer.Context,
-    dataset: Annotated[str, typer.Option(help="A name of snnas data list, an .npz, or a folder.")] = "digits",
+    dataset: Annotated[
+        str, typer.Option(help="A name of snnas data list, an .npz, or a folder; with --resume: where it is now.")
+    ] = "digits",
     method: Annotated[str, typer.Option(help="lightsnn, snasnet, spikenas or mse_nas.")] = "lightsnn",
     proxy: Annotated[str, typer.Option(help="What scores a candidate: sahd (the papers') or snnas.")] = "sahd",
     name: Annotated[str | None, typer.Option(help="Name of the run [DATASET-METHOD-001].")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this run, whose search or training was ended.")] = None,
     runs_dir: RunsDir = None,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of split, search and training.")] = 0,
-    timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Timesteps per sample.")] = 5,
+    timesteps: Annotated[
+        int | None, typer.Option("--timesteps", "-T", help="Timesteps per sample [its frames; 5 of still images].")
+    ] = None,
     channels: Annotated[int, typer.Option(help="Channels of the first cell; doubled by each reduction.")] = 16,
     hidden: Annotated[int, typer.Option(help="Spiking neurons of the classifier.")] = 256,
     batch: Annotated[int, typer.Option(help="Samples that score every candidate.")] = 64,
@@ -54,15 +58,23 @@ def search(
     verbose: Verbose = False,
 ) -> None:
     """Find a cell, train it, keep the run."""
-    from toolchain import finding, runs, starting
+    from hw_sim.errors import UsageError
+    from toolchain import endings, finding, moved_data, runs, starting
     from toolchain.narration import Narrator
 
+    if context.args:
+        word = context.args[0]
+        raise UsageError(f"unexpected {word!r}; a data set is given with: snnas search --dataset {shlex.quote(word)}")
     narrator = Narrator(quiet=quiet, verbose=verbose)
     folder = runs.directory(runs_dir)
     if resume is not None:
         _refuse_with_resume(context, resume)
         run = runs.find(folder, resume)
+        finding.check_workers(run.value("method", "name", str), workers, engine)
+        if given(context, "dataset"):
+            moved_data.point_to(run, dataset)
     else:
+        finding.check_workers(method, workers, engine)
         options = starting.SearchOptions(
             dataset=dataset,
             method=method,
@@ -91,11 +103,12 @@ def search(
             state_bits=state_bits,
         )
         run = starting.start(folder, name, options, shlex.join(["snnas", *sys.argv[1:]]))
+    endings.go_on_with(f"snnas search --resume {shlex.quote(run.name)}{_there(runs_dir)}")
     with run.lock():
         narrator.say(f"run {run.name}")
         again = device if resume is not None and given(context, "device") else None
         if not run.genotype.exists():
-            _say_clipped(run)
+            _say_begun(run, narrator)
         points = finding.find(run, narrator, workers=workers, engine=engine, train=not no_train, device=again)
     if points is not None and not as_json:
         from toolchain.front_view import table
@@ -104,11 +117,15 @@ def search(
     _finished(run, as_json, narrator, runs_dir)
 
 
+def _there(runs_dir: Path | None) -> str:
+    return f" --runs-dir {shlex.quote(str(runs_dir))}" if runs_dir is not None else ""
+
+
 def _refuse_with_resume(context: typer.Context, run: str) -> None:
     """A run goes on as it was begun; what asks for something else is refused, not ignored."""
     from hw_sim.errors import UsageError
 
-    kept = {"resume", "runs_dir", "device", "no_train", "as_json", "quiet", "verbose", "workers", "engine"}
+    kept = {"resume", "dataset", "runs_dir", "device", "no_train", "as_json", "quiet", "verbose", "workers", "engine"}
     with_it = [p.opts[0] for p in context.command.params if p.name not in kept and p.name and given(context, p.name)]
     if with_it:
         raise UsageError(
@@ -117,9 +134,14 @@ def _refuse_with_resume(context: typer.Context, run: str) -> None:
         )
 
 
-def _say_clipped(run: Any) -> None:
-    """Less than was asked for is done aloud, --quiet or not."""
+def _say_begun(run: Any, narrator: Any) -> None:
+    """What was read and what is asked of it. Less than was asked for is done aloud, --quiet or not."""
+    from toolchain.budgets import amounts
+
     config = run.config()
+    for line in (config["data"].get("summary"), config.get("budget") and f"budget: {amounts(config['budget'])}"):
+        if line:
+            narrator.say(f"  {line}")
     batch, there = config["method"]["batch"], config["data"].get("train", 0)
     if batch > there > 0:
         sys.stderr.write(f"note: --batch {batch} is clipped to the {there} samples of the training split\n")
@@ -142,11 +164,15 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs [the recipe's].")] = None,
     target_sar: Annotated[float | None, typer.Option(help="Hold the spiking activity rate to this.")] = None,
     genotype: Annotated[Path | None, typer.Option(help="Begin a run with the cell of this genotype.json.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="With --genotype: the data set.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="With --genotype: the data set. Of a run: where its data set is now.")
+    ] = None,
     data: DataOptions = None,
     name: Annotated[str | None, typer.Option(help="With --genotype: name of the run.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="With --genotype: the one seed.")] = 0,
-    timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="With --genotype: timesteps per sample.")] = 5,
+    timesteps: Annotated[
+        int | None, typer.Option("--timesteps", "-T", help="With --genotype: timesteps [frames; 5 of still images].")
+    ] = None,
     channels: Annotated[int, typer.Option(help="With --genotype: channels of the first cell.")] = 16,
     hidden: Annotated[int, typer.Option(help="With --genotype: neurons of the classifier.")] = 256,
     force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
@@ -157,7 +183,7 @@ def train(
 ) -> None:
     """Train the network of a run, or a known cell on another data set; a training that was ended goes on."""
     from hw_sim.errors import UsageError
-    from toolchain import runs, train_run, training
+    from toolchain import endings, moved_data, runs, train_run, training
     from toolchain.data_options import parse_options
     from toolchain.narration import Narrator
     from toolchain.training import parallel
@@ -166,8 +192,10 @@ def train(
     changes = {"epochs": epochs, "target_sar": target_sar}
     chosen = training.load_recipe(recipe, changes) if recipe else None
     folder, first = runs.directory(runs_dir), parallel.rank() == 0
-    if (genotype is None) != (dataset is None) or (genotype is not None and run is not None):
-        raise UsageError("--genotype FILE and --dataset NAME go together, and begin a run of their own")
+    if genotype is not None and (dataset is None or run is not None):
+        raise UsageError("--genotype FILE takes --dataset NAME, and begins a run of its own: leave RUN out")
+    if genotype is None and dataset is not None and run is None:
+        raise UsageError(f"--dataset {dataset}: name the RUN whose data set is there now, or give --genotype FILE too")
     if genotype is not None and dataset is not None:
         from toolchain.transfer import train_genotype
 
@@ -188,9 +216,12 @@ def train(
             data_options=parse_options(data),
         )
     else:
-        found = runs.find(folder, run)
+        found = runs.find(folder, run, having="a genotype")
+        if dataset is not None:
+            moved_data.point_to(found, dataset)
         if chosen is None and any(value is not None for value in changes.values()):
             chosen = training.recipe_of(found.section("train"), where="[train]", overrides=changes)
+    endings.go_on_with(f"snnas train {shlex.quote(found.name)}{_there(runs_dir)}")
     with found.lock() if first else contextlib.nullcontext():
         if first and found.trained and not force:
             raise UsageError(f"run {found.name} is trained; train it again with --force")

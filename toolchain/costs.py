@@ -21,7 +21,7 @@ from hw_sim.errors import SnnasError
 from hw_sim.mapping import load_system
 from hw_sim.system import System
 from toolchain import on_target
-from toolchain.budgets import Excess, excesses
+from toolchain.budgets import METRICS, Excess, excesses
 from toolchain.estimating import Pricing, profile_of
 from toolchain.on_target import Figures
 
@@ -206,7 +206,8 @@ class Meter:
         return [self.known[live(g)] for g in genotypes]
 
     def _reason(self, genotype: Genotype, over: Sequence[Excess], when: str) -> str:
-        text = ", ".join(map(str, over)) + f" ({when})"
+        band = ", upper end of the band" if METRICS[over[0].metric].banded else ""
+        text = ", ".join(map(str, over)) + f" ({when}{band})"
         # Of candidates that are over by the same, the first stays.
         if self.nearest is None or over[0].ratio < self.nearest[0]:
             self.nearest = over[0].ratio, f"{genotype.architecture_id}: {text}"

@@ -50,7 +50,8 @@ class Dataset:
     and ``batch`` turns them into that. y_*: int64 (N,), labels 0 .. classes - 1. input_kind: 'analogue', 'spikes' where
     every value of a sequence is 0 or 1, or 'counts'. digest: of x and y before the split, as they are stored (a lone
     .npz: as float32). path: the user's file or folder, absolute, None for a set that has a name. options: what ``load``
-    needs beside name and seed to give the same again, plain values. class_names: by label, or ().
+    needs beside name and seed to give the same again, plain values. class_names: by label, or (). own_test: the test
+    split is the set's own, and not drawn.
     """
 
     name: str
@@ -68,6 +69,18 @@ class Dataset:
     unit: int = 1
     options: dict[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
+    own_test: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What was read, in one line: samples, their shape, classes, kind, and the splits."""
+        train, val, test = len(self.y_train), len(self.y_val), len(self.y_test)
+        frames = f"{self.x_train.shape[1]} frames of " if self.x_train.ndim == 5 else ""
+        shape = " x ".join(map(str, self.input_shape))
+        drawn = "the set's own test split" if self.own_test else "test split drawn"
+        held = f"{train + val + test:,} samples of {frames}{shape}, {self.classes} classes, {self.input_kind}"
+        splits = f"{train:,} training, {val:,} validation, {test:,} test ({drawn})"
+        return f"{self.path.name if self.path else self.name}: {held}; {splits}"
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -227,6 +240,7 @@ def _split(name: str, raw: Raw, seed: int, *, train_limit: int | None, compact: 
         range=(0.0, float(high)),
         unit=raw.unit,
         class_names=raw.class_names,
+        own_test=raw.test is not None,
         **about,
     )
 

@@ -20,8 +20,9 @@ from toolchain import train_run
 from toolchain.budgeted import replay
 from toolchain.budgets import METRICS
 from toolchain.costs import Cost, measure
-from toolchain.files import read_json, write_json, write_text
-from toolchain.narration import Narrator
+from toolchain.extras import install
+from toolchain.files import read_json, whole, write_json, write_text
+from toolchain.narration import Narrator, counted
 from toolchain.rank_statistics import spearman
 from toolchain.restoring import network_of
 from toolchain.runs import Run
@@ -64,7 +65,7 @@ def follow(
     if train and run.section("objectives")["train"]:
         front = train_points(session, run, narrator, device)
     if find_spec("matplotlib") is None:
-        narrator.say("  no front.png: matplotlib is not installed (pip install 'snnas[plot]')")
+        narrator.say(f"  no front.png: matplotlib is not installed (mend: {install('plot')})")
     else:
         picture(front, run.path / "front.png")
     return front
@@ -121,8 +122,17 @@ def build(session: Session, run: Run, narrator: Narrator) -> dict[str, Any]:
 
 
 def train_points(session: Session, run: Run, narrator: Narrator, device: str | None = None) -> dict[str, Any]:
-    """Train and measure what of the front is not yet; killed at any moment, it goes on."""
+    """Train and measure what of the front is not yet; killed at any moment, it goes on.
+
+    The network that the search chose is trained already: a point that is the same takes its weights.
+    """
     front = read_front(run)
+    missing = [point for point in front["points"] if not Run(run.path / point["path"]).trained]
+    same = [point for point in missing if _is_winner(run, Run(run.path / point["path"]))]
+    if missing:
+        known = f"; point {same[0]['n']} is the network above" if same else ""
+        trainings = counted(len(missing) - len(same), "training")
+        narrator.say(f"{trainings} for {counted(len(front['points']), 'point')}{known}")
     for point in front["points"]:
         found = Run(run.path / point["path"])
         if point["measured"] is not None:
@@ -130,7 +140,10 @@ def train_points(session: Session, run: Run, narrator: Narrator, device: str | N
         narrator.say(f"point {point['n']} of {len(front['points'])}")
         if not found.trained:
             with found.lock():
-                train_run.train(found, narrator, device)
+                if _is_winner(run, found):
+                    _take_weights(run, found)
+                else:
+                    train_run.train(found, narrator, device)
         measured = measure(network_of(found), session.data, session.chip, session.widths)
         point["validation_accuracy"] = found.value("training", "validation_accuracy", float)
         point["measured"] = measured.to_json()
@@ -193,6 +206,19 @@ def thinned(places: Sequence[int], count: int) -> list[int]:
     if len(places) <= count:
         return list(places)
     return [places[round(k * (len(places) - 1) / max(1, count - 1))] for k in range(count)]
+
+
+def _is_winner(run: Run, point: Run) -> bool:
+    return run.trained and run.genotype.read_bytes() == point.genotype.read_bytes()
+
+
+def _take_weights(run: Run, point: Run) -> None:
+    """The training of the run itself, whose network, recipe and seed are the point's; the weights come last."""
+    config = run.config()
+    point.write_config({**point.config(), "train": config["train"], "training": config["training"]})
+    for source, target in ((run.train_log.path, point.train_log.path), (run.weights, point.weights)):
+        with whole(target) as file:
+            file.write(source.read_bytes())
 
 
 def _front(rows: Sequence[Sequence[float]]) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from hw_sim.errors import UnsupportedError
+from toolchain.extras import install
 from toolchain.files import whole
 from toolchain.front import figure, units
 from toolchain.report import wilson
@@ -60,7 +61,7 @@ def picture(front: dict[str, Any], path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise UnsupportedError(f"a picture takes matplotlib ({error}); pip install 'snnas[plot]'") from None
+        raise UnsupportedError(f"a picture takes matplotlib ({error}); mend: {install('plot')}") from None
 
     name = next(name for name in front["objectives"] if name != "score")
     drawing = Figure(figsize=(11, 4.4), layout="constrained", dpi=110)

@@ -45,7 +45,7 @@ def size_of(run: Run) -> str:
 
 def remove(run: Run) -> None:
     """Removes a run's folder. A kill in between leaves a hidden folder, which is no run and which nothing lists."""
-    hidden = run.path.with_name(f".{run.name}.removed")
+    hidden = run.path.with_name(f".{run.path.name}.removed")
     if hidden.exists():
         shutil.rmtree(hidden)
     run.path.rename(hidden)

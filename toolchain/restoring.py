@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import InvalidFileError, UsageError, brief
 from toolchain.data_options import KINDS
@@ -13,16 +14,25 @@ if TYPE_CHECKING:
     from toolchain.data import Dataset
 
 
-def dataset_of(run: Run) -> Dataset:
-    """The data set of a run, split as it was; InvalidFileError where it is not the one of then."""
+def dataset_of(run: Run, config: dict[str, Any] | None = None) -> Dataset:
+    """The data set of a run, split as it was; InvalidFileError where it is not the one of then.
+
+    config: in place of what run.toml holds.
+    """
     from toolchain.data import load
 
-    config = run.config()
+    config = config or run.config()
     name, wanted = config["data"].get("path", config["data"]["name"]), config["data"].get("sha256")
     options, place = config["data"].get("options", {}), f"{run.path / 'run.toml'}: [data.options]"
     # A run.toml names what a data set takes and nothing else that load does: it starts no download.
     if not isinstance(options, dict) or not all(type(options[k]) is KINDS.get(k) for k in options):
         raise InvalidFileError(f"{place} is {brief(options)}, expected some of {', '.join(KINDS)}; mend the file")
+    path = config["data"].get("path")
+    if path is not None and not Path(path).exists():
+        raise UsageError(
+            f"run {run.name}: its data set is not at {path} any more ({config['data'].get('summary', 'moved')}); put "
+            f"it back, or say where it is: snnas search --resume {run.spoken} --dataset PATH"
+        )
     try:
         data = load(name, seed=config["seed"], **options)
     except TypeError as error:
@@ -44,8 +54,10 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
     from toolchain.training import build, load_weights
 
     if not run.genotype.exists():
+        if run.failure is not None:
+            raise UsageError(f"run {run.name} has no network, its search failed ({run.failure})")
         raise UsageError(
-            f"run {run.name} has no genotype yet; finish its search with: snnas search --resume {run.name}"
+            f"run {run.name} has no genotype yet; finish its search with: snnas search --resume {run.spoken}"
         )
     text, place = run.genotype.read_text(encoding="utf-8", errors="replace"), str(run.path / "run.toml")
     of_motifs = run.value("method", "space", str) == "mse_nas"
@@ -54,6 +66,6 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
     network: Network = build(read(text, where=str(run.genotype)), config, seed=run.value("", "seed", int))
     if trained:
         if not run.weights.exists():
-            raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.name}")
+            raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.spoken}")
         load_weights(network, run.weights)
     return network.eval()

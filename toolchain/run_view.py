@@ -18,7 +18,10 @@ LIST_SCHEMA = "snnas.runs/1"
 
 
 def overview(folder: Path) -> list[dict[str, Any]]:
-    """One row per run, by name; a damaged one hides no other: its stage is 'damaged', and ``reason`` says why."""
+    """One row per run, by name; a damaged one hides no other: its stage is 'damaged', and ``reason`` says why.
+
+    So it does of a search that failed for good.
+    """
     rows: list[dict[str, Any]] = []
     for run in runs.every(folder):
         row = {"run": run.name, "created_at": None, "stage": "damaged", "validation_accuracy": None, "reason": None}
@@ -27,7 +30,7 @@ def overview(folder: Path) -> list[dict[str, Any]]:
         except InvalidFileError as error:
             row["reason"] = str(error)
         else:
-            row["created_at"], row["stage"] = config.get("created_at"), run.stage()
+            row["created_at"], row["stage"], row["reason"] = config.get("created_at"), run.stage(), run.failure
             row["validation_accuracy"] = config.get("training", {}).get("validation_accuracy")
         rows.append(row)
     return rows
@@ -44,7 +47,8 @@ def overview_table(rows: list[dict[str, Any]]) -> Table:
     out.add_column("validation accuracy")
     for row in rows:
         accuracy, created = row["validation_accuracy"], (row["created_at"] or "")[:19]
-        out.add_row(row["run"], created, row["stage"], row["reason"] or ("" if accuracy is None else f"{accuracy:.2%}"))
+        said = row["reason"] if row["stage"] == "damaged" else "" if accuracy is None else f"{accuracy:.2%}"
+        out.add_row(row["run"], created, row["stage"], said)
     return out
 
 
@@ -56,6 +60,7 @@ def describe(run: Run) -> dict[str, Any]:
         "run": run.name,
         "path": str(run.path),
         "stage": run.stage(),
+        "failed": run.failure,
         "created_at": config.get("created_at"),
         "command": config.get("command"),
         "seed": config["seed"],
@@ -79,7 +84,7 @@ def table(run: Run, *, brief: bool = False) -> Table:
     if not brief:
         for name in ("path", "stage", "created_at", "command", "seed"):
             out.add_row(name.removesuffix("_at"), str(known[name] if known[name] is not None else "-"))
-        out.add_row("data set", str(known["data"]["name"]))
+        out.add_row("data set", str(known["data"].get("summary", known["data"]["name"])))
         out.add_row("method", f"{known['method']['name']}, space {known['method']['space']}")
         out.add_row("device", str(known["versions"]["device"]))
     if known["genotype"] is not None:
@@ -91,6 +96,8 @@ def table(run: Run, *, brief: bool = False) -> Table:
     if known["training"]:
         accuracy, epoch = run.value("training", "validation_accuracy", float), run.value("training", "best_epoch", int)
         out.add_row("validation accuracy", f"{accuracy:.2%} (epoch {epoch})")
+    if not brief and known["failed"]:
+        out.add_row("failed", known["failed"])
     if not brief and known["exports"]:
         out.add_row("exported", ", ".join(known["exports"]))
     return out

@@ -7,18 +7,14 @@ process that works on a run holds its lock; a second one is refused with the own
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
-import platform
-import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +23,12 @@ import tomli_w
 from hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean
 from hw_sim.tables import parse_toml
 from toolchain.files import JsonLines, write_text
+from toolchain.fingerprint import fingerprint as fingerprint
 from toolchain.narration import printable
-from toolchain.staging import beside, clear
+from toolchain.staging import clear
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DEFAULT_DIRECTORY = "runs"
+FRONT = "front"  # folder of a run, whose folders are runs: the points of its front
 CONFIG_BYTES = 1 << 20
 # What a search writes before anything else, and what a finished stage adds: {section: {key: type}}, '' the top level.
 REQUIRED: dict[str, dict[str, type]] = {
@@ -44,7 +41,7 @@ REQUIRED: dict[str, dict[str, type]] = {
 }
 OPTIONAL: dict[str, dict[str, type]] = {
     "": {"name": str, "created_at": str, "command": str},
-    "data": {"path": str, "sha256": str, "train": int},
+    "data": {"path": str, "sha256": str, "train": int, "summary": str},
     "method": {"candidates": int, "study": int, "proxy": str, "population": int, "generations": int},
     "search": {"seconds": float, "evaluations": int, "guards": int, "architecture": str},
     "training": {
@@ -55,6 +52,7 @@ OPTIONAL: dict[str, dict[str, type]] = {
         "device": str,
     },
     "transfer": {"genotype": str, "sha256": str},
+    "failed": {"reason": str},
 }
 NOUNS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "a table"}
 
@@ -72,7 +70,14 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        """Of its folder; of a point of a front NAME/front/03, which commands take as well."""
+        path = self.path
+        return "/".join(path.parts[-3:]) if path.parent.name == FRONT else path.name
+
+    @property
+    def spoken(self) -> str:
+        """What a command calls it: its name where commands look by default, else its folder."""
+        return self.name if self.path == directory(None).absolute() / self.name else str(self.path)
 
     @property
     def genotype(self) -> Path:
@@ -168,10 +173,20 @@ class Run:
         """Whether the weights are there and no training is under way, which may have written them a moment ago."""
         return self.weights.exists() and not (self.path / "checkpoint" / "state.safetensors").exists()
 
+    @property
+    def failure(self) -> str | None:
+        """Why its search failed for good, so that going on with it would fail again; None where it did not."""
+        return str(self.section("failed")["reason"]) if self.section("failed") else None
+
+    def fail(self, reason: str) -> None:
+        self.write_config({**self.config(), "failed": {"reason": reason}})
+
     def stage(self) -> str:
         """How far the run has come."""
         if self.report.exists():
             return "exported"
+        if self.failure is not None:
+            return "failed"
         if self.weights.exists():
             return "trained"
         return "searched" if self.genotype.exists() else "begun"
@@ -200,57 +215,20 @@ def as_toml(config: dict[str, Any]) -> str:
     return tomli_w.dumps(config)
 
 
-def create(folder: Path, name: str | None, stem: str, files: Callable[[str], Mapping[str, str]]) -> Run:
-    """A new run: ``name``, or the first free ``stem-001``, holding the texts that ``files`` gives of its name.
+def find(folder: Path, name: str | None, *, having: str = "") -> Run:
+    """The run called ``name`` (or the folder of that path), or the newest one; UsageError where there is none.
 
-    It appears with all of them or not at all; an empty folder is taken over. UsageError where the name is taken or
-    unusable.
+    having: what the newest has to have, one of NEEDS; newer ones without it are passed over, and a note on stderr names
+    them. Where none has it, the newest of all.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if name is not None:
-        if not NAME.fullmatch(name):
-            raise UsageError(f"run name {name!r}: letters, digits, '.', '_' and '-' are taken, at most 100")
-        if not _begin(folder / name, files):
-            there = folder / name / "run.toml"
-            how = f"continue it with --resume {name}" if there.is_file() else "remove that folder, which is no run"
-            raise UsageError(f"run {name} exists in {folder}; choose another --name, or {how}")
-        return Run(folder / name)
-    stem = re.sub(r"[^A-Za-z0-9._-]", "-", stem).strip("-.")[:80] or "run"
-    for number in range(1, 100_000):
-        path = folder / f"{stem}-{number:03d}"
-        if _begin(path, files):
-            return Run(path)
-    raise UsageError(f"{folder} holds 99,999 runs named {stem}-NNN; give a --name")
-
-
-def _begin(path: Path, files: Callable[[str], Mapping[str, str]]) -> bool:
-    """Makes the folder whole; False where another one, or a file, has the name."""
-    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
-        return False
-    with contextlib.suppress(UsageError):  # another process is beginning a run of this name
-        clear(path.parent, path.name)
-    with beside(path) as stage:
-        for name, text in files(path.name).items():
-            write_text(stage / name, text)
-        try:
-            os.rename(stage, path)  # onto an empty folder too
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                return False
-            raise
-    return True
-
-
-def find(folder: Path, name: str | None) -> Run:
-    """The run called ``name`` (or the folder of that path), or the newest one; UsageError where there is none."""
     if name is not None:
         for path in (folder / name, Path(name)):
             if (path / "run.toml").is_file():
                 return Run(path.resolve())
         known = [r.name for r in every(folder)]
         there = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
-        hint = f"; there are {there}{did_you_mean(name, known)}" if known else "; make one with: snnas search"
-        raise UsageError(f"no run {name!r} in {folder}{hint}")
+        hint = f"; there are {there}{did_you_mean(name, known)}" if known else f"; {ELSEWHERE}"
+        raise UsageError(f"no run {name!r} in {folder.absolute()}{hint}")
     dated: list[tuple[str, Run]] = []
     damage: InvalidFileError | None = None
     for run in every(folder):
@@ -260,8 +238,14 @@ def find(folder: Path, name: str | None) -> Run:
             damage = error
             sys.stderr.write(f"note: run {printable(run.name)} is damaged and not looked at: {printable(str(error))}\n")
     if not dated:
-        raise damage or UsageError(f"no run in {folder}; make one with: snnas search --dataset digits")
-    return max(dated, key=lambda pair: pair[0])[1]
+        raise damage or UsageError(f"no run in {folder.absolute()}; {ELSEWHERE}")
+    newest_first = [run for _, run in sorted(dated, key=lambda pair: pair[0], reverse=True)]
+    place = next((at for at, run in enumerate(newest_first) if NEEDS[having](run)), 0)
+    if place:
+        newer = ", ".join(f"{run.name} ({run.stage()})" for run in newest_first[:place])
+        taken = f"run {newest_first[place].name} is taken; newer, without {having}: {newer}"
+        sys.stderr.write(f"note: {printable(taken)}\n")
+    return newest_first[place]
 
 
 def every(folder: Path) -> list[Run]:
@@ -269,28 +253,21 @@ def every(folder: Path) -> list[Run]:
     return [Run(p.parent.resolve()) for p in sorted(folder.glob("*/run.toml")) if not p.parent.name.startswith(".")]
 
 
+NEEDS: dict[str, Callable[[Run], bool]] = {
+    "": lambda run: True,
+    "a genotype": lambda run: run.genotype.exists(),
+    "weights": lambda run: run.trained and run.failure is None,
+    "a report": lambda run: run.report.exists(),
+    "a program": lambda run: any(run.path.glob("export/*/program.npz")),
+}
+ELSEWHERE = "look elsewhere with --runs-dir or SNNAS_RUNS, or make one with: snnas search --dataset digits"
+
+
 def _brief(value: Any) -> str:
     return "missing" if value is None else brief(value)
 
 
 _MEND = "mend the file, or search again"
-
-
-def fingerprint(device: str) -> dict[str, str]:
-    """What the figures of a run depend on besides its seed.
-
-    The number of threads and the instructions that torch uses decide the order of its sums, so the last bits of trained
-    weights (measured: the digits trained with one thread and with two end 1.1 points apart in test accuracy).
-    """
-    versions = {"python": platform.python_version(), "machine": platform.machine(), "device": device}
-    with contextlib.suppress(ImportError):
-        import torch
-
-        versions |= {"instructions": torch.backends.cpu.get_cpu_capability(), "threads": str(torch.get_num_threads())}
-    for name in ("snnas", "numpy", "torch", "spikingjelly", "nir"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
 
 
 def now() -> str:

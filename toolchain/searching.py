@@ -14,11 +14,12 @@ from toolchain.budgets import METRICS, Limits, check_limits
 from toolchain.costs import Chip, Meter, Predictor, live
 from toolchain.evaluating import PREDICT, Bank, Evaluator, Spec, in_worker, score_kind
 from toolchain.files import write_text
-from toolchain.narration import Narrator
+from toolchain.narration import Narrator, counted
 from toolchain.restoring import dataset_of
 from toolchain.runs import Run
+from toolchain.scoring_batch import copies_note, scoring_batch
 from toolchain.search_methods import RUNNERS, Task
-from toolchain.seeds import stream, torch_seed
+from toolchain.seeds import torch_seed
 from toolchain.starting import MAX_STUDY, resolve_device
 from toolchain.workers import Answer, pool
 
@@ -82,6 +83,9 @@ class Session:
         data = dataset_of(run)
         chip = Chip.load(**run.section("chip"))
         spec = spec_of(run, data, chip)
+        note = copies_note(data, int(run.section("method")["batch"]), len(spec.banks[0].batch))
+        if note and not run.genotype.exists():
+            narrator.say(f"  {note}")
         if workers == 1 and engine == "process":
             yield cls(run, narrator, spec, data, chip, Evaluator(spec))
             return
@@ -112,7 +116,9 @@ class Session:
 
         task = self._task(record, seen, banned or {})
         total = RUNNERS[self.name].total(task)
-        with self.narrator.progress(f"searching {self.space.name}: {total} evaluations") as advance:
+        if done:
+            self.narrator.say(f"  {done} of {counted(total, 'evaluation')} are taken over from the log")
+        with self.narrator.progress(f"searching {self.space.name}: {counted(total, 'evaluation')}") as advance:
             result = self._within(task)
         conclude(self.run, result, self.narrator, time.perf_counter() - begun, resumed=bool(seen))
         return result
@@ -155,9 +161,12 @@ class Session:
 
     def _within(self, task: Task) -> SearchResult:
         from search.errors import GateError as NothingLeft
+        from search.errors import NoScoreError
 
         try:
             return RUNNERS[self.name].run(task)
+        except NoScoreError as error:
+            raise GateError(f"search: {error}") from None
         except NothingLeft as error:
             miss = f"; nearest is {self.meter.nearest[1]}" if self.meter.nearest else ""
             if self.meter.limits != self.limits:
@@ -226,13 +235,10 @@ def spec_of(run: Run, data: Dataset, chip: Chip) -> Spec:
     config = run.config()
     seed, method = int(config["seed"]), config["method"]
     network = NetworkConfig.from_json(run.network_json(), where=str(run.path / "run.toml"))
-    size = min(int(method["batch"]), len(data.x_train))
+    size = int(method["batch"])
     names = ["", *(f" study {repeat}" for repeat in range(1, int(method.get("study", 0)) + 1))]
     banks = tuple(
-        Bank(
-            seed=torch_seed(seed, f"supernet{name}"),
-            batch=data.x_train[stream(seed, f"proxy{name}").permutation(len(data.x_train))[:size]],
-        )
+        Bank(seed=torch_seed(seed, f"supernet{name}"), batch=scoring_batch(data, seed, size, f"proxy{name}"))
         for name in names
     )
     return Spec(

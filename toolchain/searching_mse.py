@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from toolchain.narration import Narrator
+from toolchain.narration import Narrator, counted
 from toolchain.restoring import dataset_of
 from toolchain.runs import Run
+from toolchain.scoring_batch import copies_note, scoring_batch
 from toolchain.searching import conclude
 from toolchain.seeds import stream, torch_seed
 
@@ -30,15 +31,20 @@ def search(run: Run, narrator: Narrator) -> None:
     device = str(config["versions"]["device"])
     data = dataset_of(run)
     network = MseConfig.from_json(run.network_json(), where=str(run.path / "run.toml"))
-    order = stream(seed, "proxy").permutation(len(data.x_train))
-    size = min(int(method["batch"]), len(order) // BATCHES)
-    batches = [torch.from_numpy(data.x_train[order[k * size : (k + 1) * size]]).to(device) for k in range(BATCHES)]
+    drawn = torch.from_numpy(scoring_batch(data, seed, BATCHES * int(method["batch"])))
+    size = len(drawn) // BATCHES
+    batches = [drawn[k * size : (k + 1) * size].to(device) for k in range(BATCHES)]
+    note = copies_note(data, BATCHES * int(method["batch"]), len(drawn))
+    if note:
+        narrator.say(f"  {note}")
     population, generations = int(method["population"]), int(method["generations"])
     log = run.search_log
     log.mend()
     seen = log.read()
     begun, done = time.perf_counter(), sum(r.get("event") == "evaluation" for r in seen)
     total = population * generations
+    if done:
+        narrator.say(f"  {done} of {counted(total, 'evaluation')} are taken over from the log")
     with narrator.progress(f"evolving {population} genomes over {generations} generations") as advance:
 
         def record(entry: dict[str, Any]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import UsageError, did_you_mean
-from toolchain import runs
+from toolchain import new_run, runs
 from toolchain.runs import Run
 
 if TYPE_CHECKING:
@@ -23,24 +23,26 @@ METHODS = ("lightsnn", "snasnet", "spikenas", "mse_nas")
 WHOLE = ("snasnet", "spikenas")  # candidates are whole networks, so that each can be priced and stand on a front
 PROXIES = ("sahd", "snnas")
 MAX_STUDY = 10  # repeats of an operation study
+DEFAULT_TIMESTEPS = 5  # of static samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
     """What a search is asked for.
 
-    batch: samples that score every candidate. candidates: random draws. study: repeats of spikenas's operation study, 0
-    for none. budget, objective: as on the command line. front: points of a front that are trained. profile, system:
-    the chip that costs are of. weight_bits, state_bits: what memory is counted with. population, generations, cells:
-    of mse_nas. recipe: a name or a file; None takes the data set's own. epochs: None for the recipe's. data: NAME=VALUE
-    pairs as ``data_options`` reads them.
+    timesteps: None for as many as the samples have frames, else DEFAULT_TIMESTEPS. batch: samples that score every
+    candidate. candidates: random draws. study: repeats of spikenas's operation study, 0 for none. budget, objective: as
+    on the command line. front: points of a front that are trained. profile, system: the chip that costs are of.
+    weight_bits, state_bits: what memory is counted with. population, generations, cells: of mse_nas. recipe: a name or
+    a file; None takes the data set's own. epochs: None for the recipe's. data: NAME=VALUE pairs as ``data_options``
+    reads them.
     """
 
     dataset: str
     method: str = "lightsnn"
     proxy: str = "sahd"
     seed: int = 0
-    timesteps: int = 5
+    timesteps: int | None = None
     channels: int = 16
     hidden: int = 256
     batch: int = 64
@@ -83,25 +85,27 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
     from toolchain.data import load
     from toolchain.data_options import parse_options
     from toolchain.datasets.catalogue import SETS
+    from toolchain.scoring_batch import require_distinct
+    from toolchain.searching_mse import BATCHES
 
     for what, value, known in (("method", options.method, METHODS), ("proxy", options.proxy, PROXIES)):
         if value not in known:
             raise UsageError(f"unknown {what} {value!r}; expected {', '.join(known)}{did_you_mean(value, known)}")
     for what in ("timesteps", "channels", "hidden", "batch", "candidates", "population", "generations", "cells"):
-        if getattr(options, what) < (2 if what == "batch" else 1):
-            raise UsageError(
-                f"--{what} {getattr(options, what)}: expected a whole number >= {2 if what == 'batch' else 1}"
-            )
+        value, least = getattr(options, what), 2 if what in ("batch", "population") else 1
+        if value is not None and value < least:
+            raise UsageError(f"--{what} {value}: expected a whole number >= {least}")
     hardware = _hardware(options)
     device = resolve_device(options.device)
     training = _recipe(options)
     given = parse_options(options.data)
     if options.dataset in SETS and SETS[options.dataset].events:
-        given.setdefault("frames", options.timesteps)
+        given.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)
     data = load(options.dataset, seed=options.seed, **given)
-    check_frames(options.dataset, data, options.timesteps)
+    options = replace(options, timesteps=timesteps_of(options.dataset, data, options.timesteps))
     network = _network(options, data, device)
     of_motifs = options.method == "mse_nas"
+    require_distinct(data, 2 * BATCHES if of_motifs else 2)
     config = {
         "created_at": runs.now(),
         "command": command,
@@ -123,18 +127,19 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         "train": training.plain(),
         "versions": runs.fingerprint(device),
     }
-    return runs.create(
+    return new_run.create(
         folder, name, f"{data.name}-{options.method}", lambda name: {"run.toml": runs.as_toml({"name": name, **config})}
     )
 
 
-def check_frames(name: str, data: Dataset, timesteps: int) -> None:
-    """UsageError where the samples are sequences of another length than ``timesteps``."""
-    if data.x_train.ndim == 5 and data.x_train.shape[1] != timesteps:
+def timesteps_of(name: str, data: Dataset, asked: int | None) -> int:
+    """``asked``, else as many as the samples have frames; UsageError where they have another number."""
+    frames = data.x_train.shape[1] if data.x_train.ndim == 5 else None
+    if None not in (asked, frames) and asked != frames:
         raise UsageError(
-            f"--timesteps {timesteps}: the samples of {name} are sequences of "
-            f"{data.x_train.shape[1]} frames; start it with --timesteps {data.x_train.shape[1]}"
+            f"--timesteps {asked}: the samples of {name} are sequences of {frames} frames; leave --timesteps out"
         )
+    return asked or frames or DEFAULT_TIMESTEPS
 
 
 def data_section(name: str, data: Dataset) -> dict[str, Any]:
@@ -147,6 +152,7 @@ def data_section(name: str, data: Dataset) -> dict[str, Any]:
         "train": len(data.y_train),
         "val": len(data.y_val),
         "test": len(data.y_test),
+        "summary": data.summary,
     }
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hw_sim.errors import InvalidFileError, UsageError
 from toolchain.files import JsonLines
-from toolchain.narration import Narrator
+from toolchain.narration import Narrator, counted
+from toolchain.report import wilson
 from toolchain.restoring import dataset_of, network_of
 from toolchain.runs import Run
 from toolchain.starting import resolve_device
@@ -15,8 +18,9 @@ from toolchain.starting import resolve_device
 if TYPE_CHECKING:
     from toolchain.training import Record, TrainingConfig
 
-# Epochs that take this long are narrated one by one.
+# Epochs that take this long are narrated one by one, others when nothing was said for a while.
 LONG_EPOCH_SECONDS = 5.0
+LONG_SILENCE_SECONDS = 15.0
 
 
 def train(run: Run, narrator: Narrator, device: str | None = None, recipe: TrainingConfig | None = None) -> None:
@@ -52,10 +56,11 @@ def train(run: Run, narrator: Narrator, device: str | None = None, recipe: Train
     if folder.exists():
         narrator.say("  a checkpoint is there: training goes on where the recipe is the same")
     try:
-        with narrator.progress(f"training {recipe.epochs} epochs") as advance:
+        data = dataset_of(run)
+        with narrator.progress(f"training {counted(recipe.epochs, 'epoch')}", "batches") as advance:
             result = training.train(
                 network,
-                dataset_of(run),
+                data,
                 recipe,
                 seed=config["seed"],
                 device=device,
@@ -76,6 +81,9 @@ def train(run: Run, narrator: Narrator, device: str | None = None, recipe: Train
         f"  {result.seconds:.1f} s{resumed}; best epoch {result.best_epoch} of {result.epochs}, "
         f"validation accuracy {result.validation_accuracy:.1%}, SAR {result.sar:.3f}"
     )
+    doubt = chance_note(result.validation_accuracy, data.y_val)
+    if doubt:
+        narrator.say(f"  note: {doubt}")
     config["train"] = recipe.plain()
     config["training"] = {
         "seconds": round(result.seconds, 3),
@@ -88,9 +96,20 @@ def train(run: Run, narrator: Narrator, device: str | None = None, recipe: Train
     training.Checkpoint(folder, "").remove()
 
 
+def chance_note(accuracy: float, labels: np.ndarray) -> str | None:
+    """What is said of an accuracy that guessing might reach: the 95 % interval holds the share of the largest class."""
+    samples, most = len(labels), int(np.bincount(labels).max())
+    if wilson(round(accuracy * samples), samples)[0] > most / samples:
+        return None
+    return (
+        f"{accuracy:.1%} of {counted(samples, 'validation sample')} is no better than always naming one class "
+        f"({most / samples:.1%}); train longer with --epochs, or look at the data"
+    )
+
+
 def say_epoch(narrator: Narrator, entry: Record, epochs: int) -> None:
-    """Narrates an epoch that took long, and the time that is left."""
-    if entry["seconds"] >= LONG_EPOCH_SECONDS:
+    """Narrates an epoch that took long, or that ends a long silence, and the time that is left."""
+    if entry["seconds"] >= LONG_EPOCH_SECONDS or narrator.silence >= LONG_SILENCE_SECONDS:
         left = (epochs - entry["epoch"]) * entry["seconds"]
         remaining = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
         narrator.say(

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import UsageError
-from toolchain import runs
+from toolchain import new_run, runs
 from toolchain.runs import Run
-from toolchain.starting import check_frames, data_section, resolve_device
+from toolchain.starting import data_section, resolve_device, timesteps_of
 
 if TYPE_CHECKING:
     from search.genotype import Genotype
@@ -24,7 +24,7 @@ def train_genotype(
     command: str,
     name: str | None = None,
     seed: int = 0,
-    timesteps: int = 5,
+    timesteps: int | None = None,
     channels: int = 16,
     hidden: int = 256,
     recipe: TrainingConfig | None = None,
@@ -33,7 +33,8 @@ def train_genotype(
 ) -> Run:
     """Make a run of the genotype in a .json file on a data set: run.toml and genotype.json, ready for ``train``.
 
-    data_options: more of what ``toolchain.data.load`` takes. Raises InvalidFileError for a file that holds no genotype,
+    timesteps: None for as many as the samples have frames, else DEFAULT_TIMESTEPS. data_options: more of what
+    ``toolchain.data.load`` takes. Raises InvalidFileError for a file that holds no genotype,
     UsageError where it fits neither its search space nor the data set.
     """
     from search.genotype import Genotype
@@ -53,14 +54,13 @@ def train_genotype(
     backward = _check_space(found, genotype)
     device = resolve_device(device)
     data = load(dataset, seed=seed, **(data_options or {}))
-    check_frames(dataset, data, timesteps)
     network = NetworkConfig(
         input_shape=data.input_shape,
         input_kind=data.input_kind,
         classes=data.classes,
         channels=channels,
         hidden=hidden,
-        timesteps=timesteps,
+        timesteps=timesteps_of(dataset, data, timesteps),
         reduction=get(found.space).reduction,
         cells=len(found.cells),
     )
@@ -77,7 +77,7 @@ def train_genotype(
         "transfer": {"genotype": str(genotype.absolute()), "sha256": sha256(genotype)},
         "versions": runs.fingerprint(device),
     }
-    return runs.create(
+    return new_run.create(
         folder,
         name,
         f"{data.name}-{found.space}-transfer",

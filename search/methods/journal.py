@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from search.errors import InvalidFileError, brief
+from search.errors import InvalidFileError, NoScoreError, brief
 from search.guards import Finding
 from search.methods import Record
 from search.proxies import Score
@@ -84,6 +84,13 @@ class Journal:
         for finding in found:
             self.guard(finding.guard, ("guard", number, None, op), finding.text)
         return not any(finding.refuses for finding in found)
+
+    def require_score(self, number: int | str, scores: Iterable[Score], what: str) -> None:
+        """Report, and raise NoScoreError, where none of ``scores`` is finite: guard 'score'. what: is scored."""
+        if not any(math.isfinite(score.value) for score in scores):
+            error = NoScoreError(what)
+            self.guard("score", ("guard", number, None, None), str(error))
+            raise error
 
     def silent(self, number: int | str, final: Score) -> None:
         """Report every LIF of the final candidate that fires nothing on the batch: guard 'alive'."""

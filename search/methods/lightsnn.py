@@ -11,7 +11,8 @@ The paper's rule alone can prune every path to skips, or to nothing. Named guard
     alive   no LIF of the final candidate is silent on the batch
 
 A removal that would break 'path' or 'conv' is not taken: the next best operation of the edge goes instead. 'alive' can
-only be reported, and so can what ``search.guards`` finds in the final candidate. Each event is in log and result.
+only be reported, and so can what ``search.guards`` finds in the final candidate. Each event is in log and result. Where
+no removal of the first round has a finite score, nothing is taken: guard 'score', and NoScoreError.
 
 Under a budget there is one more guard, ours:
 
@@ -41,7 +42,7 @@ TRIES = 256
 BREAKS = {
     "path": "no path from input to output",
     "conv": "no convolution on a path from input to output",
-    "budget": f"none of the {TRIES} cheapest architectures that are left within the budget",
+    "budget": f"none of the {TRIES} cheapest architectures left within the budget",
 }
 
 
@@ -107,7 +108,7 @@ class _Search:
         self.refuse, self.cells = refuse, cells
         self.witness = self._affordable(self.choices)
         if self.witness is None:
-            raise GateError(f"{BREAKS['budget']} of {self.space.name}")
+            raise GateError(f"none of the {TRIES} cheapest architectures of {self.space.name} is within the budget")
 
     def round(self) -> None:
         """Score every removal, then take the best one of each edge."""
@@ -121,6 +122,8 @@ class _Search:
         # What no path crosses cannot be run, and is worth less than everything that can.
         runnable = {at: choices for at, choices in removals.items() if broken_guard(choices) != "path"}
         scores = self.journal.evaluate(keys, runnable, self.score)
+        if self.number == 1:
+            self.journal.require_score(self.number, scores.values(), f"the {len(scores)} removals of round 1")
         merit = dict(zip(scores, merits(list(scores.values())), strict=True))
         for edge, ops in tuple(self.choices.items()):
             if len(ops) > 1:

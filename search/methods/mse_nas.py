@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from search import pareto
-from search.errors import InvalidFileError, UnsupportedError, UsageError
+from search.errors import InvalidFileError, UsageError
 from search.methods import Record, SearchResult
 from search.methods.journal import Journal, finite
 from search.mse_nas.encoding import Genes, GenomeSpace
@@ -79,7 +79,7 @@ def run(
     resume: the records of an interrupted search of the same space, seed and batches, which are not scored again; the
     result is the same. Ties: the genome evaluated first. ``front`` of the result: every genome that no other equals or
     beats in all objectives, as (genome, {objective: value}), the fittest first; the genotype is its first. Raises
-    InvalidFileError for records of another search, UnsupportedError without pymoo.
+    InvalidFileError for records of another search, ModuleNotFoundError without pymoo.
     """
     if population < 2 or generations < 1:
         raise UsageError(f"population {population}, {generations} generations, expected >= 2 and >= 1")
@@ -221,10 +221,8 @@ def _number(value: float, worst: float = math.inf) -> float:
 
 def _evolve(space: GenomeSpace, archive: _Archive, rng: np.random.Generator, population: int, generations: int) -> None:
     """Run the generations; what pymoo draws comes from ``rng`` alone."""
-    try:
-        from search.mse_nas.algorithm import algorithm_for
-    except ModuleNotFoundError as error:
-        raise UnsupportedError(f"{error.name} is missing, expected for mse_nas; install snnas[search]") from None
+    from search.mse_nas.algorithm import algorithm_for
+
     first = np.stack([space.draw(rng) for _ in range(population)])
     seed = int(rng.integers(2**31))
     algorithm = algorithm_for(space, first, seed, objectives=1 + len(archive.costs), generations=generations)

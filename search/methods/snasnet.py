@@ -12,7 +12,6 @@ statistics of the batch and the candidate.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -48,9 +47,9 @@ def run(
     score, log, resume: as in ``lightsnn.run``. inspect: the guards; of the candidates in the order of their scores, the
     first that they do not refuse is taken, and if they refuse all, the very first. A record's "round" is the place at
     which an architecture was first drawn, its "op" the architecture's id; the last record is the choice ("event":
-    "choice"). The guard 'alive' reports layers of the winner that are silent on the batch, 'score' that no candidate
-    has a finite score. refuse: asked before a candidate is scored; what it refuses is logged with its reason
-    ("event": "refusal"), and GateError raised where that is all.
+    "choice"). The guard 'alive' reports layers of the winner that are silent on the batch; where no candidate has a
+    finite score, 'score' says so and NoScoreError is raised. refuse: asked before a candidate is scored; what it
+    refuses is logged with its reason ("event": "refusal"), and GateError raised where that is all.
     """
     if candidates < 1:
         raise UsageError(f"{candidates} candidates, expected a whole number >= 1")
@@ -70,15 +69,13 @@ def run(
     journal.finish()
     if not scores:
         raise GateError(f"each of the {len(places)} architectures drawn is over the budget")
+    journal.require_score("score", scores.values(), f"the {len(scores)} architectures")
     merit = dict(zip(scores, merits(list(scores.values())), strict=True))
     order = sorted(scores, key=lambda at: (-merit[at], at))
     passed = (at for at in order if journal.inspected(at, drawn[at].architecture_id, inspect(single(drawn[at])[0])))
     taken = next(passed, None)
     best = order[0] if taken is None else taken
     final, found = scores[best], drawn[best]
-    if not math.isfinite(final.value):
-        text = f"none of {len(scores)} architectures has a finite score; the first drawn is taken"
-        journal.guard("score", ("guard", best, None, found.architecture_id), text)
     journal.silent(best, final)
     ties = [drawn[at].architecture_id for at in scores if at != best and merit[at] == merit[best]]
     journal.write(

@@ -116,6 +116,7 @@ class _CellSearch:
             scores.update(self.journal.evaluate(keys, candidates, score, {at: self._notes(at) for at in part}))
         if not scores:
             raise GateError(f"each of the {len(self.genotypes)} candidates for cell {self.number} is over the budget")
+        self.journal.require_score(self.number, scores.values(), f"the {len(scores)} candidates for cell {self.number}")
         return scores
 
     def choose(self, scores: Mapping[int, Score], inspect: Inspect) -> tuple[int, bool]:

@@ -59,6 +59,7 @@ def test_finding_the_worker(home: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "snnas lava setup" in reason
     base, reason = lava_environment.find_base_python()
     assert base is None
+    assert reason.startswith(f"{home / 'bin' / 'python3.10'} does not run: exit code 127: nothing was printed; ")
     assert "--python" in reason
     named = install_python(home)
     assert lava_environment.find_base_python() == (named, "pyenv's 3.10.9")
@@ -70,6 +71,33 @@ def test_finding_the_worker(home: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert lava_environment.find_python(named) == (named, "--python")
     assert not lava_environment.probe(home / "absent")["usable"]
     assert not lava_environment.probe(sys.executable)["usable"]
+
+
+def test_each_candidate_says_why_it_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shim = home / "bin" / "python3.10"
+    shim.write_text("#!/bin/sh\necho >&2\necho 'pyenv: python3.10: command not found' >&2\necho 'more' >&2\nexit 127\n")
+    other = home / "pyenv" / "versions" / "3.10.1" / "bin" / "python3.10"
+    other.parent.mkdir(parents=True)
+    other.write_text("#!/bin/sh\necho 3.11\n")
+    other.chmod(0o755)
+    found = f"{shim} does not run: exit code 127: pyenv: python3.10: command not found; {other} is Python 3.11; install"
+    assert lava_environment.find_base_python()[1].startswith(found)
+    assert lava_environment.find_base_python(other) == (None, f"{other} is Python 3.11")
+    assert lava_environment.find_base_python(home / "none")[1].endswith("does not run: No such file or directory")
+    monkeypatch.setenv("PATH", str(home / "empty"))
+    monkeypatch.setenv("PYENV_ROOT", str(home / "empty"))
+    assert lava_environment.find_base_python()[1].startswith("there is no python3.10 on PATH, in pyenv or from uv; ")
+
+
+def test_a_shim_shows_where_pyenv_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = install_python(home)
+    monkeypatch.delenv("PYENV_ROOT")
+    monkeypatch.setenv("HOME", str(home / "nobody"))
+    shims = home / "pyenv" / "shims"
+    shims.mkdir()
+    (home / "bin" / "python3.10").rename(shims / "python3.10")
+    monkeypatch.setenv("PATH", str(shims))
+    assert lava_environment.find_base_python() == (named, "pyenv's 3.10.9")
 
 
 def test_setup(home: Path) -> None:

@@ -195,7 +195,7 @@ def test_pruning_ends_within_a_budget(order: tuple, limit: int, backward: bool) 
 
 def test_a_budget_that_nothing_keeps() -> None:
     refuse = at_most(0)
-    with pytest.raises(GateError, match="256 cheapest architectures that are left within the budget of lightsnn"):
+    with pytest.raises(GateError, match="256 cheapest architectures of lightsnn is within the budget"):
         search(Preferring("conv3x3", "skip", "zeroize"), refuse=refuse)
     ids = [g.architecture_id for g in refuse.asked]
     assert len(ids) == len(set(ids)) <= 256

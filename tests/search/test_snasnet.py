@@ -7,9 +7,9 @@ import torch
 
 from search import space
 from search.batched import BatchedScorer
-from search.errors import GateError, InvalidFileError, UsageError
+from search.errors import GateError, InvalidFileError, NoScoreError, UsageError
 from search.genotype import CONV_KERNELS
-from search.methods import snasnet
+from search.methods import lightsnn, snasnet, spikenas
 from search.network import Network, NetworkConfig
 from search.proxies import Score
 from search.supernet import Supernet, remaining
@@ -74,14 +74,39 @@ def test_ties_go_to_the_first_drawn() -> None:
     assert result.genotype.cells[0].live() == drawn.cells[0].live()
 
 
-def test_guards_report_dead_layers_and_worthless_scores() -> None:
+def test_a_guard_reports_dead_layers() -> None:
     def score(candidates):
-        return [Score(math.nan, {"a_lif": 0.0, "b_lif": 0.2}) for _ in candidates]
+        return [Score(1.0, {"a_lif": 0.0, "b_lif": 0.2}) for _ in candidates]
 
-    result, log = search(score)
-    assert [r["guard"] for r in result.guards] == ["score", "alive"]
-    assert "a_lif" in result.guards[1]["text"]
+    result, _ = search(score)
+    assert [r["guard"] for r in result.guards] == ["alive"]
+    assert "a_lif" in result.guards[0]["text"]
+
+
+@pytest.mark.parametrize("method", [snasnet, lightsnn, spikenas])
+def test_scores_of_which_none_is_finite_choose_nothing(method) -> None:
+    log: list = []
+    options = {"log": log.append, "rng": np.random.default_rng(0), "candidates": 9}
+    if method is lightsnn:
+        del options["rng"], options["candidates"]
+    if method is spikenas:
+        options["memory"] = lambda genotype: 1
+
+    def scored(finite: int):
+        def score(candidates):
+            left = len(candidates) - finite
+            return [Score(1.0, {})] * finite + [Score(math.nan if k % 2 else -math.inf, {}) for k in range(left)]
+
+        return score
+
+    chosen = space.get(method.__name__.split(".")[-1])
+    with pytest.raises(NoScoreError, match="finite score, expected"):
+        method.run(chosen, scored(0), **options)
+    assert [r["guard"] for r in log if r["event"] == "guard"] == ["score"]
     assert json.dumps(log, allow_nan=False)
+    if "rng" in options:
+        options["rng"] = np.random.default_rng(0)
+    assert method.run(chosen, scored(1), **options).genotype, "one finite score is enough"
 
 
 @pytest.mark.parametrize("backward", [False, True])

@@ -219,7 +219,13 @@ def test_a_missing_run(tmp_path: Path, exported: Path, capsys: pytest.CaptureFix
 
 def test_an_untrained_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["search", "--runs-dir", str(tmp_path), *SMALL, "--no-train"]) == 0
-    fails(capsys, ["export", "--runs-dir", str(tmp_path), "-q"], 2, "not trained", "snnas train digits-lightsnn-001")
+    fails(
+        capsys,
+        ["export", "--runs-dir", str(tmp_path), "-q"],
+        2,
+        "not trained",
+        f"snnas train {tmp_path / 'digits-lightsnn-001'}",
+    )
     fails(capsys, ["report", "--runs-dir", str(tmp_path)], 2, "no report yet")
     assert run_command(["train", "--runs-dir", str(tmp_path), "-q"]) == 0
     fails(capsys, ["train", "--runs-dir", str(tmp_path), "-q"], 2, "--force")
@@ -237,7 +243,7 @@ def test_an_untrained_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["export", "--target", "brain"], 2, ["brain", "lava"]),
         (["export", "--profile", "loihi2"], 4, ["loihi2", "public"]),
         (["export", "--samples", "0"], 2, ["--samples 0"]),
-        (["check", "/nowhere/at/all"], 2, ["/nowhere/at/all"]),
+        (["check", "/nowhere/at/all.txt"], 2, ["/nowhere/at/all.txt"]),
         (["check", ".", "--max", "joy=1"], 2, ["joy", "energy_total"]),
         (["check", ".", "--max", "sar=much"], 2, ["much"]),
         (["frobnicate"], 2, ["frobnicate"]),
@@ -349,7 +355,7 @@ def test_without_the_search_extra_a_search_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    fails(capsys, ["search", "--runs-dir", str(tmp_path)], 4, "torch", "snnas[search]")
+    fails(capsys, ["search", "--runs-dir", str(tmp_path)], 4, "torch", "pip install -e '.[search]' in the checkout")
     assert not list(tmp_path.iterdir())
 
 
@@ -439,7 +445,7 @@ def _corrupt_graph(folder: Path) -> None:
             _flip_spike,
             1,
             "recorded spikes",
-            "1 spikes of population red1_lif differ; first at sample 1, timestep 2, neuron (0, 0, 0)",
+            "1 spike of population red1_lif differs; first at sample 1, timestep 2, neuron (0, 0, 0)",
         ),
     ],
     ids=["changed graph", "no program", "no manifest", "cut graph", "one spike"],

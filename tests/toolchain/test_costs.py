@@ -117,7 +117,10 @@ def test_the_meter_asks_once_and_keeps_the_nearest_miss() -> None:
     reasons = meter.refuse([genotype(two), genotype(FLAT), genotype(DEEP), genotype(dead_end)])
     assert reasons[0] is reasons[3] is None
     assert reasons[1] == "it has no program"
-    assert reasons[2] == "energy_total 40 uJ is over 25 uJ by 60.0%, cores 40 is over 25 by 60.0% (predicted)"
+    assert (
+        reasons[2]
+        == "energy_total 40 uJ is over 25 uJ by 60.0%, cores 40 is over 25 by 60.0% (predicted, upper end of the band)"
+    )
     assert len(predict.asked) == 3, "equal live edges are one network"
     assert meter.nearest is not None
     assert meter.nearest[1].startswith(f"{genotype(DEEP).architecture_id}: energy_total 40 uJ")

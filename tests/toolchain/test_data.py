@@ -118,18 +118,32 @@ def test_compressed_and_fortran_files_read_alike(tmp_path: Path) -> None:
         ({"y": None}, "array 'y' is missing"),
         ({"x": np.zeros((40, 5, 6), np.uint8)}, "shape (40, 5, 6), expected (N, C, H, W)"),
         ({"x": np.zeros((0, 2, 5, 6), np.uint8)}, "none empty"),
-        ({"x": np.zeros((40, 2, 5, 6))}, "'x' of"),
+        ({"x": np.zeros((40, 5, 6), np.uint8)}, "store x[:, None]"),
+        ({"x": np.zeros((40, 30), np.uint8)}, "x.reshape(-1, 1, H, W)"),
+        ({"x": np.full((40, 2, 5, 6), 256)}, "int64 in 256 .. 256, expected 0 .. 255"),
+        ({"x": np.zeros((40, 2, 5, 6), complex)}, "complex128, expected bytes or floats"),
+        ({"x": np.zeros((40, 32, 32, 3), np.uint8)}, "looks like N, H, W, C; expected channels before"),
+        ({"x": np.zeros((40, 8, 9, 2), np.uint8)}, "use x.transpose(0, 3, 1, 2)"),
+        ({"x": np.zeros((40, 28, 28, 1), np.uint8)}, "use x.transpose(0, 3, 1, 2)"),
+        ({"x": np.zeros((40, 5, 12, 12, 2), np.uint8)}, "use x.transpose(0, 1, 4, 2, 3)"),
+        (
+            {"x": np.where(np.arange(2400).reshape(40, 2, 5, 6) == 435, np.nan, 0.5)},
+            "1 value is NaN, first in sample 7",
+        ),
         ({"x": np.full((40, 2, 5, 6), 2, np.float32)}, "[2, 2], expected [0, 1]"),
-        ({"x": np.full((40, 2, 5, 6), np.nan, np.float32)}, "nan"),
-        ({"x": np.full((40, 2, 5, 6), np.inf, np.float32)}, "inf"),
+        ({"x": np.full((40, 2, 5, 6), np.nan, np.float32)}, "2400 values are NaN, first in sample 0"),
+        ({"x": np.full((40, 2, 5, 6), np.inf, np.float32)}, "2400 values are infinite"),
         ({"y": np.zeros(39, np.int64)}, "shape (39,), expected (40,)"),
         ({"y": np.zeros(40, np.int64)}, "at least two classes"),
         ({"y": np.arange(40) % 4 - 1}, "-1 .. 2"),
         ({"y": np.arange(40) * 10**12}, "number the classes"),
         ({"y": np.arange(40) % 2 * 2}, "class 1 of"),
         ({"y": np.arange(40) % 2 * 2}, "number the classes 0, 1, 2, ..."),
-        ({"y": np.zeros(40, np.int32)}, "int32, expected int64"),
-        ({"y": np.array([object()] * 40)}, "object, expected int64"),
+        ({"y": np.arange(40) % 2 + 1}, "store y - 1"),
+        ({"y": np.zeros(40, np.float32)}, "float32, expected whole numbers; convert it with .astype"),
+        ({"y": np.array(["cat"] * 40)}, "numpy.unique(y, return_inverse=True)[1]"),
+        ({"y": np.zeros((40, 2), np.int64)}, "y.argmax(1)"),
+        ({"y": np.array([object()] * 40)}, "object, expected whole numbers"),
     ],
 )
 def test_bad_arrays_are_named(tmp_path: Path, changes: dict, words: str) -> None:
@@ -142,6 +156,28 @@ def test_bad_arrays_are_named(tmp_path: Path, changes: dict, words: str) -> None
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"y": (np.arange(40) % 2).astype(kind)} for kind in ("int8", "int32", "uint16", "uint64")),
+        {"x": good()["x"].astype(np.int32)},
+        {"x": good()["x"].astype(np.uint16)},
+        {"x": (np.arange(40) % 2 == 0)[:, None, None, None] & np.ones((1, 2, 5, 6), bool)},
+        {"x": np.full((40, 2, 5, 6), 0.25)},
+        {"x": np.zeros((40, 8, 100, 1), np.uint8)},
+    ],
+)
+def test_what_can_be_told_exactly_is_taken(tmp_path: Path, changes: dict) -> None:
+    arrays = {**good(), **changes}
+    found = data.load(write(tmp_path / "a.npz", **arrays), seed=0)
+    x = np.asarray(arrays["x"], np.float32)
+    plain = data.load(
+        write(tmp_path / "b.npz", x=x / 255 if x.max() > 1 else x, y=arrays["y"].astype(np.int64)), seed=0
+    )
+    assert found.digest == plain.digest
+    assert found.y_train.dtype == np.int64
 
 
 def _npy(shape: str, payload: bytes = b"", descr: str = "|u1") -> bytes:

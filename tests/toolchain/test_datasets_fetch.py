@@ -150,5 +150,8 @@ def test_load_fetches_what_is_missing_and_only_when_asked(
 def test_what_has_no_address_is_got_by_hand(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"DvsGesture\.tar\.gz has no direct address: get it by hand from https"):
         data.load("dvs128_gesture", seed=0, data_dir=tmp_path, download=True)
-    with pytest.raises(InvalidFileError, match=r"is not in .*; put it there by hand from https://ibm"):
+    with pytest.raises(
+        InvalidFileError,
+        match=r"is not in .*; say where it is with SNNAS_DATA or --data data_dir=DIR, put it there by hand from https://ibm",
+    ):
         data.load("dvs128_gesture", seed=0, data_dir=tmp_path)

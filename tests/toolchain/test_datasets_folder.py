@@ -134,7 +134,7 @@ def _sixteen_bits(path: Path) -> None:
             lambda p: np.save(p, np.zeros((3, 4, 6), np.uint8)),
             r"uint8 \(3, 4, 6\), expected uint8 \(3, 4, 5\)",
         ),
-        ("9.npy", lambda p: np.save(p, np.zeros((3, 4, 5))), "float64, expected uint8 or float32"),
+        ("9.npy", lambda p: np.save(p, np.zeros((3, 4, 5), complex)), "complex128, expected bytes or floats"),
         ("9.npy", lambda p: np.save(p, np.array([{}], object), allow_pickle=True), "object, expected"),
         ("9.npy", lambda p: np.save(p, np.zeros(5, np.uint8)), r"shape \(5,\)"),
         ("9.npy", lambda p: p.write_bytes(b"nothing"), "cannot be read"),
@@ -151,6 +151,18 @@ def test_broken_samples_are_named(tmp_path: Path, name: str, write, words: str) 
         data.load(tmp_path, seed=0)
     assert str(tmp_path / "cat" / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
+def test_photographs_of_cameras(tmp_path: Path, suffix: str) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            image.new("RGB", (5, 4), (40 * k, 0, 200)).save(tmp_path / name / f"{k}{suffix}", format="JPEG")
+    found = data.load(tmp_path, seed=0)
+    assert found.input_shape == (3, 4, 5)
+    assert found.summary.startswith(f"{tmp_path.name}: 8 samples of 3 x 4 x 5, 2 classes, analogue; ")
 
 
 def test_a_gif_is_no_png(tmp_path: Path) -> None:
@@ -174,11 +186,15 @@ def test_floats_out_of_range_and_rare_classes(tmp_path: Path) -> None:
 
 
 def test_folders_that_hold_no_data(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFileError, match=r"holds 0 folders, expected train\.npz and test\.npz, or"):
+    (tmp_path / "a.bmp").touch()
+    with pytest.raises(
+        InvalidFileError, match=r"holds 0 folders and 1 \.bmp files, expected train\.npz and test\.npz, or"
+    ):
         data.load(tmp_path, seed=0)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    with pytest.raises(InvalidFileError, match=r"holds 0 \.png and \.npy files"):
+    (tmp_path / "b/x.gif").touch()
+    with pytest.raises(InvalidFileError, match=r"holds 0 \.png, \.jpg and \.npy files in 2 folders and 1 \.gif files"):
         data.load(tmp_path, seed=0)
     with pytest.raises(UsageError, match=r"path of a \.npz file or a folder"):
         data.load("x" * 5000, seed=0)

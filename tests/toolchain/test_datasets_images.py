@@ -72,7 +72,8 @@ def test_a_missing_file_says_what_where_and_whence(tmp_path: Path, monkeypatch: 
         data.load("mnist", seed=0, data_dir=tmp_path)
     assert str(caught.value) == (
         f"data set mnist: train-images-idx3-ubyte.gz (9912422 bytes, md5 f68b3c2dcbeaaa9fbdd348bbdeb94873) is not in "
-        f"{tmp_path / 'mnist'}; get it with: snnas data fetch mnist, or put it there by hand from "
+        f"{tmp_path / 'mnist'}; say where it is with SNNAS_DATA or --data data_dir=DIR, "
+        f"get it with: snnas data fetch mnist, or put it there by hand from "
         f"https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz"
     )
     official_files.mnist(tmp_path / "mnist")

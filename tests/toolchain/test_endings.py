@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.interrupts import heeded
-from toolchain import doctor, endings
+from toolchain import doctor, endings, extras
 from toolchain.cli import run_command
 
 ROOT = Path(__file__).parents[2]
@@ -72,27 +72,26 @@ def test_signals_let_the_command_clean_up(module: str, number: int, words: str, 
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == f"snnas: {words}; a run goes on with: snnas search --resume RUN\n"
+    again = f"snnas search --resume digits-lightsnn-001 --runs-dir {tmp_path}"
+    assert err == f"snnas: {words}; the run goes on with: {again}\n"
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.parametrize("command", ["search", "train", "export", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    [["search"], ["search", "--resume", "a"], ["train", "a"], ["export", "a", "--bits", "4"], ["doctor"]],
+    ids=" ".join,
+)
 def test_the_advice_is_the_commands_own(
-    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("toolchain.runs.directory", stop)
     monkeypatch.setattr(doctor, "examine", stop)
-    assert run_command([command]) == 130
-    advice = {
-        "search": "a run goes on with: snnas search --resume RUN",
-        "train": "start it again with: snnas train RUN",
-        "export": "start it again with: snnas export RUN",
-        "doctor": "start it again",
-    }
-    assert capsys.readouterr().err == f"snnas: interrupted; {advice[command]}\n"
+    assert run_command(command) == 130
+    assert capsys.readouterr().err == f"snnas: interrupted; start it again with: snnas {' '.join(command)}\n"
 
 
 def test_an_early_ctrl_c_gives_no_traceback(tmp_path: Path) -> None:
@@ -116,6 +115,52 @@ def test_doctor_looks_at_every_dependency() -> None:
 
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert {re.split(r"[<>=]", line)[0] for line in wanted} == set(doctor.BASE)
+
+
+def test_extras_are_those_of_the_project_and_doctor_shows_what_each_brings(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tomllib
+
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra, packages in extras.EXTRAS.items():
+        assert {re.split(r"[<>=]", line)[0] for line in offered[extra]} == set(packages)
+    assert set(offered) - set(extras.EXTRAS) == {"docs", "dev"}
+    assert set(extras.USES) == set(extras.EXTRAS)
+
+    def absent(name: str) -> str:
+        raise doctor.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", absent)
+    shown = {item.name: item.detail for item in doctor.examine()}
+    assert shown["matplotlib"].endswith("mend: pip install -e '.[plot]' in the checkout of snnas")
+    assert shown["scikit-learn"].endswith("mend: pip install -e '.[search]' in the checkout of snnas")
+    assert shown["snnas"].endswith("mend: pip install -e '.' in the checkout of snnas")
+    assert "tonic" not in shown
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch.nn", "search"), ("sklearn", "search"), ("PIL", "search"), ("onnx", "onnx"), ("numpy", None)],
+)
+def test_the_extra_of_a_module(module: str, extra: str | None) -> None:
+    assert extras.extra_of(module) == extra
+
+
+def test_no_text_sends_to_an_index_that_has_no_snnas() -> None:
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    files += [p for part in ("toolchain", "search", "export", "hw_sim") for p in (ROOT / part).rglob("*.py")]
+    for path in files:
+        assert not re.search(r"snnas\[\w|pip install '?snnas\b", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("command", [[], ["lava"], ["data"], ["bench"]], ids=lambda c: " ".join(["snnas", *c]))
+def test_a_group_alone_shows_its_help_in_lines(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(command) == 2
+    alone = capsys.readouterr()
+    assert run_command([*command, "--help"]) == 0
+    assert alone.err.split() == capsys.readouterr().out.split()
+    assert alone.err.startswith(f"Usage: {' '.join(['snnas', *command])} [OPTIONS]")
+    assert alone.err.count("\n") > 5
+    assert alone.out == ""
 
 
 class Gone(io.StringIO):

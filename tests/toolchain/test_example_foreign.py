@@ -14,7 +14,8 @@ from toolchain.checking import Options, check
 from toolchain.estimating import Pricing, estimate
 from toolchain.exporting import ExportOptions
 from toolchain.narration import Narrator
-from toolchain.subjects import Wanted, open_subject
+from toolchain.subjects import open_subject
+from toolchain.wanted import Wanted
 from toolchain.whose import whose
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "foreign_nmnist"

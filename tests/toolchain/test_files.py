@@ -8,7 +8,9 @@ from typing import IO
 
 import pytest
 
+from hw_sim.errors import UsageError
 from toolchain.files import JsonLines, whole, write_text
+from toolchain.staging import beside
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o644)])
@@ -34,6 +36,27 @@ def test_an_ended_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Pa
     with pytest.raises(UnicodeEncodeError):
         write_text(path, "\udcff")
     assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_folder_that_is_not_there_is_named_and_no_temporary_file() -> None:
+    for name, words in (
+        ("/nowhere/a.xml", "/nowhere/a.xml: there is no folder /nowhere; make"),
+        ("/proc/a.xml", "/proc/a.xml: nothing can be made in /proc; make"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            write_text(Path(name), "text")
+        assert str(caught.value).startswith(words)
+        with pytest.raises(UsageError) as caught, beside(Path(name)):
+            pass
+        assert str(caught.value).startswith(words)
+
+
+def test_an_error_of_the_temporary_file_names_the_one_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError, match=r"directory") as caught:
+        write_text(tmp_path / "a", "text")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "a"), None)
     assert os.listdir(tmp_path) == ["a"]
 
 

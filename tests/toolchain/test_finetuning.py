@@ -305,6 +305,19 @@ def test_what_gets_no_better_stays(task: dict[str, Any]) -> None:
     assert result.program is task["program"]
 
 
+def test_one_sample_more_is_no_gain(task: dict[str, Any]) -> None:
+    """The best epoch is right on one sample more, which chance does as easily; on enough of them it is kept."""
+    data: Dataset = task["data"]
+    right = [predictions(p, data.x_val) == data.y_val for p in (task["program"], tuned(task).program)]
+    same, gained = np.flatnonzero(right[0] & right[1])[:12], np.flatnonzero(right[1] & ~right[0])
+    for count, kept in ((1, False), (2, True)):
+        chosen = np.concatenate([same, gained[:count]])
+        found = tuned(task, data=replace(data, x_val=data.x_val[chosen], y_val=data.y_val[chosen]))
+        assert (found.samples, found.gained, found.lost) == (len(same) + count, count, 0)
+        assert bool(found.best_epoch) is kept
+        assert (found.after > found.before) is kept
+
+
 def test_the_reals_are_what_the_integers_were_rounded_from(task: dict[str, Any]) -> None:
     program, real = task["program"], real_values(task["graph"], task["program"])
     for s in program.synapses:
@@ -327,7 +340,7 @@ def test_options() -> None:
 def test_samples_of_a_user_are_split_once() -> None:
     train, val, rest = drawn(200, 3)
     assert sorted([*train, *val, *rest]) == list(range(200))
-    assert (len(train), len(val)) == (120, 20)
+    assert (len(train), len(val)) == (120, 40)
     assert np.array_equal(train, drawn(200, 3)[0])
     with pytest.raises(UsageError, match="at least 100"):
         drawn(90, 0)

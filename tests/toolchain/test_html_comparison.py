@@ -47,6 +47,27 @@ def test_the_figures_as_text(runs: list[Run]) -> None:
     assert found["latency (us)"] == ["1 .. 2 .. 1,000", "-", "estimated"]
 
 
+def test_rows_of_one_run_stand_where_they_stand_there(runs: list[Run]) -> None:
+    plain = [row[0] for row in figures_beside(runs)[1]]
+    report = json.loads(runs[1].report.read_text())
+    report["finetune"] = {
+        "epochs": 2, "best_epoch": 1, "weights_changed": 1, "weights": 2, "bits": 4, "seconds": 1.0,
+        "validation": {"before": 0.5, "after": 0.6, "samples": 10}, "test": {"before": 0.5, "after": 0.6},
+    }  # fmt: skip
+    write_json(runs[1].report, report)
+    alone = [row[0] for row in figures_beside([runs[1], runs[1]])[1]]
+    beside = [row[0] for row in figures_beside(runs)[1]]
+    assert len(alone) > len(plain)
+    assert beside == alone
+
+
+def test_what_was_asked_of_exports_differs_too(runs: list[Run]) -> None:
+    for run, inputs in zip(runs, ({"bits": 8, "samples": 32}, {"bits": 4, "samples": 32}), strict=True):
+        manifest = run.export("lava") / "manifest.json"
+        write_json(manifest, json.loads(manifest.read_text()) | {"inputs": inputs})
+    assert compared(runs)["differences"] == {"export.bits": [8, 4]}
+
+
 def test_the_figures_as_plain_data(runs: list[Run]) -> None:
     config = runs[1].config()
     config["seed"] = 17

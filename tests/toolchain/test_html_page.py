@@ -144,6 +144,8 @@ def diagnosis(names: list[str], program: str) -> dict[str, Any]:
         "note": "causes interact",
         "graph": share,
         "program": share,
+        "export": {"samples": 90, "training": 0.9, "on_target": 0.8, "agreement": None, "taken": 8, "data": ""},
+        "mends": [{"text": "--bits 8", "cause": "weights", "accuracy": 0.75, "agreement": 0.5, "points": 25.0}],
         "faults": [
             {"population": names[0], "kind": "threshold off", "where": "", "text": "vth is 5", "mended": worth},
             {"population": names[-1], "kind": "delay off", "where": "a", "text": "not run", "mended": {}},
@@ -628,6 +630,20 @@ def test_a_picture_of_pixels_is_a_png() -> None:
     pixels = np.arange(15, dtype=np.uint8).reshape(3, 5) * 17
     with image.open(io.BytesIO(png(pixels))) as found:
         assert np.array_equal(np.asarray(found), pixels)
+
+
+def test_a_diagnosis_says_what_helped_and_what_the_export_found_on_all_its_samples(run: Run) -> None:
+    shown = _section(page_of(run), "diagnosis")
+    assert "all its 90 samples: 90.00% in float, 80.00% on target; for as many here: --limit 90" in shown
+    assert "<h3>Mends</h3>" in shown
+    assert "--bits 8" in shown
+    assert "+25.00" in shown
+    found = json.loads(run.diagnosis.read_text())
+    write_json(run.diagnosis, {k: v for k, v in found.items() if k not in ("mends", "export")})  # an earlier release's
+    before = _section(page_of(run), "diagnosis")
+    assert "Mends" not in before
+    assert "for as many here" not in before
+    assert "<h3>Causes</h3>" in before
 
 
 def test_a_diagnosis_of_another_program_is_not_shown(run: Run) -> None:

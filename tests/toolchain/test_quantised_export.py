@@ -20,7 +20,8 @@ from toolchain.files import read_json
 from toolchain.narration import Narrator
 from toolchain.report import read_report, table
 from toolchain.simulating import simulate
-from toolchain.subjects import Wanted, open_subject
+from toolchain.subjects import open_subject
+from toolchain.wanted import Wanted
 
 pytest.importorskip("torch")
 QUIET = Narrator(quiet=True)

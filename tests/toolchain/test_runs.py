@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -91,8 +92,74 @@ def test_frames_of_another_length_are_refused_before_a_folder_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = frames(tmp_path / "f.npz", 8)
-    fails(capsys, ["search", "--dataset", str(data), "--runs-dir", str(tmp_path / "r")], 2, "--timesteps 8")
+    asked = ["search", "--dataset", str(data), "--runs-dir", str(tmp_path / "r")]
+    fails(capsys, [*asked, "-T", "5"], 2, "--timesteps 5", "sequences of 8 frames", "leave --timesteps out")
     assert not (tmp_path / "r").exists()
+    assert run_command([*asked, "--channels", "2", "--hidden", "8", "--no-train", "-q"]) == 0
+    assert Run(tmp_path / "r/f-lightsnn-001").section("network")["timesteps"] == 8
+
+
+def test_what_cannot_be_searched_leaves_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.zeros((24, 1, 4, 4), np.uint8)
+    x[:, 0, 0, 0] = 200
+    np.savez(tmp_path / "same.npz", x=x, y=np.arange(24) % 2)
+    asked = ["search", "--runs-dir", str(tmp_path / "r"), "-q", "--dataset"]
+    fails(capsys, [*asked, str(tmp_path / "same.npz")], 3, "17 training samples hold 1 distinct, expected at least 2")
+    fails(capsys, [*asked, "digits", "--workers", "0"], 2, "--workers 0")
+    fails(capsys, [*asked, "digits", "--engine", "cloud"], 2, "--engine 'cloud'")
+    fails(capsys, [*asked, "digits", "--population", "1"], 2, "--population 1")
+    fails(capsys, ["train", "--dataset", "digits", "--runs-dir", str(tmp_path / "r")], 2, "name the RUN")
+    fails(capsys, [*asked, "digits", "--method", "mse_nas", "--workers", "2"], 2, "mse_nas evaluates in one process")
+    fails(capsys, ["search", "digits", "--runs-dir", str(tmp_path / "r")], 2, "'digits'", "--dataset digits")
+    assert not (tmp_path / "r").exists()
+
+
+def test_copies_are_said_and_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with np.load(frames(tmp_path / "f.npz", 2)) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    np.savez(tmp_path / "twice.npz", x=np.concatenate([x, x]), y=np.concatenate([y, y]))
+    asked = ["search", "--runs-dir", str(tmp_path / "r"), *SMALL, "--no-train", "--batch", "20", "--dataset"]
+    for method in ("lightsnn", "mse_nas"):
+        small = ["--method", method, "--population", "2", "--generations", "1", "--cells", "2"]
+        assert run_command([*asked, str(tmp_path / "twice.npz"), *small]) == 0
+        assert "of 34 training samples are copies of others; the scoring batch holds " in capsys.readouterr().err
+        assert math.isfinite(Run(tmp_path / f"r/twice-{method}-001").section("search")["score"])
+    assert run_command([*asked, str(tmp_path / "f.npz")]) == 0
+    err = capsys.readouterr().err
+    assert "copies of others" not in err
+    assert "f.npz: 24 samples of 2 frames of 1 x 4 x 4, 2 classes, spikes; 17 training, 2 validation, 5 test" in err
+
+
+def test_a_data_set_that_moved_is_pointed_to(
+    made: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ["--runs-dir", str(run.path.parent)]
+    shutil.copy(made / "mine.npz", tmp_path / "there.npz")
+    edit(run, str(made / "mine.npz"), str(tmp_path / "gone.npz"))
+    fails(capsys, ["train", run.name, *folder, "--force", "-q"], 2, "gone.npz", "24 samples", "--dataset PATH")
+    resume = ["search", "--resume", run.name, *folder, "-q", "--dataset"]
+    fails(capsys, [*resume, str(frames(tmp_path / "other.npz", 3))], 3, "not the one that the run was searched on")
+    assert run.section("data")["path"] == str(tmp_path / "gone.npz")
+    assert run_command([*resume, str(tmp_path / "there.npz")]) == 0
+    assert run.section("data")["path"] == str(tmp_path / "there.npz")
+    assert run_command(["train", run.name, *folder, "--force", "-q"]) == 0
+
+
+def test_the_newest_is_the_newest_that_can(runs: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ["--runs-dir", str(runs)]
+    small = ["--channels", "2", "--hidden", "8", "-T", "2", "--batch", "8", "-q"]
+    assert run_command(["search", *folder, "--no-train", "--name", "later", *small]) == 0
+    assert run_command(["search", *folder, "--budget", "memory=1B", "--name", "no", *small]) == 1
+    assert Run(runs / "no").stage() == "failed"
+    fails(capsys, ["train", "no", *folder], 2, "its search failed", "memory")
+    assert run_command(["search", "--resume", "no", *folder]) == 1, "and fails at once"
+    capsys.readouterr()
+    assert run_command(["export", *folder, "--samples", "2", "-q"]) == 0
+    assert "note: run mine-lightsnn-001 is taken; newer, without weights: no (failed), later (searched)" in (
+        capsys.readouterr().err
+    )
+    assert run_command(["report", *folder]) == 0
+    assert "without a report: no (failed), later (searched)" in capsys.readouterr().err
 
 
 # -- starting ----------------------------------------------------------------------------------------------------------
@@ -188,7 +255,7 @@ def test_an_interrupted_training_loses_nothing(
         monkeypatch.setattr("toolchain.training.loop.loss_sum", stop)
     else:
         monkeypatch.setattr(toolchain.training, "save_weights", stop)
-    fails(capsys, ["train", "--force", "--runs-dir", str(run.path.parent), "-q"], 130, "snnas train RUN")
+    fails(capsys, ["train", "--force", "--runs-dir", str(run.path.parent), "-q"], 130, "snnas train mine-lightsnn-001")
     assert files() == before
 
 
@@ -257,7 +324,7 @@ def test_one_damaged_run_hides_no_other(run: Run, capsys: pytest.CaptureFixture[
 
 
 def test_control_characters_reach_no_terminal(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    fails(capsys, ["report", "--runs-dir", "a\x1b]0;title\x07\x9bb"], 2, "no run in a?]0;title??b")
+    fails(capsys, ["report", "--runs-dir", "a\x1b]0;title\x07\x9bb"], 2, "no run in ", "a?]0;title??b")
     evil = run.path.rename(run.path.parent / "a\x1b[31m\x9b\udcffb")
     capsys.readouterr()
     assert run_command(["runs", "--runs-dir", str(run.path.parent)]) == 0
@@ -269,18 +336,18 @@ def test_control_characters_reach_no_terminal(run: Run, capsys: pytest.CaptureFi
     assert not any(c in out + err for c in "\x1b\x9b\udcff")
 
 
-@pytest.mark.parametrize(("columns", "width"), [(None, 120), ("60", 80), ("140", 140), ("wide", 120), ("0", 120)])
+@pytest.mark.parametrize(("columns", "width"), [(None, 160), ("60", 80), ("140", 140), ("wide", 160), ("0", 160)])
 def test_a_pipe_has_a_width_of_its_own(columns: str | None, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from toolchain.terminal import PIPE_WIDTH, _width
+    from toolchain.terminal import _width
 
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns is not None:
         monkeypatch.setenv("COLUMNS", columns)
-    assert _width(PIPE_WIDTH) == width
+    assert _width() == width
 
 
 def test_the_date_is_not_cut(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolchain.terminal._width", lambda pipe_width: 60)
+    monkeypatch.setattr("toolchain.terminal._width", lambda: 60)
     out = CliRunner().invoke(app, ["runs", "--runs-dir", str(runs)]).output
     created = str(Run(runs / "mine-lightsnn-001").config()["created_at"])[:19]
     assert created in out

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hw_sim.errors import UsageError
-from toolchain import runs
+from toolchain import new_run, runs
 from toolchain.runs import Run
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ TEXTS = {"run.toml": "seed = 0\n"}
 
 
 def begin(folder: Path, name: str | None = None) -> Run:
-    return runs.create(folder, name, "stem", lambda name: TEXTS)
+    return new_run.create(folder, name, "stem", lambda name: TEXTS)
 
 
 def test_a_run_appears_with_its_files_or_not_at_all(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_run_appears_with_its_files_or_not_at_all(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runs.create(tmp_path, "mine", "stem", killed)
+        new_run.create(tmp_path, "mine", "stem", killed)
     assert os.listdir(tmp_path) == []
     assert begin(tmp_path, "mine").path == tmp_path / "mine"
     assert (tmp_path / "mine/run.toml").read_text() == TEXTS["run.toml"]

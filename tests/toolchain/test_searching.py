@@ -12,7 +12,7 @@ import pytest
 
 from hw_sim.errors import GateError
 from search.genotype import Genotype
-from toolchain import budgeted, front, searching, starting
+from toolchain import budgeted, finding, front, searching, starting, train_run
 from toolchain.cli import run_command
 from toolchain.costs import Cost, measure
 from toolchain.narration import Narrator
@@ -185,16 +185,39 @@ def test_what_is_over_the_budget_after_training_is_searched_again(tmp_path: Path
     assert seen[1] == seen[2]
 
 
-def test_a_budget_that_training_always_breaks_ends(tmp_path: Path, monkeypatch) -> None:
-    run, seen = begun(tmp_path, monkeypatch, [1.25, 1.1])
+@pytest.mark.parametrize(("shares", "kept"), [([1.25, 1.1], 1), ([1.1, 1.25], 0)])
+def test_a_budget_that_training_always_breaks_keeps_the_nearest(
+    tmp_path: Path, monkeypatch, shares: list[float], kept: int
+) -> None:
+    run, seen = begun(tmp_path, monkeypatch, shares)
     monkeypatch.setattr(budgeted, "ATTEMPTS", 2)
-    with Session.of(run, QUIET) as session, pytest.raises(GateError) as error:
-        budgeted.search_and_train(session, run, QUIET)
-    assert "none of 2 trained networks is within the budget on target; nearest is" in str(error.value)
-    assert f"{seen[1]}: energy_total 27.5 uJ is over" in str(error.value)
+    with pytest.raises(GateError) as error:
+        finding.find(run, QUIET, workers=1, engine="process", train=True, device=None)
+    words = str(error.value)
+    assert "none of 2 trained networks is within the budget on target; the nearest of 2 trained, " in words
+    assert f"{seen[kept]}, misses it by 12.2%: energy_total 27.5 uJ (upper end of the band) on target against" in words
+    assert "--budget energy_total=28.1uJ" in words
     assert len(set(seen)) == 2
-    assert not run.genotype.exists()
-    assert not run.weights.exists()
+    assert run.stage() == "failed"
+    assert Genotype.from_json(run.genotype.read_text()).architecture_id == seen[kept]
+    assert run.section("search")["architecture"] == seen[kept]
+    assert not (run.path / "nearest").exists()
+    with pytest.raises(GateError, match="none of 2 trained"):
+        finding.find(run, QUIET, workers=1, engine="process", train=True, device=None)
+    assert len(seen) == 2, "a search that failed for good is not made again"
+    assert run_command(["export", str(run.path), "--samples", "2", "-q"]) == 0
+
+
+def test_a_budget_below_all_predictions_keeps_what_was_trained(tmp_path: Path, monkeypatch) -> None:
+    run, seen = begun(tmp_path, monkeypatch, [1.04])
+    monkeypatch.setattr(budgeted, "below", lambda limits, trials: {"energy_total": 1e-3})
+    monkeypatch.setattr(budgeted, "calibrated", lambda limits, trials: {"energy_total": 1e-3} if trials else limits)
+    with pytest.raises(GateError, match="after 1 of 5 attempts no network is left") as error:
+        finding.find(run, QUIET, workers=1, engine="process", train=True, device=None)
+    assert "misses it by 6.1%: energy_total 26 uJ" in str(error.value)
+    assert f"export it with: snnas export {run.path}" in str(error.value)
+    assert run.trained
+    assert Genotype.from_json(run.genotype.read_text()).architecture_id == seen[0]
 
 
 def test_margin_is_kept_where_samples_differ() -> None:
@@ -242,11 +265,20 @@ def test_a_front_is_trained_measured_drawn_and_exported(fronted: Path, capsys) -
     assert report["search"]["architecture"] == points[1]["architecture"]
     assert (run.path / "front/02/export/lava/model.nir").exists()
     assert not (run.path / "export").exists()
+    assert report["run"] == "one/front/02"
     assert run_command([*arguments[:3], "9", *arguments[4:]]) == 2
     assert "no such point" in capsys.readouterr().err
+    for wanted in (["one", "--pick", "2"], ["one/front/02"], [str(run.path / "front/02")]):
+        assert run_command(["report", *wanted, "--json", "--runs-dir", str(fronted)]) == 0
+        assert json.loads(capsys.readouterr().out) == report
+    assert run_command(["report", "one", "--runs-dir", str(fronted)]) == 2
+    assert "of which 02 have one, with --pick" in capsys.readouterr().err
 
 
-def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path) -> None:
+def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path, monkeypatch) -> None:
+    trainings = []
+    train = train_run.train
+    monkeypatch.setattr(train_run, "train", lambda run, *rest: (trainings.append(run.name), train(run, *rest)))
     shutil.copytree(fronted, tmp_path / "runs")
     run = find(tmp_path / "runs", "one")
     whole = json.loads((run.path / "front.json").read_text())
@@ -261,6 +293,14 @@ def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path) -> No
     with Session.of(run, QUIET) as session:
         trained = front.follow(session, run, QUIET)
     assert trained == whole
+    winner, *others = (p["path"] for p in whole["points"])
+    assert trainings == [f"one/{path}" for path in others], "the network that the search chose is trained already"
+    assert (run.path / winner / "weights.safetensors").read_bytes() == run.weights.read_bytes()
+    member = find(tmp_path / "runs", f"one/{winner}")
+    before = member.section("training")
+    train(member, QUIET)
+    assert member.weights.read_bytes() == run.weights.read_bytes(), "and would come out the same"
+    assert {**member.section("training"), "seconds": 0} == {**before, "seconds": 0}
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from hw_sim.errors import UsageError
 from toolchain.cli import run_command
-from toolchain.narration import Narrator
+from toolchain.narration import Narrator, counted
+from toolchain.terminal import print_table
 
 ROOT = Path(__file__).parents[2]
 COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|4[0-7]|9[0-7])[0-9;]*m")
@@ -111,7 +113,8 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
 
 
 def test_colours_are_for_terminals_that_want_them(tmp_path: Path) -> None:
-    (tmp_path / "no").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/run.toml").touch()
     arguments = ["runs", "--runs-dir", str(tmp_path)]
     piped = subprocess.run(
         [sys.executable, "-m", "toolchain", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
@@ -120,3 +123,37 @@ def test_colours_are_for_terminals_that_want_them(tmp_path: Path) -> None:
     assert "\x1b" in on_a_terminal(*arguments)  # the bold head of a table
     assert not COLOUR.search(on_a_terminal(*arguments, NO_COLOR="1"))
     assert not COLOUR.search(on_a_terminal("frobnicate", NO_COLOR="1"))
+
+
+def test_titles_and_captions_are_lines_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A narrow table would break them in the middle of ``T = 8``; what is wider than the pipe is folded in it."""
+    from toolchain.terminal import PIPE_WIDTH
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = Table("a", title="a title far wider than its table, T = 8", caption="and a caption as wide, T = 8")
+    table.add_row("1")
+    print_table(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[-1]) == ("a title far wider than its table, T = 8", "and a caption as wide, T = 8")
+    assert [len(line) for line in lines[1:-1]] == [5] * 5
+    wide = Table("a")
+    wide.add_row("word " * 100)
+    print_table(wide)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= PIPE_WIDTH
+
+
+def test_nouns_are_counted() -> None:
+    assert [counted(n, "core") for n in (0, 1, 2048)] == ["0 cores", "1 core", "2,048 cores"]
+
+
+def test_a_pipe_is_not_silent_for_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("toolchain.narration.time.monotonic", lambda: now[0])
+    with Narrator().progress("training 40 epochs", "batches") as advance:
+        for done in range(1, 101):
+            now[0] += 1.0
+            advance(done, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["training 40 epochs ...", *(f"  training 40 epochs: {k} of 100 batches" for k in (30, 60, 90))]

@@ -150,3 +150,16 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
         save_file(tensors, tmp_path / "odd.safetensors", metadata={"architecture_id": CHAIN.architecture_id})
         with pytest.raises(InvalidFileError, match=r"'stem_conv\.weight' .* expected finite torch\.float32"):
             load_weights(network, tmp_path / "odd.safetensors")
+
+
+def test_accuracy_that_guessing_reaches_is_doubted() -> None:
+    from toolchain.train_run import chance_note
+
+    even, odd = np.arange(100) % 4, np.zeros(100, np.int64)
+    odd[:10] = 1
+    assert chance_note(0.40, even) is None
+    assert "26.0% of 100 validation samples is no better than always naming one class (25.0%)" in str(
+        chance_note(0.26, even)
+    )
+    assert "(90.0%)" in str(chance_note(0.90, odd))
+    assert "of 1 validation sample is" in str(chance_note(1.0, np.zeros(1, np.int64)))

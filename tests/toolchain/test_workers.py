@@ -10,7 +10,7 @@ import pytest
 from hw_sim.errors import UnsupportedError, UsageError, WorkerError
 from search.errors import UsageError as SearchUsageError
 from tests.interrupts import heeded
-from toolchain.workers import CHUNK, RETRIES, ProcessPool, pool
+from toolchain.workers import CHUNK, RETRIES, ProcessPool, check, pool
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,14 +87,14 @@ def test_errors_arrive_as_they_were() -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(UsageError, match="--workers 0"):
-        ProcessPool(Maker(), 0)
+        check("process", 0)
     with pytest.raises(UsageError, match="'threads': expected process, ray"), pool("threads", Maker(), 1):
         pass
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolchain.workers.find_spec", lambda name: None)
-    with pytest.raises(UnsupportedError, match=r"snnas\[ray\]"), pool("ray", Maker(), 1):
+    with pytest.raises(UnsupportedError, match=r"\.\[ray\]"), pool("ray", Maker(), 1):
         pass
 
 
@@ -142,7 +142,7 @@ def test_no_process_is_left_behind(tmp_path: Path, number: int) -> None:
 # Ray warns of its own: of files that it leaves open, of signatures that are to change.
 @pytest.mark.filterwarnings("ignore")
 def test_ray_with_a_worker_killed_on_the_way(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="ray is not installed (pip install 'snnas[ray]')")
+    pytest.importorskip("ray", reason="ray is not installed (pip install -e '.[ray]')")
     with pool("ray", Maker(17, tmp_path / "grave"), 2) as ask:
         assert ask("double", range(40)) == [2 * k for k in range(40)]
         assert ask.deaths == 1

@@ -69,8 +69,8 @@ class Official:
         file = next((f for f in self.files if f.name == name), OfficialFile(name=name))
         fetch = f"get it with: snnas data fetch {self.name}, or " if file.url else ""
         return InvalidFileError(
-            f"data set {self.name}: {name} ({file.described()}) is not in {folder}; {fetch}put it there by hand from "
-            f"{file.url or self.page}"
+            f"data set {self.name}: {name} ({file.described()}) is not in {folder}; say where it is with {ENVIRONMENT} "
+            f"or --data data_dir=DIR, {fetch}put it there by hand from {file.url or self.page}"
         )
 
 

@@ -1,29 +1,40 @@
-"""A user's folder: train.npz and test.npz, or one folder of .png or .npy files per class."""
+"""A user's folder: train.npz and test.npz, or one folder of .png, .jpg or .npy files per class."""
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from hw_sim.errors import InvalidFileError, UnsupportedError
 from toolchain.datasets.archives import readable
-from toolchain.datasets.npz import MAX_ARRAY_BYTES, MAX_CLASSES, check_classes, check_npy, check_values, read_stored
+from toolchain.datasets.npz import (
+    MAX_ARRAY_BYTES,
+    MAX_CLASSES,
+    SAMPLES,
+    check_classes,
+    check_npy,
+    check_values,
+    compact,
+    read_stored,
+)
 from toolchain.datasets.raw import Array, Raw, byte_unit, floats
 
-SUFFIXES = (".png", ".npy")
+IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+SUFFIXES = (*IMAGES, ".npy")
 MAX_SAMPLES = 1_000_000
 MAX_SIDE = 4096
-_HOW = "expected train.npz and test.npz, or a folder of .png or .npy files for each class"
+_HOW = "expected train.npz and test.npz, or a folder of .png, .jpg or .npy files for each class"
 
 
 def read_folder(folder: Path) -> Raw:
-    """train.npz and test.npz; or <class>/*.png or *.npy; or the latter below train/ and test/.
+    """train.npz and test.npz; or <class>/*.png, *.jpg or *.npy; or the latter below train/ and test/.
 
-    Classes are numbered by name. A .png is (1, H, W) where it is grey and (3, H, W) where it has colours; a .npy is
+    Classes are numbered by name. An image is (1, H, W) where it is grey and (3, H, W) where it has colours; a .npy is
     uint8 or float32 in [0, 1], (H, W), (C, H, W) or (T, C, H, W); all samples have one shape. An official split is
-    kept; without one, a test split is drawn. Raises InvalidFileError, and UnsupportedError without Pillow for .png.
+    kept; without one, a test split is drawn. Raises InvalidFileError, and UnsupportedError without Pillow for images.
     """
     if (folder / "train.npz").exists() or (folder / "test.npz").exists():
         parts = [read_stored(folder / name) for name in ("train.npz", "test.npz")]
@@ -40,6 +51,14 @@ def read_folder(folder: Path) -> Raw:
     x, y = _read_classes(folder, below)
     check_classes(y, folder, least=3)
     return _raw(x, y, None, tuple(below))
+
+
+def _others(*folders: Path) -> str:
+    """' and 3 .bmp, 1 .txt files': what else lies there, of the suffixes that are most frequent; '' if nothing."""
+    files = (path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file())
+    counts = Counter(path.suffix or "unnamed" for path in files)
+    found = ", ".join(f"{count} {suffix[:20]}" for suffix, count in counts.most_common(3))
+    return f" and {found} files" if found else ""
 
 
 def _together(parts: list[tuple[Array, Array]], folder: Path, names: tuple[str, ...]) -> Raw:
@@ -69,7 +88,9 @@ def _folders(folder: Path, least: int = 2) -> list[str]:
     with readable(folder, _HOW):
         names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not least <= len(names) <= MAX_CLASSES:
-        raise InvalidFileError(f"{folder} holds {len(names)} folders, {_HOW} ({least} to {MAX_CLASSES} classes)")
+        raise InvalidFileError(
+            f"{folder} holds {len(names)} folders{_others(folder)}, {_HOW} ({least} to {MAX_CLASSES} classes)"
+        )
     return names
 
 
@@ -82,7 +103,11 @@ def _read_classes(folder: Path, names: list[str]) -> tuple[Array, Array]:
         files += found
         labels += [label] * len(found)
     if not files or len(files) > MAX_SAMPLES:
-        raise InvalidFileError(f"{folder} holds {len(files)} .png and .npy files, expected 1 to {MAX_SAMPLES}")
+        instead = "" if files else _others(*(folder / name for name in names))
+        raise InvalidFileError(
+            f"{folder} holds {len(files)} .png, .jpg and .npy files in {len(names)} folders{instead}, expected 1 to "
+            f"{MAX_SAMPLES}"
+        )
     first = _read_sample(files[0])
     if first.nbytes * len(files) > MAX_ARRAY_BYTES:
         raise InvalidFileError(f"{folder} takes {first.nbytes * len(files)} bytes, expected at most {MAX_ARRAY_BYTES}")
@@ -99,7 +124,7 @@ def _read_classes(folder: Path, names: list[str]) -> tuple[Array, Array]:
 
 
 def _read_sample(file: Path) -> Array:
-    sample = _read_npy(file) if file.suffix.lower() == ".npy" else _read_png(file)
+    sample = _read_npy(file) if file.suffix.lower() == ".npy" else _read_image(file)
     sample = sample[None] if sample.ndim == 2 else sample
     if sample.ndim not in (3, 4) or 0 in sample.shape:
         raise InvalidFileError(f"{file} has shape {sample.shape}, expected (H, W), (C, H, W) or (T, C, H, W)")
@@ -108,23 +133,23 @@ def _read_sample(file: Path) -> Array:
 
 def _read_npy(file: Path) -> Array:
     with readable(file, "a .npy file of numpy.save"), warnings.catch_warnings(action="error"), file.open("rb") as f:
-        check_npy(f, file.stat().st_size, str(file), ("uint8", "float32"))
+        check_npy(f, file.stat().st_size, str(file), SAMPLES)
         f.seek(0)
-        return np.lib.format.read_array(f, allow_pickle=False)
+        return compact(np.lib.format.read_array(f, allow_pickle=False), str(file))
 
 
-def _read_png(file: Path) -> Array:
+def _read_image(file: Path) -> Array:
     try:
         from PIL import Image
     except ImportError:
         raise UnsupportedError(
-            f"{file}: reading .png needs Pillow; install snnas with the extra [search], or save .npy files"
+            f"{file}: reading images needs Pillow; install snnas with the extra [search], or save .npy files"
         ) from None
     try:
         with (
-            readable(file, "a .png"),
+            readable(file, f"a {file.suffix}"),
             warnings.catch_warnings(action="error"),
-            Image.open(file, formats=["PNG"]) as image,
+            Image.open(file, formats=[IMAGES[file.suffix.lower()]]) as image,
         ):
             if max(image.size) > MAX_SIDE:
                 raise InvalidFileError(f"{file} has {image.size} pixels, expected at most {MAX_SIDE} a side")
