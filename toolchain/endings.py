@@ -48,6 +48,9 @@ def leave(code: int) -> NoReturn:
             stream.flush()
         except OSError:  # said already; what is left must not fail once more at the interpreter's end, with code 120
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    # ``python -m`` remembers an interrupt within a text that was run, as a dataclass is made from one, and would end by
+    # that signal; the next text makes it forget.
+    exec("")
     sys.exit(code)
 
 

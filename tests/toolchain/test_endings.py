@@ -213,3 +213,19 @@ def test_a_signal_behind_the_end_does_not_change_the_code(tmp_path: Path) -> Non
             command, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=heeded, check=False
         )
         assert (done.returncode, done.stderr) == (74, "")
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        "from toolchain import endings; interrupted(); endings.leave(130)",
+        "import toolchain.cli as c; c.main = lambda: exec('raise KeyboardInterrupt'); "
+        "from toolchain.__main__ import main; main()",
+    ],
+)
+def test_an_interrupt_in_a_text_that_is_run_does_not_end_the_process_by_its_signal(tmp_path: Path, ended: str) -> None:
+    before = "def interrupted():\n    try: exec('raise KeyboardInterrupt')\n    except KeyboardInterrupt: pass\n"
+    (tmp_path / "one.py").write_text(before + ended)
+    there = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    done = subprocess.run([sys.executable, "-m", "one"], env=there, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
