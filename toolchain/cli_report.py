@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,8 @@ from toolchain.terminal import print_json, print_table, print_text
 
 def report(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs; two or more stand beside each other.")
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs, two or more stand beside each other; or one export folder."),
     ] = None,
     runs_dir: RunsDir = None,
     pick: Annotated[int | None, typer.Option(min=1, help="Point of the run's front, from 1.")] = None,
@@ -23,8 +25,11 @@ def report(
     """Show the figures of an exported run, or of several beside each other."""
     from hw_sim.errors import UsageError
     from toolchain import runs
-    from toolchain.report import read_report, stale, table
+    from toolchain.report import read_report, stale
 
+    if names and len(names) == 1 and not html and _is_export(Path(names[0])):
+        _print(read_report(Path(names[0]) / "report.json"), as_json)
+        return
     folder = runs.directory(runs_dir)
     wanted: list[str | None] = [*names] if names else [None]
     every = [runs.find(folder, name, having="" if pick else "a report") for name in wanted]
@@ -58,6 +63,17 @@ def report(
     figures = read_report(found.report)
     if stale(found, figures):
         sys.stderr.write("note: these figures are of older weights; export again\n")
+    _print(figures, as_json)
+
+
+def _is_export(folder: Path) -> bool:
+    """A folder that snnas export wrote of anybody's graph: it has a report and is no run."""
+    return (folder / "report.json").is_file() and not (folder / "run.toml").exists()
+
+
+def _print(figures: dict[str, Any], as_json: bool) -> None:
+    from toolchain.report import table
+
     if as_json:
         print_json(figures)
     else:

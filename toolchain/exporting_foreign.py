@@ -104,8 +104,7 @@ def export_graph(
         write_json(stage / "counts.json", measured.target.counts.to_json())
         write_json(stage / "report.json", report)
         manifest = {"format": FORMAT, "target": options.target, "inputs": inputs, "versions": origin.versions}
-        manifest |= {"conventions": report["convention"], "schedule": report["schedule"], "checks": report["checks"]}
-        manifest["figures"] = {k: report[k] for k in ("accuracy", "sar", "energy_uJ", "latency_us", "resources")}
+        manifest |= {"conventions": report["convention"], **exporting.from_report(report)}
         if measured.finetune is not None:
             manifest["finetune"] = exporting.finetune_section(measured.finetune)
         manifest["graph_spikes"] = interpreter.spikes_per_timestep(

@@ -123,6 +123,7 @@ def test_compressed_and_fortran_files_read_alike(tmp_path: Path) -> None:
         ({"x": np.full((40, 2, 5, 6), 256)}, "int64 in 256 .. 256, expected 0 .. 255"),
         ({"x": np.zeros((40, 2, 5, 6), complex)}, "complex128, expected bytes or floats"),
         ({"x": np.zeros((40, 32, 32, 3), np.uint8)}, "looks like N, H, W, C; expected channels before"),
+        ({"x": np.zeros((40, 12, 20, 1), np.uint8)}, "looks like N, H, W, C; expected channels before"),
         ({"x": np.zeros((40, 8, 9, 2), np.uint8)}, "use x.transpose(0, 3, 1, 2)"),
         ({"x": np.zeros((40, 28, 28, 1), np.uint8)}, "use x.transpose(0, 3, 1, 2)"),
         ({"x": np.zeros((40, 5, 12, 12, 2), np.uint8)}, "use x.transpose(0, 1, 4, 2, 3)"),

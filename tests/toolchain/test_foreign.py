@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.networks import images, random_network
 from toolchain import exporting_foreign, subjects
 from toolchain.checking import Options, check
 from toolchain.checking.export_folder import FILES
+from toolchain.cli import run_command
 from toolchain.estimating import Pricing, estimate
 from toolchain.exporting import ExportOptions
 from toolchain.foreign_samples import split_of
@@ -150,6 +152,26 @@ def test_an_export_is_reused_while_nothing_changed_and_kept_unless_forced(model:
     with pytest.raises(UsageError, match="mine exists and is no export of ours; name another folder"):
         export(model, data=name, out=Path("mine"), force=True)
     assert Path("mine/thesis.txt").read_text() == "kept"
+
+
+def test_an_edited_manifest_is_not_up_to_date(model: Path) -> None:
+    name = data(model.parent)
+    export(model, data=name)
+    path = Path("foreign-lava/manifest.json")
+    whole = path.read_text()
+    assert '"cores": 1' in whole
+    path.write_text(whole.replace('"cores": 1', '"cores": 3'))
+    assert {f.code for f in check(Path("foreign-lava"), Options()).findings if f.fails} == {"SN307"}
+    export(model, data=name)
+    assert path.read_text() == whole
+
+
+def test_a_report_of_the_folder_is_shown_again(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = export(model, data=data(model.parent))
+    assert run_command(["report", "foreign-lava", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == report
+    assert run_command(["report", "foreign-lava"]) == 0
+    assert "in float" in capsys.readouterr().out
 
 
 def test_a_delayed_edge_reaches_the_program_and_the_check(here: Path) -> None:

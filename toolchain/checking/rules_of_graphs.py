@@ -92,7 +92,7 @@ RULES = (
         "SN307", "the manifest's figures are what is measured again", "failed",
         "Neurons, cores and chips are counted again; accuracy, activity, energy and latency must be those of "
         "report.json, whose hash is recorded. Limits are judged by these figures.",
-        "Export again; do not edit figures.",
+        "Export again, with --force where it is said to be up to date; do not edit figures.",
     ),
     Rule(
         "SN308", "the ONNX model and the NIR graph fire alike", "failed",

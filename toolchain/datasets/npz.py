@@ -103,10 +103,11 @@ def check_values(x: Array, path: Path) -> None:
 def _channels_last(shape: tuple[int, ...]) -> bool:
     """Whether height and width stand before the channels: as large as images are, before an axis of 1 to 4.
 
-    Before an axis of 1 they must be equal too: (N, C, L, 1) is a signal.
+    Before an axis of 1 neither may be over three times the other: (N, C, L, 1) is a signal.
     """
     height, width, last = shape[-3:]
-    return last <= 4 and min(height, width) >= 8 and (last > 1 or height == width)
+    near = max(height, width) <= 3 * min(height, width)
+    return last <= 4 and min(height, width) >= 8 and (last > 1 or near)
 
 
 def check_classes(y: Array, path: Path, *, least: int) -> None:

@@ -68,7 +68,8 @@ def beside(result: dict[str, Any]) -> str:
     else:
         said += f"{found['training']:.2%} in float, {found['on_target']:.2%} on target"
     file = f"--data {found['data']} " if found["data"] else ""
-    return f"{said}; for as many here: {file}--limit {found['samples']}"
+    drawn = ", though not the same: those that calibrated it were drawn from the file" if found["data"] else ""
+    return f"{said}; as many are taken with {file}--limit {found['samples']}{drawn}"
 
 
 def _order(fault: dict[str, Any]) -> tuple[float, float]:
