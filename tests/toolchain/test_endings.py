@@ -229,3 +229,12 @@ def test_an_interrupt_in_a_text_that_is_run_does_not_end_the_process_by_its_sign
     there = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     done = subprocess.run([sys.executable, "-m", "one"], env=there, capture_output=True, text=True, timeout=60)
     assert done.returncode == 130
+
+
+@pytest.mark.parametrize(("limit", "words"), [(1 << 40, "out of memory"), (-1, "a fault of snnas: SystemError")])
+def test_a_library_that_fails_without_a_word_lacks_memory_where_memory_is_limited(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: int, words: str
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda which: (limit, -1))
+    assert endings._fault(SystemError("error return without exception set")) == 70
+    assert words in capsys.readouterr().err
