@@ -146,8 +146,9 @@ def _fault(error: Exception) -> int:
 def _lacks_memory(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno == errno.ENOMEM
-    if isinstance(error, SystemError):  # a C function failed and said nothing: seen while a library loads under ulimit -v
-        return "without exception set" in str(error) and resource.getrlimit(resource.RLIMIT_AS)[0] >= 0
+    if isinstance(error, SystemError):  # a C function failed without a word, as a library that loads under ulimit -v
+        limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+        return limited and "without exception set" in str(error)
     kinds = RuntimeError | ImportError | OSError
     return isinstance(error, MemoryError) or (isinstance(error, kinds) and bool(_NO_MEMORY.search(str(error))))
 

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -231,10 +232,10 @@ def test_an_interrupt_in_a_text_that_is_run_does_not_end_the_process_by_its_sign
     assert done.returncode == 130
 
 
-@pytest.mark.parametrize(("limit", "words"), [(1 << 40, "out of memory"), (-1, "a fault of snnas: SystemError")])
+@pytest.mark.parametrize(("limit", "words"), [(1 << 40, "out of memory"), (resource.RLIM_INFINITY, "a fault of snnas: SystemError")])
 def test_a_library_that_fails_without_a_word_lacks_memory_where_memory_is_limited(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: int, words: str
 ) -> None:
-    monkeypatch.setattr("resource.getrlimit", lambda which: (limit, -1))
+    monkeypatch.setattr("resource.getrlimit", lambda which: (limit, limit))
     assert endings._fault(SystemError("error return without exception set")) == 70
     assert words in capsys.readouterr().err
