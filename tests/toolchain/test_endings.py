@@ -232,7 +232,9 @@ def test_an_interrupt_in_a_text_that_is_run_does_not_end_the_process_by_its_sign
     assert done.returncode == 130
 
 
-@pytest.mark.parametrize(("limit", "words"), [(1 << 40, "out of memory"), (resource.RLIM_INFINITY, "a fault of snnas: SystemError")])
+@pytest.mark.parametrize(
+    ("limit", "words"), [(1 << 40, "out of memory"), (resource.RLIM_INFINITY, "a fault of snnas: SystemError")]
+)
 def test_a_library_that_fails_without_a_word_lacks_memory_where_memory_is_limited(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: int, words: str
 ) -> None:
