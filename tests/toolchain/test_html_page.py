@@ -634,7 +634,7 @@ def test_a_picture_of_pixels_is_a_png() -> None:
 
 def test_a_diagnosis_says_what_helped_and_what_the_export_found_on_all_its_samples(run: Run) -> None:
     shown = _section(page_of(run), "diagnosis")
-    assert "all its 90 samples: 90.00% in float, 80.00% on target; for as many here: --limit 90" in shown
+    assert "all its 90 samples: 90.00% in float, 80.00% on target; as many are taken with --limit 90" in shown
     assert "<h3>Mends</h3>" in shown
     assert "--bits 8" in shown
     assert "+25.00" in shown
