@@ -147,7 +147,9 @@ def check(
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(help="A rule's code, as SN302; all rules where left out.")] = None,
+    codes: Annotated[
+        list[str] | None, typer.Argument(metavar="[CODE]...", help="Rules' codes, as SN302; all where left out.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a rule of snnas check means, why it is there, and how to mend a breach."""
@@ -156,12 +158,12 @@ def explain(
     from toolchain.checking.rules import GROUPS, RULES, find
     from toolchain.terminal import print_json
 
-    rules = [find(code)] if code is not None else list(RULES.values())
+    rules = [find(code) for code in codes] if codes else list(RULES.values())
     if as_json:
         rows = [{**asdict(rule), "group": rule.group} for rule in rules]
         print_json({"schema": "snnas.rules/1", "rules": rows})
-    elif code is not None:
-        print_text(str(rules[0]))
+    elif codes:
+        print_text("\n\n".join(map(str, rules)))
     else:
         for prefix, group in GROUPS.items():
             print_text(f"{prefix}xx  {group}")

@@ -47,4 +47,4 @@ def setup(
         print_json({"schema": "snnas.lava.setup/1", "python": str(interpreter)})
         return
     print_text(str(interpreter))
-    narrator.say("next: snnas export --target lava")
+    narrator.say("next: snnas export --target lava (of a run; snnas search makes one)")

@@ -642,7 +642,7 @@ def test_a_diagnosis_says_what_helped_and_what_the_export_found_on_all_its_sampl
     write_json(run.diagnosis, {k: v for k, v in found.items() if k not in ("mends", "export")})  # an earlier release's
     before = _section(page_of(run), "diagnosis")
     assert "Mends" not in before
-    assert "for as many here" not in before
+    assert "as many are taken with" not in before
     assert "<h3>Causes</h3>" in before
 
 

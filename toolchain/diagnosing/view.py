@@ -154,11 +154,11 @@ def _mends(result: dict[str, Any]) -> Table:
 def smallest_input(found: dict[str, Any]) -> str:
     """The smallest failing input in a sentence."""
     what = "one prediction flips" if found["differs_in"] == "prediction" else "a spike differs"
-    return (
-        f"smallest input found for which {what}: {counted(found['nonzero'], 'nonzero value')} of sample "
-        f"{found['sample']}'s {found['nonzero_before']} (graph: class {found['graph_predicts']}, program: class "
-        f"{found['program_predicts']})"
-    )
+    size = f"{counted(found['nonzero'], 'nonzero value')} of sample {found['sample']}'s {found['nonzero_before']}"
+    if not found["nonzero"]:
+        size = "the blank one, for which biases alone suffice"
+    classes = f"graph: class {found['graph_predicts']}, program: class {found['program_predicts']}"
+    return f"smallest input found for which {what}: {size} ({classes})"
 
 
 def first_difference(first: dict[str, Any]) -> str:
