@@ -28,9 +28,9 @@ from hw_sim.limits import WEIGHT_BITS
 from hw_sim.mapping import Mapping, load_system, map_program
 from hw_sim.program import Program
 from hw_sim.tables import shipped
-from toolchain import runs
 from toolchain.files import read_json, sha256, write_json, write_text
 from toolchain.finetuning.options import Finetuning
+from toolchain.fingerprint import fingerprint, versions_of
 from toolchain.float_runs import Trained, run_floats
 from toolchain.narration import Narrator
 from toolchain.on_target import OnTarget, compile_calibrated, simulate_split
@@ -137,7 +137,7 @@ def export(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, An
         report["hashes"] = {name: inputs[name] for name in ("weights", "genotype", "data")}
         write_json(stage / "counts.json", measured.target.counts.to_json())
         write_json(stage / "report.json", report)
-        manifest = {"format": FORMAT, "target": options.target, "inputs": inputs, "versions": runs.fingerprint("cpu")}
+        manifest = {"format": FORMAT, "target": options.target, "inputs": inputs, "versions": fingerprint("cpu")}
         manifest |= {"conventions": _conventions(measured), **from_report(report)}
         if measured.finetune is not None:
             manifest["finetune"] = finetune_section(measured.finetune)
@@ -183,11 +183,18 @@ def _inputs(run: Run, options: ExportOptions) -> dict[str, Any]:
         "network": config.get("network"),
         "data": run.section("data").get("sha256"),
         "seed": config.get("seed"),
+        **settings(options),
+    }
+
+
+def settings(options: ExportOptions) -> dict[str, Any]:
+    """What of the options, and of snnas itself, decides an export, be it of a run or of a foreign graph."""
+    return {
         "samples": options.samples,
         "bits": options.bits,
         **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
         "profile": sha256(shipped(options.profile, "profiles")),
-        "snnas": runs.fingerprint("cpu").get("snnas", ""),
+        "snnas": versions_of("snnas").get("snnas", ""),
     }
 
 

@@ -27,13 +27,13 @@ from hw_sim.energy import load_profile
 from hw_sim.errors import GateError, UnsupportedError, UsageError
 from hw_sim.mapping import load_system, map_program
 from hw_sim.program import Program
-from hw_sim.tables import shipped
 from toolchain import data as datasets
-from toolchain import exporting, runs, samples
+from toolchain import exporting, samples
 from toolchain.checking import content
 from toolchain.exporting import FORMAT, ExportOptions, Measured
 from toolchain.extras import install
 from toolchain.files import sha256, write_json, write_text
+from toolchain.fingerprint import fingerprint
 from toolchain.float_runs import Trained
 from toolchain.foreign_samples import Split, split_of
 from toolchain.narration import Narrator
@@ -95,7 +95,7 @@ def export_graph(
             data={"name": Path(opened.data).name, "sha256": inputs["data"]},
             seed=opened.seed,
             tool=wanted.said,
-            versions=runs.fingerprint("cpu"),
+            versions=fingerprint("cpu"),
         )
         report = build_report(cast(Run, origin), measured)
         _complete(report, opened, wanted, split, measured)
@@ -159,11 +159,7 @@ def _inputs(path: Path, wanted: Wanted, opened: Opened, options: ExportOptions) 
         "expect": None if opened.confirmed is None else opened.confirmed.sha256,
         "calibration": None if wanted.calibration is None else sha256(Path(wanted.calibration)),
         "seed": opened.seed,
-        "samples": options.samples,
-        "bits": options.bits,
-        **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
-        "profile": sha256(shipped(options.profile, "profiles")),
-        "snnas": runs.fingerprint("cpu").get("snnas", ""),
+        **exporting.settings(options),
     }
 
 

@@ -17,8 +17,8 @@ from export.npz_file import write_npz
 from export.onnx_file import write_onnx
 from export.onnx_runner import OnnxModel
 from hw_sim.errors import GateError, InvalidFileError, UsageError
-from toolchain import runs
 from toolchain.files import read_json, sha256, write_json
+from toolchain.fingerprint import fingerprint
 from toolchain.narration import Narrator
 from toolchain.restoring import dataset_of, network_of
 from toolchain.runs import Run
@@ -103,7 +103,7 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator) -> dict[str,
             )
         write_json(stage / "report.json", report)
         files = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
-        versions = runs.fingerprint("cpu")
+        versions = fingerprint("cpu")
         write_json(
             stage / "manifest.json",
             {"format": SCHEMA, "target": "onnx", "inputs": inputs, "versions": versions, "files": files},

@@ -18,7 +18,13 @@ def fingerprint(device: str) -> dict[str, str]:
         import torch
 
         versions |= {"instructions": torch.backends.cpu.get_cpu_capability(), "threads": str(torch.get_num_threads())}
-    for name in ("snnas", "numpy", "torch", "spikingjelly", "nir"):
+    return versions | versions_of("snnas", "numpy", "torch", "spikingjelly", "nir")
+
+
+def versions_of(*names: str) -> dict[str, str]:
+    """Of those packages that are installed; nothing is imported for it."""
+    versions = {}
+    for name in names:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions

@@ -23,7 +23,6 @@ import tomli_w
 from hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean
 from hw_sim.tables import parse_toml
 from toolchain.files import JsonLines, write_text
-from toolchain.fingerprint import fingerprint as fingerprint
 from toolchain.narration import printable
 from toolchain.staging import clear
 

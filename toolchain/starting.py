@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import UsageError, did_you_mean
 from toolchain import new_run, runs
+from toolchain.fingerprint import fingerprint
 from toolchain.runs import Run
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def start(folder: Path, name: str | None, options: SearchOptions, command: str) 
         **hardware,
         "network": json.loads(network.to_json()),
         "train": training.plain(),
-        "versions": runs.fingerprint(device),
+        "versions": fingerprint(device),
     }
     return new_run.create(
         folder, name, f"{data.name}-{options.method}", lambda name: {"run.toml": runs.as_toml({"name": name, **config})}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw_sim.errors import UsageError
 from toolchain import new_run, runs
+from toolchain.fingerprint import fingerprint
 from toolchain.runs import Run
 from toolchain.starting import data_section, resolve_device, timesteps_of
 
@@ -75,7 +76,7 @@ def train_genotype(
         "train": (recipe or TrainingConfig()).plain(),
         "search": {"seconds": 0.0, "evaluations": 0, "guards": 0, "architecture": found.architecture_id},
         "transfer": {"genotype": str(genotype.absolute()), "sha256": sha256(genotype)},
-        "versions": runs.fingerprint(device),
+        "versions": fingerprint(device),
     }
     return new_run.create(
         folder,
