@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from toolchain.diagnosing import view
+from toolchain.html.heat import TIMESTEPS, heat
 from toolchain.html.markup import Raw, el, figure, join, note, table
 from toolchain.html.material import Material
 from toolchain.html.svg import LEFT, MOST, ROW, WIDTH, Key, box, clip, left_out, legend, picture, text, thinned
 
-TIMESTEPS = 64
 SHADES = (0.0, 0.0005, 0.002, 0.01, 0.03, 0.1)  # lower ends of s1 .. s6, as shares of a population's neurons
 
 
@@ -48,24 +48,18 @@ def _faults(found: dict[str, Any]) -> Raw:
 def _over_time(rows: list[dict[str, Any]], steps: int) -> Raw:
     """Depth against time, shaded by the differing share."""
     kept, drawn = [rows[k] for k in thinned(len(rows), MOST)], thinned(steps, TIMESTEPS)
-    wide, top = (WIDTH - LEFT - 4) / len(drawn), 22.0
-    parts = [text(LEFT + (k + 0.5) * wide, 14, str(drawn[k]), at="middle", class_="tick")
-             for k in thinned(len(drawn), 12)]  # fmt: skip
-    for k, row in enumerate(kept):
-        y = top + k * ROW
-        parts.append(text(LEFT - 8, y + 14, clip(str(row["population"])), at="end"))
-        for column, t in enumerate(drawn):
-            share = float(row["fraction"][t])
-            shade = f"s{sum(share > edge for edge in SHADES)}"
-            hint = f"{row['population']}, timestep {t}: {share:.3%}"
-            parts.append(box(LEFT + column * wide + 0.75, y + 0.75, wide - 1.5, ROW - 1.5, shade, hint))
-            if wide >= 36:
-                said = f"{100 * share:.2f}" if share < 0.1 else f"{100 * share:.1f}"
-                parts.append(text(LEFT + (column + 0.5) * wide, y + 14, said, at="middle", class_=f"on {shade}"))
+
+    def cell(k: int, t: int, wide: float) -> tuple[str, str, str | None]:
+        share = float(kept[k]["fraction"][t])
+        said = (f"{100 * share:.2f}" if share < 0.1 else f"{100 * share:.1f}") if wide >= 36 else None
+        shade = f"s{sum(share > edge for edge in SHADES)}"
+        return shade, f"{kept[k]['population']}, timestep {t}: {share:.3%}", said
+
     numbers = [(str(r["population"]), *(f"{float(r['fraction'][t]):.4%}" for t in drawn)) for r in rows]
     head = ("population", *(f"t = {t}" for t in drawn))
     title = "Where program and graph part"
-    shown = picture(title, "differing spikes in percent of the neurons", top + ROW * len(kept) + 4, parts)
+    names = [str(row["population"]) for row in kept]
+    shown = heat(title, "differing spikes in percent of the neurons", names, drawn, cell)
     words = "Differing spikes in percent of a population's neurons, per timestep (across); deeper populations below."
     few = left_out(len(kept), len(rows), "populations")
     fewer = left_out(len(drawn), steps, "timesteps")

@@ -9,12 +9,12 @@ import math
 
 import numpy as np
 
+from toolchain.html.heat import TIMESTEPS, heat
 from toolchain.html.markup import Raw, el, figure, join, note, table
 from toolchain.html.material import Material, Missing
-from toolchain.html.svg import LEFT, MOST, ROW, WIDTH, Key, Plane, box, clip, left_out, legend, picture, text, thinned
+from toolchain.html.svg import MOST, Key, Plane, left_out, legend, thinned
 from toolchain.report import percent
 
-TIMESTEPS = 64
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # {population: spikes per timestep of the float graph, the program}
 
 
@@ -55,28 +55,20 @@ def _differences(pairs: Pairs) -> Raw:
     names = [list(pairs)[k] for k in thinned(len(pairs), MOST)]
     steps = len(next(iter(pairs.values()))[0])
     drawn = thinned(steps, TIMESTEPS)
-    wide, top = (WIDTH - LEFT - 4) / len(drawn), 22.0
-    digits = 1 if wide >= 36 else 0 if wide >= 22 else None
-    parts = []
-    for k in thinned(len(drawn), 12):
-        parts.append(text(LEFT + (k + 0.5) * wide, 14, str(drawn[k]), at="middle", class_="tick"))
-    for k, name in enumerate(names):
-        y = top + k * ROW
-        parts.append(text(LEFT - 8, y + 14, clip(name), at="end"))
-        for column, t in enumerate(drawn):
-            a, b = (float(side[t]) for side in pairs[name])
-            shade, hint = _tint(a, b), f"{name}, timestep {t}: {a:,.0f} and {b:,.0f}"
-            parts.append(box(LEFT + column * wide + 0.75, y + 0.75, wide - 1.5, ROW - 1.5, shade, hint))
-            if digits is not None:
-                said = _signed(a, b, digits)
-                parts.append(text(LEFT + (column + 0.5) * wide, y + 14, said, at="middle", class_=f"on {shade}"))
+
+    def cell(k: int, t: int, wide: float) -> tuple[str, str, str | None]:
+        a, b = (float(side[t]) for side in pairs[names[k]])
+        digits = 1 if wide >= 36 else 0 if wide >= 22 else None
+        said = None if digits is None else _signed(a, b, digits)
+        return _tint(a, b), f"{names[k]}, timestep {t}: {a:,.0f} and {b:,.0f}", said
+
     rows = [
         (name, *(f"{a[t]:,.0f} | {b[t]:,.0f}" for t in drawn), _signed(float(a.sum()), float(b.sum())))
         for name, (a, b) in pairs.items()
     ]
     head = ("float | program", *(f"t = {t}" for t in drawn), "all, %")
     title = "Spike counts: program against float graph"
-    shown = picture(title, "Relative difference in percent", top + ROW * len(names) + 4, parts)
+    shown = heat(title, "Relative difference in percent", names, drawn, cell)
     notes = "Relative difference in percent, per timestep (across). + : the program fires more often."
     few = left_out(len(names), len(pairs), "populations")
     fewer = left_out(len(drawn), steps, "timesteps")
