@@ -90,8 +90,6 @@ def check(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print what fails alone.")] = False,
 ) -> None:
     """Guard an exported graph: valid, firing as recorded, within budget, no worse than its baseline."""
-    from dataclasses import replace
-
     from export.quantise import check_bits
     from hw_sim.errors import UsageError
     from toolchain import budgets, checking
@@ -102,9 +100,7 @@ def check(
 
     sinks = parse_formats(formats or [], as_json)
     limits = budgets.parse_limits(maximum) | budgets.parse_limits(minimum, option="--min", names=budgets.LEAST)
-    asked = wanted(
-        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset
-    )  # fmt: skip
+    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, bits=bits)
     if bits is not None:
         check_bits(bits)
     options = checking.Options(
@@ -115,7 +111,7 @@ def check(
         update_baseline=update_baseline,
         record=record,
         recording=recording,
-        wanted=replace(asked, bits=bits),
+        wanted=asked,
         pricing=Pricing(profile=profile, system=system),
         force=force,
         new_recording=new_recording,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,8 +68,8 @@ def diagnose(
     from toolchain.narration import Narrator
 
     narrator = Narrator(quiet=quiet)
-    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset)
-    case = open_case(subject, replace(asked, bits=bits), program=program, runs_dir=runs_dir)
+    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, bits=bits)
+    case = open_case(subject, asked, program=program, runs_dir=runs_dir)
     for note in case.notes:
         sys.stderr.write(f"note: {note}\n")
     result, failing = found_in(case, narrator, reduce=reduce)

@@ -58,8 +58,9 @@ def simulate(
     from toolchain.narration import Narrator
 
     narrator = Narrator(quiet=quiet)
-    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect)
-    asked = replace(asked, bits=bits)
+    asked = wanted(
+        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect, bits
+    )
     subject = _open(model, asked)
     result = simulating.simulate(subject, narrator)
     _print(result, estimate_tables.simulated, as_json)
@@ -105,9 +106,10 @@ def estimate(
         raise UsageError(f"--profiles {profiles!r}: expected all; one profile is named with --profile")
     if rate is not None and data is not None:
         raise UsageError("--rate assumes what --data would measure; give one of them")
-    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect)
-    asked = replace(asked, samples=rate is None, bits=bits)
-    subject = _open(model, asked)
+    asked = wanted(
+        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect, bits
+    )
+    subject = _open(model, replace(asked, samples=rate is None))
     pricing = estimating.Pricing(profile=profile, system=system, every=profiles == "all", rate=rate)
     narrator = Narrator(quiet=quiet)
     result = estimating.estimate(subject, pricing, narrator)

@@ -48,7 +48,6 @@ Expect = Annotated[
     Path | None, typer.Option(help="RECORDED.npz of the tool's own spikes, which the convention must give.")
 ]
 Bits = Annotated[int | None, typer.Option(help="Bits of a weight of a compiled graph: 8, 6 or 4 [8].")]
-COMPARES = {"gt": ">", "ge": ">="}  # as no shell takes for a redirection
 
 
 def wanted(
@@ -64,9 +63,10 @@ def wanted(
     compare: str | None,
     reset: str | None,
     expect: Path | None = None,
+    bits: int | None = None,
 ) -> Wanted:
     """What was asked of a graph that may be anybody's."""
-    from toolchain.wanted import Wanted
+    from toolchain.wanted import MEANT, Wanted
 
     return Wanted(
         data=data,
@@ -78,9 +78,10 @@ def wanted(
         convention=convention,
         dt=dt,
         decay=decay,
-        compare=COMPARES.get(compare or "", compare),
+        compare=MEANT.get(compare or "", compare),
         reset=reset,
         expect=expect,
+        bits=bits,
     )
 
 

@@ -35,6 +35,12 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def copy(source: Path, target: Path) -> None:
+    """``target`` becomes ``source``'s content, whole or not at all."""
+    with whole(target) as file:
+        file.write(source.read_bytes())
+
+
 @contextlib.contextmanager
 def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
     """Gives an OSError that names no file, as a full disk's, or ``temporary`` the name ``path``.

@@ -21,11 +21,11 @@ from toolchain.budgeted import replay
 from toolchain.budgets import METRICS
 from toolchain.costs import Cost, measure
 from toolchain.extras import install
-from toolchain.files import read_json, whole, write_json, write_text
+from toolchain.files import copy, read_json, write_json, write_text
 from toolchain.narration import Narrator, counted
 from toolchain.rank_statistics import spearman
 from toolchain.restoring import network_of
-from toolchain.runs import Run
+from toolchain.runs import FRONT, Run
 from toolchain.searching import Session
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ FILE = "front.json"
 
 def member(run: Run, number: int) -> Run:
     """The run of point ``number``, from 1; UsageError where there is no such point."""
-    found = Run(run.path / "front" / f"{number:02d}")
+    found = Run(run.path / FRONT / f"{number:02d}")
     if not (found.path / "run.toml").is_file():
-        there = sorted(int(path.parent.name) for path in run.path.glob("front/*/run.toml"))
+        there = sorted(int(path.parent.name) for path in run.path.glob(f"{FRONT}/*/run.toml"))
         known = f"{there[0]} to {there[-1]} are there" if there else "it has none; search with --objective score,energy"
         raise UsageError(f"--pick {number}: run {run.name} has no such point of a front; {known}")
     return found
@@ -88,7 +88,7 @@ def build(session: Session, run: Run, narrator: Narrator) -> dict[str, Any]:
     chosen = [places[at] for at in _front(rows)]
     points = []
     for number, at in enumerate(thinned(chosen, int(run.section("objectives")["train"]) or len(chosen)), start=1):
-        point = f"front/{number:02d}"
+        point = f"{FRONT}/{number:02d}"
         _begin(run, point, genotypes[at])
         cost = costs[at]
         assert isinstance(cost, Cost)
@@ -217,8 +217,7 @@ def _take_weights(run: Run, point: Run) -> None:
     config = run.config()
     point.write_config({**point.config(), "train": config["train"], "training": config["training"]})
     for source, target in ((run.train_log.path, point.train_log.path), (run.weights, point.weights)):
-        with whole(target) as file:
-            file.write(source.read_bytes())
+        copy(source, target)
 
 
 def _front(rows: Sequence[Sequence[float]]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hw_sim.errors import GateError
 from toolchain.budgets import METRICS, Limits, amounts
-from toolchain.files import whole
+from toolchain.files import copy
 from toolchain.runs import Run
 from toolchain.staging import staged
 
@@ -42,8 +42,7 @@ def give_back(run: Run) -> None:
     about = aside.config()
     run.write_config({**run.config(), **{name: about[name] for name in OF_NETWORK if name in about}})
     for name in FILES[:-1]:
-        with whole(run.path / name) as file:
-            file.write((aside.path / name).read_bytes())
+        copy(aside.path / name, run.path / name)
     drop(run)
 
 

@@ -184,6 +184,11 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
+def is_foreign(report: dict[str, Any]) -> bool:
+    """Whether it is of a graph that no run of ours made."""
+    return "convention" in report
+
+
 def stale(run: Run, report: dict[str, Any]) -> bool:
     """Whether the run's weights or genotype are no longer those that were exported."""
     hashes = report.get("hashes")
@@ -203,7 +208,7 @@ def table(report: dict[str, Any]) -> Table:
         title=f"{report['run']}  ({report['dataset']}, {report['method']}, T = {report['timesteps']})",
         title_justify="left",
     )
-    foreign = "convention" in report  # a graph that no run of ours made
+    foreign = is_foreign(report)
     side = "in float" if foreign else "training"
     for name, justify in (("", "left"), (side, "right"), ("on target", "right"), ("provenance", "left")):
         out.add_column(name, justify=justify)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from hw_sim.errors import UsageError
 
 SINGLE = ("dt", "decay", "compare", "reset")  # answers that stand in place of a tool's, or of ours
 SPELT = {">": "gt", ">=": "ge"}  # as no shell takes for a redirection
+MEANT = {spelt: sign for sign, spelt in SPELT.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
-from toolchain.checking.findings import Book, Finding, shown
+from toolchain.checking.findings import Book, Finding, amount_of, shown
 from toolchain.terminal import print_table, print_text
 
 CODES = 6  # that a summary names
@@ -53,7 +53,7 @@ def summary(book: Book) -> list[str]:
         )
         if found
     ]
-    checks = f"{len(book.findings)} check{'' if len(book.findings) == 1 else 's'}"
+    checks = amount_of(len(book.findings), "check")
     if not failing:
         return ["; ".join([f"passed: {checks}", *rest])]
     failed = f"FAILED: {len(failing)} of {checks} ({_codes(failing)})"
@@ -68,7 +68,7 @@ def _title(book: Book) -> str:
 
 
 def _count(found: Sequence[Finding], noun: str) -> str:
-    return f"{len(found)} {noun}{'' if noun == 'ignored' or len(found) == 1 else 's'}"
+    return f"{len(found)} ignored" if noun == "ignored" else amount_of(len(found), noun)
 
 
 def _codes(found: Iterable[Finding]) -> str:

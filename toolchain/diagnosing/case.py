@@ -18,6 +18,7 @@ from hw_sim.program import Program
 from toolchain import runs, samples
 from toolchain.diagnosing.pairing import hard
 from toolchain.files import read_json
+from toolchain.report import is_foreign
 from toolchain.subjects import open_graph, open_subject
 from toolchain.wanted import Wanted
 
@@ -103,7 +104,7 @@ def _figures(folder: Path, taken: int) -> dict[str, Any] | None:
     """What report.json says of all samples; data: the name of what ``--data`` would take for them, '' of a run's."""
     try:
         report = read_json(folder / "report.json")
-        accuracy, foreign = report["accuracy"], str(report["method"]).startswith("a foreign graph")
+        accuracy, foreign = report["accuracy"], is_foreign(report)
         figures = {key: accuracy[key] for key in ("samples", "training", "on_target")}
         agreement = accuracy.get("agreement")
         return {**figures, "agreement": agreement, "taken": taken, "data": str(report["dataset"]) if foreign else ""}
