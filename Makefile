@@ -52,7 +52,7 @@ ORACLES := $(CURDIR)/.oracles
 	@.oracles/$*/bin/python -m pip install --quiet --constraint constraints.txt $*
 
 .oracles/nengo-loihi/bin/python .oracles/brian2-loihi/bin/python: .oracles/%/bin/python: | $(VENV)/.dev
-	"$$($(BIN)/python -c 'from hw_sim.lava_environment import find_base_python; print(find_base_python()[0])')" -m venv .oracles/$*
+	"$$($(BIN)/python -c 'from snnas.hw_sim.lava.environment import find_base_python; print(find_base_python()[0])')" -m venv .oracles/$*
 	@echo "installing $* into .oracles/$*"
 	@.oracles/$*/bin/python -m pip install --quiet $* $(if $(filter nengo-loihi,$*),"numpy<1.24")
 

@@ -23,7 +23,7 @@ RUN = "digits-lightsnn-001"
 
 def snnas(folder: Path, *words: str) -> dict[str, Any]:
     """What a command prints with --json; its narration goes to stderr."""
-    command = [sys.executable, "-m", "toolchain", *words, "--json"]
+    command = [sys.executable, "-m", "snnas", *words, "--json"]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))
 

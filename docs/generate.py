@@ -48,7 +48,7 @@ def commands() -> list[list[str]]:
     """Every command by its words, groups included, in the order of the help."""
     import typer
 
-    from toolchain.cli import app
+    from snnas.toolchain.cli.app import app
 
     def below(command: Any, words: list[str]) -> list[list[str]]:
         inner = getattr(command, "commands", {}).items()
@@ -59,7 +59,7 @@ def commands() -> list[list[str]]:
 
 def help_of(words: list[str]) -> str:
     """The help of a command, as wide as click makes it anywhere."""
-    from toolchain.cli import run_command
+    from snnas.toolchain.cli.app import run_command
 
     before, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), str(WIDTH)
     out = io.StringIO()
@@ -81,13 +81,13 @@ def cli_page() -> str:
 
 
 def schemas_page() -> str:
-    from toolchain import schemas
+    from snnas.toolchain.results import schemas
 
     lines = [
         "# JSON schemas\n",
         f"What `--json` prints, as JSON Schema (draft 2020-12); {DONE}. `snnas schema` lists the\nschemas, "
         "`snnas schema NAME` prints one, with those that it refers to in its `$defs`; in an installation they lie in\n"
-        "`toolchain/schemas/`.\n",
+        "`toolchain/results/schemas/`.\n",
         f"{schemas.POLICY}\n",
         "| schema | printed by | is |",
         "|---|---|---|",
@@ -99,13 +99,13 @@ def schemas_page() -> str:
 
 
 def demo() -> str:
-    from toolchain.report import table
+    from snnas.toolchain.output.report import table
 
     return rendered([table(json.loads((DATA / "demo.json").read_text(encoding="utf-8")))])
 
 
 def profiles() -> str:
-    from toolchain.report import span
+    from snnas.toolchain.output.report import span
 
     result = json.loads((DATA / "profiles.json").read_text(encoding="utf-8"))
     none = {"nominal": None}

@@ -7,9 +7,9 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from toolchain.estimating import Pricing, estimate
-from toolchain.narration import Narrator
-from toolchain.subjects import Wanted, open_subject
+from snnas.toolchain.models.estimate import Pricing, estimate
+from snnas.toolchain.models.open import Wanted, open_subject
+from snnas.toolchain.output.stderr import Narrator
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 rng = np.random.default_rng(0)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import tomli_w
 
-from toolchain.estimating import Pricing, estimate
-from toolchain.narration import Narrator
-from toolchain.subjects import Wanted, open_subject
+from snnas.toolchain.models.estimate import Pricing, estimate
+from snnas.toolchain.models.open import Wanted, open_subject
+from snnas.toolchain.output.stderr import Narrator
 
 if len(sys.argv) < 2:
     sys.exit("usage: python own_profile.py EXPORT [FOLDER], of a folder EXPORT that snnas export wrote")

@@ -3,14 +3,15 @@
 import sys
 from pathlib import Path
 
-from toolchain import exporting, finding, starting
-from toolchain.narration import Narrator
+from snnas.toolchain.exporting import of_run as exporting
+from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.searching import SearchOptions, begin_search, find_network
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
 narrator = Narrator()
-options = starting.SearchOptions(dataset="digits", channels=8, hidden=64, timesteps=3, batch=16, epochs=4)
-run = starting.start(folder, None, options, "examples/search_and_export.py")
-finding.find(run, narrator, workers=1, engine="process", train=True, device=None)
+options = SearchOptions(dataset="digits", channels=8, hidden=64, timesteps=3, batch=16, epochs=4)
+run = begin_search(folder, None, options, "examples/search_and_export.py")
+find_network(run, narrator)
 report = exporting.export(run, exporting.ExportOptions(samples=4), narrator)
 
 accuracy, energy = report["accuracy"], report["energy_uJ"]["total"]

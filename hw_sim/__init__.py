@@ -1,0 +1,1 @@
+"""The hardware: the program, its integer arithmetic, simulators, cores, energy, and Lava. Imports no other folder."""

@@ -7,13 +7,14 @@ on this target or backend missing, 75 the Lava worker timed out or died twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
 class SnnasError(Exception):
     """Base of the errors that a user can act on. ``exit_code`` is what the command returns.
 
-    code: the rule of ``snnas check`` that is broken (toolchain/checking/rules.py), where the fault is one of a file.
+    code: the rule of ``snnas check`` that is broken (toolchain/checking/rules), where the fault is one of a file.
     """
 
     exit_code = 70
@@ -68,3 +69,11 @@ def did_you_mean(value: str, choices: Iterable[str]) -> str:
 
     near = get_close_matches(value, list(choices), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """``text`` in one line with a ``?`` for whatever is not to be shown: names in files are somebody else's."""
+    return UNPRINTABLE.sub("?", re.sub(r"[\n\t]+", " ", text))

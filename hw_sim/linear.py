@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from hw_sim.program import LinearMap, Pool, Shape
+from snnas.hw_sim.program import LinearMap, Pool, Shape
 
 
 def pad_hw(x: np.ndarray, pad: tuple[int, int]) -> np.ndarray:

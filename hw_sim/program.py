@@ -18,11 +18,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hw_sim import limits
-from hw_sim.errors import InvalidFileError, UnsupportedError
+from snnas.hw_sim import limits
+from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 
 INPUT, CLOCK = "input", "clock"
 RESERVED = frozenset({INPUT, CLOCK, "readout"})
+HOSTED = (INPUT, CLOCK)  # driven in by the host, one hardware step before each reader
 
 Shape = tuple[int, int, int]
 Role = Literal["neuron", "or", "relay"]

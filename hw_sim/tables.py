@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from hw_sim.errors import InvalidFileError, UsageError, did_you_mean
+from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
+from snnas.hw_sim.files import read_bytes
 
 TABLE_BYTES_MAX = 1 << 20
 DEPTH_MAX = 32
@@ -15,12 +16,9 @@ DEPTH_MAX = 32
 def read_table(path: Path) -> dict[str, Any]:
     """A TOML file of constants. InvalidFileError where it is no such file, UsageError where it does not exist."""
     try:
-        with path.open("rb") as file:
-            data = file.read(TABLE_BYTES_MAX + 1)
+        data = read_bytes(path, TABLE_BYTES_MAX)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); name a file that exists") from None
-    if len(data) > TABLE_BYTES_MAX:
-        raise InvalidFileError(f"{path}: more than {TABLE_BYTES_MAX} bytes; a table of constants is smaller")
     try:
         return parse_toml(data.decode())
     except ValueError as error:  # TOML, UTF-8 and overlong numbers
@@ -48,11 +46,14 @@ def parse_toml(text: str) -> dict[str, Any]:
     return table
 
 
+HOMES = {"profiles": "energy/profiles", "systems": "map/systems"}
+
+
 def shipped(name: str, folder: str) -> Path:
     """A named table that comes with the package, or the path of a user's own file (``*.toml`` or with a slash)."""
     if name.endswith(".toml") or "/" in name or "\\" in name:
         return Path(name)
-    home = Path(__file__).parent / folder
+    home = Path(__file__).parent / HOMES[folder]
     known = sorted(p.stem for p in home.glob("*.toml"))
     if name not in known:
         hint = did_you_mean(name, known)

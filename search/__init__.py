@@ -1,4 +1,4 @@
-"""Search: genotypes, search spaces, networks, proxies and search methods. Imports none of the other folders."""
+"""Search: genotypes, search spaces, networks, proxies and methods. It imports the errors of hw_sim and nothing else."""
 
 import logging
 

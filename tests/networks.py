@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from search import space
-from search.genotype import Genotype
-from search.network import Network
-from search.network_config import NetworkConfig
-from toolchain.random_networks import settle
+from snnas.search.network import space
+from snnas.search.network.config import NetworkConfig
+from snnas.search.network.genotype import Genotype
+from snnas.search.network.network import Network
+from snnas.toolchain.bench.random_networks import settle
 
 
 def network(genotype: Genotype, seed: int, **sizes: Any) -> Network:

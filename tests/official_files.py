@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolchain.datasets import catalogue
-from toolchain.datasets.catalogue import Official
+from snnas.toolchain.data.datasets import catalogue
+from snnas.toolchain.data.datasets.catalogue import Official
 
 
 def expect(monkeypatch: pytest.MonkeyPatch, name: str, **changes: object) -> Official:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw_sim.program import (
+from snnas.hw_sim.program import (
     CLOCK,
     INPUT,
     HostMap,
@@ -21,7 +21,7 @@ from hw_sim.program import (
     Synapse,
     window_count,
 )
-from hw_sim.simulator import Trace, host_currents, simulate
+from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate
 
 
 @dataclass

@@ -85,7 +85,7 @@ def test_own_profile_says_what_it_takes(tmp_path: Path) -> None:
 def test_run_onnx(searched: tuple[Path, str], tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from toolchain.cli import run_command
+    from snnas.toolchain.cli.app import run_command
 
     run_folder = searched[0] / "digits-lightsnn-001"
     assert run_command(["export", str(run_folder), "--target", "onnx", "--samples", "4", "-q"]) == 0

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from export.conventions import deployed_threshold, tau_seconds
-from export.graph import Conv, Flatten, Graph, Input, Lif, Linear, Output
-from export.nir_file import write_nir
+from snnas.export.dialects.conventions import deployed_threshold, tau_seconds
+from snnas.export.formats.nir_file import write_nir
+from snnas.export.graph.graph import Conv, Flatten, Graph, Input, Lif, Linear, Output
 
 SIZE, TIMESTEPS, SAMPLES = 8, 6, 32
 LINES = np.array(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolchain import data
+from snnas.toolchain.data import load as data
 
 folder = Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)

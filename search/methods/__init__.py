@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.genotype import Genotype
-from search.guards import Finding
-from search.proxies import Score
-from search.supernet import Candidate, Choices
+from snnas.search.network.genotype import Genotype
+from snnas.search.scoring.guards import Finding
+from snnas.search.scoring.proxies import Score
+from snnas.search.scoring.supernet import Candidate, Choices
 
 # Scores candidates, all at once; what one gets must not depend on the others.
 ScoreFunction = Callable[[Sequence[Candidate]], Sequence[Score]]

@@ -8,10 +8,10 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from search.errors import InvalidFileError, NoScoreError, brief
-from search.guards import Finding
-from search.methods import Record
-from search.proxies import Score
+from snnas.hw_sim.errors import GateError, InvalidFileError, brief
+from snnas.search.methods import Record
+from snnas.search.scoring.guards import Finding
+from snnas.search.scoring.proxies import Score
 
 At = TypeVar("At", bound=Hashable)
 Candidate = TypeVar("Candidate")
@@ -19,6 +19,16 @@ Candidate = TypeVar("Candidate")
 Key = tuple[str, "int | str", "str | None", "str | None"]
 
 WORST = Score(-math.inf, {})
+
+
+class NoScoreError(GateError):
+    """No candidate has a finite score, so that whichever is taken is arbitrary."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"none of {what} has a finite score, expected some that tell the samples of the batch apart; take another "
+            "--seed, more --timesteps or a smaller --batch, and look whether samples are nearly equal"
+        )
 
 
 class Journal:

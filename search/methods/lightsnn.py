@@ -11,7 +11,7 @@ The paper's rule alone can prune every path to skips, or to nothing. Named guard
     alive   no LIF of the final candidate is silent on the batch
 
 A removal that would break 'path' or 'conv' is not taken: the next best operation of the edge goes instead. 'alive' can
-only be reported, and so can what ``search.guards`` finds in the final candidate. Each event is in log and result. Where
+only be reported, and so can what ``guards`` finds in the final candidate. Each event is in log and result. Where
 no removal of the first round has a finite score, nothing is taken: guard 'score', and NoScoreError.
 
 Under a budget there is one more guard, ours:
@@ -29,12 +29,12 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from search.errors import GateError
-from search.genotype import CONV_KERNELS, ZEROIZE, Cell, Edge, Genotype, edge_name, live_edges
-from search.methods import Inspect, Record, Refuse, ScoreFunction, SearchResult, no_inspection
-from search.methods.journal import Journal, Key, finite
-from search.proxies import Score, merits
-from search.space import Space
+from snnas.hw_sim.errors import GateError
+from snnas.search.methods import Inspect, Record, Refuse, ScoreFunction, SearchResult, no_inspection
+from snnas.search.methods.journal import Journal, Key, finite
+from snnas.search.network.genotype import CONV_KERNELS, ZEROIZE, Cell, Edge, Genotype, edge_name, live_edges
+from snnas.search.network.space import Space
+from snnas.search.scoring.proxies import Score, merits
 
 FINAL_ROUND = "final"
 # Architectures that are asked for a price before a removal counts as unaffordable.

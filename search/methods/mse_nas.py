@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from search import pareto
-from search.errors import InvalidFileError, UsageError
-from search.methods import Record, SearchResult
-from search.methods.journal import Journal, finite
-from search.mse_nas.encoding import Genes, GenomeSpace
-from search.mse_nas.genome import Genome
-from search.mse_nas.rdm import Fitness
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.search.methods import Record, SearchResult, pareto
+from snnas.search.methods.journal import Journal, finite
+from snnas.search.mse_nas.encoding import Genes, GenomeSpace
+from snnas.search.mse_nas.genome import Genome
+from snnas.search.mse_nas.rdm import Fitness
 
 ScoreFunction = Callable[[Sequence[Genome]], Sequence[Fitness]]
 # What a genome costs on its chip, lower for better; not finite where it cannot run there.
@@ -221,7 +220,7 @@ def _number(value: float, worst: float = math.inf) -> float:
 
 def _evolve(space: GenomeSpace, archive: _Archive, rng: np.random.Generator, population: int, generations: int) -> None:
     """Run the generations; what pymoo draws comes from ``rng`` alone."""
-    from search.mse_nas.algorithm import algorithm_for
+    from snnas.search.mse_nas.algorithm import algorithm_for
 
     first = np.stack([space.draw(rng) for _ in range(population)])
     seed = int(rng.integers(2**31))

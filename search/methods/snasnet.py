@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from search.errors import GateError, UsageError
-from search.genotype import Cell, Genotype
-from search.methods import Inspect, Record, Refuse, ScoreFunction, SearchResult, no_inspection, no_refusal, single
-from search.methods.journal import Journal, Key, finite
-from search.proxies import Score, merits
-from search.space import Space
+from snnas.hw_sim.errors import GateError, UsageError
+from snnas.search.methods import Inspect, Record, Refuse, ScoreFunction, SearchResult, no_inspection, no_refusal, single
+from snnas.search.methods.journal import Journal, Key, finite
+from snnas.search.network.genotype import Cell, Genotype
+from snnas.search.network.space import Space
+from snnas.search.scoring.proxies import Score, merits
 
 # What a kill loses at most; scoring more at once gains little.
 ROUND = 32

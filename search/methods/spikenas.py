@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from search.errors import GateError, UsageError
-from search.genotype import CONV_KERNELS, Cell, Genotype, edge_name
-from search.methods import Inspect, Record, Refuse, ScoreFunction, SearchResult, no_inspection, no_refusal, single
-from search.methods.journal import Journal, Key, finite
-from search.methods.snasnet import ROUND, distinct
-from search.proxies import Score, merits
-from search.space import Space
+from snnas.hw_sim.errors import GateError, UsageError
+from snnas.search.methods import Inspect, Record, Refuse, ScoreFunction, SearchResult, no_inspection, no_refusal, single
+from snnas.search.methods.journal import Journal, Key, finite
+from snnas.search.methods.snasnet import ROUND, distinct
+from snnas.search.network.genotype import CONV_KERNELS, Cell, Genotype, edge_name
+from snnas.search.network.space import Space
+from snnas.search.scoring.proxies import Score, merits
 
 EXHAUSTIVE = 1024
 STUDY_DRAWS = 64

@@ -12,9 +12,9 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem
 from pymoo.operators.crossover.pntx import TwoPointCrossover
 
-from search.mse_nas.encoding import Genes, GenomeSpace
-from search.mse_nas.genome import Genome
-from search.mse_nas.motifs import MOTIFS
+from snnas.search.mse_nas.encoding import Genes, GenomeSpace
+from snnas.search.mse_nas.genome import Genome
+from snnas.search.mse_nas.motifs import MOTIFS
 
 MUTATIONS = 1.0  # expressed genes that change in a child, on average
 

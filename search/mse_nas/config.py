@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from search.genotype import MAX_CELLS
-from search.network_config import JsonConfig, is_float, is_int, require
+from snnas.search.network.config import JsonConfig, is_int, require, require_skeleton
+from snnas.search.network.genotype import MAX_CELLS
 
 STEM_WIDTHS = 3  # the stem has this many times the first cell's channels, as has a reduction of its own
 
@@ -31,20 +31,8 @@ class MseConfig(JsonConfig):
     reductions: tuple[int, ...] = (2, 4, 5)
 
     def __post_init__(self) -> None:
-        for name in ("classes", "channels", "timesteps", "cells"):
-            require(is_int(getattr(self, name)) and getattr(self, name) >= 1, name, self, "a whole number >= 1")
-        require(self.cells <= 2 * MAX_CELLS, "cells", self, f"at most {2 * MAX_CELLS}")
-        shape, reductions = self.input_shape, self.reductions
-        require(
-            isinstance(shape, tuple) and len(shape) == 3 and all(is_int(n) and n >= 1 for n in shape),
-            "input_shape",
-            self,
-            "three whole numbers (C, H, W) >= 1",
-        )
-        kinds = ("analogue", "spikes", "counts")
-        require(self.input_kind in kinds, "input_kind", self, "one of " + ", ".join(kinds))
-        require(is_float(self.tau) and self.tau > 1, "tau", self, "a finite number > 1")
-        require(is_float(self.threshold) and self.threshold > 0, "threshold", self, "a finite number > 0")
+        require_skeleton(self, most_cells=2 * MAX_CELLS)
+        reductions = self.reductions
         require(
             isinstance(reductions, tuple)
             and all(is_int(n) and 1 <= n <= self.cells for n in reductions)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from search.errors import UsageError
-from search.genotype import MAX_CELLS
-from search.mse_nas.genome import Genome, MotifCell
-from search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS, NAMES
+from snnas.hw_sim.errors import UsageError
+from snnas.search.mse_nas.genome import Genome, MotifCell
+from snnas.search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS, NAMES
+from snnas.search.network.genotype import MAX_CELLS
 
 Genes = np.ndarray[Any, np.dtype[np.int64]]
 

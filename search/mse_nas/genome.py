@@ -12,9 +12,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from search.errors import InvalidFileError, UsageError, brief, did_you_mean
-from search.genotype import FORMAT, MAX_CELLS, VERSION
-from search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS, NAMES
+from snnas.hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean
+from snnas.search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS, NAMES
+from snnas.search.network.genotype import FORMAT, MAX_CELLS, VERSION, require_object
 
 SPACE = "mse_nas"
 
@@ -86,7 +86,7 @@ class Genome:
             top = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidFileError(f"{where} is not JSON ({error}); expected a genome as snnas writes it") from None
-        _keys(top, ("format", "version", "space", "fan_in", "cells"), where)
+        require_object(top, ("format", "version", "space", "fan_in", "cells"), where)
         if (top["format"], top["version"], top["space"]) != (FORMAT, VERSION, SPACE) or top["version"] is True:
             found = brief([top["format"], top["version"], top["space"]])
             raise InvalidFileError(
@@ -106,26 +106,18 @@ def _kernels(cell: MotifCell, fan_in: int) -> Any:
 
 
 def _cell(plain: Any, fan_in: int, where: str) -> MotifCell:
-    _keys(plain, ("motif", "kernels"), where)
+    require_object(plain, ("motif", "kernels"), where)
     motif, kernels = plain["motif"], plain["kernels"]
     if not isinstance(motif, str) or motif not in MOTIFS:
         raise InvalidFileError(_unknown_motif(motif, where))
     names = [edge.name for edge in MOTIFS[motif].edges(fan_in)]
-    _keys(kernels, tuple(names), f"{where}.kernels")
+    require_object(kernels, tuple(names), f"{where}.kernels")
     for name in names:
         if type(kernels[name]) is not int or kernels[name] not in KERNELS:
             raise InvalidFileError(
                 f"kernel {brief(kernels[name])} at {where}.kernels[{name!r}], expected {_choices(KERNELS)}"
             )
     return MotifCell(motif, tuple(kernels[name] for name in names))
-
-
-def _keys(plain: Any, expected: tuple[str, ...], where: str) -> None:
-    if not isinstance(plain, dict):
-        raise InvalidFileError(f"{brief(plain)} at {where}, expected an object with the keys {', '.join(expected)}")
-    wrong = sorted(set(plain) ^ set(expected))
-    if wrong:
-        raise InvalidFileError(f"missing or unknown {brief(wrong[0])} at {where}, expected {', '.join(expected)}")
 
 
 def _unknown_motif(motif: Any, where: str) -> str:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from torch import nn
 
-from search.mse_nas.modules import array, firing_threshold
-from search.mse_nas.plan import Synapse
-
-if TYPE_CHECKING:
-    from search.mse_nas.network import MseNetwork
-
-Layer = dict[str, Any]
+from snnas.search.mse_nas.config import MseConfig
+from snnas.search.mse_nas.modules import firing_threshold
+from snnas.search.mse_nas.plan import Population, Synapse
+from snnas.search.network.layers import Layer, array, layer
 
 
-def describe(network: MseNetwork) -> Iterator[Layer]:
-    """Yield the layers of ``network`` in topological order; see ``MseNetwork.layers``."""
-    config = network.config
-    source, *populations = network.populations
+def describe(config: MseConfig, plan: Sequence[Population], network: nn.Module) -> Iterator[Layer]:
+    """Yield the layers of ``network`` in topological order; see ``MseNetwork.layers``.
+
+    plan: its populations, the input first. network: has the children of ``MseNetwork``.
+    """
+    source, *populations = plan
     # What a synapse reads: the input itself, or a population's LIF.
     names = {source.name: source.name} | {population.name: f"{population.name}_lif" for population in populations}
-    yield _layer(source.name, "input", (), shape=config.input_shape, kind=config.input_kind, range=(0.0, 1.0))
+    yield layer(source.name, "input", (), shape=config.input_shape, kind=config.input_kind, range=(0.0, 1.0))
     constants = {"tau": float(config.tau), "threshold": firing_threshold(config.threshold)}
     described: set[str] = set()
     for population in populations:
@@ -31,16 +31,16 @@ def describe(network: MseNetwork) -> Iterator[Layer]:
                 described.add(synapse.name)
                 yield from _describe_synapse(network, synapse, names)
         terms = [f"{synapse.name}_bn" for synapse in population.synapses]
-        yield _layer(names[population.name], "lif", terms, **constants, decay_input=True, reset="zero")
+        yield layer(names[population.name], "lif", terms, **constants, decay_input=True, reset="zero")
     last = populations[-1]
-    weight, pixels = array(network.layer("head_fc").weight), last.size[0] * last.size[1]
+    weight, pixels = array(_child(network, "head_fc").weight), last.size[0] * last.size[1]
     pooled = np.repeat(weight / np.float32(pixels), pixels, axis=1)
-    yield _layer("head_fc", "linear", (names[last.name],), weight=pooled, bias=None)
-    yield _layer("output", "output", ("head_fc",))
+    yield layer("head_fc", "linear", (names[last.name],), weight=pooled, bias=None)
+    yield layer("output", "output", ("head_fc",))
 
 
-def _describe_synapse(network: MseNetwork, synapse: Synapse, names: dict[str, str]) -> Iterator[Layer]:
-    conv, norm = network.layer(f"{synapse.name}_conv"), network.layer(f"{synapse.name}_bn")
+def _describe_synapse(network: nn.Module, synapse: Synapse, names: dict[str, str]) -> Iterator[Layer]:
+    conv, norm = _child(network, f"{synapse.name}_conv"), _child(network, f"{synapse.name}_bn")
     weight = array(conv.effective())
     ends = np.cumsum([source.channels for source in synapse.sources])
     parts = []
@@ -48,13 +48,11 @@ def _describe_synapse(network: MseNetwork, synapse: Synapse, names: dict[str, st
         name = f"{synapse.name}_conv" + (f"_{source.name}" if len(synapse.sources) > 1 else "")
         parts.append(name)
         kernel = weight[:, end - source.channels : end].copy()
-        yield _layer(
-            name, "conv", (names[source.name],), weight=kernel, bias=None, stride=conv.stride, pad=conv.padding
-        )
+        yield layer(name, "conv", (names[source.name],), weight=kernel, bias=None, stride=conv.stride, pad=conv.padding)
     stored = {"gamma": norm.effective(), "beta": norm.bias, "mean": norm.running_mean, "var": norm.running_var}
     arrays = {key: array(value) for key, value in stored.items()}
-    yield _layer(f"{synapse.name}_bn", "bn", parts, **arrays, eps=norm.eps)
+    yield layer(f"{synapse.name}_bn", "bn", parts, **arrays, eps=norm.eps)
 
 
-def _layer(name: str, op: str, inputs: Sequence[str], **values: Any) -> Layer:
-    return {"name": name, "op": op, "inputs": list(inputs), **values}
+def _child(network: nn.Module, name: str) -> Any:
+    return network.get_submodule(name)

@@ -7,14 +7,12 @@ they are.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search.lif import LIF
-from search.mse_nas.config import MseConfig
+from snnas.search.mse_nas.config import MseConfig
+from snnas.search.network.lif import LIF
 
 CONNECTED = 0.1  # share of a signed convolution's weights that act before training, in every channel
 
@@ -106,8 +104,3 @@ def lif(config: MseConfig) -> LIF:
     gradient half a unit from the threshold, and learns less through single-signed synapses (docs/mse_nas.md).
     """
     return LIF(config.tau, firing_threshold(config.threshold))
-
-
-def array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return a float32 copy on the host."""
-    return np.array(tensor.detach().to("cpu", torch.float32).numpy(), dtype=np.float32)

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search.errors import UsageError
-from search.mse_nas.config import MseConfig
-from search.mse_nas.genome import Genome
-from search.mse_nas.layers import describe
-from search.mse_nas.modules import FactorizedReduce, PositiveBatchNorm2d, SignedConv2d, lif
-from search.mse_nas.plan import INPUT, REDUCE, Synapse, plan
+from snnas.hw_sim.errors import UsageError
+from snnas.search.mse_nas.config import MseConfig
+from snnas.search.mse_nas.genome import Genome
+from snnas.search.mse_nas.layers import describe
+from snnas.search.mse_nas.modules import FactorizedReduce, PositiveBatchNorm2d, SignedConv2d, lif
+from snnas.search.mse_nas.plan import INPUT, REDUCE, Synapse, plan
 
 
 class MseNetwork(nn.Module):
@@ -90,12 +90,12 @@ class MseNetwork(nn.Module):
         return out.reshape(*x.shape[:2], *out.shape[1:])
 
     def layers(self) -> list[dict[str, Any]]:
-        """Return the network as plain data in topological order, in the form of ``search.network.Network.layers``.
+        """Return the network as plain data in topological order, in the form of ``Network.layers``.
 
         A convolution that reads several populations becomes one per population, a slice of its weights by input
         channel, summed at the BN behind them. Pooling is folded into the linear layer.
         """
-        return list(describe(self))
+        return list(describe(self.config, self.populations, self))
 
 
 def _conv(synapse: Synapse) -> nn.Module:

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from search.mse_nas.config import STEM_WIDTHS, MseConfig
-from search.mse_nas.genome import Genome, MotifCell
-from search.mse_nas.motifs import MOTIFS, expanded
+from snnas.search.mse_nas.config import STEM_WIDTHS, MseConfig
+from snnas.search.mse_nas.genome import Genome, MotifCell
+from snnas.search.mse_nas.motifs import MOTIFS, expanded
 
 INPUT = "input"
 HEAD = "head"

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from search.guards import input_independent
-from search.mse_nas.config import MseConfig
-from search.mse_nas.genome import Genome
-from search.mse_nas.network import MseNetwork
-from search.proxies import Score
+from snnas.search.mse_nas.config import MseConfig
+from snnas.search.mse_nas.genome import Genome
+from snnas.search.mse_nas.network import MseNetwork
+from snnas.search.scoring.guards import Finding, input_independent
+from snnas.search.scoring.proxies import Score
 
 MEASURES = ("per_neuron", "total")
 
@@ -54,6 +54,10 @@ class RdmScorer:
     def __call__(self, genomes: Sequence[Genome]) -> list[Fitness]:
         """Return the fitness of each; what one gets does not depend on the others."""
         return [self._score(genome) for genome in genomes]
+
+    def inspect(self, genome: Genome) -> tuple[Finding, ...]:
+        """Return what the guards find beyond the refusal in a fitness: nothing."""
+        return ()
 
     @torch.no_grad()
     def _score(self, genome: Genome) -> Fitness:

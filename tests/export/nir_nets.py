@@ -9,8 +9,8 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.graph import Graph
-from export.nir_file import read_nir
+from snnas.export.formats.nir_file import read_nir
+from snnas.export.graph.graph import Graph
 
 DT = 1e-4
 

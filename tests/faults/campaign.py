@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from snnas.hw_sim.files import write_json
+from snnas.toolchain.runs.log import JsonLines
 from tests.faults import readers
 from tests.faults.chunks import judge_bytes, run_chunk
 from tests.faults.judge import Target
-from toolchain.files import JsonLines, write_json
 
 CHUNK = 1000
 INPUTS = {**dict.fromkeys(readers.OWN, 100_000), **dict.fromkeys(readers.GUARDED, 10_000), "commands": 2_000}

@@ -20,8 +20,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from snnas.toolchain.data.seeds import stream
 from tests.faults.judge import Target, Verdict, guard, judge, peak_mib
-from toolchain.seeds import stream
 
 _MAKING, _READING = 0, 1
 SILENCE = 3.0  # times a target's own limit, after which a process that says nothing is ended

@@ -17,13 +17,14 @@ from typing import Any
 
 import h5py  # noqa: F401 - before the fork: that is what makes it fast
 
-from export import hdf5_child, hdf5_guard
-from hw_sim.errors import InvalidFileError
-from toolchain.datasets import shd, shd_child
+from snnas.export.formats import hdf5_child, hdf5_guard
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.toolchain.data.datasets import shd, shd_child
 
 REAL = 100
 SECONDS = 4
 _asked = 0
+GRACE = 5.0  # seconds of wall clock beyond the child's CPU time, on a machine that does nothing else
 _real = hdf5_guard.ask_child
 
 
@@ -68,7 +69,7 @@ def _forked(child: Path, path: Path, what: str, *, seconds: float, limit_bytes: 
         process = os.fork()
         if process == 0:
             _read(child, path, limit_bytes, int(seconds), out.fileno())
-        code = _wait(process, time.monotonic() + seconds + hdf5_guard.GRACE)
+        code = _wait(process, time.monotonic() + seconds + GRACE)
         if code is None:
             raise InvalidFileError(f"{what}: reading it took over {seconds:g} s; the file is damaged")
         out.seek(0)

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.runs.log import JsonLines
 from tests.faults import processes, visible
 from tests.faults.processes import TOKEN, Ended, Launcher
 from tests.faults.scenarios import NAME, SCENARIOS, Scenario
 from tests.faults.victim import Orders
-from toolchain.files import JsonLines
-from toolchain.seeds import stream
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 COLD_EVERY = 10  # of the kills that may be warm

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from export.program_file import write_program
-from hw_sim.program import HostMap, LinearMap, Population, Program, Readout, Schedule, Synapse
+from snnas.export.formats.program_file import write_program
+from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Readout, Schedule, Synapse
+from snnas.toolchain.runs.log import JsonLines
 from tests.faults.processes import ROOT
-from toolchain.files import JsonLines
 
 TINY = (
     "--dataset",
@@ -51,7 +51,7 @@ def measured(name: str, out: Path, arguments: Sequence[str], *, codes: Sequence[
     begun = time.monotonic()
     with log.open("w") as text, (out / "load.out").open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "toolchain", *arguments],
+            [sys.executable, "-m", "snnas", *arguments],
             cwd=ROOT,
             stdout=said,
             stderr=subprocess.PIPE,

@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from snnas.toolchain.runs.log import JsonLines
 from tests.faults import kill, visible
 from tests.faults.kill import Ground, Undisturbed
 from tests.faults.lava_workers import WORKERS, write_worker
 from tests.faults.processes import Ended, Launcher, shared_memory
 from tests.faults.scenarios import NAME
-from toolchain.files import JsonLines
 
 SHARES = (0.0, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)  # of the space that a command needs
 MIB, PAGE = 1 << 20, 4096

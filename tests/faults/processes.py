@@ -22,9 +22,29 @@ from tests.faults.victim import Orders, obey
 ROOT = Path(__file__).parents[2]
 TOKEN = "SNNAS_FAULTS_TOKEN"
 PRELOADED = [
-    *("toolchain.cli", "toolchain.searching", "toolchain.training", "toolchain.exporting", "toolchain.finding"),
-    *("toolchain.report", "toolchain.front_view", "toolchain.run_view", "toolchain.simulating", "toolchain.subjects"),
-    *("search.supernet", "search.network", "search.methods", "export.deployed", "sklearn.datasets", "h5py", "nir"),
+    *(
+        "snnas.toolchain.cli.app",
+        "snnas.toolchain.searching.session",
+        "snnas.toolchain.training",
+        "snnas.toolchain.exporting.of_run",
+        "snnas.toolchain.searching.find",
+    ),
+    *(
+        "snnas.toolchain.output.report",
+        "snnas.toolchain.searching.front_table",
+        "snnas.toolchain.output.run",
+        "snnas.toolchain.models.simulate",
+        "snnas.toolchain.models.open",
+    ),
+    *(
+        "snnas.search.scoring.supernet",
+        "snnas.search.network.network",
+        "snnas.search.methods",
+        "snnas.export.executors.deployed",
+        "sklearn.datasets",
+        "h5py",
+        "nir",
+    ),
     *("spikingjelly.activation_based.neuron", "torch._dynamo", "rich.progress", "rich.table", "safetensors.torch"),
 ]
 SEGMENT = re.compile(r"psm_[0-9a-f]{8}")  # as Python's shared memory is named

@@ -14,21 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from export.graph import Graph, Input, Lif, Linear, Output
-from export.npz_file import read_npz, write_npz
-from export.program_file import read_program, write_program
-from hw_sim.mapping import load_system, map_program
-from hw_sim.simulator import simulate_input
+from snnas.export.formats.npz_file import read_npz, write_npz
+from snnas.export.formats.program_file import read_program, write_program
+from snnas.export.graph.graph import Graph, Input, Lif, Linear, Output
+from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.toolchain.checking.recording import read as read_kept
+from snnas.toolchain.data import user_samples as samples
+from snnas.toolchain.data.datasets.folder import read_folder
+from snnas.toolchain.data.datasets.images import read_idx
+from snnas.toolchain.data.datasets.npz import read_npz as read_dataset
+from snnas.toolchain.models.recording import read_recording
 from tests.faults.hostile_bytes import scrambled
 from tests.faults.hostile_npz import hostile_npy, hostile_npz, hostile_program
 from tests.faults.judge import Target
 from tests.programs import random_program
-from toolchain import samples
-from toolchain.checking.recording import read as read_kept
-from toolchain.datasets.folder import read_folder
-from toolchain.datasets.images import read_idx
-from toolchain.datasets.npz import read_npz as read_dataset
-from toolchain.recordings import read_recording
 
 REFUSED = (3, 4)  # what a target cannot hold is not supported: exit 4
 SMALL = 1 << 20  # neurons x timesteps of a program that is run after it was read

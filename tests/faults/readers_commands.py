@@ -20,14 +20,14 @@ from tests.faults.judge import STEERS, Target
 
 def make_commands(made: Path) -> None:
     """A run with everything that commands read, trained and exported without Lava."""
-    from tests.toolchain.test_html_page import make_run
+    from tests.toolchain.html.test_html_page import make_run
 
     os.environ["SNNAS_LAVA_ENV"] = str(made / "absent")
     make_run(made / "runs", "run")
 
 
 def commands(made: Path, work: Path) -> list[Target]:
-    from export.npz_file import read_npz
+    from snnas.export.formats.npz_file import read_npz
     from tests.faults.hostile_npz import hostile_npz, hostile_program
     from tests.faults.hostile_trees import json_lines, json_text, toml_text
 
@@ -67,7 +67,7 @@ class Said(Exception):
 
 def _command(path: Path, healthy: Path, name: str) -> int:
     """The other files of the run are healthy; a command that the content chooses ends with a documented code."""
-    from toolchain.cli import run_command
+    from snnas.toolchain.cli.app import run_command
 
     runs = path.parents[len(Path(name).parts)]
     run = runs / "run"

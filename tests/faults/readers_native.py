@@ -44,8 +44,8 @@ def targets(reader: str, work: Path) -> Sequence[Target]:
 
 
 def _make_hdf5(made: Path) -> None:
-    from export.fold import fold
-    from export.nir_file import write_nir
+    from snnas.export.compiler.fold import fold
+    from snnas.export.formats.nir_file import write_nir
     from tests.faults.readers_arrays import small_graph
     from tests.networks import random_network
 
@@ -65,10 +65,10 @@ def _secrets(work: Path) -> None:
 
 
 def _hdf5(made: Path, work: Path) -> list[Target]:
-    from export.dialect_steps import read_dialect
-    from export.dialects import named
-    from export.nir_file import read_nir
-    from export.waiting_edges import read_choices
+    from snnas.export.dialects.steps import read_dialect
+    from snnas.export.dialects.table import named
+    from snnas.export.formats.nir_file import read_nir
+    from snnas.export.graph.waiting_edges import read_choices
     from tests.faults import guarded_child
 
     guarded_child.install()
@@ -95,7 +95,7 @@ def _sound(read: Callable[[Path], Any]) -> Callable[[Path], None]:
     """Read, holding nothing of what lies outside of the file; a small graph is also compiled."""
 
     def run(path: Path) -> None:
-        from export.compile import compile_graph
+        from snnas.export.compiler.compile import compile_graph
 
         graph = read(path)
         for node in graph.nodes.values():
@@ -115,8 +115,8 @@ def _sound(read: Callable[[Path], Any]) -> Callable[[Path], None]:
 
 
 def _make_onnx(made: Path) -> None:
-    from export.fold import fold
-    from export.onnx_file import write_onnx
+    from snnas.export.compiler.fold import fold
+    from snnas.export.formats.onnx_file import write_onnx
     from tests.networks import random_network
 
     write_onnx(made / "feed.onnx", fold(random_network("lightsnn", 5).layers()), timesteps=2)
@@ -137,9 +137,9 @@ def _onnx(made: Path, work: Path) -> list[Target]:
 
 def _onnx_run(path: Path) -> None:
     """As the runner reads one of ours, and as ``check`` reads anybody's."""
-    from export.onnx_runner import OnnxModel
-    from toolchain.checking.findings import Book
-    from toolchain.checking.onnx_rules import open_onnx
+    from snnas.export.executors.onnx_runner import OnnxModel
+    from snnas.toolchain.checking.findings import Book
+    from snnas.toolchain.checking.onnx_rules import open_onnx
 
     open_onnx(Book(subject=path, kind="ONNX model"), path)
     OnnxModel(path).run(np.full((2, 1, 8, 8), 0.5, np.float32))
@@ -148,9 +148,9 @@ def _onnx_run(path: Path) -> None:
 def _make_safetensors(made: Path) -> None:
     import torch
 
+    from snnas.toolchain.training.checkpoint import Checkpoint, State
+    from snnas.toolchain.training.weights import save_weights
     from tests.networks import random_network
-    from toolchain.training.checkpoint import Checkpoint, State
-    from toolchain.training.weights import save_weights
 
     network = random_network("lightsnn", 5)
     (made / "genotype.json").write_text(network.genotype.to_json())
@@ -164,9 +164,9 @@ def _make_safetensors(made: Path) -> None:
 
 
 def _safetensors(made: Path, work: Path) -> list[Target]:
+    from snnas.toolchain.training.checkpoint import Checkpoint
+    from snnas.toolchain.training.weights import load_weights
     from tests.networks import random_network
-    from toolchain.training.checkpoint import Checkpoint
-    from toolchain.training.weights import load_weights
 
     network = random_network("lightsnn", 5)
 
@@ -191,12 +191,12 @@ def _make_events(made: Path) -> None:
 
 
 def _events(made: Path, work: Path) -> list[Target]:
+    from snnas.toolchain.data.datasets import shd
+    from snnas.toolchain.data.datasets.catalogue import SETS
+    from snnas.toolchain.data.datasets.events import read_aedat2, read_aedat3, read_nmnist
+    from snnas.toolchain.data.datasets.frames import FrameOptions, to_frames
     from tests import official_files as files
     from tests.faults import guarded_child
-    from toolchain.datasets import shd
-    from toolchain.datasets.catalogue import SETS
-    from toolchain.datasets.events import read_aedat2, read_aedat3, read_nmnist
-    from toolchain.datasets.frames import FrameOptions, to_frames
 
     guarded_child.install()
     drawn = files.draw_events(1, 200, 128)
@@ -229,8 +229,8 @@ def _events(made: Path, work: Path) -> list[Target]:
 
 
 def _nmnist_set(path: Path) -> None:
-    from toolchain.datasets.catalogue import SETS
-    from toolchain.datasets.recordings import nmnist
+    from snnas.toolchain.data.datasets.catalogue import SETS
+    from snnas.toolchain.data.datasets.recordings import nmnist
 
     found = nmnist(replace(SETS["nmnist"], train=20, test=10), path.parent)
     for _ in found.events():
@@ -238,8 +238,8 @@ def _nmnist_set(path: Path) -> None:
 
 
 def _gesture_set(path: Path) -> None:
-    from toolchain.datasets.catalogue import SETS
-    from toolchain.datasets.recordings import gesture
+    from snnas.toolchain.data.datasets.catalogue import SETS
+    from snnas.toolchain.data.datasets.recordings import gesture
 
     found = gesture(replace(SETS["dvs128_gesture"], train=11, test=11), path.parent)
     for _ in found.events():

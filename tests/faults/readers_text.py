@@ -11,31 +11,34 @@ from typing import Any
 
 import numpy as np
 
-from hw_sim.counter import Counter
-from hw_sim.counts import Counts
-from hw_sim.energy import load_profile
-from hw_sim.mapping import load_system, map_program
-from hw_sim.tables import shipped
-from search.genotype import Genotype
-from search.methods.journal import Journal
-from search.mse_nas.config import MseConfig
-from search.mse_nas.genome import Genome
-from search.mse_nas.motifs import NAMES
-from search.network_config import NetworkConfig
+from snnas.hw_sim.energy.profile import load_profile
+from snnas.hw_sim.files import read_json
+from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.simulate.counter import Counter
+from snnas.hw_sim.simulate.counts import Counts
+from snnas.hw_sim.tables import shipped
+from snnas.search.methods.journal import Journal
+from snnas.search.mse_nas.config import MseConfig
+from snnas.search.mse_nas.genome import Genome
+from snnas.search.mse_nas.motifs import NAMES
+from snnas.search.network.config import NetworkConfig
+from snnas.search.network.genotype import Genotype
+from snnas.toolchain import training
+from snnas.toolchain.checking import export_folder
+from snnas.toolchain.checking.drift import read_baseline
+from snnas.toolchain.data.datasets import recordings
+from snnas.toolchain.html.material import Material
+from snnas.toolchain.output import report
+from snnas.toolchain.runs.log import JsonLines
+from snnas.toolchain.runs.run import Run
+from snnas.toolchain.searching import budgets, front
+from snnas.toolchain.searching.budgets import check_limits
+from snnas.toolchain.searching.within_budget import trials_of
 from tests.faults.hostile_csv import csv_text
 from tests.faults.hostile_trees import json_lines, json_text, toml_text
 from tests.faults.judge import Target
 from tests.programs import random_program, recorded
-from toolchain import budgets, front, report, training
-from toolchain.budgeted import trials_of
-from toolchain.budgets import check_limits
-from toolchain.checking import export_folder
-from toolchain.checking.drift import read_baseline
-from toolchain.datasets import recordings
-from toolchain.files import JsonLines, read_json
-from toolchain.html.material import Material
-from toolchain.runs import Run
-from toolchain.spikenas_table import read_table
+from tests.studies.spikenas_table import read_table
 
 OPS = ("zeroize", "skip", "conv1x1", "conv3x3", "avgpool3x3")
 CONFIGURATION = (2, 3)  # a recipe or a budget is part of a command's configuration
@@ -54,7 +57,7 @@ def counts_of(seed: int = 5) -> dict[str, Any]:
 
 
 def healthy_report() -> dict[str, Any]:
-    from tests.toolchain.test_report import REPORT
+    from tests.toolchain.output.test_report import REPORT
 
     found: dict[str, Any] = json.loads(json.dumps(REPORT))
     return found
@@ -69,8 +72,8 @@ def genotype_tree() -> dict[str, Any]:
 
 
 def genome_tree() -> dict[str, Any]:
-    from search.mse_nas.genome import MotifCell
-    from search.mse_nas.motifs import MOTIFS
+    from snnas.search.mse_nas.genome import MotifCell
+    from snnas.search.mse_nas.motifs import MOTIFS
 
     cells = tuple(MotifCell(name, (3,) * len(MOTIFS[name].edges(2))) for name in NAMES[:3])
     found: dict[str, Any] = json.loads(Genome(2, cells).to_json())
@@ -108,7 +111,7 @@ def _text(path: Path) -> str:
 
 def _checked(path: Path) -> None:
     """As ``check`` reads a manifest and the hashes in it."""
-    from toolchain.checking.findings import Book
+    from snnas.toolchain.checking.findings import Book
 
     book = Book(subject=path.parent, kind="export folder")
     export_folder._check_files(book, export_folder.read_manifest(path.parent))
@@ -142,7 +145,7 @@ def _report(path: Path) -> None:
     """Read and shown, as ``snnas report`` does."""
     from rich.console import Console
 
-    from toolchain.narration import harmless
+    from snnas.toolchain.output.stderr import harmless
 
     figures = report.read_report(path)
     json.dumps(figures, allow_nan=False)
@@ -179,14 +182,14 @@ def _resumed(path: Path) -> None:
     records = JsonLines(path).read()
     journal = Journal("lightsnn", lambda record: None, records)
     keys: dict[Any, Any] = {op: ("evaluation", 1, "0->1", op) for op in OPS}
-    from search.proxies import Score
+    from snnas.search.scoring.proxies import Score
 
     journal.evaluate(keys, {op: op for op in OPS}, lambda missing: [Score(0.0, {})] * len(missing))
     journal.finish()
 
 
 def _trials(path: Path) -> None:
-    from toolchain.budgeted import _key, below, calibrated
+    from snnas.toolchain.searching.within_budget import _key, below, calibrated
 
     trials = trials_of(Run(path.parent))
     calibrated({"sar": 0.1, "energy_total": 5.0}, trials)
@@ -203,8 +206,8 @@ def _mended(path: Path) -> None:
 
 def _drawn(path: Path) -> None:
     """As the page of a run shows it: a damaged log costs its section, and nothing else."""
-    from toolchain.html import figures_search
-    from toolchain.html.page import guarded
+    from snnas.toolchain.html import figures_search
+    from snnas.toolchain.html.page import guarded
 
     material = Material(Run(path.parent))
     guarded(figures_search.section, material)
@@ -304,7 +307,7 @@ def csv_targets() -> list[Target]:
 
 
 def _gesture(path: Path) -> None:
-    from toolchain.datasets.catalogue import SETS
+    from snnas.toolchain.data.datasets.catalogue import SETS
 
     text = path.read_bytes().decode("utf-8", "replace")
     recordings._trials({"user01_labels.csv": text}, "user01.aedat", path, SETS["dvs128_gesture"])

@@ -19,22 +19,22 @@ import h5py
 import numpy as np
 import pytest
 
-from export.npz_file import read_npz, write_npz
-from export.program_file import write_program
-from hw_sim.program import HostMap, LinearMap, Population, Program, Readout, Schedule
+from snnas.export.formats.npz_file import read_npz, write_npz
+from snnas.export.formats.program_file import write_program
+from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Readout, Schedule
+from snnas.toolchain.cli.app import run_command
 from tests.faults.hostile_npz import Member, Pickled, lying_zip, zipped
 from tests.faults.judge import STEERS
 from tests.faults.readers_arrays import small_graph
 from tests.official_files import gesture_members, nmnist_members, tar
 from tests.official_files import zipped as zip_of
 from tests.programs import random_program
-from tests.toolchain.test_html_page import make_run
-from toolchain.cli import run_command
+from tests.toolchain.html.test_html_page import make_run
 
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from export.nir_file import write_nir
+    from snnas.export.formats.nir_file import write_nir
 
     folder = tmp_path_factory.mktemp("healthy")
     write_nir(folder / "model.nir", small_graph())
@@ -230,7 +230,7 @@ def test_a_small_program_that_declares_a_huge_one(place: Path, capsys: pytest.Ca
                       indptr=np.array([0, 1], np.int32))  # fmt: skip
 
     def program(side: int, timesteps: int) -> Program:
-        from hw_sim.program import Synapse
+        from snnas.hw_sim.program import Synapse
 
         return Program(
             timesteps=timesteps,

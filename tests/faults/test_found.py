@@ -13,31 +13,30 @@ import h5py
 import numpy as np
 import pytest
 
-from export.nir_file import read_nir, write_nir
-from export.waiting_edges import read_choices
-from hw_sim.energy import load_profile
-from hw_sim.errors import InvalidFileError, UnsupportedError, brief
-from hw_sim.simulator import host_currents
-from hw_sim.system import load_system
-from hw_sim.tables import parse_toml
-from search.errors import InvalidFileError as InvalidSearchFile
-from search.methods.journal import Journal
-from search.mse_nas.config import MseConfig
-from search.network_config import NetworkConfig
+from snnas.export.formats.nir_file import read_nir, write_nir
+from snnas.export.graph.waiting_edges import read_choices
+from snnas.hw_sim.energy.profile import load_profile
+from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, brief, printable
+from snnas.hw_sim.files import read_json
+from snnas.hw_sim.map.system import load_system
+from snnas.hw_sim.simulate.simulator import host_currents
+from snnas.hw_sim.tables import parse_toml
+from snnas.search.methods.journal import Journal
+from snnas.search.mse_nas.config import MseConfig
+from snnas.search.network.config import NetworkConfig
+from snnas.toolchain.cli import exits as endings
+from snnas.toolchain.data.datasets import recordings
+from snnas.toolchain.data.datasets.catalogue import SETS
+from snnas.toolchain.data.datasets.folder import read_folder
+from snnas.toolchain.output.report import read_report
+from snnas.toolchain.runs.log import JsonLines
+from snnas.toolchain.runs.run import Run
+from snnas.toolchain.searching.within_budget import trials_of
+from snnas.toolchain.training import load_recipe
 from tests.faults.judge import STEERS
 from tests.faults.readers_arrays import small_graph
 from tests.faults.readers_text import healthy_report, search_records
 from tests.programs import random_program
-from toolchain import endings
-from toolchain.budgeted import trials_of
-from toolchain.datasets import recordings
-from toolchain.datasets.catalogue import SETS
-from toolchain.datasets.folder import read_folder
-from toolchain.files import JsonLines, read_json
-from toolchain.narration import printable
-from toolchain.report import read_report
-from toolchain.runs import Run
-from toolchain.training import load_recipe
 
 
 @pytest.mark.parametrize("config", [NetworkConfig, MseConfig])
@@ -45,14 +44,14 @@ from toolchain.training import load_recipe
 def test_a_network_of_endless_cells_is_refused_at_once(config: Any, cells: int) -> None:
     """2**cells was computed for the message."""
     plain = json.loads(config(input_shape=(1, 8, 8), classes=10).to_json()) | {"cells": cells}
-    with pytest.raises(InvalidSearchFile, match=r"cells = .* expected at most"):
+    with pytest.raises(InvalidFileError, match=r"cells = .* expected at most"):
         config.from_json(json.dumps(plain))
 
 
 @pytest.mark.parametrize("config", [NetworkConfig, MseConfig])
 def test_a_number_beyond_floats_is_no_tau(config: Any) -> None:
     plain = json.loads(config(input_shape=(1, 8, 8), classes=10).to_json()) | {"tau": 10**400}
-    with pytest.raises(InvalidSearchFile, match="tau = 1000"):
+    with pytest.raises(InvalidFileError, match="tau = 1000"):
         config.from_json(json.dumps(plain))
 
 
@@ -78,7 +77,7 @@ def test_tables_nested_without_end(text: str) -> None:
 
 
 def test_unknown_keys_of_a_network_are_shortened() -> None:
-    with pytest.raises(InvalidSearchFile) as caught:
+    with pytest.raises(InvalidFileError) as caught:
         NetworkConfig.from_json(json.dumps({"x" * 9000: 1}))
     assert len(str(caught.value)) < 500
 
@@ -101,7 +100,7 @@ def test_numbers_that_json_does_not_have(number: str, tmp_path: Path) -> None:
 def test_a_score_of_four_hundred_digits(place: str) -> None:
     record = {"event": "evaluation", "round": 1, "edge": "0->1", "op": "skip", "score": 1.0, "firing": {}, "terms": {}}
     record[place] = 10**400 if place == "score" else {"x": 10**400}
-    with pytest.raises(InvalidSearchFile, match="record 1 of the log to resume from cannot be used"):
+    with pytest.raises(InvalidFileError, match="record 1 of the log to resume from cannot be used"):
         Journal("lightsnn", lambda record: None, [record])
 
 
@@ -124,7 +123,7 @@ def test_trials_hold_what_a_search_goes_on_with(key: str, value: Any, tmp_path: 
 
 def test_a_log_of_another_search_with_a_long_name() -> None:
     record = {"event": "evaluation", "round": 1, "edge": "0->1", "op": "x" * 9000, "score": 1.0, "firing": {}}
-    with pytest.raises(InvalidSearchFile) as caught:
+    with pytest.raises(InvalidFileError) as caught:
         Journal("lightsnn", lambda record: None, [record]).finish()
     assert len(str(caught.value)) < 500
 
@@ -224,7 +223,7 @@ def test_shapes_that_are_none(value: Any, graph: Path) -> None:
 def test_an_onnx_that_loads_and_does_not_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from export.onnx_runner import OnnxModel
+    from snnas.export.executors.onnx_runner import OnnxModel
 
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     about = {"timesteps": 2, "precision": "float32", "state": [], "spikes": []}

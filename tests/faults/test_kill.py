@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("torch")
 
+from snnas.toolchain.runs.log import JsonLines
 from tests.faults import kill, visible
 from tests.faults.processes import Ended, Launcher
-from toolchain.files import JsonLines
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from export.program_file import read_program, write_program
+from snnas.export.formats.program_file import read_program, write_program
 from tests.faults import load
 
 

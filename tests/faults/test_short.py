@@ -56,7 +56,7 @@ def _reader(path: Path) -> None:
         case b"w":
             warnings.warn("look", RuntimeWarning, stacklevel=1)
         case b"s":
-            from hw_sim.errors import InvalidFileError
+            from snnas.hw_sim.errors import InvalidFileError
 
             raise InvalidFileError("x" * 30_000)
         case b"o":

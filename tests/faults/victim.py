@@ -127,7 +127,7 @@ def obey(orders: Orders, *, forked: bool = False) -> None:
         give_up_capabilities()
     for name, size in orders.limits:
         resource.setrlimit(getattr(resource, name), (size, size))
-    from toolchain.__main__ import main
+    from snnas.__main__ import main
 
     try:
         main()

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from export.nir_file import read_nir
-from export.npz_file import read_npz
-from export.program_file import read_program
-from toolchain.files import JsonLines, read_json, sha256
-from toolchain.runs import Run
+from snnas.export.formats.nir_file import read_nir
+from snnas.export.formats.npz_file import read_npz
+from snnas.export.formats.program_file import read_program
+from snnas.hw_sim.files import read_json, sha256
+from snnas.toolchain.runs.log import JsonLines
+from snnas.toolchain.runs.run import Run
 
 TEMPORARY = re.compile(r"\..+\.(part|old|begun)|\.train\.jsonl\.part")  # never a whole file's name
 LASTING = re.compile(r"\.lock|\.filler")  # the second is ours: what fills a disk
@@ -84,7 +85,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "program.npz": read_program,
     **dict.fromkeys(("golden.npz", "stimulus.npz", "smallest.npz"), read_npz),
     "model.nir": read_nir,
-    **dict.fromkeys(("model.onnx", "run_lava.py", "front.png", "divergence.png"), _something),
+    **dict.fromkeys(("model.onnx", "run_lava.py", "front.svg", "divergence.svg"), _something),
 }
 SLOW = {"model.nir"}  # starts a process
 

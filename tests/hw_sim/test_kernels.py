@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hw_sim import kernels
+from snnas.hw_sim import kernels
 
 TOP = 2**23
 MASK = 2**24 - 1

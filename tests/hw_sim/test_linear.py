@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_sim.linear import apply, convolve, fan_out, pad_hw, sum_pool
-from hw_sim.program import LinearMap, Pool, Shape
+from snnas.hw_sim.linear import apply, convolve, fan_out, pad_hw, sum_pool
+from snnas.hw_sim.program import LinearMap, Pool, Shape
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_sim import limits
-from hw_sim.errors import InvalidFileError, SnnasError, UnsupportedError
-from hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
+from snnas.hw_sim import limits
+from snnas.hw_sim.errors import InvalidFileError, SnnasError, UnsupportedError
+from snnas.hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
 from tests.programs import Builder, drive, random_program
 
 Change = Callable[[Program], Program]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from snnas.toolchain.cli.app import run_command
 from tests.oracles.nir_peers import WRITERS
-from toolchain.cli import run_command
 
 pytestmark = pytest.mark.oracle
 PAGE = Path(__file__).parents[2] / "docs/leaving.md"

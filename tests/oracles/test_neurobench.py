@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw_sim.counter import Counter
-from hw_sim.mapping import load_system, map_program
-from hw_sim.program import INPUT
-from hw_sim.simulator import simulate
+from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.program import INPUT
+from snnas.hw_sim.simulate.counter import Counter
+from snnas.hw_sim.simulate.simulator import simulate
 from tests.oracles.test_spikingjelly import net
 
 pytestmark = pytest.mark.oracle

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import interpreter
-from export.compile import compile_graph
-from export.dialect_steps import to_graph
-from export.fold import fold
-from export.nir_file import write_nir
-from export.waiting_edges import read_choices
-from hw_sim import simulator
-from hw_sim.errors import UnsupportedError
+from snnas.export.compiler.compile import compile_graph
+from snnas.export.compiler.fold import fold
+from snnas.export.dialects.steps import to_graph
+from snnas.export.executors import interpreter
+from snnas.export.formats.nir_file import write_nir
+from snnas.export.graph.waiting_edges import read_choices
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.simulate import simulator
+from snnas.toolchain.models.find_convention import Verdict, detect
+from snnas.toolchain.models.recording import Recording, read_recording
 from tests.networks import images, random_network
 from tests.oracles.nir_peers import WRITERS, worker
-from toolchain.recordings import Recording, read_recording
-from toolchain.whose import Verdict, detect
 
 pytestmark = pytest.mark.oracle
 NETWORKS, SEED, RIGHT = 20, 1, 19

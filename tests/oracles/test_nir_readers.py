@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export import interpreter
-from export.nir_file import write_nir
+from snnas.export.executors import interpreter
+from snnas.export.formats.nir_file import write_nir
 from tests.oracles.nir_peers import READERS, worker
-from toolchain.conformance_matrix import CASES, STEPS, Case, outcome
-from toolchain.conformance_readers import DIFFERS, EQUAL, FILE, REASONS, STOPS, TOOLS, measured
+from tests.studies.conformance_matrix import CASES, STEPS, Case, outcome
+from tests.studies.conformance_readers import DIFFERS, EQUAL, FILE, REASONS, STOPS, TOOLS, measured
 
 pytestmark = pytest.mark.oracle
 assert READERS == TOOLS

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import interpreter
-from export.compile import compile_graph
-from export.dialect_steps import to_graph
-from export.graph import Graph
-from export.waiting_edges import read_choices
-from hw_sim import simulator
-from hw_sim.errors import UnsupportedError
+from snnas.export.compiler.compile import compile_graph
+from snnas.export.dialects.steps import to_graph
+from snnas.export.executors import interpreter
+from snnas.export.graph.graph import Graph
+from snnas.export.graph.waiting_edges import read_choices
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.simulate import simulator
+from snnas.toolchain.data import load as data
+from snnas.toolchain.models.find_convention import detect
+from snnas.toolchain.models.recording import read_recording
 from tests.oracles.nir_peers import WRITERS, worker
-from toolchain import data
-from toolchain.recordings import read_recording
-from toolchain.whose import detect
 
 pytestmark = pytest.mark.oracle
 IN_FLOAT, ON_TARGET = 2, 7  # predictions of 360 that may differ: by float32 sums; by int8 weights, 2 %

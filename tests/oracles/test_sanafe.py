@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_sim.counter import Counter
-from hw_sim.energy import load_profile, price
-from hw_sim.mapping import Mapping, load_system, map_program
-from hw_sim.program import INPUT, LinearMap, Population, Program, Readout, Schedule, Shape, Synapse
-from hw_sim.simulator import simulate
-from hw_sim.wiring import READOUT
-from tests.hw_sim.test_counts import unrolled
+from snnas.hw_sim.energy.price import price
+from snnas.hw_sim.energy.profile import load_profile
+from snnas.hw_sim.map.mapping import Mapping, load_system, map_program
+from snnas.hw_sim.map.wiring import READOUT
+from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Readout, Schedule, Shape, Synapse
+from snnas.hw_sim.simulate.counter import Counter
+from snnas.hw_sim.simulate.simulator import simulate
+from tests.hw_sim.simulate.test_counts import unrolled
 
 pytestmark = pytest.mark.oracle
 WORKER = Path(__file__).with_name("sanafe_worker.py")
@@ -118,7 +119,7 @@ def task(made: Program, mapping: Mapping, spikes_in: np.ndarray) -> dict[str, An
 
 def unrolled_weights(made: Program, maps: dict[str, LinearMap]) -> dict[str, tuple[str, str, np.ndarray]]:
     """{synapse: (source, target, int weights (targets, sources))}."""
-    from hw_sim.linear import apply
+    from snnas.hw_sim.linear import apply
 
     found = {}
     for name, (src, dst, _, _) in unrolled(replace_readout(made)).items():

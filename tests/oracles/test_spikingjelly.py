@@ -7,12 +7,12 @@ import warnings
 import numpy as np
 import pytest
 
-from hw_sim.counter import Counter
-from hw_sim.mapping import load_system, map_program
-from hw_sim.program import INPUT, LinearMap, Program
-from hw_sim.simulator import simulate
-from hw_sim.wiring import READOUT
-from tests.hw_sim.test_counts import conv, dense, population, program
+from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.map.wiring import READOUT
+from snnas.hw_sim.program import INPUT, LinearMap, Program
+from snnas.hw_sim.simulate.counter import Counter
+from snnas.hw_sim.simulate.simulator import simulate
+from tests.hw_sim.simulate.test_counts import conv, dense, population, program
 
 pytestmark = pytest.mark.oracle
 

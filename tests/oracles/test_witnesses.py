@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw_sim import kernels, limits
-from hw_sim.program import INPUT, LinearMap, Population, Program, Readout, Schedule, Shape, Synapse
-from hw_sim.simulator import simulate
+from snnas.hw_sim import kernels, limits
+from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Readout, Schedule, Shape, Synapse
+from snnas.hw_sim.simulate.simulator import simulate
 from tests.oracles.test_sanafe import unrolled_weights
 
 pytestmark = pytest.mark.oracle

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from hw_sim.errors import InvalidFileError, UsageError
-from toolchain.checking import content, recording
-from toolchain.checking.findings import Book
-from toolchain.checking.options import Options
-from toolchain.checking.recording import Recording
-from toolchain.wanted import Wanted
+from snnas.export.graph import digest
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.toolchain.checking import recording
+from snnas.toolchain.checking.findings import Book
+from snnas.toolchain.checking.options import Options
+from snnas.toolchain.checking.recording import Recording
+from snnas.toolchain.models.convention_options import Wanted
 
 READING = ("timesteps", "input_kind", "delayed", "convention", "dt", "decay", "compare", "reset")
 
@@ -102,7 +103,7 @@ def keep(book: Book, out: Path, made: Recording, old: Recording | None) -> Recor
     recording.write(out, made)
     book.note(f"recording: {out}, {made.source}")
     if old is not None:
-        change = content.changed(old.content, made.content) or "nothing of the graph changed"
+        change = digest.changed(old.content, made.content) or "nothing of the graph changed"
         book.note(f"recorded again on the same {len(made.x)} samples; {change}{_fires(old, made)}")
     return made
 

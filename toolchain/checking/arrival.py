@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hw_sim.errors import InvalidFileError, UsageError
-from toolchain.checking.findings import Book
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.toolchain.checking.findings import Book
 
 _HEAD = b"version https://git-lfs.github.com/spec/"
 POINTER = "a git-lfs pointer, not the file: git lfs pull"

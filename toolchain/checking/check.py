@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from export.npz_file import read_npz
-from hw_sim.errors import InvalidFileError, SnnasError, UsageError, brief
-from hw_sim.tables import read_table
-from toolchain.budgets import CHECK_TABLE, GATED, Limits, excesses, read_budget
-from toolchain.checking import content
-from toolchain.checking.again import refuse_in_ci
-from toolchain.checking.arrival import check_arrival, kind_of, refuse_pointer
-from toolchain.checking.drift import Baseline, check_drift, moved, read_baseline, write_baseline
-from toolchain.checking.export_folder import check_folder
-from toolchain.checking.figures import of_program
-from toolchain.checking.findings import Book, Figure, Policy, amount_of
-from toolchain.checking.lone_nir import check_nir
-from toolchain.checking.lone_onnx import check_onnx
-from toolchain.checking.options import Options, parse_ignored
+from snnas.export.formats.npz_file import read_npz
+from snnas.export.graph import digest
+from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError, brief
+from snnas.hw_sim.tables import read_table
+from snnas.toolchain.checking.again import refuse_in_ci
+from snnas.toolchain.checking.arrival import check_arrival, kind_of, refuse_pointer
+from snnas.toolchain.checking.drift import Baseline, check_drift, moved, read_baseline, write_baseline
+from snnas.toolchain.checking.export_folder import check_folder
+from snnas.toolchain.checking.figures import of_program
+from snnas.toolchain.checking.findings import Book, Figure, Policy, amount_of
+from snnas.toolchain.checking.lone_nir import check_nir
+from snnas.toolchain.checking.lone_onnx import check_onnx
+from snnas.toolchain.checking.options import Options, parse_ignored
+from snnas.toolchain.searching.budgets import CHECK_TABLE, GATED, Limits, excesses, read_budget
 
 BUDGET_NAME, BASELINE_NAME = "budget.toml", "baseline.json"
 
@@ -110,7 +110,7 @@ def _digest(samples: Path | None) -> str:
         x = read_npz(samples, what="samples").get("x")
     except SnnasError:
         return ""
-    return "" if x is None else content.of_array(x)
+    return "" if x is None else digest.of_array(x)
 
 
 def _gates(book: Book, options: Options, limits: Limits, measured: Measured) -> None:

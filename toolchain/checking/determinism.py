@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from export.program_file import write_program
-from hw_sim.program import Program
-from toolchain.checking.equivalence import Fired, answers_differ, first_difference
-from toolchain.checking.findings import Book
+from snnas.export.formats.program_file import write_program
+from snnas.hw_sim.files import sha256
+from snnas.hw_sim.program import Program
+from snnas.toolchain.checking.equivalence import Fired, answers_differ, first_difference
+from snnas.toolchain.checking.findings import Book
 
 OTHER_BATCH = 7
 
@@ -51,4 +51,4 @@ def program_hash(program: Program) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "program.npz"
         write_program(path, program)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256(path)

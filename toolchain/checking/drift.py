@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw_sim.errors import InvalidFileError, UsageError, did_you_mean
-from toolchain.budgets import ALIASES, GATED, amount, enter, halves, number_of
-from toolchain.checking.findings import Book
-from toolchain.files import read_json, write_json
+from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
+from snnas.hw_sim.files import read_json, write_json
+from snnas.toolchain.checking.findings import Book
+from snnas.toolchain.searching.budgets import ALIASES, GATED, amount, enter, halves, number_of
 
 SCHEMA = "snnas.baseline/1"
 ROUNDING = 1e-9  # of the baseline: figures are written with all their digits

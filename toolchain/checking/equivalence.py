@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolchain.checking.findings import amount_of
+from snnas.toolchain.checking.findings import amount_of
 
 
 @dataclass(frozen=True, slots=True)

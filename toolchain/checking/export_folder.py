@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from export.graph import Graph
-from export.nir_file import read_nir
-from export.program_file import read_program
-from hw_sim.errors import InvalidFileError
-from hw_sim.program import Program
-from toolchain.checking import folder_runs
-from toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
-from toolchain.checking.findings import Book
-from toolchain.checking.graph_rules import check_version, describe
-from toolchain.checking.onnx_rules import open_onnx
-from toolchain.exporting import FORMAT
-from toolchain.exporting_onnx import SCHEMA as ONNX_FORMAT
-from toolchain.files import read_json, sha256
+from snnas.export.formats.nir_file import read_nir
+from snnas.export.formats.program_file import read_program
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import read_json, sha256
+from snnas.hw_sim.program import Program
+from snnas.toolchain.checking import folder_runs
+from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
+from snnas.toolchain.checking.findings import Book
+from snnas.toolchain.checking.graph_rules import check_version, describe
+from snnas.toolchain.checking.onnx_rules import open_onnx
+from snnas.toolchain.exporting.of_run import FORMAT
+from snnas.toolchain.exporting.onnx import SCHEMA as ONNX_FORMAT
 
 FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py")
 ONNX_FILES = ("model.nir", "model.onnx", "stimulus.npz", "report.json")

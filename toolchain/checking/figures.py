@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from toolchain.checking.folder_runs import memory_of
-from toolchain.estimating import Pricing, estimate
-from toolchain.narration import Narrator
-from toolchain.on_target import parameters_of
-from toolchain.subjects import Subject
+from snnas.export.graph.graph import parameters_of
+from snnas.toolchain.checking.folder_runs import memory_of
+from snnas.toolchain.models.estimate import Pricing, estimate
+from snnas.toolchain.models.open import Subject
+from snnas.toolchain.output.stderr import Narrator
 
 
 def of_program(subject: Subject, pricing: Pricing) -> dict[str, float | None]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from hw_sim.errors import GateError, SnnasError, UnsupportedError, UsageError
-from toolchain.checking.rules import RULES
+from snnas.hw_sim.errors import GateError, SnnasError, UnsupportedError, UsageError
+from snnas.toolchain.checking.rules.rules import RULES
 
 Status = Literal["passed", "failed", "invalid", "unsupported", "warned", "ignored", "skipped"]
 Made = TypeVar("Made")

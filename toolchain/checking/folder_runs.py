@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from export import interpreter
-from export.compile import compile_graph
-from export.graph import Graph
-from export.npz_file import read_npz
-from export.onnx_runner import OnnxModel
-from export.ranges import NAMES, prove
-from hw_sim import simulator
-from hw_sim.errors import InvalidFileError
-from hw_sim.limits import STATE_LIMIT
-from hw_sim.mapping import load_system, map_program
-from hw_sim.program import CLOCK, Population, Program, Shape, Synapse
-from toolchain.budgets import GATED
-from toolchain.checking import determinism
-from toolchain.checking.equivalence import Fired, first_difference
-from toolchain.checking.findings import Book, amount_of
-from toolchain.checking.graph_rules import neurons_of
-from toolchain.checking.lone_onnx import figures as onnx_figures
-from toolchain.checking.lone_onnx import run as run_onnx
-from toolchain.files import read_json
+from snnas.export.compiler.compile import compile_graph
+from snnas.export.compiler.ranges import NAMES, prove
+from snnas.export.executors import interpreter
+from snnas.export.executors.onnx_runner import OnnxModel
+from snnas.export.formats.npz_file import read_npz
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import read_json
+from snnas.hw_sim.limits import STATE_LIMIT
+from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.program import CLOCK, Population, Program, Shape, Synapse
+from snnas.hw_sim.simulate import simulator
+from snnas.toolchain.checking import determinism
+from snnas.toolchain.checking.equivalence import Fired, first_difference
+from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.graph_rules import neurons_of
+from snnas.toolchain.checking.lone_onnx import figures as onnx_figures
+from snnas.toolchain.checking.lone_onnx import run as run_onnx
+from snnas.toolchain.searching.budgets import GATED
 
 LIMIT_BYTES = 1 << 30
 STATE_BITS = STATE_LIMIT.bit_length()

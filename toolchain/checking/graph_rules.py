@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export import conventions
-from export.graph import NEURONS, SPIKING, Conv, Delay, Flatten, Graph, Input, Lif, Linear, Output, Pool
-from hw_sim.errors import InvalidFileError
-from toolchain.checking.findings import Book, amount_of
+from snnas.export.dialects import conventions
+from snnas.export.graph.graph import NEURONS, SPIKING, Conv, Delay, Flatten, Graph, Input, Lif, Linear, Output, Pool
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.toolchain.checking.findings import Book, amount_of
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,200}", re.ASCII)
 _PORTABLE = (Input, Output, Conv, Linear, Lif, Pool, Flatten)

@@ -7,24 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
-from export import interpreter
-from export.compile import compile_graph
-from export.dialect_steps import read_dialect
-from export.graph import Graph
-from export.nir_file import read_nir
-from hw_sim.errors import InvalidFileError, SnnasError
-from hw_sim.limits import WEIGHT_BITS
-from hw_sim.mapping import load_system
-from hw_sim.program import Program
-from toolchain.checking import again, content, determinism, recording, replay
-from toolchain.checking.equivalence import Fired
-from toolchain.checking.findings import Book
-from toolchain.checking.folder_runs import described
-from toolchain.checking.graph_rules import check_portability, check_version, describe, neurons_of
-from toolchain.checking.options import Options
-from toolchain.checking.recording import Recording
-from toolchain.subjects import Opened, Subject, open_graph
-from toolchain.wanted import Wanted, edges_of
+from snnas.export.dialects.steps import read_dialect
+from snnas.export.executors import interpreter
+from snnas.export.formats.nir_file import read_nir
+from snnas.export.graph import digest
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.errors import InvalidFileError, SnnasError
+from snnas.hw_sim.map.mapping import load_system
+from snnas.hw_sim.program import Program
+from snnas.toolchain.checking import again, determinism, recording, replay
+from snnas.toolchain.checking.equivalence import Fired
+from snnas.toolchain.checking.findings import Book
+from snnas.toolchain.checking.folder_runs import described
+from snnas.toolchain.checking.graph_rules import check_portability, check_version, describe, neurons_of
+from snnas.toolchain.checking.options import Options
+from snnas.toolchain.checking.recording import Recording
+from snnas.toolchain.models.calibrate import Split, compile_opened, split_of
+from snnas.toolchain.models.convention_options import Wanted, edges_of
+from snnas.toolchain.models.open import Subject, open_graph
+from snnas.toolchain.models.opened import Opened
 
 ANSWERS = 1e-9  # float64, summed in another order
 
@@ -73,16 +74,17 @@ def check_nir(book: Book, options: Options) -> Lone:
     fired = run(x, 128)
     replay.check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
     changes = (
-        content.changed(known.content, content.of_graph(opened.graph)),
+        digest.changed(known.content, digest.of_graph(opened.graph)),
         again.says_otherwise(recording.said(opened.graph.meta), known.says, "its metadata's"),
         again.says_otherwise({"input_kind": opened.kind}, known.options, "read otherwise:"),
     )
     book.judge("SN306", "content", next(filter(None, changes), None), "as recorded")
     determinism.check_runs(book, "graph", run, x, fired, tolerance=ANSWERS)
-    compiled = _compiled(book, opened, wanted.bits, options.pricing.system)
+    split = split_of(opened, replayed)
+    compiled = _compiled(book, opened, split, wanted.bits, options.pricing.system)
     if isinstance(compiled, str):
         return Lone(None, kept, compiled)
-    return Lone(_subject(path, opened, compiled), kept)
+    return Lone(_subject(path, opened, split, compiled), kept)
 
 
 def _settled(wanted: Wanted, known: Recording | None) -> Wanted:
@@ -123,7 +125,8 @@ def _record(book: Book, out: Path, wanted: Wanted, old: Recording | None) -> Rec
         x, y = recording.drawn(boxed, opened.timesteps, opened.kind, opened.range, opened.seed, number), None
         source = f"{len(x)} samples drawn with seed {opened.seed}"
     else:
-        x, y, source = opened.x, opened.y, f"{len(opened.x)} samples of {Path(opened.data).name}"
+        x, y = opened.x[: few.limit], None if opened.y is None else opened.y[: few.limit]
+        source = f"{len(x)} samples of {Path(opened.data).name}"
     if old is not None:
         source = old.source
         if wanted.data is not None:
@@ -134,24 +137,16 @@ def _record(book: Book, out: Path, wanted: Wanted, old: Recording | None) -> Rec
             raise again.other(out, odd)
     settled = replace(wanted, timesteps=opened.timesteps, input_kind=opened.kind)
     fired = _run(opened, x, 128)
-    made = recording.make(x, y, fired, content.of_graph(opened.graph), settled, source, opened.graph.meta)
+    made = recording.make(x, y, fired, digest.of_graph(opened.graph), settled, source, opened.graph.meta)
     return again.keep(book, out, made, old)
 
 
-def _compiled(book: Book, opened: Opened, bits: int | None, system: str) -> Program | str:
+def _compiled(book: Book, opened: Opened, split: Split, bits: int | None, system: str) -> Program | str:
     """The graph's program for the system, or why there is none, of which SN207 warns."""
     chip = load_system(system)
 
     def compile_it() -> Program:
-        return compile_graph(
-            opened.graph,
-            timesteps=opened.timesteps,
-            input_kind=opened.kind,
-            input_range=opened.range,
-            soft_reset=chip.soft_reset,
-            bits=bits or WEIGHT_BITS,
-            meta={"graph": book.subject.name},
-        )
+        return compile_opened(opened, split, name=book.subject.name, bits=bits, soft_reset=chip.soft_reset)
 
     try:
         program = compile_it()
@@ -164,13 +159,13 @@ def _compiled(book: Book, opened: Opened, bits: int | None, system: str) -> Prog
     return program
 
 
-def _subject(path: Path, opened: Opened, program: Program) -> Subject:
+def _subject(path: Path, opened: Opened, split: Split, program: Program) -> Subject:
     return Subject(
         path=path,
         program=program,
         graph=opened.graph,
-        x=opened.x,
-        y=opened.y,
+        x=split.x,
+        y=split.y,
         data=opened.data,
         seed=opened.seed,
         notes=opened.notes,

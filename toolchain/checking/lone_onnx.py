@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from export.onnx_runner import OnnxModel
-from hw_sim.errors import InvalidFileError
-from hw_sim.program import InputKind
-from toolchain import samples
-from toolchain.checking import again, content, determinism, recording, replay
-from toolchain.checking.equivalence import Fired
-from toolchain.checking.findings import Book
-from toolchain.checking.onnx_rules import open_onnx
-from toolchain.checking.options import Options
-from toolchain.checking.recording import Recording
-from toolchain.wanted import Wanted
+from snnas.export.executors.onnx_runner import OnnxModel
+from snnas.export.graph import digest
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.program import InputKind
+from snnas.toolchain.checking import again, determinism, recording, replay
+from snnas.toolchain.checking.equivalence import Fired
+from snnas.toolchain.checking.findings import Book
+from snnas.toolchain.checking.onnx_rules import open_onnx
+from snnas.toolchain.checking.options import Options
+from snnas.toolchain.checking.recording import Recording
+from snnas.toolchain.data import user_samples as samples
+from snnas.toolchain.models.convention_options import Wanted
 
 ANSWERS = 1e-5  # float32, summed in another order
 Figures = dict[str, float | None]
@@ -52,7 +53,7 @@ def check_onnx(book: Book, options: Options) -> tuple[Figures, Path | None]:
     if fired is None:
         return {}, kept
     replay.check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
-    book.judge("SN306", "content", content.changed(known.content, digests), "as recorded")
+    book.judge("SN306", "content", digest.changed(known.content, digests), "as recorded")
     determinism.check_runs(book, "model", lambda x, batch: run(model, x, batch), known.x, fired, tolerance=ANSWERS)
     return figures(fired, known.y), kept
 
@@ -113,7 +114,7 @@ def _given(name: str, limit: int, seed: int) -> tuple[np.ndarray, np.ndarray | N
     if name.endswith(".npz"):
         x, y = samples.read_arrays(name)
     else:
-        from toolchain import data
+        from snnas.toolchain.data import load as data
 
         split = data.load(name, seed=seed)
         x, y = split.x_test, split.y_test

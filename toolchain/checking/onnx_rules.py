@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from export import conventions
-from export.onnx_file import FORMAT
-from export.onnx_runner import OnnxModel
-from hw_sim.errors import InvalidFileError, UnsupportedError
-from toolchain.checking import content
-from toolchain.checking.findings import Book, amount_of
-from toolchain.extras import install
+from snnas.export.dialects import conventions
+from snnas.export.executors.onnx_runner import OnnxModel
+from snnas.export.formats.onnx_file import FORMAT
+from snnas.export.graph import digest
+from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
+from snnas.hw_sim.files import read_bytes
+from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.runs.extras import install
 
 LIMIT_BYTES = 1 << 30
 OPSET_MIN, IR_MIN = 16, 8  # CastLike and functions in a model
@@ -71,7 +72,7 @@ def _parsed(path: Path) -> Any:
     if not 0 < size <= LIMIT_BYTES:
         raise InvalidFileError(f"{path}: {size} bytes; expected 1 to {LIMIT_BYTES}")
     try:
-        model = onnx.load_model_from_string(path.read_bytes())
+        model = onnx.load_model_from_string(read_bytes(path, 1 << 31))
     except Exception as error:  # protobuf has a type of its own, which is no part of its interface
         raise InvalidFileError(f"{path}: no ONNX model ({_line(error)}); {_EXPECTED}") from None
     if not model.HasField("graph") or not model.graph.output:
@@ -206,7 +207,7 @@ def _described(model: Any, path: Path) -> bool:
 
 def _content(model: Any) -> dict[str, str]:
     """Digests by tensor, and one of everything else that is computed."""
-    digests = {t.name: content.of_bytes(t.SerializeToString(deterministic=True)) for t in model.graph.initializer}
+    digests = {t.name: digest.of_bytes(t.SerializeToString(deterministic=True)) for t in model.graph.initializer}
     parts = [n.SerializeToString(deterministic=True) for n in (*model.graph.node, *model.functions)]
     ends = [v.SerializeToString(deterministic=True) for v in (*model.graph.input, *model.graph.output)]
-    return {**digests, "(operators)": content.of_bytes(b"\n".join(parts)), "(ends)": content.of_bytes(b"\n".join(ends))}
+    return {**digests, "(operators)": digest.of_bytes(b"\n".join(parts)), "(ends)": digest.of_bytes(b"\n".join(ends))}

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hw_sim.errors import UsageError
-from toolchain.budgets import Limits
-from toolchain.checking.drift import Tolerances
-from toolchain.checking.rules import find
-from toolchain.estimating import Pricing
-from toolchain.wanted import Wanted
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.checking.drift import Tolerances
+from snnas.toolchain.checking.rules.rules import find
+from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.estimate import Pricing
+from snnas.toolchain.searching.budgets import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

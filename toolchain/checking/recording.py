@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from export.npz_file import read_npz, write_npz
-from hw_sim.errors import InvalidFileError
-from hw_sim.program import InputKind
-from toolchain.checking.equivalence import Fired
-from toolchain.seeds import stream
-from toolchain.wanted import Wanted
+from snnas.export.formats.npz_file import read_npz, write_npz
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.program import InputKind
+from snnas.toolchain.checking.equivalence import Fired
+from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.models.convention_options import Wanted
 
 FORMAT = "snnas.recording/1"
 LIMIT_BYTES = 1 << 30

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from hw_sim.errors import UsageError
-from toolchain.checking import recording
-from toolchain.checking.arrival import refuse_pointer
-from toolchain.checking.equivalence import Fired, answers_differ, first_difference
-from toolchain.checking.findings import Book, amount_of
-from toolchain.checking.recording import Recording
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.checking import recording
+from snnas.toolchain.checking.arrival import refuse_pointer
+from snnas.toolchain.checking.equivalence import Fired, answers_differ, first_difference
+from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.recording import Recording
 
 
 def found_for(book: Book, graph: Path, named: Path | None) -> Path | None:

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from export.compile import compile_graph
-from export.graph import Graph
-from export.program_file import read_program
-from export.quantise import check_bits
-from hw_sim.errors import InvalidFileError, SnnasError, UsageError
-from hw_sim.limits import WEIGHT_BITS
-from hw_sim.program import Program
-from toolchain import runs, samples
-from toolchain.diagnosing.pairing import hard
-from toolchain.files import read_json
-from toolchain.report import is_foreign
-from toolchain.subjects import open_graph, open_subject
-from toolchain.wanted import Wanted
+from snnas.export.compiler.quantise import check_bits
+from snnas.export.formats.program_file import read_program
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError
+from snnas.hw_sim.files import read_json
+from snnas.hw_sim.program import Program
+from snnas.toolchain.data import user_samples as samples
+from snnas.toolchain.diagnosing.pairing import hard
+from snnas.toolchain.models.calibrate import compile_opened, split_of
+from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.open import open_graph, open_subject
+from snnas.toolchain.output.report import is_foreign
+from snnas.toolchain.runs import run as runs
 
 DEFAULT_LIMIT = 128
 
@@ -116,7 +116,7 @@ def _of_run(
     run: runs.Run, folder: Path, wanted: Wanted, program: Program
 ) -> tuple[np.ndarray, np.ndarray | None, str, tuple[str, ...]]:
     """The run's test split, or the samples that its export kept where the data set is not here."""
-    from toolchain.restoring import dataset_of
+    from snnas.toolchain.runs.dataset import dataset_of
 
     try:
         data = dataset_of(run)
@@ -144,24 +144,21 @@ def _of_graph(path: Path, wanted: Wanted, file: Path | None) -> Case:
         check_bits(wanted.bits)
     opened = open_graph(path, wanted)
     assert opened.x is not None
-    graph, notes = opened.graph, list(opened.notes)
+    graph, notes, split = opened.graph, list(opened.notes), split_of(opened, wanted)
+    x, y = split.x, split.y
     if program is None:
         if graph.convention.reset == "subtract":
             notes.append(
                 "compiled with a reset to zero, which no chip's LIF can do otherwise: what that costs is shown"
             )
-        program = compile_graph(
-            hard(graph),
-            timesteps=opened.timesteps,
-            input_kind=opened.kind,
-            input_range=opened.range,
-            bits=wanted.bits or WEIGHT_BITS,
-            meta={"graph": path.name},
-        )
+        program = compile_opened(opened, split, name=path.name, graph=hard(graph), bits=wanted.bits)
+        notes.append(split.note)
     else:
+        x, y = opened.x[: wanted.limit], None if opened.y is None else opened.y[: wanted.limit]
         notes.append(f"the program is {file}'s")
     samples.check_range(opened.x, program, opened.data)
+    assert x is not None
     return Case(
-        subject=str(path), graph=graph, program=program, x=opened.x, y=opened.y, data=opened.data, seed=opened.seed,
+        subject=str(path), graph=graph, program=program, x=x, y=y, data=opened.data, seed=opened.seed,
         notes=tuple(notes), file=file,
     )  # fmt: skip

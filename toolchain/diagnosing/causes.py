@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from export import interpreter
-from export.ranges import verify_ranges
-from hw_sim.errors import GateError, UnsupportedError
-from hw_sim.simulator import simulate_input
-from toolchain.diagnosing import hybrid
-from toolchain.diagnosing.divergence import Divergence, three_runs
-from toolchain.diagnosing.faults import Fault
-from toolchain.diagnosing.hybrid import CAUSES, Outcome, Switches
-from toolchain.diagnosing.pairing import Joint
-from toolchain.diagnosing.switched_map import clipped
-from toolchain.sign_test import beyond_chance
+from snnas.export.compiler.ranges import verify_ranges
+from snnas.export.executors import interpreter
+from snnas.hw_sim.errors import GateError, UnsupportedError
+from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.toolchain.data.statistics import beyond_chance
+from snnas.toolchain.diagnosing import hybrid
+from snnas.toolchain.diagnosing.divergence import Divergence, three_runs
+from snnas.toolchain.diagnosing.faults import Fault
+from snnas.toolchain.diagnosing.hybrid import CAUSES, Outcome, Switches
+from snnas.toolchain.diagnosing.pairing import Joint
+from snnas.toolchain.diagnosing.switched_map import clipped
 
 MEMORY = 1 << 27  # bytes of a population's states and inputs at once
 BATCH = 32

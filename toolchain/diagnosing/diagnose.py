@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from export.npz_file import write_npz
-from hw_sim.limits import WEIGHT_BITS
-from toolchain.diagnosing import causes, divergence, faults, mends
-from toolchain.diagnosing.case import Case
-from toolchain.diagnosing.causes import Measured
-from toolchain.diagnosing.pairing import Joint, pair
-from toolchain.diagnosing.smallest import Failing, smallest
-from toolchain.files import sha256, write_json
-from toolchain.narration import Narrator
+from snnas.export.formats.npz_file import write_npz
+from snnas.hw_sim.files import sha256, write_json
+from snnas.hw_sim.limits import WEIGHT_BITS
+from snnas.toolchain.diagnosing import causes, divergence, faults, mends
+from snnas.toolchain.diagnosing.case import Case
+from snnas.toolchain.diagnosing.causes import Measured
+from snnas.toolchain.diagnosing.pairing import Joint, pair
+from snnas.toolchain.diagnosing.picture import write_picture
+from snnas.toolchain.diagnosing.smallest import Failing, smallest
+from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.diagnose/1"
-FILE, SMALLEST, PICTURE = "diagnosis.json", "smallest.npz", "divergence.png"
+FILE, SMALLEST, PICTURE = "diagnosis.json", "smallest.npz", "divergence.svg"
+EARLIER = ("divergence.png",)  # what earlier releases called it
 SUM = "causes interact: what each is worth alone need not add up to the whole"
 
 
@@ -117,16 +119,17 @@ def _failing(failing: Failing) -> dict[str, Any]:
 
 
 def write(folder: Path, result: dict[str, Any], failing: Failing | None) -> list[Path]:
-    """diagnosis.json, and smallest.npz (x, and y: the class that the graph predicts) where there is one.
+    """diagnosis.json, a picture, and smallest.npz (x, and y: the class that the graph predicts) where there is one.
 
     What an earlier diagnosis left in the folder goes first: its picture is not this one's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (FILE, SMALLEST, PICTURE):
+    for name in (FILE, SMALLEST, PICTURE, *EARLIER):
         (folder / name).unlink(missing_ok=True)
-    files = [folder / FILE]
+    files = [folder / FILE, folder / PICTURE]
     if failing is not None:
         files.append(folder / SMALLEST)
-        write_npz(files[1], {"x": np.ascontiguousarray(failing.x), "y": np.array([failing.graph], dtype=np.int64)})
+        write_npz(files[2], {"x": np.ascontiguousarray(failing.x), "y": np.array([failing.graph], dtype=np.int64)})
+    write_picture(result, files[1])
     write_json(files[0], result)
     return files

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.diagnosing import hybrid
-from toolchain.diagnosing.hybrid import CAUSES, Outcome
-from toolchain.diagnosing.pairing import Joint, Unit
+from snnas.toolchain.diagnosing import hybrid
+from snnas.toolchain.diagnosing.hybrid import CAUSES, Outcome
+from snnas.toolchain.diagnosing.pairing import Joint, Unit
 
 
 @dataclass(frozen=True, slots=True)

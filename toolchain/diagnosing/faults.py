@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.circuit import Group
-from hw_sim import kernels, limits
-from hw_sim.program import INPUT, HostMap
-from toolchain.diagnosing.hybrid import READOUT, Switches
-from toolchain.diagnosing.kinds import Kind
-from toolchain.diagnosing.pairing import Joint, Unit, Way
-from toolchain.diagnosing.wrong_weights import Wrong, compare
+from snnas.export.compiler.circuit import Group
+from snnas.hw_sim import kernels, limits
+from snnas.hw_sim.program import INPUT, HostMap
+from snnas.toolchain.diagnosing.hybrid import READOUT, Switches
+from snnas.toolchain.diagnosing.kinds import Kind
+from snnas.toolchain.diagnosing.pairing import Joint, Unit, Way
+from snnas.toolchain.diagnosing.wrong_weights import Wrong, compare
 
 HALF_WAY = 33  # 1/64 units by which a threshold lies above its register's: half a current, and a hair
 MORE = 48  # 1/64 units: a threshold farther from where the compiler puts it is off

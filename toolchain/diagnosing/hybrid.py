@@ -13,14 +13,14 @@ from itertools import product
 
 import numpy as np
 
-from export import structure
-from hw_sim import kernels, limits
-from hw_sim.errors import UnsupportedError
-from hw_sim.linear import apply
-from hw_sim.program import INPUT
-from hw_sim.simulator import host_currents
-from toolchain.diagnosing.pairing import Joint, Unit
-from toolchain.diagnosing.switched_map import SwitchedMap
+from snnas.export.graph import structure
+from snnas.hw_sim import kernels, limits
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.linear import apply
+from snnas.hw_sim.program import INPUT
+from snnas.hw_sim.simulate.simulator import host_currents
+from snnas.toolchain.diagnosing.pairing import Joint, Unit
+from snnas.toolchain.diagnosing.switched_map import SwitchedMap
 
 # What can differ between a graph and its program, piece by piece; ``readout`` is the host's, of no population.
 CAUSES = {

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from export.circuit import Circuit
-from export.quantise import quantise
-from export.schedule import schedule
-from hw_sim import limits
-from hw_sim.errors import UnsupportedError
-from hw_sim.program import INPUT
-from hw_sim.simulator import simulate_input
-from toolchain.diagnosing import causes, hybrid
-from toolchain.diagnosing.causes import Measured, Setting
-from toolchain.diagnosing.outliers import outliers
-from toolchain.diagnosing.pairing import Joint
-from toolchain.sign_test import beyond_chance
+from snnas.export.compiler.circuit import Circuit
+from snnas.export.compiler.quantise import quantise
+from snnas.export.compiler.schedule import schedule
+from snnas.hw_sim import limits
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.program import INPUT
+from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.toolchain.data.statistics import beyond_chance
+from snnas.toolchain.diagnosing import causes, hybrid
+from snnas.toolchain.diagnosing.causes import Measured, Setting
+from snnas.toolchain.diagnosing.outliers import outliers
+from snnas.toolchain.diagnosing.pairing import Joint
 
 CALIBRATION = 32  # samples
 CALIBRATED = "rounding by calibration spikes, as snnas export does"

@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from export.circuit import Circuit, Link
-from toolchain.diagnosing.hybrid import READOUT
+from snnas.export.compiler.circuit import Circuit, Link
+from snnas.toolchain.diagnosing.hybrid import READOUT
 
 OUTLIER = 24.0  # times the median magnitude; 12 at most in 44 trained networks (measured)
 CLIPPED = 6.0  # times the median: four standard deviations of normal weights

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from export.circuit import Circuit, Group, Link, trace
-from export.graph import Graph
-from hw_sim import limits
-from hw_sim.errors import InvalidFileError
-from hw_sim.program import CLOCK, HostMap, Population, Program, Synapse
+from snnas.export.compiler.circuit import Circuit, Group, Link, trace
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim import limits
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.program import CLOCK, HostMap, Population, Program, Synapse
 
 Source = tuple[str, int]  # a population (or ``input``), and by how many timesteps its spikes come late
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolchain.diagnosing import hybrid
-from toolchain.diagnosing.causes import Measured, batch
-from toolchain.diagnosing.hybrid import CAUSES
-from toolchain.diagnosing.pairing import Joint
+from snnas.toolchain.diagnosing import hybrid
+from snnas.toolchain.diagnosing.causes import Measured, batch
+from snnas.toolchain.diagnosing.hybrid import CAUSES
+from snnas.toolchain.diagnosing.pairing import Joint
 
 MOST = 2000  # candidates that are tried
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from hw_sim import limits
-from hw_sim.linear import apply, convolve, sum_pool
-from hw_sim.program import LinearMap, Program
-from toolchain.diagnosing.pairing import Way
+from snnas.hw_sim import limits
+from snnas.hw_sim.linear import apply, convolve, sum_pool
+from snnas.hw_sim.program import LinearMap, Program
+from snnas.toolchain.diagnosing.pairing import Way
 
 PIECE = 16  # samples times timesteps of a convolution at once: what a processor's cache holds
 

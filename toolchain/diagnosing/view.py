@@ -1,18 +1,13 @@
-"""A diagnosis for a person: tables for the terminal, and a picture of where spikes part."""
+"""A diagnosis for a person: tables for the terminal."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from hw_sim.errors import UnsupportedError
-from toolchain.extras import install
-from toolchain.files import whole
-from toolchain.narration import counted
+from snnas.toolchain.output.stderr import counted
 
 SHARED = 10  # populations that the terminal's table holds, from either end
 DRAWN = 8  # timesteps that it holds; of more, six
@@ -199,42 +194,3 @@ def _populations(result: dict[str, Any]) -> Table:
     said = "its own share: what it would differ in if all that feeds it did not"
     table.caption = f"{said}; not shown: {left} (--json has all)" if left else said
     return table
-
-
-def picture(result: dict[str, Any], path: Path) -> None:
-    """Depth against time, coloured by the differing share; and per population, what it adds and what it inherits.
-
-    PNG or SVG by the name's ending, whole or not at all. UnsupportedError where matplotlib is not installed.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise UnsupportedError(f"a picture takes matplotlib ({error}); mend: {install('plot')}") from None
-
-    rows, steps = result["divergence"]["populations"], result["divergence"]["timesteps"]
-    drawing = Figure(figsize=(11, max(3.2, 1.6 + 0.3 * len(rows))), layout="constrained", dpi=110)
-    FigureCanvasAgg(drawing)
-    over_time, bars = drawing.subplots(1, 2, width_ratios=(1.35, 1), sharey=True)
-    names, places = [row["population"] for row in rows], range(len(rows))
-    shares = [[100 * v for v in row["fraction"]] for row in rows]
-    image = over_time.imshow(shares, aspect="auto", cmap="magma_r", vmin=0, interpolation="nearest")
-    drawing.colorbar(image, ax=over_time, label="differing spikes, % of neurons")
-    over_time.set(xlabel="timestep", title="where program and graph part", yticks=list(places), yticklabels=names)
-    over_time.set_xticks(range(0, steps, max(1, steps // 10)))
-    total = [100 * sum(row["fraction"]) / steps for row in rows]
-    own = [100 * sum(row["own_fraction"]) / steps for row in rows]
-    bars.barh(places, total, color="0.82", label="all of it")
-    bars.barh(places, own, color="#b5367a", height=0.45, label="made here")
-    faulty = {f["population"]: f["kind"] for f in result["faults"]}
-    for k, name in enumerate(names):
-        if name in faulty:
-            bars.annotate(faulty[name], (max(total[k], own[k]), k), xytext=(4, 0), textcoords="offset points",
-                          va="center", fontsize=9, color="#b5367a", weight="bold")  # fmt: skip
-    bars.set(xlabel="differing spikes, % (mean over time)", title="inherited, or made here")
-    bars.set_xlim(0, max(1e-9, *total, *own) * (1.45 if faulty else 1.1))
-    bars.legend(loc="upper right")
-    buffer = io.BytesIO()
-    drawing.savefig(buffer, format=path.suffix.lstrip(".") or "png")
-    with whole(path) as file:
-        file.write(buffer.getvalue())

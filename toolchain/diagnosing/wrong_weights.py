@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw_sim.program import Shape
-from toolchain.diagnosing.kinds import WeightKind
+from snnas.hw_sim.program import Shape
+from snnas.toolchain.diagnosing.kinds import WeightKind
 
 FAR, FAR_FEWER = 6.0, 9.0  # steps: no rounding goes so far, at 8 bits and at fewer
 SPREADS = 10.0  # times the spread of a synapse's own errors: nor does it so far

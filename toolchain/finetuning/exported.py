@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export import interpreter
-from export.graph import Graph
-from hw_sim.errors import UsageError
-from hw_sim.program import Program
-from toolchain import train_run, training
-from toolchain.data import Array, Dataset
-from toolchain.finetuning.options import Finetuning
-from toolchain.finetuning.tune import Tuned, finetune, predictions, recipe_for
-from toolchain.narration import Advance, Narrator
-from toolchain.runs import Run
-from toolchain.seeds import stream
-from toolchain.training.evaluation import logits
+from snnas.export.executors import interpreter
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.program import Program
+from snnas.toolchain import training
+from snnas.toolchain.data.load import Array, Dataset
+from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.finetuning.options import Finetuning
+from snnas.toolchain.finetuning.tune import Tuned, finetune, predictions, recipe_for
+from snnas.toolchain.output.stderr import Advance, Narrator
+from snnas.toolchain.runs.run import Run
+from snnas.toolchain.training.evaluation import logits
+from snnas.toolchain.training.of_run import say_epoch
 
 if TYPE_CHECKING:
-    from search.network import Network
+    from snnas.search.network.network import Network
 
 CHUNK = 64
 LEAST = 100
@@ -125,7 +126,7 @@ def _narrated(
             recipe,
             seed=seed,
             teacher=teacher,
-            log=lambda entry: train_run.say_epoch(narrator, entry, recipe.epochs),
+            log=lambda entry: say_epoch(narrator, entry, recipe.epochs),
             on_step=advance,
             checkpoint=checkpoint,
         )

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.ranges import input_bounds, prove, verify_ranges
-from hw_sim import limits
-from hw_sim.linear import apply
-from hw_sim.program import CLOCK, INPUT, Pool, Population, Program, Synapse
-from hw_sim.simulator import host_currents
-from hw_sim.torch_engine import components, gate_of
-from toolchain.finetuning.integers import Integers
-from toolchain.finetuning.neurons import Neurons
-from toolchain.finetuning.synapses import SynapseMap
+from snnas.export.compiler.ranges import input_bounds, prove, verify_ranges
+from snnas.hw_sim import limits
+from snnas.hw_sim.linear import apply
+from snnas.hw_sim.program import CLOCK, INPUT, Pool, Population, Program, Synapse
+from snnas.hw_sim.simulate.simulator import host_currents
+from snnas.hw_sim.simulate.torch_engine import components, gate_of
+from snnas.toolchain.finetuning.integers import Integers
+from snnas.toolchain.finetuning.neurons import Neurons
+from snnas.toolchain.finetuning.synapses import SynapseMap
 
 SHRINKS = 400
 SHRINK = 0.995

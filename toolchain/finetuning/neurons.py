@@ -1,6 +1,6 @@
 """A population of a program with a gradient: the integer arithmetic forward, a surrogate backward.
 
-Forward are ``hw_sim.kernels``, bit for bit, on float32 tensors of whole numbers. Backward is that of training, on the
+Forward are ``kernels``, bit for bit, on float32 tensors of whole numbers. Backward is that of training, on the
 state in units of the threshold: d spike / d v = 1 / (1 + (pi (v / theta - 1))^2) / theta (ATan with alpha = 2, Fang et
 al. 2021, appendix); the reset is detached, and what is truncated passes as if it were not.
 """
@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hw_sim import kernels, limits
-from hw_sim.program import Population
-from search.lif import LIF
-from toolchain.finetuning.integers import Integers
+from snnas.hw_sim import kernels, limits
+from snnas.hw_sim.program import Population
+from snnas.search.network.lif import LIF
+from snnas.toolchain.finetuning.integers import Integers
 
 # A step of the optimiser changes a bias by this share of the threshold, and the threshold by this share of itself.
 BIAS_UNIT, THRESHOLD_UNIT = 0.3, 0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hw_sim.errors import UsageError
+from snnas.hw_sim.errors import UsageError
 
 LEARNING_RATE = 3e-3
 

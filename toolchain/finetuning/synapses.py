@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hw_sim.kernels import STATE_SHIFT
-from hw_sim.program import LinearMap, Shape, Synapse
-from hw_sim.torch_maps import sum_pool, unfolded_conv
-from toolchain.finetuning.integers import Integers
+from snnas.hw_sim.kernels import STATE_SHIFT
+from snnas.hw_sim.program import LinearMap, Shape, Synapse
+from snnas.hw_sim.simulate.torch_maps import sum_pool, unfolded_conv
+from snnas.toolchain.finetuning.integers import Integers
 
 
 class SynapseMap(nn.Module):

@@ -3,7 +3,7 @@
 Of all epochs the best one there is taken, and of it and the program as it was compiled the latter, unless what the
 epoch gains is more than the standard error of such a gain.
 
-The loop, its checkpoints and its ends are those of training (``toolchain.training``): what is trained is the program
+The loop, its checkpoints and its ends are those of training (``training``): what is trained is the program
 itself as a torch module, so that every epoch is judged by the integers that would be exported.
 """
 
@@ -19,25 +19,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from export.circuit import trace
-from export.graph import Graph
-from export.program_file import write_program
-from export.ranges import verify_ranges
-from export.schedule import schedule
-from hw_sim.errors import GateError
-from hw_sim.program import Program
-from hw_sim.torch_simulator import TorchSimulator
-from toolchain import training
-from toolchain.files import sha256
-from toolchain.finetuning.module import TrainableProgram
-from toolchain.finetuning.options import Finetuning
-from toolchain.seeds import torch_seed
-from toolchain.sign_test import beyond_an_error
-from toolchain.training.optimisation import Teacher
+from snnas.export.compiler.circuit import trace
+from snnas.export.compiler.ranges import verify_ranges
+from snnas.export.compiler.schedule import schedule
+from snnas.export.formats.program_file import write_program
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.errors import GateError
+from snnas.hw_sim.files import sha256
+from snnas.hw_sim.program import Program
+from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
+from snnas.toolchain import training
+from snnas.toolchain.data.seeds import torch_seed
+from snnas.toolchain.data.statistics import beyond_an_error
+from snnas.toolchain.finetuning.module import TrainableProgram
+from snnas.toolchain.finetuning.options import Finetuning
+from snnas.toolchain.training.optimisation import Teacher
 
 if TYPE_CHECKING:
-    from toolchain.data import Array, Dataset
-    from toolchain.training import Record, TrainingConfig
+    from snnas.toolchain.data.load import Array, Dataset
+    from snnas.toolchain.training import Record, TrainingConfig
 
 TEMPERATURE = 2.0  # of the teacher's logits; docs/quantisation.md has what was measured
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolchain.html.markup import Raw
-from toolchain.html.svg import WIDTH, box, brief, dot, picture, rule, text, ticks
+from snnas.toolchain.output.markup import Raw
+from snnas.toolchain.output.svg import WIDTH, box, brief, dot, picture, rule, text, ticks
 
 HEIGHT = 26.0
 

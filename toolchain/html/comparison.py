@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hw_sim.errors import SnnasError, UsageError
-from toolchain.files import write_text
-from toolchain.html import figures_cell
-from toolchain.html.bands import Row, bars
-from toolchain.html.markup import Raw, el, figure, join, note, table
-from toolchain.html.material import DAMAGE, Material, Missing
-from toolchain.html.page import document, guarded
-from toolchain.html.svg import Key, Plane, around, clip, dot, legend, text
-from toolchain.html.tables import PROVENANCE, rows_of
-from toolchain.report import percent, short
-from toolchain.runs import Run
+from snnas.hw_sim.errors import SnnasError, UsageError
+from snnas.hw_sim.files import write_text
+from snnas.toolchain.html import figures_cell
+from snnas.toolchain.html.bands import Row, bars
+from snnas.toolchain.html.material import DAMAGE, Material, Missing
+from snnas.toolchain.html.page import document, guarded
+from snnas.toolchain.html.tables import PROVENANCE, rows_of
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
+from snnas.toolchain.output.report import percent, short
+from snnas.toolchain.output.svg import Key, Plane, around, clip, dot, legend, text
+from snnas.toolchain.runs.run import Run
 
 SCHEMA = "snnas.report.comparison/1"
 MOST = 12

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolchain.html.markup import Raw, el, figure, join, note, table
-from toolchain.html.material import Material, Missing
-from toolchain.html.svg import (
+from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
+from snnas.toolchain.output.svg import (
     LEFT,
     MOST,
     ROW,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from search.genotype import CONV_KERNELS, NODES, ZEROIZE, Cell, Edge, edge_name
-from toolchain.html.markup import Raw, el, figure, join, note, number, table
-from toolchain.html.material import Material, Missing
-from toolchain.html.svg import WIDTH, box, picture, text
+from snnas.search.network.genotype import CONV_KERNELS, NODES, ZEROIZE, Cell, Edge, edge_name
+from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, number, table
+from snnas.toolchain.output.svg import WIDTH, box, picture, text
 
 # Colours of the style sheet; the name of the operation stands on the edge besides.
 CLASSES = {"skip": "c6", "conv1x1": "c3", "conv3x3": "c1", "avgpool3x3": "c4"}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hw_sim.energy import Bill, Line
-from hw_sim.mapping import Mapping
-from hw_sim.system import RESOURCES, UNLIMITED
-from toolchain.html.bands import Row, bars
-from toolchain.html.markup import Raw, el, figure, join, note, table
-from toolchain.html.material import Material, Missing
-from toolchain.html.svg import WIDTH, box, dot, picture, rule, text, thinned, ticks
-from toolchain.report import short, span
+from snnas.hw_sim.energy.price import Bill, Line
+from snnas.hw_sim.map.mapping import Mapping
+from snnas.hw_sim.map.system import RESOURCES, UNLIMITED
+from snnas.toolchain.html.bands import Row, bars
+from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
+from snnas.toolchain.output.report import short, span
+from snnas.toolchain.output.svg import WIDTH, box, dot, picture, rule, text, thinned, ticks
 
 CHIPS = 4  # that are drawn
 CORES = 200  # dots per resource

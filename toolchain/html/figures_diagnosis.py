@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolchain.diagnosing import view
-from toolchain.html.heat import TIMESTEPS, heat
-from toolchain.html.markup import Raw, el, figure, join, note, table
-from toolchain.html.material import Material
-from toolchain.html.svg import LEFT, MOST, ROW, WIDTH, Key, box, clip, left_out, legend, picture, text, thinned
-
-SHADES = (0.0, 0.0005, 0.002, 0.01, 0.03, 0.1)  # lower ends of s1 .. s6, as shares of a population's neurons
+from snnas.toolchain.diagnosing import view
+from snnas.toolchain.diagnosing.picture import drawn_timesteps, made_here, means, over_time
+from snnas.toolchain.html.material import Material
+from snnas.toolchain.html.panels import panel_figure
+from snnas.toolchain.output.markup import Raw, el, join, note, table
 
 
 def section(material: Material) -> Raw:
@@ -46,48 +44,15 @@ def _faults(found: dict[str, Any]) -> Raw:
 
 
 def _over_time(rows: list[dict[str, Any]], steps: int) -> Raw:
-    """Depth against time, shaded by the differing share."""
-    kept, drawn = [rows[k] for k in thinned(len(rows), MOST)], thinned(steps, TIMESTEPS)
-
-    def cell(k: int, t: int, wide: float) -> tuple[str, str, str | None]:
-        share = float(kept[k]["fraction"][t])
-        said = (f"{100 * share:.2f}" if share < 0.1 else f"{100 * share:.1f}") if wide >= 36 else None
-        shade = f"s{sum(share > edge for edge in SHADES)}"
-        return shade, f"{kept[k]['population']}, timestep {t}: {share:.3%}", said
-
+    drawn, panel = drawn_timesteps(steps), over_time(rows, steps)
     numbers = [(str(r["population"]), *(f"{float(r['fraction'][t]):.4%}" for t in drawn)) for r in rows]
-    head = ("population", *(f"t = {t}" for t in drawn))
-    title = "Where program and graph part"
-    names = [str(row["population"]) for row in kept]
-    shown = heat(title, "differing spikes in percent of the neurons", names, drawn, cell)
-    words = "Differing spikes in percent of a population's neurons, per timestep (across); deeper populations below."
-    few = left_out(len(kept), len(rows), "populations")
-    fewer = left_out(len(drawn), steps, "timesteps")
-    return figure(title, shown, words, few, fewer, data=table(head, numbers, label=title))
+    return panel_figure(panel, table(("population", *(f"t = {t}" for t in drawn)), numbers, label=panel.title))
 
 
 def _made_here(rows: list[dict[str, Any]], steps: int) -> Raw:
-    """What each population differs in, and what of it it would differ in if all that feeds it did not."""
-    kept = [rows[k] for k in thinned(len(rows), MOST)]
-    means = {str(r["population"]): tuple(sum(map(float, r[k])) / steps for k in ("fraction", "own_fraction"))
-             for r in rows}  # fmt: skip
-    top = max((max(pair) for pair in means.values()), default=0.0) or 1.0
-    parts = []
-    for k, row in enumerate(kept):
-        name, y = str(row["population"]), 4 + ROW * (k + 0.5)
-        whole, own = means[name]
-        wide, mine = (value / top * (WIDTH - LEFT - 52) for value in (whole, own))
-        parts.append(text(LEFT - 8, y + 4, clip(name), at="end"))
-        parts.append(box(LEFT, y - 6, max(wide, 1.0), 12, "s2", f"{name}: {whole:.3%}, made here {own:.3%}"))
-        parts.append(box(LEFT, y - 3, mine, 6, "bar c2"))
-        parts.append(text(LEFT + max(wide, mine) + 5, y + 4, f"{whole:.2%}", class_="tick"))
-    numbers = [(name, f"{whole:.4%}", f"{own:.4%}") for name, (whole, own) in means.items()]
-    title = "Inherited, or made here"
-    keys = legend(Key("differing spikes, mean over time", "s2", -1), Key("made by the population itself", "c2", -1))
-    shown = picture(title, f"mean share of differing spikes; at most {top:.2%}", ROW * len(kept) + 8, parts)
-    head = ("population", "differing", "made here")
-    few = left_out(len(kept), len(rows), "populations")
-    return figure(title, join(keys, shown), few, data=table(head, numbers, label=title))
+    panel = made_here(rows, steps)
+    numbers = [(name, f"{whole:.4%}", f"{own:.4%}") for name, (whole, own) in means(rows, steps).items()]
+    return panel_figure(panel, table(("population", "differing", "made here"), numbers, label=panel.title))
 
 
 def _causes(found: dict[str, Any]) -> Raw:

@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-from toolchain.html.heat import TIMESTEPS, heat
-from toolchain.html.markup import Raw, el, figure, join, note, table
-from toolchain.html.material import Material, Missing
-from toolchain.html.svg import MOST, Key, Plane, left_out, legend, thinned
-from toolchain.report import percent
+from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.output.heat import TIMESTEPS, heat
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
+from snnas.toolchain.output.report import percent
+from snnas.toolchain.output.svg import MOST, Key, Plane, left_out, legend, thinned
 
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # {population: spikes per timestep of the float graph, the program}
 

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.ranges import NAMES
-from toolchain.html.markup import Raw, el, figure, join, note, table
-from toolchain.html.material import Material, Missing
-from toolchain.html.svg import LEFT, MOST, ROW, WIDTH, Key, box, clip, left_out, legend, picture, rule, text, thinned
-from toolchain.report import percent
+from snnas.export.compiler.ranges import NAMES
+from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
+from snnas.toolchain.output.report import percent
+from snnas.toolchain.output.svg import (
+    LEFT,
+    MOST,
+    ROW,
+    WIDTH,
+    Key,
+    box,
+    clip,
+    left_out,
+    legend,
+    picture,
+    rule,
+    text,
+    thinned,
+)
 
 REGISTERS = {"a": "c1", "u": "c2", "v": "c3"}
 RIGHT = 22.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.npz_file import read_npz
-from hw_sim.program import Population
-from toolchain.html.markup import Raw, el, figure, join, note, table
-from toolchain.html.material import Material, Missing
-from toolchain.html.svg import (
+from snnas.export.formats.npz_file import read_npz
+from snnas.hw_sim.program import Population
+from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
+from snnas.toolchain.output.svg import (
     LEFT,
     WIDTH,
     box,

@@ -6,10 +6,24 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from search.genotype import BACKWARD_EDGES, FORWARD_EDGES, edge_name
-from toolchain.html.markup import Raw, el, figure, join, note, table
-from toolchain.html.material import Material, Missing, finite
-from toolchain.html.svg import WIDTH, Key, Plane, around, box, dot, legend, path, picture, rule, text, thinned
+from snnas.search.network.genotype import BACKWARD_EDGES, FORWARD_EDGES, edge_name
+from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
+from snnas.toolchain.output.svg import (
+    WIDTH,
+    Key,
+    Plane,
+    around,
+    box,
+    dot,
+    finite,
+    legend,
+    path,
+    picture,
+    rule,
+    text,
+    thinned,
+)
 
 POINTS = 600  # evaluations that are drawn
 ROWS = 200  # rows of a table behind a figure

@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 from rich.errors import NotRenderableError
 
-from export.npz_file import read_npz
-from export.program_file import read_program
-from hw_sim.counts import Counts
-from hw_sim.energy import Bill, Profile, load_profile, price
-from hw_sim.latency import estimate_latency
-from hw_sim.mapping import Mapping as Placement
-from hw_sim.mapping import load_system, map_program
-from hw_sim.program import Program
-from search.errors import SearchError
-from search.genotype import Genotype
-from toolchain.files import read_json, sha256
-from toolchain.report import read_report
-from toolchain.runs import Run
+from snnas.export.formats.npz_file import read_npz
+from snnas.export.formats.program_file import read_program
+from snnas.hw_sim.energy.latency import estimate_latency
+from snnas.hw_sim.energy.price import Bill, price
+from snnas.hw_sim.energy.profile import Profile, load_profile
+from snnas.hw_sim.errors import SnnasError
+from snnas.hw_sim.files import read_json, read_text, sha256
+from snnas.hw_sim.map.mapping import Mapping as Placement
+from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.program import Program
+from snnas.hw_sim.simulate.counts import Counts
+from snnas.search.network.genotype import Genotype
+from snnas.toolchain.output.report import read_report
+from snnas.toolchain.runs.run import Run
 
 TARGET = "lava"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -79,8 +80,8 @@ class Material:
         if not isinstance(cells, list) or not all(isinstance(c, dict) and "forward" in c for c in cells):
             raise Missing(f"Space {found.get('space')}: no cell of four nodes to draw.")
         try:
-            return Genotype.from_json(self.run.genotype.read_text(encoding="utf-8"))
-        except SearchError as error:
+            return Genotype.from_json(read_text(self.run.genotype))
+        except SnnasError as error:
             raise ValueError(str(error)) from None
 
     @cached_property
@@ -199,8 +200,3 @@ class Material:
 def _attempt(record: dict[str, Any]) -> int:
     found = record.get("attempt", 1)
     return found if type(found) is int else 1
-
-
-def finite(value: Any) -> float:
-    """A number of a log; nan where there is none, so that it is drawn nowhere."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")

@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
-from hw_sim.errors import SnnasError
-from toolchain.files import write_text
-from toolchain.html import (
+from snnas.hw_sim.errors import SnnasError
+from snnas.hw_sim.files import write_text
+from snnas.toolchain.html import (
     figures_activity,
     figures_cell,
     figures_chip,
@@ -23,9 +23,9 @@ from toolchain.html import (
     figures_search,
     tables,
 )
-from toolchain.html.markup import Part, Raw, el, note
-from toolchain.html.material import DAMAGE, Material, Missing
-from toolchain.runs import Run
+from snnas.toolchain.html.material import DAMAGE, Material, Missing
+from snnas.toolchain.output.markup import Part, Raw, el, note
+from snnas.toolchain.runs.run import Run
 
 FILE = "report.html"
 Subject = TypeVar("Subject")
@@ -111,7 +111,7 @@ def document(name: str, line: str, top: Part, made: Sequence[tuple[str, str, Raw
 
 
 def _asset(name: str) -> str:
-    return files("toolchain.html").joinpath(name).read_text(encoding="utf-8")
+    return files("snnas.toolchain.html").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

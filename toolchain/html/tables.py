@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from toolchain.files import sha256
-from toolchain.html.markup import Raw, el, join, note, table
-from toolchain.html.material import TARGET, Material, Missing
-from toolchain.report import stale
-from toolchain.report import table as report_table
+from snnas.hw_sim.files import sha256
+from snnas.toolchain.html.material import TARGET, Material, Missing
+from snnas.toolchain.output.markup import Raw, el, join, note, table
+from snnas.toolchain.output.report import stale
+from snnas.toolchain.output.report import table as report_table
 
 PROVENANCE = ("measured", "simulated", "estimated")
 SIZES = ("neurons", "mapped on")

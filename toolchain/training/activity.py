@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search.lif import LIF
+from snnas.search.network.lif import LIF
 
 # The multiplier moves by this much for each step at twice the target. On digits (15 epochs of 21 steps) test SAR ends
 # at 70 to 100 % of targets from .02 to .08.

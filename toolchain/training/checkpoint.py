@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from hw_sim.errors import InvalidFileError
-from toolchain.files import whole
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import require_regular, whole
 
 FORMAT = "snnas.checkpoint/1"
 KEY = "snnas"
@@ -64,6 +64,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
+            require_regular(self.path)
             with safe_open(self.path, framework="pt") as file:
                 plain = json.loads((file.metadata() or {})[KEY])
                 if plain.pop("format") != FORMAT:

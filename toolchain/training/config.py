@@ -9,11 +9,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hw_sim.errors import InvalidFileError, UsageError, brief
-from hw_sim.tables import parse_toml
-from toolchain.augmentation import Augmentation
+from snnas.hw_sim.errors import InvalidFileError, UsageError, brief
+from snnas.hw_sim.files import read_text
+from snnas.hw_sim.tables import parse_toml
+from snnas.toolchain.data.augmentation import Augmentation
 
-SHIPPED = Path(__file__).resolve().parent.parent / "recipes"
+RECIPE_BYTES = 1 << 20
+SHIPPED = Path(__file__).with_name("recipes")
 CHOICES = {
     "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "constant"),
@@ -39,7 +41,7 @@ class TrainingConfig:
 
     learning_rate: peak; after ``warmup`` epochs of a linear rise it falls as a cosine to 0, or stays. momentum: of
     SGD. weight_decay: decoupled with adamw, L2 with sgd; not of BN's gains and shifts. clip: of the gradient's norm, 0
-    for none. augment: see ``toolchain.augmentation``. loss: cross entropy, or the mean square of logits against one-hot
+    for none. augment: see ``augmentation``. loss: cross entropy, or the mean square of logits against one-hot
     labels. dropout: before the head; None leaves the network's own. amp: 'bf16' computes convolutions and linear
     layers so, neurons and BN stay float32. target_sar: the spiking activity rate that training is held to; None leaves
     it free. Raises UsageError for a value out of its range.
@@ -121,9 +123,7 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
                 f"unknown recipe {name[:80]!r}, expected {', '.join(recipe_names())} or the path of a .toml file{hint}"
             )
     try:
-        if path.stat().st_size > 1 << 20:
-            raise InvalidFileError(f"{path}: {path.stat().st_size} bytes, expected a recipe of at most 1 MiB")
-        values = parse_toml(path.read_text(encoding="utf-8"))
+        values = parse_toml(read_text(path, RECIPE_BYTES))
     except OSError as error:
         raise InvalidFileError(f"{path} cannot be read ({error.strerror}), expected a recipe in TOML") from None
     except ValueError as error:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from toolchain.data import Array
-from toolchain.training.activity import Meter
-from toolchain.training.parallel import World
+from snnas.toolchain.data.load import Array
+from snnas.toolchain.training.activity import Meter
+from snnas.toolchain.training.parallel import World
 
 
 @dataclass(frozen=True, slots=True)

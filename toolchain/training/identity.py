@@ -7,8 +7,8 @@ import json
 
 from torch import nn
 
-from toolchain.data import Dataset
-from toolchain.training.config import TrainingConfig
+from snnas.toolchain.data.load import Dataset
+from snnas.toolchain.training.config import TrainingConfig
 
 
 def fingerprint(network: nn.Module, data: Dataset, config: TrainingConfig, seed: int) -> str:

@@ -17,19 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hw_sim.errors import GateError
-from search.batch_norm import synchronise
-from toolchain.augmentation import Augmentation
-from toolchain.data import Dataset
-from toolchain.seeds import stream, torch_seed
-from toolchain.training.activity import Meter, Target
-from toolchain.training.checkpoint import Checkpoint, State, network_tensors, part, restore_network
-from toolchain.training.config import TrainingConfig
-from toolchain.training.evaluation import inputs, validate
-from toolchain.training.identity import fingerprint
-from toolchain.training.memory import keep_pages, lay_out, wide
-from toolchain.training.optimisation import Teacher, learning_rate, loss_sum, make_optimizer
-from toolchain.training.parallel import World, world
+from snnas.hw_sim.errors import GateError
+from snnas.search.network.batch_norm import synchronise
+from snnas.toolchain.data.augmentation import Augmentation
+from snnas.toolchain.data.load import Dataset
+from snnas.toolchain.data.seeds import stream, torch_seed
+from snnas.toolchain.training.activity import Meter, Target
+from snnas.toolchain.training.checkpoint import Checkpoint, State, network_tensors, part, restore_network
+from snnas.toolchain.training.config import TrainingConfig
+from snnas.toolchain.training.evaluation import inputs, validate
+from snnas.toolchain.training.identity import fingerprint
+from snnas.toolchain.training.memory import keep_pages, lay_out, wide
+from snnas.toolchain.training.optimisation import Teacher, learning_rate, loss_sum, make_optimizer
+from snnas.toolchain.training.parallel import World, world
 
 Record = dict[str, Any]
 # A GPU is asked this seldom whether the loss is still finite: to ask is to wait for it.

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-from hw_sim.errors import UsageError
-from toolchain.data import Array
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.data.load import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,30 +10,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from hw_sim.errors import InvalidFileError
-from search.genotype import Genotype
-from search.mse_nas.config import MseConfig
-from search.mse_nas.genome import Genome
-from search.mse_nas.network import MseNetwork
-from search.network import Network, NetworkConfig
-from toolchain.files import whole
-from toolchain.seeds import torch_seed
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import require_regular, whole
+from snnas.search.kinds import Architecture, Sizes, kind_of
+from snnas.search.network.network import Network
+from snnas.toolchain.data.seeds import torch_seed
 
 METADATA_KEY = "architecture_id"
 
 
-def build(genotype: Genotype | Genome, config: NetworkConfig | MseConfig, *, seed: int) -> Network:
+def build(genotype: Architecture, sizes: Sizes, *, seed: int) -> Network:
     """Return a network whose initial weights depend on ``seed`` alone; torch's generator is left as it was.
 
-    Of a genome it is an ``MseNetwork``, which does all that a ``Network`` does and is typed as one.
+    Whatever its kind, it does all that a ``Network`` does and is typed as one. sizes: of the genotype's kind.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "init"))
-        if isinstance(genotype, Genome):
-            assert isinstance(config, MseConfig)
-            return cast(Network, MseNetwork(genotype, config))
-        assert isinstance(config, NetworkConfig)
-        return Network(genotype, config)
+        return cast(Network, kind_of(genotype.space).network(genotype, sizes))
 
 
 def save_weights(network: Network, path: Path) -> None:
@@ -49,6 +42,7 @@ def load_weights(network: Network, path: Path) -> None:
     expected = network.state_dict()
     mine = network.genotype.architecture_id
     try:
+        require_regular(path)
         with safe_open(path, framework="pt") as file:
             found = (file.metadata() or {}).get(METADATA_KEY)
             if found != mine:

@@ -1,0 +1,1 @@
+"""The compiler: network -> deployed graph (``fold``) -> circuit -> schedule -> program (``compile``), each verified."""

@@ -1,0 +1,250 @@
+"""Every way from a spike source to a reader as one linear map: a convolution, a matrix, or pools around them.
+
+What has a shape of its own (pools, one weighted layer, factors per channel) keeps it. Anything else, two weighted
+layers in a row or a factor per neuron behind a convolution, is multiplied out to a matrix where that is small enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from snnas.export.executors import interpreter
+from snnas.export.graph.graph import LINEAR, SPIKING, Conv, Delay, Flatten, Graph, Input, Linear, Node, Pool, Scale
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.linear import apply as apply_map
+from snnas.hw_sim.program import LinearMap, Shape
+from snnas.hw_sim.program import Pool as SumPool
+
+MAX_PATHS = 10_000
+MAX_DELAY = 64  # timesteps; each but the last is a relay population
+MAX_EXPANDED = 1 << 24  # entries of a matrix that is multiplied out
+SPARSE_BELOW = 0.25  # share of non-zero entries
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A way from ``source`` (the input or a spiking node) through linear nodes; distance: timesteps that it waits."""
+
+    source: str
+    nodes: tuple[tuple[str, Node], ...]
+    distance: int
+
+
+def paths(graph: Graph, target: str) -> list[Path]:
+    """All ways to ``target``, in the order of the edges."""
+    found: list[Path] = []
+    stack: list[tuple[str, tuple[tuple[str, Node], ...], int]] = [
+        (s, (), int((s, target) in graph.delayed)) for s in reversed(graph.sources(target))
+    ]
+    while stack:
+        name, after, distance = stack.pop()
+        node = graph.nodes[name]
+        if isinstance(node, (Input, *SPIKING)):
+            found.append(Path(name, after, distance))
+            if len(found) > MAX_PATHS:
+                raise UnsupportedError(
+                    f"node {target}: over {MAX_PATHS} linear paths lead to it; merge parallel layers"
+                )
+            continue
+        if isinstance(node, Delay):
+            distance += node.steps
+        elif isinstance(node, LINEAR):
+            after = ((name, node), *after)
+        else:
+            raise UnsupportedError(
+                f"node {name}: {type(node).__name__.upper()} does not spike, and what it holds cannot travel on to "
+                f"{target}; let it end the graph, or make it a neuron that spikes"
+            )
+        if distance > MAX_DELAY:
+            raise UnsupportedError(
+                f"node {name}: a delay of {distance} timesteps on the way to {target}; at most {MAX_DELAY} are taken"
+            )
+        stack += [(s, after, distance + int((s, name) in graph.delayed)) for s in reversed(graph.sources(name))]
+    return found
+
+
+def shape3(shape: tuple[int, ...]) -> Shape:
+    """A graph's shape as a program's."""
+    return (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], shape[2])
+
+
+def compose(path: Path, shape: tuple[int, ...], target: Shape, gain: np.ndarray) -> LinearMap | None:
+    """The path as one linear map, float64; None where its weights are all zero (its constant is in the bias).
+
+    shape: the source's in the graph, (N,) or (C, H, W). gain: of the target's neurons, without axes or of shape
+    ``target``.
+    """
+    source = shape3(shape)
+    linear = _structured(path, source, gain)
+    if linear is not None:
+        out = linear.out_shape(source) if linear.weight.any() else None
+        if out is None:
+            return None
+        if out in (target, (int(np.prod(target)), 1, 1)):
+            return linear
+    return _expanded(path, shape, target, gain)
+
+
+@dataclass(slots=True)
+class _Build:
+    """A path, taken node by node. into, out: factors per channel before and after the weights."""
+
+    pre: list[SumPool]
+    post: list[SumPool]
+    weighted: Conv | Linear | None = None
+    factor: float = 1.0
+    into: np.ndarray | None = None
+    out: np.ndarray | None = None
+
+    def take(self, node: Node) -> bool:
+        """Whether the node fits in."""
+        match node:
+            case Pool():
+                (self.pre if self.weighted is None else self.post).append(SumPool(node.kernel, node.stride, node.pad))
+                self.factor /= node.kernel[0] * node.kernel[1] if node.average else 1
+            case Conv() | Linear():
+                if self.weighted is not None:
+                    return False
+                self.weighted = node
+            case Scale():
+                return self.scale(node.scale.astype(np.float64))
+            case Flatten():
+                return not isinstance(self.weighted, Conv)
+        return True
+
+    def scale(self, values: np.ndarray) -> bool:
+        """Takes a factor per channel, or one for all."""
+        if (values == values.reshape(-1)[:1]).all():
+            self.factor *= float(values.reshape(-1)[0])
+            return True
+        channels = values.reshape(len(values), -1)
+        if (channels != channels[:, :1]).any() or (self.weighted is None and values.ndim == 1 and self.pre):
+            return False
+        if self.weighted is None:
+            self.into = channels[:, 0] if self.into is None else self.into * channels[:, 0]
+        else:
+            self.out = channels[:, 0] if self.out is None else self.out * channels[:, 0]
+        return True
+
+
+def _structured(path: Path, source: Shape, gain: np.ndarray) -> LinearMap | None:
+    """The map in a shape of its own, or None. Its target's shape is not looked at."""
+    build = _Build([], [], factor=float(gain.reshape(-1)[0]) if gain.size == 1 else 1.0)
+    if not all(build.take(node) for _, node in path.nodes):
+        return None
+    node = build.weighted
+    if node is None:
+        if gain.size > 1 and not build.scale(gain):
+            return None
+        return _pools_only(source, build) if build.into is None or len(build.into) == source[0] else None
+    if gain.size > 1 and isinstance(node, Conv) and not build.scale(gain):
+        return None
+    inputs = node.weight.shape[1] * (node.groups if isinstance(node, Conv) else 1)
+    if build.into is not None and (len(build.into) != inputs or (isinstance(node, Conv) and node.groups > 1)):
+        return None
+    weight = node.weight.astype(np.float64) * build.factor
+    if build.into is not None:
+        weight = weight * build.into.reshape(1, -1, *[1] * (weight.ndim - 2))
+    if build.out is not None:
+        weight = weight * build.out.reshape(-1, *[1] * (weight.ndim - 1))
+    if isinstance(node, Linear) or _covers(node, source, build.pre):
+        weight = weight.reshape(len(weight), -1)
+        if isinstance(node, Linear) and gain.size > 1:
+            weight = weight * gain.reshape(-1, 1)
+        return LinearMap(kind="dense", weight=_unpool(weight, source, build.pre))
+    kind: Literal["conv", "pooled_conv"] = "pooled_conv" if build.pre or build.post else "conv"
+    groups = node.groups
+    if groups == 1:
+        groups, weight = _grouped(weight)
+    return LinearMap(
+        kind=kind,
+        weight=weight,
+        stride=node.stride,
+        pad=node.pad,
+        groups=groups,
+        pre=tuple(build.pre),
+        post=tuple(build.post),
+    )
+
+
+def _grouped(weight: np.ndarray) -> tuple[int, np.ndarray]:
+    """(groups, weights) of a whole kernel (O, I, kH, kW): the most groups whose channels read their own alone.
+
+    A batch norm of bare spikes is one, and so is every grouped convolution: nir 1.0 infers no shapes through groups,
+    so the graph holds it whole; in G groups it has G times fewer synapses.
+    """
+    o, i = weight.shape[:2]
+    joined = weight.any(axis=(2, 3))
+    for groups in range(int(np.gcd(o, i)), 1, -1):
+        if o % groups or i % groups:
+            continue
+        own = (np.arange(o) // (o // groups))[:, None] == (np.arange(i) // (i // groups))[None, :]
+        if not (joined & ~own).any():
+            parts = np.split(weight, groups)
+            each = i // groups
+            return groups, np.concatenate([part[:, g * each : (g + 1) * each] for g, part in enumerate(parts)])
+    return 1, weight
+
+
+def _pools_only(shape: Shape, build: _Build) -> LinearMap:
+    """Spikes straight into a population, or through pools: a depthwise convolution of equal weights per channel."""
+    c, pools = shape[0], build.pre
+    weight = np.full((c, 1, 1, 1), build.factor)
+    if build.into is not None:
+        weight = weight * build.into.reshape(c, 1, 1, 1)
+    if len(pools) == 1:
+        whole = np.broadcast_to(weight, (c, 1, *pools[0].kernel)).copy()
+        return LinearMap(kind="conv", weight=whole, stride=pools[0].stride, pad=pools[0].pad, groups=c)
+    return LinearMap(kind="pooled_conv" if pools else "conv", weight=weight, groups=c, pre=tuple(pools))
+
+
+def _covers(node: Conv, source: Shape, pre: list[SumPool]) -> bool:
+    """Whether the convolution's only window is its whole input: a dense layer in other words."""
+    inside = source
+    for pool in pre:
+        inside = pool.out_shape(inside)
+    return node.groups == 1 and node.weight.shape[2:] == inside[1:] and node.pad == (0, 0)
+
+
+def _unpool(weight: np.ndarray, shape: Shape, pre: list[SumPool]) -> np.ndarray:
+    """Dense weights (O, C*H'*W') behind pools -> (O, C*H*W) on the unpooled source."""
+    if not pre:
+        return weight
+    c, h, w = shape
+    units = np.eye(h * w).reshape(h * w, 1, h, w)
+    pooling = LinearMap(kind="conv", weight=np.ones((1, 1, 1, 1)), pre=tuple(pre))
+    pooled = apply_map(pooling, units, pooling.out_shape((1, h, w))).reshape(h * w, -1)  # (HW, H'W')
+    return np.asarray((weight.reshape(len(weight) * c, -1) @ pooled.T).reshape(len(weight), -1))
+
+
+def _expanded(path: Path, shape: tuple[int, ...], target: Shape, gain: np.ndarray) -> LinearMap | None:
+    """The path multiplied out, column by column, to a dense or sparse matrix over flattened neurons."""
+    columns, rows = int(np.prod(shape)), int(np.prod(target))
+    if columns * rows > MAX_EXPANDED:
+        names = ", ".join(name for name, _ in path.nodes) or path.source
+        raise UnsupportedError(
+            f"node {path.nodes[-1][0] if path.nodes else path.source}: {names} make one matrix of {rows} x {columns}, "
+            f"over {MAX_EXPANDED} entries; put a neuron between them, or give a channel's neurons one parameter"
+        )
+    linear = [replace(n, bias=None) if isinstance(n, Conv | Linear) else n for _, n in path.nodes]
+    matrix = np.zeros((columns, rows))
+    for first in range(0, columns, 256):
+        last = min(first + 256, columns)
+        x = np.eye(last - first, columns, first).reshape(-1, *shape)
+        for node in linear:
+            x = interpreter.apply(node, x)
+        matrix[first:last] = x.reshape(last - first, -1)
+    matrix = matrix.T * (gain if gain.size == 1 else gain.reshape(-1, 1))
+    present = matrix != 0
+    if not present.any():
+        return None
+    if present.mean() >= SPARSE_BELOW:
+        return LinearMap(kind="dense", weight=np.ascontiguousarray(matrix))
+    row, column = np.nonzero(present)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows))])
+    return LinearMap(
+        kind="sparse", weight=matrix[present], indices=column.astype(np.int32), indptr=indptr.astype(np.int32)
+    )

@@ -1,0 +1,84 @@
+"""Rounds weights so that the current is kept, not each weight: error feedback on calibration spikes.
+
+Plain rounding makes each weight's error small; what a neuron feels is the sum of the errors over the spikes that come
+together. So weights are rounded one input after the other, and each rounding error is handed on to the weights not yet
+rounded, as the second moments ``H = E[x x^T]`` of the calibration spikes say is best (optimal brain quantisation in
+its sequential form: Frantar et al. 2023, GPTQ, section 3). Integers, exponents and ranges are as before; only which
+of two neighbouring integers is taken changes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from snnas.hw_sim import limits
+from snnas.hw_sim.linear import pad_hw, sum_pool
+from snnas.hw_sim.program import LinearMap
+
+ROWS = 8192  # patches of calibration spikes that H is estimated from
+MAX_INPUTS = 4096  # beyond, H would not fit: plain rounding
+DAMPING = 0.01  # of the mean diagonal, added to H: inputs that never fired carry nothing
+
+
+def round_weights(
+    linear: LinearMap, step: float, spikes: np.ndarray | None, bits: int = limits.WEIGHT_BITS
+) -> np.ndarray:
+    """``linear.weight / step`` as integers of ``bits`` bits; float64, shaped like the weights.
+
+    step: the real value of one integer. spikes: bool (B, T, C, H, W) of the source on calibration data; without them,
+    and for grouped or sparse maps, each weight is rounded by itself. A map without weights of one sign gets none: what
+    excites, or inhibits, does nothing else after rounding.
+    """
+    units = linear.weight / step
+    if spikes is None or linear.groups != 1 or linear.kind == "sparse" or units[0].size > MAX_INPUTS:
+        return np.rint(units).clip(*limits.weight_range(bits))
+    x = _inputs(linear, spikes)
+    moments = x.T @ x / len(x)
+    damping = DAMPING * float(np.mean(np.diag(moments)))
+    if damping == 0:
+        return np.rint(units).clip(*limits.weight_range(bits))
+    rounded = _feed_back(units.reshape(len(units), -1), moments + damping * np.eye(len(moments)), _range(units, bits))
+    return rounded.reshape(units.shape)
+
+
+def _inputs(linear: LinearMap, spikes: np.ndarray) -> np.ndarray:
+    """(rows, inputs of one target neuron), float64: what one neuron sees at one timestep of one sample."""
+    x = spikes.reshape(-1, *spikes.shape[2:])
+    if linear.kind == "dense":
+        return _thinned(x.reshape(len(x), -1)).astype(np.float64)
+    _, _, kh, kw = linear.weight.shape
+    x = _thinned(x, max(1, ROWS // 16)).astype(np.float64)
+    for pool in linear.pre:
+        x = sum_pool(x, pool)
+    windows = sliding_window_view(pad_hw(x, linear.pad), (kh, kw), axis=(2, 3))
+    windows = windows[:, :, :: linear.stride[0], :: linear.stride[1]].transpose(0, 2, 3, 1, 4, 5)
+    return _thinned(windows.reshape(-1, windows.shape[3] * kh * kw))
+
+
+def _thinned(rows: np.ndarray, most: int = ROWS) -> np.ndarray:
+    """At most ``most`` of the rows, evenly spread; a step that is odd does not fall in with T or the image's width."""
+    step = -(-len(rows) // most) | 1
+    return rows[::step]
+
+
+def _range(units: np.ndarray, bits: int) -> tuple[int, int]:
+    """What the weights of a map may be rounded to: what the bits hold, on one side of 0 where all are on that side."""
+    low, high = limits.weight_range(bits)
+    return (low if units.min() < 0 else 0), (high if units.max() > 0 else 0)
+
+
+def _feed_back(weights: np.ndarray, moments: np.ndarray, allowed: tuple[int, int]) -> np.ndarray:
+    """weights: (O, K) in integer units, rounded within ``allowed``; inputs by their activity, the busiest first."""
+    order = np.argsort(-np.diag(moments), kind="stable")
+    left = weights[:, order].copy()
+    inverse = np.linalg.inv(moments[np.ix_(order, order)])
+    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    rounded = np.empty_like(left)
+    for k in range(left.shape[1]):
+        rounded[:, k] = np.rint(left[:, k]).clip(*allowed)
+        error = (left[:, k] - rounded[:, k]) / upper[k, k]
+        left[:, k + 1 :] -= error[:, None] * upper[k, k + 1 :]
+    out = np.empty_like(rounded)
+    out[:, order] = rounded
+    return out

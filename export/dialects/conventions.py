@@ -1,0 +1,103 @@
+"""What a .nir file leaves open, and how it is settled. The only home of these numbers.
+
+A NIR neuron is an ODE with tau in seconds: no step, no form of decay, no comparison, and the reset that a tool means
+is not always the one that it writes. A ``Convention`` is these four answers. Ours: forward Euler with ``DT``, r = 1
+(norse ignores r), reset to zero, and a spike iff v > threshold (what NumPy, snntorch and norse do). Training fires at
+v >= threshold, so a deployed threshold is the float32 just below: then ``>`` means ``>=``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+
+DT = 1e-4  # seconds per timestep; snntorch hard-codes it, spikingjelly defaults to it
+KEY = "snnas"  # metadata key of graph and nodes; the value is one JSON string
+FORMAT = "snnas.nir/1"
+
+OR_TAU_STEPS, OR_THRESHOLD = 2.0, 0.25  # LIF(tau = 2 dt): v = sum / 2 > .25 iff any spike came; it always resets
+
+Decay = Literal["euler", "exact"]
+Compare = Literal[">", ">="]
+Reset = Literal["zero", "subtract", "late"]
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "decay": get_args(Decay),
+    "compare": get_args(Compare),
+    "reset": get_args(Reset),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convention:
+    """How a graph's ODEs become steps.
+
+    dt: seconds per timestep. decay: the share of v that a timestep replaces, ``dt / tau`` (euler) or
+    ``1 - exp(-dt / tau)`` (exact). compare: of v with the threshold. reset: to v_reset as NIR says (zero), or by
+    subtracting the threshold (subtract), or by subtracting it, undecayed, with the next timestep (late).
+    """
+
+    dt: float = DT
+    decay: Decay = "euler"
+    compare: Compare = ">"
+    reset: Reset = "zero"
+
+    def __str__(self) -> str:
+        decay = "Euler steps" if self.decay == "euler" else "exact decay"
+        reset = {"zero": "reset to v_reset", "subtract": "reset by subtraction"}.get(
+            self.reset, "reset by subtraction a timestep later"
+        )
+        return f"dt = {self.dt:g} s, {decay}, a spike iff v {self.compare} threshold, {reset}"
+
+    def changed(self, **given: Any) -> Convention:
+        """With the answers that are not None in place of its own; UsageError where one is none."""
+        found = {k: v for k, v in given.items() if v is not None}
+        for name, value in found.items():
+            if why := _wrong(name, value):
+                raise UsageError(f"--{name} {value}: expected {why}")
+        return replace(self, **found)
+
+    def to_metadata(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+OURS = Convention()
+
+
+def from_metadata(meta: dict[str, Any], path: object) -> Convention:
+    """The convention that a file's ``snnas`` metadata names, ours where it is silent; InvalidFileError for nonsense."""
+    given = {name: meta[name] for name in ("dt", *_CHOICES) if name in meta}
+    for name, value in given.items():
+        if why := _wrong(name, value):
+            raise InvalidFileError(f"{path}: its metadata's {name} is {str(value)[:40]!r}; expected {why}")
+    return replace(OURS, **given)
+
+
+def _wrong(name: str, value: object) -> str:
+    """What was expected in place of ``value``; '' where it is right."""
+    if name in _CHOICES:
+        return "" if value in _CHOICES[name] else " or ".join(_CHOICES[name])
+    right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return "" if right else "seconds, a number > 0"
+
+
+def deployed_threshold(threshold: float) -> np.float32:
+    """The largest float32 below ``threshold``: ``v > it`` iff ``v >= threshold`` for float32 v."""
+    return np.float32(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
+
+
+def tau_seconds(tau_steps: float) -> np.float32:
+    """A time constant in timesteps as NIR stores it."""
+    return np.float32(tau_steps * DT)
+
+
+def decay_of(tau: np.ndarray, convention: Convention = OURS) -> np.ndarray:
+    """The share of v that is replaced at each timestep, in float64, of a stored float32 tau."""
+    share = convention.dt / tau.astype(np.float64)
+    if convention.decay == "exact":
+        return np.asarray(-np.expm1(-share))
+    return np.asarray(np.minimum(share, 1.0))  # a tau of dt is a hair below it in float32

@@ -1,0 +1,142 @@
+"""The deployed network in torch: a graph executed in float64 on its stored float32 numbers.
+
+The reference of the chain of checks; needs torch. Independent of ``interpreter.py``: other kernels, other loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from snnas.export.dialects import conventions
+from snnas.export.graph.graph import (
+    NEURONS,
+    SPIKING,
+    Conv,
+    CubaLif,
+    Delay,
+    Flatten,
+    Graph,
+    If,
+    Input,
+    Li,
+    Lif,
+    Linear,
+    Node,
+    Pool,
+    Scale,
+    Threshold,
+)
+
+
+def run_deployed(
+    graph: Graph, x: np.ndarray, timesteps: int, *, batch: int = 128
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Spikes {neuron's name: bool (B, T, *shape)} and the answers, float64 (B, classes): the output summed over time.
+
+    (Of a graph that ends in an integrating neuron: its output at the last timestep.)
+    """
+    spikes: dict[str, list[np.ndarray]] = {}
+    sums = []
+    for k in range(0, len(x), batch):
+        part, total = _run(graph, torch.from_numpy(np.ascontiguousarray(x[k : k + batch])).double(), timesteps)
+        sums.append(total)
+        for name, value in part.items():
+            spikes.setdefault(name, []).append(value)
+    return {n: np.concatenate(v) for n, v in spikes.items()}, np.concatenate(sums)
+
+
+@torch.no_grad()
+def _run(graph: Graph, x: torch.Tensor, timesteps: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    order = graph.order()
+    static = x.ndim == len(graph.shapes()[graph.input]) + 1
+    layers = {n: _layer(node) for n, node in graph.nodes.items()}
+    incoming = {n: graph.sources(n) for n in order}
+    neurons = {n: _Neurons(graph.nodes[n], graph.convention) for n in graph.of_type(NEURONS)}
+    history: dict[str, list[torch.Tensor]] = {n: [] for n in order}
+    for t in range(timesteps):
+        for name in order:
+            node = graph.nodes[name]
+            if isinstance(node, Input):
+                history[name].append(x if static else x[:, t])
+                continue
+            current: torch.Tensor | float = 0.0
+            for s in incoming[name]:
+                wait = node.steps if isinstance(node, Delay) else int((s, name) in graph.delayed)
+                if t >= wait and len(history[s]) > t - wait:
+                    current = current + history[s][t - wait]
+            if isinstance(current, float):
+                current = x.new_zeros(len(x), *graph.shapes()[incoming[name][0]])
+            history[name].append(neurons[name](current) if name in neurons else layers[name](current))
+    spikes = {n: torch.stack(history[n], dim=1).bool().numpy() for n in graph.of_type(SPIKING)}
+    outputs = torch.stack(history[graph.output])
+    return spikes, (outputs[-1] if graph.reads_last else outputs.sum(dim=0)).flatten(1).numpy()
+
+
+class _Neurons:
+    """A node's neurons, one call per timestep: the current in, spikes (or an integrator's membrane) out, float64."""
+
+    def __init__(self, node: Node, convention: conventions.Convention) -> None:
+        self.node, self.reset, self.at_least = node, convention.reset, convention.compare == ">="
+        self.p = {f.name: torch.from_numpy(getattr(node, f.name)).double() for f in fields(node)}
+        tau = {n: getattr(node, n) for n in ("tau", "tau_syn", "tau_mem") if n in self.p}
+        self.share = {n: torch.from_numpy(conventions.decay_of(value, convention)) for n, value in tau.items()}
+        self.dt = convention.dt
+        self.v: torch.Tensor | None = None
+        self.owed: torch.Tensor | float = 0.0  # what a late reset will take
+        self.i: torch.Tensor | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.node, Threshold):
+            return self._above(x, self.p["threshold"]).double()
+        v = torch.zeros_like(x) if self.v is None else self.v
+        if isinstance(self.node, CubaLif):
+            i = torch.zeros_like(x) if self.i is None else self.i
+            x = self.i = i + self.share["tau_syn"] * (self.p["w_in"] * x - i)
+        drive = self.p["r"] * x
+        if isinstance(self.node, Lif | CubaLif | Li):
+            share = self.share["tau_mem" if isinstance(self.node, CubaLif) else "tau"]
+            v = v + share * (self.p["v_leak"] - v + drive)
+        else:
+            v = v + self.dt * drive
+        self.v = v = v - self.owed
+        if not isinstance(self.node, Lif | CubaLif | If):
+            return v
+        fired = self._above(v, self.p["v_threshold"])
+        if self.reset == "late":
+            self.owed = fired * self.p["v_threshold"]
+        else:
+            self.v = torch.where(fired, v - self.p["v_threshold"] if self.reset == "subtract" else self.p["v_reset"], v)
+        return fired.double()
+
+    def _above(self, v: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+        return v >= threshold if self.at_least else v > threshold
+
+
+def _layer(node: Node) -> Callable[[torch.Tensor], torch.Tensor]:
+    match node:
+        case Conv():
+            w, b = _double(node.weight), _double(node.bias)
+            return lambda x: F.conv2d(x, w, b, node.stride, node.pad, 1, node.groups)  # type: ignore[arg-type]
+        case Linear():
+            w, b = _double(node.weight), _double(node.bias)
+            return lambda x: F.linear(x, w, b)  # type: ignore[arg-type]
+        case Pool(average=True):
+            return lambda x: F.avg_pool2d(x, node.kernel, node.stride, node.pad)
+        case Pool():
+            area = node.kernel[0] * node.kernel[1]
+            return lambda x: F.avg_pool2d(x, node.kernel, node.stride, node.pad) * area
+        case Flatten():
+            return lambda x: x.flatten(1)
+        case Scale():
+            scale = torch.from_numpy(node.scale).double()
+            return lambda x: x * scale
+    return lambda x: x
+
+
+def _double(value: np.ndarray | None) -> torch.Tensor | None:
+    return None if value is None else torch.from_numpy(value).double()

@@ -1,0 +1,1 @@
+"""Files, written whole and read without trust: .nir, program.npz, .onnx, .net, .npz, and dumps for people."""

@@ -1,0 +1,218 @@
+"""Writes a graph as .nir (HDF5, readable by ``nir.read``) and reads anybody's as plain data.
+
+Reading never opens HDF5 in this process: ``hdf5_guard`` hands back plain arrays. What a graph of ours means does not
+depend on the ``snnas`` metadata, except which edge of a cycle waits a timestep; a foreign one is read with the
+``Convention`` that the caller names, and carries it as metadata once we have written it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnas.export.dialects import conventions
+from snnas.export.dialects.conventions import Convention
+from snnas.export.formats.hdf5_guard import Tree, read_hdf5
+from snnas.export.formats.nir_nodes import read_node
+from snnas.export.formats.nir_subgraphs import opened, text
+from snnas.export.graph.graph import (
+    NEURONS,
+    Conv,
+    Delay,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Node,
+    Output,
+    Pool,
+    Scale,
+    output_shape,
+)
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import write_hdf5
+
+
+def write_nir(path: Path, graph: Graph) -> None:
+    """Writes the graph through a temporary name; an existing file is replaced whole or not at all.
+
+    Node types, parameters and the convention survive; nested graphs, Conv1d and dilations stay laid open. nir 1.0
+    infers wrong shapes for kernels that are not square: such a file is for readers with ``type_check=False``.
+    """
+    import nir
+
+    meta = {"format": conventions.FORMAT, **graph.convention.to_metadata(), **graph.meta}
+    meta["delayed"] = [list(e) for e in sorted(graph.delayed)]
+    shapes = graph.shapes()
+    nodes = {
+        name: _to_nir(node, shapes[graph.sources(name)[0]] if graph.sources(name) else (), graph.convention)
+        for name, node in graph.nodes.items()
+    }
+    square = all(n.weight.shape[2] == n.weight.shape[3] for n in graph.nodes.values() if isinstance(n, Conv))
+    out = nir.NIRGraph(
+        nodes=nodes,
+        edges=_in_order(graph),
+        metadata={conventions.KEY: json.dumps(meta, sort_keys=True)},
+        type_check=square,
+    )
+    write_hdf5(path, lambda file: nir.write(file, out))
+
+
+def _to_nir(node: Node, shape: tuple[int, ...], convention: Convention) -> Any:
+    import nir
+
+    if isinstance(node, NEURONS):
+        return getattr(nir, _NIR_NAMES.get(type(node).__name__, type(node).__name__))(**asdict(node))
+    match node:
+        case Input(shape=s):
+            return nir.Input(input_type={"input": np.array(s)})
+        case Output(shape=s):
+            return nir.Output(output_type={"output": np.array(s)})
+        case Conv():
+            bias = node.bias if node.bias is not None else np.zeros(len(node.weight), np.float32)
+            return nir.Conv2d(
+                input_shape=shape[1:],
+                weight=_ungrouped(node),
+                stride=node.stride,
+                padding=node.pad,
+                dilation=(1, 1),
+                groups=1,
+                bias=bias,
+            )
+        case Linear(bias=None):
+            return nir.Linear(weight=node.weight)
+        case Linear():
+            return nir.Affine(weight=node.weight, bias=node.bias)
+        case Pool():
+            kind = nir.AvgPool2d if node.average else nir.SumPool2d
+            return kind(kernel_size=np.array(node.kernel), stride=np.array(node.stride), padding=np.array(node.pad))
+        case Flatten():
+            return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1)
+        case Delay(steps=n):
+            return nir.Delay(delay=np.full(shape, n * convention.dt, np.float32))
+        case Scale(scale=factors):
+            return nir.Scale(scale=factors)
+    raise TypeError(type(node).__name__)
+
+
+def _in_order(graph: Graph) -> list[tuple[str, str]]:
+    """The edges sorted by the topological order of their sources: readers that run them as listed run them rightly."""
+    place = {name: k for k, name in enumerate(graph.order())}
+    return sorted(graph.edges, key=lambda edge: place[edge[0]])
+
+
+_NIR_NAMES = {"Lif": "LIF", "If": "IF", "CubaLif": "CubaLIF", "Li": "LI"}
+
+
+def _ungrouped(node: Conv) -> np.ndarray:
+    """The weights (O, I, kH, kW) with a grouped convolution's zeros: nir 1.0 infers no shapes through groups."""
+    if node.groups == 1:
+        return node.weight
+    o, i, kh, kw = node.weight.shape
+    own = o // node.groups
+    whole = np.zeros((o, i * node.groups, kh, kw), np.float32)
+    for g in range(node.groups):
+        whole[g * own : (g + 1) * own, g * i : (g + 1) * i] = node.weight[g * own : (g + 1) * own]
+    return whole
+
+
+def read_nir(
+    path: Path,
+    *,
+    delayed: frozenset[tuple[str, str]] | None = None,
+    use_metadata: bool = True,
+    convention: Convention | None = None,
+) -> Graph:
+    """Reads and verifies a .nir file.
+
+    delayed: edges that wait a timestep, in place of what the metadata says. convention: likewise; without either the
+    file is read with ours. InvalidFileError (exit 3) for a file that is damaged or breaks NIR's rules,
+    UnsupportedError (exit 4) for a node that this version does not take.
+    """
+    tree = read_hdf5(path)
+    try:
+        graph = _from_tree(tree, path, delayed, use_metadata, convention)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        raise InvalidFileError(
+            f"{path}: not a NIR graph ({type(error).__name__}: {_one_line(error)})", code="SN105"
+        ) from None
+    graph.verify()
+    return graph
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _from_tree(
+    tree: Tree,
+    path: Path,
+    delayed: frozenset[tuple[str, str]] | None,
+    use_metadata: bool,
+    convention: Convention | None,
+) -> Graph:
+    root = tree.get("node")
+    if not isinstance(root, dict) or text(root.get("type")) != "NIRGraph":
+        raise InvalidFileError(f"{path}: no NIR graph at its root; expected groups 'node', 'node/nodes' and a type")
+    meta = _metadata(root, path) if use_metadata else {}
+    if convention is None:
+        convention = conventions.from_metadata(meta, path)
+    for name in conventions.OURS.to_metadata():
+        meta.pop(name, None)
+    raw_nodes, edges = opened(root, path)
+    nodes = {name: read_node(name, raw, path, convention) for name, raw in raw_nodes.items()}
+    if delayed is None:
+        delayed = frozenset((str(s), str(d)) for s, d in meta.pop("delayed", []))
+    for edge in delayed:
+        if edge not in edges:
+            raise InvalidFileError(
+                f"{path}: delayed edge {edge[0]}:{edge[1]} is not an edge of the graph", code="SN205"
+            )
+    graph = Graph(nodes=nodes, edges=tuple(edges), delayed=delayed, convention=convention, meta=meta)
+    graph.verify_wiring()
+    return _spread(graph)
+
+
+def _spread(graph: Graph) -> Graph:
+    """Parameters that are given once for all neurons, or once per channel, in the shape of what comes in."""
+    known = {n: node.shape for n, node in graph.nodes.items() if isinstance(node, Input)}
+    nodes = dict(graph.nodes)
+    late = set(graph.of_type(Delay))
+    for name in [*graph.order(), *graph.order()] if late else graph.order():  # what is behind a Delay comes before it
+        node = nodes[name]
+        shape = next((known[s] for s in graph.sources(name) if s in known), None)
+        if isinstance(node, (Scale, *NEURONS)):
+            if shape is not None and _spreads(_own_shape(node), shape):
+                values = {f.name: np.broadcast_to(getattr(node, f.name), shape).copy() for f in fields(node)}
+                nodes[name] = node = type(node)(**values)
+            known[name] = _own_shape(node)
+        elif name not in known and shape is not None:
+            known[name] = output_shape(name, node, shape)
+    return replace(graph, nodes=nodes)
+
+
+def _own_shape(node: Any) -> tuple[int, ...]:
+    return node.scale.shape if isinstance(node, Scale) else node.shape
+
+
+def _spreads(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    alike = len(own) == len(shape) and all(n in (1, m) for n, m in zip(own, shape, strict=True))
+    return own != shape and (own in ((), (1,)) or alike)
+
+
+def _metadata(root: Tree, path: Path) -> dict[str, Any]:
+    block = root.get("metadata")
+    found = block.get(conventions.KEY) if isinstance(block, dict) else None
+    if found is None:
+        return {}
+    try:
+        meta = json.loads(text(found))
+    except ValueError:
+        raise InvalidFileError(f"{path}: the metadata under {conventions.KEY!r} is not JSON") from None
+    if not isinstance(meta, dict):
+        raise InvalidFileError(f"{path}: the metadata under {conventions.KEY!r} is not a JSON object")
+    return meta

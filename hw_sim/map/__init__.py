@@ -1,0 +1,1 @@
+"""Places a program on the cores of a chip, and says what does not fit."""

@@ -1,0 +1,99 @@
+"""What single samples did: what intervals over samples are made of.
+
+Separate from the band of a profile's constants, which no sample narrows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from snnas.hw_sim.energy.profile import Profile
+from snnas.hw_sim.linear import fan_out
+from snnas.hw_sim.map.mapping import Mapping as Placement
+from snnas.hw_sim.map.wiring import wirings
+from snnas.hw_sim.program import CLOCK, HOSTED, INPUT, Program
+from snnas.hw_sim.simulate.counter import Counter
+from snnas.hw_sim.simulate.counts import Counts
+from snnas.hw_sim.simulate.simulator import Trace
+
+
+class SampleCounter(Counter):
+    """A counter that remembers what each sample did: its spikes per source, its active updates."""
+
+    def __init__(self, program: Program, mapping: Placement) -> None:
+        super().__init__(program, mapping)
+        self._weights = _synop_maps(program)
+        self.active: list[int] = []  # updates, per sample
+        self.sent: dict[str, list[int]] = {name: [] for name in self._weights}  # spikes, per source and sample
+        self.events: dict[str, list[int]] = {}  # synops, per format and sample
+
+    def add(
+        self, trace: Trace, *, spikes_in: np.ndarray | None = None, currents: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """As ``Counter.add``, one sample after the other."""
+        for k in range(len(trace.logits)):
+            one = Trace({name: s[k : k + 1] for name, s in trace.spikes.items()}, trace.logits[k : k + 1])
+            given = None if spikes_in is None else spikes_in[k : k + 1]
+            before = self._active()
+            super().add(one, spikes_in=given, currents={n: c[k : k + 1] for n, c in (currents or {}).items()} or None)
+            self.active.append(self._active() - before)
+            self._remember(one, given)
+
+    def _remember(self, one: Trace, given: np.ndarray | None) -> None:
+        events: dict[str, int] = {}
+        steps = self.program.timesteps
+        for name, weights in self._weights.items():
+            if name == CLOCK:
+                spikes = np.ones((steps, 1, 1, 1), dtype=np.int64)
+            else:
+                spikes = (given if name == INPUT else one.spikes[name])[0]  # type: ignore[index]
+            self.sent[name].append(int(spikes.sum()))
+            for (kind, unsent), reach in weights.items():
+                events[kind] = events.get(kind, 0) + int((reach * spikes[: steps - unsent].sum(axis=0)).sum())
+        for kind, n in events.items():
+            self.events.setdefault(kind, []).append(n)
+
+    def _active(self) -> int:
+        """Active updates so far, fill and drain included."""
+        populations = [self._population(c) for c in self._cells] if self._sample_synops else []
+        return sum(p.active + p.fill_active for p in populations)
+
+    def dynamic_energy(self, counts: Counts, profile: Profile) -> np.ndarray:
+        """Nominal microjoules of each sample, (N,); their mean is the bill's ``dynamic``.
+
+        Synops and updates are the sample's own; a source's messages and hops are shared out by its spikes.
+        """
+
+        def cost(key: str) -> float:
+            constant = profile.get(f"energy.{key}")
+            return constant.value if constant is not None else 0.0
+
+        updates = sum(p.active + p.idle + p.fill_active + p.fill_idle for p in counts.populations) / counts.samples
+        active = np.array(self.active, dtype=np.float64)
+        total = active * cost("update_active") + (updates - active) * cost("update_idle")
+        for kind, n in self.events.items():
+            total += np.array(n) * cost(f"synop_{kind}")
+        for s in counts.sources:
+            hosted = s.id in HOSTED
+            network = s.messages * cost("message") + s.hops_ew * cost("hop_ew") + s.hops_ns * cost("hop_ns")
+            network += s.crossings * cost("crossing") + (0.0 if hosted else s.spikes * cost("spike_generation"))
+            if s.spikes:
+                total += np.array(self.sent[s.id]) * (network / s.spikes)
+        return total * 1e-6
+
+
+def _synop_maps(program: Program) -> dict[str, dict[tuple[str, int], np.ndarray]]:
+    """{source: {(format, unsent): synops that a spike of each neuron causes, (C, H, W)}} of every source.
+
+    unsent: the last timesteps whose spikes cause none, since the host does not drive them in.
+    """
+    distance = {s.id: s.distance for s in program.synapses}
+    found: dict[str, dict[tuple[str, int], np.ndarray]] = {p.id: {} for p in program.populations}
+    for name, wire in wirings(program).items():
+        kind = "conv" if wire.map.kind == "pooled_conv" else wire.map.kind
+        key = kind, distance[name] if wire.src in HOSTED else 0
+        maps = found.setdefault(wire.src, {})
+        maps[key] = maps.get(key, 0) + fan_out(wire.map, wire.src_shape)
+    return found

@@ -1,0 +1,108 @@
+"""Memory of a deployed network, counted before anything is built: M = weights x bits + neurons x state bits.
+
+The criterion of SpikeNAS (its abstract: memory-aware search), on the deployed network: the stem of an analogue input
+runs on the host, voting is folded into the last linear, BN into the synapses, and neurons that read one value are one
+population. Ours, as the body of the paper was not available: what is counted, and the default widths. Not counted:
+synapses that a chip repeats for several targets, OR and relay neurons, lists and axons; those are known once a
+candidate is mapped on a chip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from snnas.hw_sim.errors import UsageError
+from snnas.search.network.config import NetworkConfig
+from snnas.search.network.genotype import CONV_KERNELS, NODES, Cell, Edge, Genotype
+from snnas.search.network.layers import lif_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Bits of a weight, and of a neuron's state (24: Loihi's membrane register); UsageError outside 1..64."""
+
+    weight: int = 8
+    state: int = 24
+
+    def __post_init__(self) -> None:
+        for name in ("weight", "state"):
+            bits = getattr(self, name)
+            if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= 64:
+                raise UsageError(f"{bits!r} {name} bits, expected a whole number in 1..64")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSize:
+    """What a part of the network stores on the chip: weights (shared kernels once) and neurons."""
+
+    name: str
+    weights: int
+    neurons: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The parts of a network, in topological order."""
+
+    layers: tuple[LayerSize, ...]
+
+    @property
+    def weights(self) -> int:
+        return sum(layer.weights for layer in self.layers)
+
+    @property
+    def neurons(self) -> int:
+        return sum(layer.neurons for layer in self.layers)
+
+    def bytes(self, widths: Widths) -> int:
+        """M in whole bytes."""
+        return math.ceil((self.weights * widths.weight + self.neurons * widths.state) / 8)
+
+
+def memory(genotype: Genotype, config: NetworkConfig) -> Memory:
+    """Return what the network of ``genotype`` stores; only live edges count."""
+    return Memory(tuple(_layers(genotype, config)))
+
+
+def parameters(genotype: Genotype, config: NetworkConfig) -> int:
+    """Return the fewest numbers that the deployed graph can store: every kernel once, the host's stem included.
+
+    The graph holds more where a kernel is scaled differently for two targets, and it holds the biases of folded BNs.
+    """
+    return memory(genotype, config).weights + (_stem(config) if config.input_kind == "analogue" else 0)
+
+
+def _stem(config: NetworkConfig) -> int:
+    return 9 * config.input_shape[0] * config.channels
+
+
+def _layers(genotype: Genotype, config: NetworkConfig) -> Iterator[LayerSize]:
+    if config.input_kind != "analogue":
+        yield LayerSize("stem", _stem(config), 0)
+    _, height, width = config.input_shape
+    for number, cell in enumerate(genotype.cells, start=1):
+        channels = config.width(number)
+        pixels = (height >> (number - 1)) * (width >> (number - 1))
+        kernels = sum(CONV_KERNELS[op] ** 2 for op in cell.live().values() if op in CONV_KERNELS)
+        yield LayerSize(f"cell{number}", kernels * channels**2, populations(cell) * channels * pixels)
+        convolution = 18 * channels**2 if number < config.cells else 0
+        yield LayerSize(f"red{number}", convolution, channels * pixels)
+    yield LayerSize("head", config.hidden * (config.features + config.classes), config.hidden)
+
+
+def populations(cell: Cell) -> int:
+    """Return how many populations the nodes of ``cell`` need: nodes that add up the same terms share one."""
+    ops = cell.live()
+    arriving: dict[int, list[tuple[Edge, str]]] = {node: [] for node in NODES}
+    for (i, j), op in ops.items():
+        if i > j:
+            # What a delayed skip carries is the spikes of node i, whichever edge takes it.
+            arriving[j].append(((i, i), op) if op == "skip" else ((i, j), op))
+    for node in NODES:
+        for (i, j), op in ops.items():
+            if i == node and j > i:
+                arriving[j] += arriving[i] + ([((0, 0), "input")] if i == 0 else []) if op == "skip" else [((i, j), op)]
+    read = lif_nodes({edge: (op,) for edge, op in ops.items()})
+    return len({tuple(sorted(arriving[node] + ([((0, 0), "input")] if node == 0 else []))) for node in read})

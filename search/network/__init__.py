@@ -1,0 +1,1 @@
+"""Genotypes, search spaces, and the torch networks that they stand for."""

@@ -1,0 +1,110 @@
+"""The sizes and constants of a network around its cells."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError, brief
+from snnas.search.network.genotype import MAX_CELLS
+
+
+@dataclass(frozen=True, slots=True)
+class JsonConfig:
+    """A configuration of numbers, strings and tuples of numbers that is kept as JSON."""
+
+    def to_json(self) -> str:
+        """Return the configuration as indented JSON."""
+        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "network.json") -> Self:
+        """Read what ``to_json`` wrote; raises InvalidFileError naming the key and the place."""
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidFileError(f"{where} is not JSON ({error}); expected a network configuration") from None
+        known = {f.name for f in fields(cls)}
+        if not isinstance(plain, dict) or set(plain) != known:
+            found = sorted(set(plain) ^ known) if isinstance(plain, dict) else [type(plain).__name__]
+            raise InvalidFileError(f"{where}: missing or unknown {brief(found)}, expected {', '.join(sorted(known))}")
+        try:
+            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
+        except UsageError as error:
+            raise InvalidFileError(f"{error} ({where})") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig(JsonConfig):
+    """The sizes and constants around the cells.
+
+    input_shape: (C, H, W). input_kind: 'analogue', 'spikes' or 'counts'. channels: of the first cell, doubled by each
+    reduction. hidden: neurons of the head. votes: outputs averaged per class. timesteps: T. tau, threshold: of every
+    LIF. reduction: 'max' (pools spikes) or 'average'. dropout: before the head, in training. cells: number of cells.
+    Raises UsageError for a value out of range, and when pooling leaves nothing of the image.
+    """
+
+    input_shape: tuple[int, int, int]
+    classes: int
+    input_kind: str = "analogue"
+    channels: int = 16
+    hidden: int = 256
+    votes: int = 10
+    timesteps: int = 5
+    tau: float = 4 / 3
+    threshold: float = 1.0
+    reduction: str = "max"
+    dropout: float = 0.0
+    cells: int = 2
+
+    def __post_init__(self) -> None:
+        require_skeleton(self, ("hidden", "votes"), most_cells=MAX_CELLS)
+        require(self.reduction in ("max", "average"), "reduction", self, "'max' or 'average'")
+        require(is_float(self.dropout) and 0 <= self.dropout < 1, "dropout", self, "a number in [0, 1)")
+        require(
+            min(self.input_shape[1:]) >> self.cells >= 1,
+            "input_shape",
+            self,
+            f"H and W >= {2**self.cells}: {self.cells} reductions halve it {self.cells} times; enlarge it",
+        )
+
+    @property
+    def features(self) -> int:
+        """The length of the head's input: channels x H x W after the last reduction (pooling floors)."""
+        _, height, width = self.input_shape
+        return self.width(self.cells) * (height >> self.cells) * (width >> self.cells)
+
+    def width(self, cell: int) -> int:
+        """Return the channels of cell number ``cell``, counted from 1."""
+        return self.channels << (cell - 1)
+
+
+def is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_float(value: Any) -> bool:
+    """Whether it is a finite number that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def require_skeleton(config: Any, whole: Sequence[str] = (), *, most_cells: int) -> None:
+    """UsageError where what every network has is out of range; whole: further numbers that are whole and at least 1."""
+    for name in ("classes", "channels", *whole, "timesteps", "cells"):
+        require(is_int(getattr(config, name)) and getattr(config, name) >= 1, name, config, "a whole number >= 1")
+    require(config.cells <= most_cells, "cells", config, f"at most {most_cells}")
+    shape, kinds = config.input_shape, ("analogue", "spikes", "counts")
+    good = isinstance(shape, tuple) and len(shape) == 3 and all(is_int(n) and n >= 1 for n in shape)
+    require(good, "input_shape", config, "three whole numbers (C, H, W) >= 1")
+    require(config.input_kind in kinds, "input_kind", config, "one of " + ", ".join(kinds))
+    # tau = 1 would forget everything at once, and spikingjelly wants a float.
+    require(is_float(config.tau) and config.tau > 1, "tau", config, "a finite number > 1")
+    require(is_float(config.threshold) and config.threshold > 0, "threshold", config, "a finite number > 0")
+
+
+def require(good: bool, name: str, config: JsonConfig, expected: str) -> None:
+    if not good:
+        raise UsageError(f"{name} = {brief(getattr(config, name))} in the network configuration, expected {expected}")

@@ -1,0 +1,124 @@
+"""A network as plain data: the border between the search and the exporter. See ``Network.layers`` for the format."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from snnas.search.network.config import NetworkConfig
+from snnas.search.network.genotype import CONV_KERNELS, NODES, CellOps, Edge
+
+Layer = dict[str, Any]
+# Layers on the way, and at the end the names whose sum is the current behind them.
+Part = Generator[Layer, None, list[str]]
+
+
+def lif_nodes(ops: CellOps) -> set[int]:
+    """Return the nodes that something reads through a neuron: a convolution, or any backward operation."""
+    return {i for (i, j), names in ops.items() if i > j or any(op in CONV_KERNELS for op in names)}
+
+
+def convolutions(ops: CellOps) -> list[tuple[Edge, str]]:
+    """Return the edge and the name of every convolution."""
+    return [(edge, op) for edge, names in ops.items() for op in names if op in CONV_KERNELS]
+
+
+def op_layer(cell: int, edge: Edge, op: str, kind: str) -> str:
+    """Return the layer name of an operation: cell1_e01_conv; cell1_b30_bn for a backward edge; conv1x1 says so."""
+    direction = "e" if edge[0] < edge[1] else "b"
+    suffix = "1x1" if op == "conv1x1" else ""
+    return f"cell{cell}_{direction}{edge[0]}{edge[1]}_{kind}{suffix}"
+
+
+def reduction_parts(cell: int, config: NetworkConfig) -> tuple[str, ...]:
+    """Return what stands behind the LIF of reduction number ``cell``; the last one has no convolution."""
+    if cell == config.cells:
+        return ("pool",)
+    return ("pool", "conv", "bn2") if config.reduction == "max" else ("conv", "bn2", "pool")
+
+
+def describe(config: NetworkConfig, cells: Sequence[CellOps], network: nn.Module) -> Generator[Layer, None, None]:
+    """Yield the layers of ``network`` in topological order; only the input of a delay may come later.
+
+    cells: the one operation on every live edge. network: has a child for every layer that stores something.
+    """
+    yield layer("input", "input", (), shape=config.input_shape, kind=config.input_kind, range=(0.0, 1.0))
+    terms = yield from _chain(network, ["input"], "stem_conv", "stem_bn")
+    for cell, ops in enumerate(cells, start=1):
+        terms = yield from _describe_cell(network, cell, ops, terms)
+        parts = ("bn", "lif", *reduction_parts(cell, config))
+        terms = yield from _chain(network, terms, *(f"red{cell}_{part}" for part in parts))
+    terms = yield from _chain(network, terms, "head_fc1", "head_lif", "head_fc2")
+    yield layer("head_vote", "vote", terms, group=config.votes)
+    yield layer("output", "output", ("head_vote",))
+
+
+def _describe_cell(network: nn.Module, cell: int, ops: CellOps, inputs: Sequence[str]) -> Part:
+    arriving: dict[int, list[str]] = {node: [] for node in NODES}
+    arriving[0] += inputs
+    for node in sorted({i for i, j in ops if i > j}):
+        yield layer(f"cell{cell}_n{node}_delay", "delay", (f"cell{cell}_n{node}_lif",))
+    for edge, (op,) in ops.items():
+        if edge[0] > edge[1]:
+            delayed = [f"cell{cell}_n{edge[0]}_delay"]
+            arriving[edge[1]] += yield from _describe_op(network, cell, edge, op, delayed)
+    for node in NODES:
+        lif = f"cell{cell}_n{node}_lif"
+        if node in lif_nodes(ops):
+            yield _torch_layer(network, lif, arriving[node])
+        for edge, (op,) in ops.items():
+            if edge[0] == node and edge[1] > node:
+                source = [lif] if op in CONV_KERNELS else arriving[node]
+                arriving[edge[1]] += yield from _describe_op(network, cell, edge, op, source)
+    return arriving[3]
+
+
+def _describe_op(network: nn.Module, cell: int, edge: Edge, op: str, source: list[str]) -> Part:
+    if op == "skip":
+        return list(source)
+    if op == "avgpool3x3":
+        name = op_layer(cell, edge, op, "pool")
+        yield layer(name, "avgpool", source, kernel=(3, 3), stride=(1, 1), pad=(1, 1))
+        return [name]
+    return (yield from _chain(network, source, *(op_layer(cell, edge, op, kind) for kind in ("conv", "bn"))))
+
+
+def _chain(network: nn.Module, terms: list[str], *names: str) -> Part:
+    """Yield torch layers one behind the other."""
+    for name in names:
+        yield _torch_layer(network, name, terms)
+        terms = [name]
+    return terms
+
+
+def _torch_layer(network: nn.Module, name: str, inputs: Sequence[str]) -> Layer:
+    child: Any = network.get_submodule(name)
+    match child:
+        case nn.Conv2d():
+            arrays = {"weight": array(child.weight), "bias": None}
+            return layer(name, "conv", inputs, **arrays, stride=tuple(child.stride), pad=tuple(child.padding))
+        case nn.BatchNorm2d():
+            stored = {"gamma": child.weight, "beta": child.bias, "mean": child.running_mean, "var": child.running_var}
+            return layer(name, "bn", inputs, **{key: array(value) for key, value in stored.items()}, eps=child.eps)
+        case nn.Linear():
+            return layer(name, "linear", inputs, weight=array(child.weight), bias=None)
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            op = "maxpool" if isinstance(child, nn.MaxPool2d) else "avgpool"
+            return layer(name, op, inputs, kernel=(2, 2), stride=(2, 2), pad=(0, 0))
+        case _:
+            constants = {"tau": float(child.tau), "threshold": float(child.v_threshold)}
+            return layer(name, "lif", inputs, **constants, decay_input=True, reset="zero")
+
+
+def layer(name: str, op: str, inputs: Sequence[str], **values: Any) -> Layer:
+    """Return one layer; the form is that of ``Network.layers``."""
+    return {"name": name, "op": op, "inputs": list(inputs), **values}
+
+
+def array(tensor: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return a float32 copy on the host."""
+    values: Tensor = tensor.detach().cpu()
+    return np.array(values.numpy(), dtype=np.float32)

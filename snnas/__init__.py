@@ -1,0 +1,1 @@
+"""snnas: searches, trains, compiles and checks spiking networks for neuromorphic chips."""

@@ -1,0 +1,74 @@
+"""Stock Lava as the witness of what foreign graphs need beyond ours: current memory, no leak, long delays, matrices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+
+from snnas.export.compiler.compile import compile_graph
+from snnas.export.executors import interpreter
+from snnas.export.formats.npz_file import write_npz
+from snnas.export.formats.program_file import read_program, write_program
+from snnas.hw_sim.lava import run as lava
+from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
+from snnas.toolchain.exporting.on_target import recorded
+from tests.export.nir_nets import cuba, dyadic, full, graph_of, integrate_and_fire, lif, read
+
+STEPS, SAMPLES = 10, 4
+
+
+def everything() -> nir.NIRGraph:
+    """All spiking nodes, a self-loop, a delay of three timesteps, a leak to elsewhere, per-neuron parameters."""
+    rng = np.random.default_rng(5)
+    own = nir.IF(
+        r=np.array([1, 2, 1, 2, 1, 2], np.float32) / np.float32(1e-4), v_threshold=np.linspace(1.1, 1.6, 6, dtype="f4")
+    )
+    nodes = {
+        "a": nir.Affine(weight=dyadic(rng, 9, 8), bias=dyadic(rng, 9, step=1 / 16)),
+        "slow": cuba(9, leak=0.125),
+        "loop": nir.Linear(weight=dyadic(rng, 9, 9, low=-3, high=4)),
+        "b": nir.Linear(weight=dyadic(rng, 8, 9)),
+        "count": integrate_and_fire(8),
+        "late": nir.Delay(delay=full((8,), 3e-4)),
+        "c": nir.Linear(weight=dyadic(rng, 8, 8)),
+        "now": nir.Linear(weight=dyadic(rng, 8, 8)),
+        "gate": nir.Threshold(threshold=full((8,), 0.6)),
+        "scale": nir.Scale(scale=dyadic(rng, 8, low=1, high=5)),
+        "d": nir.Linear(weight=dyadic(rng, 6, 8, low=-2)),
+        "own": own,
+        "e": nir.Linear(weight=dyadic(rng, 4, 6, low=-2)),
+        "end": lif(4, tau=3, r=2.0),
+    }
+    edges = [("input", "a"), ("a", "slow"), ("slow", "loop"), ("loop", "slow"), ("slow", "b"), ("b", "count")]
+    edges += [("count", "late"), ("late", "c"), ("c", "gate"), ("count", "now"), ("now", "gate")]
+    edges += [("gate", "scale"), ("scale", "d"), ("d", "own"), ("own", "e"), ("e", "end"), ("end", "output")]
+    return graph_of((8,), nodes, (4,), edges)
+
+
+@pytest.mark.lava
+@pytest.mark.parametrize("kind", ["spikes", "analogue"])
+def test_every_kind_of_neuron_is_exact_in_stock_lava(kind: str, lava_python: Path, tmp_path: Path) -> None:
+    graph = read(tmp_path, everything(), delayed=frozenset({("loop", "slow")}))
+    x = np.random.default_rng(1).random((SAMPLES, STEPS, 8)).astype(np.float32)
+    x = (x < 0.4).astype(np.float32) if kind == "spikes" else x
+    program = compile_graph(graph, timesteps=STEPS, input_kind=kind)  # type: ignore[arg-type]
+    write_program(tmp_path / "program.npz", program)
+    program = read_program(tmp_path / "program.npz")
+    assert {p.du for p in program.populations if p.id == "slow"} == {1023}
+    assert program.population("count").dv == 0
+    boxed = x.reshape(SAMPLES, STEPS, 8, 1, 1)
+    trace, currents = next(simulate_input(program, boxed, batch=SAMPLES))
+    other = next(TorchSimulator(program).run_input(boxed))[0]
+    assert all(np.array_equal(trace.spikes[p.id], other.spikes[p.id]) for p in program.populations)  # type: ignore[union-attr]
+    golden = recorded(trace.spikes, trace.logits, currents, boxed > 0 if kind == "spikes" else None, SAMPLES)
+    write_npz(tmp_path / "golden.npz", golden)
+    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=SAMPLES, python=lava_python)
+    comparison = lava.compare(golden, result["arrays"], program, SAMPLES)
+    assert comparison.differing_spikes == 0, comparison.first
+    run = interpreter.run(graph, x, STEPS)
+    for name, spikes in run.spikes.items():
+        assert 0 < spikes.mean() < 1, name

@@ -1,0 +1,54 @@
+"""Rounding with error feedback: what a neuron feels on calibration spikes is nearer than with plain rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snnas.export.compiler.rounding import round_weights
+from snnas.hw_sim.linear import apply
+from snnas.hw_sim.program import LinearMap, Pool
+
+
+def correlated(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Spikes that come in groups, as a layer's do."""
+    common = rng.random((*shape[:2], 1, *shape[3:])) < 0.3
+    return (rng.random(shape) < 0.1) | (common & (rng.random(shape) < 0.7))
+
+
+def felt(linear: LinearMap, integers: np.ndarray, step: float, spikes: np.ndarray) -> float:
+    """Mean squared error in current."""
+    x = spikes.reshape(-1, *spikes.shape[2:])
+    error = LinearMap(kind=linear.kind, weight=integers * step - linear.weight, pad=linear.pad, pre=linear.pre)
+    return float(np.square(apply(error, x, error.out_shape(spikes.shape[2:]))).mean())  # type: ignore[arg-type]
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.sampled_from(["conv", "dense", "pooled_conv"]), st.integers(0, 1000))
+def test_the_current_is_kept_better_than_by_plain_rounding(kind: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    spikes = correlated(rng, (24, 4, 6, 6, 6))
+    step = 0.05
+    if kind == "dense":
+        linear = LinearMap(kind="dense", weight=rng.normal(size=(5, 216)) * 0.3)
+    else:
+        pre = (Pool((2, 2), (1, 1)),) if kind == "pooled_conv" else ()
+        linear = LinearMap(kind=kind, weight=rng.normal(size=(5, 6, 3, 3)) * 0.3, pad=(1, 1), pre=pre)  # type: ignore[arg-type]
+    integers = round_weights(linear, step, spikes)
+    plain = round_weights(linear, step, None)
+    assert integers.shape == linear.weight.shape
+    assert (integers == np.rint(integers)).all()
+    assert np.abs(integers).max() <= 128
+    assert (plain == np.rint(linear.weight / step)).all()
+    assert felt(linear, integers, step, spikes) < felt(linear, plain, step, spikes)
+
+
+@pytest.mark.parametrize("what", ["silent", "grouped"])
+def test_without_anything_to_learn_from_it_is_plain_rounding(what: str) -> None:
+    rng = np.random.default_rng(0)
+    spikes = np.zeros((4, 3, 4, 5, 5), dtype=bool) if what == "silent" else rng.random((4, 3, 4, 5, 5)) < 0.5
+    groups = 4 if what == "grouped" else 1
+    linear = LinearMap(kind="conv", weight=rng.normal(size=(4, 4 // groups, 3, 3)), groups=groups)
+    assert (round_weights(linear, 0.1, spikes) == np.rint(linear.weight / 0.1)).all()

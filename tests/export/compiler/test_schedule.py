@@ -1,0 +1,153 @@
+"""Depths, period and relays on random circuits, self-loops and parallel links among them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snnas.export.compiler.circuit import Circuit, Group, Link
+from snnas.export.compiler.schedule import schedule, solve
+from snnas.hw_sim.program import INPUT, LinearMap
+
+SHAPE = (1, 1, 1)
+ONE = LinearMap(kind="conv", weight=np.ones((1, 1, 1, 1)))
+
+
+def circuit(size: int, forward: list[tuple[int, int]], backward: list[tuple[int, int]]) -> Circuit:
+    groups = tuple(Group(id=f"p{k}", shape=SHAPE, alpha=0.75, threshold=1.0, bias=np.zeros(SHAPE)) for k in range(size))
+    links = [
+        Link(id=f"l{n}", src=f"p{i}", dst=f"p{j}", map=ONE, distance=distance)
+        for n, (i, j, distance) in enumerate([(i, j, 0) for i, j in forward] + [(i, j, 1) for i, j in backward])
+    ]
+    return Circuit(
+        groups=groups,
+        links=tuple(links),
+        host=(Link(id="h", src=INPUT, dst="p0", map=ONE),),
+        input_shape=SHAPE,
+        input_kind="analogue",
+        readout_src=f"p{size - 1}",
+        readout_weight=np.ones((1, 1)),
+        readout_bias=np.zeros(1),
+        node_of={},
+    )
+
+
+@st.composite
+def circuits(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
+    size = draw(st.integers(1, 7))
+    node = st.integers(0, size - 1)
+    forward = draw(st.lists(st.tuples(node, node).filter(lambda e: e[0] < e[1]), max_size=14)) if size > 1 else []
+    backward = draw(st.lists(st.tuples(node, node), max_size=6))
+    return size, forward, backward
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(circuits())
+def test_every_link_takes_one_hardware_step(
+    drawn: tuple[int, list[tuple[int, int]], list[tuple[int, int]]],
+) -> None:
+    size, forward, backward = drawn
+    plan = schedule(circuit(size, forward, backward))
+    depth, period = plan.schedule.depth, plan.schedule.period
+    for link in plan.circuit.links:
+        assert period * link.distance + depth[link.dst] - depth[link.src] == 1
+    # Follow each link back through its relays: it still starts where it started, and waits as many timesteps.
+    chain = {k.dst: k.src for k in plan.circuit.links if "relay" in k.dst}
+    found = []
+    for link in plan.circuit.links:
+        if "relay" not in link.dst:
+            source = link.src
+            while source in chain:
+                source = chain[source]
+            found.append((source, link.dst, link.distance))
+    wanted = [(f"p{i}", f"p{j}", 0) for i, j in forward] + [(f"p{i}", f"p{j}", 1) for i, j in backward]
+    assert sorted(found) == sorted(wanted)
+    # One relay population per source and step, shared by all its links.
+    assert len(plan.circuit.groups) == len({g.id for g in plan.circuit.groups})
+    assert plan.schedule.blank == bool(backward)
+
+
+@st.composite
+def weighted(draw: st.DrawFn) -> tuple[dict[str, int], list[tuple[str, str, int]]]:
+    """Populations of uneven sizes and links of distances 0 and 1, without a cycle that has no distance."""
+    count = draw(st.integers(1, 4))
+    sizes = {f"p{k}": draw(st.integers(1, 5)) for k in range(count)}
+    ends = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1), st.integers(0, 1))
+    drawn = draw(st.lists(ends.filter(lambda e: e[2] == 1 or e[0] < e[1]), min_size=1, max_size=8, unique=True))
+    return sizes, [(f"p{i}", f"p{j}", distance) for i, j, distance in drawn]
+
+
+def cost(
+    sizes: dict[str, int], links: list[tuple[str, str, int]], period: int, depth: dict[str, int]
+) -> tuple[int, int] | None:
+    """Relay neurons and the largest depth, relays included; None where a link is late. Written from the definition."""
+    chains = dict.fromkeys(sizes, 0)
+    for src, dst, distance in links:
+        slack = period * distance + depth[dst] - depth[src] - 1
+        if slack < 0:
+            return None
+        chains[src] = max(chains[src], slack)
+    return sum(sizes[p] * n for p, n in chains.items()), max(depth[p] + chains[p] for p in sizes)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(weighted())
+def test_period_relays_and_depth_are_the_best_in_this_order(
+    drawn: tuple[dict[str, int], list[tuple[str, str, int]]],
+) -> None:
+    """Against every assignment of depths: a simple path through all populations bounds what can help."""
+    sizes, links = drawn
+    for period in range(1, len(sizes) + 1):
+        every = itertools.product(range(len(sizes) * period + 1), repeat=len(sizes))
+        found = [c for at in every if (c := cost(sizes, links, period, dict(zip(sizes, at, strict=True)))) is not None]
+        if found:
+            break
+    got, depth = solve(sizes, links)
+    assert got == period
+    assert cost(sizes, links, period, depth) == min(found)
+    assert min(depth.values()) == 0
+
+
+def test_the_depths_do_not_depend_on_the_order_of_links() -> None:
+    sizes = {"a": 3, "b": 1, "c": 2, "d": 5}
+    links = [("a", "b", 0), ("b", "c", 0), ("c", "d", 0), ("a", "d", 0), ("d", "b", 1), ("a", "c", 1), ("c", "c", 1)]
+    assert len({str(solve(sizes, list(order))) for order in itertools.permutations(links)}) == 1
+
+
+def test_a_delay_without_a_cycle_leaves_the_period_at_one() -> None:
+    """Three populations in a row, their end a timestep late into a fourth: every hardware step can be a timestep."""
+    assert solve(dict.fromkeys("abcd", 1), [("a", "b", 0), ("b", "c", 0), ("c", "d", 1), ("a", "d", 0)])[0] == 1
+    period, depth = solve(dict.fromkeys("abcd", 7), [("a", "b", 0), ("b", "c", 0), ("c", "d", 1)])
+    assert (period, depth) == (1, {"a": 0, "b": 1, "c": 2, "d": 2})
+
+
+def test_a_late_link_back_to_the_front_needs_the_length_of_its_cycle() -> None:
+    assert solve(dict.fromkeys("abc", 1), [("a", "b", 0), ("b", "c", 0), ("c", "a", 1)])[0] == 3
+    assert solve(dict.fromkeys("abcd", 1), [("a", "b", 0), ("b", "c", 0), ("c", "d", 0), ("d", "c", 1)])[0] == 2
+
+
+def test_a_cycle_without_a_distance_has_no_period() -> None:
+    with pytest.raises(ValueError, match="without a distance"):
+        solve({"a": 1, "b": 1}, [("a", "b", 0), ("b", "a", 0)])
+
+
+def test_a_plain_chain_needs_nothing() -> None:
+    plan = schedule(circuit(4, [(0, 1), (1, 2), (2, 3)], []))
+    assert plan.schedule.period == 1
+    assert plan.schedule.depth == {"p0": 0, "p1": 1, "p2": 2, "p3": 3}
+    assert len(plan.circuit.groups) == 4
+
+
+def test_two_skips_from_one_source_share_relays() -> None:
+    plan = schedule(circuit(4, [(0, 1), (1, 2), (2, 3), (0, 2), (0, 3)], []))
+    assert sorted(g.id for g in plan.circuit.groups if g.role == "relay") == ["p0_relay1", "p0_relay2"]
+
+
+def test_a_self_loop_fits_in_one_step() -> None:
+    plan = schedule(circuit(1, [], [(0, 0)]))
+    assert plan.schedule.period == 1
+    assert plan.schedule.blank == 1

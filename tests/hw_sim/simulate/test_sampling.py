@@ -1,0 +1,113 @@
+"""Energies of single samples, and counts expected from rates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snnas.hw_sim.energy.compare_ann import dense_macs, program_macs
+from snnas.hw_sim.energy.latency import estimate_latency
+from snnas.hw_sim.energy.price import price
+from snnas.hw_sim.energy.profile import load_profile
+from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.map.mapping import map_program
+from snnas.hw_sim.program import INPUT, LinearMap
+from snnas.hw_sim.simulate.counter import Counter
+from snnas.hw_sim.simulate.expected import SAMPLES, expected_counts
+from snnas.hw_sim.simulate.sampling import SampleCounter
+from snnas.hw_sim.simulate.simulator import Trace
+from tests.hw_sim.simulate.test_counts import (
+    TINY,
+    conv,
+    dense,
+    population,
+    program,
+    random_program,
+    random_spikes,
+    unrolled,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_energies_of_samples_average_to_the_bill(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    made = random_program(rng)
+    mapping = map_program(made, TINY)
+    spikes = random_spikes(made, rng, batch=4)
+    trace = Trace({p.id: spikes[p.id] for p in made.populations}, np.zeros((4, 2), dtype=np.int64))
+    plain, sampled = Counter(made, mapping), SampleCounter(made, mapping)
+    plain.add(trace, spikes_in=spikes[INPUT])
+    sampled.add(trace, spikes_in=spikes[INPUT])
+    counts = sampled.result()
+    assert counts == plain.result()
+    assert sum(sampled.active) == sum(p.active + p.fill_active for p in counts.populations)
+    for name in ("loihi1", "loihi1_calibrated"):
+        profile = load_profile(name)
+        counts = replace(counts, misfits=())
+        bill = price(counts, profile, None)
+        each = sampled.dynamic_energy(counts, profile)
+        assert bill.dynamic is not None
+        assert each.shape == (4,)
+        assert each.mean() == pytest.approx(bill.dynamic.nominal)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_expected_counts_equal_a_full_run(seed: int) -> None:
+    """At a rate of 1 every neuron spikes at every timestep, so what is expected must be what is counted."""
+    rng = np.random.default_rng(seed)
+    made = random_program(rng)
+    mapping = map_program(made, replace(TINY, compartments=int(rng.integers(10, 60))))
+    ones = {name: np.ones_like(s) for name, s in random_spikes(made, rng, batch=1).items()}
+    counter = Counter(made, mapping)
+    counter.add(Trace({p.id: ones[p.id] for p in made.populations}, np.zeros((1, 2), np.int64)), spikes_in=ones[INPUT])
+    counted = counter.result()
+    rates = {p.id: 1.0 for p in made.populations} | {INPUT: 1.0}
+    expected = expected_counts(made, mapping, rates)
+    assert [s.synops for s in expected.synapses] == [s.synops * SAMPLES for s in counted.synapses]
+    assert (expected.steps, expected.spikes) == (counted.steps, counted.spikes * SAMPLES)
+    mine, theirs = {s.id: s for s in expected.sources}, {s.id: s for s in counted.sources}
+    for name, s in mine.items():
+        for what in ("spikes", "messages", "hops_ew", "hops_ns", "crossings"):
+            assert getattr(s, what) == getattr(theirs[name], what) * SAMPLES, (name, what)
+    assert [c.messages for c in expected.cores] == [tuple(SAMPLES * n for n in c.messages) for c in counted.cores]
+    assert sum(sum(c.synops) for c in expected.cores) == expected.synops
+    half = expected_counts(made, mapping, dict.fromkeys(rates, 0.5))
+    assert half.spikes == pytest.approx(expected.spikes / 2)
+    latency = estimate_latency(half, load_profile("loihi1"))
+    assert latency is not None
+    assert latency.inference_us.nominal > 0
+
+
+def test_a_missing_or_impossible_rate_is_named() -> None:
+    made = program([population("a", (3, 1, 1))], [(INPUT, "a", dense(3, 1))])
+    mapping = map_program(made, TINY)
+    with pytest.raises(UsageError, match="input has None"):
+        expected_counts(made, mapping, {"a": 0.1})
+    with pytest.raises(UsageError, match=r"a has 1\.5"):
+        expected_counts(made, mapping, {"a": 1.5, INPUT: 0.1})
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_dense_macs_are_the_entries_of_the_unrolled_matrices(seed: int) -> None:
+    made = random_program(np.random.default_rng(seed))
+    wires = unrolled(made)
+    for s in made.synapses:
+        if s.map.kind != "pooled_conv":
+            assert dense_macs([(s.map, made.source_shape(s.src))]) == wires[s.id][3].sum()
+
+
+def test_gates_and_clocks_multiply_nothing() -> None:
+    pool = LinearMap(kind="conv", weight=np.full((2, 1, 2, 2), 2, np.int8), stride=(2, 2), groups=2)
+    made = program(
+        [population("a", (2, 4, 4)), population("o", (2, 2, 2), role="or"), population("b", (3, 1, 1))],
+        [(INPUT, "a", conv(2, 1, 1)), ("a", "o", pool), ("o", "b", dense(3, 8))],
+        input_shape=(1, 4, 4),
+    )
+    assert program_macs(made) == 2 * 16 + 3 * 8 + 2 * 3

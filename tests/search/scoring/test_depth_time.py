@@ -1,0 +1,136 @@
+"""The proxy that is a mean of ranks: its terms by hand, its merits, and searches that are decided by it."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from snnas.search.methods import lightsnn, snasnet
+from snnas.search.network import space
+from snnas.search.network.config import NetworkConfig
+from snnas.search.scoring.depth_time import TERMS, DepthTimeScorer, score
+from snnas.search.scoring.guards import Finding, inspect
+from snnas.search.scoring.proxies import LEAST_LEVELS, Score, merits
+from snnas.search.scoring.supernet import Supernet
+
+T = 3
+FULL, SILENT = torch.ones(T, 2, 4, 1, 1), torch.zeros(T, 2, 4, 1, 1)
+
+
+def trains(**by_node: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {f"cell1_{node}_lif": train for node, train in by_node.items()}
+
+
+def test_depth_is_that_of_the_longest_living_path() -> None:
+    chain = {(0, 1): ("conv3x3",), (1, 3): ("conv3x3",)}
+    assert score(trains(n0=FULL, n1=FULL), [chain]).value == pytest.approx(2 * math.log(T + 1))
+    half = FULL.clone()
+    half[:, :, :2] = 0
+    assert score(trains(n0=FULL, n1=half), [chain]).value == pytest.approx(math.log(T + 1) + math.log((T + 1) / 2))
+    assert score(trains(n0=FULL, n1=SILENT), [chain]).value == pytest.approx(math.log(T + 1) + math.log(LEAST_LEVELS))
+    # A skip past the convolutions makes it no deeper, and no shallower.
+    assert score(trains(n0=FULL, n1=FULL), [{**chain, (0, 3): ("skip",)}]).value == pytest.approx(2 * math.log(T + 1))
+    # Of several operations on an edge, the one that reaches deepest; backward edges add nothing.
+    several = {(0, 3): ("skip", "conv3x3"), (3, 0): ("conv3x3",)}
+    assert score(trains(n0=FULL, n3=FULL), [several]).value == pytest.approx(math.log(T + 1))
+    assert score(trains(n0=FULL), [{(0, 3): ("skip",)}]).value == 0
+
+
+def test_clock_and_code_are_told_apart() -> None:
+    clock, code = torch.zeros(2, 2, 1, 1, 1), torch.zeros(2, 2, 1, 1, 1)
+    clock[0] = 1  # the first step, whatever the sample
+    code[0, 0] = code[1, 1] = 1  # each sample at a step of its own
+    cell = {(0, 3): ("conv3x3",)}
+    by_clock, by_code = (score(trains(n0=train), [cell]).terms for train in (clock, code))
+    assert by_clock["temporal_code"] == 0
+    assert by_code["temporal_code"] == 1
+    assert by_clock["clock_quiet"] == -0.25
+    assert by_code["clock_quiet"] == 0
+
+
+def test_merits_are_mean_ranks_of_the_terms() -> None:
+    def of(a: float, b: float, value: float = 1.0) -> Score:
+        return Score(value, {}, {"a": a, "b": b})
+
+    assert merits([of(1, 5), of(2, 5), of(3, 0)]) == pytest.approx([(1 + 2.5) / 6, (2 + 2.5) / 6, (3 + 1) / 6])
+    assert merits([of(1, 1), Score(-math.inf, {}), of(2, 2)]) == pytest.approx([0.5, -math.inf, 1.0])
+    assert merits([Score(3.0, {}), Score(-math.inf, {})]) == [3.0, -math.inf]
+    assert merits([]) == []
+
+
+def scorer(name: str = "lightsnn") -> tuple[Supernet, torch.Tensor]:
+    config = NetworkConfig(input_shape=(1, 8, 8), classes=3, channels=3, hidden=8, votes=2, timesteps=3)
+    supernet = Supernet(space.get(name), config, seed=1)
+    return supernet, torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+
+
+def test_a_search_by_terms_resumes_to_the_same_genotype() -> None:
+    supernet, x = scorer()
+    log: list = []
+    whole = lightsnn.run(space.get("lightsnn"), DepthTimeScorer(supernet, x), log=log.append)
+    assert set(log[0]["terms"]) == set(TERMS)
+
+    def never(candidates):
+        raise AssertionError("scored again")
+
+    read = [json.loads(json.dumps(record)) for record in log]
+    assert lightsnn.run(space.get("lightsnn"), never, log=log.append, resume=read).genotype == whole.genotype
+    rng = np.random.default_rng(0)
+    found = snasnet.run(space.get("lightsnn"), DepthTimeScorer(supernet, x), log=log.append, candidates=20, rng=rng)
+    choice = log[-1]
+    assert choice["event"] == "choice"
+    by_place = {record["round"]: record for record in log[len(read) :] if record["event"] == "evaluation"}
+    scores = [Score(record["score"], {}, record["terms"]) for record in by_place.values()]
+    best = dict(zip(by_place, merits(scores), strict=True))
+    assert best[choice["round"]] == max(best.values())
+    assert by_place[choice["round"]]["op"] == found.genotype.architecture_id
+
+
+def test_what_the_guards_refuse_is_not_taken() -> None:
+    def by_size(candidates):
+        return [Score(float(len(choices)), {"lif": 0.1}) for choices in candidates]
+
+    seen: list = []
+
+    def refuse_first(choices):
+        seen.append(choices)
+        return [Finding("input", "the output is the same", refuses=True)] if len(seen) == 1 else []
+
+    log: list = []
+    rng = np.random.default_rng
+    free = snasnet.run(space.get("lightsnn"), by_size, log=log.append, candidates=20, rng=rng(0))
+    guarded = snasnet.run(
+        space.get("lightsnn"), by_size, log=log.append, candidates=20, rng=rng(0), inspect=refuse_first
+    )
+    assert guarded.genotype != free.genotype
+    assert not guarded.refused
+    assert [guard["guard"] for guard in guarded.guards] == ["input"]
+    none = snasnet.run(
+        space.get("lightsnn"),
+        by_size,
+        log=log.append,
+        candidates=5,
+        rng=rng(0),
+        inspect=lambda choices: [Finding("input", "x", refuses=True)],
+    )
+    assert none.refused
+    pruned = lightsnn.run(
+        space.get("lightsnn"), by_size, log=log.append, inspect=lambda c: [Finding("input", "x", refuses=True)]
+    )
+    assert pruned.refused
+    assert [guard["guard"] for guard in pruned.guards][-1] == "input"
+
+
+def test_inspect_names_what_is_dead() -> None:
+    same, different = torch.ones(3, 2), torch.tensor([[0.0], [1.0]])
+    alike, silent = torch.ones(2, 2, 1), torch.zeros(2, 2, 1)
+    assert [f.guard for f in inspect(same, {})] == ["input"]
+    assert inspect(same, {})[0].refuses
+    # Silence is reported by the guard 'alive'.
+    assert [f.text.split()[0] for f in inspect(different, {"a": alike, "b": silent})] == ["a"]
+    supernet, x = scorer()
+    choices = {(0, 1): ("conv3x3",), (1, 3): ("conv3x3",)}
+    assert not any(finding.refuses for finding in supernet.inspect(x, choices))
+    assert supernet.inspect(x[:1].expand(4, -1, -1, -1), choices)[0].refuses

@@ -1,0 +1,316 @@
+"""docs/conformance.md: which node and which shape of a graph runs where, and why the rest does not.
+
+    python -m tests.studies.conformance_matrix > docs/conformance.md
+
+Every case is a small graph whose weights are short binary fractions, so that int8 holds them and no spike may differ
+between any two columns. A cell that does not say so carries its reason. The Lava column is what the tests marked
+``lava`` assert, the other tools' what ``conformance_readers`` holds; the page itself needs neither.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from snnas.export.compiler.compile import compile_graph
+from snnas.export.dialects.conventions import DT, Convention
+from snnas.export.executors import interpreter
+from snnas.export.graph.graph import (
+    Conv,
+    CubaLif,
+    Delay,
+    Flatten,
+    Graph,
+    I,
+    If,
+    Input,
+    Li,
+    Lif,
+    Linear,
+    Node,
+    Output,
+    Pool,
+    Scale,
+    Threshold,
+)
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.program import Program
+from snnas.hw_sim.simulate.simulator import simulate
+from tests.studies import conformance_readers as readers
+
+STEPS, SAMPLES = 10, 3
+COLUMNS = ("deployed (torch)", "interpreter (NumPy)", "integer simulator", "Lava")
+EQUAL = "equal"
+Edge = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A row. graph: builds it anew; ours: what to know of it."""
+
+    name: str
+    graph: Callable[[], Graph]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a case gave. program: None where it has none, ``refusal`` says why. x: its samples."""
+
+    cells: tuple[str, ...]
+    program: Program | None
+    refusal: str
+    x: np.ndarray
+
+
+# ------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _weights(*shape: int, seed: int = 0, low: int = -5, high: int = 9) -> np.ndarray:
+    """Multiples of 1/8."""
+    return (np.random.default_rng(seed).integers(low, high, shape) / 8).astype(np.float32)
+
+
+def _full(shape: tuple[int, ...], value: float) -> np.ndarray:
+    return np.full(shape, value, np.float32)
+
+
+def _lif(*shape: int, tau: float = 2, r: float = 1, leak: float = 0, threshold: float = 0.57, reset: float = 0) -> Lif:
+    full = {"tau": tau * DT, "r": r, "v_leak": leak, "v_threshold": threshold, "v_reset": reset}
+    return Lif(**{k: _full(shape, v) for k, v in full.items()})
+
+
+def _if(*shape: int, threshold: float = 1.3) -> If:
+    return If(r=_full(shape, 1 / DT), v_threshold=_full(shape, threshold), v_reset=_full(shape, 0))
+
+
+def _cuba(*shape: int) -> CubaLif:
+    full = {"tau_syn": 4 * DT, "tau_mem": 2 * DT, "r": 2, "v_leak": 0, "w_in": 4, "v_threshold": 0.97, "v_reset": 0}
+    return CubaLif(**{k: _full(shape, v) for k, v in full.items()})
+
+
+def _linear(out: int, into: int, *, bias: bool = False, seed: int = 1, low: int = -5) -> Linear:
+    return Linear(weight=_weights(out, into, seed=seed, low=low), bias=_weights(out, seed=seed) / 2 if bias else None)
+
+
+def _conv(o: int, i: int, *kernel: int, seed: int = 2, **geometry: Any) -> Conv:
+    return Conv(weight=_weights(o, i, *kernel, seed=seed), bias=_weights(o, seed=seed) / 4, **geometry)
+
+
+def _dilated(conv: Conv) -> Conv:
+    """The kernel with a zero between its taps, as a file's dilation of 2 is read."""
+    o, i, kh, kw = conv.weight.shape
+    weight = np.zeros((o, i, 2 * kh - 1, 2 * kw - 1), np.float32)
+    weight[:, :, ::2, ::2] = conv.weight
+    return replace(conv, weight=weight)
+
+
+def _graph(
+    shape: tuple[int, ...],
+    nodes: dict[str, Node],
+    out: tuple[int, ...],
+    edges: tuple[Edge, ...] = (),
+    delayed: tuple[Edge, ...] = (),
+    **more: Any,
+) -> Graph:
+    """A chain from the input to the output, and further edges."""
+    every: dict[str, Node] = {"input": Input(shape=shape), **nodes, "output": Output(shape=out)}
+    names = list(every)
+    chain = tuple(itertools.pairwise(names))
+    return Graph(nodes=every, edges=(*chain, *edges), delayed=frozenset(delayed), **more)
+
+
+def _neuron(node: Any, **more: Any) -> Callable[[], Graph]:
+    """Affine, the node, and a linear readout."""
+    size = node.shape[0]
+    return lambda: _graph((6,), {"w": _linear(size, 6, bias=True), "n": node, "v": _linear(3, size)}, (3,), **more)
+
+
+def _between(shape: tuple[int, ...], *nodes: Node, out: tuple[int, ...]) -> Callable[[], Graph]:
+    """The nodes between an input of spikes and a LIF."""
+    return lambda: _graph(shape, {f"a{k}": n for k, n in enumerate(nodes)} | {"n": _lif(*out)}, out)
+
+
+def _readout(node: Node) -> Callable[[], Graph]:
+    return lambda: _graph((6,), {"w": _linear(8, 6), "n": _lif(8), "v": _linear(3, 8), "read": node}, (3,))
+
+
+def _loop(*nodes: Node, width: int = 5) -> Callable[[], Graph]:
+    """A chain of neurons whose last feeds the first through weights, one timestep late."""
+    chain: dict[str, Node] = {"w": _linear(width, 5, low=-2)}
+    for k, node in enumerate(nodes):
+        chain |= {f"n{k}": node} | ({f"w{k}": _linear(width, width, seed=k, low=-2)} if k < len(nodes) - 1 else {})
+    last = f"n{len(nodes) - 1}"
+    every: dict[str, Node] = {"input": Input(shape=(5,)), **chain, "output": Output(shape=(width,))}
+    names = list(every)
+    edges = (*itertools.pairwise(names), (last, "back"), ("back", "n0"))
+    every["back"] = _linear(width, width, seed=9, low=-3)
+    return lambda: Graph(nodes=every, edges=edges, delayed=frozenset({(last, "back")}))
+
+
+_HALF = Pool(kernel=(2, 2), stride=(2, 2))
+_MEAN = replace(_HALF, average=True)
+_PER_NEURON = replace(_lif(8), v_threshold=np.linspace(0.5, 0.9, 8, dtype=np.float32))
+_OWN_TAU = replace(_lif(8), tau=np.linspace(2, 4, 8, dtype=np.float32) * np.float32(DT))
+
+CASES = (
+    Case(name="LIF", graph=_neuron(_lif(8))),
+    Case(name="LIF, r = 3, v_leak = 0.25", graph=_neuron(_lif(8, tau=4, r=3, leak=0.25))),
+    Case(name="LIF, tau of one timestep", graph=_neuron(_lif(8, tau=1))),
+    Case(name="LIF, a threshold per neuron", graph=_neuron(_PER_NEURON), note="weights are rounded, thresholds not"),
+    Case(name="LIF, a tau per neuron", graph=_neuron(_OWN_TAU)),
+    Case(name="LIF, v_reset = 0.25", graph=_neuron(_lif(8, reset=0.25))),
+    Case(name="LIF, reset by subtraction", graph=_neuron(_lif(8), convention=Convention(reset="subtract"))),
+    Case(
+        name="LIF, reset by subtraction, late",
+        graph=_neuron(_lif(8), convention=Convention(reset="late")),
+        note="a timestep later, as snntorch has it",
+    ),
+    Case(name="LIF, exact decay", graph=_neuron(_lif(8, tau=1 / np.log(2)), convention=Convention(decay="exact"))),
+    Case(name="IF", graph=_neuron(_if(8))),
+    Case(
+        name="IF, a spike iff v >= threshold", graph=_neuron(_if(8, threshold=1), convention=Convention(compare=">="))
+    ),
+    Case(name="CubaLIF", graph=_neuron(_cuba(8))),
+    Case(name="Threshold", graph=_neuron(Threshold(threshold=_full((8,), 0.55)))),
+    Case(name="I as the readout", graph=_readout(I(r=_full((3,), 1 / DT)))),
+    Case(
+        name="LI as the readout",
+        graph=_readout(Li(tau=_full((3,), 4 * DT), r=_full((3,), 1), v_leak=_full((3,), 0))),
+    ),
+    Case(name="I between neurons", graph=_between((6,), I(r=_full((6,), 1 / DT)), out=(6,))),
+    Case(name="Linear, Affine", graph=_between((6,), _linear(5, 6, bias=True), out=(5,))),
+    Case(
+        name="two layers in a row", graph=_between((6,), _linear(4, 6), _linear(5, 4), out=(5,)), note="multiplied out"
+    ),
+    Case(name="Conv1d", graph=_between((2, 1, 9), _conv(3, 2, 1, 3, pad=(0, 1)), out=(3, 1, 9)), note="height 1"),
+    Case(
+        name="Conv2d, strided", graph=_between((2, 6, 6), _conv(3, 2, 3, 3, stride=(2, 1), pad=(1, 1)), out=(3, 3, 6))
+    ),
+    Case(
+        name="Conv2d, dilated",
+        graph=_between((2, 6, 6), _dilated(_conv(3, 2, 3, 3, pad=(2, 2))), out=(3, 6, 6)),
+        note="zeros written out",
+    ),
+    Case(name="Conv2d in groups", graph=_between((4, 5, 5), _conv(6, 2, 3, 3, groups=2), out=(6, 3, 3))),
+    Case(name="SumPool2d", graph=_between((2, 6, 6), _HALF, out=(2, 3, 3))),
+    Case(name="AvgPool2d", graph=_between((2, 6, 6), _MEAN, out=(2, 3, 3))),
+    Case(
+        name="pool, Conv2d, pool",
+        graph=_between((2, 8, 8), _MEAN, _conv(3, 2, 3, 3, pad=(1, 1)), _MEAN, out=(3, 2, 2)),
+    ),
+    Case(name="Flatten, Linear", graph=_between((2, 3, 3), Flatten(), _linear(5, 18), out=(5,))),
+    Case(name="Flatten alone", graph=_between((2, 2, 2), Flatten(), out=(8,))),
+    Case(name="Scale", graph=_between((6,), Scale(scale=_weights(6, low=1)), _linear(5, 6), out=(5,))),
+    Case(
+        name="Scale per pixel behind Conv2d",
+        graph=_between((2, 4, 4), _conv(2, 2, 3, 3), Scale(scale=_weights(2, 2, 2, low=4) * 4), out=(2, 2, 2)),
+        note="multiplied out",
+    ),
+    Case(
+        name="Delay of 3 timesteps",
+        graph=lambda: _graph(
+            (6,), {"a": _lif(6, threshold=0.45), "d": Delay(steps=3), "n": _lif(6, threshold=0.45)}, (6,)
+        ),
+        note="two relays",
+    ),
+    Case(
+        name="a skip over two populations",
+        graph=lambda: _graph(
+            (6,),
+            {"a": _lif(6, threshold=0.45), "w": _linear(6, 6), "b": _lif(6), "v": _linear(6, 6, seed=4), "n": _lif(6)},
+            (6,),
+            edges=(("a", "n"),),
+        ),
+        note="several edges into one node are summed",
+    ),
+    Case(name="a self-loop", graph=_loop(_lif(5))),
+    Case(name="a self-loop of a CubaLIF", graph=_loop(_cuba(5))),
+    Case(name="a loop of two populations", graph=_loop(_lif(5), _lif(5)), note="two hardware steps per timestep"),
+    Case(name="a loop with a CubaLIF and another", graph=_loop(_cuba(5), _if(5))),
+)
+
+
+# ------------------------------------------------------------------------------------------------------------ running
+
+
+def outcome(case: Case) -> Outcome:
+    """Runs a case in torch, NumPy and the integer simulator; the interpreter is what the others are compared with."""
+    from snnas.export.executors.deployed import run_deployed
+
+    graph = case.graph()
+    graph.verify()
+    shape = graph.nodes[graph.input].shape  # type: ignore[union-attr]
+    x = (np.random.default_rng(0).random((SAMPLES, STEPS, *shape)) < 0.4).astype(np.float32)
+    run = interpreter.run(graph, x, STEPS)
+    spikes, answers = run_deployed(graph, x, STEPS)
+    agree = np.allclose(answers, run.answers, rtol=0, atol=1e-9)
+    torch_cell = _compared(spikes, run.spikes) if agree else "outputs differ"
+    try:
+        program = compile_graph(graph, timesteps=STEPS, input_kind="spikes", soft_reset=True)
+    except UnsupportedError as error:
+        refusal = str(error)
+        return Outcome((torch_cell, EQUAL, f"refused: {refusal}", "no program"), None, refusal, x)
+    boxed = x.reshape(SAMPLES, STEPS, *program.input_shape)
+    trace = simulate(program, spikes_in=boxed > 0)
+    node_of = program.meta["node_of"]
+    ours = {node_of[p.id]: trace.spikes[p.id] for p in program.populations if p.id in node_of}
+    return Outcome((torch_cell, EQUAL, _compared(ours, run.spikes), _on_lava(graph)), program, "", boxed)
+
+
+def _on_lava(graph: Graph) -> str:
+    try:
+        compile_graph(graph, timesteps=STEPS, input_kind="spikes")
+    except UnsupportedError as error:
+        return f"refused: {error}"
+    return EQUAL
+
+
+def _compared(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> str:
+    differing = sum(int((ours[n].reshape(s.shape) != s).sum()) for n, s in theirs.items())
+    total = sum(s.size for s in theirs.values())
+    return EQUAL if not differing else f"{differing} of {total} spikes differ"
+
+
+def page() -> str:
+    """The page, Markdown."""
+    notes: list[str] = []
+    columns = (*COLUMNS, *readers.TOOLS)
+    versions = ", ".join(f"{tool} {readers.measured()['versions'][tool]}" for tool in readers.TOOLS)
+    lines = [
+        _HEAD.format(samples=SAMPLES, steps=STEPS),
+        f"| node or shape | {' | '.join(columns)} | |",
+        f"|---|{'---|' * len(columns)}---|",
+    ]
+    for case in CASES:
+        row = (*outcome(case).cells, *readers.cells(case.name, notes))
+        lines.append(f"| {case.name} | {' | '.join(row)} | {case.note} |")
+    lines += [_READERS.format(versions=versions), *(f"{k}. {text}" for k, text in enumerate(notes, start=1))]
+    return "\n".join(lines) + "\n" + _FOOT
+
+
+_HEAD = """\
+# Which graph runs where
+
+Generated by `python -m tests.studies.conformance_matrix`. Each row is a small graph of that kind, run on {samples}
+samples of {steps} timesteps. *equal*: every spike of every population is that of the NumPy interpreter (for Lava: that
+of the integer simulator, asserted by the tests marked `lava`). Weights are short binary fractions, which int8 holds
+exactly; of other weights quantisation changes some spikes, and the report of an export says how many.
+"""
+_READERS = """
+The last columns are other tools that read the same file: {versions}. *equal*: every
+spike is the interpreter's; *stops*: an exception; *differs*: it gives other spikes or another output. norse runs its
+nodes in topological order here, which it does not see to by itself. Why a cell is not equal:
+"""
+_FOOT = """
+Nested graphs are laid open as they are read, so they need no row. `CubaLI` is refused as it is read.
+"""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

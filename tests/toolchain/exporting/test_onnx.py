@@ -1,0 +1,103 @@
+"""``snnas export --target onnx`` on a small trained run: files, figures, reuse, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+
+from snnas.export.executors.onnx_runner import OnnxModel
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.toolchain.cli.app import run_command
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    small = ["--channels", "2", "--hidden", "16", "--epochs", "1", "-T", "3", "--batch", "8", "--quiet", "--json"]
+    assert run_command(["search", "--runs-dir", str(runs), "--name", "tiny", *small]) == 0
+    return runs
+
+
+def export(folder, capsys, *options: str) -> tuple[int, str]:
+    capsys.readouterr()
+    code = run_command(["export", "tiny", "--target", "onnx", "--runs-dir", str(folder), *options])
+    return code, capsys.readouterr().out
+
+
+def test_every_spike_of_the_test_split_is_the_same(folder, capsys) -> None:
+    code, out = export(folder, capsys, "--json", "--quiet")
+    assert code == 0
+    report = json.loads(out)
+    assert report["spikes_differing"] == 0
+    assert report["samples"] == 360
+    assert report["accuracy"]["deployed"] == report["accuracy"]["onnxruntime"]
+    files = folder / "tiny" / "export" / "onnx"
+    assert {p.name for p in files.iterdir()} == {
+        "manifest.json", "model.nir", "model.onnx", "report.json", "stimulus.npz"
+    }  # fmt: skip
+    model = OnnxModel(files / "model.onnx")
+    with np.load(files / "stimulus.npz") as stimulus:
+        assert model.run(stimulus["x"])[1].shape == (32, 10)
+    before = (files / "model.onnx").stat().st_mtime_ns
+    assert export(folder, capsys, "--json", "--quiet") == (0, out)
+    assert (files / "model.onnx").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_network_of_event_frames_fires_alike_on_its_whole_test_split(backward, tmp_path, capsys) -> None:
+    """Two polarities, a frame of 0 and 1 per timestep, as N-MNIST has them."""
+    rng = np.random.default_rng(5)
+    y = np.arange(120) % 4
+    rate = np.zeros((4, 1, 2, 8, 8))
+    rate[np.arange(4), :, np.arange(4) % 2] = 0.3
+    rate[:2] += 0.2
+    np.savez(tmp_path / "event_frames.npz", x=(rng.random((120, 5, 2, 8, 8)) < rate[y]).astype(np.uint8), y=y)
+    small = ["--channels", "3", "--hidden", "16", "--epochs", "1", "-T", "5", "--batch", "8", "--quiet", "--json"]
+    small += ["--backward"] * backward
+    data = ["--dataset", str(tmp_path / "event_frames.npz"), "--runs-dir", str(tmp_path), "--name", "tiny"]
+    assert run_command(["search", *data, *small]) == 0
+    code, out = export(tmp_path, capsys, "--json", "--quiet")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["spikes_differing"], report["sar"] > 0) == (0, True)
+    model = tmp_path / "tiny/export/onnx/model.onnx"
+    assert OnnxModel(model).about["input_kind"] == "spikes"
+    assert run_command(["check", str(model.parent)]) == 0
+
+
+def test_another_precision_needs_force(folder, capsys) -> None:
+    assert export(folder, capsys, "--quiet")[0] == 0
+    assert export(folder, capsys, "--float64", "--quiet")[0] == 2
+    code, out = export(folder, capsys, "--float64", "--inline", "--force", "--quiet")
+    assert code == 0
+    assert "float64, LIF inlined" in out
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 40, b"\x08\x0a\x12\x05snnas"])
+def test_what_is_no_model_is_refused(tmp_path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(InvalidFileError, match=r"expected a model\.onnx") as error:
+        OnnxModel(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_of_others_is_refused(tmp_path) -> None:
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["B", 2])
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["B", 2])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [value], [out])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InvalidFileError, match="metadata cannot be used"):
+        OnnxModel(path)
+    helper.set_model_props(
+        model, {"snnas": json.dumps({"timesteps": 2, "precision": "float32", "state": [], "spikes": ["a_z"]})}
+    )
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InvalidFileError, match="does not have"):
+        OnnxModel(path)

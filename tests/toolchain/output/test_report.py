@@ -1,0 +1,121 @@
+"""report.json read back: what is no report, what is stale, and how figures are written."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import sha256
+from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.output.report import SCHEMA, read_report, short, table
+
+BAND = {"low": 1.0, "nominal": 2.0, "high": 999.7}
+REPORT: dict[str, Any] = {
+    "schema": SCHEMA,
+    "run": "r",
+    "dataset": "digits",
+    "method": "lightsnn",
+    "timesteps": 5,
+    "accuracy": {"training": 0.9, "on_target": 0.8, "samples": 360, "interval": [0.7, 0.9], "flips": 3},
+    "sar": {"training": 0.1, "on_target": 0.2},
+    "spikes_per_inference": {"training": 10.0, "on_target": 11.0, "overhead": 1.0},
+    "synops_per_inference": 100.0,
+    "latency_us": BAND,
+    "energy_uJ": {"profile": "loihi1", "evidence": "simulated", "unpriced": ["host_mac"]}
+    | {part: BAND for part in ("encode", "dynamic", "floor", "total")},
+    "resources": {"neurons": 10, "overhead_neurons": 2, "cores": 1, "chips": 1, "fits": True, "misfits": []},
+    "schedule": {
+        "period": 1,
+        "depth": 4,
+        "relays": {"populations": 0, "neurons": 0, "spikes_per_inference": 0.0, "synops_per_inference": 0.0},
+    },
+    "checks": {
+        "fold_differing_spikes": 0,
+        "nir_differing_spikes": 0,
+        "lava_samples": 0,
+        "lava_differing_spikes": None,
+        "lava_spikes_compared": None,
+        "lava": "absent",
+    },
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """An exported run without the work."""
+    folder = tmp_path / "runs/r"
+    folder.mkdir(parents=True)
+    (folder / "run.toml").write_text(
+        'seed = 0\n[data]\nname = "digits"\n[method]\nname = "lightsnn"\nspace = "lightsnn"\n'
+        "backward = false\nbatch = 64\n"
+        '[network]\n[train]\n[versions]\ndevice = "cpu"\n'
+    )
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    (folder / "genotype.json").write_bytes(b"genotype")
+    hashes = {"weights": sha256(folder / "weights.safetensors"), "genotype": sha256(folder / "genotype.json")}
+    (folder / "report.json").write_text(json.dumps(REPORT | {"hashes": hashes}))
+    return folder
+
+
+@pytest.mark.parametrize(("value", "text"), [(999.4, "999"), (999.7, "1,000"), (1234.5, "1,234"), (0.25, "0.25")])
+def test_figures_are_short(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+def test_every_figure_carries_its_provenance() -> None:
+    rows = list(zip(*(column.cells for column in table(REPORT).columns), strict=True))
+    provenance = {row[0]: row[3] for row in rows}
+    assert provenance["accuracy"] == "measured | simulated, 360 test samples"
+    assert provenance["spikes / inference"] == provenance["spiking activity rate"] == "measured | simulated"
+    assert provenance["synops / inference"] == "simulated"
+    assert provenance["energy (uJ / inference)"] == "estimated, profile loihi1, evidence: simulated"
+
+
+def test_reports_that_are_none(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run / "report.json"
+    for spoiled in ({}, [], 3, {"schema": "snnas.report/9"}, {"schema": SCHEMA}):
+        path.write_text(json.dumps(spoiled))
+        for extra in ([], ["--json"]):
+            assert run_command(["report", "--runs-dir", str(run.parent), *extra]) == 3
+            out, err = capsys.readouterr()
+            assert out == ""
+            assert "report.json" in err
+    for key in REPORT:
+        lacking = copy.deepcopy(REPORT)
+        lacking[key] = None
+        path.write_text(json.dumps(lacking))
+        if key in ("run", "dataset", "method", "timesteps", "synops_per_inference"):
+            continue
+        with pytest.raises(InvalidFileError, match=r"report\.json"):
+            read_report(path)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "genotype.json"])
+def test_figures_of_older_weights_are_said(name: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["report", "--runs-dir", str(run.parent), "--json"]
+    assert run_command(arguments) == 0
+    assert capsys.readouterr().err == ""
+    shutil.copyfile(run / "run.toml", run / name)
+    assert run_command(arguments) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["run"] == "r"
+    assert "these figures are of older weights; export again" in err
+
+
+def test_what_is_recorded_ends_where_it_should() -> None:
+    """A batch behind the last recorded sample adds nothing, and is no error."""
+    from snnas.toolchain.exporting.on_target import recorded
+
+    spikes = {"a": np.ones((3, 2, 1, 2, 2), dtype=bool)}
+    currents, logits = {"a": np.ones((3, 1, 1, 2, 2), dtype=np.int64)}, np.ones((3, 5), dtype=np.int64)
+    for keep in (0, 2, 3):
+        found = recorded(spikes, logits, currents, None, keep)
+        assert found["spikes.a"].shape == (keep, 2, 1)
+        assert len(found["currents.a"]) == len(found["logits"]) == keep

@@ -1,0 +1,159 @@
+"""What a person sees: the version, hints, quiet and verbose, and colours where they belong."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.output.stderr import Narrator, counted
+from snnas.toolchain.output.stdout import print_table
+
+ROOT = Path(__file__).parents[3]
+COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|4[0-7]|9[0-7])[0-9;]*m")
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--version"]) == 0
+    assert capsys.readouterr().out == f"snnas {metadata.version('snnas')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serach"], ["'search'", "snnas --help"]),
+        (["runs", "shwo"], ["'show'", "snnas runs --help"]),
+        (["search", "--epoch", "3"], ["--epochs", "snnas search --help"]),
+        (["search", "--method", "lightsn"], ["did you mean 'lightsnn'?"]),
+        (["search", "--dataset", "digit"], ["did you mean 'digits'?"]),
+        (["search", "--recipe", "mnits"], ["did you mean 'mnist'?"]),
+        (["search", "--budget", "energy_totl=1uJ"], ["did you mean 'energy_total'?"]),
+        (["data", "fetch", "mnits"], ["did you mean 'mnist'?"]),
+        (["export", "--profile", "loihi1_calibrate"], ["did you mean 'loihi1_calibrated'?"]),
+        (["schema", "reports"], ["did you mean 'report'?"]),
+    ],
+    ids=lambda value: " ".join(value)[:30],
+)
+def test_what_is_nearly_right_is_hinted(
+    arguments: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if arguments[0] in ("search", "export"):
+        arguments = [*arguments, "--runs-dir", str(tmp_path)]
+    if arguments[0] == "export":
+        (tmp_path / "a").mkdir()
+        from tests.toolchain.cli.test_cli_runs import make
+
+        run = make(tmp_path, "b")
+        run.weights.write_bytes(b"")
+    assert run_command(arguments) == 2
+    err = capsys.readouterr().err
+    for word in words:
+        assert word in err
+
+
+def test_verbose_tells_times_and_tenths_where_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    for verbose in (False, True):
+        with Narrator(verbose=verbose).progress("counting") as advance:
+            for done in range(1, 101):
+                advance(done, 100)
+        lines = capsys.readouterr().err.splitlines()
+        if verbose:
+            assert len(lines) == 11
+            assert re.fullmatch(r"\[ +\d+\.\d s\] +counting: 100 of 100", lines[-1])
+        else:
+            assert lines == ["counting ..."]
+
+
+def test_quiet_says_nothing_and_excludes_verbose(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    Narrator(quiet=True).next("check")
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UsageError, match="opposite"):
+        Narrator(quiet=True, verbose=True)
+    assert run_command(["search", "-q", "-v", "--runs-dir", str(tmp_path)]) == 2
+
+
+def test_the_next_command_keeps_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    Narrator().next("train a", Path("my runs"))
+    assert capsys.readouterr().err == "next: snnas train a --runs-dir 'my runs'\n"
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """What a command writes where stdout is a terminal of 100 columns."""
+    master, slave = pty.openpty()
+    inherited = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "snnas", *arguments],
+        cwd=ROOT,
+        env={**inherited, "TERM": "xterm-256color", **environment},
+        stdout=slave,
+        stderr=slave,
+    ) as process:
+        os.close(slave)
+        out = b""
+        while True:
+            try:
+                part = os.read(master, 65536)
+            except OSError:  # Linux's end of a pty
+                break
+            if not part:
+                break
+            out += part
+    os.close(master)
+    assert process.returncode in (0, 2)
+    return out.decode()
+
+
+def test_colours_are_for_terminals_that_want_them(tmp_path: Path) -> None:
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/run.toml").touch()
+    arguments = ["runs", "--runs-dir", str(tmp_path)]
+    piped = subprocess.run(
+        [sys.executable, "-m", "snnas", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "\x1b" not in piped.stdout + piped.stderr
+    assert "\x1b" in on_a_terminal(*arguments)  # the bold head of a table
+    assert not COLOUR.search(on_a_terminal(*arguments, NO_COLOR="1"))
+    assert not COLOUR.search(on_a_terminal("frobnicate", NO_COLOR="1"))
+
+
+def test_titles_and_captions_are_lines_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A narrow table would break them in the middle of ``T = 8``; what is wider than the pipe is folded in it."""
+    from snnas.toolchain.output.stdout import PIPE_WIDTH
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = Table("a", title="a title far wider than its table, T = 8", caption="and a caption as wide, T = 8")
+    table.add_row("1")
+    print_table(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[-1]) == ("a title far wider than its table, T = 8", "and a caption as wide, T = 8")
+    assert [len(line) for line in lines[1:-1]] == [5] * 5
+    wide = Table("a")
+    wide.add_row("word " * 100)
+    print_table(wide)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= PIPE_WIDTH
+
+
+def test_nouns_are_counted() -> None:
+    assert [counted(n, "core") for n in (0, 1, 2048)] == ["0 cores", "1 core", "2,048 cores"]
+
+
+def test_a_pipe_is_not_silent_for_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("snnas.toolchain.output.stderr.time.monotonic", lambda: now[0])
+    with Narrator().progress("training 40 epochs", "batches") as advance:
+        for done in range(1, 101):
+            now[0] += 1.0
+            advance(done, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["training 40 epochs ...", *(f"  training 40 epochs: {k} of 100 batches" for k in (30, 60, 90))]

@@ -1,0 +1,166 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
+from snnas.search.network.config import NetworkConfig
+from snnas.search.network.genotype import Cell, Genotype
+from snnas.search.network.network import Network
+from snnas.toolchain.data.load import Dataset, load
+from snnas.toolchain.training import TrainingConfig, build, evaluate, load_weights, save_weights, train
+
+CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
+LOOP = Genotype("lightsnn", (Cell.of({(0, 3): "conv3x3", (3, 0): "conv3x3"}),) * 2)
+CONFIG = NetworkConfig(input_shape=(1, 8, 8), classes=10, channels=4, hidden=32, timesteps=3)
+SHORT = TrainingConfig(epochs=2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load("digits", seed=0)
+
+
+@pytest.fixture(scope="module")
+def few(digits: Dataset) -> Dataset:
+    return replace(digits, x_train=digits.x_train[:129], y_train=digits.y_train[:129])
+
+
+@pytest.mark.parametrize(("genotype", "floor"), [(CHAIN, 0.85), (LOOP, 0.7)], ids=["chain", "loop"])
+def test_training_learns_and_keeps_the_best_epoch(digits: Dataset, genotype: Genotype, floor: float) -> None:
+    network = build(genotype, replace(CONFIG, channels=8, hidden=96), seed=0)
+    log: list = []
+    progress: list = []
+    result = train(
+        network, digits, TrainingConfig(epochs=4), seed=0, log=log.append, on_epoch=lambda *done: progress.append(done)
+    )
+    assert progress == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [record["epoch"] for record in log] == [1, 2, 3, 4]
+    assert result.validation_accuracy == max(record["val_accuracy"] for record in log) > floor
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert log[-1]["lr"] < log[0]["lr"] == 1.2e-2
+    assert not network.training
+    # The weights that are left are those of the best epoch, and evaluation agrees with the log.
+    accuracy, predictions = evaluate(network, digits.x_val, digits.y_val)
+    assert accuracy == pytest.approx(log[result.best_epoch - 1]["val_accuracy"])
+    assert accuracy == (predictions == digits.y_val).mean()
+    assert predictions.dtype == np.int64
+
+
+def test_equal_seeds_give_equal_weights(few: Dataset) -> None:
+    def weights(seed: int, noise: int) -> dict:
+        # Whatever was drawn from torch's global generator before must not matter.
+        torch.manual_seed(noise)
+        network = build(CHAIN, replace(CONFIG, dropout=0.2), seed=seed)
+        train(network, few, SHORT, seed=seed)
+        return network.state_dict()
+
+    one, two, other = weights(0, 1), weights(0, 2), weights(1, 1)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["stem_conv.weight"], other["stem_conv.weight"])
+
+
+def test_training_never_reads_the_test_split(few: Dataset) -> None:
+    blind = replace(few, x_test=np.full_like(few.x_test, np.nan), y_test=-few.y_test)
+    networks = [build(CHAIN, CONFIG, seed=0) for _ in range(2)]
+    for network, data in zip(networks, (few, blind), strict=True):
+        train(network, data, SHORT, seed=0)
+    assert torch.equal(networks[0].get_submodule("head_fc2").weight, networks[1].get_submodule("head_fc2").weight)
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(few: Dataset) -> None:
+    network = build(CHAIN, CONFIG, seed=0)
+    with torch.no_grad():
+        network.get_submodule("head_fc2").weight[0, 0] = math.nan
+    with pytest.raises(GateError, match=r"loss is nan at step 1 of epoch 1 \(learning rate 0\.012\).*lower") as caught:
+        train(network, few, SHORT, seed=0)
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"epochs": 0},
+        {"epochs": 1.5},
+        {"epochs": "x"},
+        {"batch": 1},
+        {"learning_rate": math.nan},
+        {"label_smoothing": 1.0},
+    ],
+)
+def test_the_recipe_is_checked(bad: dict) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(bad))} = "):
+        TrainingConfig(**bad)
+
+
+def test_evaluation_does_not_depend_on_the_batch(few: Dataset) -> None:
+    network = build(LOOP, CONFIG, seed=0).train()
+    one = evaluate(network, few.x_val, few.y_val, batch=7)[1]
+    assert np.array_equal(one, evaluate(network, few.x_val, few.y_val, batch=256)[1])
+
+
+def test_weights_round_trip(tmp_path: Path) -> None:
+    network, other = (build(LOOP, CONFIG, seed=seed) for seed in (0, 1))
+    save_weights(network, tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
+    assert all(
+        torch.equal(a, b) for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True)
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_weights_of_another_genotype_or_size_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(build(CHAIN, CONFIG, seed=0), path)
+    with pytest.raises(InvalidFileError, match="weights of another genotype") as caught:
+        load_weights(build(LOOP, CONFIG, seed=0), path)
+    assert caught.value.exit_code == 3
+    wider = Network(CHAIN, replace(CONFIG, hidden=33))
+    before = wider.get_submodule("head_fc1").weight.clone()
+    with pytest.raises(InvalidFileError, match=r"'head_fc1.weight' .* \(32, 32\), expected \(33, 32\)"):
+        load_weights(wider, path)
+    assert torch.equal(before, wider.get_submodule("head_fc1").weight)
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    network = build(CHAIN, CONFIG, seed=0)
+    with pytest.raises(InvalidFileError, match="does not exist"):
+        load_weights(network, path)
+    save_weights(network, path)
+    content = path.read_bytes()
+    for damaged in (b"", content[:100], content[:-5], b"\xff" * 50, b"\x10" + content[1:]):
+        path.write_bytes(damaged)
+        with pytest.raises(InvalidFileError, match=r"w\.safetensors"):
+            load_weights(network, path)
+    path.write_bytes(content)
+    for value in (torch.full((4, 1, 3, 3), math.inf), torch.zeros((4, 1, 3, 3), dtype=torch.float64)):
+        tensors = {**load_file(path), "stem_conv.weight": value}
+        save_file(tensors, tmp_path / "odd.safetensors", metadata={"architecture_id": CHAIN.architecture_id})
+        with pytest.raises(InvalidFileError, match=r"'stem_conv\.weight' .* expected finite torch\.float32"):
+            load_weights(network, tmp_path / "odd.safetensors")
+
+
+def test_accuracy_that_guessing_reaches_is_doubted() -> None:
+    from snnas.toolchain.training.of_run import chance_note
+
+    even, odd = np.arange(100) % 4, np.zeros(100, np.int64)
+    odd[:10] = 1
+    assert chance_note(0.40, even) is None
+    assert "26.0% of 100 validation samples is no better than always naming one class (25.0%)" in str(
+        chance_note(0.26, even)
+    )
+    assert "(90.0%)" in str(chance_note(0.90, odd))
+    assert "of 1 validation sample is" in str(chance_note(1.0, np.zeros(1, np.int64)))

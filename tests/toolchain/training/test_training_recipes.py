@@ -1,0 +1,197 @@
+"""Recipes, augmentation, target SAR, and runs from a genotype."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.search.network.config import NetworkConfig
+from snnas.search.network.genotype import Cell, Genotype
+from snnas.toolchain.bench import train as bench_train
+from snnas.toolchain.data.augmentation import Augmentation
+from snnas.toolchain.data.load import load
+from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.training import TrainingConfig, build, evaluate, load_recipe, recipe_names, train
+from snnas.toolchain.training.of_run import train_run
+from snnas.toolchain.training.optimisation import learning_rate, loss_sum
+from snnas.toolchain.training.transfer import train_genotype
+
+CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
+CONFIG = NetworkConfig(input_shape=(1, 8, 8), classes=10, channels=4, hidden=32, timesteps=3)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_shipped_recipe_is_good_and_survives_toml() -> None:
+    names = "cifar10 cifar100 cifar10_dvs cifar10_paper digits dvs128_gesture fashion_mnist mnist nmnist shd"
+    assert recipe_names() == names.split()
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert TrainingConfig(**recipe.plain()) == recipe
+    assert load_recipe("digits") == TrainingConfig()
+    paper = load_recipe("cifar10_paper")
+    assert (paper.optimizer, paper.learning_rate, paper.epochs, paper.dropout) == ("sgd", 0.2, 300, 0.5)
+    assert load_recipe("digits", {"epochs": 2, "target_sar": None}) == replace(TrainingConfig(), epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("lr = 1", UsageError, r"unknown key 'lr' in .*own\.toml.*learning_rate"),
+        ("epoch = 1", UsageError, "did you mean 'epochs'"),
+        ("optimizer = 'adam'", UsageError, r"optimizer = 'adam' .* adamw or sgd \(.*own\.toml\)"),
+        ("loss = 'tet'", UsageError, "ce or mse"),
+        ("augment = ['rotate:3']", UsageError, "augmentation 'rotate:3', expected one of shift:N, flip, cutout:N"),
+        ("augment = 'flip'", UsageError, "expected a list"),
+        ("target_sar = 0", UsageError, "0 < x < 1"),
+        ("clip = nan", UsageError, "clip = nan"),
+        ("warmup = 15", UsageError, "less than the epochs"),
+        ("epochs = ", InvalidFileError, "not TOML"),
+    ],
+)
+def test_bad_recipes_are_refused(tmp_path: Path, text: str, error: type[Exception], words: str) -> None:
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(error, match=words):
+        load_recipe(tmp_path / "own.toml")
+
+
+def test_unknown_recipes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown recipe 'cifar'.*did you mean 'cifar10'"):
+        load_recipe("cifar")
+    with pytest.raises(InvalidFileError, match=r"none\.toml cannot be read"):
+        load_recipe(tmp_path / "none.toml")
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    config = TrainingConfig(epochs=4, warmup=1, learning_rate=1.0)
+    rates = [learning_rate(config, step, 10) for step in range(40)]
+    assert rates[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert (rates[10], rates[25]) == (1.0, pytest.approx(0.5))
+    assert learning_rate(replace(config, schedule="constant"), 39, 10) == 1.0
+
+
+def test_losses() -> None:
+    logits, y = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
+    config = TrainingConfig(label_smoothing=0.0, loss="mse")
+    assert float(loss_sum(logits, y, config)) == pytest.approx(0.5 + 1.0)
+    expected = math.log(1 + math.exp(-2)) + math.log(1 + math.exp(1))
+    assert float(loss_sum(logits, y, replace(config, loss="ce"))) == pytest.approx(expected)
+
+
+def test_augmentation_moves_mirrors_and_cuts_all_frames_alike() -> None:
+    x = torch.arange(1.0, 2 * 3 * 2 * 4 * 5 + 1).reshape(2, 3, 2, 4, 5)
+    moved = Augmentation(["shift:2"]).apply(x, [np.array([[1, -2], [0, 0]])])
+    assert torch.equal(moved[1], x[1])
+    assert torch.equal(moved[0, ..., 1:, :3], x[0, ..., :3, 2:])
+    assert float(moved[0, ..., 0, :].abs().sum() + moved[0, ..., 3:].abs().sum()) == 0
+    flipped = Augmentation(["flip"]).apply(x, [np.array([[True, True], [False, False]])])
+    assert torch.equal(flipped[0], x[0].flip(-1))
+    assert torch.equal(flipped[1], x[1])
+    cut = Augmentation(["cutout:2"]).apply(x, [np.array([[0.5, 0.5], [0.0, 0.0]])])
+    assert int((cut[0] == 0).sum()) == 4 * 6
+    assert int((cut[1] == 0).sum()) == 1 * 6
+    assert torch.equal(cut[0] == 0, cut[0, :1, :1].expand_as(cut[0]) == 0)
+
+
+def test_augmentation_draws_within_its_range_and_from_its_stream_alone() -> None:
+    both = Augmentation(["shift:2", "flip", "cutout:3"])
+    one, two = (both.draw(500, np.random.default_rng(3)) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    assert set(one[0].reshape(-1).tolist()) == {-2, -1, 0, 1, 2}
+    assert 0.4 < one[1][:, 0].mean() < 0.6
+
+
+@pytest.mark.slow
+def test_training_reaches_a_target_sar() -> None:
+    data = load("digits", seed=0)
+    free, held = (build(CHAIN, replace(CONFIG, channels=8), seed=0) for _ in range(2))
+    recipe = TrainingConfig(epochs=8)
+    before = train(free, data, recipe, seed=0)
+    after = train(held, data, replace(recipe, target_sar=before.sar / 2), seed=0)
+    assert after.sar <= before.sar / 2 * 1.05
+    assert after.validation_accuracy > before.validation_accuracy - 0.05
+
+
+@pytest.mark.parametrize(
+    "recipe", [{"optimizer": "sgd", "learning_rate": 0.1, "batch": 16}, {"loss": "mse"}, {"amp": "bf16"}]
+)
+def test_other_recipes_learn(recipe: dict) -> None:
+    data = load("digits", seed=0)
+    log: list = []
+    train(build(CHAIN, CONFIG, seed=0), data, TrainingConfig(epochs=2, **recipe), seed=0, log=log.append)
+    assert log[1]["loss"] < log[0]["loss"]
+    assert log[1]["val_accuracy"] > 0.2
+
+
+def test_bytes_train_as_floats_do() -> None:
+    data = load("digits", seed=0)
+    data = replace(data, x_train=data.x_train[:100], y_train=data.y_train[:100])
+    whole = (data.x_train * 16).astype(np.uint8)
+    networks = [build(CHAIN, CONFIG, seed=0) for _ in range(2)]
+    as_bytes = replace(data, x_train=whole, x_val=(data.x_val * 16).astype(np.uint8), unit=16)
+    for network, one in zip(networks, (data, as_bytes), strict=True):
+        train(network, one, TrainingConfig(epochs=1), seed=0)
+    assert torch.equal(networks[0].get_submodule("head_fc2").weight, networks[1].get_submodule("head_fc2").weight)
+    assert np.array_equal(
+        evaluate(networks[0], data.x_val, data.y_val)[1], evaluate(networks[1], as_bytes.x_val, data.y_val, unit=16)[1]
+    )
+
+
+def test_a_genotype_is_trained_on_another_data_set(tmp_path: Path) -> None:
+    (tmp_path / "cell.json").write_text(CHAIN.to_json())
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "own.npz", x=rng.random((60, 2, 8, 8), dtype=np.float32), y=np.arange(60) % 3)
+    run = train_genotype(
+        tmp_path / "cell.json",
+        str(tmp_path / "own.npz"),
+        folder=tmp_path / "runs",
+        command="snnas train",
+        timesteps=2,
+        channels=4,
+        hidden=8,
+        recipe=TrainingConfig(epochs=1),
+        device="cpu",
+    )
+    train_run(run, Narrator(quiet=True))
+    assert run.weights.exists()
+    assert not (run.path / "checkpoint").exists()
+    assert json.loads(run.genotype.read_text()) == json.loads(CHAIN.to_json())
+    assert run.config()["network"]["input_shape"] == [2, 8, 8]
+    assert len(run.train_log.read()) == 1
+
+
+def test_genotypes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    options = {"folder": tmp_path / "runs", "command": "", "device": "cpu"}
+    odd = Genotype("lightsnn", (Cell.of({(0, 3): "conv1x1"}),) * 2)
+    (tmp_path / "odd.json").write_text(CHAIN.to_json().replace("conv3x3", "conv1x1"))
+    with pytest.raises(UsageError, match=r"conv1x1"):
+        train_genotype(tmp_path / "odd.json", "digits", **options)
+    (tmp_path / "dead.json").write_text(Genotype("lightsnn", (Cell.of({(0, 1): "skip"}),) * 2).to_json())
+    with pytest.raises(UsageError, match="no path"):
+        train_genotype(tmp_path / "dead.json", "digits", **options)
+    (tmp_path / "no.json").write_text("[")
+    with pytest.raises(InvalidFileError, match=r"no\.json"):
+        train_genotype(tmp_path / "no.json", "digits", **options)
+    assert odd.space == "lightsnn"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_benchmark_compares_equal_losses() -> None:
+    figures = bench_train.measure(turns=1, channels=4, pixels=8, batch=4, seed=0, say=lambda text: None)
+    assert figures["loss_difference"] <= figures["tolerance"]
+    assert figures["peak_bytes"] < figures["baseline_peak_bytes"]
+    keys = {"ratio", "loss_difference", "images_per_s", "peak_bytes", "seconds", "baseline_seconds", "good", "gate"}
+    assert keys <= figures.keys()
+    json.dumps(figures)

@@ -1,1 +1,0 @@
-"""Straightforward code that the fast one is measured against."""

@@ -1,0 +1,1 @@
+"""``snnas bench``: measurements that anybody can repeat, of speed and of exactness."""

@@ -1,0 +1,252 @@
+"""Random genotypes of the papers' spaces taken through the whole chain: network, .nir, program, stock Lava."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnas.hw_sim.errors import SnnasError, UnsupportedError, UsageError
+from snnas.toolchain.bench.random_networks import Case, deployed_graph, draw
+from snnas.toolchain.data.seeds import torch_seed
+from snnas.toolchain.output.stderr import Narrator
+
+if TYPE_CHECKING:
+    from snnas.hw_sim.lava.run import Comparison
+    from snnas.search.network.config import NetworkConfig
+
+MAX_REFUSED = 0.05  # share of the genotypes that may be refused
+
+
+@dataclass(slots=True)
+class Conformance:
+    """What the runs gave; ``to_json`` is what the command prints."""
+
+    seed: int
+    cases: list[Case] = field(default_factory=list)
+    lava: str = "not asked for"
+    lava_checked: list[int] = field(default_factory=list)
+    lava_recurrent: int = 0
+    lava_samples: int = 0
+    lava_differing_spikes: int = 0
+    lava_spikes_compared: int = 0
+    lava_first: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    seconds_lava: float = 0.0
+
+    @property
+    def compiled(self) -> list[Case]:
+        return [c for c in self.cases if c.program is not None]
+
+    @property
+    def refused(self) -> list[Case]:
+        return [c for c in self.cases if c.program is None]
+
+    @property
+    def nir_differing_spikes(self) -> int:
+        return sum(c.nir_differing for c in self.cases)
+
+    @property
+    def good(self) -> bool:
+        """No spike differs anywhere, and at most 5 % are refused."""
+        differing = self.nir_differing_spikes + self.lava_differing_spikes
+        return not differing and len(self.refused) <= MAX_REFUSED * len(self.cases)
+
+    def to_json(self) -> dict[str, Any]:
+        refusals = Counter(general(c.refusal) for c in self.refused)
+        return {
+            "schema": "snnas.bench.conformance/1",
+            "seed": self.seed,
+            "genotypes": len(self.cases),
+            "compiled": len(self.compiled),
+            "refused": len(self.refused),
+            "refusals": dict(sorted(refusals.items(), key=lambda item: (-item[1], item[0]))),
+            "refused_genotypes": [
+                {"index": c.index, "architecture": c.genotype.architecture_id, "reason": c.refusal}
+                for c in self.refused
+            ],
+            "recurrent": sum(c.recurrent for c in self.cases),
+            "delayed": sum(c.program.recurrent for c in self.compiled if c.program),
+            "periods": _counted(c.program.schedule.period for c in self.compiled if c.program),
+            "populations": _counted_roles(self.compiled),
+            "nir_differing_spikes": self.nir_differing_spikes,
+            "quantisation_differing": {
+                "feed_forward": _mean(c.quantisation for c in self.compiled if not c.recurrent),
+                "recurrent": _mean(c.quantisation for c in self.compiled if c.recurrent),
+            },
+            "lava": self.lava,
+            "lava_checked": len(self.lava_checked),
+            "lava_recurrent": self.lava_recurrent,
+            "lava_samples": self.lava_samples,
+            "lava_spikes_compared": self.lava_spikes_compared,
+            "lava_differing_spikes": self.lava_differing_spikes,
+            "lava_first_differences": self.lava_first,
+            "lava_genotypes": self.lava_checked,
+            "seconds": round(self.seconds, 1),
+            "seconds_lava": round(self.seconds_lava, 1),
+            "good": self.good,
+        }
+
+
+def _counted(values: Any) -> dict[str, int]:
+    return {str(value): count for value, count in sorted(Counter(values).items())}
+
+
+def _counted_roles(cases: Sequence[Case]) -> dict[str, int]:
+    return _counted(p.role for c in cases if c.program for p in c.program.populations)
+
+
+def _mean(values: Any) -> float:
+    found = list(values)
+    return round(sum(found) / len(found), 5) if found else 0.0
+
+
+def general(reason: str) -> str:
+    """A refusal's sentence without the names and numbers of its own case, so that equal causes count together."""
+    reason = re.sub(r"\b(population|node|layer|synapse) \S+?(?=[:,; ])", r"\1 *", reason)
+    return re.sub(r"(?<![A-Za-z_])-?\d+(\.\d+)?(e[+-]?\d+)?", "N", reason)
+
+
+# --------------------------------------------------------------------------------------------------------- the chain
+
+
+def take(case: Case, config: NetworkConfig, seed: int, folder: Path) -> Case:
+    """The case with its program, or with the reason of its refusal; .nir and deployed network compared."""
+    from snnas.export.compiler.compile import compile_graph
+    from snnas.export.executors import interpreter
+    from snnas.export.executors.deployed import run_deployed
+    from snnas.export.formats.nir_file import read_nir, write_nir
+    from snnas.export.formats.program_file import read_program, write_program
+    from snnas.hw_sim.simulate.simulator import simulate_input
+
+    try:
+        graph = deployed_graph(case.genotype, config, torch_seed(seed, f"conformance {case.index}"))
+        spikes, _ = run_deployed(graph, case.x, case.timesteps)
+        write_nir(folder / "model.nir", graph)
+        again = read_nir(folder / "model.nir", use_metadata=bool(graph.delayed))
+        run = interpreter.run(again, case.x, case.timesteps)
+        differing = sum(int((value != run.spikes[name]).sum()) for name, value in spikes.items())
+        program = compile_graph(
+            again,
+            timesteps=case.timesteps,
+            input_kind=config.input_kind,  # type: ignore[arg-type]
+            rates={name: float(value.mean()) for name, value in run.spikes.items()},
+        )
+        write_program(folder / "program.npz", program)
+        program = read_program(folder / "program.npz")
+        program.verify()
+        trace, _ = next(simulate_input(program, case.x, batch=len(case.x)))
+    except UnsupportedError as error:
+        return replace(case, refusal=str(error))
+    except SnnasError as error:
+        raise type(error)(f"genotype {case.index} of seed {seed}: {error}") from error
+    pairs = [(trace.spikes[p], run.spikes[node]) for p, node in program.meta["node_of"].items()]
+    wrong = sum(int((ours != theirs.reshape(ours.shape)).sum()) for ours, theirs in pairs)
+    share = wrong / max(1, sum(ours.size for ours, _ in pairs))
+    return replace(case, program=program, nir_differing=differing, quantisation=share)
+
+
+def conformance(
+    *,
+    genotypes: int = 200,
+    lava: int = 20,
+    seed: int = 0,
+    samples: int = 8,
+    python: Path | None = None,
+    require_lava: bool = False,
+    narrator: Narrator,
+) -> Conformance:
+    """Draws ``genotypes``, takes each through the chain, and ``lava`` of them (half recurrent) through stock Lava.
+
+    UnsupportedError (exit 4) at once where Lava is required and not usable; WorkerError where it dies twice.
+    """
+    from snnas.toolchain.exporting.of_run import ExportOptions, lava_python
+
+    for name, value, least in (("--genotypes", genotypes, 1), ("--lava", lava, 0), ("--samples", samples, 1)):
+        if value < least:
+            raise UsageError(f"{name} {value}: expected a whole number >= {least}")
+    worker, why = lava_python(ExportOptions(lava_python=python)) if lava else (None, "not asked for")
+    if require_lava and worker is None:
+        raise UnsupportedError(f"Lava was required (--require-lava) but is not usable: {why}")
+    result = Conformance(seed=seed, lava=why, lava_samples=samples)
+    began = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory(prefix="snnas-conformance-") as place,
+        narrator.progress(f"{genotypes} random genotypes, compiled and simulated") as advance,
+    ):
+        for index in range(genotypes):
+            case, config = draw(seed, index, samples)
+            result.cases.append(take(case, config, seed, Path(place)))
+            advance(index + 1, genotypes)
+    result.seconds = time.perf_counter() - began
+    narrator.say(f"  {len(result.compiled)} compiled, {len(result.refused)} refused in {result.seconds:.0f} s")
+    if worker is not None:
+        _run_lava(result, chosen(result.compiled, lava), worker, narrator)
+    return result
+
+
+# -------------------------------------------------------------------------------------------------------------- Lava
+
+
+def chosen(compiled: Sequence[Case], count: int) -> list[Case]:
+    """``count`` cases, half of them recurrent (those with delayed synapses first), spaces taking turns."""
+
+    def ranked(recurrent: bool) -> list[Case]:
+        found = [c for c in compiled if c.recurrent == recurrent]
+        place = Counter[str]()
+        turn = {}
+        for c in found:
+            turn[c.index] = place[c.genotype.space]
+            place[c.genotype.space] += 1
+        return sorted(
+            found, key=lambda c: (recurrent and not (c.program and c.program.recurrent), turn[c.index], c.index)
+        )
+
+    loops, plain = ranked(True), ranked(False)
+    want = min(count - count // 2, len(loops))
+    picked = loops[:want] + plain[: count - want]
+    return (picked + loops[want:])[: min(count, len(loops) + len(plain))]
+
+
+def _run_lava(result: Conformance, cases: Sequence[Case], worker: Path, narrator: Narrator) -> None:
+    began = time.perf_counter()
+    with narrator.progress(f"{len(cases)} of them in Lava, {result.lava_samples} samples each") as advance:
+        for done, case in enumerate(cases, start=1):
+            comparison = compare_in_lava(case, worker)
+            result.lava_checked.append(case.index)
+            result.lava_recurrent += bool(case.program and case.program.recurrent)
+            result.lava_differing_spikes += comparison.differing_spikes
+            result.lava_spikes_compared += comparison.spikes
+            if comparison.first is not None:
+                f = comparison.first
+                result.lava_first.append(
+                    f"genotype {case.index}: {comparison.differing_spikes} differ, first at population "
+                    f"{f.population}, sample {f.sample}, timestep {f.timestep}, neuron {f.neuron}"
+                )
+            advance(done, len(cases))
+    result.seconds_lava = time.perf_counter() - began
+
+
+def compare_in_lava(case: Case, worker: Path) -> Comparison:
+    """Runs all samples of a compiled case back to back in one Lava run."""
+    from snnas.export.formats.npz_file import write_npz
+    from snnas.export.formats.program_file import write_program
+    from snnas.hw_sim.lava import run as lava
+    from snnas.hw_sim.simulate.simulator import simulate_input
+    from snnas.toolchain.exporting.on_target import recorded
+
+    assert case.program is not None
+    with tempfile.TemporaryDirectory(prefix="snnas-conformance-") as place:
+        folder = Path(place)
+        trace, currents = next(simulate_input(case.program, case.x, batch=len(case.x)))
+        spikes_in = None if currents else case.x.astype(bool)
+        golden = recorded(trace.spikes, trace.logits, currents, spikes_in, len(case.x))
+        write_program(folder / "program.npz", case.program)
+        write_npz(folder / "golden.npz", golden)
+        result = lava.run_worker(folder, folder / "lava", samples=len(case.x), python=worker)
+        return lava.compare(golden, result["arrays"], case.program, len(case.x))

@@ -1,0 +1,189 @@
+"""``snnas bench search``: our search against the lean straightforward loop of ``toolchain/bench/plain_search.py``.
+
+Both prune the same supernet by importance (every evaluation of every round, backward edges left out and in) on the same
+batch with the same weights, one after the other in one pinned thread, in turns. Times are CPU seconds of this process,
+because only those say something on a shared machine; the ratio is the median over the turns. Networks are living: no
+layer of the supernet is silent. Setting: width 4 as the release counts it (``first_out_channel``), so cells of 8 and 16
+channels; 16x16 pixels (digits, each pixel four times), batch 16, T = 5, LightSNN's three operations.
+
+Scores are compared evaluation by evaluation. They are equal up to the order of float64 additions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from snnas.toolchain.data.seeds import stream, torch_seed
+from snnas.toolchain.output.stdout import print_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snnas.search.methods import Record, SearchResult
+    from snnas.search.scoring.supernet import Supernet
+
+GATES = {"feedforward": 4.0, "recurrent": 3.0}
+TOLERANCE = 1e-6
+PIXELS, TIMESTEPS = 16, 5
+
+
+@dataclass(slots=True)
+class Turns:
+    """What the turns of one kind of cell gave. seconds and baseline: CPU seconds of a whole search, one per turn."""
+
+    seconds: list[float] = field(default_factory=list)
+    baseline: list[float] = field(default_factory=list)
+    difference: float = 0.0
+    evaluations: int = 0
+    same_genotype: bool = True
+    silent: int = 0
+    lowest_rate: float = 1.0
+    highest_rate: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long the loop takes: the median over the turns."""
+        return statistics.median(b / s for b, s in zip(self.baseline, self.seconds, strict=True))
+
+
+def measure(*, turns: int, width: int, batch: int, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return the figures of the benchmark, as ``--json`` prints them."""
+    kinds = {name: Turns() for name in GATES}
+    with _one_thread():
+        x = _digits(batch, seed)
+        for name, kind in kinds.items():
+            supernet = _supernet(width, seed, backward=name == "recurrent")
+            for _ in range(turns):
+                _turn(kind, supernet, x, backward=name == "recurrent")
+                say(f"  {name}: loop {kind.baseline[-1]:.3f} s, snnas {kind.seconds[-1]:.3f} s of CPU")
+    difference = max(kind.difference for kind in kinds.values())
+    equal = difference <= TOLERANCE and all(kind.same_genotype for kind in kinds.values())
+    figures: dict[str, Any] = {"schema": "snnas.bench.search/1"}
+    for name, kind in kinds.items():
+        figures[f"ratio_{name}"] = round(kind.ratio, 3)
+        figures[f"seconds_{name}"] = round(statistics.median(kind.seconds), 4)
+        figures[f"baseline_seconds_{name}"] = round(statistics.median(kind.baseline), 4)
+        figures[f"evaluations_{name}"] = kind.evaluations
+        figures[f"silent_layers_{name}"] = kind.silent
+        figures[f"firing_{name}"] = [round(kind.lowest_rate, 4), round(kind.highest_rate, 4)]
+    return figures | {
+        "max_score_difference": difference,
+        "tolerance": TOLERANCE,
+        "same_genotype": all(kind.same_genotype for kind in kinds.values()),
+        "gates": GATES,
+        "good": equal and all(kinds[name].ratio >= gate for name, gate in GATES.items()),
+        "setting": {
+            "channels": [2 * width, 4 * width],
+            "pixels": PIXELS,
+            "batch": batch,
+            "timesteps": TIMESTEPS,
+            "data": "digits, each pixel four times",
+            "seed": seed,
+            "turns": turns,
+            "threads": 1,
+            "clock": "CPU seconds of the process",
+        },
+    }
+
+
+def _turn(kind: Turns, supernet: Supernet, x: Tensor, *, backward: bool) -> None:
+    """Run both searches once, the loop first, and compare all their scores."""
+    from snnas.search.scoring.batched import BatchedScorer
+    from snnas.search.scoring.proxies import Score
+    from snnas.toolchain.bench.plain_search import SearchLoop
+
+    def loop() -> tuple[SearchResult, list[Record]]:
+        network = SearchLoop(supernet, x)
+        return _search(lambda candidates: [Score(network.score(c), {}) for c in candidates], backward)
+
+    # A LIF per operation makes a kernel per operation: ours counts a node's kernel as often.
+    def ours() -> tuple[SearchResult, list[Record]]:
+        return _search(BatchedScorer(supernet, x, per_operation=True), backward)
+
+    seconds, (expected, theirs) = _timed(loop)
+    kind.baseline.append(seconds)
+    seconds, (found, mine) = _timed(ours)
+    kind.seconds.append(seconds)
+    kind.evaluations = found.evaluations
+    kind.same_genotype &= found.genotype == expected.genotype
+    for one, other in zip(mine, theirs, strict=False):
+        if one["event"] == "evaluation" and one["score"] != other.get("score"):
+            kind.difference = max(kind.difference, abs((one["score"] or 0.0) - (other.get("score") or 0.0)))
+    first = next(record for record in mine if record["event"] == "evaluation")
+    kind.silent, rates = first["silent_layers"], first["firing"].values()
+    kind.lowest_rate, kind.highest_rate = min(rates), max(rates)
+
+
+def _search(score: Callable[..., Any], backward: bool) -> tuple[SearchResult, list[Record]]:
+    from snnas.search.methods import lightsnn
+    from snnas.search.network.space import get
+
+    records: list[Record] = []
+    return lightsnn.run(get("lightsnn"), score, log=records.append, backward=backward), records
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    begun = time.process_time()
+    result = work()
+    return time.process_time() - begun, result
+
+
+def _supernet(width: int, seed: int, *, backward: bool) -> Supernet:
+    from snnas.search.network.config import NetworkConfig
+    from snnas.search.network.space import get
+    from snnas.search.scoring.supernet import Supernet
+
+    config = NetworkConfig(input_shape=(1, PIXELS, PIXELS), classes=10, channels=2 * width, timesteps=TIMESTEPS)
+    return Supernet(get("lightsnn"), config, backward=backward, seed=torch_seed(seed, "supernet"))
+
+
+def _digits(batch: int, seed: int) -> Tensor:
+    """Return ``batch`` training digits (B, 1, 16, 16)."""
+    import torch
+
+    from snnas.toolchain.data.load import load
+
+    x = load("digits", seed=seed).x_train
+    chosen = torch.from_numpy(x[stream(seed, "proxy").permutation(len(x))[:batch]])
+    return chosen.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Hold torch to one thread, and the process to one core where the system lets us."""
+    import torch
+
+    threads = torch.get_num_threads()
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    torch.set_num_threads(1)
+    try:
+        if cores:
+            os.sched_setaffinity(0, {max(cores)})
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+
+def print_result(figures: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    setting = figures["setting"]
+    title = f"search, {setting['channels']} channels, batch {setting['batch']}, seed {setting['seed']}"
+    table = Table("", "loop", "snnas", "ratio (gate)", title=title, title_justify="left")
+    for name, gate in figures["gates"].items():
+        table.add_row(
+            f"{name}, {figures[f'evaluations_{name}']} evaluations",
+            f"{figures[f'baseline_seconds_{name}']:.3f} s",
+            f"{figures[f'seconds_{name}']:.3f} s",
+            f"{figures[f'ratio_{name}']:.1f} ({gate:g})",
+        )
+    table.caption = f"largest difference of two scores {figures['max_score_difference']:.1e}; CPU seconds, measured"
+    print_table(table)

@@ -1,0 +1,76 @@
+"""A check as text: a table for people, lines for logs, and one line that sums it up and says what to do next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from snnas.toolchain.checking.findings import Book, Finding, amount_of, shown
+from snnas.toolchain.output.stdout import print_table, print_text
+
+CODES = 6  # that a summary names
+OF_RECORDING = ("SN302", "SN305", "SN306")  # what a change that is meant breaks
+
+
+def show(book: Book, *, quiet: bool) -> None:
+    """The table and its summary on stdout, notes on stderr. quiet: of what fails alone, and nothing where it passed."""
+    from rich.table import Table
+
+    told = [f for f in book.findings if f.fails or not quiet]
+    if not told:
+        return
+    out = Table(show_header=False, title=shown(_title(book)), title_justify="left")
+    for _ in range(3):
+        out.add_column(no_wrap=True)
+    out.add_column(overflow="fold")
+    for f in told:
+        out.add_row(f.status, f.code, f.name, f.detail)
+    print_table(out)
+    for line in summary(book):
+        print_text(line)
+    for note in () if quiet else book.notes:
+        sys.stderr.write(f"note: {note}\n")
+
+
+def plain(books: Sequence[Book]) -> str:
+    lines = []
+    for book in books:
+        lines.append(shown(_title(book)))
+        lines += [f"  {f.status:<11} {f.code}  {f.name}: {f.detail}" for f in book.findings]
+        lines += [f"  note: {note}" for note in book.notes]
+        lines += [f"  {line}" for line in summary(book)]
+    return "\n".join(lines)
+
+
+def summary(book: Book) -> list[str]:
+    """Passed or FAILED with codes and the next command; a second line where the change may be meant."""
+    failing = [f for f in book.findings if f.fails]
+    rest = [
+        f"{_count(found, noun)} ({_codes(found)})"
+        for noun, found in (
+            ("warning", [f for f in book.findings if f.status == "warned" and not f.fails]),
+            ("ignored", [f for f in book.findings if f.status == "ignored"]),
+        )
+        if found
+    ]
+    checks = amount_of(len(book.findings), "check")
+    if not failing:
+        return ["; ".join([f"passed: {checks}", *rest])]
+    failed = f"FAILED: {len(failing)} of {checks} ({_codes(failing)})"
+    lines = ["; ".join([failed, *rest, f"snnas explain {failing[0].code}"])]
+    if book.meant and any(f.code in OF_RECORDING for f in failing):
+        lines.append(f"meant? record again with: {book.meant}")
+    return lines
+
+
+def _title(book: Book) -> str:
+    return f"check of {book.subject} ({book.kind})"
+
+
+def _count(found: Sequence[Finding], noun: str) -> str:
+    return f"{len(found)} ignored" if noun == "ignored" else amount_of(len(found), noun)
+
+
+def _codes(found: Iterable[Finding]) -> str:
+    codes = list(dict.fromkeys(f.code for f in found))
+    return ", ".join(codes[:CODES]) + (", ..." if len(codes) > CODES else "")

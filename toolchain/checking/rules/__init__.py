@@ -1,0 +1,1 @@
+"""The rules of ``snnas check``, by what they look at."""

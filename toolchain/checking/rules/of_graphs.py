@@ -1,0 +1,107 @@
+"""SN2xx and SN3xx: what a graph, its program and its recording must be to one another."""
+
+from snnas.toolchain.checking.rules.rule import Rule
+
+RULES = (
+    Rule(
+        "SN201", "edges stand in topological order", "warned",
+        "Norse runs edges in the order of the file: in a shuffled one nearly every spike changes, without an error.",
+        "Write edges in topological order; the model.nir of snnas export GRAPH.nir has them so.",
+    ),
+    Rule(
+        "SN202", "every cycle says which of its edges waits a timestep", "invalid",
+        "NIR has no delayed edge. In a cycle without a declared one, readers choose by node order, and order changes "
+        "on every read and write.",
+        "Name the edge with --delayed SRC:DST, put in a Delay node, or keep the snnas metadata.",
+    ),
+    Rule(
+        "SN203", "every cycle holds a spiking neuron", "invalid",
+        "A loop of linear nodes alone is an integrator that no synapse can express, or an equation without a solution.",
+        "Put a neuron into the loop, or cut it open.",
+    ),
+    Rule(
+        "SN204", "shapes agree along every edge", "invalid",
+        "Shapes are inferred by snnas's own arithmetic: NIR's are wrong for kernels that are not square, for groups "
+        "and for padding 'same' with a stride.",
+        "Correct the shape that the detail names, or put a Flatten node between the two.",
+    ),
+    Rule(
+        "SN205", "a delayed edge is an edge of the graph", "invalid",
+        "Metadata that name a missing edge belong to another graph, or the graph was edited after them.",
+        "Write the graph again, or name the right edge with --delayed SRC:DST.",
+    ),
+    Rule(
+        "SN206", "the graph keeps to what every reader runs alike", "warned",
+        "norse ignores r of an LIF and drops Scale, Delay, Threshold, AvgPool2d and LI; snntorch takes dt = 1e-4 and "
+        "v_reset = 0; nirtorch chooses the delayed edge of a cycle by node order.",
+        "Fold r into the weights, reset to 0, one threshold and tau per layer; or accept that the graph is for snnas: "
+        "this fails with --portable alone.",
+    ),
+    Rule(
+        "SN207", "the program is the graph's", "failed",
+        "The graph is compiled again: populations, leaks and the geometry of every synapse must be those of "
+        "program.npz. Integer weights may differ (calibration, fine-tuning); they are judged by their spikes, SN303. "
+        "A lone graph must compile; where it cannot, that is a warning: it may be meant for another target.",
+        "Export again; model.nir and program.npz are of different networks. A lone graph that resets by subtraction "
+        "has a program with --system generic.",
+    ),
+    Rule(
+        "SN208", "no input overflows a register", "failed",
+        "Interval bounds over every admissible input: the synaptic input fits 16 bits, the current 24, the "
+        "membrane is not clipped. Lava does not stop where they are exceeded, it computes something else.",
+        "Export again; every program of snnas export is proved. A weight, exponent or bias was changed since.",
+    ),
+    Rule(
+        "SN301", "there is a recording, and it fits", "invalid",
+        "Inputs and spikes recorded once are what every later run is compared with. A lone graph without one is a "
+        "warning: nothing says what it should do.",
+        "Make one: snnas check GRAPH --record auto (--data FILE.npz for samples and labels of yours).",
+    ),
+    Rule(
+        "SN302", "the graph gives the recorded spikes", "failed",
+        "The float graph, run on the recorded input (a .nir by snnas's NumPy interpreter in float64, an .onnx by "
+        "onnxruntime on one thread, unoptimised), must fire as it did: no spike is tolerated.",
+        "The detail names the first node, timestep and neuron. If the change is meant, record again: snnas check GRAPH "
+        "--record auto --force.",
+    ),
+    Rule(
+        "SN303", "the program gives the recorded spikes", "failed",
+        "The integer program, simulated on the recorded input, must fire as it did when Lava agreed with it.",
+        "Export again; the detail names the first population, timestep and neuron.",
+    ),
+    Rule(
+        "SN304", "the host injects the recorded currents", "failed",
+        "Bit-exactness starts at the host stage: an analogue input becomes integer currents there.",
+        "Export again; the host's weights or scale were changed.",
+    ),
+    Rule(
+        "SN305", "the answers are the recorded ones", "failed",
+        "Every spike is equal but the readout is not: its weights or biases were changed.",
+        "Export again, or record again: snnas check GRAPH --record auto --force.",
+    ),
+    Rule(
+        "SN306", "the graph is the one that was recorded", "failed",
+        "A change too small for the recorded input, such as a threshold moved by one float32, fires no other spike "
+        "there and may elsewhere. The recording keeps a digest of every parameter, and the "
+        "timesteps and input kind that the file says, so that no change goes unseen; "
+        "other metadata and the file's bytes may differ.",
+        "If the change is meant, record again: snnas check GRAPH --record auto --force. Samples, labels and the way "
+        "the graph is read are those of the recording; to change them too, add --new-recording.",
+    ),
+    Rule(
+        "SN307", "the manifest's figures are what is measured again", "failed",
+        "Neurons, cores and chips are counted again; accuracy, activity, energy and latency must be those of "
+        "report.json, whose hash is recorded. Limits are judged by these figures.",
+        "Export again, with --force where it is said to be up to date; do not edit figures.",
+    ),
+    Rule(
+        "SN308", "the ONNX model and the NIR graph fire alike", "failed",
+        "Both are the same deployed network, run by two independent programs.",
+        "Export again; where float32 rounds a sum across a threshold, with --float64.",
+    ),
+    Rule(
+        "SN309", "the recording makes every neuron layer fire", "warned",
+        "What never fires is not compared: a recording in which a layer is silent proves nothing about what follows.",
+        "Record on real samples: --record auto --data FILE.npz --new-recording.",
+    ),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Data sets: reading them without trust, splitting them, the seeds that everything draws from."""

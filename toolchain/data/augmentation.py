@@ -1,0 +1,94 @@
+"""Changes to training samples, drawn anew for every batch from a stream of their own and applied on the device.
+
+``shift:N``: by up to N pixels each way, zeros come in (the usual random crop of an image padded by N). ``flip``: left
+and right swapped, half of the time. ``cutout:N``: a square of N pixels is set to 0 (DeVries and Taylor 2017). All
+timesteps of a sample change alike. There is no normalisation: the deployed graph sees inputs as they come, and the
+stem's BN takes up any scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnas.hw_sim.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KINDS = ("shift:N", "flip", "cutout:N")
+MOST = 1024
+
+
+class Augmentation:
+    """``specs``: what is done, in this order; UsageError for one that is not known."""
+
+    def __init__(self, specs: Sequence[str]) -> None:
+        self.steps = [_parse(spec) for spec in specs]
+
+    def draw(self, samples: int, rng: np.random.Generator) -> list[np.ndarray[Any, Any]]:
+        """Draw the changes of one batch: an array (samples, 2) per step.
+
+        The whole batch is drawn, however many processes share it.
+        """
+        drawn: list[np.ndarray[Any, Any]] = []
+        for kind, size in self.steps:
+            if kind == "shift":
+                drawn.append(rng.integers(-size, size + 1, (samples, 2)))
+            elif kind == "flip":
+                drawn.append(np.repeat(rng.random((samples, 1)) < 0.5, 2, axis=1))
+            else:
+                drawn.append(rng.random((samples, 2)))
+        return drawn
+
+    def apply(self, x: Tensor, drawn: Sequence[np.ndarray[Any, Any]]) -> Tensor:
+        """Return the changed batch (B, ..., H, W); ``drawn`` holds the rows of these samples."""
+        import torch
+
+        for (kind, size), values in zip(self.steps, drawn, strict=True):
+            of = torch.from_numpy(np.ascontiguousarray(values)).to(x.device)
+            if kind == "shift":
+                x = _shift(x, of)
+            elif kind == "flip":
+                x = torch.where(of[:, 0].reshape(-1, *[1] * (x.dim() - 1)), x.flip(-1), x)
+            else:
+                x = _cut(x, of, size)
+        return x
+
+
+def _parse(spec: Any) -> tuple[str, int]:
+    kind, _, size = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    if kind == "flip" and not size:
+        return kind, 0
+    if kind in ("shift", "cutout") and size.isdecimal() and len(size) < 5 and 0 < int(size) <= MOST:
+        return kind, int(size)
+    raise UsageError(f"augmentation {str(spec)[:60]!r}, expected one of {', '.join(KINDS)} with N from 1 to {MOST}")
+
+
+def _shift(x: Tensor, by: Tensor) -> Tensor:
+    import torch
+
+    height, width = x.shape[-2:]
+    # Row and column that each pixel comes from; what lies outside is 0.
+    rows = torch.arange(height, device=x.device)[None] - by[:, :1]
+    columns = torch.arange(width, device=x.device)[None] - by[:, 1:]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
+    flat = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None]
+    planes = x.reshape(len(x), -1, height * width)
+    moved = planes.gather(2, flat.reshape(len(x), 1, -1).expand_as(planes)) * inside.reshape(len(x), 1, -1)
+    return moved.reshape(x.shape)
+
+
+def _cut(x: Tensor, at: Tensor, size: int) -> Tensor:
+    import torch
+
+    height, width = x.shape[-2:]
+    hidden = []
+    for extent, centre in ((height, at[:, :1]), (width, at[:, 1:])):
+        first = (centre * extent).floor() - size // 2
+        place = torch.arange(extent, device=x.device)[None]
+        hidden.append((place >= first) & (place < first + size))
+    square = hidden[0][:, :, None] & hidden[1][:, None]
+    return x * ~square.reshape(len(x), *[1] * (x.dim() - 3), height, width)

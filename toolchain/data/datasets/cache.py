@@ -1,0 +1,165 @@
+"""Frames of event recordings, made once and kept: 70,000 recordings take minutes, the file of their frames a second.
+
+<data_dir>/.cache/<set>-<key>.npy and .json (labels, split, digest). The key is of the official files' names, sizes and
+times and of the options: another file or option is another entry. The digest is checked on every use; a damaged entry
+is made again. Where the folder cannot be written, the frames are made in memory each time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.files import read_json, write_json
+from snnas.toolchain.data.datasets.archives import READ_ERRORS
+from snnas.toolchain.data.datasets.catalogue import Official
+from snnas.toolchain.data.datasets.frames import FrameOptions, to_frames
+from snnas.toolchain.data.datasets.raw import Array, Raw, digest
+from snnas.toolchain.data.datasets.recordings import Recordings
+
+FORMAT = 1
+MAX_BYTES = 16 * 2**30
+Advance = Callable[[int, int], None]
+
+
+def cached_frames(
+    official: Official,
+    files: list[Path],
+    opened: Callable[[], Recordings],
+    options: FrameOptions,
+    folder: Path,
+    advance: Advance = lambda done, total: None,
+) -> tuple[Raw, str]:
+    """The frames of all recordings, x uint8 (N, T, C, H, W), and their digest; from the cache where they are there.
+
+    files: the official files or folders. opened: lists the recordings; not called where the cache serves. folder: of
+    the cache. advance: takes (recordings done, in all). Raises what ``opened`` raises.
+    """
+    entry = folder / f"{official.name}-{_key(official, files, options)}"
+    try:
+        if not folder.parent.stat().st_mode & 0o222:  # root could write there all the same
+            raise PermissionError
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = entry.with_suffix(".lock").open("wb")
+    except OSError:  # a read-only data folder is served too, more slowly
+        return _in_memory(official, opened(), options, advance)
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # who comes second waits, and then finds the entry
+        found = _read(official, entry, options)
+        if found is None:
+            _write(official, opened(), options, entry, advance)
+            found = _read(official, entry, options)
+    if found is None:
+        raise InvalidFileError(f"{entry}.npy was written and reads back otherwise; the disk is damaged")
+    return found
+
+
+def _key(official: Official, files: list[Path], options: FrameOptions) -> str:
+    seen = []
+    for file in files:
+        inside = [p for p in file.rglob("*") if ".cache" not in p.relative_to(file).parts] if file.is_dir() else [file]
+        for path in sorted([*inside, file.with_name("index.csv"), file / "index.csv"]):
+            if path.is_file():
+                about = path.stat()
+                seen.append([path.name, path.parent.name, about.st_size, about.st_mtime_ns])
+    state = [FORMAT, official.name, official.sample, seen, asdict(options)]
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+
+
+def _shape(official: Official, count: int, options: FrameOptions) -> tuple[int, ...]:
+    shape = (count, *options.shape(official.sample))
+    if math.prod(shape) > MAX_BYTES:
+        raise UsageError(
+            f"{official.name} takes {math.prod(shape) / 1e9:.1f} GB as {options.frames} frames, expected at most "
+            f"{MAX_BYTES / 1e9:.1f} GB; take fewer --frames, or --downsample {2 * options.downsample}"
+        )
+    return shape
+
+
+def _raw(official: Official, x: Array, labels: Array, test: Array | None, options: FrameOptions) -> Raw:
+    kind = "counts" if options.counts else "spikes"
+    about: dict[str, Any] = {"classes": official.classes, "class_names": official.class_names, "input_kind": kind}
+    return Raw(x=x, y=labels, test=test, test_share=0.1, **about)
+
+
+def _in_memory(official: Official, recordings: Recordings, options: FrameOptions, advance: Advance) -> tuple[Raw, str]:
+    x = np.zeros(_shape(official, len(recordings.labels), options), np.uint8)
+
+    def keep(row: int, frames: Array) -> None:
+        x[row] = frames
+
+    _decode(official, recordings, options, keep, advance)
+    return _raw(official, x, recordings.labels, recordings.test, options), digest(x, recordings.labels)
+
+
+def _decode(
+    official: Official,
+    recordings: Recordings,
+    options: FrameOptions,
+    keep: Callable[[int, Array], None],
+    advance: Advance,
+) -> None:
+    total = len(recordings.labels)
+    seen = np.zeros(total, dtype=bool)
+    for done, (row, events) in enumerate(recordings.events(), start=1):
+        if not len(events):
+            raise InvalidFileError(f"{official.name}: recording {row} holds no events, expected some; it is damaged")
+        keep(row, to_frames(events, official.sample, options))
+        seen[row] = True
+        advance(done, total)
+    if not seen.all():
+        raise InvalidFileError(f"{official.name}: {int((~seen).sum())} of {total} recordings are missing")
+
+
+def _write(official: Official, recordings: Recordings, options: FrameOptions, entry: Path, advance: Advance) -> None:
+    """Written as a plain file, not as mapped memory: a full disk is then an error and not a dead process."""
+    shape = _shape(official, len(recordings.labels), options)
+    part, frames_file, about_file = (entry.with_suffix(suffix) for suffix in (".part", ".npy", ".json"))
+    about_file.unlink(missing_ok=True)
+    try:
+        with part.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            start, size = file.tell(), math.prod(shape[1:])
+
+            def keep(row: int, frames: Array) -> None:
+                file.seek(start + row * size)
+                file.write(frames.tobytes())
+
+            _decode(official, recordings, options, keep, advance)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, frames_file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    x = np.load(frames_file, mmap_mode="r", allow_pickle=False)
+    test = None if recordings.test is None else np.flatnonzero(recordings.test).tolist()
+    about = {"labels": recordings.labels.tolist(), "test": test, "sha256": digest(x, recordings.labels)}
+    write_json(about_file, about)
+
+
+def _read(official: Official, entry: Path, options: FrameOptions) -> tuple[Raw, str] | None:
+    """The entry, or None where there is none or it is damaged."""
+    try:
+        about = read_json(entry.with_suffix(".json"))
+        labels = np.array(about["labels"], dtype=np.int64)
+        x = np.load(entry.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+        if x.shape != (len(labels), *options.shape(official.sample)) or digest(x, labels) != about["sha256"]:
+            return None
+        test = None
+        if about["test"] is not None:
+            test = np.zeros(len(labels), dtype=bool)
+            test[np.array(about["test"], dtype=np.int64)] = True
+    except (*READ_ERRORS, InvalidFileError):
+        return None
+    return _raw(official, x, labels, test, options), about["sha256"]

@@ -1,0 +1,102 @@
+"""A user's samples for a program of anybody's: read without trust, in the shape and range that the program takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from snnas.export.formats.npz_file import read_npz
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.program import Program, Shape
+from snnas.hw_sim.tables import read_table
+
+
+def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """The arrays x and y of a user's file; y may be absent."""
+    if not Path(name).is_file():
+        raise UsageError(f"--data {name}: no such file; name an .npz with x and, for accuracy, y")
+    try:
+        arrays = read_npz(name, what="data file")
+    except InvalidFileError as error:
+        reason = str(error).partition("; write it again")[0]
+        raise InvalidFileError(f"{reason}; write it again with numpy.savez") from None
+    x, y = arrays.get("x"), arrays.get("y")
+    if x is None:
+        held = ", ".join(name[:60] for name in list(arrays)[:20]) or "no array"
+        raise InvalidFileError(
+            f"{name}: holds {held}; expected x and, for accuracy, y; write it again with numpy.savez"
+        )
+    what = f"{x.dtype} {x.shape}" if x.dtype.kind not in "fiub" or 0 in x.shape else ""
+    if what or not np.isfinite(x).all():
+        found = what or "not finite everywhere"
+        raise InvalidFileError(f"{name}: array x is {found}; expected finite numbers (N, C, H, W) or (N, T, C, H, W)")
+    if y is not None and (y.dtype.kind not in "iu" or y.shape != (len(x),)):
+        first = x.ndim > 2 and y.ndim == 1 and x.shape[1] == len(y)
+        mend = f": x is {x.shape}, put its samples first and time second" if first else ""
+        raise InvalidFileError(
+            f"{name}: array y is {y.dtype} {y.shape}; expected one whole number per sample of x{mend}"
+        )
+    return x, y
+
+
+def check_labels(y: np.ndarray | None, outputs: int, name: str) -> None:
+    """InvalidFileError for a label that is none of the model's outputs."""
+    if y is not None and y.size and (y.min() < 0 or y.max() >= outputs):
+        low, high = int(y.min()), int(y.max())
+        mend = "numbered from 1? subtract 1" if low == 1 and high == outputs else "number them as the outputs are"
+        raise InvalidFileError(
+            f"{name}: labels in {low}..{high}; the model has {outputs} output{'s' * (outputs != 1)}, expected "
+            f"0..{outputs - 1}: {mend}"
+        )
+
+
+def run_seed(path: Path) -> int:
+    """The seed of the run that a file or folder lies in, so that its test split is the one it never saw; else 0."""
+    for run in path.resolve().parents[:3]:
+        if (run / "run.toml").is_file():
+            seed = read_table(run / "run.toml").get("seed")
+            return seed if type(seed) is int and seed >= 0 else 0
+    return 0
+
+
+def scaled(x: np.ndarray, kind: str) -> np.ndarray:
+    """Images of bytes become 0..1, as in training; spikes and counts stay what they are."""
+    if kind != "analogue":
+        if x.min() < 0 or (kind == "spikes" and not bool(((x == 0) | (x == 1)).all())):
+            raise InvalidFileError(
+                f"the samples lie in {float(x.min()):g}..{float(x.max()):g}; expected "
+                f"{'0 and 1 alone' if kind == 'spikes' else 'counts >= 0'}, or give --input-kind analogue"
+            )
+        return x
+    return x.astype(np.float32) / 255 if x.dtype == np.uint8 else x.astype(np.float32)
+
+
+def check_range(x: np.ndarray, program: Program, name: str) -> None:
+    """InvalidFileError outside the range that the program was compiled for: its registers might overflow."""
+    low, high = program.input_range
+    if program.input_kind == "analogue" and (x.min() < low or x.max() > high):
+        raise InvalidFileError(
+            f"{name}: x lies in {float(x.min()):g}..{float(x.max()):g}; the program takes {low:g}..{high:g}: rescale it"
+        )
+
+
+def frames(x: np.ndarray, shape: Shape, name: str) -> np.ndarray:
+    """Gives x as (N, C, H, W) or (N, T, C, H, W); a flat input takes any shape of that many values, C-order.
+
+    One of height 1, which a graph calls (C, L), takes (N, C, L) and (N, T, C, L) too.
+    """
+    c, height, length = shape
+    for sample_axes in (1, 2):
+        rest = x.shape[sample_axes:]
+        flat = bool(rest) and (height, length) == (1, 1) and int(np.prod(rest)) == c
+        if rest == shape or flat or (height == 1 and rest == (c, length)):
+            return x.reshape(*x.shape[:sample_axes], *shape)
+    raise InvalidFileError(f"{name}: a sample of x has shape {x.shape[1:]}; the model takes {shape}, or T of them")
+
+
+def repeated(x: np.ndarray, timesteps: int, kind: str) -> np.ndarray:
+    """Spikes are one frame per timestep; a static frame of them is shown at every one."""
+    if kind == "analogue" or x.ndim == 5:
+        return x
+    return np.broadcast_to(x[:, None], (len(x), timesteps, *x.shape[1:]))

@@ -1,0 +1,1 @@
+"""From a trained run, or anybody's graph, to a measured program on target."""

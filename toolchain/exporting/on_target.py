@@ -1,0 +1,198 @@
+"""What a trained network does on target: its program, run on samples, with counts, prices and predictions.
+
+``measure`` is the short way, for searches and benches: no files, no second simulator, no Lava. ``snnas export`` takes
+the long one through the same functions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from snnas.export.compiler.compile import compile_graph
+from snnas.export.executors import interpreter
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.energy.latency import Latency, estimate_latency
+from snnas.hw_sim.energy.price import Bill, price
+from snnas.hw_sim.energy.profile import Profile
+from snnas.hw_sim.errors import GateError, UnsupportedError
+from snnas.hw_sim.limits import WEIGHT_BITS
+from snnas.hw_sim.map.mapping import Mapping, load_system, map_program
+from snnas.hw_sim.map.system import System
+from snnas.hw_sim.program import InputKind, Program
+from snnas.hw_sim.simulate.counter import Counter
+from snnas.hw_sim.simulate.counts import Counts
+from snnas.hw_sim.simulate.simulator import Trace, simulate_input
+from snnas.toolchain.output.stderr import Advance, Narrator
+
+if TYPE_CHECKING:
+    from snnas.search.network.network import Network
+    from snnas.toolchain.data.load import Dataset
+
+CALIBRATION_SAMPLES = 256
+
+
+@dataclass(slots=True)
+class OnTarget:
+    """What the program did on the whole test split."""
+
+    counts: Counts
+    predictions: np.ndarray
+    golden: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """A network on target. bill and latency: None where the profile does not price them or the program fits nowhere."""
+
+    program: Program
+    mapping: Mapping
+    counts: Counts
+    predictions: np.ndarray
+    accuracy: float
+    latency: Latency | None
+    bill: Bill | None
+
+
+def program_kind(name: str) -> InputKind:
+    """A data set's kind of input as the program names it."""
+    for kind in get_args(InputKind):
+        if kind == name:
+            return kind
+    raise UnsupportedError(f"input kind {name!r}; expected one of {', '.join(get_args(InputKind))}")
+
+
+def compile_calibrated(
+    graph: Graph, data: Dataset, timesteps: int, meta: dict[str, Any] | None = None, *, bits: int = WEIGHT_BITS
+) -> Program:
+    """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split."""
+    calibration = interpreter.run(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps)
+    return compile_graph(
+        graph,
+        timesteps=timesteps,
+        input_kind=program_kind(data.input_kind),
+        input_range=data.range,
+        spikes=calibration.spikes,
+        bits=bits,
+        meta=meta,
+    )
+
+
+def measure(
+    network: Network, data: Dataset, x: np.ndarray, y: np.ndarray, profile: Profile | None, system: System | None = None
+) -> Figures:
+    """Compiles a trained network (in eval mode, on the CPU), runs it on the samples x, y, and prices it.
+
+    x: of the data set, any split; the program is calibrated on training samples. UnsupportedError where the network
+    has no program.
+    """
+    from snnas.export.compiler.fold import fold
+
+    program = compile_calibrated(fold(network.layers()), data, int(network.config.timesteps))
+    return run_program(program, x, y, profile, system or load_system())
+
+
+def run_program(program: Program, x: np.ndarray, y: np.ndarray, profile: Profile | None, system: System) -> Figures:
+    """Places a program on ``system``, runs it on the samples x, y, and prices it; profile None: without a price."""
+    from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
+
+    mapping = map_program(program, system)
+    counter, predictions = Counter(program, mapping), list[np.ndarray]()
+    done = 0
+    for trace, currents in TorchSimulator(program).run_input(x):
+        assert isinstance(trace, Trace)
+        spikes_in = x[done : done + len(trace.logits)] > 0 if program.input_kind != "analogue" else None
+        counter.add(trace, currents=currents or None, spikes_in=spikes_in)
+        predictions.append(trace.predictions)
+        done += len(trace.logits)
+    counts, predicted = counter.result(), np.concatenate(predictions)
+    latency = estimate_latency(counts, profile) if profile else None
+    return Figures(
+        program=program,
+        mapping=mapping,
+        counts=counts,
+        predictions=predicted,
+        accuracy=float((predicted == y).mean()),
+        latency=latency,
+        bill=price(counts, profile, latency) if profile and mapping.fits else None,
+    )
+
+
+def simulate_split(
+    program: Program, mapping: Mapping, x: np.ndarray, golden_samples: int, narrator: Narrator
+) -> OnTarget:
+    """Runs the program on all samples: counts, predictions, and the first samples' inputs and spikes as recorded.
+
+    The fast torch simulator runs everything; what is recorded comes from the NumPy one, and GateError (exit 1) says
+    where the two differ. Without torch the NumPy one runs everything.
+    """
+    counter = Counter(program, mapping)
+    predictions: list[np.ndarray] = []
+    golden = reference(program, x[:golden_samples])
+    with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
+        for trace, currents in _runs(program, x, advance):
+            done = sum(len(p) for p in predictions)
+            here = slice(done, done + len(trace.logits))
+            spikes_in = x[here] > 0 if program.input_kind != "analogue" else None
+            counter.add(trace, currents=currents or None, spikes_in=spikes_in)
+            predictions.append(trace.predictions)
+            keep = min(len(trace.logits), max(0, golden_samples - done))
+            for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
+                if not np.array_equal(value, golden[name][done : done + keep]):
+                    raise GateError(
+                        f"the torch and the NumPy simulator differ in {name}; this is a fault of ours, please report it"
+                    )
+    return OnTarget(counter.result(), np.concatenate(predictions), golden)
+
+
+def _runs(program: Program, x: np.ndarray, advance: Advance) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
+    """Each chunk's trace and the currents that drove it, by the fastest simulator that is installed."""
+    if find_spec("torch") is None:
+        done = 0
+        for trace, currents in simulate_input(program, x):
+            yield trace, currents
+            done += len(trace.logits)
+            advance(done, len(x))
+        return
+    from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
+
+    for result, currents in TorchSimulator(program).run_input(x, advance=advance):
+        assert isinstance(result, Trace)
+        yield result, currents
+
+
+def reference(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
+    """golden.npz of some samples, from the NumPy simulator."""
+    golden: dict[str, list[np.ndarray]] = {}
+    done = 0
+    for trace, currents in simulate_input(program, x):
+        size = len(trace.logits)
+        spikes_in = x[done : done + size] > 0 if program.input_kind != "analogue" else None
+        for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, size).items():
+            golden.setdefault(name, []).append(value)
+        done += size
+    return {k: np.concatenate(v) for k, v in golden.items()}
+
+
+def recorded(
+    spikes: dict[str, np.ndarray],
+    logits: np.ndarray,
+    currents: dict[str, np.ndarray],
+    spikes_in: np.ndarray | None,
+    keep: int,
+) -> dict[str, np.ndarray]:
+    """Arrays of golden.npz for the first ``keep`` samples of a batch."""
+    arrays: dict[str, np.ndarray] = {f"currents.{n}": c[:keep].astype(np.int32) for n, c in currents.items()}
+    if spikes_in is not None:
+        arrays["input.spikes"] = spikes_in[:keep].astype(np.uint8)
+    for name, value in spikes.items():
+        arrays[f"spikes.{name}"] = np.packbits(
+            value[:keep].reshape(keep, value.shape[1], math.prod(value.shape[2:])), axis=-1
+        )
+    arrays["logits"] = logits[:keep]
+    return arrays

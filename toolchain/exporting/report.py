@@ -1,0 +1,142 @@
+"""report.json of an export: one set of figures, each with its provenance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from snnas.export.graph.graph import parameters_of
+from snnas.hw_sim.energy.latency import estimate_latency
+from snnas.hw_sim.energy.price import price
+from snnas.hw_sim.energy.profile import Band
+from snnas.hw_sim.simulate.counts import Counts
+from snnas.toolchain.data.statistics import wilson
+from snnas.toolchain.output.report import PROVENANCE, SCHEMA
+from snnas.toolchain.runs.run import Run
+
+if TYPE_CHECKING:
+    from snnas.toolchain.exporting.measured import Measured
+
+
+def build_report(run: Run, m: Measured) -> dict[str, Any]:
+    """report.json: accuracies and rates are fractions, absent figures are null."""
+    config = run.config()
+    counts, program = m.target.counts, m.program
+    latency = estimate_latency(counts, m.profile)
+    bill = price(counts, m.profile, latency) if m.mapping.fits else None
+    samples = counts.samples
+    hits = int((m.target.predictions == m.labels).sum())
+    right, was_right = m.target.predictions == m.labels, m.trained.predictions == m.labels
+    changed = m.target.predictions != m.trained.predictions
+    neurons = sum(p.size for p in program.populations if p.role == "neuron")
+    search = run.section("search")
+    node_of = program.meta.get("node_of", {})
+    training_of = {
+        p: m.trained.spikes[n] / (m.trained.sizes[n] * counts.timesteps * samples)
+        for p, n in node_of.items()
+        if n in m.trained.spikes
+    }
+    mapped_neurons = sum(m.trained.sizes.values())
+    return {
+        "schema": SCHEMA,
+        "run": run.name,
+        "seed": config.get("seed"),
+        "dataset": run.section("data").get("name"),
+        "method": run.section("method").get("name"),
+        "timesteps": program.timesteps,
+        "search": {
+            "seconds": search.get("seconds"),
+            "evaluations": search.get("evaluations"),
+            "device": config.get("versions", {}).get("device"),
+            "architecture": search.get("architecture"),
+        },
+        "accuracy": {
+            "training": float(was_right.mean()),
+            "nir": float((m.nir_predictions == m.labels).mean()),
+            "on_target": hits / samples,
+            "samples": samples,
+            "interval": list(wilson(hits, samples)),
+            "flips": int(changed.sum()),
+            "flips_to_wrong": int((changed & was_right).sum()),
+            "flips_to_right": int((changed & right).sum()),
+        },
+        "sar": {
+            "training": sum(m.trained.spikes.values()) / max(1, mapped_neurons * counts.timesteps * samples),
+            "on_target": counts.sar,
+            "lightsnn": m.trained.first_batch_sar,
+            "per_population": {
+                p.id: {"training": training_of.get(p.id), "on_target": counts.sar_of[p.id], "neurons": p.neurons}
+                for p in counts.populations
+                if p.role == "neuron"
+            },
+        },
+        "spikes_per_inference": {
+            "training": sum(m.trained.spikes.values()) / samples,
+            "on_target": counts.spikes / samples,
+            "overhead": counts.overhead_spikes / samples,
+        },
+        "synops_per_inference": counts.synops / samples,
+        "latency_us": _band(latency.inference_us) if latency else _NO_BAND,
+        "energy_uJ": _energy(bill, m),
+        "resources": {
+            "parameters": parameters_of(m.graph),
+            "neurons": neurons,
+            "overhead_neurons": sum(p.size for p in program.populations) - neurons,
+            "synapses": sum(s.connections for s in counts.synapses),
+            "cores": m.mapping.cores,
+            "chips": m.mapping.chips,
+            "weight_bits": program.weight_bits,
+            "fits": m.mapping.fits,
+            "misfits": [str(x) for x in m.mapping.misfits],
+        },
+        "schedule": {
+            "period": program.schedule.period,
+            "depth": program.schedule.total_depth,
+            "relays": _relays(counts),
+        },
+        "checks": {
+            "fold_differing_spikes": m.trained.differing_from_deployed,
+            "nir_differing_spikes": m.nir_differing,
+            "nir_smallest_margin": m.nir_margin if math.isfinite(m.nir_margin) else None,
+            "ranges_proved": sum(r.status == "proved" for r in m.ranges.values()),
+            "ranges_populations": len(m.ranges),
+            "lava_samples": m.lava.samples if m.lava else 0,
+            "lava_differing_spikes": m.lava.differing_spikes if m.lava else None,
+            "lava_spikes_compared": m.lava.spikes if m.lava else None,
+            "lava": m.lava_note,
+        },
+        "finetune": m.finetune,
+        "quantisation": {name: error.to_json() for name, error in m.errors.items()},
+        "ranges": {name: found.to_json() for name, found in m.ranges.items()},
+        "provenance": PROVENANCE,
+        "versions": config.get("versions", {}),
+    }
+
+
+_NO_BAND: dict[str, float | None] = {"low": None, "nominal": None, "high": None}
+
+
+def _band(band: Band | None) -> dict[str, float | None]:
+    return dict(asdict(band)) if band is not None else dict(_NO_BAND)
+
+
+def _energy(bill: Any, m: Measured) -> dict[str, Any]:
+    head: dict[str, Any] = {"profile": m.profile.name, "evidence": None, "unpriced": []}
+    if bill is None:
+        return head | {part: dict(_NO_BAND) for part in ("encode", "dynamic", "floor", "total")}
+    head["evidence"], head["unpriced"] = bill.evidence, [name for name, _ in bill.unpriced]
+    return head | {part: _band(getattr(bill, part)) for part in ("encode", "dynamic", "floor", "total")}
+
+
+def _relays(counts: Counts) -> dict[str, float]:
+    """What the relays cost: populations, neurons, and per inference the spikes and synops that they add."""
+    relays = {p.id: p for p in counts.populations if p.role == "relay"}
+    spikes = sum(sum(p.spikes) for p in relays.values())
+    synops = sum(s.synops for s in counts.synapses if s.dst in relays)
+    return {
+        "populations": len(relays),
+        "neurons": sum(p.neurons for p in relays.values()),
+        "spikes_per_inference": spikes / counts.samples,
+        "synops_per_inference": synops / counts.samples,
+    }

@@ -1,0 +1,102 @@
+"""What a command asks of a graph that may be anybody's, and the options that ask for the same once more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from snnas.export.dialects import conventions
+from snnas.export.dialects import table as dialects
+from snnas.export.dialects.conventions import Convention
+from snnas.export.dialects.table import Dialect
+from snnas.hw_sim.errors import UsageError
+
+SINGLE = ("dt", "decay", "compare", "reset")  # answers that stand in place of a tool's, or of ours
+SPELT = {">": "gt", ">=": "ge"}  # as no shell takes for a redirection
+MEANT = {spelt: sign for sign, spelt in SPELT.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The options of the commands. timesteps, input_kind and seed: None where the file or its run shall say.
+
+    convention: a tool's name; dt (seconds per timestep), decay, compare and reset: single answers in place of its.
+    expect: a recording that the convention must give. calibration: samples that steer the scales of an export.
+    samples: False where none are needed, so that an export's own are not read. bits: of a weight; None: 8 of a graph,
+    what a program says of itself.
+    """
+
+    data: str | None = None
+    timesteps: int | None = None
+    input_kind: str | None = None
+    delayed: tuple[str, ...] = ()
+    limit: int | None = None
+    seed: int | None = None
+    samples: bool = True
+    convention: str | None = None
+    dt: float | None = None
+    decay: str | None = None
+    compare: str | None = None
+    reset: str | None = None
+    bits: int | None = None
+    expect: Path | None = None
+    calibration: str | None = None
+
+    @property
+    def single(self) -> dict[str, Any]:
+        """The single answers that are given."""
+        return {name: getattr(self, name) for name in SINGLE if getattr(self, name) is not None}
+
+    @property
+    def answers(self) -> Convention | None:
+        """The convention that the options name, a tool's or ours with single answers; None where they name none."""
+        dialect = self.dialect
+        if dialect is not None:
+            return dialect.convention
+        return conventions.OURS.changed(**self.single) if self.single else None
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The tool's dialect that ``convention`` names, with single answers in place of its own."""
+        if self.convention is None:
+            return None
+        found = dialects.named(self.convention)
+        return replace(found, convention=found.convention.changed(**self.single))
+
+    @property
+    def said(self) -> str:
+        """Whose convention the options name, and what they change of it: 'norse with --decay exact'; '' for none."""
+        dialect = self.dialect
+        changes = " ".join(f"--{name} {_spelt(value)}" for name, value in self.single.items())
+        if dialect is None:
+            return changes
+        return f"{dialect.name} with {changes}" if changes else dialect.name
+
+    def arguments(self, **instead: Any) -> list[str]:
+        """The options of the command line that ask for this. instead: fields with other values."""
+        given = replace(self, **instead)
+        out: list[str] = []
+        for name in ("data", "convention", *SINGLE, "timesteps", "input_kind", "limit", "seed", "bits", "expect"):
+            value = getattr(given, name)
+            if value is not None:
+                out += [f"--{name.replace('_', '-')}", _spelt(value)]
+        for edge in given.delayed:
+            out += ["--delayed", edge]
+        return out
+
+
+def _spelt(value: Any) -> str:
+    return SPELT.get(value, value) if isinstance(value, str) else str(value)
+
+
+def edges_of(wanted: Wanted) -> frozenset[tuple[str, str]] | None:
+    """The delayed edges that the options name; None where they name none."""
+    return frozenset(_edge(text) for text in wanted.delayed) or None
+
+
+def _edge(text: str) -> tuple[str, str]:
+    source, colon, target = text.partition(":")
+    if not (source and colon and target):
+        raise UsageError(f"--delayed {text!r}: expected SRC:DST, the names of two nodes of the graph")
+    return source, target

@@ -1,0 +1,256 @@
+"""``snnas whose MODEL.nir --expect RECORDED.npz``: which tool's convention gives the spikes that were recorded.
+
+What the recording holds stands in ``recordings.py``. Every row of ``dialects.TABLE`` is run, and then every combination
+of single choices. One behaviour without a difference, and nothing else that fits, is ``named``; several that would
+differ on other inputs are ``ambiguous``; without any the answer is ``none``. Dialects that differ in ``>`` and ``>=``
+alone count as one where no membrane met its threshold exactly; the open choice is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnas.export.dialects.run import Played, play
+from snnas.export.dialects.steps import Step, steps
+from snnas.export.dialects.table import TABLE, Dialect, elementary, neighbours
+from snnas.export.graph.graph import Delay, Graph
+from snnas.export.graph.waiting_edges import Waiting, read_choices
+from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.toolchain.models.recording import Recording, read_recording
+
+SCHEMA = "snnas.whose/1"
+Advance = Callable[[int, int], None]
+
+# What a recording must hold so that a choice shows.
+ADVICE = {
+    "dt": "more samples and timesteps, or the spikes of every layer",
+    "decay": "more timesteps of weak input, so that membranes decay for long before they fire",
+    "drive": "the spikes of every layer",
+    "synapse": "single input spikes with silence between them",
+    "compare": "inputs and weights that are sums of powers of two, so that membranes meet the threshold exactly",
+    "reset": "stronger input, so that neurons fire again soon after a spike",
+    "when": "stronger input, so that neurons fire again soon after a spike",
+    "many": "stronger input, so that membranes exceed twice the threshold",
+    "start_at_reset": "the first timesteps of every layer",
+    "delayed": "the spikes of every neuron on the cycle",
+}
+
+# Left open, these two do not unname a tool: exact ties and double crossings that never came are rare in its nets too.
+HARMLESS = {"compare", "many"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One dialect, with the edges that wait, against the recording. reason: why it could not be run."""
+
+    dialect: Dialect
+    delayed: Waiting = frozenset()
+    played: Played | None = None
+    found: dict[str, Step] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def fits(self) -> bool:
+        p = self.played
+        return p is not None and not p.differing and p.compared > 0 and p.doubtful <= p.compared
+
+    def key(self, *, ties: bool = True) -> tuple[Any, ...]:
+        """Equal for rows that no input tells apart."""
+        return (self.delayed, *((n, s.key(ties=ties)) for n, s in sorted(self.found.items())))
+
+    def to_json(self) -> dict[str, Any]:
+        d, p = self.dialect, self.played
+        return {
+            "name": d.name or None,
+            "tool": d.tool or None,
+            **d.choices,
+            "delayed": sorted(f"{s}:{t}" for s, t in self.delayed),
+            "differing": p.differing if p else None,
+            "compared": p.compared if p else None,
+            "doubtful": p.doubtful if p else None,
+            "not_run": self.reason or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """status: named, ambiguous or none. rows: the table's dialects, best first. fitting: those without a difference.
+
+    open: choices that this recording does not settle; for each, ``ADVICE`` says what would. swapped: it fits with time
+    first alone. timesteps, framed, spikes_in: the recording's T, whether x has a frame for each, and 0 and 1 alone.
+    """
+
+    status: str
+    rows: list[Row]
+    fitting: list[Row]
+    open: list[str]
+    silent: bool = False
+    swapped: bool = False
+    timesteps: int = 0
+    framed: bool = False
+    spikes_in: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 named; 1 ambiguous or none: the recording is reproduced by no one convention."""
+        return 0 if self.status == "named" else 1
+
+    @property
+    def headline(self) -> str:
+        if self.status == "none":
+            best = next((r for r in self.rows if r.played), None)
+            if best is None or best.played is None:
+                return "none: no dialect can be run on this graph"
+            return f"none: the nearest is {best.dialect.name}, {best.played.differing} of {best.played.compared} differ"
+        names = ", ".join(dict.fromkeys(r.dialect.name or "no tool of the table" for r in self.fitting))
+        if self.status == "named":
+            waits = "".join(f"; waits a timestep: {s}:{t}" for s, t in sorted(self.fitting[0].delayed))
+            said = str(self.fitting[0].dialect)
+            if "compare" in self.open:
+                said = said.replace(">= threshold", "> threshold").replace("> threshold", "> or >= threshold")
+            first = "; read with time first" if self.swapped else ""
+            return f"{names} ({said}{waits}{first})"
+        return f"ambiguous: {names}"
+
+    @property
+    def lines(self) -> list[str]:
+        """What is left to say below the headline."""
+        if self.silent:
+            return ["the recording holds no spike, and silence fits many conventions: record a stronger input"]
+        said = ["time is the first axis of this recording, and was read so; put it second (B, T, ...)"] * self.swapped
+        said += [f"open: {name}; to settle it, record {ADVICE[name]}" for name in self.open]
+        if self.status == "none":
+            said.append("check that x is what the model was given, that its state was reset before each sample, and "
+                        "that the exporter kept every edge (snntorch and norse drop skips by '+')")  # fmt: skip
+        return said
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            "headline": self.headline,
+            "fitting": [r.to_json() for r in self.fitting],
+            "open": self.open,
+            "dialects": [r.to_json() for r in self.rows],
+        }
+
+
+def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: None) -> Verdict:
+    """Reads both files and tries the dialects. InvalidFileError and UnsupportedError as ``read_nir``, with one line."""
+    if model.is_dir():
+        raise UsageError(f"{model}: a folder; name a .nir, such as the model.nir of an export")
+    graphs = read_choices(model)
+    recording = read_recording(recorded, next(iter(graphs.values())))
+    verdict = detect(graphs, recording, advance)
+    swapped = recording.swapped() if verdict.status == "none" else None
+    if swapped is not None:
+        again = detect(graphs, swapped, advance)
+        if again.status != "none":
+            verdict, recording = replace(again, swapped=True), swapped
+    spikes_in = bool(((recording.x == 0) | (recording.x == 1)).all())
+    return replace(verdict, timesteps=recording.timesteps, framed=recording.framed, spikes_in=spikes_in)
+
+
+def detect(graphs: dict[Waiting, Graph], recording: Recording, advance: Advance = lambda done, total: None) -> Verdict:
+    """The verdict on one graph, read once per choice of the edges that wait."""
+    trial = _Trial(graphs, recording)
+    rows = sorted(trial.rows(TABLE.values()), key=_badness)
+    fitting = [r for r in rows if r.fits]
+    if not fitting:
+        fitting = trial.search(advance)
+    if recording.silent:
+        return Verdict("ambiguous" if fitting else "none", rows, fitting, [], silent=True)
+    if not fitting:
+        return Verdict("none", rows, [], [])
+    behaviours = {r.key(ties=False) for r in fitting}
+    if len(behaviours) > 1:
+        return Verdict("ambiguous", rows, fitting, _differing_choices(fitting))
+    untested = trial.untested(fitting, advance)
+    return Verdict("named" if set(untested) <= HARMLESS else "ambiguous", rows, fitting, untested)
+
+
+def _badness(row: Row) -> tuple[float, int]:
+    p = row.played
+    order = list(TABLE).index(row.dialect.name)
+    return (2.0 if p is None else 1.5 if not p.compared else p.differing / p.compared), order
+
+
+def _differing_choices(rows: list[Row]) -> list[str]:
+    said = {n for r in rows for n, v in r.dialect.choices.items() if v != rows[0].dialect.choices[n]}
+    if len({r.delayed for r in rows}) > 1:
+        said.add("delayed")
+    return [name for name in ADVICE if name in said]
+
+
+def as_table(verdict: Verdict) -> Any:
+    """The dialects of the table, best first, as a rich Table."""
+    from rich.table import Table
+
+    table = Table("dialect", "waits", "differing", "of", "doubtful", "meaning, or why it was not run")
+    for r in verdict.rows:
+        p = r.played
+        figures = (f"{p.differing}", f"{p.compared}", f"{p.doubtful}") if p else ("-", "-", "-")
+        waits = " ".join(f"{s}:{d}" for s, d in sorted(r.delayed))
+        table.add_row(r.dialect.name, waits, *figures, r.reason or r.dialect.note)
+    return table
+
+
+class _Trial:
+    """Runs dialects against one recording; each behaviour once."""
+
+    def __init__(self, graphs: dict[Waiting, Graph], recording: Recording) -> None:
+        self.graphs, self.recording = graphs, recording
+        self.known: dict[tuple[Any, ...], Played] = {}
+
+    def rows(self, dialects: Iterable[Dialect], *, stop: bool = False) -> Iterable[Row]:
+        for dialect in dialects:
+            for delayed, graph in self.graphs.items():
+                yield self.row(dialect, delayed, graph, stop=stop)
+
+    def row(self, dialect: Dialect, delayed: Waiting, graph: Graph, *, stop: bool) -> Row:
+        try:
+            if graph.of_type(Delay) and dialect.choices["dt"] != graph.convention.dt:
+                raise UnsupportedError(f"its Delay nodes are read at dt = {graph.convention.dt:g}")
+            found = steps(graph, dialect)
+        except UnsupportedError as error:
+            return Row(dialect, delayed, reason=str(error))
+        row = Row(dialect, delayed, found=found)
+        key, r = row.key(), self.recording
+        played = self.known.get(key)
+        if played is None or (played.ended and not stop):
+            with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
+                played = play(graph, found, r.x, r.timesteps, recorded=r.spikes, output=r.output, stop=stop)
+            played.spikes, played.output = {}, np.zeros(0)  # counts are all that is kept
+            self.known[key] = played
+        return Row(dialect, delayed, played, found)
+
+    def search(self, advance: Advance) -> list[Row]:
+        """Fits among all combinations of choices, one for each behaviour."""
+        graph = next(iter(self.graphs.values()))
+        candidates = list(elementary(graph))
+        found: dict[tuple[Any, ...], Row] = {}
+        for done, dialect in enumerate(candidates):
+            advance(done, len(candidates))
+            for row in self.rows([dialect], stop=True):
+                if row.fits:
+                    found.setdefault(row.key(), row)
+        return list(found.values())
+
+    def untested(self, fitting: list[Row], advance: Advance) -> list[str]:
+        """Choices that could be otherwise without any trace in the recording: alone, or several together."""
+        best = fitting[0]
+        same = {r.key(ties=False) for r in fitting}
+        found = set()
+        for name, dialect in neighbours(best.dialect):
+            row = self.row(dialect, best.delayed, self.graphs[best.delayed], stop=True)
+            if row.fits and (name == "compare" or row.key(ties=False) not in same):
+                found.add(name)
+        for row in self.search(advance):
+            changed = set(_differing_choices([best, row])) - found
+            if not changed <= HARMLESS and row.key(ties=False) not in same:
+                found |= changed
+        return [name for name in ADVICE if name in found]

@@ -1,0 +1,116 @@
+"""``snnas simulate``: what a program does on samples. No mapping, no prices, no run folder, no torch.
+
+Intervals are 95 % bootstrap intervals over the samples given (Wilson's of the accuracy).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from snnas.export.compiler.observed_ranges import settled
+from snnas.hw_sim.files import sha256
+from snnas.hw_sim.linear import fan_out
+from snnas.hw_sim.map.wiring import wirings
+from snnas.hw_sim.program import CLOCK, INPUT
+from snnas.hw_sim.simulate.simulator import Trace, simulate_input
+from snnas.toolchain.data.statistics import bootstrap, wilson
+from snnas.toolchain.models.open import Subject
+from snnas.toolchain.output.stderr import Narrator
+
+SCHEMA = "snnas.simulate/1"
+
+
+def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
+    """Accuracy (with labels), activity, synops and register ranges of the program on the samples.
+
+    UnsupportedError where a register overflows on them, which a chip would not report.
+    """
+    x = subject.samples
+    program = subject.program
+    ranges = settled(program, x, batch=subject.batch)
+    reach: dict[str, np.ndarray] = {}
+    for w in wirings(program).values():
+        reach[w.src] = reach.get(w.src, 0) + fan_out(w.map, w.src_shape)
+    spikes: dict[str, list[np.ndarray]] = {p.id: [] for p in program.in_order}
+    synops, predictions = [], []
+    clock = program.timesteps * int(reach[CLOCK].sum()) if CLOCK in reach else 0
+    with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
+        for trace, _, part in runs(subject):
+            sums = {name: s.sum(axis=1, dtype=np.int64) for name, s in trace.spikes.items()}
+            if INPUT in reach:
+                sums[INPUT] = (part > 0).sum(axis=1, dtype=np.int64)
+            synops.append(clock + sum((s * reach[n]).sum(axis=(1, 2, 3)) for n, s in sums.items() if n in reach))
+            for name, total in spikes.items():
+                total.append(sums[name].sum(axis=(1, 2, 3)))
+            predictions.append(trace.predictions)
+            advance(sum(map(len, predictions)), len(x))
+    each = {name: np.concatenate(parts) for name, parts in spikes.items()}
+    ours = [p for p in program.in_order if p.role == "neuron"]
+    fired = np.sum([each[p.id] for p in ours], axis=0)
+    slots = sum(p.size for p in ours) * program.timesteps
+    events = np.concatenate(synops)
+    return {
+        "schema": SCHEMA,
+        **head(subject),
+        "accuracy": accuracy(np.concatenate(predictions), subject.y),
+        "sar": _interval(fired / slots, subject.seed),
+        "spikes_per_inference": _interval(fired, subject.seed),
+        "overhead_spikes_per_inference": float(sum(each[p.id].mean() for p in program.in_order if p.role != "neuron")),
+        "synops_per_inference": _interval(events, subject.seed),
+        "populations": [
+            {
+                "id": p.id,
+                "role": p.role,
+                "shape": list(p.shape),
+                "neurons": p.size,
+                "spikes_per_inference": float(each[p.id].mean()),
+                "sar": float(each[p.id].mean()) / (p.size * program.timesteps),
+            }
+            for p in program.in_order
+        ],
+        "weight_bits": program.weight_bits,
+        "ranges": {name: found.to_json() for name, found in ranges.items()},
+        "provenance": "simulated",
+    }
+
+
+def runs(subject: Subject) -> Iterator[tuple[Trace, dict[str, np.ndarray], np.ndarray]]:
+    """Each chunk's trace, the currents that drove it, and its samples."""
+    x, size = subject.samples, subject.batch
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        for trace, currents in simulate_input(subject.program, part, batch=size):
+            yield trace, currents, part
+
+
+def head(subject: Subject) -> dict[str, Any]:
+    """What both results begin with: which model, which data, which convention."""
+    p = subject.program
+    file = subject.path / "program.npz" if subject.path.is_dir() else subject.path
+    return {
+        "model": str(subject.path),
+        "model_sha256": sha256(file),
+        "data": subject.data,
+        "samples": 0 if subject.x is None else len(subject.x),
+        "seed": subject.seed,
+        "timesteps": p.timesteps,
+        "input_kind": p.input_kind,
+        "schedule": {"period": p.schedule.period, "depth": p.schedule.total_depth},
+        "convention": "recorded" if subject.confirmed else "snnas" if subject.verified else "unverified",
+        "notes": list(subject.notes),
+    }
+
+
+def _interval(values: np.ndarray, seed: int) -> dict[str, Any]:
+    return {"mean": float(np.mean(values)), "interval": list(bootstrap(values, seed))}
+
+
+def accuracy(predictions: np.ndarray | None, labels: np.ndarray | None) -> dict[str, Any] | None:
+    """Share of samples that the program classifies right; None without labels."""
+    if labels is None or predictions is None:
+        return None
+    hits = int((predictions == labels).sum())
+    return {"on_target": hits / len(labels), "interval": list(wilson(hits, len(labels))), "samples": len(labels)}

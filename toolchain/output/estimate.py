@@ -1,0 +1,157 @@
+"""The tables that ``snnas simulate`` and ``snnas estimate`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+from snnas.toolchain.output.stderr import counted
+
+
+def simulated(result: dict[str, Any]) -> Iterator[Table]:
+    """Of ``snnas simulate``: the figures, then the populations."""
+    out = _table(result, "simulated on target")
+    _accuracy(out, result["accuracy"])
+    out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
+    out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
+    out.add_row("  overhead (OR, relay)", f"{result['overhead_spikes_per_inference']:,.0f}", "")
+    out.add_row("synops / inference", *_mean(result["synops_per_inference"], "{:,.0f}"))
+    ranges = result["ranges"].values()
+    proved = sum(r["status"] == "proved" for r in ranges)
+    why = "no input overflows a register" if proved == len(ranges) else "the rest fit on these samples"
+    out.add_row("ranges: proved populations", f"{proved} of {len(ranges)}", why)
+    yield out
+    each = Table(
+        "population", "role", "neurons", "spikes / inference", "rate", title="populations", title_justify="left"
+    )
+    for p in result["populations"]:
+        each.add_row(p["id"], p["role"], f"{p['neurons']:,}", f"{p['spikes_per_inference']:,.1f}", f"{p['sar']:.4f}")
+    yield each
+
+
+def estimated(result: dict[str, Any]) -> Iterator[Table]:
+    """Of ``snnas estimate``: the figures, the bill, the ANN, and the profiles where they were asked for."""
+    if not result["fit"]["fits"]:
+        yield _unfit(result)
+        return
+    out = _table(result, "estimated" if result["assumed_rate"] is None else "estimated at an assumed rate")
+    _accuracy(out, result["accuracy"])
+    work = result["work"]
+    out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
+    out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
+    out.add_row("  overhead (OR, relay)", f"{result['overhead_spikes_per_inference']:,.0f}", "")
+    out.add_row("synops / inference", *_mean(work["synops_per_inference"], "{:,.0f}"))
+    out.add_row("neuron updates, active", f"{work['updates_active']:,.0f}", f"idle {work['updates_idle']:,.0f}")
+    out.add_row("messages", f"{work['messages']:,.0f}", f"hops {work['hops_ew'] + work['hops_ns']:,.0f}")
+    _fit_rows(out, result["fit"])
+    out.add_row("latency (us)", _span(result["latency_us"]), "estimated")
+    energy = result["energy_uJ"]
+    how = f"{energy['profile']}, {energy['evidence']}" if energy["profile"] else energy["banner"]
+    out.add_row("energy (uJ / inference)", _span(energy["total"]), how)
+    if energy.get("dynamic_interval"):
+        low, high = energy["dynamic_interval"]
+        out.add_row("  dynamic, over samples", f"{_short(low)} .. {_short(high)}", "95 % bootstrap, nominal constants")
+    _ann_rows(out, result["ann"])
+    yield out
+    if energy["profile"]:
+        yield _bill(energy)
+    if result["profiles"]:
+        yield _spread(result["profiles"])
+
+
+def _table(result: dict[str, Any], how: str) -> Table:
+    title = f"{result['model']}: {how}, {result['samples']} samples of {result['data']}, T = {result['timesteps']}"
+    return Table("", "value", "95 % interval / note", title=title, title_justify="left")
+
+
+def _unfit(result: dict[str, Any]) -> Table:
+    fit = result["fit"]
+    out = Table(
+        "", "", title=f"{result['model']} does not fit {fit['system']}", title_justify="left", show_header=False
+    )
+    for misfit in fit["misfits"]:
+        out.add_row("misfit", misfit)
+    for way in fit["advice"]:
+        name, _, text = way.partition(": ")
+        out.add_row(f"fewer {name}" if name in ("channels", "bits") else name, text)
+    out.add_row("energy", "none: what cannot run gets no joule")
+    return out
+
+
+def _accuracy(out: Table, accuracy: dict[str, Any] | None) -> None:
+    if accuracy is None:
+        out.add_row("accuracy on target", "-", "no labels")
+        return
+    low, high = accuracy["interval"]
+    out.add_row("accuracy on target", f"{accuracy['on_target']:.2%}", f"{low:.2%} .. {high:.2%}")
+
+
+def _fit_rows(out: Table, fit: dict[str, Any]) -> None:
+    chips = f"{fit['chips_used']} of {counted(fit['chips'], 'chip')} of {fit['system']}"
+    out.add_row("mapped on", counted(fit["cores"], "core"), f"{chips}; {fit['binds']} bind")
+    for name, used in fit["utilisation"].items():
+        share = (
+            "no limit checked" if used["mean"] is None else f"mean {used['mean']:.0%}, fullest {used['highest']:.0%}"
+        )
+        out.add_row(f"  {name}", f"{used['used']:,}", share)
+    if fit["hops"]:
+        h = fit["hops"]
+        out.add_row("  hops", f"{_short(h['before'])} -> {_short(h['after'])}", f"placement search, by {h['weights']}")
+
+
+def _ann_rows(out: Table, ann: dict[str, Any]) -> None:
+    out.add_section()
+    ratio = ann["synops_per_ann_mac"]
+    out.add_row("ANN of this shape: MACs", f"{ann['ann_macs']:,}", f"{ann['ann_macs_host']:,} before the first neuron")
+    out.add_row("synops per ANN MAC", "-" if ratio is None else f"{ratio:.3g}", "host stage left out")
+    out.add_row("rate, break-even", f"{ann['rate']:.2%}, {ann['break_even_rate']:.2%}", "per synapse and timestep")
+    compute = ann["compute_only"]
+    out.add_row(
+        "arithmetic alone (uJ)",
+        f"{_short(compute['snn_uJ'])} vs ANN {_short(compute['ann_uJ'])}",
+        "45 nm int8, Horowitz 2014; not chip energy",
+    )
+    out.add_row("verdict", ann["verdict"].partition("; ")[0], ann["verdict"].partition("; ")[2])
+
+
+def _bill(energy: dict[str, Any]) -> Table:
+    out = Table("part", "item", "count", "uJ: low .. nominal .. high", "basis", "source", title_justify="left")
+    out.title = f"bill of one inference, profile {energy['profile']}"
+    for line in energy["lines"]:
+        out.add_row(
+            line["part"], line["item"], f"{line['count']:,.0f}", _span(line["energy"]), line["basis"], line["source"]
+        )
+    for part in ("encode", "dynamic", "floor", "total"):
+        out.add_row(part, "sum", "", _span(energy[part]), "", "" if energy[part] else "not priced by this profile")
+    unpriced = ", ".join(f"{u['item']} ({u['count']:,.0f})" for u in energy["unpriced"])
+    notes = [energy["banner"], f"not priced: {unpriced}" if unpriced else ""]
+    out.caption, out.caption_justify = "; ".join(filter(None, notes)), "left"
+    return out
+
+
+def _spread(rows: list[dict[str, Any]]) -> Table:
+    out = Table("profile", "encode", "dynamic", "floor", "total", "evidence", "not priced", title_justify="left")
+    out.title = "the same counts under every shipped profile, uJ: low .. nominal .. high"
+    for row in rows:
+        parts = (_span(row[part]) for part in ("encode", "dynamic", "floor", "total"))
+        out.add_row(row["profile"], *parts, row["evidence"] or "-", ", ".join(row["unpriced"]) or "-")
+    return out
+
+
+def _mean(value: dict[str, Any], form: str) -> tuple[str, str]:
+    if value["interval"] is None:
+        return form.format(value["mean"]), "assumed"
+    low, high = (form.format(v) for v in value["interval"])
+    return form.format(value["mean"]), f"{low} .. {high}"
+
+
+def _span(band: dict[str, float] | None) -> str:
+    if band is None:
+        return "-"
+    return " .. ".join(_short(band[end]) for end in ("low", "nominal", "high"))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -1,0 +1,193 @@
+"""The report: one set of figures, each with its provenance, as report.json and as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import read_json, sha256
+from snnas.toolchain.output.stderr import counted
+from snnas.toolchain.runs.run import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+SCHEMA = "snnas.report/1"
+
+
+PROVENANCE = {
+    "accuracy.training": "measured",
+    "accuracy.nir": "measured",
+    "accuracy.on_target": "simulated",
+    "sar.training": "measured",
+    "sar.on_target": "simulated",
+    "spikes_per_inference.training": "measured",
+    "spikes_per_inference.on_target": "simulated",
+    "spikes_per_inference.overhead": "simulated",
+    "synops_per_inference": "simulated",
+    "latency_us": "estimated",
+    "energy_uJ": "estimated",
+    "resources": "estimated",
+}
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report.json that ``table`` can show; InvalidFileError (exit 3) where it is none."""
+    report = read_json(path)
+    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+        raise InvalidFileError(f"{path}: no report (schema is not {SCHEMA!r}); export again with --force")
+    from rich.errors import NotRenderableError
+
+    try:
+        table(report)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, NotRenderableError) as error:
+        what = f"lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+        raise InvalidFileError(f"{path}: a figure is missing or of another type ({what}); export again") from None
+    return report
+
+
+def is_foreign(report: dict[str, Any]) -> bool:
+    """Whether it is of a graph that no run of ours made."""
+    return "convention" in report
+
+
+def stale(run: Run, report: dict[str, Any]) -> bool:
+    """Whether the run's weights or genotype are no longer those that were exported."""
+    hashes = report.get("hashes")
+    now = {"weights": run.weights, "genotype": run.genotype}
+    return isinstance(hashes, dict) and any(
+        name in hashes and path.is_file() and sha256(path) != hashes[name] for name, path in now.items()
+    )
+
+
+def table(report: dict[str, Any]) -> Table:
+    """The report as a person reads it: training beside on target, each row with its provenance."""
+    from rich.table import Table
+
+    acc, sar, spikes, checks = report["accuracy"], report["sar"], report["spikes_per_inference"], report["checks"]
+    energy, latency, res, plan = report["energy_uJ"], report["latency_us"], report["resources"], report["schedule"]
+    out = Table(
+        title=f"{report['run']}  ({report['dataset']}, {report['method']}, T = {report['timesteps']})",
+        title_justify="left",
+    )
+    foreign = is_foreign(report)
+    side = "in float" if foreign else "training"
+    for name, justify in (("", "left"), (side, "right"), ("on target", "right"), ("provenance", "left")):
+        out.add_column(name, justify=justify)  # type: ignore[arg-type]
+    both = "measured | simulated"  # one word per column
+    tested = f"{both}, {acc['samples']} test samples"
+    if foreign:
+        tested = f"{both}, {acc['samples']} samples; calibrated on {report['calibration'].removesuffix(', drawn')}"
+    out.add_row("accuracy", percent(acc["training"]), percent(acc["on_target"]), tested)
+    if acc["interval"] is None:
+        out.add_row("  same prediction", "", percent(acc["agreement"]), "the samples have no labels")
+    else:
+        low, high = acc["interval"]
+        changed = f"{acc['flips']} prediction{'' if acc['flips'] == 1 else 's'} changed"
+        out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", changed)
+    if report.get("finetune") is not None:
+        _add_finetuning(out, report["finetune"])
+    out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", both)
+    out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", both)
+    out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
+    out.add_row("synops / inference", "", f"{report['synops_per_inference']:,.0f}", "simulated")
+    out.add_row("latency (us)", "", span(latency), "estimated")
+    evidence = f", evidence: {energy['evidence']}" if energy["evidence"] else ""
+    out.add_row(
+        "energy (uJ / inference)",
+        "",
+        span(energy["total"]),
+        f"estimated, profile {energy['profile']}{evidence}",
+    )
+    for part in ("encode", "dynamic", "floor"):
+        out.add_row(
+            f"  {part}",
+            "",
+            span(energy[part]),
+            "" if energy[part]["nominal"] is not None else "not priced by this profile",
+        )
+    where = f"{counted(res['cores'], 'core')}, {counted(res['chips'], 'chip')}"
+    out.add_row(
+        "neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}", "OR and relay neurons added"
+    )
+    out.add_row(
+        "mapped on",
+        "",
+        where if res["fits"] else "does not fit",
+        "; ".join(res["misfits"][:1]) or "greedy, layer order",
+    )
+    if "weight_bits" in res:  # a report of before says none
+        out.add_row("bits of a weight", "", str(res["weight_bits"]), "clock biases and readout 8")
+    relays = plan["relays"]
+    cost = (
+        f"{relays['neurons']:,} neurons, {relays['spikes_per_inference']:,.0f} spikes" if relays["populations"] else ""
+    )
+    out.add_row(
+        "schedule", "", f"period {plan['period']}, depth {plan['depth']}", "hardware steps per timestep; pipeline"
+    )
+    out.add_row("  relays", "", str(relays["populations"]), cost)
+    out.add_section()
+    if not foreign:
+        out.add_row(
+            "fold: differing spikes",
+            "",
+            str(checks["fold_differing_spikes"]),
+            "unfolded network vs deployed (a figure, no gate)",
+        )
+    out.add_row(
+        "NIR: differing spikes",
+        "",
+        str(checks["nir_differing_spikes"]),
+        "your .nir vs our rewriting of it" if foreign else "deployed network vs .nir re-read without metadata",
+    )
+    if "quantisation" in report:
+        _add_quantisation(out, report["quantisation"], report["ranges"], checks)
+    if checks["lava_samples"]:
+        verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {checks['lava_spikes_compared']:,} compared"
+        out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)
+    else:
+        out.add_row("Lava: differing spikes", "", "not run", checks["lava"])
+    if energy["unpriced"]:
+        out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
+        out.caption_justify = "left"
+    return out
+
+
+def _add_finetuning(out: Table, found: dict[str, Any]) -> None:
+    """What fine-tuning through the integer arithmetic gained, and what it changed."""
+    kept = f"epoch {found['best_epoch']} of {found['epochs']}" if found["best_epoch"] else "no epoch was clearly better"
+    changed = f"{found['weights_changed'] / max(1, found['weights']):.1%} of the weights changed"
+    out.add_row("  before fine-tuning", "", percent(found["test"]["before"]), f"simulated; {kept}, {changed}")
+    val = found["validation"]
+    out.add_row("  validation split", "", f"{percent(val['before'])} -> {percent(val['after'])}", "simulated")
+
+
+def _add_quantisation(out: Table, errors: dict[str, Any], ranges: dict[str, Any], checks: dict[str, Any]) -> None:
+    """What quantisation changed, and whether any input could overflow a register."""
+    share = {name: e["differing"] / max(1, e["spikes"]) for name, e in errors.items()}
+    total = sum(e["differing"] for e in errors.values()) / max(1, sum(e["spikes"] for e in errors.values()))
+    worst = [f"{name} {share[name]:.1%}" for name in sorted(share, key=share.__getitem__, reverse=True)[:3]]
+    out.add_row("quantisation: differing spikes", "", percent(total), f"graph vs program; most: {', '.join(worst)}")
+    populations, proved = checks["ranges_populations"], checks["ranges_proved"]
+    margins = {(name, r): found[r]["margin"] for name, found in ranges.items() for r in ("a", "u", "v")}
+    (name, register), margin = max(margins.items(), key=lambda item: item[1])
+    fullest = f"fullest: {register} of {name}, {margin:.0%}"
+    why = "no input overflows a register" if proved == populations else "the rest fit on the samples"
+    out.add_row("ranges: proved populations", "", f"{proved} of {populations}", f"{why}; {fullest}")
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def span(band: dict[str, float | None]) -> str:
+    if band["nominal"] is None:
+        return "-"
+    return f"{short(band['low'])} .. {short(band['nominal'])} .. {short(band['high'])}"
+
+
+def short(value: float | None) -> str:
+    # From 999.5 on, three digits round up to a thousand, which 'g' writes as 1e+03.
+    return "-" if value is None else f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"

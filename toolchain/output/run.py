@@ -1,0 +1,133 @@
+"""What is printed of a run: the list of all, and one of them as a table or as JSON. Paths are of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import read_json
+from snnas.toolchain.runs import run as runs
+from snnas.toolchain.runs.run import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SCHEMA = "snnas.run/1"
+LIST_SCHEMA = "snnas.runs/1"
+
+
+def overview(folder: Path) -> list[dict[str, Any]]:
+    """One row per run, by name; a damaged one hides no other: its stage is 'damaged', and ``reason`` says why.
+
+    So it does of a search that failed for good.
+    """
+    rows: list[dict[str, Any]] = []
+    for run in runs.every(folder):
+        row = {"run": run.name, "created_at": None, "stage": "damaged", "validation_accuracy": None, "reason": None}
+        try:
+            config = run.config()
+        except InvalidFileError as error:
+            row["reason"] = str(error)
+        else:
+            row["created_at"], row["stage"], row["reason"] = config.get("created_at"), run.stage(), run.failure
+            row["validation_accuracy"] = config.get("training", {}).get("validation_accuracy")
+        rows.append(row)
+    return rows
+
+
+def overview_table(rows: list[dict[str, Any]]) -> Table:
+    """The list as a person reads it."""
+    from rich.table import Table
+
+    out = Table()
+    out.add_column("run", overflow="fold")
+    out.add_column("created", no_wrap=True, min_width=19)  # cut, it says nothing; the others can wrap
+    out.add_column("stage")
+    out.add_column("validation accuracy")
+    for row in rows:
+        accuracy, created = row["validation_accuracy"], (row["created_at"] or "")[:19]
+        said = row["reason"] if row["stage"] == "damaged" else "" if accuracy is None else f"{accuracy:.2%}"
+        out.add_row(row["run"], created, row["stage"], said)
+    return out
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """All that is known of a run, as plain data; what it has not come to is null. InvalidFileError on damage."""
+    config = run.config()
+    return {
+        "schema": SCHEMA,
+        "run": run.name,
+        "path": str(run.path),
+        "stage": run.stage(),
+        "failed": run.failure,
+        "created_at": config.get("created_at"),
+        "command": config.get("command"),
+        "seed": config["seed"],
+        "data": config["data"],
+        "method": config["method"],
+        "network": config["network"],
+        "versions": config["versions"],
+        "genotype": _genotype(run)[0] if run.genotype.exists() else None,
+        "search": config.get("search"),
+        "training": config.get("training"),
+        "exports": sorted(p.parent.name for p in run.path.glob("export/*/manifest.json")),
+    }
+
+
+def table(run: Run, *, brief: bool = False) -> Table:
+    """The run as a person reads it. brief: what a search or a training has just found, and nothing else."""
+    from rich.table import Table
+
+    known = describe(run)
+    out = Table(title=run.name, title_justify="left", show_header=False)
+    if not brief:
+        for name in ("path", "stage", "created_at", "command", "seed"):
+            out.add_row(name.removesuffix("_at"), str(known[name] if known[name] is not None else "-"))
+        out.add_row("data set", str(known["data"].get("summary", known["data"]["name"])))
+        out.add_row("method", f"{known['method']['name']}, space {known['method']['space']}")
+        out.add_row("device", str(known["versions"]["device"]))
+    if known["genotype"] is not None:
+        out.add_row("cell", _genotype(run)[1])
+        out.add_row("architecture", run.value("search", "architecture", str))
+        seconds = run.value("search", "seconds", float)
+        evaluations, guards = (run.value("search", key, int) for key in ("evaluations", "guards"))
+        out.add_row("search", f"{evaluations} evaluations in {seconds:.1f} s, {guards} guard events")
+    if known["training"]:
+        accuracy, epoch = run.value("training", "validation_accuracy", float), run.value("training", "best_epoch", int)
+        out.add_row("validation accuracy", f"{accuracy:.2%} (epoch {epoch})")
+    if not brief and known["failed"]:
+        out.add_row("failed", known["failed"])
+    if not brief and known["exports"]:
+        out.add_row("exported", ", ".join(known["exports"]))
+    return out
+
+
+def next_command(run: Run) -> str:
+    """What a user would type next, without the ``--runs-dir``."""
+    return f"export {run.name} --target lava" if run.weights.exists() else f"train {run.name}"
+
+
+def after_export(run: Run, report: dict[str, Any]) -> str:
+    """What a user would look at next: the page, or the cause where the program lost more than a point of accuracy."""
+    lost = report["accuracy"]["training"] - report["accuracy"]["on_target"]
+    return f"diagnose {run.name}" if lost > 0.01 else f"report {run.name} --html"
+
+
+def _genotype(run: Run) -> tuple[dict[str, Any], str]:
+    """The genotype, and its cell in one line."""
+    try:
+        genotype = read_json(run.genotype)
+        return genotype, _cell_line(genotype)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidFileError(
+            f"{run.genotype}: no genotype ({type(error).__name__}: {error}); put the right one back, or search again"
+        ) from None
+
+
+def _cell_line(genotype: dict[str, Any]) -> str:
+    if "fan_in" in genotype:
+        return "  ".join(str(cell["motif"]) for cell in genotype["cells"]) + f"  (fan-in {genotype['fan_in']})"
+    cell = genotype["cells"][0]
+    ops = {**cell.get("forward", {}), **cell.get("backward", {})} if "forward" in cell else dict(cell.get("ops", cell))
+    return "  ".join(f"{edge} {op}" for edge, op in ops.items() if op != "zeroize")

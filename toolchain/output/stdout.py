@@ -1,0 +1,63 @@
+"""What a command prints on stdout: text, JSON and tables. Narration and progress stand in ``narration``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+PIPE_WIDTH = 160
+
+
+def print_text(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def print_version(asked: bool) -> None:
+    """The callback of ``--version``."""
+    if asked:
+        from importlib import metadata
+
+        import typer
+
+        print_text(f"snnas {metadata.version('snnas')}")
+        raise typer.Exit
+
+
+def print_json(value: Any) -> None:
+    print_text(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_table(table: Any) -> None:
+    """Print a rich table (or a line of text), whatever its cells hold.
+
+    It is as wide as its cells need, up to ``_width``. Title and caption are lines above and below, which are as long as
+    they need: a narrow table would break them anywhere.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from snnas.hw_sim.errors import printable
+    from snnas.toolchain.output.stderr import harmless
+
+    console = Console(width=_width(), highlight=False, markup=False)
+    if not isinstance(table, Table):
+        console.print(printable(table))
+        return
+    title, caption = harmless(table).title, table.caption
+    table.title = table.caption = None
+    if title:
+        console.print(title, style="italic")
+    console.print(table)
+    if caption:
+        console.print(caption, style="dim italic")
+
+
+def _width() -> int | None:
+    """None is the terminal's own; in a pipe COLUMNS, else ``PIPE_WIDTH``: logs do not depend on a screen."""
+    if sys.stdout.isatty():
+        return None
+    wanted = os.environ.get("COLUMNS", "")
+    found = int(wanted) if wanted.isdecimal() and len(wanted) < 6 else 0
+    return max(80, min(found, 1000)) if found else PIPE_WIDTH

@@ -1,0 +1,1 @@
+"""A run on disk: created, found, locked, moved, removed; files that are whole or not there."""

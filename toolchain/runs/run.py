@@ -1,0 +1,271 @@
+"""Runs on disk: a folder with the resolved configuration, the genotype, the weights and everything exported.
+
+``run.toml`` holds the configuration, seeds, versions and device, and what each finished stage says of itself. A
+process that works on a run holds its lock; a second one is refused with the owner's pid and host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean, printable
+from snnas.hw_sim.files import read_text, write_text
+from snnas.hw_sim.tables import parse_toml
+from snnas.toolchain.runs.log import JsonLines
+from snnas.toolchain.runs.staging import clear
+
+DEFAULT_DIRECTORY = "runs"
+FRONT = "front"  # folder of a run, whose folders are runs: the points of its front
+CONFIG_BYTES = 1 << 20
+# What a search writes before anything else, and what a finished stage adds: {section: {key: type}}, '' the top level.
+REQUIRED: dict[str, dict[str, type]] = {
+    "": {"seed": int},
+    "data": {"name": str},
+    "method": {"name": str, "space": str, "backward": bool, "batch": int},
+    "network": {},
+    "train": {},
+    "versions": {"device": str},
+}
+OPTIONAL: dict[str, dict[str, type]] = {
+    "": {"name": str, "created_at": str, "command": str},
+    "data": {"path": str, "sha256": str, "train": int, "summary": str},
+    "method": {"candidates": int, "study": int, "proxy": str, "population": int, "generations": int},
+    "search": {"seconds": float, "evaluations": int, "guards": int, "architecture": str},
+    "training": {
+        "seconds": float,
+        "best_epoch": int,
+        "validation_accuracy": float,
+        "validation_sar": float,
+        "device": str,
+    },
+    "transfer": {"genotype": str, "sha256": str},
+    "failed": {"reason": str},
+}
+NOUNS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "a table"}
+
+
+def directory(option: Path | None) -> Path:
+    """``--runs-dir``, else SNNAS_RUNS, else ./runs."""
+    return option or Path(os.environ.get("SNNAS_RUNS") or DEFAULT_DIRECTORY)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's folder."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Of its folder; of a point of a front NAME/front/03, which commands take as well."""
+        path = self.path
+        return "/".join(path.parts[-3:]) if path.parent.name == FRONT else path.name
+
+    @property
+    def spoken(self) -> str:
+        """What a command calls it: its name where commands look by default, else its folder."""
+        return self.name if self.path == directory(None).absolute() / self.name else str(self.path)
+
+    @property
+    def genotype(self) -> Path:
+        return self.path / "genotype.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def search_log(self) -> JsonLines:
+        return JsonLines(self.path / "search.jsonl")
+
+    @property
+    def train_log(self) -> JsonLines:
+        return JsonLines(self.path / "train.jsonl")
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    @property
+    def diagnosis(self) -> Path:
+        return self.path / "diagnosis" / "diagnosis.json"
+
+    def export(self, target: str) -> Path:
+        return self.path / "export" / target
+
+    def config(self) -> dict[str, Any]:
+        """run.toml; InvalidFileError (exit 3) where it is damaged, or lacks what every run has."""
+        path = self.path / "run.toml"
+        try:
+            config = parse_toml(read_text(path, CONFIG_BYTES))
+        except FileNotFoundError:
+            raise InvalidFileError(
+                f"{path}: missing; {self.path} is not a run, or its search was killed at its start"
+            ) from None
+        except ValueError as error:  # TOML, UTF-8 and overlong numbers
+            raise InvalidFileError(f"{path}: not TOML ({' '.join(str(error).split())[:120]})") from None
+        for section, kinds in REQUIRED.items():
+            self._check(config, section, None, dict)
+            for key, kind in kinds.items():
+                self._check(config, section, key, kind)
+        for section, kinds in OPTIONAL.items():
+            if section == "" or section in config:
+                table = self._check(config, section, None, dict)
+                for key in kinds.keys() & table.keys():
+                    self._check(config, section, key, kinds[key])
+        if config["seed"] < 0:
+            raise InvalidFileError(f"{path}: seed is {config['seed']}, expected a whole number >= 0; mend it there")
+        for name, value in config.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError):  # TOML has dates, nan and inf, JSON none of them
+                place = f"[{name}]" if isinstance(value, dict) else name
+                raise InvalidFileError(f"{path}: {place} holds a date, nan or inf, which no run has; mend it") from None
+        return config
+
+    def _check(self, config: dict[str, Any], section: str, key: str | None, kind: type) -> Any:
+        """``config[section][key]``, or the section where ``key`` is None; InvalidFileError where it is absent."""
+        path, value = self.path / "run.toml", config if section == "" else config.get(section)
+        if not isinstance(value, dict):
+            raise InvalidFileError(f"{path}: [{section}] is {_brief(value)}, expected a table; {_MEND}")
+        if key is None:
+            return value
+        value = value.get(key)
+        # TOML's true is an int to Python, and 1 may stand for 1.0.
+        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool) != (kind is bool):
+            place = f"[{section}] {key}" if section else key
+            raise InvalidFileError(f"{path}: {place} is {_brief(value)}, expected {NOUNS[kind]}; {_MEND}")
+        return value
+
+    def value(self, section: str, key: str, kind: type) -> Any:
+        """One value of run.toml; InvalidFileError where it is absent or of another type."""
+        return self._check(self.config(), section, key, kind)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_text(self.path / "run.toml", as_toml(config))
+
+    def section(self, name: str) -> dict[str, Any]:
+        value = self.config().get(name, {})
+        if not isinstance(value, dict):
+            raise InvalidFileError(f"{self.path / 'run.toml'}: [{name}] is not a table")
+        return value
+
+    def network_json(self) -> str:
+        return json.dumps(self.section("network"))
+
+    @property
+    def trained(self) -> bool:
+        """Whether the weights are there and no training is under way, which may have written them a moment ago."""
+        return self.weights.exists() and not (self.path / "checkpoint" / "state.safetensors").exists()
+
+    @property
+    def failure(self) -> str | None:
+        """Why its search failed for good, so that going on with it would fail again; None where it did not."""
+        return str(self.section("failed")["reason"]) if self.section("failed") else None
+
+    def fail(self, reason: str) -> None:
+        self.write_config({**self.config(), "failed": {"reason": reason}})
+
+    def stage(self) -> str:
+        """How far the run has come."""
+        if self.report.exists():
+            return "exported"
+        if self.failure is not None:
+            return "failed"
+        if self.weights.exists():
+            return "trained"
+        return "searched" if self.genotype.exists() else "begun"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run and clears away what killed processes left in it; UsageError names the process that has it."""
+        with (self.path / ".lock").open("a+") as f:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                f.seek(0)
+                raise UsageError(
+                    f"run {self.name} is being worked on by {f.read().strip() or 'another process'}"
+                ) from None
+            f.truncate(0)
+            f.write(f"pid {os.getpid()} on {socket.gethostname()}")
+            f.flush()
+            for place in ("", "checkpoint", "export"):
+                clear(self.path / place)
+            yield
+
+
+def as_toml(config: dict[str, Any]) -> str:
+    """The text of a run.toml."""
+    return tomli_w.dumps(config)
+
+
+def find(folder: Path, name: str | None, *, having: str = "") -> Run:
+    """The run called ``name`` (or the folder of that path), or the newest one; UsageError where there is none.
+
+    having: what the newest has to have, one of NEEDS; newer ones without it are passed over, and a note on stderr names
+    them. Where none has it, the newest of all.
+    """
+    if name is not None:
+        for path in (folder / name, Path(name)):
+            if (path / "run.toml").is_file():
+                return Run(path.resolve())
+        known = [r.name for r in every(folder)]
+        there = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+        hint = f"; there are {there}{did_you_mean(name, known)}" if known else f"; {ELSEWHERE}"
+        raise UsageError(f"no run {name!r} in {folder.absolute()}{hint}")
+    dated: list[tuple[str, Run]] = []
+    damage: InvalidFileError | None = None
+    for run in every(folder):
+        try:
+            dated.append((run.config().get("created_at", ""), run))
+        except InvalidFileError as error:
+            damage = error
+            sys.stderr.write(f"note: run {printable(run.name)} is damaged and not looked at: {printable(str(error))}\n")
+    if not dated:
+        raise damage or UsageError(f"no run in {folder.absolute()}; {ELSEWHERE}")
+    newest_first = [run for _, run in sorted(dated, key=lambda pair: pair[0], reverse=True)]
+    place = next((at for at, run in enumerate(newest_first) if NEEDS[having](run)), 0)
+    if place:
+        newer = ", ".join(f"{run.name} ({run.stage()})" for run in newest_first[:place])
+        taken = f"run {newest_first[place].name} is taken; newer, without {having}: {newer}"
+        sys.stderr.write(f"note: {printable(taken)}\n")
+    return newest_first[place]
+
+
+def every(folder: Path) -> list[Run]:
+    """All runs of a folder, by name; hidden ones are being begun or removed."""
+    return [Run(p.parent.resolve()) for p in sorted(folder.glob("*/run.toml")) if not p.parent.name.startswith(".")]
+
+
+NEEDS: dict[str, Callable[[Run], bool]] = {
+    "": lambda run: True,
+    "a genotype": lambda run: run.genotype.exists(),
+    "weights": lambda run: run.trained and run.failure is None,
+    "a report": lambda run: run.report.exists(),
+    "a program": lambda run: any(run.path.glob("export/*/program.npz")),
+}
+ELSEWHERE = "look elsewhere with --runs-dir or SNNAS_RUNS, or make one with: snnas search --dataset digits"
+
+
+def _brief(value: Any) -> str:
+    return "missing" if value is None else brief(value)
+
+
+_MEND = "mend the file, or search again"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

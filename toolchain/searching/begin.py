@@ -1,0 +1,111 @@
+"""The beginning of a run: what a search is asked for is checked, and the resolved configuration written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnas.hw_sim.errors import UsageError, did_you_mean
+from snnas.toolchain.data.load import DEFAULT_TIMESTEPS, data_section, timesteps_of
+from snnas.toolchain.runs.create import create
+from snnas.toolchain.runs.run import Run, as_toml, now
+from snnas.toolchain.runs.versions import fingerprint
+from snnas.toolchain.searching.methods import RUNNERS
+from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.searching.runner import Runner
+
+if TYPE_CHECKING:
+    from snnas.toolchain.training import TrainingConfig
+
+PROXIES = ("sahd", "snnas")
+
+
+def begin_search(folder: Path, name: str | None, options: SearchOptions, command: str) -> Run:
+    """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
+    from snnas.toolchain.data.datasets.catalogue import SETS
+    from snnas.toolchain.data.load import load
+    from snnas.toolchain.data.options import parse_options
+    from snnas.toolchain.data.scoring_batch import require_distinct
+
+    for what, given, known in (("method", options.method, tuple(RUNNERS)), ("proxy", options.proxy, PROXIES)):
+        if given not in known:
+            raise UsageError(f"unknown {what} {given!r}; expected {', '.join(known)}{did_you_mean(given, known)}")
+    for what in ("timesteps", "channels", "hidden", "batch", "candidates", "population", "generations", "cells"):
+        value, least = getattr(options, what), 2 if what in ("batch", "population") else 1
+        if value is not None and value < least:
+            raise UsageError(f"--{what} {value}: expected a whole number >= {least}")
+    runner = RUNNERS[options.method]
+    hardware = _hardware(options, runner)
+    from snnas.toolchain.training.device import resolve_device
+
+    device = resolve_device(options.device)
+    training = _recipe(options)
+    frames = parse_options(options.data)
+    if options.dataset in SETS and SETS[options.dataset].events:
+        frames.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)
+    data = load(options.dataset, seed=options.seed, **frames)
+    options = replace(options, timesteps=timesteps_of(options.dataset, data, options.timesteps))
+    sizes = {"input_shape": data.input_shape, "input_kind": data.input_kind, "classes": data.classes}
+    sizes |= {"channels": options.channels, "timesteps": options.timesteps}
+    network = runner.network(options, sizes, device)
+    require_distinct(data, 2 * runner.batches)
+    config = {
+        "created_at": now(),
+        "command": command,
+        "seed": options.seed,
+        "data": data_section(options.dataset, data),
+        "method": {
+            "name": options.method,
+            "space": runner.space,
+            "proxy": options.proxy,
+            "backward": options.backward,
+            "batch": options.batch,
+            **{name: value for name in runner.own if (value := getattr(options, name))},
+            "widths": {"weight": options.weight_bits, "state": options.state_bits},
+        },
+        **hardware,
+        "network": json.loads(network.to_json()),
+        "train": training.plain(),
+        "versions": fingerprint(device),
+    }
+    return create(
+        folder, name, f"{data.name}-{options.method}", lambda name: {"run.toml": as_toml({"name": name, **config})}
+    )
+
+
+def _recipe(options: SearchOptions) -> TrainingConfig:
+    """The recipe asked for, else the data set's own, else the default; --epochs over all."""
+    from snnas.toolchain.training import load_recipe, recipe_names, recipe_of
+
+    changes = {"epochs": options.epochs}
+    name = options.recipe or (options.dataset if options.dataset in recipe_names() else None)
+    return load_recipe(name, changes) if name else recipe_of({}, where="the command line", overrides=changes)
+
+
+def _hardware(options: SearchOptions, runner: Runner) -> dict[str, Any]:
+    """The tables of run.toml on chip, budget and objectives; UsageError for what does not go together."""
+    from snnas.search.methods.memory import Widths
+    from snnas.toolchain.searching.budgets import ALIASES, METRICS, parse_budgets
+    from snnas.toolchain.searching.cost import Chip
+
+    limits = parse_budgets(options.budget)
+    runner.refuse(options)
+    names = [ALIASES.get(name.strip(), name.strip()) for name in options.objective.split(",")]
+    for name in names:
+        if (name not in METRICS and name != "score") or names.count(name) > 1:
+            raise UsageError(f"--objective {options.objective!r}: expected score and, once each, {', '.join(METRICS)}")
+    if names[0] != "score":
+        raise UsageError(f"--objective {options.objective!r}: expected score first, it is what the search goes by")
+    if not 0 <= options.front <= 64:
+        raise UsageError(f"--train-front {options.front}: expected 0 to 64 points")
+    Widths(options.weight_bits, options.state_bits)
+    chip = {"system": options.system, **({"profile": options.profile} if options.profile is not None else {})}
+    Chip.load(**chip)
+    tables: dict[str, Any] = {"chip": chip}
+    if limits:
+        tables["budget"] = limits
+    if len(names) > 1:
+        tables["objectives"] = {"names": names, "train": options.front}
+    return tables

@@ -1,0 +1,207 @@
+"""The methods that search cells of four nodes on a supernet: lightsnn, snasnet and spikenas."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.output.stderr import counted
+from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Runner, Scorer, Spec, Task
+
+if TYPE_CHECKING:
+    from snnas.search.kinds import Sizes
+    from snnas.search.methods import SearchResult
+    from snnas.search.network.config import NetworkConfig
+    from snnas.search.network.genotype import Genotype
+    from snnas.search.network.space import Space
+    from snnas.search.scoring.guards import Finding
+    from snnas.search.scoring.proxies import Score
+
+
+class CellMethod(Runner):
+    """A method that searches cells. whole: candidates are whole networks: each is priced, and may stand on a front."""
+
+    whole: ClassVar[bool] = False
+
+    def refuse(self, options: SearchOptions) -> None:
+        if "," in options.objective and not self.whole:
+            fronted = " or ".join(name for name, method in CELL_METHODS.items() if method.whole)
+            raise UsageError(
+                f"--objective {options.objective!r}: {options.method} scores supernets and ends with one network; a "
+                f"front takes --method {fronted}"
+            )
+        super().refuse(options)
+
+    def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
+        from snnas.search.network.config import NetworkConfig
+        from snnas.search.network.space import get
+
+        space = get(self.space)
+        network = NetworkConfig(**given, hidden=options.hidden, reduction=space.reduction)
+        _fits_memory(network, space, options, device)
+        return network
+
+    def scorer(self, spec: Spec, bank: Bank) -> Scorer:
+        return _SupernetScorer(spec, bank)
+
+    def key(self, candidate: Any, network: Sizes) -> Hashable:
+        from snnas.search.scoring.supernet import cells_of
+
+        return tuple(tuple(ops.items()) for ops in cells_of(candidate, network.cells))
+
+    def plan(self, task: Task) -> tuple[int, str]:
+        total = self.total(task)
+        return total, f"searching {_space(task.spec).name}: {counted(total, 'evaluation')}"
+
+    def total(self, task: Task) -> int:
+        """How many evaluations the search makes at most."""
+        raise NotImplementedError
+
+
+class Lightsnn(CellMethod):
+    """Pruning by importance on a supernet."""
+
+    space = "lightsnn"
+
+    def total(self, task: Task) -> int:
+        space = _space(task.spec)
+        edges, ops = len(space.edges(backward=task.spec.settings["backward"])), len(space.ops)
+        return edges * (ops * (ops + 1) // 2 - 1) + 1
+
+    def run(self, task: Task) -> SearchResult:
+        from snnas.search.methods import lightsnn
+
+        return lightsnn.run(_space(task.spec), task.score, refuse=task.refuse, **_shared(task))
+
+
+class Snasnet(CellMethod):
+    """Random candidates."""
+
+    space = "snasnet"
+    own = ("candidates",)
+    whole = True
+
+    def total(self, task: Task) -> int:
+        from snnas.search.methods import snasnet
+
+        # The draws are made twice: here to know how many differ, and by the search.
+        return len(snasnet.distinct(_space(task.spec), **_drawn(task, "snasnet")))
+
+    def run(self, task: Task) -> SearchResult:
+        from snnas.search.methods import no_refusal, snasnet
+
+        drawn = {**_drawn(task, "snasnet"), **_shared(task)}
+        return snasnet.run(_space(task.spec), task.score, refuse=task.refuse or no_refusal, **drawn)
+
+
+class Spikenas(CellMethod):
+    """Cell by cell, aware of memory, behind a study of the operations where one is asked for."""
+
+    space = "spikenas"
+    own = ("candidates", "study")
+    whole = True
+    studies = MAX_STUDY
+
+    def total(self, task: Task) -> int:
+        from snnas.search.methods import spikenas
+
+        space = _space(task.spec)
+        cells = spikenas.valid_cells(space, **_drawn(task, "spikenas"))
+        return len(cells) * task.spec.network.cells + len(task.study) * spikenas.STUDY_DRAWS * len(space.ops)
+
+    def run(self, task: Task) -> SearchResult:
+        from snnas.search.methods import no_refusal, spikenas
+        from snnas.search.methods.memory import Widths, memory
+
+        widths = Widths(**task.spec.settings.get("widths", {}))
+
+        def size(genotype: Genotype) -> int:
+            return memory(genotype, task.spec.network).bytes(widths)
+
+        return spikenas.run(
+            _space(task.spec),
+            task.score,
+            memory=size,
+            refuse=task.refuse or no_refusal,
+            study=task.study,
+            **{**_drawn(task, "spikenas"), **_shared(task)},
+        )
+
+
+CELL_METHODS: dict[str, CellMethod] = {"lightsnn": Lightsnn(), "snasnet": Snasnet(), "spikenas": Spikenas()}
+
+
+def _space(spec: Spec) -> Space:
+    from snnas.search.network.space import get
+
+    return get(spec.settings["space"])
+
+
+def _drawn(task: Task, name: str) -> dict[str, Any]:
+    """What random candidates come of; ``name``: of the stream."""
+    backward = task.spec.settings["backward"]
+    return {"candidates": task.setting("candidates"), "rng": stream(task.seed, name), "backward": backward}
+
+
+def _shared(task: Task) -> dict[str, Any]:
+    """What every method takes."""
+    return {
+        "log": task.log,
+        "resume": task.resume,
+        "backward": task.spec.settings["backward"],
+        "cells": task.spec.network.cells,
+        "inspect": task.inspect,
+    }
+
+
+class _SupernetScorer:
+    """The proxy of a run on a supernet with the weights of ``bank``."""
+
+    def __init__(self, spec: Spec, bank: Bank) -> None:
+        import torch
+
+        from snnas.search.scoring.batched import BatchedScorer
+        from snnas.search.scoring.depth_time import DepthTimeScorer
+        from snnas.search.scoring.supernet import Supernet
+
+        self.supernet = Supernet(_space(spec), spec.network, backward=spec.settings["backward"], seed=bank.seed)
+        self.supernet.to(spec.device)
+        self.batch = torch.from_numpy(bank.batch).to(spec.device)
+        proxy = DepthTimeScorer if spec.settings.get("proxy") == "snnas" else BatchedScorer
+        self.score = proxy(self.supernet, self.batch)
+
+    def __call__(self, candidates: Sequence[Any]) -> Sequence[Score]:
+        return self.score(candidates)
+
+    def inspect(self, candidate: Any) -> Sequence[Finding]:
+        return self.supernet.inspect(self.batch, candidate)
+
+
+def _fits_memory(network: NetworkConfig, space: Space, options: SearchOptions, device: str) -> None:
+    """UsageError where the weights alone are larger than the memory: the system ends such a process without a word."""
+    import torch
+
+    from snnas.search.network.genotype import CONV_KERNELS
+
+    fixed = 9 * network.input_shape[0] * network.channels + network.features * network.hidden
+    fixed += network.hidden * network.classes * network.votes
+    widths = [network.width(cell) for cell in range(1, network.cells + 1)]
+    fixed += sum(18 * width**2 for width in widths[:-1])
+    kernels = [CONV_KERNELS[op] ** 2 for op in space.ops if op in CONV_KERNELS]
+    searched = sum(kernels) * len(space.edges(backward=options.backward)) * sum(width**2 for width in widths)
+    # Float32: the supernet holds them once; training holds weight, gradient and two moments, of one conv at the least.
+    parameters = fixed + searched
+    needed = max(4 * parameters, 16 * fixed)
+    if device.startswith("cuda"):
+        there = int(torch.cuda.get_device_properties(device).total_memory)
+    else:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UsageError(
+            f"--channels {options.channels} --hidden {options.hidden}: {parameters:,} parameters to search, which take "
+            f"{needed / 1e9:,.1f} GB of {there / 1e9:,.1f} GB on {device}; take fewer --channels or a smaller --hidden"
+        )

@@ -1,0 +1,242 @@
+"""What a network costs on a chip: the deployable graph, folded, compiled, placed, run on samples and priced.
+
+The same road as an export takes, without its checks and files. Before training the weights are the initial ones and BN
+has the statistics of the samples: *predicted*. After training it is what an export measures, on other samples than
+those of the test split: *measured*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnas.export.compiler.compile import compile_graph
+from snnas.export.compiler.fold import fold
+from snnas.export.graph.graph import Graph, parameters_of
+from snnas.hw_sim.energy.profile import Band, Profile
+from snnas.hw_sim.errors import SnnasError
+from snnas.hw_sim.map.mapping import load_system
+from snnas.hw_sim.map.system import System
+from snnas.toolchain.exporting import on_target
+from snnas.toolchain.exporting.on_target import Figures
+from snnas.toolchain.models.estimate import Pricing, profile_of
+from snnas.toolchain.searching.budgets import METRICS, Excess, excesses
+
+if TYPE_CHECKING:
+    from snnas.search.methods.memory import Widths
+    from snnas.search.network.config import NetworkConfig
+    from snnas.search.network.genotype import Genotype
+    from snnas.search.network.network import Network
+    from snnas.toolchain.data.load import Dataset
+
+# The cells of a recurrent network normalise by running statistics, which take a few batches to settle.
+RECURRENT_PASSES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """What a network is to run on. profile: None where no price of that chip is public."""
+
+    profile: Profile | None
+    system: System
+
+    @classmethod
+    def load(cls, *, profile: str | None = None, system: str = "loihi1") -> Chip:
+        """By names or files; raises as ``estimate`` does, also where profile and system do not agree."""
+        return cls(profile=profile_of(Pricing(profile=profile, system=system)), system=load_system(system))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """One network on a chip, per inference. figures: by the names of ``budgets.METRICS``; None: there is none.
+
+    Energy and latency stand in ``figures`` with their upper ends. accuracy: of the program on the samples, in 0..1;
+    None where they have no labels, and where the network is not trained.
+    """
+
+    provenance: str
+    figures: Mapping[str, float | None]
+    energy_uJ: Band | None
+    latency_us: Band | None
+    spikes: float
+    synops: float
+    synapses: int
+    samples: int
+    accuracy: float | None = None
+    misfits: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``json.dumps``."""
+        return {**asdict(self), "misfits": list(self.misfits)}
+
+
+def figure(cost: Mapping[str, Any], name: str) -> float:
+    """A figure of a cost's JSON; energy and latency nominal, as a front compares; infinite where there is none."""
+    band = cost["energy_uJ"] if name == "energy_total" else cost["latency_us"] if name == "latency" else None
+    value = band["nominal"] if band else cost["figures"][name]
+    return float("inf") if value is None else float(value)
+
+
+def cost(network: Network, graph: Graph, found: Figures, chip: Chip, *, widths: Widths, measured: bool) -> Cost:
+    """The cost of ``network``, whose folded graph did ``found`` on the chip."""
+    from snnas.search.methods.memory import memory
+
+    counts, mapping, bill = found.counts, found.mapping, found.bill
+    time = found.latency.inference_us if found.latency else None
+    return Cost(
+        provenance="measured" if measured else "predicted",
+        figures={
+            "energy_total": _high(bill.total if bill else None),
+            "energy_dynamic": _high(bill.dynamic if bill else None),
+            "latency": _high(time),
+            "sar": counts.sar,
+            "cores": float(mapping.cores),
+            "chips": float(mapping.chips) if mapping.fits else None,
+            "neurons": float(sum(p.size for p in found.program.populations if p.role == "neuron")),
+            "parameters": float(parameters_of(graph)),
+            "memory": float(memory(network.genotype, network.config).bytes(widths)),
+        },
+        energy_uJ=bill.total if bill else None,
+        latency_us=time,
+        spikes=counts.spikes / counts.samples,
+        synops=counts.synops / counts.samples,
+        synapses=sum(s.connections for s in counts.synapses),
+        samples=counts.samples,
+        accuracy=found.accuracy if measured else None,
+        misfits=tuple(map(str, mapping.misfits)),
+    )
+
+
+def _high(band: Band | None) -> float | None:
+    return band.high if band else None
+
+
+def measure(network: Network, data: Dataset, chip: Chip, widths: Widths) -> Cost:
+    """The cost of a trained network, with its accuracy on target, on the validation split: no test sample is seen."""
+    found = on_target.measure(network, data, data.x_val, data.y_val, chip.profile, chip.system)
+    return cost(network, fold(network.layers()), found, chip, widths=widths, measured=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """Predicts costs: of the network as training would begin with it, run on the samples ``x``."""
+
+    config: NetworkConfig
+    chip: Chip
+    widths: Widths
+    x: np.ndarray
+    input_range: tuple[float, float]
+    seed: int
+
+    def __call__(self, genotypes: Sequence[Genotype]) -> list[Cost | str]:
+        """The cost of each, or why it has none."""
+        return [self._one(genotype) for genotype in genotypes]
+
+    def _one(self, genotype: Genotype) -> Cost | str:
+        from snnas.toolchain.training import build
+
+        network = _settled(build(genotype, self.config, seed=self.seed), self.x)
+        graph = fold(network.layers())
+        try:
+            # No spikes to round by: that takes longer than all the rest, and moves no count by much.
+            program = compile_graph(
+                graph,
+                timesteps=self.config.timesteps,
+                input_kind=on_target.program_kind(self.config.input_kind),
+                input_range=self.input_range,
+            )
+            none = np.zeros(len(self.x), dtype=np.int64)
+            found = on_target.run_program(program, self.x, none, self.chip.profile, self.chip.system)
+        except SnnasError as error:
+            return f"it has no program before training ({' '.join(str(error).split())})"
+        return cost(network, graph, found, self.chip, widths=self.widths, measured=False)
+
+
+def _settled(network: Network, x: np.ndarray) -> Network:
+    """The network in eval mode, its BN with the statistics of ``x``; nothing is drawn."""
+    import torch
+
+    network.train()
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None
+    network.get_submodule("head_drop").eval()
+    with torch.no_grad():
+        for _ in range(RECURRENT_PASSES if network.genotype.has_backward else 1):
+            network(torch.from_numpy(x))
+    return network.eval()
+
+
+class Meter:
+    """Holds predicted costs against limits; equal live edges are one network, costed once.
+
+    predict: the costs of several, as ``Predictor``. What is known before anything is built (memory, neurons, the
+    fewest parameters) is looked at first. ``nearest``: of what was refused, how the closest one misses.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        widths: Widths,
+        limits: Mapping[str, float],
+        predict: Callable[[Sequence[Genotype]], Sequence[Cost | str]],
+    ) -> None:
+        self.config, self.widths, self.limits, self.predict = config, widths, dict(limits), predict
+        self.known: dict[Any, Cost | str] = {}
+        self.nearest: tuple[float, str] | None = None
+
+    def refuse(self, genotypes: Sequence[Genotype]) -> list[str | None]:
+        """Why each may not be taken, or None."""
+        reasons: dict[int, str] = {}
+        for at, genotype in enumerate(genotypes):
+            early = excesses(self.limits, known_early(genotype, self.config, self.widths))
+            if early:
+                reasons[at] = self._reason(genotype, early, "before it is built")
+        left = [at for at in range(len(genotypes)) if at not in reasons]
+        # The memory is exact without a network: where nothing else is limited, none is built.
+        left = left if self.limits.keys() - EXACT else []
+        for at, found in zip(left, self.costs([genotypes[at] for at in left]), strict=True):
+            over = excesses(self.limits, {} if isinstance(found, str) else found.figures)
+            if isinstance(found, str):
+                reasons[at] = found
+            elif over:
+                reasons[at] = self._reason(genotypes[at], over, "predicted")
+        return [reasons.get(at) for at in range(len(genotypes))]
+
+    def costs(self, genotypes: Sequence[Genotype]) -> list[Cost | str]:
+        """The predicted costs, or why there is none."""
+        missing = {live(g): g for g in genotypes if live(g) not in self.known}
+        self.known.update(zip(missing, self.predict(list(missing.values())) if missing else (), strict=True))
+        return [self.known[live(g)] for g in genotypes]
+
+    def _reason(self, genotype: Genotype, over: Sequence[Excess], when: str) -> str:
+        band = ", upper end of the band" if METRICS[over[0].metric].banded else ""
+        text = ", ".join(map(str, over)) + f" ({when}{band})"
+        # Of candidates that are over by the same, the first stays.
+        if self.nearest is None or over[0].ratio < self.nearest[0]:
+            self.nearest = over[0].ratio, f"{genotype.architecture_id}: {text}"
+        return text
+
+
+# Of what is known early, what needs no second look.
+EXACT = frozenset({"memory"})
+
+
+def known_early(genotype: Genotype, config: NetworkConfig, widths: Widths) -> dict[str, float | None]:
+    """Figures that need no network: memory and neurons exactly, of parameters the fewest that there can be."""
+    from snnas.search.methods.memory import memory, parameters
+
+    sizes = memory(genotype, config)
+    return {
+        "memory": float(sizes.bytes(widths)),
+        "neurons": float(sizes.neurons),
+        "parameters": float(parameters(genotype, config)),
+    }
+
+
+def live(genotype: Genotype) -> tuple[Any, ...]:
+    """What tells two networks apart: the live edges of every cell."""
+    return tuple(tuple(cell.live().items()) for cell in genotype.cells)

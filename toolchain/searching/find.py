@@ -1,0 +1,51 @@
+"""What ``snnas search`` does to a run that was begun: search, train, and what a budget or a front asks beyond that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snnas.hw_sim.errors import GateError, UsageError
+from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.runs.run import Run
+from snnas.toolchain.searching.closest_miss import give_back
+from snnas.toolchain.searching.front import follow
+from snnas.toolchain.searching.methods import RUNNERS
+from snnas.toolchain.searching.session import Session, use_device
+from snnas.toolchain.searching.within_budget import search_and_train
+from snnas.toolchain.searching.workers import check_engine
+
+
+def find_network(
+    run: Run,
+    narrator: Narrator,
+    *,
+    workers: int = 1,
+    engine: str = "process",
+    train: bool = True,
+    device: str | None = None,
+) -> dict[str, Any] | None:
+    """Search a run, and with ``train`` train what is found; goes on where an earlier process was ended.
+
+    workers, engine: who evaluates candidates. device: to go on with another than the run was begun on. Returns the
+    front of a run that was asked for one, else None. GateError of a search that failed for good, now or before.
+    """
+    if run.failure is not None:
+        give_back(run)
+        raise GateError(run.failure)
+    if not run.genotype.exists():
+        use_device(run, device)
+    try:
+        with Session.of(run, narrator, workers=workers, engine=engine) as session:
+            search_and_train(session, run, narrator, train=train, device=device)
+            return follow(session, run, narrator, train=train, device=device)
+    except GateError as error:
+        if not run.genotype.exists():  # no other end is possible: a search draws nothing anew
+            run.fail(str(error))
+        raise
+
+
+def check_workers(method: str, workers: int, engine: str) -> None:
+    """UsageError, or UnsupportedError, where no search by ``method`` can be evaluated by these."""
+    check_engine(engine, workers)
+    if method in RUNNERS and not RUNNERS[method].parallel and (workers, engine) != (1, "process"):
+        raise UsageError(f"--workers and --engine: {method} evaluates in one process; leave them out")

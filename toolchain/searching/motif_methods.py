@@ -1,0 +1,78 @@
+"""The method that searches genomes of circuit motifs: mse_nas."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.searching.cell_methods import CELL_METHODS
+from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.searching.runner import Bank, Runner, Scorer, Spec, Task
+
+if TYPE_CHECKING:
+    from snnas.search.kinds import Sizes
+    from snnas.search.methods import SearchResult
+
+OTHERS = ", ".join(CELL_METHODS)
+
+
+class MseNas(Runner):
+    """Evolution over genomes of motifs, one after the other in this process."""
+
+    space = "mse_nas"
+    own = ("population", "generations")
+    parallel = False
+    batches = 2  # the fitness is a mean over so many
+
+    def refuse(self, options: SearchOptions) -> None:
+        if options.budget or options.objective != "score":
+            raise UsageError(
+                f"--budget and --objective take --method {OTHERS}; {options.method} knows no chip yet: export what it "
+                "finds, and hold it to limits with: snnas check --max"
+            )
+        if options.backward or options.proxy != "sahd":
+            raise UsageError(
+                f"--backward and --proxy: {options.method} has cells and a fitness of its own; leave them out, or take "
+                f"--method {OTHERS}"
+            )
+        super().refuse(options)
+
+    def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
+        from snnas.search.mse_nas.config import MseConfig, reductions_for
+
+        reductions = reductions_for(given["input_shape"], options.cells)
+        return MseConfig(**given, cells=options.cells, reductions=reductions)
+
+    def scorer(self, spec: Spec, bank: Bank) -> Scorer:
+        import torch
+
+        from snnas.search.mse_nas.rdm import RdmScorer
+
+        size = len(bank.batch) // self.batches
+        drawn = torch.from_numpy(bank.batch).to(spec.device)
+        batches = [drawn[k * size : (k + 1) * size] for k in range(self.batches)]
+        return RdmScorer(spec.network, batches, seed=bank.seed)
+
+    def key(self, candidate: Any, network: Sizes) -> Hashable:
+        genome: Hashable = candidate
+        return genome
+
+    def plan(self, task: Task) -> tuple[int, str]:
+        population, generations = task.setting("population"), task.setting("generations")
+        return population * generations, f"evolving {population} genomes over {generations} generations"
+
+    def run(self, task: Task) -> SearchResult:
+        from snnas.search.methods import mse_nas
+        from snnas.search.mse_nas.encoding import GenomeSpace
+
+        return mse_nas.run(
+            GenomeSpace(len(task.spec.network.motif_cells)),
+            task.score,
+            log=task.log,
+            resume=task.resume,
+            rng=stream(task.seed, "mse_nas"),
+            population=task.setting("population"),
+            generations=task.setting("generations"),
+        )

@@ -1,0 +1,125 @@
+"""What a search method is to a run: one small interface, whose implementations are named in ``methods``.
+
+A runner owns its options and its refusals, the sizes around what it searches, what scores its candidates, and the
+search itself. Beginning, logging, resuming, workers, budgets and fronts are the same for all, and know no method.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.searching.cost import Predictor
+from snnas.toolchain.searching.options import SearchOptions
+
+if TYPE_CHECKING:
+    from snnas.search.kinds import Sizes
+    from snnas.search.methods import Inspect, Record, Refuse, SearchResult
+    from snnas.search.scoring.guards import Finding
+    from snnas.search.scoring.proxies import Score
+
+MAX_STUDY = 10  # repeats of an operation study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bank:
+    """One set of initial weights, by its seed, and the samples that candidates see."""
+
+    seed: int
+    batch: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """All that it takes to evaluate the candidates of a run, in plain data and arrays: it can be sent to a worker.
+
+    settings: [method] of run.toml. network: the sizes around what is searched, of the runner's kind. banks: the
+    search's own, then those of an operation study's repeats. predictor: of costs; None where nothing predicts what such
+    a network costs.
+    """
+
+    settings: Mapping[str, Any]
+    network: Any
+    device: str
+    banks: tuple[Bank, ...]
+    predictor: Predictor | None
+
+
+class Scorer(Protocol):
+    """Scores candidates on one bank."""
+
+    def __call__(self, candidates: Sequence[Any], /) -> Sequence[Score]: ...
+
+    def inspect(self, candidate: Any, /) -> Sequence[Finding]:
+        """What the guards find in a candidate that is about to be chosen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One search. score, study, inspect, log, resume: as the methods take them. refuse: None without a budget.
+
+    score: of candidates as the runner's scorers take them.
+    """
+
+    spec: Spec
+    seed: int
+    score: Callable[[Sequence[Any]], Sequence[Any]]
+    study: Sequence[Callable[[Sequence[Any]], Sequence[Any]]]
+    inspect: Inspect
+    refuse: Refuse | None
+    log: Callable[[Record], None]
+    resume: Iterable[Mapping[str, Any]]
+
+    def setting(self, name: str) -> int:
+        """A number that [method] of run.toml has where the method owns it; 0 where it is absent."""
+        return int(self.spec.settings.get(name, 0))
+
+
+class Runner(ABC):
+    """A search method.
+
+    space: the name of what it searches, which the genotype says too: it settles their kind (``snnas.search.kinds``).
+    own: the options that are its alone, as ``SearchOptions`` has them; those that are not 0 stand in [method] of
+    run.toml. batches: of ``--batch`` samples each, that a candidate sees. parallel: workers may evaluate candidates.
+    studies: repeats of an operation study that it takes at most.
+    """
+
+    space: ClassVar[str]
+    own: ClassVar[tuple[str, ...]] = ()
+    batches: ClassVar[int] = 1
+    parallel: ClassVar[bool] = True
+    studies: ClassVar[int] = 0
+
+    def refuse(self, options: SearchOptions) -> None:
+        """UsageError for what this method does not take. What is wrong for every method is refused elsewhere."""
+        if options.study and not 2 <= options.study <= self.studies:
+            raise UsageError(f"--study {options.study}: expected 2 to {MAX_STUDY} repeats, with --method spikenas")
+
+    @abstractmethod
+    def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
+        """The sizes around what is searched; ``given``: those that the data set and the options settle.
+
+        UsageError for what does not fit the samples or the memory.
+        """
+
+    @abstractmethod
+    def scorer(self, spec: Spec, bank: Bank) -> Scorer:
+        """What scores candidates on one bank."""
+
+    @abstractmethod
+    def key(self, candidate: Any, network: Sizes) -> Hashable:
+        """What two candidates have in common that are one network, and so have one score."""
+
+    @abstractmethod
+    def plan(self, task: Task) -> tuple[int, str]:
+        """How many evaluations the search makes at most, and what it does in words, for progress."""
+
+    @abstractmethod
+    def run(self, task: Task) -> SearchResult:
+        """The search."""

@@ -1,0 +1,255 @@
+"""The search of a run: from its configuration to a genotype; killed at any moment, it resumes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from snnas.hw_sim.errors import GateError, InvalidFileError, brief
+from snnas.hw_sim.files import write_text
+from snnas.toolchain.data.scoring_batch import copies_note, scoring_batch
+from snnas.toolchain.data.seeds import torch_seed
+from snnas.toolchain.output.stderr import Narrator, counted
+from snnas.toolchain.runs.dataset import dataset_of
+from snnas.toolchain.runs.run import Run
+from snnas.toolchain.searching.budgets import METRICS, Limits, check_limits
+from snnas.toolchain.searching.cost import Chip, Meter, Predictor, live
+from snnas.toolchain.searching.evaluator import PREDICT, Evaluator, in_worker, score_kind
+from snnas.toolchain.searching.methods import RUNNERS
+from snnas.toolchain.searching.pool import Answer
+from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Spec, Task
+from snnas.toolchain.searching.workers import open_pool
+from snnas.toolchain.training.device import resolve_device
+
+if TYPE_CHECKING:
+    from snnas.search.methods import Refuse, SearchResult
+    from snnas.search.network.genotype import Genotype
+    from snnas.search.scoring.proxies import Score
+    from snnas.toolchain.data.load import Dataset
+
+# Samples on which a network is run before training to predict its cost.
+PREDICTION_SAMPLES = 32
+
+
+def use_device(run: Run, device: str | None) -> None:
+    """Go on with a search on ``device``, or on the one it was started on; UsageError where torch cannot use it."""
+    config = run.config()
+    before = config["versions"]["device"]
+    config["versions"]["device"] = resolve_device(device or before)
+    if config["versions"]["device"] != before:
+        run.write_config(config)
+
+
+class Session:
+    """Everything that a run's search works with, kept over the attempts of a search under a budget.
+
+    answer: evaluates candidates; an ``Evaluator``, or a pool of workers that have one each. candidates: the whole
+    networks that were looked at, by architecture id; of a method that prunes, there are few.
+    """
+
+    def __init__(self, run: Run, narrator: Narrator, spec: Spec, data: Dataset, answer: Answer) -> None:
+        self.run, self.narrator, self.spec, self.data = run, narrator, spec, data
+        self.runner = RUNNERS[spec.settings["name"]]
+        self.limits: Limits = check_limits(run.section("budget"), f"{run.path / 'run.toml'}: [budget]")
+        self.answer, self.evaluator = answer, answer if isinstance(answer, Evaluator) else Evaluator(spec)
+        self.candidates: dict[str, Genotype] = {}
+        self._scores: dict[Any, Score] = {}
+
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, run: Run, narrator: Narrator, *, workers: int = 1, engine: str = "process") -> Iterator[Session]:
+        """The session of a run. workers: processes that evaluate; 1 of engine 'process' is this one."""
+        _check(run)
+        data = dataset_of(run)
+        spec = spec_of(run, data)
+        runner = RUNNERS[spec.settings["name"]]
+        note = copies_note(data, runner.batches * int(spec.settings["batch"]), len(spec.banks[0].batch))
+        if note and not run.genotype.exists():
+            narrator.say(f"  {note}")
+        if workers == 1 and engine == "process":
+            yield cls(run, narrator, spec, data, Evaluator(spec))
+            return
+        with open_pool(engine, partial(in_worker, spec), workers) as answer:
+            yield cls(run, narrator, spec, data, answer)
+
+    @cached_property
+    def meter(self) -> Meter:
+        """Holds predicted costs against the limits; of a method whose networks are priced."""
+        predictor = self.predictor
+        return Meter(predictor.config, predictor.widths, self.limits, partial(self.answer, PREDICT))
+
+    @property
+    def predictor(self) -> Predictor:
+        """Likewise: predicts costs, and knows the chip and the widths that they are of."""
+        if self.spec.predictor is None:
+            raise InvalidFileError(
+                f"{self.run.path / 'run.toml'}: [budget] or [objectives] of a search by {self.spec.settings['name']}, "
+                "whose networks nothing prices; remove them, or search again"
+            )
+        return self.spec.predictor
+
+    def search(
+        self, *, attempt: int = 1, limits: Limits | None = None, banned: Mapping[Any, str] | None = None
+    ) -> SearchResult:
+        """Find the genotype and write it down.
+
+        attempt: of a search under a budget, from 1; each has its own records. limits: instead of the run's, for
+        predicted figures. banned: networks that are refused, by ``cost.live``, and why. GateError where nothing is
+        within the limits: it names the nearest miss.
+        """
+        log = self.run.search_log
+        log.mend()
+        every = log.read()
+        seen = [r for r in every if r.get("attempt", 1) == attempt and r.get("event") != "trial"]
+        limits = self.limits if limits is None else limits
+        begun, done = time.perf_counter(), sum(r.get("event") == "evaluation" for r in seen)
+
+        def record(entry: dict[str, Any]) -> None:
+            nonlocal done
+            log.append(entry if attempt == 1 else {**entry, "attempt": attempt})
+            done += entry.get("event") == "evaluation"
+            advance(done, total)
+
+        task = self._task(record, seen, limits, banned or {})
+        total, words = self.runner.plan(task)
+        if done:
+            self.narrator.say(f"  {done} of {counted(total, 'evaluation')} are taken over from the log")
+        with self.narrator.progress(words) as advance:
+            result = self._within(task, limits)
+        conclude(self.run, result, self.narrator, time.perf_counter() - begun, resumed=bool(seen))
+        return result
+
+    def _task(self, record: Any, seen: Sequence[Mapping[str, Any]], limits: Limits, banned: Mapping[Any, str]) -> Task:
+        return Task(
+            spec=self.spec,
+            seed=int(self.run.config()["seed"]),
+            score=self._score,
+            study=[partial(self.answer, score_kind(bank)) for bank in range(1, len(self.spec.banks))],
+            inspect=lambda candidate: self.evaluator.scorer().inspect(candidate),
+            refuse=self._refusal(limits, banned) if self.limits or self.run.section("objectives") else None,
+            log=record,
+            resume=seen,
+        )
+
+    def _refusal(self, limits: Limits, banned: Mapping[Any, str]) -> Refuse:
+        self.meter.limits, self.meter.nearest = dict(limits), None
+
+        def refuse(genotypes: Sequence[Genotype]) -> list[str | None]:
+            self.candidates.update((genotype.architecture_id, genotype) for genotype in genotypes)
+            reasons = self.meter.refuse(genotypes) if limits else [None] * len(genotypes)
+            return [banned.get(live(g), reason) for g, reason in zip(genotypes, reasons, strict=True)]
+
+        return refuse
+
+    def _score(self, candidates: Sequence[Any]) -> list[Score]:
+        """Scores; those of an earlier attempt are remembered."""
+        keys = [self.runner.key(candidate, self.spec.network) for candidate in candidates]
+        missing = {key: candidate for key, candidate in zip(keys, candidates, strict=True) if key not in self._scores}
+        if missing:
+            self._scores.update(zip(missing, self.answer(score_kind(0), list(missing.values())), strict=True))
+        return [self._scores[key] for key in keys]
+
+    def _within(self, task: Task, limits: Limits) -> SearchResult:
+        from snnas.search.methods.journal import NoScoreError
+
+        try:
+            return self.runner.run(task)
+        except NoScoreError as error:
+            raise GateError(f"search: {error}") from None
+        except GateError as error:
+            miss = f"; nearest is {self.meter.nearest[1]}" if self.meter.nearest else ""
+            if limits != self.limits:
+                miss += " (limits lowered by what training raised in an earlier attempt)"
+            raise GateError(
+                f"search: {error}{miss}; raise the budget, or search smaller networks with --channels and --hidden"
+            ) from None
+
+
+def conclude(run: Run, result: SearchResult, narrator: Narrator, seconds: float, *, resumed: bool) -> None:
+    """Say what a search found and write it down; GateError for a network whose output does not depend on its input."""
+    for guard in result.guards:
+        narrator.say(f"  guard {guard.get('guard', guard.get('name'))}: {guard.get('text', guard)}")
+    name = result.genotype.architecture_id
+    if result.refused:
+        raise GateError(
+            f"search: the network found, {name}, gives the same output for every sample of the batch, expected one "
+            f"that depends on its input; search again with another --seed or a larger --batch"
+        )
+    silent = sum(rate == 0 for rate in result.firing.values())
+    narrator.say(f"  found {name} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent")
+    config = run.config()
+    config["search"] = {
+        "seconds": round(seconds, 3),
+        "evaluations": result.evaluations,
+        **({"score": result.score} if math.isfinite(result.score) else {}),  # -inf where two samples fire alike
+        "silent_layers": silent,
+        "guards": len(result.guards),
+        "architecture": name,
+        "resumed": resumed,
+    }
+    run.write_config(config)
+    write_text(run.genotype, result.genotype.to_json())
+
+
+def _check(run: Run) -> None:
+    """InvalidFileError where what a search takes from run.toml is not what ``begin_search`` writes there."""
+    method, chip, objectives = run.section("method"), run.section("chip"), run.section("objectives")
+    widths = method.get("widths", {})
+    names, runner = objectives.get("names", []), RUNNERS.get(method["name"])
+    faults = (
+        ("[method] name", method["name"], runner is not None),
+        ("[method] space", method["space"], runner is not None and method["space"] == runner.space),
+        ("[method] batch", method["batch"], method["batch"] >= 1),
+        ("[method] study", method.get("study", 0), 0 <= method.get("study", 0) <= MAX_STUDY),
+        ("[method] widths", widths, _holds(widths, {"weight": int, "state": int})),
+        ("[chip]", chip, _holds(chip, {"profile": str, "system": str})),
+        ("[objectives]", objectives, _holds(objectives, {"names": list, "train": int}) and len(objectives) in (0, 2)),
+        ("[objectives] names", names, all(isinstance(n, str) and n in ("score", *METRICS) for n in names)),
+    )
+    for place, value, good in faults:
+        if not good:
+            raise InvalidFileError(
+                f"{run.path / 'run.toml'}: {place} is {brief(value)}; mend the file, or search again"
+            )
+
+
+def _holds(table: Any, kinds: Mapping[str, type]) -> bool:
+    return isinstance(table, dict) and all(type(value) is kinds.get(key) for key, value in table.items())
+
+
+def spec_of(run: Run, data: Dataset) -> Spec:
+    """What evaluates the candidates of a run. A run of before an option has the option's default."""
+    from snnas.search.kinds import kind_of
+    from snnas.search.methods.memory import Widths
+    from snnas.search.network.config import NetworkConfig
+
+    config = run.config()
+    seed, settings = int(config["seed"]), config["method"]
+    network = kind_of(settings["space"]).sizes(run.network_json(), where=str(run.path / "run.toml"))
+    size = RUNNERS[settings["name"]].batches * int(settings["batch"])
+    names = ["", *(f" study {repeat}" for repeat in range(1, int(settings.get("study", 0)) + 1))]
+    banks = tuple(
+        Bank(seed=torch_seed(seed, f"supernet{name}"), batch=scoring_batch(data, seed, size, f"proxy{name}"))
+        for name in names
+    )
+    predictor = None
+    if isinstance(network, NetworkConfig):
+        predictor = Predictor(
+            config=network,
+            chip=Chip.load(**run.section("chip")),
+            widths=Widths(**settings.get("widths", {})),
+            x=banks[0].batch[:PREDICTION_SAMPLES],
+            input_range=data.range,
+            seed=seed,
+        )
+    return Spec(
+        settings=settings,
+        network=network,
+        device=str(config["versions"]["device"]),
+        banks=banks,
+        predictor=predictor,
+    )

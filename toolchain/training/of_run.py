@@ -1,0 +1,119 @@
+"""Trains the network of a run, and keeps what came of it in the run's folder."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.toolchain.data.statistics import wilson
+from snnas.toolchain.output.stderr import Narrator, counted
+from snnas.toolchain.runs.dataset import dataset_of
+from snnas.toolchain.runs.log import JsonLines
+from snnas.toolchain.runs.run import Run
+from snnas.toolchain.training.device import resolve_device
+from snnas.toolchain.training.restore import network_of
+
+if TYPE_CHECKING:
+    from snnas.toolchain.training import Record, TrainingConfig
+
+# Epochs that take this long are narrated one by one, others when nothing was said for a while.
+LONG_EPOCH_SECONDS = 5.0
+LONG_SILENCE_SECONDS = 15.0
+
+
+def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: TrainingConfig | None = None) -> None:
+    """Trains a run's network; the epoch with the best validation accuracy stays.
+
+    device: None for the one it was searched on. recipe: None for the one of run.toml; another one is written there.
+    Weights, log and figures of an earlier training stay until this one is whole. One that was killed goes on from
+    ``checkpoint/`` where it had the same recipe; the folder is removed once the weights are written. Under ``torchrun``
+    process 0 alone writes and narrates.
+    """
+    from snnas.toolchain import training
+    from snnas.toolchain.training import parallel
+
+    config = run.config()
+    device = parallel.local_device(resolve_device(device or config["versions"]["device"]))
+    network = network_of(run, trained=False)
+    try:
+        recipe = recipe or training.recipe_of(run.section("train"), where="[train]")
+    except (TypeError, UsageError) as error:
+        raise InvalidFileError(f"{run.path / 'run.toml'}: [train]: {error}") from None
+    first = parallel.rank() == 0
+    narrator = narrator if first else Narrator(quiet=True)
+    log = JsonLines(run.path / ".train.jsonl.part")
+    if first:
+        log.path.unlink(missing_ok=True)  # of a process that was killed: the checkpoint holds what it said
+
+    def record(entry: Record) -> None:
+        if first:
+            log.append(entry)
+        say_epoch(narrator, entry, recipe.epochs)
+
+    folder = run.path / "checkpoint"
+    if folder.exists():
+        narrator.say("  a checkpoint is there: training goes on where the recipe is the same")
+    try:
+        data = dataset_of(run)
+        with narrator.progress(f"training {counted(recipe.epochs, 'epoch')}", "batches") as advance:
+            result = training.train(
+                network,
+                data,
+                recipe,
+                seed=config["seed"],
+                device=device,
+                log=record,
+                on_step=advance,
+                checkpoint=folder,
+            )
+        if not first:
+            return
+        training.save_weights(network, run.weights)
+        os.replace(log.path, run.train_log.path)
+    except BaseException:
+        if first:
+            log.path.unlink(missing_ok=True)
+        raise
+    resumed = f", resumed at step {result.resumed_at}" if result.resumed_at else ""
+    narrator.say(
+        f"  {result.seconds:.1f} s{resumed}; best epoch {result.best_epoch} of {result.epochs}, "
+        f"validation accuracy {result.validation_accuracy:.1%}, SAR {result.sar:.3f}"
+    )
+    doubt = chance_note(result.validation_accuracy, data.y_val)
+    if doubt:
+        narrator.say(f"  note: {doubt}")
+    config["train"] = recipe.plain()
+    config["training"] = {
+        "seconds": round(result.seconds, 3),
+        "best_epoch": result.best_epoch,
+        "validation_accuracy": result.validation_accuracy,
+        "validation_sar": result.sar,
+        "device": device,
+    }
+    run.write_config(config)
+    training.Checkpoint(folder, "").remove()
+
+
+def chance_note(accuracy: float, labels: np.ndarray) -> str | None:
+    """What is said of an accuracy that guessing might reach: the 95 % interval holds the share of the largest class."""
+    samples, most = len(labels), int(np.bincount(labels).max())
+    if wilson(round(accuracy * samples), samples)[0] > most / samples:
+        return None
+    return (
+        f"{accuracy:.1%} of {counted(samples, 'validation sample')} is no better than always naming one class "
+        f"({most / samples:.1%}); train longer with --epochs, or look at the data"
+    )
+
+
+def say_epoch(narrator: Narrator, entry: Record, epochs: int) -> None:
+    """Narrates an epoch that took long, or that ends a long silence, and the time that is left."""
+    if entry["seconds"] >= LONG_EPOCH_SECONDS or narrator.silence >= LONG_SILENCE_SECONDS:
+        left = (epochs - entry["epoch"]) * entry["seconds"]
+        remaining = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
+        narrator.say(
+            f"  epoch {entry['epoch']} of {epochs}: loss {entry['loss']:.3f}, validation accuracy "
+            f"{entry['val_accuracy']:.2%}, {entry['seconds']:.0f} s; {remaining} left"
+        )

@@ -1,0 +1,33 @@
+"""What a run stands for, read back from its folder: its data set, split as it was, and its network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.files import read_text
+from snnas.toolchain.runs.run import Run
+
+if TYPE_CHECKING:
+    from snnas.search.network.network import Network
+
+
+def network_of(run: Run, *, trained: bool = True) -> Network:
+    """The network of a run on the CPU, with its trained weights. UsageError where there are none yet."""
+    from snnas.search.kinds import kind_of, read_genotype
+    from snnas.toolchain.training import build, load_weights
+
+    if not run.genotype.exists():
+        if run.failure is not None:
+            raise UsageError(f"run {run.name} has no network, its search failed ({run.failure})")
+        raise UsageError(
+            f"run {run.name} has no genotype yet; finish its search with: snnas search --resume {run.spoken}"
+        )
+    genotype = read_genotype(read_text(run.genotype, errors="replace"), where=str(run.genotype))
+    sizes = kind_of(genotype.space).sizes(run.network_json(), where=str(run.path / "run.toml"))
+    network = build(genotype, sizes, seed=run.value("", "seed", int))
+    if trained:
+        if not run.weights.exists():
+            raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.spoken}")
+        load_weights(network, run.weights)
+    return network.eval()
