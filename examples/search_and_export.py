@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from snnas.toolchain.exporting import of_run as exporting
+from snnas.toolchain.exporting import ExportOptions, export_run
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.searching import SearchOptions, begin_search, find_network
 
@@ -12,7 +12,7 @@ narrator = Narrator()
 options = SearchOptions(dataset="digits", channels=8, hidden=64, timesteps=3, batch=16, epochs=4)
 run = begin_search(folder, None, options, "examples/search_and_export.py")
 find_network(run, narrator)
-report = exporting.export(run, exporting.ExportOptions(samples=4), narrator)
+report = export_run(run, ExportOptions(samples=4), narrator)
 
 accuracy, energy = report["accuracy"], report["energy_uJ"]["total"]
 print(f"{run.path}")

@@ -165,7 +165,7 @@ def conformance(
 
     UnsupportedError (exit 4) at once where Lava is required and not usable; WorkerError where it dies twice.
     """
-    from snnas.toolchain.exporting.of_run import ExportOptions, lava_python
+    from snnas.toolchain.exporting.options import ExportOptions, lava_python
 
     for name, value, least in (("--genotypes", genotypes, 1), ("--lava", lava, 0), ("--samples", samples, 1)):
         if value < least:

@@ -61,8 +61,8 @@ def simulate_bench(
 
     from snnas.hw_sim.errors import UnsupportedError
     from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
-    from snnas.toolchain.exporting.of_run import ExportOptions
-    from snnas.toolchain.exporting.of_run import lava_python as find
+    from snnas.toolchain.exporting.options import ExportOptions
+    from snnas.toolchain.exporting.options import lava_python as find
 
     python, why = find(ExportOptions(lava_python=lava_python))
     if python is None:

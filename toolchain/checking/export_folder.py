@@ -21,8 +21,8 @@ from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
 from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.graph_rules import check_version, describe
 from snnas.toolchain.checking.onnx_rules import open_onnx
-from snnas.toolchain.exporting.of_run import FORMAT
 from snnas.toolchain.exporting.onnx import SCHEMA as ONNX_FORMAT
+from snnas.toolchain.exporting.pipeline import FORMAT
 
 FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py")
 ONNX_FILES = ("model.nir", "model.onnx", "stimulus.npz", "report.json")

@@ -78,14 +78,15 @@ def export(
 ) -> None:
     """Take a trained run, or a foreign graph, through NIR to an integer program, run it, and report it on target."""
     from snnas.hw_sim.errors import UsageError
-    from snnas.toolchain.exporting import of_run as exporting
+    from snnas.toolchain.exporting.of_run import export_run
+    from snnas.toolchain.exporting.options import ExportOptions
     from snnas.toolchain.finetuning.options import asked as asked_finetuning
     from snnas.toolchain.output import run as run_view
     from snnas.toolchain.output.stderr import Narrator
     from snnas.toolchain.runs import run as runs
 
     narrator = Narrator(quiet=quiet, verbose=verbose)
-    options = exporting.ExportOptions(
+    options = ExportOptions(
         target=target,
         samples=samples,
         profile=profile,
@@ -121,7 +122,7 @@ def export(
         found = member(found, pick)
     with found.lock():
         narrator.say(f"run {found.name} -> {found.export(target)}")
-        report = exporting.export(found, options, narrator)
+        report = export_run(found, options, narrator)
     _exported(report, found.export(target), dump, narrator, as_json)
     if not as_json:
         narrator.next(run_view.after_export(found, report), runs_dir)
@@ -145,20 +146,20 @@ def _found(name: str | None, folder: Path) -> Any:
 def _export_graph(
     path: Path, wanted: Any, options: Any, out: Path | None, dump: Path | None, narrator: Any, as_json: bool
 ) -> None:
-    from snnas.toolchain.exporting import of_graph as exporting_foreign
+    from snnas.toolchain.exporting.of_graph import export_graph, folder_of
 
-    report = exporting_foreign.export_graph(path, wanted, options, narrator, out=out)
+    report = export_graph(path, wanted, options, narrator, out=out)
     for note in report["notes"]:
         sys.stderr.write(f"note: {note}\n")
-    _exported(report, exporting_foreign.folder_of(path, out), dump, narrator, as_json)
+    _exported(report, folder_of(path, out), dump, narrator, as_json)
 
 
 def _exported(report: dict[str, Any], folder: Path, dump: Path | None, narrator: Any, as_json: bool) -> None:
-    from snnas.toolchain.exporting import of_run as exporting
+    from snnas.toolchain.exporting.pipeline import write_dump
     from snnas.toolchain.output.report import table
 
     if dump is not None:
-        exporting.write_dump(folder, dump)
+        write_dump(folder, dump)
     if as_json:
         print_json(report)
     else:

@@ -14,13 +14,13 @@ from snnas.hw_sim.energy.profile import Profile
 from snnas.hw_sim.lava import run as lava
 from snnas.hw_sim.map.mapping import Mapping
 from snnas.hw_sim.program import Program
-from snnas.toolchain.exporting.float_run import Trained
+from snnas.toolchain.exporting.float_run import NirRun, Trained
 from snnas.toolchain.exporting.on_target import OnTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Everything that the report is written from. nir_spikes: of the first samples, those that are recorded.
+    """Everything that the report is written from.
 
     ranges, errors: by population, of the program as it was read again. finetune: ``finetune`` of report.json.
     """
@@ -32,10 +32,7 @@ class Measured:
     mapping: Mapping
     profile: Profile
     trained: Trained
-    nir_predictions: np.ndarray
-    nir_spikes: dict[str, np.ndarray]
-    nir_differing: int
-    nir_margin: float
+    nir: NirRun
     target: OnTarget
     labels: np.ndarray
     lava: lava.Comparison | None

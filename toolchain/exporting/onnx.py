@@ -16,8 +16,9 @@ from snnas.export.executors.onnx_runner import OnnxModel
 from snnas.export.formats.nir_file import write_nir
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.formats.onnx_file import write_onnx
-from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
-from snnas.hw_sim.files import read_json, sha256, write_json
+from snnas.hw_sim.errors import GateError
+from snnas.hw_sim.files import sha256, write_json
+from snnas.toolchain.exporting.reuse import reusable
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run
@@ -55,15 +56,10 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator) -> dict[str,
         "inline": options.inline,
         "samples": options.samples,
     }
-    if final.exists() and not options.force:
-        try:
-            known = read_json(final / "manifest.json")
-            if known["inputs"] == inputs and all(sha256(final / n) == h for n, h in known["files"].items()):
-                narrator.say(f"  {final} is up to date: its inputs have not changed")
-                return dict(read_json(final / "report.json"))
-            raise UsageError(f"{final} holds an export of other inputs; overwrite it with --force")
-        except (InvalidFileError, OSError, KeyError, TypeError, AttributeError):
-            pass  # damaged: nothing that could be lost
+    reused = reusable(final, inputs, force=options.force)
+    if reused is not None:
+        narrator.say(f"  {final} is up to date: its inputs have not changed")
+        return reused
     data = dataset_of(run)
     timesteps = int(network.config.timesteps)
     meta = {"run": run.name, "timesteps": timesteps, "input_kind": data.input_kind, "input_range": list(data.range)}

@@ -13,15 +13,14 @@ from snnas.hw_sim.energy.profile import Band
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.toolchain.data.statistics import wilson
 from snnas.toolchain.output.report import PROVENANCE, SCHEMA
-from snnas.toolchain.runs.run import Run
 
 if TYPE_CHECKING:
     from snnas.toolchain.exporting.measured import Measured
+    from snnas.toolchain.exporting.source import Origin
 
 
-def build_report(run: Run, m: Measured) -> dict[str, Any]:
+def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
     """report.json: accuracies and rates are fractions, absent figures are null."""
-    config = run.config()
     counts, program = m.target.counts, m.program
     latency = estimate_latency(counts, m.profile)
     bill = price(counts, m.profile, latency) if m.mapping.fits else None
@@ -30,7 +29,7 @@ def build_report(run: Run, m: Measured) -> dict[str, Any]:
     right, was_right = m.target.predictions == m.labels, m.trained.predictions == m.labels
     changed = m.target.predictions != m.trained.predictions
     neurons = sum(p.size for p in program.populations if p.role == "neuron")
-    search = run.section("search")
+    search = origin.search
     node_of = program.meta.get("node_of", {})
     training_of = {
         p: m.trained.spikes[n] / (m.trained.sizes[n] * counts.timesteps * samples)
@@ -40,20 +39,20 @@ def build_report(run: Run, m: Measured) -> dict[str, Any]:
     mapped_neurons = sum(m.trained.sizes.values())
     return {
         "schema": SCHEMA,
-        "run": run.name,
-        "seed": config.get("seed"),
-        "dataset": run.section("data").get("name"),
-        "method": run.section("method").get("name"),
+        "run": origin.name,
+        "seed": origin.seed,
+        "dataset": origin.dataset,
+        "method": origin.method,
         "timesteps": program.timesteps,
         "search": {
             "seconds": search.get("seconds"),
             "evaluations": search.get("evaluations"),
-            "device": config.get("versions", {}).get("device"),
+            "device": origin.versions.get("device"),
             "architecture": search.get("architecture"),
         },
         "accuracy": {
             "training": float(was_right.mean()),
-            "nir": float((m.nir_predictions == m.labels).mean()),
+            "nir": float((m.nir.predictions == m.labels).mean()),
             "on_target": hits / samples,
             "samples": samples,
             "interval": list(wilson(hits, samples)),
@@ -97,8 +96,8 @@ def build_report(run: Run, m: Measured) -> dict[str, Any]:
         },
         "checks": {
             "fold_differing_spikes": m.trained.differing_from_deployed,
-            "nir_differing_spikes": m.nir_differing,
-            "nir_smallest_margin": m.nir_margin if math.isfinite(m.nir_margin) else None,
+            "nir_differing_spikes": 0,
+            "nir_smallest_margin": m.nir.margin if math.isfinite(m.nir.margin) else None,
             "ranges_proved": sum(r.status == "proved" for r in m.ranges.values()),
             "ranges_populations": len(m.ranges),
             "lava_samples": m.lava.samples if m.lava else 0,
@@ -110,7 +109,7 @@ def build_report(run: Run, m: Measured) -> dict[str, Any]:
         "quantisation": {name: error.to_json() for name, error in m.errors.items()},
         "ranges": {name: found.to_json() for name, found in m.ranges.items()},
         "provenance": PROVENANCE,
-        "versions": config.get("versions", {}),
+        "versions": origin.versions,
     }
 
 

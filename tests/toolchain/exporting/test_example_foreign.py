@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from snnas.toolchain.checking import Options, check
-from snnas.toolchain.exporting import of_graph as exporting_foreign
-from snnas.toolchain.exporting.of_run import ExportOptions
+from snnas.toolchain.exporting.of_graph import export_graph
+from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.estimate import Pricing, estimate
 from snnas.toolchain.models.find_convention import whose
@@ -34,7 +34,7 @@ def noise(tmp_path: Path) -> str:
 
 def export(tmp_path: Path, data: str, **options: Any) -> dict[str, Any]:
     wanted = Wanted(data=data, convention="snntorch-zero")
-    return exporting_foreign.export_graph(MODEL, wanted, ExportOptions(**options), QUIET, out=tmp_path / "out")
+    return export_graph(MODEL, wanted, ExportOptions(**options), QUIET, out=tmp_path / "out")
 
 
 def test_the_recording_names_snntorch_with_a_reset_to_zero() -> None:
@@ -53,7 +53,7 @@ def test_the_estimate_ends_in_joules(noise: str) -> None:
 
 
 def test_the_program_keeps_the_graphs_spikes(noise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snnas.toolchain.exporting.of_run.lava_python", lambda options: (None, "not in this test"))
+    monkeypatch.setattr("snnas.hw_sim.lava.environment.find_python", lambda given: (None, "not in this test"))
     report = export(tmp_path, noise, samples=7)
     assert report["checks"]["nir_differing_spikes"] == 0
     assert all(part["differing"] < 0.02 * part["spikes"] for part in report["quantisation"].values())

@@ -18,8 +18,8 @@ from snnas.hw_sim.program import INPUT
 from snnas.toolchain.checking import Options, check
 from snnas.toolchain.checking.export_folder import FILES
 from snnas.toolchain.cli.app import run_command
-from snnas.toolchain.exporting import of_graph as exporting_foreign
-from snnas.toolchain.exporting.of_run import ExportOptions
+from snnas.toolchain.exporting.of_graph import export_graph
+from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.exporting.split import export_split
 from snnas.toolchain.models import open as subjects
 from snnas.toolchain.models.convention_options import Wanted
@@ -50,7 +50,7 @@ def small(node: Any = None) -> nir.NIRGraph:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("snnas.toolchain.exporting.of_run.lava_python", lambda options: (None, "not in this test"))
+    monkeypatch.setattr("snnas.hw_sim.lava.environment.find_python", lambda given: (None, "not in this test"))
     return tmp_path
 
 
@@ -71,7 +71,7 @@ def data(folder: Path, *, labels: bool = True, kind: str = "spikes", samples: in
 
 def export(path: Path, samples: int = 4, force: bool = False, out: Path | None = None, **wanted: Any) -> dict[str, Any]:
     options = ExportOptions(samples=samples, force=force)
-    return exporting_foreign.export_graph(path, Wanted(**wanted), options, QUIET, out=out)
+    return export_graph(path, Wanted(**wanted), options, QUIET, out=out)
 
 
 @pytest.mark.parametrize("kind", ["spikes", "analogue"])

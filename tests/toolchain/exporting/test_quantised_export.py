@@ -12,8 +12,8 @@ from snnas.export.formats.nir_file import write_nir
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.files import read_json
-from snnas.toolchain.exporting import of_graph as exporting_foreign
-from snnas.toolchain.exporting.of_run import ExportOptions
+from snnas.toolchain.exporting.of_graph import export_graph
+from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import open_subject
 from snnas.toolchain.models.simulate import simulate
@@ -31,7 +31,7 @@ STEPS = 5
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("snnas.toolchain.exporting.of_run.lava_python", lambda options: (None, "not in this test"))
+    monkeypatch.setattr("snnas.hw_sim.lava.environment.find_python", lambda given: (None, "not in this test"))
     write_nir(tmp_path / "net.nir", cuba_chain(np.random.default_rng(0)))
     x = (np.random.default_rng(1).random((40, STEPS, 2, 10, 10)) < 0.3).astype(np.uint8)
     np.savez(tmp_path / "data.npz", x=x, y=np.zeros(40, np.int64))
@@ -40,7 +40,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def export(model: Path, bits: int, *, force: bool = False) -> dict[str, object]:
     options = ExportOptions(samples=6, bits=bits, force=force)
-    return exporting_foreign.export_graph(model, Wanted(data="data.npz"), options, QUIET)
+    return export_graph(model, Wanted(data="data.npz"), options, QUIET)
 
 
 def shown(renderable: object) -> str:

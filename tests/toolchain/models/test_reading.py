@@ -17,11 +17,11 @@ from snnas.export.dialects.table import TABLE, named
 from snnas.export.formats.nir_file import read_nir
 from snnas.hw_sim.errors import GateError, InvalidFileError, SnnasError, UsageError
 from snnas.toolchain.cli.app import run_command
-from snnas.toolchain.exporting import of_graph as exporting_foreign
 from snnas.toolchain.exporting import on_target
-from snnas.toolchain.exporting.of_run import ExportOptions
+from snnas.toolchain.exporting.of_graph import OfGraph, export_graph
+from snnas.toolchain.exporting.options import ExportOptions, settings
 from snnas.toolchain.models.convention_options import Wanted
-from snnas.toolchain.models.open import open_graph, open_subject
+from snnas.toolchain.models.open import open_subject
 from snnas.toolchain.output.stderr import Narrator
 from tests.export.nir_nets import dyadic, graph_of, lif, written
 from tests.toolchain.models.test_find_convention import unpacked
@@ -32,7 +32,7 @@ STEPS, QUIET = 8, Narrator(quiet=True)
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("snnas.toolchain.exporting.of_run.lava_python", lambda options: (None, "not in this test"))
+    monkeypatch.setattr("snnas.hw_sim.lava.environment.find_python", lambda given: (None, "not in this test"))
     return tmp_path
 
 
@@ -65,7 +65,12 @@ def fails(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
 
 def inputs(path: Path, **asked: Any) -> dict[str, Any]:
     wanted = Wanted(timesteps=STEPS, input_kind="analogue", **asked)
-    return exporting_foreign._inputs(path, wanted, open_graph(path, wanted), ExportOptions())
+    return of_options(path, wanted, ExportOptions())
+
+
+def of_options(path: Path, wanted: Wanted, options: ExportOptions) -> dict[str, Any]:
+    """What decides an export of the graph."""
+    return {**OfGraph(path, wanted, path.parent, options).inputs, **settings(options)}
 
 
 def test_no_two_readings_share_the_inputs_of_an_export(model: Path) -> None:
@@ -95,13 +100,13 @@ def test_what_else_decides_an_export_is_among_its_inputs(model: Path, change: di
     wanted = Wanted(data=data, timesteps=STEPS, input_kind="analogue")
     other = replace(wanted, **change)
     a, b = (
-        exporting_foreign._inputs(model, w, open_graph(model, w), ExportOptions()) for w in (wanted, other)
+        of_options(model, w, ExportOptions()) for w in (wanted, other)
     )  # fmt: skip
     assert a != b
-    before = exporting_foreign._inputs(model, wanted, open_graph(model, wanted), ExportOptions(bits=4, samples=3))
+    before = of_options(model, wanted, ExportOptions(bits=4, samples=3))
     assert (before["bits"], before["samples"]) == (4, 3)
     currents(21)
-    assert exporting_foreign._inputs(model, wanted, open_graph(model, wanted), ExportOptions()) != a
+    assert of_options(model, wanted, ExportOptions()) != a
 
 
 def test_another_tools_meaning_is_not_handed_back_as_up_to_date(
@@ -160,14 +165,14 @@ def test_silence_verifies_nothing(model: Path) -> None:
 
 
 def test_a_verified_export_says_so_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snnas.toolchain.exporting.of_run.lava_python", lambda options: (None, "not in this test"))
+    monkeypatch.setattr("snnas.hw_sim.lava.environment.find_python", lambda given: (None, "not in this test"))
     model, recorded = unpacked(tmp_path, "norse")
     with np.load(recorded) as held:
         x = held["x"]
     data = saved(str(tmp_path / "d.npz"), x=np.concatenate([x, x, x]))
     wanted = Wanted(data=data, convention="norse", input_kind="analogue", expect=recorded)
     out = tmp_path / "out"
-    report = exporting_foreign.export_graph(model, wanted, ExportOptions(samples=2), QUIET, out=out)
+    report = export_graph(model, wanted, ExportOptions(samples=2), QUIET, out=out)
     assert report["convention"]["verified"]
     assert report["convention"]["of"] == "norse"
     assert report["convention"]["recording"]["compared"] > 300
@@ -258,11 +263,11 @@ def test_names_of_conventions_are_found_in_any_case() -> None:
 def test_calibration_by_another_file_leaves_every_sample_to_be_measured(model: Path) -> None:
     calibration = saved("cal.npz", x=np.random.default_rng(3).random((7, 6)).astype(np.float32))
     wanted = Wanted(data=currents(20), timesteps=STEPS, input_kind="analogue", calibration=calibration)
-    report = exporting_foreign.export_graph(model, wanted, ExportOptions(samples=2), QUIET)
+    report = export_graph(model, wanted, ExportOptions(samples=2), QUIET)
     assert report["accuracy"]["samples"] == 20
     assert report["calibration"] == "7 samples of cal.npz"
     with pytest.raises(UsageError, match=r"--calibration none.npz: no such file"):
-        exporting_foreign.export_graph(model, replace(wanted, calibration="none.npz"), ExportOptions(), QUIET)
+        export_graph(model, replace(wanted, calibration="none.npz"), ExportOptions(), QUIET)
 
 
 # -------------------------------------------------------------------------------------------------------------- samples
@@ -293,8 +298,8 @@ def test_the_reading_of_samples_is_said_where_it_could_be_another(model: Path) -
 
 def test_the_export_needs_no_torch(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = Wanted(data=currents(y=np.arange(20) % 5), timesteps=STEPS, input_kind="analogue")
-    with_torch = exporting_foreign.export_graph(model, wanted, ExportOptions(), QUIET, out=Path("with"))
+    with_torch = export_graph(model, wanted, ExportOptions(), QUIET, out=Path("with"))
     monkeypatch.setattr(on_target, "find_spec", lambda name: None)
     monkeypatch.setattr("snnas.hw_sim.simulate.torch_simulator.TorchSimulator", None)
-    without = exporting_foreign.export_graph(model, wanted, ExportOptions(), QUIET, out=Path("without"))
+    without = export_graph(model, wanted, ExportOptions(), QUIET, out=Path("without"))
     assert json.dumps(with_torch, sort_keys=True) == json.dumps(without, sort_keys=True)

@@ -289,7 +289,7 @@ def test_a_program_that_does_not_fit_is_reported(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = load_system("tiny.toml")
-    monkeypatch.setattr("snnas.toolchain.exporting.of_run.load_system", lambda: tiny)
+    monkeypatch.setattr("snnas.toolchain.exporting.pipeline.load_system", lambda: tiny)
     found = hold("export a --samples 4 --force -q", "report", 0, [], capsys)
     assert not found["resources"]["fits"]
     assert found["energy_uJ"]["total"]["nominal"] is None

@@ -1,0 +1,52 @@
+"""Lava as the witness of an export."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from snnas.hw_sim.errors import GateError, UnsupportedError
+from snnas.hw_sim.files import read_text
+from snnas.hw_sim.lava import run as worker
+from snnas.hw_sim.program import Program
+from snnas.toolchain.exporting.options import ExportOptions, lava_python
+from snnas.toolchain.output.stderr import Narrator
+
+
+def script() -> str:
+    """The text of run_lava.py, which stands alone beside a program."""
+    return read_text(Path(worker.__file__).with_name("run_lava.py"))
+
+
+def run_lava(
+    stage: Path, program: Program, golden: dict[str, np.ndarray], options: ExportOptions, narrator: Narrator
+) -> tuple[worker.Comparison | None, str]:
+    """Lava on the recorded samples; GateError names the first population, step and neuron that differ.
+
+    None with the reason where there is no Lava; UnsupportedError where it was required.
+    """
+    python, why = lava_python(options)
+    if python is None:
+        if options.require_lava:
+            raise UnsupportedError(f"Lava was required (--require-lava) but is not usable: {why}")
+        narrator.say(f"  Lava not run: {why}")
+        return None, why
+    samples = len(golden["logits"])
+    narrator.say(f"Lava: {samples} samples ({why})")
+    out = stage / "lava"
+    result = worker.run_worker(stage, out, samples=samples, python=python, timeout=options.lava_timeout)
+    comparison = worker.compare(golden, result["arrays"], program, samples)
+    shutil.rmtree(out, ignore_errors=True)
+    if not comparison.equal and comparison.first is not None:
+        f = comparison.first
+        raise GateError(
+            f"Lava and the simulator differ in {comparison.differing_spikes} of {comparison.spikes} spikes: first at "
+            f"population {f.population}, sample {f.sample}, timestep {f.timestep}, neuron {f.neuron}; "
+            "this is a fault of ours, please report it"
+        )
+    narrator.say(
+        f"  0 of {comparison.spikes} spikes differ; {result['hardware_steps']} steps in {result['run_seconds']:.1f} s"
+    )
+    return comparison, why

@@ -1,0 +1,83 @@
+"""What an export is asked for, and the Lava that it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snnas.export.compiler.quantise import check_bits
+from snnas.hw_sim.energy.profile import load_profile
+from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.hw_sim.files import sha256
+from snnas.hw_sim.lava import environment
+from snnas.hw_sim.limits import WEIGHT_BITS
+from snnas.hw_sim.tables import shipped
+from snnas.toolchain.finetuning.options import Finetuning
+from snnas.toolchain.runs.versions import versions_of
+
+TARGETS = ("lava", "onnx")  # onnx: snnas.toolchain.exporting.onnx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What an export is asked for."""
+
+    target: str = "lava"
+    """One of TARGETS."""
+    samples: int = 32
+    """How many of the measured samples are recorded, and run by Lava."""
+    profile: str = "loihi1"
+    """The energy profile: a name that is shipped, or a TOML file."""
+    bits: int = WEIGHT_BITS
+    """Of a weight: 8, 6 or 4."""
+    finetune: Finetuning | None = None
+    """Of the program; None for none."""
+    require_lava: bool = False
+    """Whether an export without a Lava that works is refused."""
+    lava_python: Path | None = None
+    """The interpreter of the Lava worker; None for what is found."""
+    lava_timeout: float | None = None
+    """Seconds."""
+    force: bool = False
+    """Whether an export of other inputs is overwritten."""
+
+
+def check_options(options: ExportOptions) -> None:
+    """Raises before any work is done: unknown target or profile, impossible numbers, a required Lava that is absent."""
+    if options.target not in TARGETS:
+        raise UsageError(f"unknown target {options.target!r}; expected {', '.join(TARGETS)}")
+    if options.samples < 1:
+        raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
+    if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:
+        raise UsageError(f"--timeout {options.lava_timeout:g}: expected a number of seconds > 0")
+    check_bits(options.bits)
+    if options.finetune is not None:
+        options.finetune.check()
+    load_profile(options.profile)
+    if options.require_lava:
+        python, why = lava_python(options)
+        if python is None:
+            raise UnsupportedError(f"Lava was required (--require-lava) but is not usable: {why}")
+
+
+def lava_python(options: ExportOptions) -> tuple[Path | None, str]:
+    """An interpreter in which Lava works, or why there is none."""
+    python, why = environment.find_python(options.lava_python)
+    if python is None:
+        return None, why
+    found = environment.probe(python)
+    if not found["usable"]:
+        return None, f"{python}: {found['reason']}; make one with: snnas lava setup"
+    return python, f"Lava {found['lava']}, Python {found['python']}"
+
+
+def settings(options: ExportOptions) -> dict[str, Any]:
+    """What of the options, and of snnas itself, decides an export, whatever its source."""
+    return {
+        "samples": options.samples,
+        "bits": options.bits,
+        **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
+        "profile": sha256(shipped(options.profile, "profiles")),
+        "snnas": versions_of("snnas").get("snnas", ""),
+    }

@@ -1,0 +1,129 @@
+"""``snnas export --target lava``: float network -> NIR -> integer program -> every sample -> Lava -> report.
+
+One road for every source; each joint is checked. Everything is built in a folder beside the final one and renamed when
+it is whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnas.export.compiler.observed_ranges import settled
+from snnas.export.compiler.quantisation_error import quantisation_errors, with_spikes
+from snnas.export.executors import interpreter
+from snnas.export.formats.nir_file import read_nir
+from snnas.export.formats.npz_file import write_npz
+from snnas.export.formats.program_file import read_program, write_program
+from snnas.hw_sim.energy.profile import load_profile
+from snnas.hw_sim.files import sha256, write_json, write_text
+from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.toolchain.exporting.lava import run_lava, script
+from snnas.toolchain.exporting.measured import Measured
+from snnas.toolchain.exporting.on_target import simulate_split
+from snnas.toolchain.exporting.options import ExportOptions, lava_python, settings
+from snnas.toolchain.exporting.report import build_report
+from snnas.toolchain.exporting.reuse import from_report, reusable, says_the_same
+from snnas.toolchain.exporting.source import Source
+from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.runs.staging import staged
+from snnas.toolchain.runs.versions import fingerprint
+
+FORMAT = "snnas.export/1"
+OBSERVED_SAMPLES = 256  # on which registers are watched that no proof covers
+
+
+def export(source: Source, options: ExportOptions, narrator: Narrator) -> dict[str, Any]:
+    """Exports a source and returns its report; GateError (exit 1) names the first spike that differs."""
+    final = source.folder
+    inputs = {**source.inputs, **settings(options)}
+    reused = reusable(final, inputs, force=options.force, whole=lambda m, r: says_the_same(m, r) and _lava(r, options))
+    if reused is not None:
+        narrator.say(f"  {final} is up to date: its inputs have not changed")
+        return reused
+    with staged(final) as stage:
+        measured = _measure(source, stage, options, narrator)
+        report = build_report(source.origin, measured)
+        source.amend(report, measured, stage, narrator)
+        report["hashes"] = {name: inputs[name] for name in source.hashed}
+        write_json(stage / "counts.json", measured.target.counts.to_json())
+        write_json(stage / "report.json", report)
+        manifest = {"format": FORMAT, "target": options.target, "inputs": inputs, "versions": fingerprint("cpu")}
+        manifest |= {"conventions": source.conventions(report), **from_report(report)}
+        if measured.finetune is not None:
+            manifest["finetune"] = _finetune_section(measured.finetune)
+        manifest["graph_spikes"] = interpreter.spikes_per_timestep(measured.nir.spikes)
+        manifest["files"] = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
+        write_json(stage / "manifest.json", manifest)
+    return report
+
+
+def write_dump(folder: Path, out: Path) -> None:
+    """graph.txt and program.txt of an export folder, for a person to follow by hand."""
+    from snnas.export.formats.dump import dump, dump_graph
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "graph.txt", dump_graph(read_nir(folder / "model.nir")))
+    write_text(out / "program.txt", dump(read_program(folder / "program.npz")))
+
+
+def _lava(report: dict[str, Any], options: ExportOptions) -> bool:
+    """Whether an older export holds all of Lava that can be had here."""
+    return bool(report["checks"]["lava_samples"]) or lava_python(options)[0] is None
+
+
+def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narrator) -> Measured:
+    floats = source.floats(stage, options, narrator)
+    x = floats.x
+    keep = min(options.samples, len(x))
+    if options.samples > keep:
+        narrator.say(f"  --samples {options.samples}: there are {keep} to measure; all of them are taken")
+    narrator.say("NIR -> integer program")
+    program = compiled = source.compile(floats, options.bits)
+    tuned = None
+    if options.finetune is not None:
+        tuned = source.tune(compiled, floats, options.finetune, narrator)
+        program = tuned.program
+    write_program(stage / "program.npz", program)
+    program = read_program(stage / "program.npz")
+    ranges = settled(program, x[: max(keep, OBSERVED_SAMPLES)])
+    mapping = map_program(program, load_system())
+    target = simulate_split(program, mapping, x, keep, narrator)
+    labels = {} if floats.y is None else {"labels": floats.y[:keep]}
+    write_npz(stage / "golden.npz", {**target.golden, **labels})
+    stimulus = {"x": np.ascontiguousarray(x[:keep], dtype=np.float32)}
+    write_npz(stage / "stimulus.npz", stimulus if floats.y is None else {**stimulus, "y": floats.y[:keep]})
+    write_text(stage / "run_lava.py", script())
+    comparison, note = run_lava(stage, program, target.golden, options, narrator)
+    finetuned = None
+    if tuned is not None:
+        from snnas.toolchain.finetuning.exported import figures
+
+        finetuned = figures(tuned, compiled, x, floats.labels, target.predictions)
+    return Measured(
+        graph=floats.graph,
+        program=program,
+        ranges=ranges,
+        errors=with_spikes(quantisation_errors(floats.read, program), program, target.golden, floats.nir.spikes),
+        mapping=mapping,
+        profile=load_profile(options.profile),
+        trained=source.trained(floats, program),
+        nir=floats.nir,
+        target=target,
+        labels=floats.labels,
+        lava=comparison,
+        lava_note=note,
+        finetune=finetuned,
+    )
+
+
+def _finetune_section(found: dict[str, Any]) -> dict[str, Any]:
+    """[finetune] of a manifest: the report's, and that graph and program part on purpose."""
+    note = (
+        "program.npz was trained on after it was compiled from model.nir, which stays the float network: weights, "
+        "biases, thresholds and readout differ from the graph's by more than rounding, on purpose"
+    )
+    kept = "no epoch was clearly better on the validation split: program.npz is as it was compiled from model.nir"
+    return {**found, "note": note if found["best_epoch"] else kept}

@@ -1,0 +1,45 @@
+"""Whether an export that is there already is the one that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.files import read_json, sha256
+
+Report = dict[str, Any]
+
+
+def reusable(
+    final: Path, inputs: dict[str, Any], *, force: bool, whole: Callable[[Report, Report], bool] | None = None
+) -> Report | None:
+    """The report of a whole export with these inputs; UsageError where one of others would be lost without --force.
+
+    whole: asked with manifest and report, beyond the hashes of the files.
+    """
+    if not final.exists() or force:
+        return None
+    try:
+        manifest = read_json(final / "manifest.json")
+        same = manifest["inputs"] == inputs
+        intact = all(sha256(final / name) == value for name, value in manifest["files"].items())
+        report: Report = read_json(final / "report.json") if intact else {}
+        good = intact and (whole is None or whole(manifest, report))
+    except (InvalidFileError, OSError, KeyError, TypeError, AttributeError):
+        return None  # damaged: nothing that could be lost
+    if not same:
+        raise UsageError(f"{final} holds an export of other inputs; overwrite it with --force")
+    return report if good else None
+
+
+def from_report(report: Report) -> dict[str, Any]:
+    """What a manifest repeats of the report beside it."""
+    figures = {k: report[k] for k in ("accuracy", "sar", "energy_uJ", "latency_us", "resources")}
+    return {"schedule": report["schedule"], "checks": report["checks"], "figures": figures}
+
+
+def says_the_same(manifest: Report, report: Report) -> bool:
+    """Whether nobody has edited the manifest's figures, which no hash covers."""
+    return all(manifest[name] == value for name, value in from_report(report).items())
