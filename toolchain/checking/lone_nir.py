@@ -154,7 +154,7 @@ def _compiled(book: Book, opened: Opened, split: Split, bits: int | None, system
         why = f"it has no program for {chip.name}: {error}"
         book.add("SN207", "program", "warned", why)
         return why
-    book.add("SN207", "program", "passed", described(program))
+    book.add("SN207", "program", "passed", f"{described(program)}; {split.note}")
     determinism.check_compile(book, compile_it, program)
     return program
 
@@ -168,7 +168,7 @@ def _subject(path: Path, opened: Opened, split: Split, program: Program) -> Subj
         y=split.y,
         data=opened.data,
         seed=opened.seed,
-        notes=opened.notes,
+        notes=(*opened.notes, split.note),
         verified=opened.verified,
         confirmed=opened.confirmed,
     )
