@@ -29,6 +29,11 @@ $(VENV)/.dev: $(VENV)/.search
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search,onnx,docs,dev]'
 	@touch $@
 
+$(VENV)/.types: $(VENV)/.dev
+	@echo "installing pyright into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[types]'
+	@touch $@
+
 install: $(VENV)/.search  ## Install into .venv, with what search and training need
 	@echo "now: source $(BIN)/activate"
 
@@ -114,10 +119,11 @@ faults: $(VENV)/.dev  ## Inject faults: hostile files, kills, bad machines, load
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.machines --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.load --out $(FAULTS)
 
-lint: $(VENV)/.dev  ## Check style and types
+lint: $(VENV)/.types  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.check_with_pyright $(BIN)/basedpyright
 
 format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff check --fix-only --quiet . || true

@@ -100,7 +100,8 @@ def trace(graph: Graph, input_kind: InputKind, *, soft_reset: bool = False) -> C
 
 class _Tracer:
     def __init__(self, graph: Graph, input_kind: InputKind, soft_reset: bool) -> None:
-        self.graph, self.input_kind, self.soft_reset = graph, input_kind, soft_reset
+        self.graph, self.soft_reset = graph, soft_reset
+        self.input_kind: InputKind = input_kind
         self.shapes = graph.shapes()
         self.names = _population_names(graph)
         self.bias = interpreter.constant_currents(graph)

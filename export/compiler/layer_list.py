@@ -35,7 +35,8 @@ def merged_layers(layers: Sequence[Layer]) -> tuple[dict[str, Layer], dict[str, 
         merged = False
         first = dict[tuple[Any, ...], str]()
         for name, layer in list(left.items()):
-            layer["inputs"] = [gone.get(n, n) for n in layer.get("inputs", ())]
+            inputs: list[str] = [str(gone.get(n, n)) for n in layer.get("inputs", ())]
+            layer["inputs"] = inputs
             if layer["op"] != "lif":
                 continue
             key = (
@@ -43,7 +44,7 @@ def merged_layers(layers: Sequence[Layer]) -> tuple[dict[str, Layer], dict[str, 
                 layer["threshold"],
                 layer.get("reset"),
                 layer.get("decay_input", True),
-                *sorted(layer["inputs"]),
+                *sorted(inputs),
             )
             if first.setdefault(key, name) != name:
                 gone[name] = first[key]

@@ -64,12 +64,13 @@ def _run(graph: Graph, x: torch.Tensor, timesteps: int) -> tuple[dict[str, np.nd
             if isinstance(node, Input):
                 history[name].append(x if static else x[:, t])
                 continue
-            current: torch.Tensor | float = 0.0
+            current: torch.Tensor | None = None
             for s in incoming[name]:
                 wait = node.steps if isinstance(node, Delay) else int((s, name) in graph.delayed)
                 if t >= wait and len(history[s]) > t - wait:
-                    current = current + history[s][t - wait]
-            if isinstance(current, float):
+                    sent = history[s][t - wait]
+                    current = sent if current is None else current + sent
+            if current is None:
                 current = x.new_zeros(len(x), *graph.shapes()[incoming[name][0]])
             history[name].append(neurons[name](current) if name in neurons else layers[name](current))
     spikes = {n: torch.stack(history[n], dim=1).bool().numpy() for n in graph.of_type(SPIKING)}

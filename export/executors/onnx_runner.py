@@ -91,7 +91,8 @@ class OnnxModel:
         total = np.zeros(())
         for t in range(self.timesteps):
             frame = (x if static else x[:, t]).astype(self._dtype)
-            step = dict(zip(self._outputs, self._session.run(None, {"x": frame, **state}), strict=True))
+            ran = self._session.run(None, {"x": frame, **state})
+            step = {name: np.asarray(value) for name, value in zip(self._outputs, ran, strict=True)}
             state = {name: step[after] for name, after in self._next.items()}
             total = total + step["y"].astype(np.float64)
             for name, found in spikes.items():

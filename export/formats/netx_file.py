@@ -107,7 +107,7 @@ class _Layers:
             group["inChannels"], group["outChannels"] = weight.shape[1] * s.map.groups, weight.shape[0]
             group["kernelSize"] = np.array(weight.shape[2:])
         else:
-            group["outFeatures"], group["inFeatures"] = weight.shape
+            group["outFeatures"], group["inFeatures"] = weight.shape[:2]
         bias = _bias(p) // BIAS_UNIT
         if bias.any():
             group["bias"] = bias.transpose(2, 1, 0) if conv else bias.reshape(-1)

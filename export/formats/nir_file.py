@@ -59,7 +59,7 @@ def write_nir(path: Path, graph: Graph) -> None:
         metadata={conventions.KEY: json.dumps(meta, sort_keys=True)},
         type_check=square,
     )
-    write_hdf5(path, lambda file: nir.write(file, out))
+    write_hdf5(path, lambda file: nir.write(file, out))  # pyright: ignore[reportArgumentType]  # h5py takes any file
 
 
 def _to_nir(node: Node, shape: tuple[int, ...], convention: Convention) -> Any:
@@ -75,7 +75,7 @@ def _to_nir(node: Node, shape: tuple[int, ...], convention: Convention) -> Any:
         case Conv():
             bias = node.bias if node.bias is not None else np.zeros(len(node.weight), np.float32)
             return nir.Conv2d(
-                input_shape=shape[1:],
+                input_shape=(shape[1], shape[2]),
                 weight=_ungrouped(node),
                 stride=node.stride,
                 padding=node.pad,
@@ -85,8 +85,8 @@ def _to_nir(node: Node, shape: tuple[int, ...], convention: Convention) -> Any:
             )
         case Linear(bias=None):
             return nir.Linear(weight=node.weight)
-        case Linear():
-            return nir.Affine(weight=node.weight, bias=node.bias)
+        case Linear(bias=np.ndarray() as bias):
+            return nir.Affine(weight=node.weight, bias=bias)
         case Pool():
             kind = nir.AvgPool2d if node.average else nir.SumPool2d
             return kind(kernel_size=np.array(node.kernel), stride=np.array(node.stride), padding=np.array(node.pad))

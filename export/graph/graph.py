@@ -288,10 +288,11 @@ def output_shape(name: str, node: Node, shape: tuple[int, ...]) -> tuple[int, ..
         return (channels, *size)
     if isinstance(node, Linear):
         if len(shape) != 1 or node.weight.shape[1] != shape[0]:
+            last = shape[-1] if shape else 0
             flat = len(shape) > 1 and int(np.prod(shape)) == node.weight.shape[1]
             mend = "put a Flatten node before it" if flat else "correct the weight, or what comes before it"
-            if flat and shape[-1] == node.weight.shape[1]:  # nothing but axes of 1 before it
-                mend = f"leave the batch axis out of the shapes of Input and Output ({shape[-1]},), or {mend}"
+            if flat and last == node.weight.shape[1]:  # nothing but axes of 1 before it
+                mend = f"leave the batch axis out of the shapes of Input and Output ({last},), or {mend}"
             raise InvalidFileError(
                 f"graph: node {name}: weight {node.weight.shape} does not fit an input of {shape}; {mend}", code="SN204"
             )

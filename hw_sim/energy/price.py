@@ -67,7 +67,7 @@ class Bill:
 
 def work(counts: Counts) -> list[tuple[str, str, int]]:
     """(part, constant, count over all samples) of everything that happened, floor excluded."""
-    synops = dict.fromkeys(("energy.synop_conv", "energy.synop_dense", "energy.synop_sparse"), 0)
+    synops: dict[str, int] = dict.fromkeys(("energy.synop_conv", "energy.synop_dense", "energy.synop_sparse"), 0)
     for s in counts.synapses:
         synops[f"energy.synop_{'conv' if s.kind == 'pooled_conv' else s.kind}"] += s.synops
     sent = [s for s in counts.sources if s.id not in (INPUT, CLOCK)]

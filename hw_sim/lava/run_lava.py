@@ -581,7 +581,7 @@ def run_once(
 def compare(recorded: np.ndarray, expected: np.ndarray, shape: Tuple[int, ...]) -> Tuple[int, Optional[Dict[str, Any]]]:
     """How many neuron-timesteps differ, and the first of them. recorded, expected: packed (B, T, ceil(N / 8))."""
     size = int(np.prod(shape))
-    differs = np.unpackbits(recorded ^ expected, axis=-1, count=size)
+    differs = np.unpackbits(np.bitwise_xor(recorded, expected).view(np.uint8), axis=-1, count=size)
     total = int(differs.sum(dtype=np.int64))
     if not total:
         return 0, None

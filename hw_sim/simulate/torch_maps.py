@@ -74,7 +74,7 @@ class TorchMap:
             return self.wide(x, torch.float32)
         n = len(x)
         if self.linear.kind == "dense":
-            out = torch._int_mm(x.reshape(n, -1).view(torch.int8), self._packed)
+            out = torch._int_mm(x.reshape(n, -1).view(torch.int8), self._packed)  # pyright: ignore[reportPrivateImportUsage]
             return out.to(torch.float32).mul_(self.gain)
         for pool in self.linear.pre:
             x = _count(x, pool)

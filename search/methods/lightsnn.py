@@ -140,7 +140,7 @@ class _Search:
     def _remove(self, edge: Edge, scores: Mapping[str, float]) -> None:
         """Take the operation with the highest score off ``edge``, or the first that breaks no guard."""
         order = sorted(scores, key=lambda op: (-scores[op], self.space.ops.index(op)))
-        refused: list[str] = []
+        op, refused = order[0], list[str]()
         for op in order:
             name = self._broken(edge, op)
             if name is None:
@@ -194,8 +194,9 @@ class _Search:
 def completions(choices: Mapping[Edge, tuple[str, ...]]) -> Iterator[Cell]:
     """Yield every choice of one operation per edge, by the sum of the kernels' sizes; skips and pools cost little."""
     ranked = {edge: sorted(ops, key=_price) for edge, ops in choices.items()}
-    start = (0,) * len(ranked)
-    heap, seen = [(0.0, start)], {start}
+    start: tuple[int, ...] = (0,) * len(ranked)
+    heap: list[tuple[float, tuple[int, ...]]] = [(0.0, start)]
+    seen: set[tuple[int, ...]] = {start}
     while heap:
         price, places = heapq.heappop(heap)
         yield Cell.of({edge: ops[at] for (edge, ops), at in zip(ranked.items(), places, strict=True)})

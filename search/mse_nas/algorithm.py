@@ -59,12 +59,13 @@ def algorithm_for(space: GenomeSpace, first: Genes, seed: int, *, objectives: in
     Both keep the best of parents and children, and take what is feasible (G <= 0) before anything that is not.
     """
     problem = Problem(n_var=len(space.sizes), n_obj=objectives, n_ieq_constr=1, xl=0, xu=space.sizes - 1, vtype=int)
-    algorithm = (GA if objectives == 1 else NSGA2)(
-        pop_size=len(first),
-        sampling=first,
-        crossover=TwoPointCrossover(prob=1.0),
-        mutation=OtherValue(space),
-        eliminate_duplicates=SameGenome(space),
-    )
+    settings: dict[str, Any] = {
+        "pop_size": len(first),
+        "sampling": first,
+        "crossover": TwoPointCrossover(prob=1.0),
+        "mutation": OtherValue(space),
+        "eliminate_duplicates": SameGenome(space),
+    }
+    algorithm = (GA if objectives == 1 else NSGA2)(**settings)
     algorithm.setup(problem, termination=("n_gen", generations), seed=seed, verbose=False)
     return algorithm

@@ -40,8 +40,8 @@ class SignedConv2d(nn.Conv2d):
             return self.weight
         return self.sign * (self.weight + (self.weight.relu() - self.weight).detach())
 
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.conv2d(x, self.effective(), None, self.stride, self.padding)
+    def forward(self, input: Tensor) -> Tensor:
+        return nn.functional.conv2d(input, self.effective(), None, self.stride, self.padding)
 
 
 class FactorizedReduce(nn.Conv2d):
@@ -65,8 +65,8 @@ class FactorizedReduce(nn.Conv2d):
         taps[half:, :, first + 1 :, first + 1 :] = self.weight[half:]
         return taps
 
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.conv2d(x, self.effective(), None, self.stride, self.padding)
+    def forward(self, input: Tensor) -> Tensor:
+        return nn.functional.conv2d(input, self.effective(), None, self.stride, self.padding)
 
 
 class PositiveBatchNorm2d(nn.BatchNorm2d):
@@ -76,12 +76,12 @@ class PositiveBatchNorm2d(nn.BatchNorm2d):
         """Return the gamma (C,) that acts."""
         return self.weight.abs()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         training = self.training
         if training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         return nn.functional.batch_norm(
-            x,
+            input,
             self.running_mean,
             self.running_var,
             self.effective(),

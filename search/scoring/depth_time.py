@@ -55,7 +55,7 @@ def score(spikes: Mapping[str, Tensor], cells: Sequence[CellOps]) -> Score:
         of_cell = {name: train for name, train in spikes.items() if name.startswith(f"cell{number}_")}
         depth += _live_depth(ops, {name.split("_")[1]: train for name, train in of_cell.items()})
         code += temporal_code(list(of_cell.values()))
-    terms = dict(zip(TERMS, (depth, code, clock_quiet(list(spikes.values()))), strict=True))
+    terms: dict[str, float] = dict(zip(TERMS, (depth, code, clock_quiet(list(spikes.values()))), strict=True))
     return Score(depth, {name: float(train.mean(dtype=torch.float64)) for name, train in spikes.items()}, terms)
 
 

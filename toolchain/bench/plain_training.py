@@ -58,17 +58,17 @@ class TrainLoop(nn.Module):
         total: Tensor | None = None
         delayed: list[dict[Edge, Tensor]] = [{} for _ in self.cells]
         for step in range(self.config.timesteps):
-            current = self._apply(x[:, step] if x.dim() == 5 else x, "stem_conv", "stem_bn")
+            current = self._through(x[:, step] if x.dim() == 5 else x, "stem_conv", "stem_bn")
             for number, ops in enumerate(self.cells, start=1):
                 current = self._cell(number, ops, current, delayed[number - 1])
                 parts = ("bn", "lif", *reduction_parts(number, self.config))
-                current = self._apply(current, *(f"red{number}_{part}" for part in parts))
-            out = self._apply(current.flatten(1), "head_drop", "head_fc1", "head_lif", "head_fc2")
+                current = self._through(current, *(f"red{number}_{part}" for part in parts))
+            out = self._through(current.flatten(1), "head_drop", "head_fc1", "head_lif", "head_fc2")
             total = out if total is None else total + out
         assert total is not None
         return (total / self.config.timesteps).reshape(len(x), self.config.classes, -1).mean(2)
 
-    def _apply(self, x: Tensor, *names: str) -> Tensor:
+    def _through(self, x: Tensor, *names: str) -> Tensor:
         for name in names:
             x = self.get_submodule(name)(x)
         return x
@@ -83,14 +83,14 @@ class TrainLoop(nn.Module):
                 if edge[0] > node:
                     out = self._linear(number, edge, op, delayed.get(edge, torch.zeros_like(x)))
                 elif op.startswith("conv"):
-                    fired = self._apply(values[edge[0]], op_layer(number, edge, op, "lif"))
+                    fired = self._through(values[edge[0]], op_layer(number, edge, op, "lif"))
                     out = self._linear(number, edge, op, fired)
                 else:
                     out = self._linear(number, edge, op, values[edge[0]])
                 values[node] = values[node] + out if node in values else out
         for edge, (op,) in ops.items():
             if edge[0] > edge[1]:
-                delayed[edge] = self._apply(values[edge[0]], op_layer(number, edge, op, "lif"))
+                delayed[edge] = self._through(values[edge[0]], op_layer(number, edge, op, "lif"))
         return values[3]
 
     def _linear(self, number: int, edge: Edge, op: str, x: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class TrainLoop(nn.Module):
             return x
         if op == "avgpool3x3":
             return nn.functional.avg_pool2d(x, 3, stride=1, padding=1)
-        return self._apply(x, *(op_layer(number, edge, op, kind) for kind in ("conv", "bn")))
+        return self._through(x, *(op_layer(number, edge, op, kind) for kind in ("conv", "bn")))
 
 
 def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> float:

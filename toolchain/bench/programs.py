@@ -61,12 +61,12 @@ def _alive(current: np.ndarray) -> tuple[Lif, np.ndarray]:
 
     shape = current.shape[1:]
     low, high = 0.0, float(current.max())
+    threshold, out = high, np.zeros((len(current) // TIMESTEPS, TIMESTEPS, *shape), dtype=bool)
     for _ in range(20):
         threshold = (low + high) / 2
-        v: np.ndarray = np.zeros((len(current) // TIMESTEPS, *shape))
-        out = np.zeros((len(v), TIMESTEPS, *shape), dtype=bool)
+        v: np.ndarray = np.zeros((len(out), *shape))
         for t in range(TIMESTEPS):
-            v = v + (current.reshape(len(v), TIMESTEPS, *shape)[:, t] - v) * 0.75
+            v = v + (current.reshape(len(out), TIMESTEPS, *shape)[:, t] - v) * 0.75
             out[:, t] = v > threshold
             v[out[:, t]] = 0
         low, high = (threshold, high) if out.mean() > RATE else (low, threshold)

@@ -120,6 +120,7 @@ def _measure(name: str, turns: int, channels: int, pixels: int, batch: int, seed
             loop = TrainLoop(network).eval()
             lay_out(network.eval(), layout)
             mine, theirs = _optimizer(network), _optimizer(loop)
+            gap = 0.0
             for _ in range(step + 1):
                 gap = abs(train_step(network, mine, images, y) - train_step(loop, theirs, x, y))
             if layout is torch.contiguous_format:

@@ -61,7 +61,7 @@ def first_difference(
         fired = run.spikes[name]
         shape = fired.shape[2:]
         size = int(np.prod(shape))
-        unlike = np.unpackbits(recorded[name] ^ pack(fired), axis=-1)
+        unlike = np.unpackbits(np.bitwise_xor(recorded[name], pack(fired)).view(np.uint8), axis=-1)
         if not unlike.any():
             continue
         count = int(unlike.sum())

@@ -86,14 +86,14 @@ def _record(
     wanted = again.reading(out, old, asked) if old else asked
     kind = _kind(model, wanted.input_kind)
     shape, seed, number = model.input_shape, wanted.seed or 0, wanted.limit or recording.SAMPLES
-    if wanted.data is not None:
+    if wanted.data is None:
+        x, y = recording.drawn(shape, model.timesteps, kind, (0.0, 1.0), seed, number), None
+        source = f"{len(x)} samples drawn with seed {seed}"
+    else:
         x, y = _given(wanted.data, number, seed)
         x = samples.frames(samples.scaled(x, kind), shape, wanted.data) if len(shape) == 3 else samples.scaled(x, kind)
         x = np.ascontiguousarray(samples.repeated(x, model.timesteps, kind))
         source = f"{len(x)} samples of {Path(wanted.data).name}"
-    elif old is None:
-        x, y = recording.drawn(shape, model.timesteps, kind, (0.0, 1.0), seed, number), None
-        source = f"{len(x)} samples drawn with seed {seed}"
     if old is not None:
         if wanted.data is not None:
             again.must_be_recorded(out, old, x, y, wanted.data)

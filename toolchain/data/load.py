@@ -134,6 +134,8 @@ def load(
         if download:
             fetch(official, found_in)
         raw, hashed = _read_official(official, found_in, options, advance)
+        if data_dir is not None:
+            options["data_dir"] = str(found_in)
     elif name == "digits":
         raw = _digits()
         hashed = digest(raw.x, raw.y)
@@ -150,8 +152,6 @@ def load(
             f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file or a folder{hint}"
         )
     named = name in NAMES
-    if data_dir is not None and official is not None:
-        options["data_dir"] = str(found_in)
     if train_limit is not None:
         options["train_limit"] = train_limit
     return _split(
@@ -189,8 +189,8 @@ def _digits() -> Raw:
         from sklearn.datasets import load_digits
     except ImportError:
         raise UnsupportedError("data set 'digits' needs scikit-learn; install snnas with the extra [search]") from None
-    bunch = load_digits()
-    return Raw(x=(bunch.images[:, None] / 16).astype(np.float32), y=bunch.target.astype(np.int64), classes=10)
+    x, y = load_digits(return_X_y=True)
+    return Raw(x=(x.reshape(-1, 1, 8, 8) / 16).astype(np.float32), y=y.astype(np.int64), classes=10)
 
 
 def _read_npz(path: Path) -> Raw:

@@ -62,32 +62,41 @@ class Source(Protocol):
     @property
     def folder(self) -> Path:
         """Where the artefacts go."""
+        ...
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What decides the export beside its options: hashes of files, seeds, what was asked for."""
+        ...
 
     @property
     def hashed(self) -> tuple[str, ...]:
         """Those of the inputs that the report repeats."""
+        ...
 
     def floats(self, stage: Path, options: ExportOptions, narrator: Narrator) -> Floats:
         """Writes model.nir, and runs what it holds beside what it came from; GateError where these differ."""
+        ...
 
     def compile(self, floats: Floats, bits: int) -> Program:
         """The calibrated program."""
+        ...
 
     def tune(self, program: Program, floats: Floats, asked: Finetuning, narrator: Narrator) -> Tuned:
         """The program, trained on."""
+        ...
 
     def trained(self, floats: Floats, program: Program) -> Trained:
         """The float counts of the neurons that the program counts as such."""
+        ...
 
     @property
     def origin(self) -> Origin: ...
 
     def amend(self, report: dict[str, Any], measured: Measured, stage: Path, narrator: Narrator) -> None:
         """Says what this source's report says otherwise."""
+        ...
 
     def conventions(self, report: dict[str, Any]) -> dict[str, Any]:
         """``conventions`` of the manifest."""
+        ...

@@ -20,9 +20,9 @@ class ProcessPool(Pool):
         return _Process(self.make)
 
     def ready(self, busy: Sequence[Worker]) -> Sequence[Worker]:
-        by_pipe = {worker.pipe: worker for worker in busy if isinstance(worker, _Process)}
+        by_pipe: dict[Any, Worker] = {worker.pipe: worker for worker in busy if isinstance(worker, _Process)}
         # A dead worker's pipe is at its end, and so ready too.
-        return [by_pipe[pipe] for pipe in connection.wait(list(by_pipe)) if isinstance(pipe, connection.Connection)]
+        return [by_pipe[pipe] for pipe in connection.wait(list(by_pipe))]
 
 
 class _Process:

@@ -88,11 +88,13 @@ class TrainingConfig:
         Augmentation(self.augment)
 
     def _check_range(self, name: str) -> None:
-        value, (low, high, with_low, with_high) = getattr(self, name), RANGES[name]
+        value: Any = getattr(self, name)
+        low, high, with_low, with_high = RANGES[name]
         if value is None and name in OPTIONAL:
             return
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not (number and (low < value < high or (with_low and value == low) or (with_high and value == high))):
+        at_end = (with_low and value == low) or (with_high and value == high)
+        if not (number and (low < float(value) < high or at_end)):
             ends = f"{low:g} <{'=' if with_low else ''} x" + (f" < {high:g}" if high < math.inf else "")
             raise UsageError(f"{name} = {brief(value)} in the training configuration, expected {ends}")
 

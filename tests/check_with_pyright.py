@@ -1,0 +1,38 @@
+"""Runs pyright on the package, and fails where it read fewer files than there are: python -m tests.check_with_pyright
+
+Pyright does not walk links, so that asked for ``snnas`` it is content with one file; it is given the four links.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("toolchain", "search", "export", "hw_sim")
+
+
+def main() -> int:
+    files = sum(len(list((ROOT / name).rglob("*.py"))) for name in FOLDERS) + len(list((ROOT / "snnas").glob("*.py")))
+    command = [sys.argv[1] if len(sys.argv) > 1 else "basedpyright", "--pythonpath", sys.executable, "--outputjson"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        sys.stderr.write(done.stdout + done.stderr)
+        return 1
+    errors = [d for d in found["generalDiagnostics"] if d["severity"] == "error"]
+    for d in errors:
+        place = f"{Path(d['file']).relative_to(ROOT)}:{d['range']['start']['line'] + 1}"
+        print(f"{place}: {d['message'].splitlines()[0]} [{d.get('rule', '')}]")
+    read = found["summary"]["filesAnalyzed"]
+    print(f"pyright: {len(errors)} errors in {read} files")
+    if read != files:
+        print(f"pyright read {read} files of {files}: its include in pyproject.toml does not reach them")
+    return int(bool(errors) or read != files)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
