@@ -122,7 +122,7 @@ class Browser:
         self.reading.close()
         self.writing.close()
         try:
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=600)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -281,7 +281,7 @@ def test_the_file_that_travels_needs_numpy_and_lava_alone() -> None:
 def test_the_file_that_travels_says_in_a_line_what_is_missing(tmp_path: Path) -> None:
     script = tmp_path / "run_lava.py"
     script.write_bytes((ROOT / TRAVELS).read_bytes())
-    done = subprocess.run([sys.executable, "-S", "-I", str(script)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-S", "-I", str(script)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "numpy is not installed for" in done.stderr

@@ -42,7 +42,7 @@ def test_effective_and_dense_operations(seed: int, tmp_path: Path) -> None:
     np.savez(tmp_path / "layers.npz", **arrays)
     worker = Path(__file__).with_name("neurobench_worker.py")
     done = subprocess.run(
-        [python, str(worker), str(tmp_path / "layers.npz")], capture_output=True, text=True, timeout=300, check=True
+        [python, str(worker), str(tmp_path / "layers.npz")], capture_output=True, text=True, timeout=600, check=True
     )
     theirs = json.loads(done.stdout.splitlines()[-1])
     counter = Counter(made, map_program(made, load_system()))

@@ -150,7 +150,7 @@ def test_equal_spikes_and_energy(python: str, seed: int) -> None:
         input=json.dumps(task(made, mapping, spikes_in)),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     theirs = json.loads(done.stdout)

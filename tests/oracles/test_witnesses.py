@@ -38,7 +38,7 @@ def ask(name: str, question: dict[str, Any]) -> Any:
         pytest.skip(f"{package}: set {variable} to a Python that has it (pip install {package})")
     worker = Path(__file__).with_name(f"{name}_worker.py")
     done = subprocess.run(
-        [python, str(worker)], input=json.dumps(question), capture_output=True, text=True, timeout=300
+        [python, str(worker)], input=json.dumps(question), capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)

@@ -147,7 +147,7 @@ def worker() -> Path:
         [python, "-c", "import importlib.util as u, json; print(json.dumps(bool(u.find_spec('lava.lib.dl.netx'))))"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     if found.returncode or not json.loads(found.stdout):
@@ -179,7 +179,7 @@ def test_netx_fires_every_spike_of_the_program(dense: bool, worker: Path, tmp_pa
         [worker, home / "run.py", tmp_path],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
         env=lava_environment.clean_environment(),
     )

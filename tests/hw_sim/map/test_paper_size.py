@@ -90,9 +90,9 @@ def test_an_eighth_of_its_channels_is_priced_from_rates() -> None:
 
 @pytest.mark.slow
 def test_the_whole_cell_maps_but_for_its_dense_layer() -> None:
-    made, start = cell(256), time.perf_counter()
+    made, start = cell(256), time.process_time()
     mapping = map_program(made, load_system())
-    assert time.perf_counter() - start < 180  # 30 s on an idle core
+    assert time.process_time() - start < 180  # 30 s of CPU time
     assert megabytes() < 4096
     [misfit] = mapping.misfits
     assert (misfit.resource, misfit.used, misfit.limit) == ("synapse_bytes", 8 * 512 * 8 * 8, 131072)

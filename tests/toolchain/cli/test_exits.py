@@ -29,7 +29,7 @@ def shell(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """``snnas`` with the redirection ``text``; the exit code is its own, not that of the pipe's reader."""
     script = f'"$@" {text}; exit ${{PIPESTATUS[0]}}'
     command = ["bash", "-c", script, "bash", *PYTHON, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_signals_let_the_command_clean_up(module: str, number: int, words: str, 
     arguments = ["search", "--runs-dir", str(tmp_path), "--channels", "4", "--epochs", "500", "-q"]
     command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heeded) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline and process.poll() is None and not log.exists():
             time.sleep(0.01)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     again = f"snnas search --resume digits-lightsnn-001 --runs-dir {tmp_path}"
     assert err == f"snnas: {words}; the run goes on with: {again}\n"
@@ -103,7 +103,7 @@ def test_an_early_ctrl_c_gives_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "typer/__init__.py").write_text("raise KeyboardInterrupt\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     result = subprocess.run(
-        [*PYTHON, "--help"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*PYTHON, "--help"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert (result.returncode, result.stderr) == (130, "snnas: interrupted\n")
 
@@ -213,7 +213,7 @@ def test_a_signal_behind_the_end_does_not_change_the_code(tmp_path: Path) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         command = [sys.executable, "-c", code, str(int(number))]
         done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=heeded, check=False
+            command, cwd=ROOT, capture_output=True, text=True, timeout=600, preexec_fn=heeded, check=False
         )
         assert (done.returncode, done.stderr) == (74, "")
 
@@ -230,7 +230,7 @@ def test_an_interrupt_in_a_text_that_is_run_does_not_end_the_process_by_its_sign
     before = "def interrupted():\n    try: exec('raise KeyboardInterrupt')\n    except KeyboardInterrupt: pass\n"
     (tmp_path / "one.py").write_text(before + ended)
     there = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
-    done = subprocess.run([sys.executable, "-m", "one"], env=there, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "one"], env=there, capture_output=True, text=True, timeout=600)
     assert done.returncode == 130
 
 

@@ -55,7 +55,7 @@ def test_two_processes_give_the_loss_curve_of_one(kind: str) -> None:
         )
         for rank in range(2)
     ]
-    outs = [process.communicate(timeout=120) for process in processes]
+    outs = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outs[0][1][-2000:] + outs[1][1][-2000:]
     both = [json.loads(out.splitlines()[-1]) for out, _ in outs]
     before = torch.get_num_threads()
