@@ -22,6 +22,7 @@ from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.hw_sim.files import sha256
 from snnas.hw_sim.lava import environment as lava_environment
 from snnas.toolchain.cli.app import run_command
+from tests.interrupts import heeded
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--channels", "3", "--hidden", "16", "--epochs", "1", "--batch", "8", "-T", "3", "-q"]
@@ -365,7 +366,8 @@ def test_two_processes_on_one_run(runs: Path, capsys: pytest.CaptureFixture[str]
 def test_a_killed_search_resumes_to_the_same_genotype(how: int, exported: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "snnas.toolchain.cli.app", "search", "--runs-dir", str(tmp_path), *SMALL]
     log = only(tmp_path) / "search.jsonl"
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+    silent = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=heeded, **silent) as process:
         deadline = time.monotonic() + 600
         while time.monotonic() < deadline and (not log.exists() or log.read_bytes().count(b"\n") < 3):
             time.sleep(0.005)

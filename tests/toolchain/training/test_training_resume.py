@@ -19,6 +19,7 @@ from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.training import TrainingConfig, build, train
+from tests.interrupts import heeded
 
 CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
 CONFIG = NetworkConfig(input_shape=(1, 8, 8), classes=10, channels=4, hidden=16, timesteps=3, dropout=0.2)
