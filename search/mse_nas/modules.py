@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnas.search.mse_nas.config import MseConfig
+from snnas.search.network.batch_norm import BatchNorm
 from snnas.search.network.lif import LIF
 
 CONNECTED = 0.1  # share of a signed convolution's weights that act before training, in every channel
@@ -69,27 +70,12 @@ class FactorizedReduce(nn.Conv2d):
         return nn.functional.conv2d(input, self.effective(), None, self.stride, self.padding)
 
 
-class PositiveBatchNorm2d(nn.BatchNorm2d):
+class PositiveBatchNorm2d(BatchNorm):
     """Batch norm with a gain that is never negative: it cannot turn excitation into inhibition. Its shift is free."""
 
     def effective(self) -> Tensor:
         """Return the gamma (C,) that acts."""
         return self.weight.abs()
-
-    def forward(self, input: Tensor) -> Tensor:
-        training = self.training
-        if training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        return nn.functional.batch_norm(
-            input,
-            self.running_mean,
-            self.running_var,
-            self.effective(),
-            self.bias,
-            training,
-            self.momentum or 0.0,
-            self.eps,
-        )
 
 
 def firing_threshold(threshold: float) -> float:

@@ -37,39 +37,48 @@ OPTIONAL = ("dropout", "target_sar")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """A recipe.
-
-    learning_rate: peak; after ``warmup`` epochs of a linear rise it falls as a cosine to 0, or stays. momentum: of
-    SGD. weight_decay: decoupled with adamw, L2 with sgd; not of BN's gains and shifts. clip: of the gradient's norm, 0
-    for none. augment: see ``augmentation``. loss: cross entropy, or the mean square of logits against one-hot
-    labels. dropout: before the head; None leaves the network's own. amp: 'bf16' computes convolutions and linear
-    layers so, neurons and BN stay float32. target_sar: the spiking activity rate that training is held to; None leaves
-    it free. Raises UsageError for a value out of its range.
-    """
+    """A recipe. Raises UsageError for a value out of its range."""
 
     epochs: int = 15
     batch: int = 64
+    accumulate: int = 1
+    """Parts of a batch, run one after the other so that they fit the memory: their gradients are added; BN takes the
+    statistics of each part."""
     optimizer: str = "adamw"
     learning_rate: float = 1.2e-2
+    """The peak: after ``warmup`` epochs of a linear rise it falls as a cosine to 0, or stays."""
     schedule: str = "cosine"
     warmup: int = 0
     weight_decay: float = 1e-2
+    """Decoupled with adamw, L2 with sgd; not of BN's gains and shifts."""
     momentum: float = 0.9
+    """Of SGD."""
     label_smoothing: float = 0.1
     clip: float = 1.0
+    """Of the gradient's norm; 0 for none."""
     augment: tuple[str, ...] = ()
+    """See ``augmentation``."""
     loss: str = "ce"
+    """Cross entropy, or the mean square of logits against one-hot labels."""
     dropout: float | None = None
+    """Before the head; None leaves the network's own."""
     amp: str = "none"
+    """'bf16' computes convolutions and linear layers so."""
     target_sar: float | None = None
+    """The spiking activity rate that training is held to; None leaves it free."""
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch", 2), ("warmup", 0)):
+        for name, low in (("epochs", 1), ("batch", 2), ("warmup", 0), ("accumulate", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
                 raise UsageError(
                     f"{name} = {brief(value)} in the training configuration, expected a whole number >= {low}"
                 )
+        if self.accumulate > self.batch // 2:
+            raise UsageError(
+                f"accumulate = {self.accumulate} in the training configuration, expected at most {self.batch // 2}: "
+                f"half of batch = {self.batch}, for batch norm needs two samples in every part"
+            )
         if self.warmup >= self.epochs and self.warmup:
             raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
         for name, choices in CHOICES.items():

@@ -20,16 +20,17 @@ from torch import Tensor, nn
 from snnas.hw_sim.errors import GateError
 from snnas.search.network.batch_norm import synchronise
 from snnas.toolchain.data.augmentation import Augmentation
-from snnas.toolchain.data.load import Dataset
+from snnas.toolchain.data.load import Array, Dataset
 from snnas.toolchain.data.seeds import stream, torch_seed
 from snnas.toolchain.training.activity import Meter, Target
 from snnas.toolchain.training.checkpoint import Checkpoint, State, network_tensors, part, restore_network
 from snnas.toolchain.training.config import TrainingConfig
-from snnas.toolchain.training.evaluation import inputs, validate
+from snnas.toolchain.training.evaluation import Validation, inputs, validate
 from snnas.toolchain.training.identity import fingerprint
 from snnas.toolchain.training.memory import keep_pages, lay_out, wide
 from snnas.toolchain.training.optimisation import Teacher, learning_rate, loss_sum, make_optimizer
 from snnas.toolchain.training.parallel import World, world
+from snnas.toolchain.training.statistics import measure_statistics
 
 Record = dict[str, Any]
 # A GPU is asked this seldom whether the loss is still finite: to ask is to wait for it.
@@ -38,18 +39,30 @@ STEPS_BETWEEN_LOOKS = 32
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
 # An epoch this close to the target SAR, as a share of it, has met it.
 SAR_TOLERANCE = 0.05
+# Training samples on which the network is looked at as it is left.
+SEEN = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """What training ended with: the network holds the weights of ``best_epoch`` (from 1). sar: on validation data."""
+    """What training ended with."""
 
     best_epoch: int
+    """From 1: whose weights the network holds."""
     validation_accuracy: float
+    """Of the network as it was left, in [0, 1]."""
     epochs: int
     seconds: float
     sar: float = 0.0
+    """On validation data."""
     resumed_at: int = 0
+    """The step from which a training that was killed went on."""
+    statistics: str = "running"
+    """Whose the batch norms' statistics are: 'running', as training left them, or 'measured' over training samples."""
+    training_accuracy: float = 0.0
+    """Of the best epoch, in training mode: batch norm by each batch, augmented samples, dropout."""
+    seen_accuracy: float = 0.0
+    """Of the network as it was left, on training samples as they are."""
 
 
 def train(
@@ -209,16 +222,45 @@ class _Training:
             log(record)
             on_epoch(record["epoch"], self.config.epochs)
         self.network.load_state_dict(self.best)
-        self.network.eval()
         best = self.state.log[self.state.best_epoch - 1]
+        kept, statistics = self.ship(Validation(best["val_accuracy"], best["val_loss"], best["val_sar"]))
         return TrainingResult(
             best_epoch=self.state.best_epoch,
-            validation_accuracy=best["val_accuracy"],
+            validation_accuracy=kept.accuracy,
             epochs=self.config.epochs,
             seconds=before + time.perf_counter() - started,
-            sar=best["val_sar"],
+            sar=kept.sar,
             resumed_at=self.resumed_at,
+            statistics=statistics,
+            training_accuracy=best["train_accuracy"],
+            seen_accuracy=self.validate(self.data.x_train[:SEEN], self.data.y_train[:SEEN]).accuracy,
         )
+
+    def ship(self, running: Validation) -> tuple[Validation, str]:
+        """Measure the batch norms' statistics over training samples, and keep them where validation is no worse.
+
+        running: how the network does with those that training left. Leaves eval mode.
+        """
+        if not measure_statistics(self.network, self.x, self.unit, self.config.batch):
+            self.network.eval()
+            return running, "running"
+        measured = self.validate(self.data.x_val, self.data.y_val)
+        if self.merit(measured) >= self.merit(running):
+            return measured, "measured"
+        self.network.load_state_dict(self.best)
+        self.network.eval()
+        return running, "running"
+
+    def validate(self, x: Array, y: Array) -> Validation:
+        """Return how the network does on some samples."""
+        batch = self.config.batch
+        return validate(self.network, x, y, device=self.device, batch=batch, unit=self.unit, world=self.world)
+
+    def merit(self, found: Validation) -> list[float]:
+        """Return what is compared: whether the target is met, the accuracy, and of equal ones the lower loss."""
+        target = self.config.target_sar
+        met = target is None or found.sar <= target * (1 + SAR_TOLERANCE)
+        return [float(met), found.accuracy, -found.loss]
 
     def step(self, index: np.ndarray[Any, Any], stop: bool) -> bool:
         """Take one step on the samples ``index``; return whether some process has been asked to stop."""
@@ -232,24 +274,14 @@ class _Training:
         rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + self.state.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        kind = torch.device(self.device).type
-        with (
-            torch.autocast(kind, torch.bfloat16, enabled=self.config.amp == "bf16"),
-            self.meter if self.target is not None else contextlib.nullcontext(),
-        ):
-            logits = self.network(xb).float()
-        taught = self.teacher
-        loss = (loss_sum(logits, yb, self.config) if taught is None else taught.loss_sum(logits, mine)) / len(index)
-        objective, sar = loss, torch.zeros((), device=self.device)
-        if self.target is not None:
-            spikes, places = self.meter.take()
-            places = places // len(mine) * len(index)
-            objective = loss + self.target.penalty(spikes, places)
-            sar = spikes.detach() / places
         self.optimizer.zero_grad(set_to_none=True)
-        objective.backward()  # type: ignore[no-untyped-call]
-        value, asked = loss.detach(), torch.full((), float(stop), device=self.device)
-        right = (logits.argmax(1) == yb).sum().float()
+        value, right, sar = (torch.zeros((), device=self.device) for _ in range(3))
+        for places in np.array_split(np.arange(len(mine)), min(self.config.accumulate, max(1, len(mine) // 2))):
+            part = slice(int(places[0]), int(places[-1]) + 1)
+            of_part = self.backward(xb[part], yb[part], mine[part], len(index))
+            for total, term in zip((value, right, sar), of_part, strict=True):
+                total += term
+        asked = torch.full((), float(stop), device=self.device)
         self.world.add_gradients(self.network, value, asked, right, sar)
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip, foreach=True)
@@ -259,6 +291,27 @@ class _Training:
         self.losses[self.state.step] = value
         self.right += right
         return bool(asked) if self.world.size > 1 else stop  # to look at a tensor is to wait for the device
+
+    def backward(
+        self, xb: Tensor, yb: Tensor, mine: np.ndarray[Any, Any], samples: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Add the gradients of a part of a batch of ``samples``; return its share of loss, right answers and SAR."""
+        kind = torch.device(self.device).type
+        with (
+            torch.autocast(kind, torch.bfloat16, enabled=self.config.amp == "bf16"),
+            self.meter if self.target is not None else contextlib.nullcontext(),
+        ):
+            logits = self.network(xb).float()
+        taught = self.teacher
+        loss = (loss_sum(logits, yb, self.config) if taught is None else taught.loss_sum(logits, mine)) / samples
+        objective, sar = loss, torch.zeros((), device=self.device)
+        if self.target is not None:
+            spikes, places = self.meter.take()
+            places = places // len(mine) * samples
+            objective = loss + self.target.penalty(spikes, places)
+            sar = spikes.detach() / places
+        objective.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), (logits.argmax(1) == yb).sum().float(), sar
 
     def look(self, *, now: bool = False) -> None:
         """Raise GateError when a loss of this epoch was not finite."""
@@ -271,19 +324,18 @@ class _Training:
             return
         step = since + int(bad.nonzero()[0]) + 1
         rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + step - 1, self.steps)
-        raise GateError(
-            f"loss is {float(self.losses[step - 1])} at step {step} of epoch {self.state.epoch} (learning rate "
-            f"{rate:.2g}), expected a finite number; lower the learning rate"
-        )
+        raise diverged(f"the loss is {float(self.losses[step - 1])} at", step, self.state.epoch, rate)
 
     def finish_epoch(self, begun: float) -> Record:
         """Validate, keep the weights where they are the best so far, and go to the next epoch."""
-        config, state, split = self.config, self.state, (self.data.x_val, self.data.y_val)
-        found = validate(self.network, *split, device=self.device, batch=config.batch, unit=self.unit, world=self.world)
-        target = config.target_sar
-        met = target is None or found.sar <= target * (1 + SAR_TOLERANCE)
+        config, state = self.config, self.state
+        found = self.validate(self.data.x_val, self.data.y_val)
+        if not math.isfinite(found.loss):
+            # The losses are those before each step: what the last one broke is seen here alone.
+            rate = learning_rate(config, state.epoch * self.steps - 1, self.steps)
+            raise diverged(f"the validation loss is {found.loss} after", self.steps, state.epoch, rate)
         # A small validation split often ties; of equal accuracies the lower loss is the better network.
-        merit = [float(met), found.accuracy, -found.loss]
+        merit = self.merit(found)
         if not state.best_epoch or merit > state.best:
             state.best_epoch, state.best = state.epoch, merit
             self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
@@ -302,6 +354,14 @@ class _Training:
         state.epoch, state.step, state.shuffle = state.epoch + 1, 0, dict(self.shuffle.bit_generator.state)
         self.right.zero_()
         return record
+
+
+def diverged(what: str, step: int, epoch: int, rate: float) -> GateError:
+    """Return what ends a training whose numbers are no numbers any more."""
+    return GateError(
+        f"{what} step {step} of epoch {epoch} (learning rate {rate:.2g}), expected a finite number; lower the learning "
+        "rate with --lr"
+    )
 
 
 class _Stopped(BaseException):

@@ -17,11 +17,12 @@ from snnas.toolchain.training.device import resolve_device
 from snnas.toolchain.training.restore import network_of
 
 if TYPE_CHECKING:
-    from snnas.toolchain.training import Record, TrainingConfig
+    from snnas.toolchain.training import Record, TrainingConfig, TrainingResult
 
 # Epochs that take this long are narrated one by one, others when nothing was said for a while.
 LONG_EPOCH_SECONDS = 5.0
 LONG_SILENCE_SECONDS = 15.0
+GAP = 0.2  # between accuracies in training and on validation samples that is worth a word
 
 
 def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: TrainingConfig | None = None) -> None:
@@ -82,8 +83,8 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         f"  {result.seconds:.1f} s{resumed}; best epoch {result.best_epoch} of {result.epochs}, "
         f"validation accuracy {result.validation_accuracy:.1%}, SAR {result.sar:.3f}"
     )
-    doubt = chance_note(result.validation_accuracy, data.y_val)
-    if doubt:
+    doubts = (chance_note(result.validation_accuracy, data.y_val), gap_note(result))
+    for doubt in filter(None, doubts):
         narrator.say(f"  note: {doubt}")
     config["train"] = recipe.plain()
     config["training"] = {
@@ -91,6 +92,7 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         "best_epoch": result.best_epoch,
         "validation_accuracy": result.validation_accuracy,
         "validation_sar": result.sar,
+        "statistics": result.statistics,
         "device": device,
     }
     run.write_config(config)
@@ -105,6 +107,22 @@ def chance_note(accuracy: float, labels: np.ndarray) -> str | None:
     return (
         f"{accuracy:.1%} of {counted(samples, 'validation sample')} is no better than always naming one class "
         f"({most / samples:.1%}); train longer with --epochs, or look at the data"
+    )
+
+
+def gap_note(result: TrainingResult) -> str | None:
+    """What is said where training and validation part by more than GAP, and which of two reasons it has."""
+    known, seen, found = result.training_accuracy, result.seen_accuracy, result.validation_accuracy
+    if max(known, seen) - found <= GAP:
+        return None
+    if known - seen > GAP:
+        return (
+            f"{known:.1%} in training, and {seen:.1%} on the same samples once batch norm uses its running statistics: "
+            f"these are off (validation {found:.1%}); train longer with --epochs, or use a larger batch"
+        )
+    return (
+        f"{seen:.1%} on training samples, {found:.1%} on validation samples: over-fitting; use more data, augmentation "
+        "(augment in a recipe), or fewer --channels"
     )
 
 
