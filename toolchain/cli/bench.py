@@ -1,14 +1,15 @@
-"""``snnas bench``: measurements that anybody can repeat. Options in, exit code out; the work stands beside it."""
+"""``snnas bench``: measurements that anybody can repeat. Registered in ``app``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from snnas.toolchain.cli.options import AsJson, Quiet
-from snnas.toolchain.output.stdout import print_json, print_table
+from snnas.toolchain.output.stdout import print_json
 
 # Scientific studies are no part of what is installed; they stand in tests/studies of a checkout.
 STUDIES = ("bits", "folds", "mse_nas", "ranges", "robustness", "spikenas", "worth")
@@ -35,25 +36,19 @@ def conformance(
     quiet: Quiet = False,
 ) -> None:
     """Take random genotypes of both spaces to programs and to stock Lava; exit 1 where one spike differs."""
-    from snnas.toolchain.bench.conformance import conformance as measure
+    from snnas.toolchain.bench.conformance import ConformanceBenchOptions, bench_conformance, print_result
     from snnas.toolchain.output.stderr import Narrator
 
-    result = measure(
+    options = ConformanceBenchOptions(
         genotypes=genotypes,
         lava=lava,
-        seed=seed,
         samples=samples,
-        python=lava_python,
+        seed=seed,
         require_lava=require_lava,
-        narrator=Narrator(quiet=quiet),
+        lava_python=lava_python,
     )
-    figures = result.to_json()
-    if as_json:
-        print_json(figures)
-    else:
-        _print(figures)
-    if not result.good:
-        raise typer.Exit(1)
+    result = bench_conformance(options, Narrator(quiet=quiet))
+    _tell(result.to_json(), as_json, print_result, good=result.good)
 
 
 @bench_app.command()
@@ -69,30 +64,20 @@ def simulate(
     quiet: Quiet = False,
 ) -> None:
     """Measure the simulator against Lava, the float network and sizes; exit 1 under 60x or where a spike differs."""
-    from snnas.toolchain.bench import simulate as bench_simulate
-    from snnas.toolchain.bench.sizes import write_picture
-    from snnas.toolchain.output.drawing import check_picture
+    from snnas.toolchain.bench.simulate import SimulateBenchOptions, bench_simulate, good, print_result
     from snnas.toolchain.output.stderr import Narrator
 
-    if plot is not None:
-        check_picture(plot, "--plot")
-    result = bench_simulate.simulate_bench(
-        Narrator(quiet=quiet),
+    options = SimulateBenchOptions(
         seed=seed,
-        lava_python=lava_python,
         lava_samples=lava_samples,
         images=images,
         compile=compile,
-        scaling=not no_sizes or plot is not None,
+        sizes=not no_sizes,
+        plot=plot,
+        lava_python=lava_python,
     )
-    if plot is not None:
-        write_picture(result["sizes"], plot)
-    if as_json:
-        print_json(result)
-    else:
-        bench_simulate.print_result(result)
-    if result["differing_spikes"] or result["ratio_batch64"] < bench_simulate.GATE:
-        raise typer.Exit(1)
+    result = bench_simulate(options, Narrator(quiet=quiet))
+    _tell(result, as_json, print_result, good=good(result))
 
 
 @bench_app.command()
@@ -105,16 +90,12 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Time the LightSNN search against a straightforward loop with equal scores; exit 1 below the gate."""
-    from snnas.toolchain.bench import search as bench_search
+    from snnas.toolchain.bench.search import SearchBenchOptions, bench_search, print_result
     from snnas.toolchain.output.stderr import Narrator
 
-    figures = bench_search.measure(turns=turns, width=width, batch=batch, seed=seed, say=Narrator(quiet=quiet).say)
-    if as_json:
-        print_json(figures)
-    else:
-        bench_search.print_result(figures)
-    if not figures["good"]:
-        raise typer.Exit(1)
+    options = SearchBenchOptions(turns=turns, width=width, batch=batch, seed=seed)
+    figures = bench_search(options, Narrator(quiet=quiet))
+    _tell(figures, as_json, print_result, good=figures["good"])
 
 
 @bench_app.command()
@@ -128,46 +109,19 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Time training steps against a straightforward step-by-step loop; exit 1 below the gate or at unequal losses."""
-    from snnas.toolchain.bench import train as bench_train
+    from snnas.toolchain.bench.train import TrainBenchOptions, bench_train, print_result
     from snnas.toolchain.output.stderr import Narrator
 
-    say = Narrator(quiet=quiet).say
-    figures = bench_train.measure(turns=turns, channels=channels, pixels=pixels, batch=batch, seed=seed, say=say)
+    options = TrainBenchOptions(turns=turns, channels=channels, pixels=pixels, batch=batch, seed=seed)
+    figures = bench_train(options, Narrator(quiet=quiet))
+    _tell(figures, as_json, print_result, good=figures["good"])
+
+
+def _tell(figures: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None], *, good: bool) -> None:
+    """Prints the figures; exit code 1 where they are not good."""
     if as_json:
         print_json(figures)
     else:
-        bench_train.print_result(figures)
-    if not figures["good"]:
+        show(figures)
+    if not good:
         raise typer.Exit(1)
-
-
-def _print(figures: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"conformance, seed {figures['seed']}", title_justify="left", show_header=False)
-    table.add_row("genotypes", f"{figures['genotypes']}, {figures['recurrent']} recurrent")
-    table.add_row("compiled", f"{figures['compiled']} in {figures['seconds']:.0f} s")
-    table.add_row("refused", str(figures["refused"]))
-    for reason, count in figures["refusals"].items():
-        table.add_row("", f"{count} x {reason}")
-    table.add_row("periods", ", ".join(f"P = {period}: {n}" for period, n in figures["periods"].items()))
-    table.add_row(".nir against deployed network", f"{figures['nir_differing_spikes']} spikes differ")
-    lost = figures["quantisation_differing"]
-    table.add_row(
-        "program against float graph", f"{lost['feed_forward']:.1%} of spikes differ, recurrent {lost['recurrent']:.1%}"
-    )
-    if figures["lava_checked"]:
-        table.add_row(
-            "Lava",
-            f"{figures['lava_checked']} genotypes, {figures['lava_recurrent']} recurrent, {figures['lava_samples']} "
-            f"samples each, in {figures['seconds_lava']:.0f} s ({figures['lava']})",
-        )
-        table.add_row(
-            "Lava against program",
-            f"{figures['lava_differing_spikes']} of {figures['lava_spikes_compared']} spikes differ",
-        )
-    else:
-        table.add_row("Lava", f"not run: {figures['lava']}")
-    for line in figures["lava_first_differences"]:
-        table.add_row("", line)
-    print_table(table)
