@@ -12,8 +12,8 @@ does. Functions are verbs: ``snnas.search``, ``snnas.export``, ``snnas.hw_sim`` 
 - ``list_datasets``, ``fetch_dataset``, ``examine_installation``, ``set_up_lava``, ``write_profile_template``.
 
 ``Wanted`` is how a foreign graph is read. A ``Narrator`` tells on stderr what goes on; without one a function is silent
-but for notes. Errors are those of ``snnas.hw_sim.errors``. Importing snnas loads nothing: a name is imported where it is
-first used.
+but for notes. Errors are those of ``snnas.hw_sim.errors``. Importing snnas loads nothing: a name is imported where it
+is first used.
 """
 
 from typing import TYPE_CHECKING
