@@ -7,9 +7,7 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from snnas.toolchain.models.estimate import Pricing, estimate
-from snnas.toolchain.models.open import Wanted, open_subject
-from snnas.toolchain.output.stderr import Narrator
+import snnas
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 rng = np.random.default_rng(0)
@@ -32,8 +30,8 @@ names = list(nodes)
 nir.write(folder / "model.nir", nir.NIRGraph(nodes, list(pairwise(names))))
 x = (rng.random((20, 10, 16)) < 0.3).astype(np.uint8)  # (N, T, ...): spikes
 np.savez(folder / "data.npz", x=x)
-subject = open_subject(folder / "model.nir", Wanted(data=str(folder / "data.npz")))
-result = estimate(subject, Pricing(), Narrator())
+reading = snnas.Wanted(data=str(folder / "data.npz"))
+result = snnas.estimate(snnas.EstimateOptions(model=folder / "model.nir", reading=reading)).figures
 print("notes:", *result["notes"])
 print(f"{result['fit']['cores']} core; {result['spikes_per_inference']['mean']:.0f} spikes per inference")
 print(f"energy: {result['energy_uJ']['total']} uJ")

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.searching import SearchOptions, begin_search, find_network
+import snnas
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 rng = np.random.default_rng(0)
@@ -20,8 +19,8 @@ for sample, kind in enumerate(y):
         x[sample, t, 0] = np.roll(bars[kind], at, axis=1 if kind else 0)
 np.savez(folder / "bars.npz", x=x, y=y)
 
-options = SearchOptions(dataset=str(folder / "bars.npz"), channels=8, hidden=32, timesteps=6, batch=16, epochs=15)
-run = begin_search(folder / "runs", None, options, "examples/own_data.py")
-find_network(run, Narrator())
+data, runs = str(folder / "bars.npz"), folder / "runs"
+options = snnas.SearchOptions(dataset=data, runs_dir=runs, channels=8, hidden=32, timesteps=6, batch=16, epochs=15)
+run = snnas.run_search(options, snnas.Narrator()).run
 print(f"{run.path}: validation accuracy {run.value('training', 'validation_accuracy', float):.1%}")
 print(f"on target: snnas export {run.path}")

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import tomli_w
 
-from snnas.toolchain.models.estimate import Pricing, estimate
-from snnas.toolchain.models.open import Wanted, open_subject
-from snnas.toolchain.output.stderr import Narrator
+import snnas
 
 if len(sys.argv) < 2:
     sys.exit("usage: python own_profile.py EXPORT [FOLDER], of a folder EXPORT that snnas export wrote")
@@ -32,7 +30,7 @@ profile = {
 }
 (folder / "chip.toml").write_text(tomli_w.dumps(profile))
 
-subject = open_subject(Path(sys.argv[1]), Wanted())
-energy = estimate(subject, Pricing(profile=str(folder / "chip.toml")), Narrator())["energy_uJ"]
+options = snnas.EstimateOptions(model=Path(sys.argv[1]), profile=str(folder / "chip.toml"))
+energy = snnas.estimate(options).figures["energy_uJ"]
 print(f"{energy['profile']}: dynamic {energy['dynamic']} uJ, evidence: {energy['evidence']}")
 print("not priced:", ", ".join(entry["item"] for entry in energy["unpriced"]))

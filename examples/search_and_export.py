@@ -3,16 +3,13 @@
 import sys
 from pathlib import Path
 
-from snnas.toolchain.exporting import ExportOptions, export_run
-from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.searching import SearchOptions, begin_search, find_network
+import snnas
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
-narrator = Narrator()
-options = SearchOptions(dataset="digits", channels=8, hidden=64, timesteps=3, batch=16, epochs=4)
-run = begin_search(folder, None, options, "examples/search_and_export.py")
-find_network(run, narrator)
-report = export_run(run, ExportOptions(samples=4), narrator)
+narrator = snnas.Narrator()  # without one it is silent
+options = snnas.SearchOptions(dataset="digits", runs_dir=folder, channels=8, hidden=64, timesteps=3, batch=16, epochs=4)
+run = snnas.run_search(options, narrator).run
+report = snnas.export_run(snnas.RunExportOptions(run=str(run.path), samples=4), narrator).report
 
 accuracy, energy = report["accuracy"], report["energy_uJ"]["total"]
 print(f"{run.path}")

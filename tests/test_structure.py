@@ -30,6 +30,7 @@ EVERYBODYS = {"snnas.hw_sim.errors"}  # one tree of errors, with the exit codes 
 # From the door of the house down: a room imports what stands below its own floor.
 FLOORS = (
     ("cli",),
+    ("commands",),
     ("checking", "bench", "html"),
     ("searching", "diagnosing"),
     ("exporting",),

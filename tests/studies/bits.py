@@ -1,4 +1,4 @@
-"""``snnas bench bits``: what weights of 8, 6 and 4 bits cost in accuracy on target, before and after fine-tuning.
+"""What weights of 8, 6 and 4 bits cost in accuracy on target, before and after fine-tuning.
 
 Of trained runs (or of networks that it searches and trains first, one per seed): the float network, the program as it
 is compiled at each width, and the program fine-tuned, all on the whole test split. Losses are points of accuracy below
@@ -12,19 +12,22 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import typer
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import sha256, write_json
 from snnas.hw_sim.limits import WEIGHT_WIDTHS
+from snnas.toolchain.cli.options import AsJson, Quiet, RunsDir
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.data.statistics import percentiles
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.log import JsonLines
-from snnas.toolchain.runs.run import Run
+from snnas.toolchain.runs.run import Run, directory, find
+from tests.studies.command import main, numbers, tell
 
 if TYPE_CHECKING:
     from snnas.toolchain.data.load import Dataset
@@ -104,13 +107,12 @@ def _seed(run: Run) -> int:
 
 def _made(dataset: str, seed: int, folder: Path, narrator: Narrator) -> Run:
     """The run of that seed: found where an earlier bench left it, else searched and trained as by ``snnas search``."""
-    from snnas.toolchain.runs import run as on_disk
     from snnas.toolchain.searching import SearchOptions, begin_search, find_network
 
     name = f"bits-{Path(dataset).stem}-{seed}"
     path = folder / name
     if path.exists():
-        run = on_disk.find(folder, name)
+        run = find(folder, name)
     else:
         options = SearchOptions(dataset=dataset, seed=seed)
         run = begin_search(folder, name, options, f"snnas search --dataset {dataset} --seed {seed} --name {name}")
@@ -283,3 +285,42 @@ def print_result(result: dict[str, Any]) -> None:
 
 def _span(ends: list[float] | tuple[float, float] | None) -> str:
     return "" if ends is None else f"{100 * ends[0]:+.2f} .. {100 * ends[1]:+.2f}"
+
+
+def command(
+    runs: Annotated[list[str] | None, typer.Argument(help="Trained runs; new ones, one per seed, without.")] = None,
+    dataset: Annotated[str, typer.Option(help="Without runs: the data set to search and train on.")] = "digits",
+    widths: Annotated[str, typer.Option(help="Bits of a weight, some of 8, 6 and 4.")] = "8,6,4",
+    seeds: Annotated[int, typer.Option(help="New networks, or fine-tunings of each given run.")] = 5,
+    epochs: Annotated[int, typer.Option(help="Epochs of every fine-tuning.")] = 8,
+    rate: Annotated[float, typer.Option("--finetune-lr", help="Learning rate of the fine-tuning.")] = 3e-3,
+    train: Annotated[int, typer.Option(help="Training samples taken; 0 takes all.")] = 0,
+    test: Annotated[int, typer.Option(help="Test samples taken; 0 takes all.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
+    runs_dir: RunsDir = None,
+    out: Annotated[Path | None, typer.Option(help="A .json for the figures; a log beside it resumes.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure what weights of 8, 6 and 4 bits cost, before and after fine-tuning; exit 1 above the gate."""
+    folder = directory(runs_dir)
+    several = numbers(widths, "--widths", "8,4")
+    options = Options(
+        dataset=dataset,
+        widths=several,
+        seeds=seeds,
+        epochs=epochs,
+        rate=rate,
+        train=train,
+        test=test,
+        seed=seed,
+        draws=draws,
+    )
+    given = [find(folder, name) for name in runs or []]
+    result = bits(given, options, Narrator(quiet=quiet), out, folder)
+    tell(result, as_json, print_result, good=result["good"])
+
+
+if __name__ == "__main__":
+    main(command)

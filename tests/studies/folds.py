@@ -1,4 +1,4 @@
-"""``snnas bench folds``: cross-validation of one cell on a data set too small for its test split to say much.
+"""Cross-validation of one cell on a data set too small for its test split to say much.
 
 All samples of the three splits are dealt into folds, stratified, from the seed. Each fold is the test split once: the
 cell is trained from new weights on the others (a share of which chooses the epoch), compiled, and run on target. So
@@ -11,21 +11,24 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import typer
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import sha256, write_json
+from snnas.toolchain.cli.options import AsJson, Quiet, RunsDir
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.data.statistics import wilson
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.log import JsonLines
+from snnas.toolchain.runs.run import Run, directory, find
+from tests.studies.command import main, tell
 
 if TYPE_CHECKING:
     from snnas.toolchain.data.load import Dataset
-    from snnas.toolchain.runs.run import Run
 
 SCHEMA = "snnas.bench.folds/1"
 VALIDATION_SHARE = 0.08
@@ -176,3 +179,26 @@ def print_result(result: dict[str, Any]) -> None:
         band = " .. ".join(f"{result[key]:.3g}" for key in ("energy_low", "energy", "energy_high"))
         table.add_row("energy (uJ / inference)", band, f"estimated, profile {result['profile']}")
     print_table(table)
+
+
+def command(
+    run: Annotated[str | None, typer.Argument(help="A searched run; the newest one where left out.")] = None,
+    runs_dir: RunsDir = None,
+    folds: Annotated[int, typer.Option(help="How many folds.")] = 10,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name, or a .toml file [the run's own].")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every fold [the recipe's].")] = None,
+    profile: Annotated[str, typer.Option(help="Energy profile: a name or a .toml file.")] = "loihi1",
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of folds and trainings.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="A .json for the figures; a log beside it resumes.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Cross-validate a run's cell on its data set: every sample judged once, by a network that never saw it."""
+    found = find(directory(runs_dir), run)
+    options = Options(folds=folds, recipe=recipe, epochs=epochs, profile=profile, seed=seed)
+    result = cross_validate(found, options, Narrator(quiet=quiet), out)
+    tell(result, as_json, print_result, good=True)
+
+
+if __name__ == "__main__":
+    main(command)

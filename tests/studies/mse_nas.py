@@ -1,4 +1,4 @@
-"""``snnas bench mse-nas``: whether the fitness of MSE-NAS ranks motif genomes as a short training does.
+"""Whether the fitness of MSE-NAS ranks motif genomes as a short training does.
 
 Random genomes are scored untrained, then trained from the same seed on one half of the data set's training and
 validation samples and judged on the other half; the test split is not touched. Kendall's tau with a 95 % bootstrap
@@ -11,17 +11,20 @@ import hashlib
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import typer
 
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import write_json
+from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.data.seeds import stream, torch_seed
 from snnas.toolchain.data.statistics import kendall, percentiles
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.log import JsonLines
+from tests.studies.command import main, tell
 
 if TYPE_CHECKING:
     from snnas.search.mse_nas.config import MseConfig
@@ -54,7 +57,7 @@ class Options:
                 raise UsageError(f"--{name} {getattr(self, name)}: expected a whole number >= {least}")
 
 
-def run(options: Options, narrator: Narrator, out: Path | None = None) -> dict[str, Any]:
+def correlate(options: Options, narrator: Narrator, out: Path | None = None) -> dict[str, Any]:
     """Measure and return the figures; ``out`` gets them as JSON."""
     began = time.perf_counter()
     rows = _measured(options, narrator, out)
@@ -186,3 +189,37 @@ def print_result(result: dict[str, Any]) -> None:
     for name, found in result["measures"].items():
         table.add_row(name, f"{found['kendall']:+.3f}", f"{found['low']:+.3f} .. {found['high']:+.3f}")
     print_table(table)
+
+
+def command(
+    dataset: Annotated[str, typer.Option(help="A data set, as snnas search takes it.")] = "digits",
+    genomes: Annotated[int, typer.Option(help="Random genomes, all different.")] = 40,
+    epochs: Annotated[int, typer.Option(help="Epochs of each one's training.")] = 5,
+    channels: Annotated[int, typer.Option(help="Channels of the first cell.")] = 6,
+    cells: Annotated[int, typer.Option(help="Cells, reductions included.")] = 4,
+    timesteps: Annotated[int, typer.Option(help="T.")] = 4,
+    batch: Annotated[int, typer.Option(help="Samples of each of the two batches of the fitness.")] = 64,
+    draws: Annotated[int, typer.Option(help="Bootstrap draws.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of genomes, weights, samples and bootstrap.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON here, and a log beside it that resumes.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Correlate the training-free fitness of motif genomes with their accuracy after a short training."""
+    options = Options(
+        dataset=dataset,
+        genomes=genomes,
+        epochs=epochs,
+        channels=channels,
+        cells=cells,
+        timesteps=timesteps,
+        batch=batch,
+        seed=seed,
+        draws=draws,
+    )
+    result = correlate(options, Narrator(quiet=quiet), out)
+    tell(result, as_json, print_result, good=True)
+
+
+if __name__ == "__main__":
+    main(command)

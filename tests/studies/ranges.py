@@ -1,4 +1,4 @@
-"""``snnas bench ranges``: the proved ranges of programs, attacked with inputs that are chosen to break them.
+"""The proved ranges of programs, attacked with inputs that are chosen to break them.
 
 Four programs with random weights: of the demo's shape, of MNIST's, a recurrent one (period above 1, biases from the
 clock) and a chain of CubaLIFs, whose current outlives its timestep; or the program.npz files that are named. The
@@ -12,18 +12,21 @@ import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import typer
 
 from snnas.export.compiler.ranges import neuron_bounds, prove
 from snnas.export.formats.program_file import read_program
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.program import Population, Program
+from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.data.seeds import stream, torch_seed
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from tests.studies import adversary
+from tests.studies.command import main, tell
 
 if TYPE_CHECKING:
     from snnas.export.graph.graph import Graph
@@ -223,3 +226,19 @@ def print_result(figures: dict[str, Any]) -> None:
     )
     out.caption_justify = "left"
     print_table(out)
+
+
+def command(
+    programs: Annotated[list[Path] | None, typer.Argument(help="program.npz files; four random ones if none.")] = None,
+    inputs: Annotated[int, typer.Option(help="Adversarial inputs in all.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and inputs.")] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Attack the proved register ranges of programs; exit 1 where an input gets beyond one."""
+    figures = measure(Narrator(quiet=quiet), inputs=inputs, seed=seed, programs=programs or ())
+    tell(figures, as_json, print_result, good=not figures["counterexamples"])
+
+
+if __name__ == "__main__":
+    main(command)

@@ -1,4 +1,4 @@
-"""``snnas bench robustness``: how accuracy falls when inputs or weights are disturbed, in training and on target.
+"""How accuracy falls when inputs or weights are disturbed, in training and on target.
 
 On some samples of a run's test split, for every kind and strength of disturbance: the accuracy of the trained float
 network, and of the integer program that is compiled from it. Both get the same disturbed samples.
@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import copy
 import statistics
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import typer
 
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.program import Program
+from snnas.toolchain.cli.options import AsJson, Quiet, RunsDir
 from snnas.toolchain.data.seeds import stream, torch_seed
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.dataset import dataset_of
-from snnas.toolchain.runs.run import Run
+from snnas.toolchain.runs.run import Run, directory, find
 from snnas.toolchain.training.restore import network_of
+from tests.studies.command import main, tell
 
 if TYPE_CHECKING:
     from snnas.search.network.network import Network
@@ -40,7 +43,7 @@ STRENGTHS = {
 }
 
 
-def run(
+def measure(
     subject: Run, narrator: Narrator, *, samples: int = 500, draws: int = 3, seed: int = 0, device: str = "cpu"
 ) -> dict[str, Any]:
     """The figures of the benchmark, as ``--json`` prints them; accuracies are fractions, means over the draws.
@@ -159,3 +162,22 @@ def print_result(figures: dict[str, Any]) -> None:
             table.add_row(kind if point is points[0] else "", f"{point['strength']:g}", *cells)
     table.caption = "mean accuracies; training measured, on target simulated"
     print_table(table)
+
+
+def command(
+    run: Annotated[str | None, typer.Argument(help="A trained run; the newest one where left out.")] = None,
+    runs_dir: RunsDir = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples of the test split.")] = 500,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of the noise at each strength.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of the noise.")] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure accuracy under noise, dropped and jittered events and weight noise: float network and on target."""
+    found = find(directory(runs_dir), run)
+    figures = measure(found, Narrator(quiet=quiet), samples=samples, draws=draws, seed=seed)
+    tell(figures, as_json, print_result, good=True)
+
+
+if __name__ == "__main__":
+    main(command)

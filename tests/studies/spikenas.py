@@ -1,4 +1,4 @@
-"""``snnas bench spikenas``: how well training-free proxies rank architectures whose trained accuracy is known.
+"""How well training-free proxies rank architectures whose trained accuracy is known.
 
 The table is SpikeNAS-Bench (IEEE TAI 6(6), 2025), or a part of it: a user's own copy, none is shipped. Every proxy sees
 the same untrained networks and images; each seed draws both anew, and a proxy's score is its mean rank over seeds.
@@ -12,18 +12,21 @@ import hashlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import sha256, write_json
 from snnas.search.scoring.ranks import ranks
+from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.data.seeds import stream, torch_seed
 from snnas.toolchain.data.statistics import kendall, percentiles, spearman
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.log import JsonLines
+from tests.studies.command import main, tell
 from tests.studies.rank_bootstrap import bootstrap_spearman, top_mean
 from tests.studies.spikenas_table import Row, choose, read_images, read_table
 
@@ -237,3 +240,39 @@ def print_result(result: dict[str, Any]) -> None:
         f"{gate['proxy']} over {worst}: {margin['low']:+.3f} .. {margin['high']:+.3f} (95 %), "
         f"{'above every plain baseline' if gate['passed'] else 'NOT above every plain baseline'}"
     )
+
+
+def command(
+    table: Annotated[Path, typer.Option(help="SpikeNAS-Bench as .csv: ops (six digits) or id, test_acc, epochs.")],
+    images: Annotated[Path, typer.Option(help="Images of its data set: an .npz with x and y.")],
+    rows: Annotated[int, typer.Option(help="Connected rows, drawn at random; 0 takes all.")] = 400,
+    seeds: Annotated[int, typer.Option(help="Draws of weights and images.")] = 5,
+    channels: Annotated[int, typer.Option(help="Channels of the first cell.")] = 8,
+    batch: Annotated[int, typer.Option(help="Images per architecture and seed.")] = 64,
+    size: Annotated[int, typer.Option(help="Images are averaged down to this width.")] = 16,
+    epochs: Annotated[int, typer.Option(help="Only rows trained so long; 0 takes all.")] = 100,
+    draws: Annotated[int, typer.Option(help="Bootstrap draws.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of rows, weights, images and bootstrap.")] = 0,
+    no_gradients: Annotated[bool, typer.Option("--no-gradients", help="Leave out what needs a backward pass.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON here, and a log beside it that resumes.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank trained architectures by training-free proxies; exit 1 where ours is not above every plain one."""
+    options = Options(
+        rows=rows,
+        seeds=seeds,
+        channels=channels,
+        batch=batch,
+        size=size,
+        epochs=epochs,
+        seed=seed,
+        draws=draws,
+        gradients=not no_gradients,
+    )
+    result = spikenas_bench(table, images, options, Narrator(quiet=quiet), out)
+    tell(result, as_json, print_result, good=result["gate"]["passed"])
+
+
+if __name__ == "__main__":
+    main(command)

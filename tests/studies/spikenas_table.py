@@ -1,4 +1,4 @@
-"""Reading what ``snnas bench spikenas`` measures on: a table of trained accuracies, and images with labels."""
+"""Reading what the study ``spikenas`` measures on: a table of trained accuracies, and images with labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``snnas bench bits``: the figures from the measurements, and the log that resumes."""
+"""The study of bits: the figures from the measurements, and the log that resumes."""
 
 from __future__ import annotations
 

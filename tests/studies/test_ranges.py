@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.formats.program_file import write_program
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain.cli.bench import bench_app
 from snnas.toolchain.output.stderr import Narrator
 from tests.studies import ranges as bench_ranges
+from tests.studies.command import run_study
 
 QUIET = Narrator(quiet=True)
 
@@ -54,17 +53,20 @@ def test_a_bound_that_is_one_unit_too_narrow_is_found(
         return {**bounds, register: (low + 1, high)}
 
     monkeypatch.setattr(bench_ranges, "neuron_bounds", narrower)
-    result = CliRunner().invoke(bench_app, ["ranges", str(program), "--inputs", "400", "-q"])
-    assert result.exit_code == 1
+    code = run_study(bench_ranges.command, [str(program), "--inputs", "400", "-q"])
+    assert code == 1
     assert bench_ranges.measure(QUIET, inputs=400, programs=[program])["counterexamples"] > 0
 
 
-def test_the_command_prints_a_row_per_program(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_a_row_per_program(
+    program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    result = CliRunner().invoke(bench_app, ["ranges", str(program), "--inputs", "200", "-q"])
-    assert result.exit_code == 0
-    assert "2 of 2" in result.stdout
-    assert "0 of 200 inputs beyond the bounds" in result.stdout
+    code = run_study(bench_ranges.command, [str(program), "--inputs", "200", "-q"])
+    assert code == 0
+    out = capsys.readouterr().out
+    assert "2 of 2" in out
+    assert "0 of 200 inputs beyond the bounds" in out
 
 
 def test_its_own_programs_cover_what_can_differ() -> None:

@@ -11,11 +11,10 @@ from typer.testing import CliRunner
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.search.scoring import bench_proxies
-from snnas.toolchain.cli.bench import spikenas
 from snnas.toolchain.data.statistics import percentiles, spearman
 from snnas.toolchain.output.stderr import Narrator
 from tests.studies.rank_bootstrap import bootstrap_spearman, top_mean
-from tests.studies.spikenas import Options, spikenas_bench
+from tests.studies.spikenas import Options, command, spikenas_bench
 from tests.studies.spikenas_table import choose, digits, read_images, read_table
 
 torch.set_num_threads(1)
@@ -171,7 +170,7 @@ def test_what_it_refuses(table: Path, images: Path, tmp_path: Path) -> None:
 
 def test_command(table: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = typer.Typer()
-    app.command()(spikenas)
+    app.command()(command)
     small = ["--rows", "4", "--seeds", "1", "--channels", "2", "--batch", "4", "--size", "8", "--draws", "100", "-q"]
     arguments = ["--table", str(table), "--images", str(images), *small]
     done = CliRunner().invoke(app, [*arguments, "--json"])

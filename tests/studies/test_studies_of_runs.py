@@ -1,4 +1,4 @@
-"""The benches that take a run, on runs of event frames as small as they get: folds and robustness."""
+"""The studies that take a run, on runs of event frames as small as they get: folds and robustness."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.cli.app import run_command
 from tests.studies import folds as bench_folds
 from tests.studies import robustness as bench_robustness
+from tests.studies.command import run_study
 from tests.studies.folds import dealt, summary
 
 
@@ -55,8 +56,6 @@ def test_a_summary_counts_samples_not_folds() -> None:
 def test_folds_are_judged_once_each_and_resumed(runs: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     out = runs / "folds.json"
     asked = [
-        "bench",
-        "folds",
         "frames",
         "--folds",
         "3",
@@ -77,29 +76,29 @@ def test_folds_are_judged_once_each_and_resumed(runs: Path, capsys, monkeypatch:
         return real(run, data, options)
 
     monkeypatch.setattr(bench_folds, "_measure", measure)
-    assert run_command([*asked, "--json"]) == 0
+    assert run_study(bench_folds.command, [*asked, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["samples"] == 60 == len(set(map(bytes, np.concatenate(tested))))
     assert found == json.loads(out.read_text())
     log = out.with_suffix(".jsonl")
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:2]))
     tested.clear()
-    assert run_command(asked) == 0
+    assert run_study(bench_folds.command, asked) == 0
     assert len(tested) == 1
     assert json.loads(out.read_text()) == found
     assert "60 samples" in capsys.readouterr().out
-    assert run_command([*asked[:4], "1", *asked[5:]]) == 2
+    assert run_study(bench_folds.command, [*asked[:2], "1", *asked[3:]]) == 2
 
 
 def test_robustness_of_frames(runs: Path, capsys) -> None:
-    asked = ["bench", "robustness", "frames", "--samples", "12", "--draws", "1", "--runs-dir", str(runs), "-q"]
-    assert run_command([*asked, "--json"]) == 0
+    asked = ["frames", "--samples", "12", "--draws", "1", "--runs-dir", str(runs), "-q"]
+    assert run_study(bench_robustness.command, [*asked, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found["curves"]) == {"dropped", "jittered", "weights"}
     for curve in found["curves"].values():
         assert curve[0] == {"strength": 0.0, "training": found["training"], "on_target": found["on_target"]}
         assert all(0 <= point[key] <= 1 for point in curve for key in ("training", "on_target"))
-    assert run_command(asked) == 0
+    assert run_study(bench_robustness.command, asked) == 0
     assert "jittered" in capsys.readouterr().out
 
 

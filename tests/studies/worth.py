@@ -1,4 +1,4 @@
-"""``snnas bench worth``: is a searched cell worth more than a random one, and than a plain chain of convolutions?
+"""Is a searched cell worth more than a random one, and than a plain chain of convolutions?
 
 Every arm is a way to get a genotype of the space ``lightsnn``: its pruning by a proxy, a draw from the valid cells, the
 chain 0-1-2-3 of three convolutions, and one convolution alone. Each is trained at several widths with one recipe (the
@@ -19,17 +19,20 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import typer
 
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, UsageError
 from snnas.hw_sim.files import write_json
+from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.data.seeds import stream, torch_seed
 from snnas.toolchain.data.statistics import percentiles
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.log import JsonLines
+from tests.studies.command import main, numbers, tell
 
 if TYPE_CHECKING:
     from snnas.search.network.config import NetworkConfig
@@ -354,3 +357,42 @@ def _gap(entry: dict[str, Any] | None) -> str:
     if entry is None or entry["mean"] is None:
         return ""
     return f"{100 * entry['mean']:+.2f} ({100 * entry['low']:+.2f} .. {100 * entry['high']:+.2f}; {entry['seeds']})"
+
+
+def command(
+    dataset: Annotated[str, typer.Option(help="A data set, as snnas search takes it.")] = "digits",
+    widths: Annotated[str, typer.Option(help="Channels of the first cell, ascending.")] = "2,4,8",
+    seeds: Annotated[int, typer.Option(help="How many seeds, counted from --seed.")] = 5,
+    random: Annotated[int, typer.Option(help="Random valid cells per seed.")] = 2,
+    epochs: Annotated[int, typer.Option(help="Epochs of every training.")] = 15,
+    timesteps: Annotated[int, typer.Option("--timesteps", "-T", help="Timesteps per sample.")] = 5,
+    hidden: Annotated[int, typer.Option(help="Spiking neurons of the classifier.")] = 64,
+    train: Annotated[int, typer.Option(help="Training samples taken; 0 takes all.")] = 0,
+    test: Annotated[int, typer.Option(help="Test samples taken; 0 takes all.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    draws: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = 2000,
+    out: Annotated[Path | None, typer.Option(help="A .json for the figures; a log beside it resumes.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare searched cells with random ones and a plain chain, at equal training and equal energy on target."""
+    channels = numbers(widths, "--widths", "2,4,8")
+    options = Options(
+        dataset=dataset,
+        widths=channels,
+        seeds=seeds,
+        random=random,
+        epochs=epochs,
+        timesteps=timesteps,
+        hidden=hidden,
+        train=train,
+        test=test,
+        seed=seed,
+        draws=draws,
+    )
+    result = worth(options, Narrator(quiet=quiet), out)
+    tell(result, as_json, print_result, good=True)
+
+
+if __name__ == "__main__":
+    main(command)

@@ -15,12 +15,31 @@ from snnas.hw_sim.errors import SnnasError, UnsupportedError, UsageError
 from snnas.toolchain.bench.random_networks import Case, deployed_graph, draw
 from snnas.toolchain.data.seeds import torch_seed
 from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stdout import print_table
 
 if TYPE_CHECKING:
     from snnas.hw_sim.lava.run import Comparison
     from snnas.search.network.config import NetworkConfig
 
 MAX_REFUSED = 0.05  # share of the genotypes that may be refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConformanceBenchOptions:
+    """What is drawn and compared."""
+
+    genotypes: int = 200
+    """How many random genotypes, half of them recurrent."""
+    lava: int = 20
+    """How many of the compiled ones Lava runs, half of them recurrent."""
+    samples: int = 8
+    """Samples per genotype, back to back in one Lava run."""
+    seed: int = 0
+    """The one seed of genotypes, weights and inputs."""
+    require_lava: bool = False
+    """UnsupportedError (4) where Lava is not usable."""
+    lava_python: Path | None = None
+    """The worker's Python 3.10; None: looked for."""
 
 
 @dataclass(slots=True)
@@ -151,27 +170,20 @@ def take(case: Case, config: NetworkConfig, seed: int, folder: Path) -> Case:
     return replace(case, program=program, nir_differing=differing, quantisation=share)
 
 
-def conformance(
-    *,
-    genotypes: int = 200,
-    lava: int = 20,
-    seed: int = 0,
-    samples: int = 8,
-    python: Path | None = None,
-    require_lava: bool = False,
-    narrator: Narrator,
-) -> Conformance:
-    """Draws ``genotypes``, takes each through the chain, and ``lava`` of them (half recurrent) through stock Lava.
+def bench_conformance(options: ConformanceBenchOptions, narrator: Narrator | None = None) -> Conformance:
+    """Draws genotypes, takes each through the chain, and some of them (half recurrent) through stock Lava.
 
     UnsupportedError (exit 4) at once where Lava is required and not usable; WorkerError where it dies twice.
     """
     from snnas.toolchain.exporting.options import ExportOptions, lava_python
 
+    narrator = narrator or Narrator(quiet=True)
+    genotypes, lava, seed, samples = options.genotypes, options.lava, options.seed, options.samples
     for name, value, least in (("--genotypes", genotypes, 1), ("--lava", lava, 0), ("--samples", samples, 1)):
         if value < least:
             raise UsageError(f"{name} {value}: expected a whole number >= {least}")
-    worker, why = lava_python(ExportOptions(lava_python=python)) if lava else (None, "not asked for")
-    if require_lava and worker is None:
+    worker, why = lava_python(ExportOptions(lava_python=options.lava_python)) if lava else (None, "not asked for")
+    if options.require_lava and worker is None:
         raise UnsupportedError(f"Lava was required (--require-lava) but is not usable: {why}")
     result = Conformance(seed=seed, lava=why, lava_samples=samples)
     began = time.perf_counter()
@@ -250,3 +262,39 @@ def compare_in_lava(case: Case, worker: Path) -> Comparison:
         write_npz(folder / "golden.npz", golden)
         result = lava.run_worker(folder, folder / "lava", samples=len(case.x), python=worker)
         return lava.compare(golden, result["arrays"], case.program, len(case.x))
+
+
+# --------------------------------------------------------------------------------------------------------- the command
+
+
+def print_result(figures: dict[str, Any]) -> None:
+    """The figures as a person reads them."""
+    from rich.table import Table
+
+    table = Table(title=f"conformance, seed {figures['seed']}", title_justify="left", show_header=False)
+    table.add_row("genotypes", f"{figures['genotypes']}, {figures['recurrent']} recurrent")
+    table.add_row("compiled", f"{figures['compiled']} in {figures['seconds']:.0f} s")
+    table.add_row("refused", str(figures["refused"]))
+    for reason, count in figures["refusals"].items():
+        table.add_row("", f"{count} x {reason}")
+    table.add_row("periods", ", ".join(f"P = {period}: {n}" for period, n in figures["periods"].items()))
+    table.add_row(".nir against deployed network", f"{figures['nir_differing_spikes']} spikes differ")
+    lost = figures["quantisation_differing"]
+    table.add_row(
+        "program against float graph", f"{lost['feed_forward']:.1%} of spikes differ, recurrent {lost['recurrent']:.1%}"
+    )
+    if figures["lava_checked"]:
+        table.add_row(
+            "Lava",
+            f"{figures['lava_checked']} genotypes, {figures['lava_recurrent']} recurrent, {figures['lava_samples']} "
+            f"samples each, in {figures['seconds_lava']:.0f} s ({figures['lava']})",
+        )
+        table.add_row(
+            "Lava against program",
+            f"{figures['lava_differing_spikes']} of {figures['lava_spikes_compared']} spikes differ",
+        )
+    else:
+        table.add_row("Lava", f"not run: {figures['lava']}")
+    for line in figures["lava_first_differences"]:
+        table.add_row("", line)
+    print_table(table)

@@ -11,15 +11,14 @@ Scores are compared evaluation by evaluation. They are equal up to the order of 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from snnas.toolchain.bench.harness import one_thread, timed
 from snnas.toolchain.data.seeds import stream, torch_seed
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 
 if TYPE_CHECKING:
@@ -52,16 +51,32 @@ class Turns:
         return statistics.median(b / s for b, s in zip(self.baseline, self.seconds, strict=True))
 
 
-def measure(*, turns: int, width: int, batch: int, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchBenchOptions:
+    """What is timed."""
+
+    turns: int = 5
+    """How often both searches run, in turns."""
+    width: int = 4
+    """Of the supernet; its cells have 2 and 4 times as many channels."""
+    batch: int = 16
+    """Samples that score every candidate."""
+    seed: int = 0
+    """The one seed of weights and batch."""
+
+
+def bench_search(options: SearchBenchOptions, narrator: Narrator | None = None) -> dict[str, Any]:
     """Return the figures of the benchmark, as ``--json`` prints them."""
+    narrator = narrator or Narrator(quiet=True)
+    turns, width, batch, seed = options.turns, options.width, options.batch, options.seed
     kinds = {name: Turns() for name in GATES}
-    with _one_thread():
+    with one_thread():
         x = _digits(batch, seed)
         for name, kind in kinds.items():
             supernet = _supernet(width, seed, backward=name == "recurrent")
             for _ in range(turns):
                 _turn(kind, supernet, x, backward=name == "recurrent")
-                say(f"  {name}: loop {kind.baseline[-1]:.3f} s, snnas {kind.seconds[-1]:.3f} s of CPU")
+                narrator.say(f"  {name}: loop {kind.baseline[-1]:.3f} s, snnas {kind.seconds[-1]:.3f} s of CPU")
     difference = max(kind.difference for kind in kinds.values())
     equal = difference <= TOLERANCE and all(kind.same_genotype for kind in kinds.values())
     figures: dict[str, Any] = {"schema": "snnas.bench.search/1"}
@@ -106,9 +121,9 @@ def _turn(kind: Turns, supernet: Supernet, x: Tensor, *, backward: bool) -> None
     def ours() -> tuple[SearchResult, list[Record]]:
         return _search(BatchedScorer(supernet, x, per_operation=True), backward)
 
-    seconds, (expected, theirs) = _timed(loop)
+    seconds, (expected, theirs) = timed(loop)
     kind.baseline.append(seconds)
-    seconds, (found, mine) = _timed(ours)
+    seconds, (found, mine) = timed(ours)
     kind.seconds.append(seconds)
     kind.evaluations = found.evaluations
     kind.same_genotype &= found.genotype == expected.genotype
@@ -126,12 +141,6 @@ def _search(score: Callable[..., Any], backward: bool) -> tuple[SearchResult, li
 
     records: list[Record] = []
     return lightsnn.run(get("lightsnn"), score, log=records.append, backward=backward), records
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    begun = time.process_time()
-    result = work()
-    return time.process_time() - begun, result
 
 
 def _supernet(width: int, seed: int, *, backward: bool) -> Supernet:
@@ -152,24 +161,6 @@ def _digits(batch: int, seed: int) -> Tensor:
     x = load("digits", seed=seed).x_train
     chosen = torch.from_numpy(x[stream(seed, "proxy").permutation(len(x))[:batch]])
     return chosen.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Hold torch to one thread, and the process to one core where the system lets us."""
-    import torch
-
-    threads = torch.get_num_threads()
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    torch.set_num_threads(1)
-    try:
-        if cores:
-            os.sched_setaffinity(0, {max(cores)})
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        if cores:
-            os.sched_setaffinity(0, cores)
 
 
 def print_result(figures: dict[str, Any]) -> None:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from snnas.toolchain.bench.programs import RATE, TIMESTEPS, comparison_program, expanded, float_network
-from snnas.toolchain.bench.sizes import sizes
+from snnas.toolchain.bench.sizes import sizes, write_picture
+from snnas.toolchain.output.drawing import check_picture
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 
@@ -42,20 +43,30 @@ class LavaRate:
     result: dict[str, Any]
 
 
-def simulate_bench(
-    narrator: Narrator,
-    *,
-    seed: int = 0,
-    lava_python: Path | None = None,
-    lava_samples: int = 16,
-    images: int = 2000,
-    compile: bool = False,
-    scaling: bool = True,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateBenchOptions:
+    """What is measured."""
+
+    seed: int = 0
+    """The one seed of weights and inputs."""
+    lava_samples: int = 16
+    """Samples that Lava runs, back to back: 1 to 64."""
+    images: int = 2000
+    """Images of the comparison with the float network."""
+    compile: bool = False
+    """Fuse the neuron updates with torch.compile."""
+    sizes: bool = True
+    """The table of costs too."""
+    plot: Path | None = None
+    """Draw the table of costs into this .svg, and measure it."""
+    lava_python: Path | None = None
+    """The worker's Python 3.10; None: looked for."""
+
+
+def bench_simulate(options: SimulateBenchOptions, narrator: Narrator | None = None) -> dict[str, Any]:
     """All measurements. Every rate is samples per second of wall time, *measured* on this machine.
 
-    lava_samples: how many Lava runs, back to back. images: of the float comparison. scaling: the cost table too.
-    UnsupportedError where Lava or torch is missing.
+    UsageError (2) for a picture that cannot be written, UnsupportedError (4) where Lava or torch is missing.
     """
     import torch
 
@@ -64,14 +75,18 @@ def simulate_bench(
     from snnas.toolchain.exporting.options import ExportOptions
     from snnas.toolchain.exporting.options import lava_python as find
 
-    python, why = find(ExportOptions(lava_python=lava_python))
+    narrator = narrator or Narrator(quiet=True)
+    if options.plot is not None:
+        check_picture(options.plot, "--plot")
+    seed = options.seed
+    python, why = find(ExportOptions(lava_python=options.lava_python))
     if python is None:
         raise UnsupportedError(f"bench simulate compares with Lava, which is not usable: {why}")
     narrator.say(f"seed {seed}, {torch.get_num_threads()} threads, torch {torch.__version__}, {why}")
     program, rates = comparison_program(seed)
     narrator.say("firing: " + ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items()))
     began = time.perf_counter()
-    simulator = TorchSimulator(program, compile=compile)
+    simulator = TorchSimulator(program, compile=options.compile)
     rng = np.random.default_rng(seed)
     spikes = rng.random((64, TIMESTEPS, *program.input_shape)) < RATE
     for part in (spikes, spikes[:1]):
@@ -80,7 +95,7 @@ def simulate_bench(
     narrator.say(f"warm-up (excluded): {warm_up:.2f} s")
     ours = _Rates(simulator, spikes)
     ours.measure()
-    conv, sparse = _lava_rates(program, simulator, spikes[:lava_samples], python, narrator)
+    conv, sparse = _lava_rates(program, simulator, spikes[: options.lava_samples], python, narrator)
     ours.measure()
     fast = {name: statistics.median(times) for name, times in ours.seconds.items()}
     samples_per_second = {
@@ -110,9 +125,11 @@ def simulate_bench(
         "load_average": os.getloadavg()[0],
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "lava_worker": conv.result["versions"]},
     }
-    result["images"] = against_float(narrator, seed=seed, images=images, compile=compile)
-    if scaling:
+    result["images"] = against_float(narrator, seed=seed, images=options.images, compile=options.compile)
+    if options.sizes or options.plot is not None:
         result["sizes"] = sizes(narrator, seed=seed)
+    if options.plot is not None:
+        write_picture(result["sizes"], options.plot)
     return result
 
 
@@ -230,6 +247,11 @@ def against_float(narrator: Narrator, *, seed: int, images: int, compile: bool =
 
 
 # --------------------------------------------------------------------------------------------------------- the command
+
+
+def good(result: dict[str, Any]) -> bool:
+    """No spike differs, and ours is at least GATE times as fast as Lava."""
+    return not result["differing_spikes"] and bool(result["ratio_batch64"] >= GATE)
 
 
 def print_result(result: dict[str, Any]) -> None:

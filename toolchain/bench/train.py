@@ -13,12 +13,12 @@ time. Channels last adds up in another order: ``loss_difference_as_timed`` is wh
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from snnas.toolchain.bench.search import _one_thread, _timed
+from snnas.toolchain.bench.harness import one_thread, timed
 from snnas.toolchain.data.seeds import torch_seed
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 
 if TYPE_CHECKING:
@@ -52,15 +52,35 @@ class Turns:
         return statistics.median(b / s for b, s in zip(self.baseline, self.seconds, strict=True))
 
 
-def measure(
-    *, turns: int, channels: int, pixels: int, batch: int, seed: int, say: Callable[[str], None]
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainBenchOptions:
+    """What is timed."""
+
+    turns: int = 7
+    """Turns of either loop; medians count."""
+    channels: int = 32
+    """Channels of the first cell."""
+    pixels: int = 32
+    """Side of the images."""
+    batch: int = 8
+    """Images per step."""
+    seed: int = 0
+    """The one seed of weights and images."""
+
+
+def bench_train(options: TrainBenchOptions, narrator: Narrator | None = None) -> dict[str, Any]:
     """Return the figures of the benchmark, as ``--json`` prints them."""
+    narrator = narrator or Narrator(quiet=True)
+    turns, channels, pixels, batch, seed = (
+        options.turns, options.channels, options.pixels, options.batch, options.seed,
+    )  # fmt: skip
     kinds: dict[str, Turns] = {}
-    with _one_thread():
+    with one_thread():
         for name in KINDS:
             kinds[name] = _measure(name, turns, channels, pixels, batch, seed)
-            say(f"  {name}: {kinds[name].ratio:.2f} times as fast, losses differ by {kinds[name].difference:.1e}")
+            narrator.say(
+                f"  {name}: {kinds[name].ratio:.2f} times as fast, losses differ by {kinds[name].difference:.1e}"
+            )
     figures: dict[str, Any] = {"schema": "snnas.bench.train/1"}
     for name, kind in kinds.items():
         seconds, baseline = statistics.median(kind.seconds), statistics.median(kind.baseline)
@@ -133,8 +153,8 @@ def _measure(name: str, turns: int, channels: int, pixels: int, batch: int, seed
     result.bytes, result.baseline_bytes = _kept(network, wide), _kept(loop, x)
     mine, theirs = _optimizer(network, fused=True), _optimizer(loop)
     for turn in range(turns + 1):
-        baseline, _ = _timed(lambda: train_step(loop, theirs, x, y))
-        seconds, _ = _timed(lambda: train_step(network, mine, wide, y))
+        baseline, _ = timed(lambda: train_step(loop, theirs, x, y))
+        seconds, _ = timed(lambda: train_step(network, mine, wide, y))
         if turn:  # the first warms up
             result.baseline.append(baseline)
             result.seconds.append(seconds)

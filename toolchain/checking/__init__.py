@@ -2,6 +2,6 @@
 
 from snnas.toolchain.checking.check import check
 from snnas.toolchain.checking.findings import Book, Finding, exit_code
-from snnas.toolchain.checking.options import Options
+from snnas.toolchain.checking.options import CheckOptions
 
-__all__ = ["Book", "Finding", "Options", "check", "exit_code"]
+__all__ = ["Book", "CheckOptions", "Finding", "check", "exit_code"]

@@ -19,14 +19,14 @@ from snnas.export.graph import digest
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.toolchain.checking import recording
 from snnas.toolchain.checking.findings import Book
-from snnas.toolchain.checking.options import Options
+from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
 from snnas.toolchain.models.convention_options import Wanted
 
 READING = ("timesteps", "input_kind", "delayed", "convention", "dt", "decay", "compare", "reset")
 
 
-def to_record(graph: Path, options: Options) -> Path | None:
+def to_record(graph: Path, options: CheckOptions) -> Path | None:
     """The file that --record asks for; UsageError where it would be overwritten, or where a pipeline would write it."""
     if options.record is None:
         return None
@@ -51,7 +51,7 @@ def refuse_in_ci(option: str, in_ci: bool) -> None:
         )
 
 
-def replaced(out: Path | None, options: Options) -> Recording | None:
+def replaced(out: Path | None, options: CheckOptions) -> Recording | None:
     """The recording that is made again; None where there is none yet, or another is to take its place."""
     if out is None or options.new_recording or not out.exists():
         return None

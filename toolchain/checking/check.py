@@ -17,7 +17,7 @@ from snnas.toolchain.checking.figures import of_program
 from snnas.toolchain.checking.findings import Book, Figure, Policy, amount_of
 from snnas.toolchain.checking.lone_nir import check_nir
 from snnas.toolchain.checking.lone_onnx import check_onnx
-from snnas.toolchain.checking.options import Options, parse_ignored
+from snnas.toolchain.checking.options import CheckOptions, parse_ignored
 from snnas.toolchain.searching.budgets import CHECK_TABLE, GATED, Limits, excesses, read_budget
 
 BUDGET_NAME, BASELINE_NAME = "budget.toml", "baseline.json"
@@ -32,7 +32,7 @@ class Measured:
     why: str = ""
 
 
-def check(path: Path, options: Options) -> Book:
+def check(path: Path, options: CheckOptions) -> Book:
     """Everything that is found, in the order of the rules; what an earlier breach keeps from running is left out.
 
     UsageError for what the command line asks in vain; a fault of the subject is a finding, never an error.
@@ -56,8 +56,8 @@ def check(path: Path, options: Options) -> Book:
     return book
 
 
-def _only_of_graphs(path: Path, kind: str, options: Options) -> None:
-    given = {"--record": options.record, "--recording": options.recording, "--bits": options.wanted.bits}
+def _only_of_graphs(path: Path, kind: str, options: CheckOptions) -> None:
+    given = {"--record": options.record, "--recording": options.recording, "--bits": options.reading.bits}
     for option in (name for name, value in given.items() if value is not None):
         if kind == "export folder":
             has = "says its own" if option == "--bits" else "has its own (golden.npz)"
@@ -83,7 +83,7 @@ def _ignored(budget: Path) -> frozenset[str]:
         raise InvalidFileError(f"{budget}: {error}") from None
 
 
-def _measured(book: Book, options: Options, judged: bool) -> Measured:
+def _measured(book: Book, options: CheckOptions, judged: bool) -> Measured:
     """The rules of the subject's kind; its figures, where something judges them."""
     if book.kind == "export folder":
         return Measured(figures=check_folder(book), samples=book.subject / "stimulus.npz")
@@ -113,7 +113,7 @@ def _digest(samples: Path | None) -> str:
     return "" if x is None else digest.of_array(x)
 
 
-def _gates(book: Book, options: Options, limits: Limits, measured: Measured) -> None:
+def _gates(book: Book, options: CheckOptions, limits: Limits, measured: Measured) -> None:
     """SN4xx and SN5xx; the baseline written, where that is asked for and nothing else is wrong."""
     figures, stimulus = measured.figures, _digest(measured.samples)
     for name, limit in limits.items():

@@ -20,7 +20,7 @@ from snnas.toolchain.checking.equivalence import Fired
 from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.folder_runs import described
 from snnas.toolchain.checking.graph_rules import check_portability, check_version, describe, neurons_of
-from snnas.toolchain.checking.options import Options
+from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
 from snnas.toolchain.models.calibrate import Split, compile_opened, split_of
 from snnas.toolchain.models.convention_options import Wanted, edges_of
@@ -42,14 +42,14 @@ class Lone:
     why: str = "no recording"
 
 
-def check_nir(book: Book, options: Options) -> Lone:
+def check_nir(book: Book, options: CheckOptions) -> Lone:
     """SN1xx to SN3xx and SN6xx."""
     path = book.subject
     making = again.to_record(path, options)
     old = again.replaced(making, options)
     kept = None if making else replay.found_for(book, path, options.recording)
     known = replay.read_for(book, kept)
-    wanted = again.reading(making, old, options.wanted) if making and old else _settled(options.wanted, known)
+    wanted = again.reading(making, old, options.reading) if making and old else _settled(options.reading, known)
     graph = book.attempt("SN105", "graph", lambda: _read(path, wanted), asked=known is None)
     if graph is None:
         return Lone(None, None)

@@ -17,7 +17,7 @@ from snnas.toolchain.checking import again, determinism, recording, replay
 from snnas.toolchain.checking.equivalence import Fired
 from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.onnx_rules import open_onnx
-from snnas.toolchain.checking.options import Options
+from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
 from snnas.toolchain.data import user_samples as samples
 from snnas.toolchain.models.convention_options import Wanted
@@ -26,7 +26,7 @@ ANSWERS = 1e-5  # float32, summed in another order
 Figures = dict[str, float | None]
 
 
-def check_onnx(book: Book, options: Options) -> tuple[Figures, Path | None]:
+def check_onnx(book: Book, options: CheckOptions) -> tuple[Figures, Path | None]:
     """SN1xx, SN3xx and SN6xx; the figures that a float network has, and the recording."""
     path = book.subject
     making = again.to_record(path, options)
@@ -38,7 +38,7 @@ def check_onnx(book: Book, options: Options) -> tuple[Figures, Path | None]:
     if making:
         kept: Path | None = making
         known = book.attempt(
-            "SN105", "run", lambda: _record(book, model, digests, making, options.wanted, old), asked=True
+            "SN105", "run", lambda: _record(book, model, digests, making, options.reading, old), asked=True
         )
     else:
         kept = replay.found_for(book, path, options.recording)

@@ -1,4 +1,6 @@
-"""The command line: options in, exit code out. What the commands do stands in the modules beside it.
+"""The command line: options in, exit code out.
+
+A command stands in the module of its name, what it does in ``commands/``.
 
 Results go to stdout, narration and progress to stderr. In those modules imports of ours stand inside the functions, so
 that ``snnas --help`` answers in a third of a second.
@@ -12,19 +14,23 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from snnas.toolchain.cli import check as cli_check
-from snnas.toolchain.cli import convention as cli_whose
-from snnas.toolchain.cli import diagnose as cli_diagnose
-from snnas.toolchain.cli import exits as endings
-from snnas.toolchain.cli import export as cli_export
-from snnas.toolchain.cli import hardware as cli_hardware
-from snnas.toolchain.cli import machine as cli_machine
-from snnas.toolchain.cli import report as cli_report
-from snnas.toolchain.cli import schema as cli_schema
-from snnas.toolchain.cli import search as cli_search
+from snnas.toolchain.cli import exits
 from snnas.toolchain.cli.bench import bench_app
+from snnas.toolchain.cli.check import check
 from snnas.toolchain.cli.data import data_app
+from snnas.toolchain.cli.diagnose import diagnose
+from snnas.toolchain.cli.doctor import doctor
+from snnas.toolchain.cli.estimate import estimate
+from snnas.toolchain.cli.explain import explain
+from snnas.toolchain.cli.export import export
+from snnas.toolchain.cli.lava import lava_app
+from snnas.toolchain.cli.report import report
 from snnas.toolchain.cli.runs import runs_app
+from snnas.toolchain.cli.schema import schema
+from snnas.toolchain.cli.search import search
+from snnas.toolchain.cli.simulate import simulate
+from snnas.toolchain.cli.train import train
+from snnas.toolchain.cli.whose import whose
 from snnas.toolchain.output.stdout import print_version
 
 app = typer.Typer(
@@ -48,28 +54,28 @@ def snnas(version: Version = False) -> None:
     """Searches, trains, compiles and checks spiking networks for neuromorphic chips."""
 
 
-app.command(context_settings={"allow_extra_args": True})(cli_search.search)  # which says what they should be
-app.command(short_help="Train a run's network, or a known cell on other data.")(cli_search.train)
-app.command(short_help="Take a run or anybody's .nir to a program on target.")(cli_export.export)
-app.command(short_help="Run a program or graph on samples: what it does on target.")(cli_hardware.simulate)
-app.command(short_help="Price a program or graph: fit, latency, energy band.")(cli_hardware.estimate)
-app.command(short_help="Say where a program parts from its graph, and why.")(cli_diagnose.diagnose)
-app.command(short_help="Find the convention that a foreign .nir was written with.")(cli_whose.whose)
-app.command(short_help="Show the figures of an exported run, or of several.")(cli_report.report)
-app.command(short_help="Guard an exported graph in a pipeline.")(cli_check.check)
-app.command(short_help="Say what a rule of snnas check means, and its mend.")(cli_check.explain)
-app.command()(cli_machine.doctor)
-app.command(short_help="Print the JSON Schema of what --json prints.")(cli_schema.schema)
+app.command(context_settings={"allow_extra_args": True})(search)  # which says what they should be
+app.command(short_help="Train a run's network, or a known cell on other data.")(train)
+app.command(short_help="Take a run or anybody's .nir to a program on target.")(export)
+app.command(short_help="Run a program or graph on samples: what it does on target.")(simulate)
+app.command(short_help="Price a program or graph: fit, latency, energy band.")(estimate)
+app.command(short_help="Say where a program parts from its graph, and why.")(diagnose)
+app.command(short_help="Find the convention that a foreign .nir was written with.")(whose)
+app.command(short_help="Show the figures of an exported run, or of several.")(report)
+app.command(short_help="Guard an exported graph in a pipeline.")(check)
+app.command(short_help="Say what a rule of snnas check means, and its mend.")(explain)
+app.command()(doctor)
+app.command(short_help="Print the JSON Schema of what --json prints.")(schema)
 app.add_typer(runs_app, name="runs")
-app.add_typer(cli_machine.lava_app, name="lava")
+app.add_typer(lava_app, name="lava")
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
 
 
 def main() -> NoReturn:
     """Runs the command and turns every outcome into its exit code; a user never sees a traceback."""
-    endings.prepare()
-    endings.leave(run_command(sys.argv[1:]))
+    exits.prepare()
+    exits.leave(run_command(sys.argv[1:]))
 
 
 def run_command(arguments: list[str]) -> int:
@@ -77,7 +83,7 @@ def run_command(arguments: list[str]) -> int:
     # Threads that wait by spinning take the cores from those that work: on two busy cores a training was 5 times
     # slower with the default (measured). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return endings.run(app, arguments)
+    return exits.run(app, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``snnas check`` and ``snnas explain``: the gate for pipelines. Registered in ``cli``."""
+"""``snnas check``: the gate for pipelines. Registered in ``app``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from snnas.toolchain.cli.options import (
     Reset,
     Seed,
     Timesteps,
-    wanted,
+    reading,
 )
-from snnas.toolchain.output.stdout import print_text
 
 
 def check(
@@ -90,29 +89,28 @@ def check(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print what fails alone.")] = False,
 ) -> None:
     """Guard an exported graph: valid, firing as recorded, within budget, no worse than its baseline."""
-    from snnas.export.compiler.quantise import check_bits
-    from snnas.hw_sim.errors import UsageError
-    from snnas.toolchain import checking
     from snnas.toolchain.checking.drift import parse_tolerances
-    from snnas.toolchain.checking.formats.formats import parse_formats, tell, total
-    from snnas.toolchain.checking.options import parse_ignored
+    from snnas.toolchain.checking.formats.formats import parse_formats, tell
+    from snnas.toolchain.checking.options import CheckOptions, parse_ignored
+    from snnas.toolchain.commands.check import check as guard
     from snnas.toolchain.models.estimate import Pricing
-    from snnas.toolchain.searching import budgets
+    from snnas.toolchain.searching.budgets import LEAST, parse_limits
 
     sinks = parse_formats(formats or [], as_json)
-    limits = budgets.parse_limits(maximum) | budgets.parse_limits(minimum, option="--min", names=budgets.LEAST)
-    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, bits=bits)
-    if bits is not None:
-        check_bits(bits)
-    options = checking.Options(
-        limits=limits,
+    asked = reading(
+        data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
+        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, bits=bits,
+    )  # fmt: skip
+    options = CheckOptions(
+        graphs=tuple(graphs),
+        limits=parse_limits(maximum) | parse_limits(minimum, option="--min", names=LEAST),
         budget=budget,
         baseline=baseline,
         tolerances=parse_tolerances(tolerance or []),
         update_baseline=update_baseline,
         record=record,
         recording=recording,
-        wanted=asked,
+        reading=asked,
         pricing=Pricing(profile=profile, system=system),
         force=force,
         new_recording=new_recording,
@@ -121,49 +119,6 @@ def check(
         portable=portable,
         ignored=parse_ignored(ignore or []),
     )
-    single = {
-        "--baseline": baseline is not None,
-        "--update-baseline": update_baseline,
-        "--recording": recording is not None,
-        "--record": record not in (None, "auto"),
-    }
-    odd = [name for name, given in single.items() if given]
-    if len(graphs) > 1 and odd:
-        raise UsageError(f"{', '.join(odd)}: of one GRAPH, got {len(graphs)}; check them one by one")
-    if tolerance and baseline is None:
-        raise UsageError("--tolerance is of a baseline; give --baseline FILE")
-    if record is None and (data is not None or limit is not None):
-        raise UsageError("--data and --limit are what --record records; give --record auto, or leave them out")
-    if record is None and (force or new_recording):
-        raise UsageError("--force and --new-recording are of --record; give --record auto, or leave them out")
-    if record is not None and recording is not None:
-        raise UsageError("--record makes a recording and --recording replays one; give one of the two")
-    books = [checking.check(path, options) for path in graphs]
-    tell(books, sinks, quiet=quiet)
-    raise typer.Exit(total(books))
-
-
-def explain(
-    codes: Annotated[
-        list[str] | None, typer.Argument(metavar="[CODE]...", help="Rules' codes, as SN302; all where left out.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say what a rule of snnas check means, why it is there, and how to mend a breach."""
-    from dataclasses import asdict
-
-    from snnas.toolchain.checking.rules.rules import GROUPS, RULES, find
-    from snnas.toolchain.output.stdout import print_json
-
-    rules = [find(code) for code in codes] if codes else list(RULES.values())
-    if as_json:
-        rows = [{**asdict(rule), "group": rule.group} for rule in rules]
-        print_json({"schema": "snnas.rules/1", "rules": rows})
-    elif codes:
-        print_text("\n\n".join(map(str, rules)))
-    else:
-        for prefix, group in GROUPS.items():
-            print_text(f"{prefix}xx  {group}")
-            for rule in rules:
-                if rule.code.startswith(prefix):
-                    print_text(f"  {rule.code}  {rule.title} ({rule.severity})")
+    checked = guard(options)
+    tell(checked.books, sinks, quiet=quiet)
+    raise typer.Exit(checked.exit_code)

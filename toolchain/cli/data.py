@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,36 +18,18 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the 
 @data_app.command(name="list")
 def list_sets(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the data sets by name, and whether their files are here."""
-    from snnas.hw_sim.errors import InvalidFileError
-    from snnas.toolchain.data.datasets.catalogue import SETS, data_folder
+    from snnas.toolchain.commands.data import list_datasets
 
-    rows: list[dict[str, Any]] = [
-        {"name": "digits", "samples": 1797, "sample": [1, 8, 8], "folder": None, "here": True, "source": "bundled"}
-    ]
-    for name, official in SETS.items():
-        try:
-            folder: str | None = str(official.locate(data_folder(data_dir)))
-        except InvalidFileError:
-            folder = None
-        rows.append(
-            {
-                "name": name,
-                "samples": official.train + official.test,
-                "sample": list(official.sample),
-                "folder": folder,
-                "here": folder is not None,
-                "source": official.page,
-            }
-        )
+    found = list_datasets(data_dir)
     if as_json:
-        print_json({"schema": "snnas.data/1", "folder": str(data_folder(data_dir)), "sets": rows})
+        print_json({"schema": "snnas.data/1", "folder": str(found.folder), "sets": found.rows})
         return
     from rich.table import Table
 
     table = Table("data set", "samples", "C x H x W")
     for title in ("here", "source"):
         table.add_column(title, overflow="fold")
-    for row in rows:
+    for row in found.rows:
         shape = " x ".join(map(str, row["sample"]))
         here = row["folder"] or ("bundled" if row["here"] else "no")
         table.add_row(row["name"], f"{row['samples']:,}", shape, here, row["source"])
@@ -62,16 +44,11 @@ def fetch(
     quiet: Quiet = False,
 ) -> None:
     """Download the official files that are missing; each is checked before it takes its name."""
-    from snnas.hw_sim.errors import UsageError, did_you_mean
-    from snnas.toolchain.data.datasets.catalogue import SETS, data_folder
-    from snnas.toolchain.data.datasets.fetch import fetch as download
+    from snnas.toolchain.commands.data import fetch_dataset
     from snnas.toolchain.output.stderr import Narrator
 
-    if name not in SETS:
-        raise UsageError(f"no data set {name[:80]!r} to fetch; expected {', '.join(SETS)}{did_you_mean(name, SETS)}")
     narrator = Narrator(quiet=quiet)
-    with narrator.progress(f"fetching {name}") as advance:
-        folder = download(SETS[name], data_folder(data_dir), say=narrator.say, advance=advance)
+    folder = fetch_dataset(name, data_dir, narrator)
     if as_json:
         print_json({"schema": "snnas.data.fetch/1", "name": name, "folder": str(folder)})
         return

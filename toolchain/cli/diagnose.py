@@ -1,10 +1,9 @@
-"""``snnas diagnose``: why a program does not do what its graph does. Registered in ``cli``."""
+"""``snnas diagnose``: why a program does not do what its graph does. Registered in ``app``."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,13 +20,9 @@ from snnas.toolchain.cli.options import (
     Reset,
     Seed,
     Timesteps,
-    wanted,
+    reading,
 )
 from snnas.toolchain.output.stdout import print_json, print_table, print_text
-
-if TYPE_CHECKING:
-    from snnas.toolchain.diagnosing.smallest import Failing
-    from snnas.toolchain.output.stderr import Narrator
 
 
 def diagnose(
@@ -62,40 +57,29 @@ def diagnose(
 
     Exit code 1 where a number of the program is not the graph's.
     """
-    from snnas.toolchain.diagnosing import view
-    from snnas.toolchain.diagnosing.case import open_case
-    from snnas.toolchain.diagnosing.diagnose import diagnose as found_in
+    from snnas.toolchain.commands.diagnose import DiagnoseOptions
+    from snnas.toolchain.commands.diagnose import diagnose as find_causes
+    from snnas.toolchain.diagnosing.view import tables
     from snnas.toolchain.output.stderr import Narrator
 
     narrator = Narrator(quiet=quiet)
-    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, bits=bits)
-    case = open_case(subject, asked, program=program, runs_dir=runs_dir)
-    for note in case.notes:
-        sys.stderr.write(f"note: {note}\n")
-    result, failing = found_in(case, narrator, reduce=reduce)
-    if out is not None:
-        _keep(out, result, failing, narrator)
-    elif case.run is not None:
-        try:
-            _keep(case.run.diagnosis.parent, result, failing, narrator)
-        except OSError as error:  # the diagnosis is printed all the same
-            sys.stderr.write(f"note: not kept in the run: {error}\n")
+    asked = reading(
+        data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
+        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, bits=bits,
+    )  # fmt: skip
+    options = DiagnoseOptions(
+        subject=subject, reading=asked, program=program, out=out, reduce=reduce, runs_dir=runs_dir
+    )
+    found = find_causes(options, narrator)
     if as_json:
-        print_json(result)
+        print_json(found.figures)
     else:
-        for part in view.tables(result):
+        for part in tables(found.figures):
             if isinstance(part, str):
                 print_text(part)
             else:
                 print_table(part)
-        if case.run is not None and out is None:
-            narrator.next(f"report {case.run.name} --html", runs_dir)
-    if result["faults"]:
+        if found.next_command is not None:
+            narrator.next(found.next_command)
+    if not found.sound:
         raise typer.Exit(1)
-
-
-def _keep(folder: Path, result: dict[str, Any], failing: Failing | None, narrator: Narrator) -> None:
-    from snnas.toolchain.diagnosing.diagnose import write
-
-    for path in write(folder, result, failing):
-        narrator.say(f"  {path}")

@@ -55,23 +55,26 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def run(app: typer.Typer, arguments: list[str]) -> int:
-    """The exit code of a command line. Faults print one line on stderr (SNNAS_DEBUG=1 adds the traceback)."""
+def run(app: typer.Typer, arguments: list[str], program: str = "snnas") -> int:
+    """The exit code of a command line. Faults print one line on stderr (SNNAS_DEBUG=1 adds the traceback).
+
+    program: what was typed before the arguments.
+    """
     _goes_on.clear()
     try:
-        result = app(arguments, standalone_mode=False, prog_name="snnas")
+        result = app(arguments, standalone_mode=False, prog_name=program)
         code = result if isinstance(result, int) else 0
         try:
             sys.stdout.flush()
         except BrokenPipeError:
             _nobody_reads()
-        return _interrupted(arguments) if code == 130 else code  # typer turns Ctrl-C into 130
+        return _interrupted(program, arguments) if code == 130 else code  # typer turns Ctrl-C into 130
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             return _help(error.format_message())
         return _fail(2, f"{error.format_message()} (see {_command_of(error)} --help)")
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(arguments)
+        return _interrupted(program, arguments)
     except SystemExit as error:
         # typer and rich both end the program with 1 where the reader of a pipe has gone.
         if isinstance(error.__context__, OSError) and error.__context__.errno == errno.EPIPE:
@@ -111,11 +114,11 @@ def _help(text: str) -> int:
     return 2
 
 
-def _interrupted(arguments: list[str]) -> int:
+def _interrupted(program: str, arguments: list[str]) -> int:
     cause = f"ended by {_ended_by[-1]}" if _ended_by else "interrupted"
     if _goes_on:
         return _fail(130, f"{cause}; the run goes on with: {_goes_on[0]}")
-    return _fail(130, f"{cause}; start it again with: {shlex.join(['snnas', *arguments])}")
+    return _fail(130, f"{cause}; start it again with: {' '.join([program, *map(shlex.quote, arguments)])}")
 
 
 def _nobody_reads() -> int:

@@ -1,11 +1,9 @@
-"""``snnas export``: a run, or anybody's graph, to a program on target or to ONNX. Registered in ``cli``."""
+"""``snnas export``: a run, or anybody's graph, to a program on target or to ONNX. Registered in ``app``."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,16 +24,17 @@ from snnas.toolchain.cli.options import (
     Seed,
     Timesteps,
     Verbose,
-    given,
-    wanted,
+    options_given,
+    reading,
 )
 from snnas.toolchain.output.stdout import print_json, print_table
 
 # What a graph of anybody's is asked for, and a run is not.
-FOREIGN = (
+OF_GRAPHS = (
     "data", "timesteps", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
     "expect", "calibration", "out",
 )  # fmt: skip
+OF_INTEGERS = ("bits", "finetune", "finetune_lr")
 
 
 def export(
@@ -77,107 +76,55 @@ def export(
     verbose: Verbose = False,
 ) -> None:
     """Take a trained run, or a foreign graph, through NIR to an integer program, run it, and report it on target."""
-    from snnas.hw_sim.errors import UsageError
-    from snnas.toolchain.exporting.of_run import export_run
-    from snnas.toolchain.exporting.options import ExportOptions
-    from snnas.toolchain.finetuning.options import asked as asked_finetuning
-    from snnas.toolchain.output import run as run_view
+    from snnas.toolchain.commands.export import GraphExportOptions, RunExportOptions, export_graph, export_run
     from snnas.toolchain.output.stderr import Narrator
-    from snnas.toolchain.runs import run as runs
 
+    of_graph = run is not None and run.endswith(".nir")
+    _refuse(context, run, target, of_graph=of_graph)
     narrator = Narrator(quiet=quiet, verbose=verbose)
-    options = ExportOptions(
-        target=target,
-        samples=samples,
-        profile=profile,
-        bits=bits,
-        finetune=asked_finetuning(finetune, finetune_lr),
-        require_lava=require_lava,
-        lava_python=python,
-        lava_timeout=timeout,
-        force=force,
-    )
-    if run is not None and run.endswith(".nir"):
-        if pick is not None:
-            raise UsageError(f"{run}: --pick {pick} names a point of a run's front; leave it out")
-        asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect)
-        asked = replace(asked, calibration=None if calibration is None else str(calibration))
-        _export_graph(Path(run), asked, options, out, dump, narrator, as_json)
-        return
-    odd = [f"--{name.replace('_', '-')}" for name in FOREIGN if given(context, name)]
-    found = _found(run, runs.directory(runs_dir))
-    if odd:
-        raise UsageError(f"{', '.join(odd)}: of a .nir alone; {found.name} is a run, which knows its own")
-    if target == "onnx":
-        integers = [
-            f"--{name.replace('_', '-')}" for name in ("bits", "finetune", "finetune_lr") if given(context, name)
-        ]
-        if integers:
-            raise UsageError(f"{', '.join(integers)}: of an integer program; --target onnx holds the float network")
-        _export_onnx(found, samples, float64, inline, force, as_json, quiet)
-        return
-    if pick is not None:
-        from snnas.toolchain.searching.front import member
-
-        found = member(found, pick)
-    with found.lock():
-        narrator.say(f"run {found.name} -> {found.export(target)}")
-        report = export_run(found, options, narrator)
-    _exported(report, found.export(target), dump, narrator, as_json)
-    if not as_json:
-        narrator.next(run_view.after_export(found, report), runs_dir)
-
-
-def _found(name: str | None, folder: Path) -> Any:
-    """The run; UsageError says of a file that is no .nir what it is not."""
-    from snnas.hw_sim.errors import UsageError
-    from snnas.toolchain.runs import run as runs
-
-    try:
-        return runs.find(folder, name, having="weights")
-    except UsageError:
-        graph = Path(f"{name}.nir")
-        if name is None or not (Path(name).is_file() or graph.is_file()):
-            raise
-        mend = f"did you mean {graph}?" if graph.is_file() else "export it as NIR by its tool's own exporter first"
-        raise UsageError(f"{name}: no .nir and no run in {folder}; {mend}") from None
-
-
-def _export_graph(
-    path: Path, wanted: Any, options: Any, out: Path | None, dump: Path | None, narrator: Any, as_json: bool
-) -> None:
-    from snnas.toolchain.exporting.of_graph import export_graph, folder_of
-
-    report = export_graph(path, wanted, options, narrator, out=out)
-    for note in report["notes"]:
-        sys.stderr.write(f"note: {note}\n")
-    _exported(report, folder_of(path, out), dump, narrator, as_json)
-
-
-def _exported(report: dict[str, Any], folder: Path, dump: Path | None, narrator: Any, as_json: bool) -> None:
-    from snnas.toolchain.exporting.pipeline import write_dump
-    from snnas.toolchain.output.report import table
-
-    if dump is not None:
-        write_dump(folder, dump)
-    if as_json:
-        print_json(report)
+    if of_graph:
+        exported = export_graph(
+            GraphExportOptions(
+                graph=Path(run or ""),
+                reading=reading(
+                    data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
+                    convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, expect=expect,
+                    calibration=calibration,
+                ),
+                target=target, samples=samples, profile=profile, bits=bits, finetune=finetune,
+                finetune_lr=finetune_lr, require_lava=require_lava, python=python, timeout=timeout, dump=dump,
+                out=out, force=force,
+            ),
+            narrator,
+        )  # fmt: skip
     else:
-        print_table(table(report))
-        narrator.next(f"check {folder}")
-
-
-def _export_onnx(run: Any, samples: int, float64: bool, inline: bool, force: bool, as_json: bool, quiet: bool) -> None:
-    from snnas.hw_sim.errors import UsageError
-    from snnas.toolchain.exporting.onnx import OnnxOptions, export_onnx, table
-    from snnas.toolchain.output.stderr import Narrator
-
-    if samples < 1:
-        raise UsageError(f"--samples {samples}: expected a whole number >= 1")
-    options = OnnxOptions(precision="float64" if float64 else "float32", inline=inline, samples=samples, force=force)
-    with run.lock():
-        report = export_onnx(run, options, Narrator(quiet=quiet))
+        exported = export_run(
+            RunExportOptions(
+                run=run, runs_dir=runs_dir, pick=pick, target=target, samples=samples, profile=profile, bits=bits,
+                finetune=finetune, finetune_lr=finetune_lr, require_lava=require_lava, python=python,
+                timeout=timeout, dump=dump, float64=float64, inline=inline, force=force,
+            ),
+            narrator,
+        )  # fmt: skip
+    for note in exported.notes:
+        narrator.note(note)
     if as_json:
-        print_json(report)
-    else:
-        print_table(table(report))
+        print_json(exported.report)
+        return
+    print_table(exported.table())
+    for command in exported.next_commands:
+        narrator.next(command)
+
+
+def _refuse(context: typer.Context, run: str | None, target: str, *, of_graph: bool) -> None:
+    """UsageError for options of the other kind of subject, or of the other target."""
+    from snnas.hw_sim.errors import UsageError
+
+    if of_graph:
+        if odd := options_given(context, ("pick",)):
+            raise UsageError(f"{run}: {odd[0]} names a point of a run's front; leave it out")
+        return
+    if odd := options_given(context, OF_GRAPHS):
+        raise UsageError(f"{', '.join(odd)}: of a .nir alone; {run or 'the newest run'} is a run, which knows its own")
+    if target == "onnx" and (odd := options_given(context, OF_INTEGERS)):
+        raise UsageError(f"{', '.join(odd)}: of an integer program; --target onnx holds the float network")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +53,8 @@ Expect = Annotated[
 Bits = Annotated[int | None, typer.Option(help="Bits of a weight of a compiled graph: 8, 6 or 4 [8].")]
 
 
-def wanted(
+def reading(
+    *,
     data: str | None,
     timesteps: int | None,
     input_kind: str | None,
@@ -64,6 +68,7 @@ def wanted(
     reset: str | None,
     expect: Path | None = None,
     bits: int | None = None,
+    calibration: Path | None = None,
 ) -> Wanted:
     """What was asked of a graph that may be anybody's."""
     from snnas.toolchain.models.convention_options import MEANT, Wanted
@@ -82,9 +87,21 @@ def wanted(
         reset=reset,
         expect=expect,
         bits=bits,
+        calibration=None if calibration is None else str(calibration),
     )
 
 
+def typed() -> str:
+    """The command line as it was typed, for run.toml."""
+    return shlex.join(["snnas", *sys.argv[1:]])
+
+
+def options_given(context: typer.Context, names: Iterable[str]) -> list[str]:
+    """Those of the parameters that stand on the command line, as options: --input-kind."""
+    return [p.opts[0] for p in context.command.params if p.name in {*names} and given(context, p.name)]
+
+
 def given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

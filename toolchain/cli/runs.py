@@ -1,15 +1,18 @@
-"""``snnas runs``: list the runs, show one, remove some. Registered in ``cli``."""
+"""``snnas runs``: list the runs, show one, remove some. Registered in ``app``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snnas.toolchain.cli.options import AsJson, RunsDir
 from snnas.toolchain.output.stdout import print_json, print_table, print_text
+
+if TYPE_CHECKING:
+    from snnas.toolchain.runs.run import Run
 
 runs_app = typer.Typer(help="The runs on disk: list (the default), show, remove.")
 
@@ -25,17 +28,18 @@ def runs(context: typer.Context, runs_dir: RunsDir = None, as_json: AsJson = Fal
 @runs_app.command(name="list")
 def list_runs(context: typer.Context, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     """List the runs by name, with the stage that each has come to."""
-    from snnas.toolchain.output import run as run_view
-    from snnas.toolchain.runs import run as home
+    from snnas.toolchain.commands.runs import list_runs as listed
+    from snnas.toolchain.output.run import LIST_SCHEMA, overview_table
+    from snnas.toolchain.runs.run import ELSEWHERE
 
-    folder, as_json = _asked(context, runs_dir, as_json)
-    rows = run_view.overview(folder)
+    runs_dir, as_json = _nearer(context, runs_dir, as_json)
+    found = listed(runs_dir)
     if as_json:
-        print_json({"schema": run_view.LIST_SCHEMA, "folder": str(folder), "runs": rows})
-    elif rows:
-        print_table(run_view.overview_table(rows))
+        print_json({"schema": LIST_SCHEMA, "folder": str(found.folder), "runs": found.rows})
+    elif found.rows:
+        print_table(overview_table(found.rows))
     else:
-        print_text(f"no run in {folder.absolute()}; {home.ELSEWHERE}")
+        print_text(f"no run in {found.folder.absolute()}; {ELSEWHERE}")
 
 
 @runs_app.command(short_help="Show one run: how it was made, what it found.")
@@ -46,15 +50,15 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what is known of one run: how it was made, what it found, what it has on disk."""
-    from snnas.toolchain.output import run as run_view
-    from snnas.toolchain.runs import run as home
+    from snnas.toolchain.commands.runs import find_run
+    from snnas.toolchain.output.run import describe, table
 
-    folder, as_json = _asked(context, runs_dir, as_json)
-    found = home.find(folder, run)
+    runs_dir, as_json = _nearer(context, runs_dir, as_json)
+    found = find_run(run, runs_dir)
     if as_json:
-        print_json(run_view.describe(found))
+        print_json(describe(found))
     else:
-        print_table(run_view.table(found))
+        print_table(table(found))
 
 
 @runs_app.command(short_help="Remove runs; asks first.")
@@ -66,29 +70,32 @@ def remove(
     as_json: AsJson = False,
 ) -> None:
     """Remove runs with all that is in their folders; all of them, or none where one is in use or is no run."""
-    from snnas.hw_sim.errors import UsageError
-    from snnas.toolchain.runs import remove as removing
+    from snnas.toolchain.commands.runs import remove_runs
+    from snnas.toolchain.runs.remove import SCHEMA
 
-    folder, as_json = _asked(context, runs_dir, as_json)
-    with removing.held(folder, names) as found:
-        if not yes:
-            if not sys.stdin.isatty():
-                raise UsageError("nobody can be asked here, stdin is no terminal; remove without asking with --yes")
-            for run in found:
-                sys.stderr.write(f"{run.path}: {removing.size_of(run)}\n")
-            if not typer.confirm("remove for good?", err=True):
-                return
-        for run in found:
-            removing.remove(run)
+    runs_dir, as_json = _nearer(context, runs_dir, as_json)
+    removed = remove_runs(names, runs_dir, agreed=lambda found: yes or _confirmed(found))
+    if removed is None:
+        return
     if as_json:
-        print_json({"schema": removing.SCHEMA, "removed": [str(run.path) for run in found]})
+        print_json({"schema": SCHEMA, "removed": [str(path) for path in removed]})
     else:
-        print_text("\n".join(f"removed {run.path}" for run in found))
+        print_text("\n".join(f"removed {path}" for path in removed))
 
 
-def _asked(context: typer.Context, runs_dir: Path | None, as_json: bool) -> tuple[Path, bool]:
+def _confirmed(found: list[Run]) -> bool:
+    """Asks on the terminal; UsageError where there is none."""
+    from snnas.hw_sim.errors import UsageError
+    from snnas.toolchain.runs.remove import size_of
+
+    if not sys.stdin.isatty():
+        raise UsageError("nobody can be asked here, stdin is no terminal; remove without asking with --yes")
+    for run in found:
+        sys.stderr.write(f"{run.path}: {size_of(run)}\n")
+    return typer.confirm("remove for good?", err=True)
+
+
+def _nearer(context: typer.Context, runs_dir: Path | None, as_json: bool) -> tuple[Path | None, bool]:
     """Options stand behind ``runs`` or behind its command; the nearer one counts."""
-    from snnas.toolchain.runs import run as home
-
     outer_dir, outer_json = context.obj
-    return home.directory(runs_dir or outer_dir), as_json or outer_json
+    return runs_dir or outer_dir, as_json or outer_json

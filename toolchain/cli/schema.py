@@ -1,4 +1,4 @@
-"""``snnas schema``: the JSON Schemas of what ``--json`` prints. Registered in ``cli``."""
+"""``snnas schema``: the JSON Schemas of what ``--json`` prints. Registered in ``app``."""
 
 from __future__ import annotations
 

@@ -26,6 +26,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def with_runs_dir(command: str, runs_dir: Path | None) -> str:
+    """The command with the folder of the runs that the user gave, if any."""
+    return command if runs_dir is None else f"{command} --runs-dir {shlex.quote(str(runs_dir))}"
+
+
 class _Stderr(Console):
     """Goes silent where nobody reads any more; rich would end the program, in the middle of its work."""
 
@@ -57,10 +62,13 @@ class Narrator:
         """Seconds since something was said."""
         return time.monotonic() - self._said
 
+    def note(self, text: str) -> None:
+        """Says what a user must know, quiet or not."""
+        sys.stderr.write(f"note: {printable(text)}\n")
+
     def next(self, command: str, runs_dir: Path | None = None) -> None:
         """Says what a user would do next; ``command`` stands behind ``snnas``."""
-        there = f" --runs-dir {shlex.quote(str(runs_dir))}" if runs_dir is not None else ""
-        self.say(f"next: snnas {command}{there}")
+        self.say(f"next: snnas {with_runs_dir(command, runs_dir)}")
 
     @contextlib.contextmanager
     def progress(self, what: str, pieces: str = "") -> Iterator[Advance]:

@@ -3,42 +3,90 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """What a search is asked for; which of it a method takes, its runner says.
+    """What a search is asked for; which of it a method takes, its runner says."""
 
-    timesteps: None for as many as the samples have frames, else DEFAULT_TIMESTEPS. batch: samples that score every
-    candidate. candidates: random draws. study: repeats of spikenas's operation study, 0 for none. budget, objective: as
-    on the command line. front: points of a front that are trained. profile, system: the chip that costs are of.
-    weight_bits, state_bits: what memory is counted with. population, generations, cells: of mse_nas. recipe: a name or
-    a file; None takes the data set's own. epochs: None for the recipe's. data: NAME=VALUE pairs as ``data_options``
-    reads them.
-    """
-
-    dataset: str
+    dataset: str = "digits"
+    """A name of ``snnas data list``, an .npz, or a folder."""
     method: str = "lightsnn"
+    """lightsnn, snasnet, spikenas or mse_nas."""
     proxy: str = "sahd"
+    """What scores a candidate: sahd (the papers') or snnas."""
+    name: str | None = None
+    """Of the run; None: DATASET-METHOD-001, or the next number that is free."""
+    runs_dir: Path | None = None
+    """Folder of the runs; None: SNNAS_RUNS, else ./runs."""
     seed: int = 0
+    """The one seed of split, search and training."""
     timesteps: int | None = None
+    """None: as many as the samples have frames, else DEFAULT_TIMESTEPS."""
     channels: int = 16
+    """Channels of the first cell; doubled by each reduction."""
     hidden: int = 256
+    """Spiking neurons of the classifier."""
     batch: int = 64
+    """Samples that score every candidate."""
     candidates: int = 1000
-    population: int = 12
-    generations: int = 6
-    cells: int = 3
-    epochs: int | None = None
-    recipe: str | None = None
-    data: tuple[str, ...] = ()
-    backward: bool = False
-    device: str = "auto"
+    """Random draws of snasnet."""
     study: int = 0
+    """Repeats of spikenas's operation study, 2 to 10; 0: none."""
     budget: tuple[str, ...] = ()
+    """``METRIC=AMOUNT`` with its unit, or .toml files of them."""
     objective: str = "score"
+    """``score,energy`` and others: a Pareto front is kept."""
     front: int = 8
+    """Points of the front that are kept and trained; 0: none."""
     profile: str | None = None
+    """Energy profile of predicted costs; None: the system's own."""
     system: str = "loihi1"
+    """Chip that costs are of: a name or a .toml file."""
     weight_bits: int = 8
+    """Bits of a weight in the budget ``memory``."""
     state_bits: int = 24
+    """Bits of a neuron's state in the budget ``memory``."""
+    workers: int = 1
+    """Processes that evaluate candidates; 1: this one."""
+    engine: str = "process"
+    """process, or ray for a cluster."""
+    population: int = 12
+    """Genomes of a generation of mse_nas."""
+    generations: int = 6
+    """Generations of mse_nas."""
+    cells: int = 3
+    """Cells of mse_nas; the others have two."""
+    recipe: str | None = None
+    """Of the training: a name or a .toml file; None: the data set's own."""
+    epochs: int | None = None
+    """Of the training; None: the recipe's."""
+    data: tuple[str, ...] = ()
+    """NAME=VALUE pairs, as ``toolchain/data/options.py`` reads them."""
+    backward: bool = False
+    """Search backward edges too: recurrent cells."""
+    train: bool = True
+    """Train what is found."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeOptions:
+    """How a search that was ended goes on; everything else is as it was begun."""
+
+    run: str
+    """Name or folder of the run whose search or training was ended."""
+    runs_dir: Path | None = None
+    """Folder of the runs; None: SNNAS_RUNS, else ./runs."""
+    dataset: str | None = None
+    """Where its data set is now; None: where it was."""
+    workers: int = 1
+    """Processes that evaluate candidates; 1: this one."""
+    engine: str = "process"
+    """process, or ray for a cluster."""
+    train: bool = True
+    """Train what is found."""
+    device: str | None = None
+    """auto, cpu, cuda, ...; None: the one that it was begun on."""

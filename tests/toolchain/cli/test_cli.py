@@ -338,12 +338,12 @@ def test_a_worker_that_hangs_is_ended(runs: Path, tmp_path: Path, capsys: pytest
 
 
 def test_a_fault_of_ours_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    import snnas.toolchain.cli.doctor
+    from snnas.toolchain.commands import machine
 
     def broken() -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(snnas.toolchain.cli.doctor, "examine", broken)
+    monkeypatch.setattr(machine, "examine_installation", broken)
     fails(capsys, ["doctor"], 70, "a fault of snnas", "ZeroDivisionError", "SNNAS_DEBUG=1")
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from snnas.toolchain.cli import doctor
 from snnas.toolchain.cli import exits as endings
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.commands import machine
 from snnas.toolchain.runs import extras
 from tests.interrupts import heeded
 
@@ -92,7 +92,7 @@ def test_the_advice_is_the_commands_own(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("snnas.toolchain.runs.run.directory", stop)
-    monkeypatch.setattr(doctor, "examine", stop)
+    monkeypatch.setattr(machine, "examine_installation", stop)
     assert run_command(command) == 130
     assert capsys.readouterr().err == f"snnas: interrupted; start it again with: snnas {' '.join(command)}\n"
 
@@ -117,7 +117,7 @@ def test_doctor_looks_at_every_dependency() -> None:
     import tomllib
 
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert {re.split(r"[<>=]", line)[0] for line in wanted} == set(doctor.BASE)
+    assert {re.split(r"[<>=]", line)[0] for line in wanted} == set(machine.BASE)
 
 
 def test_extras_are_those_of_the_project_and_doctor_shows_what_each_brings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,10 +130,10 @@ def test_extras_are_those_of_the_project_and_doctor_shows_what_each_brings(monke
     assert set(extras.USES) == set(extras.EXTRAS)
 
     def absent(name: str) -> str:
-        raise doctor.metadata.PackageNotFoundError(name)
+        raise machine.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(doctor.metadata, "version", absent)
-    shown = {item.name: item.detail for item in doctor.examine()}
+    monkeypatch.setattr(machine.metadata, "version", absent)
+    shown = {item.name: item.detail for item in machine.examine_installation()}
     assert shown["onnx"].endswith("mend: pip install -e '.[onnx]' in the checkout of snnas")
     assert shown["scikit-learn"].endswith("mend: pip install -e '.[search]' in the checkout of snnas")
     assert shown["snnas"].endswith("mend: pip install -e '.' in the checkout of snnas")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnas.toolchain.checking import Options, check
+from snnas.toolchain.checking import CheckOptions, check
 from snnas.toolchain.exporting.of_graph import export_graph
 from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.models.convention_options import Wanted
@@ -57,7 +57,7 @@ def test_the_program_keeps_the_graphs_spikes(noise: str, tmp_path: Path, monkeyp
     report = export(tmp_path, noise, samples=7)
     assert report["checks"]["nir_differing_spikes"] == 0
     assert all(part["differing"] < 0.02 * part["spikes"] for part in report["quantisation"].values())
-    assert {f.status for f in check(tmp_path / "out", Options()).findings} == {"passed"}
+    assert {f.status for f in check(tmp_path / "out", CheckOptions()).findings} == {"passed"}
 
 
 @pytest.mark.lava

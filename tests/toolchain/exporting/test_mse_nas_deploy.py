@@ -193,11 +193,11 @@ def test_the_bench_measures_and_goes_on_where_it_stopped(tmp_path: Path, monkeyp
     from tests.studies import mse_nas as bench_mse
 
     options = bench_mse.Options(genomes=4, epochs=1, channels=1, cells=1, timesteps=2, batch=8, draws=100)
-    result = bench_mse.run(options, Narrator(quiet=True), tmp_path / "found.json")
+    result = bench_mse.correlate(options, Narrator(quiet=True), tmp_path / "found.json")
     assert set(result["measures"]) == set(bench_mse.MEASURES)
     assert all(-1 <= m["low"] <= m["high"] <= 1 for m in result["measures"].values())
     assert len({row["architecture"] for row in result["rows"]}) == 4
     monkeypatch.setattr(bench_mse, "_row", None)  # nothing is measured twice
-    again = bench_mse.run(options, Narrator(quiet=True), tmp_path / "found.json")
+    again = bench_mse.correlate(options, Narrator(quiet=True), tmp_path / "found.json")
     assert {**again, "seconds": 0} == {**result, "seconds": 0}
     bench_mse.print_result(result)

@@ -15,7 +15,7 @@ from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import write_nir
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.program import INPUT
-from snnas.toolchain.checking import Options, check
+from snnas.toolchain.checking import CheckOptions, check
 from snnas.toolchain.checking.export_folder import FILES
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.exporting.of_graph import export_graph
@@ -82,7 +82,7 @@ def test_an_export_has_the_figures_and_files_of_our_own(kind: str, model: Path) 
     names = {p.name for p in folder.iterdir()}
     assert names >= {*FILES, "manifest.json", "report.json", "counts.json"}
     limits = {"energy_total": 1000.0, "cores": 1.0}
-    assert {f.status for f in check(folder, Options(limits=limits)).findings} == {"passed"}
+    assert {f.status for f in check(folder, CheckOptions(limits=limits)).findings} == {"passed"}
     assert report["accuracy"]["samples"] == 32  # a fifth of forty calibrates
     assert report["calibration"] == "8 of 40 samples, drawn"
     assert report["energy_uJ"]["total"]["nominal"] > 0
@@ -134,7 +134,7 @@ def test_samples_without_labels_give_agreement_in_place_of_accuracy(model: Path)
     assert report["accuracy"]["on_target"] is None
     assert report["accuracy"]["agreement"] == 1.0
     table(report)
-    assert {f.status for f in check(Path("foreign-lava"), Options()).findings} == {"passed"}
+    assert {f.status for f in check(Path("foreign-lava"), CheckOptions()).findings} == {"passed"}
 
 
 def test_an_export_is_reused_while_nothing_changed_and_kept_unless_forced(model: Path) -> None:
@@ -162,7 +162,7 @@ def test_an_edited_manifest_is_not_up_to_date(model: Path) -> None:
     whole = path.read_text()
     assert '"cores": 1' in whole
     path.write_text(whole.replace('"cores": 1', '"cores": 3'))
-    assert {f.code for f in check(Path("foreign-lava"), Options()).findings if f.fails} == {"SN307"}
+    assert {f.code for f in check(Path("foreign-lava"), CheckOptions()).findings if f.fails} == {"SN307"}
     export(model, data=name)
     assert path.read_text() == whole
 
@@ -184,7 +184,7 @@ def test_a_delayed_edge_reaches_the_program_and_the_check(here: Path) -> None:
         export(path, data=data(here))
     report = export(path, data=data(here), delayed=("n:back",))
     assert all(v["differing"] == 0 for v in report["quantisation"].values())
-    assert {f.status for f in check(Path("foreign-lava"), Options()).findings} == {"passed"}
+    assert {f.status for f in check(Path("foreign-lava"), CheckOptions()).findings} == {"passed"}
 
 
 def test_simulate_and_estimate_take_the_same_graph(model: Path) -> None:

@@ -11,28 +11,17 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-import typer
 
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.energy import compare_ann
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.program import INPUT, HostMap, LinearMap
-from snnas.toolchain.cli import app as cli
-from snnas.toolchain.cli import hardware as cli_hardware
+from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import open_subject
 from tests.hw_sim.simulate.test_counts import conv, dense, population, program
 
 SPIKES = np.random.default_rng(0).random((12, 6, 2, 8, 8)) < 0.3
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two commands, whether or not ``cli`` has them."""
-    app = typer.Typer()
-    app.command()(cli_hardware.simulate)
-    app.command()(cli_hardware.estimate)
-    monkeypatch.setattr(cli, "app", app)
 
 
 def foreign(path: Path, *, cycle: bool = False) -> Path:
@@ -70,7 +59,7 @@ def data(path: Path, x: np.ndarray = SPIKES, *, labels: bool = True) -> Path:
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> tuple[dict[str, Any], str]:
     capsys.readouterr()
-    assert cli.run_command([*map(str, arguments), "--json", "-q"]) == code
+    assert run_command([*map(str, arguments), "--json", "-q"]) == code
     out, err = capsys.readouterr()
     return (json.loads(out) if out else {}), err
 
@@ -128,9 +117,9 @@ def test_tables_hold_the_figures(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     model, samples = foreign(tmp_path / "m.nir"), data(tmp_path / "d.npz", labels=False)
-    assert cli.run_command(["simulate", str(model), "--data", str(samples)]) == 0
+    assert run_command(["simulate", str(model), "--data", str(samples)]) == 0
     assert "no labels" in capsys.readouterr().out
-    assert cli.run_command(["estimate", str(model), "--data", str(samples), "--profiles", "all"]) == 0
+    assert run_command(["estimate", str(model), "--data", str(samples), "--profiles", "all"]) == 0
     out = capsys.readouterr().out
     for text in ("verdict", "out_axons", "Davies et al. 2018", "loihi1_calibrated", "not priced", "synops per ANN MAC"):
         assert text in out, text
@@ -209,7 +198,7 @@ def test_what_does_not_fit_gets_no_joule_and_three_ways(tmp_path: Path, capsys: 
     assert "262144 bytes at 4" in bits
     assert "do not help" in tiles
     assert len(err.strip().splitlines()) == 1
-    assert cli.run_command(["estimate", str(tmp_path / "p.npz"), "--rate", "0.1", "-q"]) == 4
+    assert run_command(["estimate", str(tmp_path / "p.npz"), "--rate", "0.1", "-q"]) == 4
     assert "no joule" in capsys.readouterr().out
 
 
@@ -230,10 +219,10 @@ def test_a_new_profile_is_the_whole_schema_and_asks_to_be_filled_in(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "mine.toml"
-    assert cli.run_command(["estimate", "--new-profile", str(path)]) == 0
+    assert run_command(["estimate", "--new-profile", str(path)]) == 0
     text = path.read_text()
     capsys.readouterr()
-    assert cli.run_command(["estimate", "--new-profile", str(path)]) == 2
+    assert run_command(["estimate", "--new-profile", str(path)]) == 2
     model, samples = foreign(tmp_path / "m.nir"), data(tmp_path / "d.npz")
     _, err = run(capsys, "estimate", model, "--data", samples, "--profile", path, code=3)
     assert "energy.synop.value" in err

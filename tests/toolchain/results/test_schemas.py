@@ -145,8 +145,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "value = [1, 2, 8, 32, 768]" in system
     system = system.replace("value = 128\n", "value = 1\n").replace("value = [1, 2, 8, 32, 768]", "value = [1]")
     (folder / "tiny.toml").write_text(system)
-    rows = [("222222", 88.0), ("001000", 80.5), ("200010", 85.0), ("430002", 87.0), ("324324", 88.2)]
-    (folder / "table.csv").write_text("ops,test_acc,epochs\n" + "".join(f"{ops},{acc},100\n" for ops, acc in rows))
     with np.load(folder / "data.npz") as arrays:
         np.savez(folder / "unlabelled.npz", x=arrays["x"])
     (folder / "runs/begun").mkdir()
@@ -156,8 +154,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head, _, rest = profile.partition("[energy.message]")
     head, constant = head[: head.index("[")], rest[: rest.index("[")]
     (folder / "nothing.toml").write_text(f"{head}[energy.crossing]{constant}")  # one chip: nothing crosses
-    x = np.random.default_rng(0).integers(0, 256, (16, 3, 16, 16), dtype=np.uint8)
-    np.savez(folder / "images.npz", x=x, y=np.arange(16) % 4)
     return folder
 
 
@@ -174,7 +170,6 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 EXPORT = "runs/a/export/lava"
-SPIKENAS = "--table table.csv --images images.npz --rows 0 --seeds 1 --channels 2 --batch 6 --size 8 --draws 100 -q"
 CASES = [
     ("search --no-train", "run", 0, SMALL),
     ("search --method mse_nas --cells 2 --population 2 --generations 1 --epochs 1", "run", 0, SMALL),
@@ -211,26 +206,9 @@ CASES = [
     ("data list", "data", 0, []),
     ("data fetch mnist", "data.fetch", 0, []),
     ("schema", "schemas", 0, []),
-    ("bench bits a --widths 4 --seeds 1 --epochs 1 --draws 100 -q", "bench.bits", None, []),
     ("bench conformance --genotypes 2 --lava 0 -q", "bench.conformance", 0, []),
-    ("bench folds a --folds 2 --epochs 1 -q", "bench.folds", 0, []),
-    (
-        "bench mse-nas --genomes 4 --epochs 1 --channels 1 --cells 1 --timesteps 2 --batch 8 --draws 100 -q",
-        "bench.mse_nas",
-        0,
-        [],
-    ),
-    (f"bench ranges {EXPORT}/program.npz --inputs 100 -q", "bench.ranges", 0, []),
-    ("bench robustness a --samples 8 --draws 1 -q", "bench.robustness", 0, []),
     ("bench search --turns 1 --width 1 --batch 4 -q", "bench.search", None, []),
-    (f"bench spikenas {SPIKENAS}", "bench.spikenas", None, []),
     ("bench train --turns 1 --channels 1 --pixels 8 --batch 2 -q", "bench.train", None, []),
-    (
-        "bench worth --widths 1,2 --seeds 1 --random 1 --epochs 1 -T 2 --hidden 4 --train 64 --test 32 --draws 100 -q",
-        "bench.worth",
-        0,
-        [],
-    ),
 ]
 # Of sizes of its own: a minute, most of it Lava's.
 SLOW = [("bench simulate --lava-samples 1 --images 1 --no-sizes -q", "bench.simulate", None, list[str]())]

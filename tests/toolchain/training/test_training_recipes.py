@@ -12,7 +12,7 @@ import torch
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
-from snnas.toolchain.bench import train as bench_train
+from snnas.toolchain.bench.train import TrainBenchOptions, bench_train
 from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import load
 from snnas.toolchain.output.stderr import Narrator
@@ -189,7 +189,7 @@ def test_genotypes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_benchmark_compares_equal_losses() -> None:
-    figures = bench_train.measure(turns=1, channels=4, pixels=8, batch=4, seed=0, say=lambda text: None)
+    figures = bench_train(TrainBenchOptions(turns=1, channels=4, pixels=8, batch=4))
     assert figures["loss_difference"] <= figures["tolerance"]
     assert figures["peak_bytes"] < figures["baseline_peak_bytes"]
     keys = {"ratio", "loss_difference", "images_per_s", "peak_bytes", "seconds", "baseline_seconds", "good", "gate"}

@@ -1,0 +1,62 @@
+"""``snnas simulate``: what a program does on samples. Registered in ``app``."""
+
+from __future__ import annotations
+
+from snnas.toolchain.cli.options import (
+    AsJson,
+    Bits,
+    Compare,
+    ConventionName,
+    Data,
+    Decay,
+    Delayed,
+    Dt,
+    Expect,
+    InputKind,
+    Limit,
+    Model,
+    Quiet,
+    Reset,
+    Seed,
+    Timesteps,
+    reading,
+)
+from snnas.toolchain.output.stdout import print_json, print_table
+
+
+def simulate(
+    model: Model,
+    data: Data = None,
+    timesteps: Timesteps = None,
+    input_kind: InputKind = None,
+    delayed: Delayed = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    convention: ConventionName = None,
+    dt: Dt = None,
+    decay: Decay = None,
+    compare: Compare = None,
+    reset: Reset = None,
+    expect: Expect = None,
+    bits: Bits = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a program, or a graph compiled to one, on samples: accuracy, spikes and synops on target."""
+    from snnas.toolchain.commands.models import SimulateOptions
+    from snnas.toolchain.commands.models import simulate as run_on_samples
+    from snnas.toolchain.output.estimate import simulated
+    from snnas.toolchain.output.stderr import Narrator
+
+    narrator = Narrator(quiet=quiet)
+    asked = reading(
+        data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
+        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, expect=expect, bits=bits,
+    )  # fmt: skip
+    result = run_on_samples(SimulateOptions(model=model, reading=asked), narrator)
+    if as_json:
+        print_json(result.figures)
+        return
+    for table in simulated(result.figures):
+        print_table(table)
+    narrator.next(result.next_command)

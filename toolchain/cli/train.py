@@ -1,0 +1,87 @@
+"""``snnas train``, and what ``search`` shares with it: how a run goes on, how it is shown. Registered in ``app``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from snnas.toolchain.cli.options import AsJson, DataOptions, Quiet, RunName, RunsDir, Verbose, typed
+from snnas.toolchain.output.stdout import print_json, print_table
+
+if TYPE_CHECKING:
+    from snnas.toolchain.output.stderr import Narrator
+    from snnas.toolchain.runs.run import Run
+
+
+def train(
+    run: RunName = None,
+    runs_dir: RunsDir = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name, or a .toml file [the run's own].")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs [the recipe's].")] = None,
+    target_sar: Annotated[float | None, typer.Option(help="Hold the spiking activity rate to this.")] = None,
+    genotype: Annotated[Path | None, typer.Option(help="Begin a run with the cell of this genotype.json.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="With --genotype: the data set. Of a run: where its data set is now.")
+    ] = None,
+    data: DataOptions = None,
+    name: Annotated[str | None, typer.Option(help="With --genotype: name of the run.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="With --genotype: the one seed.")] = 0,
+    timesteps: Annotated[
+        int | None, typer.Option("--timesteps", "-T", help="With --genotype: timesteps [frames; 5 of still images].")
+    ] = None,
+    channels: Annotated[int, typer.Option(help="With --genotype: channels of the first cell.")] = 16,
+    hidden: Annotated[int, typer.Option(help="With --genotype: neurons of the classifier.")] = 256,
+    force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train the network of a run, or a known cell on another data set; a training that was ended goes on."""
+    from snnas.toolchain.commands.train import TrainOptions, run_training
+    from snnas.toolchain.output.stderr import Narrator
+
+    narrator = Narrator(quiet=quiet, verbose=verbose)
+    options = TrainOptions(
+        run=run,
+        runs_dir=runs_dir,
+        recipe=recipe,
+        epochs=epochs,
+        target_sar=target_sar,
+        genotype=genotype,
+        dataset=dataset,
+        data=tuple(data or ()),
+        name=name,
+        seed=seed,
+        timesteps=timesteps,
+        channels=channels,
+        hidden=hidden,
+        force=force,
+        device=device,
+    )
+    found = run_training(options, narrator, command=typed(), begun=goes_on_with("train", runs_dir))
+    if found is not None:
+        show(found, as_json, narrator, runs_dir)
+
+
+def goes_on_with(command: str, runs_dir: Path | None) -> Callable[[Run], None]:
+    """What a run is handed to once it is on disk: an interrupted command then says how it goes on."""
+    from snnas.toolchain.cli import exits
+    from snnas.toolchain.output.stderr import with_runs_dir
+
+    return lambda run: exits.go_on_with(f"snnas {with_runs_dir(f'{command} {shlex.quote(run.name)}', runs_dir)}")
+
+
+def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None) -> None:
+    """Prints what a search or a training has found."""
+    from snnas.toolchain.output import run as view
+
+    if as_json:
+        print_json(view.describe(run))
+        return
+    print_table(view.table(run, brief=True))
+    narrator.next(view.next_command(run), runs_dir)

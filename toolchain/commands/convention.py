@@ -1,0 +1,68 @@
+"""Which tool's convention a foreign graph was written with."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snnas.export.compiler.circuit import trace
+from snnas.export.dialects.steps import read_dialect
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.toolchain.models import find_convention as detective
+from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.find_convention import Verdict
+from snnas.toolchain.output.stderr import Narrator
+
+if TYPE_CHECKING:
+    from snnas.hw_sim.program import InputKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConventionOptions:
+    """What a convention is looked for in."""
+
+    model: Path
+    """A .nir of any tool."""
+    expect: Path
+    """A recording (.npz): ``x``, and ``output`` or ``spikes.NODE`` (docs/whose.md)."""
+
+
+def find_convention(options: ConventionOptions, narrator: Narrator | None = None) -> Verdict:
+    """Finds the tool's convention (timestep, decay, reset, comparison) that gives the recorded spikes.
+
+    ``exit_code`` of the verdict: 0 where one is named. InvalidFileError (3) and UnsupportedError (4) for a graph or a
+    recording that cannot be read.
+    """
+    narrator = narrator or Narrator(quiet=True)
+    with narrator.progress("conventions") as advance:
+        return detective.whose(options.model, options.expect, advance)
+
+
+def say_next(verdict: Verdict, options: ConventionOptions, narrator: Narrator) -> None:
+    """Says the command that takes the graph on, with every answer that the recording gives; or why there is none."""
+    best = verdict.fitting[0]
+    if not best.dialect.name:
+        narrator.say("no tool of the table means this; say it with --dt, --decay, --compare, --reset")
+        return
+    kind: InputKind = "spikes" if verdict.spikes_in else "analogue"
+    asked = Wanted(
+        data="FILE.npz",
+        convention=best.dialect.name,
+        timesteps=None if verdict.framed else verdict.timesteps,
+        input_kind=None if verdict.spikes_in else kind,
+        delayed=tuple(f"{s}:{d}" for s, d in sorted(best.delayed)),
+        expect=options.expect,
+    )
+    try:
+        graph = read_dialect(options.model, best.dialect, delayed=best.delayed or None)
+        soft = graph.convention.reset != "zero"  # of no chip
+        trace(graph, kind, soft_reset=soft)
+    except UnsupportedError as error:
+        narrator.say(f"next: no command takes it: {error}")
+        return
+    if graph.meta.get("format") is not None:  # a file of ours says its convention itself
+        asked = replace(asked, convention=None, delayed=())
+    command, more = ("estimate", ["--system", "generic"]) if soft else ("export", [])
+    narrator.next(shlex.join([command, str(options.model), *asked.arguments(), *more]))

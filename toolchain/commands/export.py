@@ -1,0 +1,181 @@
+"""A run, or anybody's graph, to a program on target, or to ONNX."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.exporting import of_graph, of_run
+from snnas.toolchain.exporting.options import ExportOptions
+from snnas.toolchain.exporting.pipeline import write_dump
+from snnas.toolchain.finetuning.options import asked as asked_finetuning
+from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.output.run import after_export
+from snnas.toolchain.output.stderr import Narrator, with_runs_dir
+from snnas.toolchain.runs import run as runs
+from snnas.toolchain.runs.run import Run
+from snnas.toolchain.searching.front import member
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramOptions:
+    """What every export to an integer program is asked for."""
+
+    target: str = "lava"
+    """lava: an integer program in Loihi's arithmetic. onnx, of a run alone: the float network, one step."""
+    samples: int = 32
+    """Samples that Lava runs and golden.npz keeps."""
+    profile: str = "loihi1"
+    """Energy profile: a name or a .toml file."""
+    bits: int = 8
+    """Of a weight: 8, 6 or 4."""
+    finetune: int | None = None
+    """Epochs of training on the integers; None: none."""
+    finetune_lr: float | None = None
+    """With ``finetune``: its learning rate; None: 0.003."""
+    require_lava: bool = False
+    """UnsupportedError (4) where Lava is not usable."""
+    python: Path | None = None
+    """The Lava worker's Python 3.10; None: looked for."""
+    timeout: float | None = None
+    """Seconds that one Lava run may take."""
+    dump: Path | None = None
+    """Folder for graph and program as text to read."""
+    force: bool = False
+    """Overwrite an export of other inputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunExportOptions(ProgramOptions):
+    """What the export of a run is asked for."""
+
+    run: str | None = None
+    """Name or folder of a trained run; None: the newest one."""
+    runs_dir: Path | None = None
+    """Folder of the runs; None: SNNAS_RUNS, else ./runs."""
+    pick: int | None = None
+    """Point of the run's front, from 1; None: the run itself."""
+    float64: bool = False
+    """Of onnx: exact, and slower."""
+    inline: bool = False
+    """Of onnx: no model-local functions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphExportOptions(ProgramOptions):
+    """What the export of anybody's graph is asked for."""
+
+    graph: Path
+    """The .nir."""
+    reading: Wanted = field(default_factory=Wanted)
+    """Samples, and what the file leaves open."""
+    out: Path | None = None
+    """Folder to write; None: NAME-lava."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """An export on disk."""
+
+    report: dict[str, Any]
+    """report.json: figures of training and on target, checks, energy (docs/report.md)."""
+    folder: Path
+    """Where model.nir, program.npz, manifest.json and the rest lie."""
+    notes: tuple[str, ...] = ()
+    """What a user must know of how the graph was read."""
+    next_commands: tuple[str, ...] = ()
+    """What one would type next, behind ``snnas``."""
+
+    def table(self) -> Table:
+        """The report as a person reads it."""
+        from snnas.toolchain.exporting import onnx
+        from snnas.toolchain.output import report
+
+        return onnx.table(self.report) if self.report["schema"] == onnx.SCHEMA else report.table(self.report)
+
+
+def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> Exported:
+    """Takes a trained run through NIR to an integer program, runs it, compares every joint, and reports it on target.
+
+    An export whose inputs have not changed is not made again. GateError (1) names the first spike that differs,
+    UsageError (2) an option out of its range, UnsupportedError (4) what the target cannot do.
+    """
+    narrator = narrator or Narrator(quiet=True)
+    run = _found(options.run, runs.directory(options.runs_dir))
+    if options.pick is not None:
+        run = member(run, options.pick)
+    if options.target == "onnx":
+        return _onnx(run, options, narrator)
+    with run.lock():
+        narrator.say(f"run {run.name} -> {run.export(options.target)}")
+        report = of_run.export_run(run, _for_program(options), narrator)
+    following = with_runs_dir(after_export(run, report), options.runs_dir)
+    return _exported(report, run.export(options.target), options.dump, (following,))
+
+
+def export_graph(options: GraphExportOptions, narrator: Narrator | None = None) -> Exported:
+    """Takes anybody's .nir through the same chain; the float column is what the graph itself does.
+
+    InvalidFileError (3) and UnsupportedError (4) name node and mend; others as ``export_run``.
+    """
+    narrator = narrator or Narrator(quiet=True)
+    report = of_graph.export_graph(options.graph, options.reading, _for_program(options), narrator, out=options.out)
+    folder = of_graph.folder_of(options.graph, options.out)
+    return _exported(report, folder, options.dump, (), notes=tuple(report["notes"]))
+
+
+def _for_program(options: ProgramOptions) -> ExportOptions:
+    return ExportOptions(
+        target=options.target,
+        samples=options.samples,
+        profile=options.profile,
+        bits=options.bits,
+        finetune=asked_finetuning(options.finetune, options.finetune_lr),
+        require_lava=options.require_lava,
+        lava_python=options.python,
+        lava_timeout=options.timeout,
+        force=options.force,
+    )
+
+
+def _exported(
+    report: dict[str, Any], folder: Path, dump: Path | None, following: tuple[str, ...], notes: tuple[str, ...] = ()
+) -> Exported:
+    if dump is not None:
+        write_dump(folder, dump)
+    commands = (shlex.join(["check", str(folder)]), *following)
+    return Exported(report=report, folder=folder, notes=notes, next_commands=commands)
+
+
+def _found(name: str | None, folder: Path) -> Run:
+    """The run; UsageError says of a file that is no .nir what it is not."""
+    try:
+        return runs.find(folder, name, having="weights")
+    except UsageError:
+        graph = Path(f"{name}.nir")
+        if name is None or not (Path(name).is_file() or graph.is_file()):
+            raise
+        mend = f"did you mean {graph}?" if graph.is_file() else "export it as NIR by its tool's own exporter first"
+        raise UsageError(f"{name}: no .nir and no run in {folder}; {mend}") from None
+
+
+def _onnx(run: Run, options: RunExportOptions, narrator: Narrator) -> Exported:
+    from snnas.toolchain.exporting.onnx import OnnxOptions, export_onnx
+
+    if options.samples < 1:
+        raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
+    asked = OnnxOptions(
+        precision="float64" if options.float64 else "float32",
+        inline=options.inline,
+        samples=options.samples,
+        force=options.force,
+    )
+    with run.lock():
+        report = export_onnx(run, asked, narrator)
+    return Exported(report=report, folder=run.export("onnx"))

@@ -1,0 +1,134 @@
+"""Any model, ours or foreign: run on samples, and priced."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.models import estimate as estimating
+from snnas.toolchain.models import simulate as simulating
+from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.estimate import Pricing
+from snnas.toolchain.models.open import Subject, open_subject
+from snnas.toolchain.output.stderr import Narrator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateOptions:
+    """What a simulation is asked for."""
+
+    model: Path
+    """A .nir, a program.npz, or a folder that ``snnas export`` wrote."""
+    reading: Wanted = field(default_factory=Wanted)
+    """Samples, and what a foreign graph leaves open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateOptions:
+    """What an estimate is asked for."""
+
+    model: Path
+    """A .nir, a program.npz, or a folder that ``snnas export`` wrote."""
+    reading: Wanted = field(default_factory=Wanted)
+    """Samples, and what a foreign graph leaves open."""
+    profile: str | None = None
+    """Energy profile: a name or a .toml file; None: the system's own."""
+    all_profiles: bool = False
+    """The same counts under every shipped profile too."""
+    system: str = "loihi1"
+    """loihi1, loihi2, generic, or a .toml file."""
+    rate: float | None = None
+    """Spikes per neuron and timestep, in 0..1, that are assumed in place of running samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulated:
+    """What a program does on samples."""
+
+    figures: dict[str, Any]
+    """As ``--json`` prints them: the schema ``snnas.simulate``."""
+    next_command: str
+    """What one would type next, behind ``snnas``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """What a program costs."""
+
+    figures: dict[str, Any]
+    """As ``--json`` prints them: the schema ``snnas.estimate``."""
+    misfit: str | None
+    """Why the program does not fit the system, and the ways out; None where it fits."""
+    next_command: str | None
+    """What one would type next, behind ``snnas``; None where there is nothing."""
+
+
+def open_model(path: Path, reading: Wanted | None = None) -> Subject:
+    """Reads a .nir, a program.npz or an export folder with its samples; a graph is compiled to a program.
+
+    Without ``reading`` no samples are read. UsageError (2) names the option that is missing, InvalidFileError (3) and
+    UnsupportedError (4) what cannot be read or compiled.
+    """
+    return open_subject(path, Wanted(samples=False) if reading is None else reading)
+
+
+def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simulated:
+    """Runs a program, or a graph compiled to one, on samples: accuracy, spikes and synops on target.
+
+    UsageError (2) names the option that is missing, InvalidFileError (3) what is wrong with a file, UnsupportedError
+    (4) a register that overflows on the samples.
+    """
+    narrator = narrator or Narrator(quiet=True)
+    subject = _opened(options.model, options.reading, narrator)
+    figures = simulating.simulate(subject, narrator)
+    soft = ["--system", "generic"] if _subtracts(subject) else []
+    following = shlex.join(["estimate", str(options.model), *options.reading.arguments(), *soft])
+    return Simulated(figures=figures, next_command=following)
+
+
+def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Estimated:
+    """Prices a program or anybody's graph on a chip: counts, fit, latency, energy band, and an ANN of its shape.
+
+    A program that does not fit gets no joule: ``misfit`` says why. Errors as ``simulate``.
+    """
+    narrator = narrator or Narrator(quiet=True)
+    reading = options.reading
+    if options.rate is not None and reading.data is not None:
+        raise UsageError("--rate assumes what --data would measure; give one of them")
+    subject = _opened(options.model, replace(reading, samples=options.rate is None), narrator)
+    pricing = Pricing(profile=options.profile, system=options.system, every=options.all_profiles, rate=options.rate)
+    figures = estimating.estimate(subject, pricing, narrator)
+    fit = figures["fit"]
+    misfit = following = None
+    if not fit["fits"]:
+        ways = "; or ".join(fit["advice"])
+        misfit = f"{options.model} does not fit {fit['system']}, no energy: {fit['misfits'][0]}; {ways}"
+    elif options.model.suffix == ".nir" and not _subtracts(subject):
+        following = shlex.join(["export", str(options.model), *reading.arguments(data=reading.data or "FILE")])
+    return Estimated(figures=figures, misfit=misfit, next_command=following)
+
+
+def write_profile_template(path: Path) -> Path:
+    """Writes an energy profile to fill in, whose name is the file's; UsageError (2) where the file is there already."""
+    from snnas.hw_sim.energy.profile_template import template
+    from snnas.hw_sim.files import write_text
+
+    if path.exists() or path.suffix != ".toml":
+        raise UsageError(f"--new-profile {path}: expected a new file whose name ends in .toml; choose another name")
+    write_text(path, template(path.stem))
+    return path
+
+
+def _opened(model: Path, reading: Wanted, narrator: Narrator) -> Subject:
+    subject = open_subject(model, reading)
+    for note in subject.notes:
+        narrator.note(note)
+    return subject
+
+
+def _subtracts(subject: Subject) -> bool:
+    """Whether its reset is by subtraction, which ``export`` and the systems of a chip refuse."""
+    return any(p.taken for p in subject.program.populations)

@@ -1,0 +1,48 @@
+"""The runs on disk: listed, found, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snnas.toolchain.output.run import overview
+from snnas.toolchain.runs import remove as removing
+from snnas.toolchain.runs.run import Run, directory, find
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsListed:
+    """The runs of a folder."""
+
+    folder: Path
+    """Where they are."""
+    rows: list[dict[str, Any]]
+    """One per run, by name: run, created_at, stage, validation_accuracy, and the reason of one that is damaged."""
+
+
+def list_runs(runs_dir: Path | None = None) -> RunsListed:
+    """The runs of a folder (None: SNNAS_RUNS, else ./runs); a damaged one hides no other."""
+    folder = directory(runs_dir)
+    return RunsListed(folder=folder, rows=overview(folder))
+
+
+def find_run(name: str | None = None, runs_dir: Path | None = None) -> Run:
+    """The run of that name or folder, or the newest one; UsageError (2) where there is none."""
+    return find(directory(runs_dir), name)
+
+
+def remove_runs(
+    names: Sequence[str], runs_dir: Path | None = None, *, agreed: Callable[[list[Run]], bool] = lambda runs: True
+) -> list[Path] | None:
+    """Removes runs with all that is in their folders; all of them, or none where one is in use or is no run.
+
+    agreed: is asked with the runs, held, before anything goes. Returns the folders that went; None where it said no.
+    """
+    with removing.held(directory(runs_dir), names) as found:
+        if not agreed(found):
+            return None
+        for run in found:
+            removing.remove(run)
+    return [run.path for run in found]

@@ -1,0 +1,84 @@
+"""A search from its beginning, or from where it was ended, to a trained run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.runs import run as runs
+from snnas.toolchain.runs.relocate import point_to
+from snnas.toolchain.runs.run import Run
+from snnas.toolchain.searching.begin import begin_search
+from snnas.toolchain.searching.budgets import amounts
+from snnas.toolchain.searching.find import check_workers, find_network
+from snnas.toolchain.searching.options import ResumeOptions, SearchOptions
+
+Begun = Callable[[Run], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """What a search has come to."""
+
+    run: Run
+    """Its genotype, weights and logs are in the run's folder."""
+    front: dict[str, Any] | None
+    """front.json of a search with several objectives, else None."""
+
+
+def run_search(
+    options: SearchOptions,
+    narrator: Narrator | None = None,
+    *,
+    command: str = "snnas.run_search",
+    begun: Begun = lambda run: None,
+) -> Searched:
+    """Finds a cell on a data set, trains it and keeps the run.
+
+    command: what run.toml says it was made with. begun: is called with the run once it is on disk and goes on, after a
+    kill, with ``resume_search``. UsageError (2) for options that do not go together, InvalidFileError (3) for data that
+    cannot be read, GateError (1) where no candidate has a finite score or none keeps the budget.
+    """
+    narrator = narrator or Narrator(quiet=True)
+    check_workers(options.method, options.workers, options.engine)
+    run = begin_search(runs.directory(options.runs_dir), options.name, options, command)
+    begun(run)
+    return _go_through(run, narrator, options.workers, options.engine, options.train, None)
+
+
+def resume_search(
+    options: ResumeOptions, narrator: Narrator | None = None, *, begun: Begun = lambda run: None
+) -> Searched:
+    """Goes on with a run whose search or training was ended; what is finished is not done again.
+
+    UsageError (2) where there is no such run; other errors as ``run_search``.
+    """
+    narrator = narrator or Narrator(quiet=True)
+    run = runs.find(runs.directory(options.runs_dir), options.run)
+    check_workers(run.value("method", "name", str), options.workers, options.engine)
+    if options.dataset is not None:
+        point_to(run, options.dataset)
+    begun(run)
+    return _go_through(run, narrator, options.workers, options.engine, options.train, options.device)
+
+
+def _go_through(run: Run, narrator: Narrator, workers: int, engine: str, train: bool, device: str | None) -> Searched:
+    with run.lock():
+        narrator.say(f"run {run.name}")
+        if not run.genotype.exists():
+            _say_begun(run, narrator)
+        front = find_network(run, narrator, workers=workers, engine=engine, train=train, device=device)
+    return Searched(run=run, front=front)
+
+
+def _say_begun(run: Run, narrator: Narrator) -> None:
+    """What was read and what is asked of it. Less than was asked for is done aloud."""
+    config = run.config()
+    for line in (config["data"].get("summary"), config.get("budget") and f"budget: {amounts(config['budget'])}"):
+        if line:
+            narrator.say(f"  {line}")
+    batch, there = config["method"]["batch"], config["data"].get("train", 0)
+    if batch > there > 0:
+        narrator.note(f"--batch {batch} is clipped to the {there} samples of the training split")

@@ -1,0 +1,125 @@
+"""The training of a run's network, or of a known cell on other data."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain import training
+from snnas.toolchain.data.options import parse_options
+from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.runs import run as runs
+from snnas.toolchain.runs.relocate import point_to
+from snnas.toolchain.runs.run import Run
+
+if TYPE_CHECKING:
+    from snnas.toolchain.training import TrainingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """What a training is asked for: of a run, or with ``genotype`` and ``dataset`` of a new one."""
+
+    run: str | None = None
+    """Name or folder of a searched run; None: the newest one."""
+    runs_dir: Path | None = None
+    """Folder of the runs; None: SNNAS_RUNS, else ./runs."""
+    recipe: str | None = None
+    """A recipe's name, or a .toml file; None: the run's own."""
+    epochs: int | None = None
+    """None: the recipe's."""
+    target_sar: float | None = None
+    """The spiking activity rate that training is held to, in (0, 1); None: free."""
+    genotype: Path | None = None
+    """Begin a run with the cell of this genotype.json."""
+    dataset: str | None = None
+    """With ``genotype``: the data set. Of a run: where its data set is now."""
+    data: tuple[str, ...] = ()
+    """With ``genotype``: NAME=VALUE pairs, as ``toolchain/data/options.py`` reads them."""
+    name: str | None = None
+    """With ``genotype``: of the run."""
+    seed: int = 0
+    """With ``genotype``: the one seed."""
+    timesteps: int | None = None
+    """With ``genotype``; None: the samples' frames, or 5 of still images."""
+    channels: int = 16
+    """With ``genotype``: channels of the first cell."""
+    hidden: int = 256
+    """With ``genotype``: spiking neurons of the classifier."""
+    force: bool = False
+    """Train again where weights exist."""
+    device: str | None = None
+    """auto, cpu, cuda, ...; None: as it was searched."""
+
+
+def run_training(
+    options: TrainOptions,
+    narrator: Narrator | None = None,
+    *,
+    command: str = "snnas.run_training",
+    begun: Callable[[Run], None] = lambda run: None,
+) -> Run | None:
+    """Trains the network of a run, or a known cell on another data set; a training that was ended goes on.
+
+    command, begun: as of ``run_search``. Returns the run; None in the helping processes of ``torchrun``, where process
+    0 alone writes. UsageError (2) for options that do not go together and for a run that is trained already.
+    """
+    from snnas.toolchain.training import parallel
+    from snnas.toolchain.training.of_run import train_run
+
+    narrator = narrator or Narrator(quiet=True)
+    _check(options)
+    changes = {"epochs": options.epochs, "target_sar": options.target_sar}
+    recipe = training.load_recipe(options.recipe, changes) if options.recipe else None
+    if options.genotype is not None:
+        run = _begun(options, recipe or training.recipe_of({}, where="the command line", overrides=changes), command)
+    else:
+        run = runs.find(runs.directory(options.runs_dir), options.run, having="a genotype")
+        if options.dataset is not None:
+            point_to(run, options.dataset)
+        if recipe is None and any(value is not None for value in changes.values()):
+            recipe = training.recipe_of(run.section("train"), where="[train]", overrides=changes)
+    begun(run)
+    first = parallel.rank() == 0
+    with run.lock() if first else contextlib.nullcontext():
+        if first and run.trained and not options.force:
+            raise UsageError(f"run {run.name} is trained; train it again with --force")
+        train_run(run, narrator, options.device, recipe)
+    return run if first else None
+
+
+def _check(options: TrainOptions) -> None:
+    genotype, dataset, run = options.genotype, options.dataset, options.run
+    if genotype is not None and (dataset is None or run is not None):
+        raise UsageError("--genotype FILE takes --dataset NAME, and begins a run of its own: leave RUN out")
+    if genotype is None and dataset is not None and run is None:
+        raise UsageError(f"--dataset {dataset}: name the RUN whose data set is there now, or give --genotype FILE too")
+
+
+def _begun(options: TrainOptions, recipe: TrainingConfig, command: str) -> Run:
+    """A run of the genotype on the data set."""
+    from snnas.toolchain.training import parallel
+    from snnas.toolchain.training.transfer import train_genotype
+
+    assert options.genotype is not None
+    assert options.dataset is not None
+    if parallel.world_size() > 1:
+        raise UsageError("one process begins a run: make it with --genotype first, then torchrun ... train RUN")
+    return train_genotype(
+        options.genotype,
+        options.dataset,
+        folder=runs.directory(options.runs_dir),
+        command=command,
+        name=options.name,
+        seed=options.seed,
+        timesteps=options.timesteps,
+        channels=options.channels,
+        hidden=options.hidden,
+        recipe=recipe,
+        device=options.device or "auto",
+        data_options=parse_options(options.data),
+    )
