@@ -39,15 +39,16 @@ def schema(name: str) -> Tree:
     record = document(name)
     made = record.model_json_schema()
     parts = made.pop("$defs", {})
-    others = {part: known for part, known in _documents().items() if part in parts}
-    uses = Counter(_references([made, *(found for part, found in parts.items() if part not in others)]))
-    held = {part: found for part, found in parts.items() if part not in others and uses[part] > 1}
-    once = {part: found for part, found in parts.items() if part not in others and part not in held}
-    links = {part: _id(document(known)) for part, known in others.items()}
+    known = _documents()
+    uses = Counter(_references(made, {part: found for part, found in parts.items() if part not in known}))
+    others = {part: known[part] for part in uses if part in known}
+    held = {part: parts[part] for part, times in uses.items() if times > 1 and part not in others}
+    once = {part: parts[part] for part in uses.keys() - others.keys() - held.keys()}
+    links = {part: _id(document(other)) for part, other in others.items()}
     plain = _plain(made, once, links)
     first = ["schema", *(key for key in plain["properties"] if key != "schema")]
     beside = {part: _plain(found, once, links) for part, found in sorted(held.items())}
-    beside |= {known: schema(known) for known in sorted(others.values())}
+    beside |= {other: schema(other) for other in sorted(others.values())}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": _id(record),
@@ -91,15 +92,20 @@ def _summary(record: type[Document]) -> str:
     return said if said[1:2].isupper() else said[:1].lower() + said[1:]
 
 
-def _references(part: Any) -> Iterator[str]:
-    """The names behind every ``$ref``, as often as they stand there."""
+def _references(part: Any, inside: Tree, seen: set[str] | None = None) -> Iterator[str]:
+    """The names behind every ``$ref``, as often as they stand there; those in a part ``inside`` are looked up once."""
+    seen = set() if seen is None else seen
     if isinstance(part, dict):
-        if "$ref" in part:
-            yield part["$ref"].rpartition("/")[2]
+        name = str(part.get("$ref", "")).rpartition("/")[2]
+        if name:
+            yield name
+        if name in inside and name not in seen:
+            seen.add(name)
+            yield from _references(inside[name], inside, seen)
         part = list(part.values())
     if isinstance(part, list):
         for inner in part:
-            yield from _references(inner)
+            yield from _references(inner, inside, seen)
 
 
 def _plain(part: Any, once: Tree, links: dict[str, str]) -> Any:

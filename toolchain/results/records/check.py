@@ -40,7 +40,7 @@ class FigureJudged(Record):
 
 
 class Check(Document):
-    """the findings on one graph"""
+    """The findings on one graph."""
 
     printed_by = ("check",)
 
@@ -60,7 +60,7 @@ class Check(Document):
 
 
 class Checks(Document):
-    """the findings on several graphs"""
+    """The findings on several graphs."""
 
     printed_by = ("check",)
 
@@ -89,7 +89,7 @@ class RuleRow(Record):
 
 
 class RuleList(Document):
-    """the rules of snnas check"""
+    """The rules of snnas check."""
 
     printed_by = ("explain",)
 

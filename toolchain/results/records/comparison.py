@@ -22,7 +22,7 @@ class ComparedRun(Record):
 
 
 class Comparison(Document):
-    """several runs beside each other: the report of each, and what was set otherwise"""
+    """Several runs beside each other: the report of each, and what was set otherwise."""
 
     printed_by = ("report A B",)
 
@@ -30,13 +30,14 @@ class Comparison(Document):
     runs: Annotated[list[ComparedRun], Field(min_length=2, max_length=12)]
     """The runs, in the order given."""
     differences: dict[str, list[Any]]
-    """Settings of run.toml that are not the same in all, by name (section.key); what a run does not have is null."""
+    """Settings of run.toml that are not the same in all, by name (section.key): the value of each run, in the order of
+    runs, as run.toml has it (text, a number, true or false, a list or a table); what a run does not have is null."""
     warnings: list[str]
     """Why figures may not be comparable, one sentence each."""
 
 
 class PageWritten(Document):
-    """where the page was written"""
+    """Where the page was written."""
 
     printed_by = ("report --html",)
 

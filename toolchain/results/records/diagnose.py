@@ -277,7 +277,7 @@ class SmallestInput(Record):
 
 
 class Diagnosis(Document):
-    """why a program does not do what its graph does: faults, causes, where spikes part"""
+    """Why a program does not do what its graph does: faults, causes, where spikes part."""
 
     printed_by = ("diagnose",)
 

@@ -21,7 +21,7 @@ class DoctorItem(Record):
 
 
 class Doctor(Document):
-    """what is usable on this machine"""
+    """What is usable on this machine."""
 
     printed_by = ("doctor",)
 
@@ -31,7 +31,7 @@ class Doctor(Document):
 
 
 class LavaSetUp(Document):
-    """the worker's interpreter"""
+    """The worker's interpreter."""
 
     printed_by = ("lava setup",)
 
@@ -58,7 +58,7 @@ class DataSetRow(Record):
 
 
 class DataSetList(Document):
-    """the data sets that are known"""
+    """The data sets that are known."""
 
     printed_by = ("data list",)
 
@@ -70,7 +70,7 @@ class DataSetList(Document):
 
 
 class DataSetFetched(Document):
-    """where a data set was put"""
+    """Where a data set was put."""
 
     printed_by = ("data fetch",)
 
@@ -95,7 +95,7 @@ class SchemaRow(Record):
 
 
 class SchemaList(Document):
-    """the schemas that there are"""
+    """The schemas that there are."""
 
     printed_by = ("schema",)
 

@@ -19,7 +19,7 @@ class OnnxAccuracies(Record):
 
 
 class OnnxExport(Document):
-    """an ONNX export, compared in onnxruntime"""
+    """An ONNX export, compared in onnxruntime."""
 
     printed_by = ("export --target onnx",)
 

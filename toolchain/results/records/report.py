@@ -283,7 +283,7 @@ class ConventionRead(Convention):
 
 
 class Report(Document):
-    """an export's figures, training beside on target, as in report.json"""
+    """An export's figures, training beside on target, as in report.json."""
 
     printed_by = (
         "export",

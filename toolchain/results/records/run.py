@@ -194,7 +194,7 @@ class TrainingTable(Record):
 
 
 class RunShown(Document):
-    """one run: how it was made, what it found, how far it has come"""
+    """One run: how it was made, what it found, how far it has come."""
 
     printed_by = (
         "search",

@@ -26,7 +26,7 @@ class RunRow(Record):
 
 
 class RunList(Document):
-    """the runs of a folder"""
+    """The runs of a folder."""
 
     printed_by = (
         "runs",
@@ -41,7 +41,7 @@ class RunList(Document):
 
 
 class RunsRemoved(Document):
-    """the runs that were removed"""
+    """The runs that were removed."""
 
     printed_by = ("runs remove",)
 

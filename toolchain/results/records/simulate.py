@@ -28,7 +28,7 @@ class PopulationDone(Record):
 
 
 class Simulation(OfModel):
-    """what a program did on samples"""
+    """What a program did on samples."""
 
     printed_by = ("simulate",)
 

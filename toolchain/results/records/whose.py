@@ -54,7 +54,7 @@ class FittingDialect(Dialect):
 
 
 class ConventionsFound(Document):
-    """which tools' conventions give a recording"""
+    """Which tools' conventions give a recording."""
 
     printed_by = ("whose",)
 

@@ -19,7 +19,7 @@ class SharesDiffering(Record):
 
 
 class ConformanceBench(Document):
-    """random genotypes through compiler and Lava"""
+    """Random genotypes through compiler and Lava."""
 
     printed_by = ("bench conformance",)
 

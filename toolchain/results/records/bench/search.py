@@ -33,7 +33,7 @@ class SearchSetting(Record):
 
 
 class SearchBench(Document):
-    """the search against a straightforward loop"""
+    """The search against a straightforward loop."""
 
     printed_by = ("bench search",)
 

@@ -72,7 +72,7 @@ class ImageSpeed(Record):
 
 
 class SimulateBench(Document):
-    """the simulator against Lava and the float network"""
+    """The simulator against Lava and the float network."""
 
     printed_by = ("bench simulate",)
 

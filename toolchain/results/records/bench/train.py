@@ -39,7 +39,7 @@ class TrainSetting(Record):
 
 
 class TrainBench(Document):
-    """training steps against a straightforward loop"""
+    """Training steps against a straightforward loop."""
 
     printed_by = ("bench train",)
 

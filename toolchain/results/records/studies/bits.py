@@ -53,7 +53,7 @@ class BitsProvenance(Record):
 
 
 class BitsStudy(Document):
-    """what weights of fewer bits cost, before and after fine-tuning"""
+    """What weights of fewer bits cost, before and after fine-tuning."""
 
     printed_by = ("bench bits",)
 

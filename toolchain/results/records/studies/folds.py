@@ -21,7 +21,7 @@ class WithInterval(Record):
 
 
 class FoldsStudy(Document):
-    """a run's cell, cross-validated"""
+    """A run's cell, cross-validated."""
 
     printed_by = ("bench folds",)
 

@@ -59,7 +59,7 @@ class GenomeRow(Record):
 
 
 class MseNasStudy(Document):
-    """MSE-NAS's fitness against trained accuracies"""
+    """MSE-NAS's fitness against trained accuracies."""
 
     printed_by = ("bench mse-nas",)
 

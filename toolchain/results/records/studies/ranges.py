@@ -59,7 +59,7 @@ class AttackedNetwork(Record):
 
 
 class RangesStudy(Document):
-    """proved register ranges under attack"""
+    """Proved register ranges under attack."""
 
     printed_by = ("bench ranges",)
 

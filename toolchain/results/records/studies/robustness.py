@@ -25,7 +25,7 @@ class CurvePoint(Record):
 
 
 class RobustnessStudy(Document):
-    """accuracy under disturbances"""
+    """Accuracy under disturbances."""
 
     printed_by = ("bench robustness",)
 

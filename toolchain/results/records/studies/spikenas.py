@@ -60,7 +60,7 @@ class RankGate(Record):
 
 
 class SpikenasStudy(Document):
-    """proxies against SpikeNAS-Bench"""
+    """Proxies against SpikeNAS-Bench."""
 
     printed_by = ("bench spikenas",)
 

@@ -69,7 +69,7 @@ class AtEqualEnergy(Record):
 
 
 class WorthStudy(Document):
-    """searched cells against random ones and a chain"""
+    """Searched cells against random ones and a chain."""
 
     printed_by = ("bench worth",)
 
