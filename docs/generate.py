@@ -86,7 +86,7 @@ def schemas_page() -> str:
     lines = [
         "# JSON schemas\n",
         f"What `--json` prints, as JSON Schema (draft 2020-12); {DONE}. `snnas schema` lists the\nschemas, "
-        "`snnas schema NAME` prints one, with those that it refers to in its `$defs`. They are made from the records in\n"
+        "`snnas schema NAME` prints one, with those that it refers to in its `$defs`. They come from the records in\n"
         "`toolchain/results/records/`, and `tests/golden/documents.txt` has every field in a line.\n",
         f"{schemas.POLICY}\n",
         "| schema | printed by | is |",

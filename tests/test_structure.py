@@ -37,8 +37,8 @@ FLOORS = (
     ("training",),
     ("models",),
     ("output",),
-    ("results",),
     ("runs",),
+    ("results",),
     ("data",),
 )
 MODULE_LINES, TOOLCHAIN_ENTRIES = 400, 16

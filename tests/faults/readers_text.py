@@ -251,8 +251,7 @@ def _run(path: Path) -> None:
     run.config()
     NetworkConfig.from_json(run.network_json(), where=str(path))
     check_limits(run.section("budget"), f"{path}: [budget]")
-    for section, key, kind in (("search", "evaluations", int), ("search", "architecture", str)):
-        run.value(section, key, kind)
+    run.table("search")
     training.recipe_of(run.section("train"), where=f"{path}: [train]")
 
 

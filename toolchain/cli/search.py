@@ -75,7 +75,7 @@ def search(
     if resume is not None:
         _refuse_with_resume(context, resume)
         run = runs.find(folder, resume)
-        check_workers(run.value("method", "name", str), workers, engine)
+        check_workers(run.config()["method"]["name"], workers, engine)
         if given(context, "dataset"):
             moved_data.point_to(run, dataset)
     else:

@@ -194,7 +194,9 @@ class AnnComparison(Record):
 
 
 class Estimate(OfModel):
-    """Counts, fit, latency, energy band and the ANN of the same shape; of a network that does not fit, the fit alone."""
+    """Counts, fit, latency, energy band and the ANN of the same shape; of a network that does not fit, the fit
+    alone.
+    """
 
     printed_by = ("estimate",)
 

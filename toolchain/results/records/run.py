@@ -1,10 +1,10 @@
-"""A run: its run.toml, and what is shown of it."""
+"""A run: its run.toml, and what is shown of it: tables of that file, the genotype, how far it has come."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from snnas.toolchain.results.record import (
     AboveZero,
@@ -23,7 +23,7 @@ Operation = Literal["zeroize", "skip", "conv1x1", "conv3x3", "avgpool3x3"]
 
 
 class DataOptions(Record):
-    """``options`` of ``DataTable``."""
+    """[data.options]: what the set takes beside its name."""
 
     data_dir: OrAbsent[str] = None
     """Folder of the data sets, of this machine."""
@@ -40,7 +40,7 @@ class DataOptions(Record):
 
 
 class DataTable(Record):
-    """``data`` of ``RunShown``."""
+    """[data] of run.toml: the data set."""
 
     name: str
     """A set's name, or the path that was given."""
@@ -61,7 +61,7 @@ class DataTable(Record):
 
 
 class MemoryWidths(Record):
-    """``widths`` of ``MethodTable``."""
+    """[method.widths]: bits that memory is counted with."""
 
     weight: int
     """Bits of a weight."""
@@ -70,7 +70,7 @@ class MemoryWidths(Record):
 
 
 class MethodTable(Record):
-    """``method`` of ``RunShown``."""
+    """[method] of run.toml: the search method and its options."""
 
     name: str
     """Search method."""
@@ -95,7 +95,7 @@ class MethodTable(Record):
 
 
 class NetworkTable(Record):
-    """``network`` of ``RunShown``."""
+    """[network] of run.toml: sizes of the network."""
 
     input_shape: Annotated[list[int], Field(min_length=3, max_length=3)]
     """C, H, W."""
@@ -144,7 +144,7 @@ class MotifCell(Record):
 
 
 class Genotype(Record):
-    """``genotype`` of ``RunShown``."""
+    """genotype.json of a run."""
 
     format: Literal["snnas-genotype"]
     """Format of the file."""
@@ -159,7 +159,7 @@ class Genotype(Record):
 
 
 class SearchTable(Record):
-    """``search`` of ``RunShown``."""
+    """[search] of run.toml: what the search came to."""
 
     seconds: Amount
     """Seconds of wall clock."""
@@ -179,7 +179,7 @@ class SearchTable(Record):
 
 
 class TrainingTable(Record):
-    """``training`` of ``RunShown``."""
+    """[training] of run.toml: what the training came to."""
 
     seconds: Amount
     """Seconds of wall clock."""
@@ -191,6 +191,91 @@ class TrainingTable(Record):
     """Spiking activity rate there: spikes / (neurons x timesteps)."""
     device: str
     """Device of the training."""
+
+
+class VersionsTable(Record):
+    """[versions] of run.toml: the device, and beside it a version by package."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, str]
+    device: str
+    """Device of the search."""
+
+
+class ChipTable(Record):
+    """[chip] of run.toml: what candidates are priced on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    system: OrAbsent[str] = None
+    """System that programs are mapped on: a name, or a .toml file; loihi1 where it is left out."""
+    profile: OrAbsent[str] = None
+    """Energy profile, likewise; the system's where it is left out."""
+
+
+class ObjectivesTable(Record):
+    """[objectives] of run.toml: of a search that keeps a front."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    names: list[str]
+    """Score and metrics."""
+    train: Count
+    """Points of the front that are trained."""
+
+
+class TransferTable(Record):
+    """[transfer] of run.toml: of a run whose genotype was brought from elsewhere."""
+
+    genotype: str
+    """Its file, absolute, of this machine."""
+    sha256: Sha256
+    """Of that file."""
+
+
+class FailedTable(Record):
+    """[failed] of run.toml: of a run whose search failed for good."""
+
+    reason: str
+    """Why."""
+
+
+class RunFile(Record):
+    """run.toml: what a search or a transfer writes before anything else, and what each finished stage adds."""
+
+    name: OrAbsent[str] = None
+    """Name of the run, as it was created."""
+    created_at: OrAbsent[str] = None
+    """ISO 8601, UTC."""
+    command: OrAbsent[str] = None
+    """The command that began it."""
+    seed: Count
+    """The one seed that every draw comes from."""
+    data: DataTable
+    """The data set."""
+    method: MethodTable
+    """The search method and its options."""
+    network: NetworkTable
+    """Sizes of the network."""
+    train: dict[str, Any]
+    """The recipe of the training, which ``snnas.toolchain.training.config`` checks."""
+    versions: VersionsTable
+    """Versions and device."""
+    budget: OrAbsent[dict[str, Any]] = None
+    """Limits by metric, which ``snnas.toolchain.searching.budgets`` checks."""
+    chip: OrAbsent[ChipTable] = None
+    """What candidates are priced on."""
+    objectives: OrAbsent[ObjectivesTable] = None
+    """Of a search that keeps a front."""
+    search: OrAbsent[SearchTable] = None
+    """The search."""
+    training: OrAbsent[TrainingTable] = None
+    """The training."""
+    transfer: OrAbsent[TransferTable] = None
+    """Where the genotype is from."""
+    failed: OrAbsent[FailedTable] = None
+    """Why its search failed for good."""
 
 
 class RunShown(Document):
