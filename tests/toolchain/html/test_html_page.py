@@ -478,7 +478,7 @@ def test_without_a_sound_run_there_is_no_page(run: Run) -> None:
 def test_changed_files_and_older_weights_are_said(run: Run) -> None:
     (run.export("lava") / "stimulus.npz").write_bytes(b"changed")
     report = json.loads(run.report.read_text())
-    write_json(run.report, report | {"hashes": {"genotype": "0" * 64}})
+    write_json(run.report, report | {"hashes": {"genotype": "0" * 64, "data": None}})
     page = page_of(run)
     assert "stimulus.npz changed since" in page
     assert "These figures are of older weights; export again." in page
@@ -643,14 +643,15 @@ def test_a_report_of_before_has_no_quantisation(run: Run) -> None:
     report = json.loads(run.report.read_text())
     del report["quantisation"], report["ranges"]
     write_json(run.report, report)
-    assert "snnas export digits-lightsnn-001 --force" in _section(page_of(run), "quantisation")
+    said = "quantisation is missing, expected an object; export again with --force"
+    assert said in _section(page_of(run), "quantisation")
 
 
 def test_fine_tuning_and_what_is_not_proved_are_said(run: Run) -> None:
     report = json.loads(run.report.read_text())
     report["finetune"] = {
         "test": {"before": 0.9, "after": 0.95}, "validation": {"before": 0.91, "after": 0.94}, "best_epoch": 2,
-        "epochs": 3, "weights_changed": 7, "weights": 70,
+        "epochs": 3, "weights_changed": 7, "weights": 70, "bits": 8, "seconds": 1.5,
     }  # fmt: skip
     name = next(iter(report["ranges"]))
     report["ranges"][name]["status"] = "observed"
