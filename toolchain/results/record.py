@@ -1,6 +1,7 @@
 """What records are made of: the base classes, and the kinds of figures that many fields share.
 
-Importing this costs pydantic, about 0.1 s: whoever reads a file or prints a schema does it inside a function.
+A record is built when its module is imported, which takes a few hundredths of a second: whoever reads a file or prints
+a schema imports it inside a function, so that no other command waits for it.
 """
 
 from __future__ import annotations
