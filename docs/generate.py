@@ -86,8 +86,8 @@ def schemas_page() -> str:
     lines = [
         "# JSON schemas\n",
         f"What `--json` prints, as JSON Schema (draft 2020-12); {DONE}. `snnas schema` lists the\nschemas, "
-        "`snnas schema NAME` prints one, with those that it refers to in its `$defs`; in an installation they lie in\n"
-        "`toolchain/results/schemas/`.\n",
+        "`snnas schema NAME` prints one, with those that it refers to in its `$defs`. They come from the records in\n"
+        "`toolchain/results/records/`, and `tests/golden/documents.txt` has every field in a line.\n",
         f"{schemas.POLICY}\n",
         "| schema | printed by | is |",
         "|---|---|---|",

@@ -38,8 +38,8 @@ FLOORS = (
     ("training",),
     ("models",),
     ("output",),
-    ("results",),
     ("runs",),
+    ("results",),
     ("data",),
 )
 MODULE_LINES, TOOLCHAIN_ENTRIES = 400, 16

@@ -57,7 +57,7 @@ def counts_of(seed: int = 5) -> dict[str, Any]:
 
 
 def healthy_report() -> dict[str, Any]:
-    from tests.toolchain.output.test_report import REPORT
+    from tests.documents import REPORT
 
     found: dict[str, Any] = json.loads(json.dumps(REPORT))
     return found
@@ -231,18 +231,18 @@ def jsonl_targets() -> list[Target]:
 
 
 def run_tree() -> dict[str, Any]:
-    return {
-        "name": "digits-lightsnn-001", "created_at": "2025-01-01T00:00:00.000+00:00", "seed": 0, "command": "snnas",
-        "data": {"name": "digits", "sha256": "0" * 64, "train": 1000, "options": {"frames": 4}},
-        "method": {"name": "lightsnn", "space": "lightsnn", "backward": False, "batch": 64, "study": 0,
-                   "widths": {"weight_bits": 8, "state_bits": 24}},
+    from tests.documents import RUN, SEARCHED, TRAINED
+
+    return RUN | {
+        "data": RUN["data"] | {"options": {"frames": 4}},
+        "method": RUN["method"] | {"candidates": 4, "widths": {"weight": 8, "state": 24}},
         "network": json.loads(NetworkConfig(input_shape=(1, 8, 8), classes=10).to_json()),
         "train": training.recipe_of({}, where="it").plain(),
-        "versions": {"device": "cpu", "python": "3.11"},
-        "search": {"seconds": 1.5, "evaluations": 100, "guards": 0, "architecture": "a" * 12},
-        "training": {"seconds": 3.5, "best_epoch": 2, "validation_accuracy": 0.9},
-        "budget": {"energy_total": 60.0, "sar": 0.1}, "chip": {"system": "loihi1", "profile": "loihi1"},
-    }  # fmt: skip
+        "search": SEARCHED,
+        "training": TRAINED,
+        "budget": {"energy_total": 60.0, "sar": 0.1},
+        "chip": {"system": "loihi1", "profile": "loihi1"},
+    }
 
 
 def _run(path: Path) -> None:
@@ -251,8 +251,7 @@ def _run(path: Path) -> None:
     run.config()
     NetworkConfig.from_json(run.network_json(), where=str(path))
     check_limits(run.section("budget"), f"{path}: [budget]")
-    for section, key, kind in (("search", "evaluations", int), ("search", "architecture", str)):
-        run.value(section, key, kind)
+    run.table("search")
     training.recipe_of(run.section("train"), where=f"{path}: [train]")
 
 

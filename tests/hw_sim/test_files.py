@@ -16,24 +16,9 @@ from snnas.hw_sim.files import copy, read_bytes, read_json, read_text, require_r
 from snnas.hw_sim.tables import read_table
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.runs.log import JsonLines
+from snnas.toolchain.runs.run import as_toml
 from snnas.toolchain.runs.staging import beside
-
-RUN_TOML = """
-seed = 0
-name = "r"
-created_at = "2026-01-01T00:00:00.000+00:00"
-[data]
-name = "digits"
-[method]
-name = "lightsnn"
-space = "lightsnn"
-backward = false
-batch = 8
-[network]
-[train]
-[versions]
-device = "cpu"
-"""
+from tests.documents import RUN
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o644)])
@@ -116,7 +101,7 @@ def test_a_run_with_something_else_in_it_hangs_nothing(
 ) -> None:
     run = tmp_path / "runs/r"
     run.mkdir(parents=True)
-    (run / "run.toml").write_text(RUN_TOML)
+    (run / "run.toml").write_text(as_toml(RUN))
     (run / name).unlink(missing_ok=True)
     put(kind, run / name)
     for command in (["runs"], ["runs", "show", "r"], ["report", "r"], ["report", "r", "--html"], ["export", "r"]):

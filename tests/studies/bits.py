@@ -101,7 +101,7 @@ def bits(runs: list[Run], options: Options, narrator: Narrator, out: Path | None
 
 
 def _seed(run: Run) -> int:
-    seed: int = run.value("", "seed", int)
+    seed: int = run.config()["seed"]
     return seed
 
 

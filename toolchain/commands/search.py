@@ -57,7 +57,7 @@ def resume_search(
     """
     narrator = narrator or Narrator(quiet=True)
     run = runs.find(runs.directory(options.runs_dir), options.run)
-    check_workers(run.value("method", "name", str), options.workers, options.engine)
+    check_workers(run.config()["method"]["name"], options.workers, options.engine)
     if options.dataset is not None:
         point_to(run, options.dataset)
     begun(run)

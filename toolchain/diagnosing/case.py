@@ -12,14 +12,13 @@ from snnas.export.compiler.quantise import check_bits
 from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError
-from snnas.hw_sim.files import read_json
 from snnas.hw_sim.program import Program
 from snnas.toolchain.data import user_samples as samples
 from snnas.toolchain.diagnosing.pairing import hard
 from snnas.toolchain.models.calibrate import compile_opened, split_of
 from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import open_graph, open_subject
-from snnas.toolchain.output.report import is_foreign
+from snnas.toolchain.output.report import is_foreign, read_report
 from snnas.toolchain.runs import run as runs
 
 DEFAULT_LIMIT = 128
@@ -103,12 +102,12 @@ def _of_export(folder: Path, wanted: Wanted, run: runs.Run | None = None) -> Cas
 def _figures(folder: Path, taken: int) -> dict[str, Any] | None:
     """What report.json says of all samples; data: the name of what ``--data`` would take for them, '' of a run's."""
     try:
-        report = read_json(folder / "report.json")
+        report = read_report(folder / "report.json")
         accuracy, foreign = report["accuracy"], is_foreign(report)
         figures = {key: accuracy[key] for key in ("samples", "training", "on_target")}
         agreement = accuracy.get("agreement")
         return {**figures, "agreement": agreement, "taken": taken, "data": str(report["dataset"]) if foreign else ""}
-    except (SnnasError, OSError, KeyError, TypeError):  # an export is diagnosed without its report too
+    except (SnnasError, OSError):  # an export is diagnosed without its report too
         return None
 
 

@@ -38,7 +38,7 @@ def of_run(
     recipe = recipe_for(training.recipe_of(run.section("train"), where="[train]"), asked)
     teacher = logits(network, data.x_train, "cpu", 256, data.unit).numpy()
     folder = run.path / "finetune"
-    seed: int = run.value("", "seed", int)
+    seed: int = run.config()["seed"]
     tuned = _narrated(program, graph, data, recipe, narrator, seed=seed, teacher=teacher, checkpoint=folder)
     training.Checkpoint(folder, "").remove()
     return tuned

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snnas.export.compiler.ranges import NAMES
-from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.html.material import Material
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.report import percent
 from snnas.toolchain.output.svg import (
@@ -31,10 +31,8 @@ RIGHT = 22.0
 def section(material: Material) -> Raw:
     """Differing spikes of the recorded samples, and the proved ranges of the registers, per population."""
     report = material.report
-    if "quantisation" not in report or "ranges" not in report:
-        raise Missing(f"This report is of before these were measured: snnas export {material.run.name} --force")
     errors, ranges, checks = report["quantisation"], report["ranges"], report["checks"]
-    bits = report["resources"].get("weight_bits", "?")
+    bits = report["resources"]["weight_bits"]
     differing, of = (sum(int(e[k]) for e in errors.values()) for k in ("differing", "spikes"))
     words = (
         f"Weights of {bits} bits. Of {of:,} recorded spike places {differing:,} ({percent(differing / max(1, of))}) "
@@ -43,10 +41,9 @@ def section(material: Material) -> Raw:
     words += f"{percent(report['accuracy']['training'])} to {percent(report['accuracy']['on_target'])}. "
     proved, populations = checks["ranges_proved"], checks["ranges_populations"]
     words += f"For {proved} of {populations} populations it is proved that no input overflows a register."
-    tuned = report.get("finetune")
     return join(
         note(words),
-        _finetuned(tuned) if isinstance(tuned, dict) else None,
+        _finetuned(report["finetune"]) if report["finetune"] is not None else None,
         el("div", _differing(errors), _registers(ranges), class_="grid"),
     )
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from rich.errors import NotRenderableError
 
 from snnas.export.formats.npz_file import read_npz
 from snnas.export.formats.program_file import read_program
@@ -57,10 +55,7 @@ class Material:
     def report(self) -> dict[str, Any]:
         if not self.run.report.exists():
             raise Missing(f"Not exported yet: snnas export {self.run.name} --target {TARGET}")
-        try:
-            return read_report(self.run.report)
-        except NotRenderableError as error:  # a list where the table has a text
-            raise ValueError(f"report.json: {error}") from None
+        return read_report(self.run.report)
 
     @cached_property
     def plain_genotype(self) -> dict[str, Any]:
@@ -193,8 +188,7 @@ class Material:
 
     def provenance(self, key: str) -> str:
         """measured, simulated or estimated, as the report says of a figure."""
-        found = self.report.get("provenance")
-        return str(found.get(key, "")) if isinstance(found, Mapping) else ""
+        return str(self.report["provenance"].get(key, ""))
 
 
 def _attempt(record: dict[str, Any]) -> int:

@@ -106,7 +106,7 @@ def figures(material: Material) -> Raw:
 def checks(material: Material) -> Raw:
     """Every joint of the chain, with its verdict."""
     found = material.report["checks"]
-    margin = found.get("nir_smallest_margin")
+    margin = found["nir_smallest_margin"]
     rows = [
         _verdict(None, "BN folded", f"{found['fold_differing_spikes']:,} spikes differ", "unfolded against deployed"),
         _verdict(
@@ -123,11 +123,10 @@ def checks(material: Material) -> Raw:
         rows.append(_verdict(found["lava_differing_spikes"] == 0, "Lava", said, what))
     else:
         rows.append((el("span", "not run", class_="verdict"), "Lava", "-", str(found["lava"])))
-    if "ranges_proved" in found:  # a report of before says none
-        proved, populations = found["ranges_proved"], found["ranges_populations"]
-        said = f"{proved} of {populations} populations proved"
-        what = "no input overflows a register" if proved == populations else "the rest fit on the samples alone"
-        rows.append(_verdict(True if proved == populations else None, "Ranges", said, what))
+    proved, populations = found["ranges_proved"], found["ranges_populations"]
+    said = f"{proved} of {populations} populations proved"
+    what = "no input overflows a register" if proved == populations else "the rest fit on the samples alone"
+    rows.append(_verdict(True if proved == populations else None, "Ranges", said, what))
     fits = bool(material.report["resources"]["fits"])
     said = "; ".join(map(str, material.report["resources"]["misfits"][:1])) or "every limit of a core is kept"
     rows.append(_verdict(fits, "Fits the chip", said, "placement of the program"))
@@ -198,7 +197,7 @@ def _hashes(material: Material) -> Raw:
     rows.append(("architecture", str(architecture) if architecture else "-"))
     rows.append(("data set", str(material.section("data").get("sha256", "-"))))
     with contextlib.suppress(Missing):
-        rows += [(f"{n}, exported", str(h)) for n, h in material.report.get("hashes", {}).items() if n != "data"]
+        rows += [(f"{n}, exported", str(h)) for n, h in material.report["hashes"].items() if n != "data"]
     lines = [(n, el("code", h, class_="hash")) for n, h in rows]
     return el("div", el("h3", "Seeds and hashes"), table(("", "SHA-256, or as named"), lines, label="hashes", left=2))
 

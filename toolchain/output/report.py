@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_json, sha256
 from snnas.toolchain.output.stderr import counted
+from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.run import Run
 
 if TYPE_CHECKING:
@@ -34,17 +35,13 @@ PROVENANCE = {
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """A report.json that ``table`` can show; InvalidFileError (exit 3) where it is none."""
+    """A report.json, held against its record; InvalidFileError (exit 3) where it is none."""
+    from snnas.toolchain.results.records.report import Report
+
     report = read_json(path)
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         raise InvalidFileError(f"{path}: no report (schema is not {SCHEMA!r}); export again with --force")
-    from rich.errors import NotRenderableError
-
-    try:
-        table(report)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, NotRenderableError) as error:
-        what = f"lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
-        raise InvalidFileError(f"{path}: a figure is missing or of another type ({what}); export again") from None
+    hold(Report, report, str(path), "export again with --force")
     return report
 
 
@@ -55,11 +52,8 @@ def is_foreign(report: dict[str, Any]) -> bool:
 
 def stale(run: Run, report: dict[str, Any]) -> bool:
     """Whether the run's weights or genotype are no longer those that were exported."""
-    hashes = report.get("hashes")
-    now = {"weights": run.weights, "genotype": run.genotype}
-    return isinstance(hashes, dict) and any(
-        name in hashes and path.is_file() and sha256(path) != hashes[name] for name, path in now.items()
-    )
+    hashes, now = report["hashes"], {"weights": run.weights, "genotype": run.genotype}
+    return any(name in hashes and path.is_file() and sha256(path) != hashes[name] for name, path in now.items())
 
 
 def table(report: dict[str, Any]) -> Table:
@@ -79,15 +73,16 @@ def table(report: dict[str, Any]) -> Table:
     both = "measured | simulated"  # one word per column
     tested = f"{both}, {acc['samples']} test samples"
     if foreign:
-        tested = f"{both}, {acc['samples']} samples; calibrated on {report['calibration'].removesuffix(', drawn')}"
+        calibration = report.get("calibration", "-").removesuffix(", drawn")
+        tested = f"{both}, {acc['samples']} samples; calibrated on {calibration}"
     out.add_row("accuracy", percent(acc["training"]), percent(acc["on_target"]), tested)
     if acc["interval"] is None:
-        out.add_row("  same prediction", "", percent(acc["agreement"]), "the samples have no labels")
+        out.add_row("  same prediction", "", percent(acc.get("agreement")), "the samples have no labels")
     else:
         low, high = acc["interval"]
         changed = f"{acc['flips']} prediction{'' if acc['flips'] == 1 else 's'} changed"
         out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", changed)
-    if report.get("finetune") is not None:
+    if report["finetune"] is not None:
         _add_finetuning(out, report["finetune"])
     out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", both)
     out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", both)
@@ -118,8 +113,7 @@ def table(report: dict[str, Any]) -> Table:
         where if res["fits"] else "does not fit",
         "; ".join(res["misfits"][:1]) or "greedy, layer order",
     )
-    if "weight_bits" in res:  # a report of before says none
-        out.add_row("bits of a weight", "", str(res["weight_bits"]), "clock biases and readout 8")
+    out.add_row("bits of a weight", "", str(res["weight_bits"]), "clock biases and readout 8")
     relays = plan["relays"]
     cost = (
         f"{relays['neurons']:,} neurons, {relays['spikes_per_inference']:,.0f} spikes" if relays["populations"] else ""
@@ -142,10 +136,10 @@ def table(report: dict[str, Any]) -> Table:
         str(checks["nir_differing_spikes"]),
         "your .nir vs our rewriting of it" if foreign else "deployed network vs .nir re-read without metadata",
     )
-    if "quantisation" in report:
-        _add_quantisation(out, report["quantisation"], report["ranges"], checks)
+    _add_quantisation(out, report["quantisation"], report["ranges"], checks)
     if checks["lava_samples"]:
-        verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {checks['lava_spikes_compared']:,} compared"
+        compared = f"{checks['lava_spikes_compared'] or 0:,} compared"
+        verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {compared}"
         out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)
     else:
         out.add_row("Lava: differing spikes", "", "not run", checks["lava"])
@@ -172,10 +166,11 @@ def _add_quantisation(out: Table, errors: dict[str, Any], ranges: dict[str, Any]
     out.add_row("quantisation: differing spikes", "", percent(total), f"graph vs program; most: {', '.join(worst)}")
     populations, proved = checks["ranges_populations"], checks["ranges_proved"]
     margins = {(name, r): found[r]["margin"] for name, found in ranges.items() for r in ("a", "u", "v")}
-    (name, register), margin = max(margins.items(), key=lambda item: item[1])
-    fullest = f"fullest: {register} of {name}, {margin:.0%}"
     why = "no input overflows a register" if proved == populations else "the rest fit on the samples"
-    out.add_row("ranges: proved populations", "", f"{proved} of {populations}", f"{why}; {fullest}")
+    if margins:
+        (name, register), margin = max(margins.items(), key=lambda item: item[1])
+        why += f"; fullest: {register} of {name}, {margin:.0%}"
+    out.add_row("ranges: proved populations", "", f"{proved} of {populations}", why)
 
 
 def percent(value: float | None) -> str:

@@ -89,12 +89,12 @@ def table(run: Run, *, brief: bool = False) -> Table:
         out.add_row("device", str(known["versions"]["device"]))
     if known["genotype"] is not None:
         out.add_row("cell", _genotype(run)[1])
-        out.add_row("architecture", run.value("search", "architecture", str))
-        seconds = run.value("search", "seconds", float)
-        evaluations, guards = (run.value("search", key, int) for key in ("evaluations", "guards"))
-        out.add_row("search", f"{evaluations} evaluations in {seconds:.1f} s, {guards} guard events")
+        search = run.table("search")
+        out.add_row("architecture", search["architecture"])
+        done = f"{search['evaluations']} evaluations in {search['seconds']:.1f} s"
+        out.add_row("search", f"{done}, {search['guards']} guard events")
     if known["training"]:
-        accuracy, epoch = run.value("training", "validation_accuracy", float), run.value("training", "best_epoch", int)
+        accuracy, epoch = known["training"]["validation_accuracy"], known["training"]["best_epoch"]
         out.add_row("validation accuracy", f"{accuracy:.2%} (epoch {epoch})")
     if not brief and known["failed"]:
         out.add_row("failed", known["failed"])

@@ -20,40 +20,17 @@ from typing import Any
 
 import tomli_w
 
-from snnas.hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean, printable
+from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean, printable
 from snnas.hw_sim.files import read_text, write_text
 from snnas.hw_sim.tables import parse_toml
+from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.log import JsonLines
 from snnas.toolchain.runs.staging import clear
 
 DEFAULT_DIRECTORY = "runs"
 FRONT = "front"  # folder of a run, whose folders are runs: the points of its front
 CONFIG_BYTES = 1 << 20
-# What a search writes before anything else, and what a finished stage adds: {section: {key: type}}, '' the top level.
-REQUIRED: dict[str, dict[str, type]] = {
-    "": {"seed": int},
-    "data": {"name": str},
-    "method": {"name": str, "space": str, "backward": bool, "batch": int},
-    "network": {},
-    "train": {},
-    "versions": {"device": str},
-}
-OPTIONAL: dict[str, dict[str, type]] = {
-    "": {"name": str, "created_at": str, "command": str},
-    "data": {"path": str, "sha256": str, "train": int, "summary": str},
-    "method": {"candidates": int, "study": int, "proxy": str, "population": int, "generations": int},
-    "search": {"seconds": float, "evaluations": int, "guards": int, "architecture": str},
-    "training": {
-        "seconds": float,
-        "best_epoch": int,
-        "validation_accuracy": float,
-        "validation_sar": float,
-        "device": str,
-    },
-    "transfer": {"genotype": str, "sha256": str},
-    "failed": {"reason": str},
-}
-NOUNS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "a table"}
+MEND = "mend the file, or search again"
 
 
 def directory(option: Path | None) -> Path:
@@ -107,6 +84,8 @@ class Run:
 
     def config(self) -> dict[str, Any]:
         """run.toml; InvalidFileError (exit 3) where it is damaged, or lacks what every run has."""
+        from snnas.toolchain.results.records.run import RunFile
+
         path = self.path / "run.toml"
         try:
             config = parse_toml(read_text(path, CONFIG_BYTES))
@@ -116,51 +95,28 @@ class Run:
             ) from None
         except ValueError as error:  # TOML, UTF-8 and overlong numbers
             raise InvalidFileError(f"{path}: not TOML ({' '.join(str(error).split())[:120]})") from None
-        for section, kinds in REQUIRED.items():
-            self._check(config, section, None, dict)
-            for key, kind in kinds.items():
-                self._check(config, section, key, kind)
-        for section, kinds in OPTIONAL.items():
-            if section == "" or section in config:
-                table = self._check(config, section, None, dict)
-                for key in kinds.keys() & table.keys():
-                    self._check(config, section, key, kinds[key])
-        if config["seed"] < 0:
-            raise InvalidFileError(f"{path}: seed is {config['seed']}, expected a whole number >= 0; mend it there")
         for name, value in config.items():
             try:
                 json.dumps(value, allow_nan=False)
             except (TypeError, ValueError):  # TOML has dates, nan and inf, JSON none of them
                 place = f"[{name}]" if isinstance(value, dict) else name
                 raise InvalidFileError(f"{path}: {place} holds a date, nan or inf, which no run has; mend it") from None
+        hold(RunFile, config, str(path), MEND, toml=True)
         return config
-
-    def _check(self, config: dict[str, Any], section: str, key: str | None, kind: type) -> Any:
-        """``config[section][key]``, or the section where ``key`` is None; InvalidFileError where it is absent."""
-        path, value = self.path / "run.toml", config if section == "" else config.get(section)
-        if not isinstance(value, dict):
-            raise InvalidFileError(f"{path}: [{section}] is {_brief(value)}, expected a table; {_MEND}")
-        if key is None:
-            return value
-        value = value.get(key)
-        # TOML's true is an int to Python, and 1 may stand for 1.0.
-        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool) != (kind is bool):
-            place = f"[{section}] {key}" if section else key
-            raise InvalidFileError(f"{path}: {place} is {_brief(value)}, expected {NOUNS[kind]}; {_MEND}")
-        return value
-
-    def value(self, section: str, key: str, kind: type) -> Any:
-        """One value of run.toml; InvalidFileError where it is absent or of another type."""
-        return self._check(self.config(), section, key, kind)
 
     def write_config(self, config: dict[str, Any]) -> None:
         write_text(self.path / "run.toml", as_toml(config))
 
     def section(self, name: str) -> dict[str, Any]:
-        value = self.config().get(name, {})
-        if not isinstance(value, dict):
-            raise InvalidFileError(f"{self.path / 'run.toml'}: [{name}] is not a table")
-        return value
+        """A table of run.toml; empty where it has none."""
+        return dict(self.config().get(name, {}))
+
+    def table(self, name: str) -> dict[str, Any]:
+        """A table of run.toml that a finished stage adds; InvalidFileError where it is absent."""
+        config = self.config()
+        if name not in config:
+            raise InvalidFileError(f"{self.path / 'run.toml'}: [{name}] is missing, expected a table; {MEND}")
+        return dict(config[name])
 
     def network_json(self) -> str:
         return json.dumps(self.section("network"))
@@ -258,13 +214,6 @@ NEEDS: dict[str, Callable[[Run], bool]] = {
     "a program": lambda run: any(run.path.glob("export/*/program.npz")),
 }
 ELSEWHERE = "look elsewhere with --runs-dir or SNNAS_RUNS, or make one with: snnas search --dataset digits"
-
-
-def _brief(value: Any) -> str:
-    return "missing" if value is None else brief(value)
-
-
-_MEND = "mend the file, or search again"
 
 
 def now() -> str:

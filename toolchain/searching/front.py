@@ -139,7 +139,7 @@ def train_points(session: Session, run: Run, narrator: Narrator, device: str | N
                 else:
                     train_run(found, narrator, device)
         measured = measure(network_of(found), session.data, session.predictor.chip, session.predictor.widths)
-        point["validation_accuracy"] = found.value("training", "validation_accuracy", float)
+        point["validation_accuracy"] = found.table("training")["validation_accuracy"]
         point["measured"] = measured.to_json()
         write_json(run.path / FILE, front)
     conclude(front)

@@ -15,7 +15,7 @@ from snnas.toolchain.data.scoring_batch import copies_note, scoring_batch
 from snnas.toolchain.data.seeds import torch_seed
 from snnas.toolchain.output.stderr import Narrator, counted
 from snnas.toolchain.runs.dataset import dataset_of
-from snnas.toolchain.runs.run import Run
+from snnas.toolchain.runs.run import MEND, Run
 from snnas.toolchain.searching.budgets import METRICS, Limits, check_limits
 from snnas.toolchain.searching.cost import Chip, Meter, Predictor, live
 from snnas.toolchain.searching.evaluator import PREDICT, Evaluator, in_worker, score_kind
@@ -196,29 +196,18 @@ def conclude(run: Run, result: SearchResult, narrator: Narrator, seconds: float,
 
 
 def _check(run: Run) -> None:
-    """InvalidFileError where what a search takes from run.toml is not what ``begin_search`` writes there."""
-    method, chip, objectives = run.section("method"), run.section("chip"), run.section("objectives")
-    widths = method.get("widths", {})
-    names, runner = objectives.get("names", []), RUNNERS.get(method["name"])
+    """InvalidFileError where what a search takes from run.toml is none of what ``begin_search`` writes there."""
+    method, names = run.section("method"), run.section("objectives").get("names", [])
+    runner, study = RUNNERS.get(method["name"]), method.get("study", 0)
     faults = (
         ("[method] name", method["name"], runner is not None),
         ("[method] space", method["space"], runner is not None and method["space"] == runner.space),
-        ("[method] batch", method["batch"], method["batch"] >= 1),
-        ("[method] study", method.get("study", 0), 0 <= method.get("study", 0) <= MAX_STUDY),
-        ("[method] widths", widths, _holds(widths, {"weight": int, "state": int})),
-        ("[chip]", chip, _holds(chip, {"profile": str, "system": str})),
-        ("[objectives]", objectives, _holds(objectives, {"names": list, "train": int}) and len(objectives) in (0, 2)),
-        ("[objectives] names", names, all(isinstance(n, str) and n in ("score", *METRICS) for n in names)),
+        ("[method] study", study, study <= MAX_STUDY),
+        ("[objectives] names", names, all(name in ("score", *METRICS) for name in names)),
     )
     for place, value, good in faults:
         if not good:
-            raise InvalidFileError(
-                f"{run.path / 'run.toml'}: {place} is {brief(value)}; mend the file, or search again"
-            )
-
-
-def _holds(table: Any, kinds: Mapping[str, type]) -> bool:
-    return isinstance(table, dict) and all(type(value) is kinds.get(key) for key, value in table.items())
+            raise InvalidFileError(f"{run.path / 'run.toml'}: {place} is {brief(value)}; {MEND}")
 
 
 def spec_of(run: Run, data: Dataset) -> Spec:

@@ -25,7 +25,7 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
         )
     genotype = read_genotype(read_text(run.genotype, errors="replace"), where=str(run.genotype))
     sizes = kind_of(genotype.space).sizes(run.network_json(), where=str(run.path / "run.toml"))
-    network = build(genotype, sizes, seed=run.value("", "seed", int))
+    network = build(genotype, sizes, seed=run.config()["seed"])
     if trained:
         if not run.weights.exists():
             raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.spoken}")

@@ -13,17 +13,9 @@ import tomli_w
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.runs import remove as removing
 from snnas.toolchain.runs.run import Run
+from tests.documents import RUN
 
-CONFIG: dict[str, Any] = {
-    "seed": 3,
-    "created_at": "2026-01-02T03:04:05.000+00:00",
-    "command": "snnas search",
-    "data": {"name": "digits"},
-    "method": {"name": "lightsnn", "space": "lightsnn", "backward": False, "batch": 8},
-    "network": {"channels": 4},
-    "train": {},
-    "versions": {"device": "cpu"},
-}
+CONFIG = RUN | {"seed": 3, "network": RUN["network"] | {"channels": 4}}
 CELL = {"forward": {"0->1": "conv3x3", "0->3": "zeroize"}, "backward": {}}
 
 

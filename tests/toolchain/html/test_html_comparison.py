@@ -78,7 +78,7 @@ def test_the_figures_as_plain_data(runs: list[Run]) -> None:
     assert [run["name"] for run in found["runs"]] == ["one", "two"]
     assert [run["report"] for run in found["runs"]] == [json.loads(run.report.read_text()) for run in runs]
     before = runs[0].config()["seed"]
-    assert found["differences"] == {"seed": [before, 17], "network.input_shape": [None, [1, 2, 3]]}
+    assert found["differences"] == {"seed": [before, 17], "network.input_shape": [[1, 8, 8], [1, 2, 3]]}
     assert found["warnings"] == []
     runs[0].report.unlink()
     runs[1].report.write_text("{}")

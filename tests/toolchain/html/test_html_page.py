@@ -34,8 +34,8 @@ from snnas.toolchain.html.material import Material
 from snnas.toolchain.html.page import SECTIONS
 from snnas.toolchain.output.svg import png, thinned, ticks
 from snnas.toolchain.runs.run import Run
+from tests.documents import REPORT, RUN, SEARCHED, TRAINED
 from tests.programs import random_program, recorded
-from tests.toolchain.output.test_report import REPORT
 
 OPS = ("zeroize", "skip", "conv3x3")
 FIGURES = {
@@ -99,7 +99,7 @@ def make_run(folder: Path, name: str = "digits-lightsnn-001", *, evaluations: in
     report = REPORT | {
         "run": name,
         "accuracy": REPORT["accuracy"] | {"flips_to_wrong": 1, "flips_to_right": 2},
-        "sar": {"training": 0.1, "on_target": counts.sar, "per_population": rates(counts)},
+        "sar": REPORT["sar"] | {"on_target": counts.sar, "per_population": rates(counts)},
         "energy_uJ": REPORT["energy_uJ"]
         | {
             part: asdict(band) if (band := getattr(bill, part)) else dict.fromkeys(("low", "nominal", "high"))
@@ -179,21 +179,8 @@ def rates(counts: Any) -> dict[str, Any]:
 
 def write_searched(run: Run, evaluations: int, epochs: int) -> None:
     """What a search and a training leave behind."""
-    run.write_config(
-        {
-            "name": run.name,
-            "created_at": "2026-01-02T03:04:05.678+00:00",
-            "command": "snnas search --dataset digits",
-            "seed": 0,
-            "data": {"name": "digits", "sha256": "0" * 64},
-            "method": {"name": "lightsnn", "space": "lightsnn", "proxy": "sahd", "backward": False, "batch": 64},
-            "network": {"timesteps": 3},
-            "train": {},
-            "versions": {"device": "cpu", "numpy": "2"},
-            "search": {"seconds": 1.5, "evaluations": evaluations, "architecture": "0123456789ab"},
-            "training": {"best_epoch": 2},
-        }
-    )
+    config = RUN | {"name": run.name, "network": RUN["network"] | {"timesteps": 3}}
+    run.write_config(config | {"search": SEARCHED | {"evaluations": evaluations}, "training": TRAINED})
     edges = ["0->1", "0->2", "0->3", "1->2", "1->3", "2->3"]
     forward = dict(zip(edges, ["conv3x3", "zeroize", "skip", "conv3x3", "zeroize", "conv3x3"], strict=True))
     cells = [{"forward": forward, "backward": {"2->1": "skip"}}] * 2
@@ -491,7 +478,7 @@ def test_without_a_sound_run_there_is_no_page(run: Run) -> None:
 def test_changed_files_and_older_weights_are_said(run: Run) -> None:
     (run.export("lava") / "stimulus.npz").write_bytes(b"changed")
     report = json.loads(run.report.read_text())
-    write_json(run.report, report | {"hashes": {"genotype": "0" * 64}})
+    write_json(run.report, report | {"hashes": {"genotype": "0" * 64, "data": None}})
     page = page_of(run)
     assert "stimulus.npz changed since" in page
     assert "These figures are of older weights; export again." in page
@@ -656,14 +643,15 @@ def test_a_report_of_before_has_no_quantisation(run: Run) -> None:
     report = json.loads(run.report.read_text())
     del report["quantisation"], report["ranges"]
     write_json(run.report, report)
-    assert "snnas export digits-lightsnn-001 --force" in _section(page_of(run), "quantisation")
+    said = "quantisation is missing, expected an object; export again with --force"
+    assert said in _section(page_of(run), "quantisation")
 
 
 def test_fine_tuning_and_what_is_not_proved_are_said(run: Run) -> None:
     report = json.loads(run.report.read_text())
     report["finetune"] = {
         "test": {"before": 0.9, "after": 0.95}, "validation": {"before": 0.91, "after": 0.94}, "best_epoch": 2,
-        "epochs": 3, "weights_changed": 7, "weights": 70,
+        "epochs": 3, "weights_changed": 7, "weights": 70, "bits": 8, "seconds": 1.5,
     }  # fmt: skip
     name = next(iter(report["ranges"]))
     report["ranges"][name]["status"] = "observed"

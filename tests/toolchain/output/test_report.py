@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,36 +13,8 @@ from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import sha256
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.output.report import SCHEMA, read_report, short, table
-
-BAND = {"low": 1.0, "nominal": 2.0, "high": 999.7}
-REPORT: dict[str, Any] = {
-    "schema": SCHEMA,
-    "run": "r",
-    "dataset": "digits",
-    "method": "lightsnn",
-    "timesteps": 5,
-    "accuracy": {"training": 0.9, "on_target": 0.8, "samples": 360, "interval": [0.7, 0.9], "flips": 3},
-    "sar": {"training": 0.1, "on_target": 0.2},
-    "spikes_per_inference": {"training": 10.0, "on_target": 11.0, "overhead": 1.0},
-    "synops_per_inference": 100.0,
-    "latency_us": BAND,
-    "energy_uJ": {"profile": "loihi1", "evidence": "simulated", "unpriced": ["host_mac"]}
-    | {part: BAND for part in ("encode", "dynamic", "floor", "total")},
-    "resources": {"neurons": 10, "overhead_neurons": 2, "cores": 1, "chips": 1, "fits": True, "misfits": []},
-    "schedule": {
-        "period": 1,
-        "depth": 4,
-        "relays": {"populations": 0, "neurons": 0, "spikes_per_inference": 0.0, "synops_per_inference": 0.0},
-    },
-    "checks": {
-        "fold_differing_spikes": 0,
-        "nir_differing_spikes": 0,
-        "lava_samples": 0,
-        "lava_differing_spikes": None,
-        "lava_spikes_compared": None,
-        "lava": "absent",
-    },
-}
+from snnas.toolchain.runs.run import as_toml
+from tests.documents import REPORT, RUN
 
 
 @pytest.fixture
@@ -52,15 +22,11 @@ def run(tmp_path: Path) -> Path:
     """An exported run without the work."""
     folder = tmp_path / "runs/r"
     folder.mkdir(parents=True)
-    (folder / "run.toml").write_text(
-        'seed = 0\n[data]\nname = "digits"\n[method]\nname = "lightsnn"\nspace = "lightsnn"\n'
-        "backward = false\nbatch = 64\n"
-        '[network]\n[train]\n[versions]\ndevice = "cpu"\n'
-    )
+    (folder / "run.toml").write_text(as_toml(RUN))
     (folder / "weights.safetensors").write_bytes(b"weights")
     (folder / "genotype.json").write_bytes(b"genotype")
     hashes = {"weights": sha256(folder / "weights.safetensors"), "genotype": sha256(folder / "genotype.json")}
-    (folder / "report.json").write_text(json.dumps(REPORT | {"hashes": hashes}))
+    (folder / "report.json").write_text(json.dumps(REPORT | {"hashes": hashes | {"data": None}}))
     return folder
 
 
@@ -87,14 +53,23 @@ def test_reports_that_are_none(run: Path, capsys: pytest.CaptureFixture[str]) ->
             out, err = capsys.readouterr()
             assert out == ""
             assert "report.json" in err
-    for key in REPORT:
-        lacking = copy.deepcopy(REPORT)
-        lacking[key] = None
-        path.write_text(json.dumps(lacking))
-        if key in ("run", "dataset", "method", "timesteps", "synops_per_inference"):
-            continue
+    for key in REPORT.keys() - {"seed", "dataset", "method", "finetune"}:
+        path.write_text(json.dumps(REPORT | {key: None}))
         with pytest.raises(InvalidFileError, match=r"report\.json"):
             read_report(path)
+    path.write_text(json.dumps(REPORT | {"resources": REPORT["resources"] | {"cores": "1"}}))
+    assert run_command(["report", "--runs-dir", str(run.parent)]) == 3
+    said = "report.json: resources.cores is '1', expected a whole number; export again with --force\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+def test_what_may_be_absent_is_shown_as_absent() -> None:
+    """Of fields that depend on each other the record knows nothing."""
+    foreign = REPORT | {"convention": {}, "quantisation": {}, "ranges": {}}
+    foreign["accuracy"] = REPORT["accuracy"] | {"interval": None, "training": None, "on_target": None}
+    foreign["checks"] = REPORT["checks"] | {"lava_samples": 3}
+    cells = [cell for column in table(foreign).columns for cell in column.cells]
+    assert "simulator vs Lava, 3 samples, 0 compared" in cells
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "genotype.json"])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +25,7 @@ from snnas.toolchain.cli.app import app, run_command
 from snnas.toolchain.diagnosing.hybrid import CAUSES
 from snnas.toolchain.diagnosing.kinds import Kind
 from snnas.toolchain.results import schemas
+from tests.documents import hold_document
 from tests.toolchain.exporting.test_of_graph import data, small, written
 
 pytest.importorskip("torch")
@@ -109,7 +113,7 @@ def test_every_command_with_json_has_a_schema() -> None:
     covered = {" ".join(word for word in line.split(" --")[0].split() if word.islower()) for line in PRINTED}
     there = {name for name, _ in commands()}
     assert covered <= WITH_JSON, "a schema names a command that has no --json"
-    assert WITH_JSON - covered == set(), "publish a schema in toolchain/schemas"
+    assert WITH_JSON - covered == set(), "publish a record in toolchain/results"
     assert there - WITH_JSON == set(), "every command takes --json"
 
 
@@ -228,6 +232,7 @@ def hold(line: str, name: str, code: int | None, more: list[str], capsys: pytest
     validator = jsonschema.Draft202012Validator(closed(schemas.schema(name)))
     printed = json.loads(out, parse_constant=pytest.fail)  # nan and inf are no JSON
     assert [f"{e.json_path}: {e.message}" for e in validator.iter_errors(printed)] == []
+    hold_document(printed)
     return printed
 
 
@@ -261,6 +266,18 @@ def test_a_diagnosis_of_every_kind(
 
 def refuse(setting: Any) -> None:
     setting.why_not = "a loop"
+
+
+def test_a_check_waits_for_no_record(here: Path) -> None:
+    """A record takes as long to build as a graph to check."""
+    code = (
+        f"import sys; from snnas.toolchain.cli.app import run_command; code = run_command(['check', {EXPORT!r}])\n"
+        "sys.exit(code or [name for name in sys.modules if name.startswith('snnas.toolchain.results.record')] or 0)"
+    )
+    paths = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "passed" in done.stdout
 
 
 def test_a_program_that_does_not_fit_is_reported(

@@ -231,7 +231,7 @@ def test_a_run_of_another_machine_can_change_its_device(
     there = ["--runs-dir", str(run.path.parent), "-q"]
     fails(capsys, ["train", "--force", *there], 2, "cuda:9", "--device cpu")
     assert run_command(["train", "--force", "--device", "cpu", *there]) == 0
-    assert run.value("training", "device", str) == "cpu"
+    assert run.table("training")["device"] == "cpu"
     run.genotype.unlink()
     run.weights.unlink()
     fails(capsys, ["search", "--resume", run.name, *there], 2, "cuda:9", "--device cpu")

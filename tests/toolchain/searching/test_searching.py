@@ -142,7 +142,7 @@ def test_a_search_by_each_method(tmp_path: Path, method: str) -> None:
     run = find(tmp_path, "one")
     found = Genotype.from_json(run.genotype.read_text())
     assert found.space == method
-    assert run.value("search", "evaluations", int) == sum(r["event"] == "evaluation" for r in records(run))
+    assert run.table("search")["evaluations"] == sum(r["event"] == "evaluation" for r in records(run))
 
 
 @pytest.mark.slow

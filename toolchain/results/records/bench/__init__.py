@@ -1,0 +1,1 @@
+"""What ``snnas bench`` prints of snnas itself."""

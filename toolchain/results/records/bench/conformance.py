@@ -1,0 +1,72 @@
+"""Random genotypes through compiler and lava."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from snnas.toolchain.results.record import Document, Record
+
+
+class SharesDiffering(Record):
+    """``quantisation_differing`` of ``ConformanceBench``."""
+
+    feed_forward: float | None
+    """Of feed-forward networks."""
+    recurrent: float | None
+    """How many, or which figure, of recurrent networks."""
+
+
+class ConformanceBench(Document):
+    """Random genotypes through compiler and Lava."""
+
+    printed_by = ("bench conformance",)
+
+    schema_: Literal["snnas.bench.conformance/1"] = Field(alias="schema")
+    seed: int
+    """The one seed that every draw comes from."""
+    genotypes: int
+    """How many genotypes."""
+    compiled: int
+    """Compiled to programs, or with torch.compile."""
+    refused: int
+    """How many do not compile."""
+    refusals: dict[str, str]
+    """How many refusals, by reason."""
+    refused_genotypes: list[str]
+    """Genotypes that do not compile, with the reason."""
+    recurrent: int
+    """How many, or which figure, of recurrent networks."""
+    delayed: int
+    """Edges that wait a timestep, SRC:DST, or how many genotypes have one."""
+    periods: dict[str, int]
+    """How many programs, by period."""
+    populations: dict[str, int]
+    """How many populations, by role."""
+    nir_differing_spikes: int
+    """Spikes in which the file, read again without metadata, and the deployed network differ."""
+    quantisation_differing: SharesDiffering
+    """Share of spikes in which program and float graph differ; null: none of that kind."""
+    lava: str
+    """What Lava was, or why it did not run."""
+    lava_checked: int
+    """How many Lava ran."""
+    lava_recurrent: int
+    """Recurrent ones among those that Lava ran."""
+    lava_samples: int
+    """Samples that Lava ran."""
+    lava_spikes_compared: int | None
+    """How many spikes Lava and the program were compared in; null: Lava did not run."""
+    lava_differing_spikes: int | None
+    """Spikes in which Lava and the program differ; null: Lava did not run."""
+    lava_first_differences: list[str]
+    """The first difference of each, in a sentence."""
+    lava_genotypes: list[int]
+    """Which genotypes Lava ran."""
+    seconds: float
+    """Seconds of wall clock."""
+    seconds_lava: float
+    """Seconds of Lava."""
+    good: bool
+    """Whether every gate was reached."""

@@ -1,0 +1,98 @@
+"""Findings on graphs, and the rules that they are of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from snnas.toolchain.results.record import Document, Record
+
+
+class Finding(Record):
+    """What came of one check."""
+
+    code: str
+    """Rule that was checked, SN101 to SN603; snnas explain prints it."""
+    group: str
+    """Group of the rule."""
+    name: str
+    """What was looked at; the same in every run."""
+    status: Literal["passed", "failed", "invalid", "unsupported", "warned", "ignored", "skipped"]
+    """Verdict."""
+    detail: str
+    """What was found, in a sentence."""
+    place: str
+    """File that it was found in, as a path of this machine."""
+
+
+class FigureJudged(Record):
+    """A figure, and what it is held against."""
+
+    unit: str
+    """Unit; empty for counts and fractions."""
+    value: float | None
+    """Figure now."""
+    baseline: float | None
+    """Figure of the baseline; null without."""
+    limit: float | None
+    """Limit; null without."""
+
+
+class Check(Document):
+    """The findings on one graph."""
+
+    printed_by = ("check",)
+
+    schema_: Literal["snnas.check/2"] = Field(alias="schema")
+    subject: str
+    """Graph or folder, as a path of this machine."""
+    kind: Literal["graph", "ONNX model", "export folder"]
+    """What it is."""
+    exit_code: int
+    """The exit code of the command."""
+    findings: list[Finding]
+    """Checks, in order."""
+    figures: dict[str, FigureJudged]
+    """Figures that were judged, by metric; empty where none was asked for."""
+    notes: list[str]
+    """What was found, written or left out besides."""
+
+
+class Checks(Document):
+    """The findings on several graphs."""
+
+    printed_by = ("check",)
+
+    schema_: Literal["snnas.checks/1"] = Field(alias="schema")
+    exit_code: int
+    """The exit code of the command."""
+    checks: list[Check]
+    """One per graph, in the order given."""
+
+
+class RuleRow(Record):
+    """A rule."""
+
+    code: str
+    """Code, never given a new meaning."""
+    title: str
+    """What must hold."""
+    severity: Literal["invalid", "failed", "unsupported", "warned"]
+    """What a breach usually is."""
+    why: str
+    """Why the rule is there."""
+    mend: str
+    """How a breach is mended."""
+    group: str
+    """Group of the rule."""
+
+
+class RuleList(Document):
+    """The rules of snnas check."""
+
+    printed_by = ("explain",)
+
+    schema_: Literal["snnas.rules/1"] = Field(alias="schema")
+    rules: list[RuleRow]
+    """Rules, in order."""

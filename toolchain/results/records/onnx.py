@@ -1,0 +1,48 @@
+"""An ONNX export."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from snnas.toolchain.results.record import Document, Record
+
+
+class OnnxAccuracies(Record):
+    """``accuracy`` of ``OnnxExport``."""
+
+    deployed: float
+    """Accuracy of the deployed network, 0..1."""
+    onnxruntime: float
+    """Accuracy in onnxruntime, 0..1."""
+
+
+class OnnxExport(Document):
+    """An ONNX export, compared in onnxruntime."""
+
+    printed_by = ("export --target onnx",)
+
+    schema_: Literal["snnas.export.onnx/1"] = Field(alias="schema")
+    run: str
+    """Name of the run."""
+    precision: str
+    """float32 or float64."""
+    inlined: bool
+    """Whether the LIF is written out in place of a function of the model."""
+    timesteps: int
+    """T, timesteps per sample."""
+    samples: int
+    """How many samples."""
+    accuracy: OnnxAccuracies
+    """Accuracy, 0..1."""
+    spikes_compared: int
+    """How many spikes (neurons x timesteps x samples) were compared."""
+    spikes_differing: int
+    """How many spikes differ."""
+    output_difference: float
+    """Largest difference of a summed output."""
+    sar: float
+    """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
+    bytes: int
+    """Size of model.onnx."""

@@ -1,0 +1,323 @@
+"""A run: its run.toml, and what is shown of it: tables of that file, the genotype, how far it has come."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from snnas.toolchain.results.record import (
+    AboveZero,
+    Amount,
+    Count,
+    Document,
+    Fraction,
+    OrAbsent,
+    Positive,
+    Record,
+    Sha256,
+)
+from snnas.toolchain.results.records.shared import InputKind, Stage
+
+Operation = Literal["zeroize", "skip", "conv1x1", "conv3x3", "avgpool3x3"]
+
+
+class DataOptions(Record):
+    """[data.options]: what the set takes beside its name."""
+
+    data_dir: OrAbsent[str] = None
+    """Folder of the data sets, of this machine."""
+    frames: OrAbsent[Positive] = None
+    """Frames per recording."""
+    split_by: OrAbsent[Literal["count", "time"]] = None
+    """How a recording is cut into frames."""
+    downsample: OrAbsent[Positive] = None
+    """Pixels of the sensor per pixel and side."""
+    counts: OrAbsent[bool] = None
+    """Whether frames hold counts of events, or spikes."""
+    train_limit: OrAbsent[Positive] = None
+    """Training samples kept."""
+
+
+class DataTable(Record):
+    """[data] of run.toml: the data set."""
+
+    name: str
+    """A set's name, or the path that was given."""
+    path: OrAbsent[str] = None
+    """The user's file or folder, absolute, of this machine."""
+    options: OrAbsent[DataOptions] = None
+    """What the set takes beside its name."""
+    summary: OrAbsent[str] = None
+    """What was read, in one line."""
+    sha256: Sha256
+    """Of x and y, as they are stored."""
+    train: Count
+    """Training samples."""
+    val: Count
+    """Validation samples."""
+    test: Count
+    """Test samples."""
+
+
+class MemoryWidths(Record):
+    """[method.widths]: bits that memory is counted with."""
+
+    weight: int
+    """Bits of a weight."""
+    state: int
+    """Bits of a state."""
+
+
+class MethodTable(Record):
+    """[method] of run.toml: the search method and its options."""
+
+    name: str
+    """Search method."""
+    space: str
+    """Search space."""
+    proxy: OrAbsent[Literal["sahd", "snnas"]] = None
+    """What scores a candidate without training."""
+    backward: bool
+    """Whether backward edges are searched too."""
+    batch: Annotated[int, Field(ge=2)]
+    """Samples that score every candidate."""
+    candidates: OrAbsent[Positive] = None
+    """Random draws."""
+    study: OrAbsent[Annotated[int, Field(ge=2)]] = None
+    """Repeats of spikenas's operation study."""
+    population: OrAbsent[Positive] = None
+    """Genomes of a generation, of mse_nas."""
+    generations: OrAbsent[Positive] = None
+    """Generations, of mse_nas."""
+    widths: OrAbsent[MemoryWidths] = None
+    """Bits that memory is counted with."""
+
+
+class NetworkTable(Record):
+    """[network] of run.toml: sizes of the network."""
+
+    input_shape: Annotated[list[int], Field(min_length=3, max_length=3)]
+    """C, H, W."""
+    classes: Positive
+    """Classes."""
+    input_kind: InputKind
+    """analogue, spikes or counts."""
+    channels: Positive
+    """Channels of the first cell; each reduction doubles them."""
+    hidden: OrAbsent[Positive] = None
+    """Neurons of the head; not of mse_nas."""
+    votes: OrAbsent[Positive] = None
+    """Outputs averaged per class; not of mse_nas."""
+    timesteps: Positive
+    """T, timesteps per sample."""
+    tau: AboveZero
+    """Membrane time constant of every LIF, in timesteps."""
+    threshold: AboveZero
+    """Threshold of every LIF."""
+    reduction: OrAbsent[Literal["max", "average"]] = None
+    """How cells are reduced: max pools spikes; not of mse_nas."""
+    dropout: OrAbsent[Fraction] = None
+    """Dropped before the head, in training; not of mse_nas."""
+    cells: Positive
+    """Cells."""
+    reductions: OrAbsent[list[int]] = None
+    """Numbers of the cells that halve the map and hold no motif; of mse_nas alone."""
+
+
+class NodeCell(Record):
+    """A cell of four nodes."""
+
+    forward: dict[str, Operation]
+    """Operation by edge; every edge is named."""
+    backward: dict[str, Operation]
+    """Operation by backward edge; zeroize where it is not named."""
+
+
+class MotifCell(Record):
+    """A cell of mse_nas."""
+
+    motif: str
+    """Its motif."""
+    kernels: dict[str, Literal[3, 5]]
+    """Size of the kernel, in pixels, by synapse."""
+
+
+class Genotype(Record):
+    """genotype.json of a run."""
+
+    format: Literal["snnas-genotype"]
+    """Format of the file."""
+    version: Literal[1]
+    """Its version."""
+    space: str
+    """Search space."""
+    fan_in: OrAbsent[Literal[2, 3]] = None
+    """Preceding cells that a cell reads; of mse_nas alone."""
+    cells: Annotated[list[NodeCell | MotifCell], Field(min_length=1)]
+    """Cells, the first first."""
+
+
+class SearchTable(Record):
+    """[search] of run.toml: what the search came to."""
+
+    seconds: Amount
+    """Seconds of wall clock."""
+    evaluations: Count
+    """Evaluations of the search."""
+    score: OrAbsent[float] = None
+    """Score of what was found, higher is better; left out where it is minus infinity, as of a batch in which two
+    samples fire alike."""
+    silent_layers: OrAbsent[Count] = None
+    """Layers of what was found that fired no spike on the batch."""
+    guards: Count
+    """Guard events: candidates or states that had to be treated apart."""
+    architecture: str
+    """Content hash of the genotype."""
+    resumed: OrAbsent[bool] = None
+    """Whether it went on from a log."""
+
+
+class TrainingTable(Record):
+    """[training] of run.toml: what the training came to."""
+
+    seconds: Amount
+    """Seconds of wall clock."""
+    best_epoch: Positive
+    """Epoch whose weights were kept."""
+    validation_accuracy: Fraction
+    """Accuracy on the validation split, of those weights."""
+    validation_sar: Fraction
+    """Spiking activity rate there: spikes / (neurons x timesteps)."""
+    statistics: OrAbsent[Literal["running", "measured"]] = None
+    """Whose the batch norms' statistics are: as training left them, or measured over training samples at its end; left
+    out by trainings before 0.2."""
+    device: str
+    """Device of the training."""
+
+
+class VersionsTable(Record):
+    """[versions] of run.toml: the device, and beside it a version by package."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, str]
+    device: str
+    """Device of the search."""
+
+
+class ChipTable(Record):
+    """[chip] of run.toml: what candidates are priced on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    system: OrAbsent[str] = None
+    """System that programs are mapped on: a name, or a .toml file; loihi1 where it is left out."""
+    profile: OrAbsent[str] = None
+    """Energy profile, likewise; the system's where it is left out."""
+
+
+class ObjectivesTable(Record):
+    """[objectives] of run.toml: of a search that keeps a front."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    names: list[str]
+    """Score and metrics."""
+    train: Count
+    """Points of the front that are trained."""
+
+
+class TransferTable(Record):
+    """[transfer] of run.toml: of a run whose genotype was brought from elsewhere."""
+
+    genotype: str
+    """Its file, absolute, of this machine."""
+    sha256: Sha256
+    """Of that file."""
+
+
+class FailedTable(Record):
+    """[failed] of run.toml: of a run whose search failed for good."""
+
+    reason: str
+    """Why."""
+
+
+class RunFile(Record):
+    """run.toml: what a search or a transfer writes before anything else, and what each finished stage adds."""
+
+    name: OrAbsent[str] = None
+    """Name of the run, as it was created."""
+    created_at: OrAbsent[str] = None
+    """ISO 8601, UTC."""
+    command: OrAbsent[str] = None
+    """The command that began it."""
+    seed: Count
+    """The one seed that every draw comes from."""
+    data: DataTable
+    """The data set."""
+    method: MethodTable
+    """The search method and its options."""
+    network: NetworkTable
+    """Sizes of the network."""
+    train: dict[str, Any]
+    """The recipe of the training, which ``snnas.toolchain.training.config`` checks."""
+    versions: VersionsTable
+    """Versions and device."""
+    budget: OrAbsent[dict[str, Any]] = None
+    """Limits by metric, which ``snnas.toolchain.searching.budgets`` checks."""
+    chip: OrAbsent[ChipTable] = None
+    """What candidates are priced on."""
+    objectives: OrAbsent[ObjectivesTable] = None
+    """Of a search that keeps a front."""
+    search: OrAbsent[SearchTable] = None
+    """The search."""
+    training: OrAbsent[TrainingTable] = None
+    """The training."""
+    transfer: OrAbsent[TransferTable] = None
+    """Where the genotype is from."""
+    failed: OrAbsent[FailedTable] = None
+    """Why its search failed for good."""
+
+
+class RunShown(Document):
+    """One run: how it was made, what it found, how far it has come."""
+
+    printed_by = (
+        "search",
+        "train",
+        "runs show",
+    )
+
+    schema_: Literal["snnas.run/1"] = Field(alias="schema")
+    run: str
+    """Name of the run."""
+    path: str
+    """Path of this machine."""
+    stage: Stage
+    """How far the run has come."""
+    failed: str | None
+    """Why its search failed for good, so that going on fails again; null where it did not."""
+    created_at: str | None
+    """ISO 8601, UTC."""
+    command: str | None
+    """The command that began it."""
+    seed: int
+    """The one seed that every draw comes from."""
+    data: DataTable
+    """The data set, as run.toml has it."""
+    method: MethodTable
+    """The search method and its options, as run.toml has them."""
+    network: NetworkTable
+    """Sizes of the network, as run.toml has them."""
+    versions: dict[str, str]
+    """Versions and device, as run.toml has them."""
+    genotype: Genotype | None
+    """genotype.json; null before the search."""
+    search: SearchTable | None
+    """The search, as run.toml has it; null before it."""
+    training: TrainingTable | None
+    """The training, as run.toml has it; null before it."""
+    exports: list[str]
+    """Targets that it was exported to."""

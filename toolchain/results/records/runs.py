@@ -1,0 +1,50 @@
+"""The runs of a folder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.records.shared import Stage
+
+
+class RunRow(Record):
+    """A run of a folder."""
+
+    run: str
+    """Name of the run."""
+    created_at: str | None
+    """ISO 8601, UTC."""
+    stage: Stage
+    """How far the run has come."""
+    validation_accuracy: float | None
+    """On the validation split, 0..1."""
+    reason: str | None
+    """Why it is damaged, or failed for good."""
+
+
+class RunList(Document):
+    """The runs of a folder."""
+
+    printed_by = (
+        "runs",
+        "runs list",
+    )
+
+    schema_: Literal["snnas.runs/1"] = Field(alias="schema")
+    folder: str
+    """Folder, as a path of this machine."""
+    runs: list[RunRow]
+    """The runs, by name."""
+
+
+class RunsRemoved(Document):
+    """The runs that were removed."""
+
+    printed_by = ("runs remove",)
+
+    schema_: Literal["snnas.runs.remove/1"] = Field(alias="schema")
+    removed: list[str]
+    """Paths of the runs that were removed."""

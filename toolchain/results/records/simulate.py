@@ -1,0 +1,53 @@
+"""What a program did on samples."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from snnas.toolchain.results.record import Record
+from snnas.toolchain.results.records.shared import OfModel, Range, Role, SampleMean, TargetAccuracy
+
+
+class PopulationDone(Record):
+    """What one population did."""
+
+    id: str
+    """Name of the population."""
+    role: Role
+    """neuron, or (what the target needs besides) or, relay."""
+    shape: list[int]
+    """C, H, W."""
+    neurons: int
+    """How many neurons."""
+    spikes_per_inference: float
+    """Spikes of one inference, OR and relay neurons left out."""
+    sar: float
+    """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
+
+
+class Simulation(OfModel):
+    """What a program did on samples."""
+
+    printed_by = ("simulate",)
+
+    schema_: Literal["snnas.simulate/1"] = Field(alias="schema")
+    accuracy: TargetAccuracy | None
+    """Accuracy, 0..1."""
+    sar: SampleMean
+    """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
+    spikes_per_inference: SampleMean
+    """Spikes of one inference, OR and relay neurons left out."""
+    overhead_spikes_per_inference: float
+    """Spikes of OR and relay neurons."""
+    synops_per_inference: SampleMean
+    """Synaptic operations of one inference."""
+    populations: list[PopulationDone]
+    """Populations."""
+    weight_bits: int
+    """Bits of a weight."""
+    ranges: dict[str, Range]
+    """Which integers can occur, by population."""
+    provenance: Literal["simulated"]
+    """What every figure here is."""

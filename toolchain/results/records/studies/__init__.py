@@ -1,0 +1,1 @@
+"""What the scientific studies (tests/studies) print."""
