@@ -5,10 +5,12 @@ Separate from the band of a profile's constants, which no sample narrows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from snnas.hw_sim.energy.latency import estimate_latency
 from snnas.hw_sim.energy.profile import Profile
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import Mapping as Placement
@@ -17,6 +19,49 @@ from snnas.hw_sim.program import CLOCK, HOSTED, INPUT, Program
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.simulator import Trace
+
+Ran = tuple[Trace, np.ndarray | None, dict[str, np.ndarray] | None]
+"""What a program did, the bool (B, T, C, H, W) that drove it, and the currents, where there are any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencySpread:
+    """Latency over samples, nominal. A step lasts as long as its slowest core, and which one that is changes with the
+    sample: the mean is no less than the latency of the mean load, which ``estimate_latency`` gives.
+    """
+
+    mean: float
+    """Microseconds of one inference."""
+    p95: float
+    """The 95th percentile, microseconds."""
+    samples: int
+
+    def to_json(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def singles(ran: Iterable[Ran]) -> Iterator[Ran]:
+    """The same, one sample after the other."""
+    for trace, spikes_in, currents in ran:
+        for k in range(len(trace.logits)):
+            one = Trace({name: s[k : k + 1] for name, s in trace.spikes.items()}, trace.logits[k : k + 1])
+            given = None if spikes_in is None else spikes_in[k : k + 1]
+            yield one, given, {n: c[k : k + 1] for n, c in (currents or {}).items()} or None
+
+
+def latency_spread(program: Program, mapping: Placement, ran: Iterable[Ran], profile: Profile) -> LatencySpread | None:
+    """How long each sample takes; None without samples, or where the profile lacks a time."""
+    found = []
+    for trace, spikes_in, currents in singles(ran):
+        counter = Counter(program, mapping)
+        counter.add(trace, spikes_in=spikes_in, currents=currents)
+        latency = estimate_latency(counter.result(), profile)
+        if latency is None:
+            return None
+        found.append(latency.inference_us.nominal)
+    if not found:
+        return None
+    return LatencySpread(mean=float(np.mean(found)), p95=float(np.percentile(found, 95)), samples=len(found))
 
 
 class SampleCounter(Counter):
@@ -33,11 +78,9 @@ class SampleCounter(Counter):
         self, trace: Trace, *, spikes_in: np.ndarray | None = None, currents: Mapping[str, np.ndarray] | None = None
     ) -> None:
         """As ``Counter.add``, one sample after the other."""
-        for k in range(len(trace.logits)):
-            one = Trace({name: s[k : k + 1] for name, s in trace.spikes.items()}, trace.logits[k : k + 1])
-            given = None if spikes_in is None else spikes_in[k : k + 1]
+        for one, given, driven in singles([(trace, spikes_in, dict(currents or {}))]):
             before = self._active()
-            super().add(one, spikes_in=given, currents={n: c[k : k + 1] for n, c in (currents or {}).items()} or None)
+            super().add(one, spikes_in=given, currents=driven)
             self.active.append(self._active() - before)
             self._remember(one, given)
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -27,6 +28,7 @@ from snnas.hw_sim.map.system import System
 from snnas.hw_sim.program import InputKind, Program
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
+from snnas.hw_sim.simulate.sampling import Ran, singles
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.output.stderr import Advance, Narrator
 
@@ -39,11 +41,14 @@ CALIBRATION_SAMPLES = 256
 
 @dataclass(slots=True)
 class OnTarget:
-    """What the program did on the whole test split."""
+    """What the program did on every sample that is measured."""
 
     counts: Counts
     predictions: np.ndarray
     golden: dict[str, np.ndarray]
+    """What is recorded of the first samples."""
+    recorded: list[Ran]
+    """The same samples one by one, as they ran."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +138,7 @@ def simulate_split(
     """
     counter = Counter(program, mapping)
     predictions: list[np.ndarray] = []
-    golden = reference(program, x[:golden_samples])
+    golden, first = reference(program, x[:golden_samples]), list[Ran]()
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, currents in _runs(program, x, advance):
             done = sum(len(p) for p in predictions)
@@ -142,12 +147,13 @@ def simulate_split(
             counter.add(trace, currents=currents or None, spikes_in=spikes_in)
             predictions.append(trace.predictions)
             keep = min(len(trace.logits), max(0, golden_samples - done))
+            first += islice(singles([(trace, spikes_in, currents or None)]), keep)
             for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
                 if not np.array_equal(value, golden[name][done : done + keep]):
                     raise GateError(
                         f"the torch and the NumPy simulator differ in {name}; this is a fault of ours, please report it"
                     )
-    return OnTarget(counter.result(), np.concatenate(predictions), golden)
+    return OnTarget(counter.result(), np.concatenate(predictions), golden, first)
 
 
 def _runs(program: Program, x: np.ndarray, advance: Advance) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:

@@ -11,6 +11,7 @@ from snnas.hw_sim.energy.latency import estimate_latency
 from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.energy.profile import Band
 from snnas.hw_sim.simulate.counts import Counts
+from snnas.hw_sim.simulate.sampling import latency_spread
 from snnas.toolchain.data.statistics import wilson
 from snnas.toolchain.output.report import PROVENANCE, SCHEMA
 
@@ -24,6 +25,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
     counts, program = m.target.counts, m.program
     latency = estimate_latency(counts, m.profile)
     bill = price(counts, m.profile, latency) if m.mapping.fits else None
+    spread = latency_spread(program, m.mapping, m.target.recorded, m.profile)
     samples = counts.samples
     hits = int((m.target.predictions == m.labels).sum())
     right, was_right = m.target.predictions == m.labels, m.trained.predictions == m.labels
@@ -77,6 +79,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
         },
         "synops_per_inference": counts.synops / samples,
         "latency_us": _band(latency.inference_us) if latency else _NO_BAND,
+        "latency_samples_us": spread.to_json() if spread else None,
         "energy_uJ": _energy(bill, m),
         "resources": {
             "parameters": parameters_of(m.graph),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from snnas.hw_sim.map.system import System
 from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.expected import expected_counts
-from snnas.hw_sim.simulate.sampling import SampleCounter
+from snnas.hw_sim.simulate.sampling import Ran, SampleCounter, latency_spread, singles
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.data.statistics import bootstrap
 from snnas.toolchain.models.open import Subject, graph_layers
@@ -34,6 +35,7 @@ from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.estimate/1"
 PLACING_SAMPLES = 32  # whose rates weight the hops
+TIMED_SAMPLES = 32  # of which each one's latency is estimated
 CHIP_OF = "loihi1"  # what the shipped profiles of a chip price
 PROFILE_OF = {CHIP_OF: CHIP_OF, "generic": "analytic45_int8"}  # a system's own
 PARTS = ("encode", "dynamic", "floor", "total")
@@ -63,15 +65,16 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     if not mapping.fits:
         return result | {"energy_uJ": None, "latency_us": None}
     counter: SampleCounter | None = None
-    predictions = None
+    predictions, first = None, list[Ran]()
     if pricing.rate is None:
-        counter, predictions = _count(subject, mapping, narrator)
+        counter, predictions, first = _count(subject, mapping, narrator)
         counts = counter.result()
     else:
         assumed = {p.id: pricing.rate for p in program.populations} | {INPUT: pricing.rate}
         counts = expected_counts(program, mapping, assumed)
     latency = estimate_latency(counts, profile) if profile else None
     bill = price(counts, profile, latency) if profile else None
+    times = latency_spread(program, mapping, first, profile) if profile else None
     energy = _energy(bill, profile)
     if counter is not None and profile is not None and energy["dynamic"] is not None:
         energy["dynamic_interval"] = list(bootstrap(counter.dynamic_energy(counts, profile), subject.seed))
@@ -80,6 +83,7 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
         "accuracy": accuracy(predictions, subject.y),
         **_activity(counts, subject.seed if counter is not None else None),
         "latency_us": _band(latency.inference_us) if latency else None,
+        "latency_samples_us": times.to_json() if times else None,
         "throughput_per_s": _band(latency.throughput) if latency else None,
         "energy_uJ": energy,
         "profiles": [_row(counts, load_profile(name)) for name in _rows(system)] if pricing.every else None,
@@ -137,16 +141,20 @@ def _rates(subject: Subject) -> Mapping[str, float]:
     return {name: float(s.mean()) for name, s in trace.spikes.items()}
 
 
-def _count(subject: Subject, mapping: Placement, narrator: Narrator) -> tuple[SampleCounter, np.ndarray]:
+def _count(subject: Subject, mapping: Placement, narrator: Narrator) -> tuple[SampleCounter, np.ndarray, list[Ran]]:
+    """What all samples did, the predictions, and what the first samples did each."""
     program, total = subject.program, len(subject.samples)
+    first: list[Ran] = []
     counter, predictions = SampleCounter(program, mapping), list[np.ndarray]()
     with narrator.progress(f"integer simulation of {total} samples") as advance:
         for trace, currents, part in runs(subject):
             spikes_in = part > 0 if program.input_kind != "analogue" else None
             counter.add(trace, currents=currents or None, spikes_in=spikes_in)
             predictions.append(trace.predictions)
+            if len(first) < TIMED_SAMPLES:
+                first += islice(singles([(trace, spikes_in, currents or None)]), TIMED_SAMPLES - len(first))
             advance(sum(map(len, predictions)), total)
-    return counter, np.concatenate(predictions)
+    return counter, np.concatenate(predictions), first
 
 
 def _activity(counts: Counts, seed: int | None) -> dict[str, Any]:

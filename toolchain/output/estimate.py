@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from snnas.toolchain.output.report import spread_of
 from snnas.toolchain.output.stderr import counted
 
 
@@ -47,6 +48,8 @@ def estimated(result: dict[str, Any]) -> Iterator[Table]:
     out.add_row("messages", f"{work['messages']:,.0f}", f"hops {work['hops_ew'] + work['hops_ns']:,.0f}")
     _fit_rows(out, result["fit"])
     out.add_row("latency (us)", _span(result["latency_us"]), "estimated")
+    if result.get("latency_samples_us"):
+        out.add_row("  of single samples", *spread_of(result["latency_samples_us"]))
     energy = result["energy_uJ"]
     how = f"{energy['profile']}, {energy['evidence']}" if energy["profile"] else energy["banner"]
     out.add_row("energy (uJ / inference)", _span(energy["total"]), how)

@@ -56,6 +56,11 @@ def stale(run: Run, report: dict[str, Any]) -> bool:
     return any(name in hashes and path.is_file() and sha256(path) != hashes[name] for name, path in now.items())
 
 
+def spread_of(found: dict[str, Any]) -> tuple[str, str]:
+    """Mean and 95th percentile of single samples' latencies, and of how many."""
+    return f"mean {found['mean']:,.4g}, p95 {found['p95']:,.4g}", f"estimated, {counted(found['samples'], 'sample')}"
+
+
 def table(report: dict[str, Any]) -> Table:
     """The report as a person reads it: training beside on target, each row with its provenance."""
     from rich.table import Table
@@ -89,6 +94,8 @@ def table(report: dict[str, Any]) -> Table:
     out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
     out.add_row("synops / inference", "", f"{report['synops_per_inference']:,.0f}", "simulated")
     out.add_row("latency (us)", "", span(latency), "estimated")
+    if report.get("latency_samples_us"):
+        out.add_row("  of single samples", "", *spread_of(report["latency_samples_us"]))
     evidence = f", evidence: {energy['evidence']}" if energy["evidence"] else ""
     out.add_row(
         "energy (uJ / inference)",

@@ -18,7 +18,7 @@ from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.program import INPUT, LinearMap
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.expected import SAMPLES, expected_counts
-from snnas.hw_sim.simulate.sampling import SampleCounter
+from snnas.hw_sim.simulate.sampling import SampleCounter, latency_spread
 from snnas.hw_sim.simulate.simulator import Trace
 from tests.hw_sim.simulate.test_counts import (
     TINY,
@@ -54,6 +54,36 @@ def test_energies_of_samples_average_to_the_bill(seed: int) -> None:
         assert bill.dynamic is not None
         assert each.shape == (4,)
         assert each.mean() == pytest.approx(bill.dynamic.nominal)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_the_latency_of_single_samples_is_no_less_on_average_than_that_of_the_mean_load(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    made = random_program(rng)
+    mapping, profile = map_program(made, TINY), load_profile("loihi1")
+    spikes = random_spikes(made, rng, batch=5)
+    trace = Trace({p.id: spikes[p.id] for p in made.populations}, np.zeros((5, 2), dtype=np.int64))
+    counter, each = Counter(made, mapping), []
+    counter.add(trace, spikes_in=spikes[INPUT])
+    for k in range(5):
+        one = Counter(made, mapping)
+        one.add(
+            Trace({n: s[k : k + 1] for n, s in trace.spikes.items()}, trace.logits[:1]),
+            spikes_in=spikes[INPUT][k : k + 1],
+        )
+        latency = estimate_latency(one.result(), profile)
+        assert latency is not None
+        each.append(latency.inference_us.nominal)
+    spread = latency_spread(made, mapping, [(trace, spikes[INPUT], None)], profile)
+    of_mean_load = estimate_latency(counter.result(), profile)
+    assert spread is not None
+    assert of_mean_load is not None
+    assert (spread.mean, spread.samples) == (pytest.approx(np.mean(each)), 5)
+    assert spread.p95 == pytest.approx(np.percentile(each, 95))
+    assert spread.mean >= of_mean_load.inference_us.nominal * (1 - 1e-12)
+    assert latency_spread(made, mapping, [], profile) is None
+    assert latency_spread(made, mapping, [(trace, spikes[INPUT], None)], load_profile("analytic45_int8")) is None
 
 
 @settings(max_examples=12, deadline=None)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from snnas.toolchain.results.record import Interval, OrAbsent, Record
-from snnas.toolchain.results.records.shared import Band, MeanOrAssumed, OfModel, TargetAccuracy
+from snnas.toolchain.results.records.shared import Band, LatencyOverSamples, MeanOrAssumed, OfModel, TargetAccuracy
 
 
 class Utilisation(Record):
@@ -218,7 +218,9 @@ class Estimate(OfModel):
     work: OrAbsent[Work] = None
     """What happens in one inference."""
     latency_us: Band | None
-    """Microseconds of one inference at batch 1."""
+    """Microseconds of one inference at batch 1, of the mean load."""
+    latency_samples_us: LatencyOverSamples | None = None
+    """The same of single samples, nominal; null where no sample was run or nothing is timed."""
     throughput_per_s: Band | None = None
     """Inferences per second, back to back."""
     energy_uJ: EnergyBill | None

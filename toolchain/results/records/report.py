@@ -17,7 +17,14 @@ from snnas.toolchain.results.record import (
     Record,
     Sha256,
 )
-from snnas.toolchain.results.records.shared import BandOrNone, Convention, InputKind, Range, Schedule
+from snnas.toolchain.results.records.shared import (
+    BandOrNone,
+    Convention,
+    InputKind,
+    LatencyOverSamples,
+    Range,
+    Schedule,
+)
 
 
 class SearchDone(Record):
@@ -312,7 +319,9 @@ class Report(Document):
     synops_per_inference: float
     """Synaptic operations of one inference."""
     latency_us: BandOrNone
-    """Microseconds of one inference at batch 1."""
+    """Microseconds of one inference at batch 1, of the mean load."""
+    latency_samples_us: LatencyOverSamples | None = None
+    """The same of single samples, nominal; null where nothing is timed, left out by exports before 0.2."""
     energy_uJ: Energy
     """Microjoules per inference at batch 1."""
     resources: Resources

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from snnas.toolchain.results.record import AboveZero, Amount, Document, Interval, Record
+from snnas.toolchain.results.record import AboveZero, Amount, Document, Interval, Positive, Record
 
 InputKind = Literal["analogue", "spikes", "counts"]
 Role = Literal["neuron", "or", "relay"]
@@ -31,6 +31,17 @@ class BandOrNone(Record):
     """Nominal value."""
     high: float | None
     """Upper end."""
+
+
+class LatencyOverSamples(Record):
+    """Latency of single samples, nominal constants."""
+
+    mean: float
+    """Microseconds of one inference."""
+    p95: float
+    """The 95th percentile."""
+    samples: Positive
+    """How many were timed."""
 
 
 class SampleMean(Record):
