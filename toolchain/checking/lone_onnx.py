@@ -55,7 +55,7 @@ def check_onnx(book: Book, options: CheckOptions) -> tuple[Figures, Path | None]
     replay.check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
     book.judge("SN306", "content", digest.changed(known.content, digests), "as recorded")
     determinism.check_runs(book, "model", lambda x, batch: run_onnx(model, x, batch), known.x, fired, tolerance=ANSWERS)
-    return figures(fired, known.y), kept
+    return onnx_figures(fired, known.y), kept
 
 
 def run_onnx(model: OnnxModel, x: np.ndarray, batch: int = 128) -> Fired:
