@@ -13,7 +13,7 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         sys.stderr.write("snnas: interrupted\n")
-        exec("")  # as ``endings.leave`` does, which may not be imported yet
+        exec("")  # as ``exits.leave`` does, which may not be imported yet
         sys.exit(130)
 
 

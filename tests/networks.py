@@ -11,7 +11,7 @@ from snnas.search.network import space
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Genotype
 from snnas.search.network.network import Network
-from snnas.toolchain.bench.random_networks import settle
+from snnas.toolchain.bench.random_networks import settle_batch_norms
 
 
 def network(genotype: Genotype, seed: int, **sizes: Any) -> Network:
@@ -21,7 +21,7 @@ def network(genotype: Genotype, seed: int, **sizes: Any) -> Network:
     config = NetworkConfig(classes=10, reduction=reduction, **{**defaults, **sizes})
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return settle(Network(genotype, config))
+        return settle_batch_norms(Network(genotype, config))
 
 
 def random_network(name: str, seed: int, *, backward: bool = False, **sizes: Any) -> Network:

@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from snnas.toolchain.cli import exits as endings
+from snnas.toolchain.cli import exits
 
 LINE = 1200  # characters, the path's own apart
 STEERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -156,7 +156,7 @@ def _said(error: Exception, target: Target, path: Path) -> tuple[int, str, str]:
     """What a user is told of the error, held to the rules."""
     out = io.StringIO()
     with contextlib.redirect_stderr(out):
-        code = endings._fault(error)
+        code = exits._fault(error)
     text = out.getvalue()
     line = text.removesuffix("\n")
     place = _place(error)

@@ -24,7 +24,7 @@ from snnas.hw_sim.tables import parse_toml
 from snnas.search.methods.journal import Journal
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.network.config import NetworkConfig
-from snnas.toolchain.cli import exits as endings
+from snnas.toolchain.cli import exits
 from snnas.toolchain.data.datasets import recordings
 from snnas.toolchain.data.datasets.catalogue import SETS
 from snnas.toolchain.data.datasets.folder import read_folder
@@ -261,7 +261,7 @@ def test_text_that_turns_a_line_around() -> None:
 
 
 def test_a_line_is_as_long_as_it_may_be(capsys: pytest.CaptureFixture[str]) -> None:
-    assert endings._fail(3, "start " + "x" * 100_000 + " end") == 3
+    assert exits._fail(3, "start " + "x" * 100_000 + " end") == 3
     line = capsys.readouterr().err
     assert line.startswith("snnas: start x")
     assert line.endswith("x end\n")

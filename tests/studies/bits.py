@@ -43,7 +43,7 @@ Job = tuple[str, int, int]  # run, bits, seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class BitsOptions:
     """What is measured. seeds: networks where no run is given, else fine-tunings of each run, counted from ``seed``.
 
     widths: bits of a weight. epochs, rate: of a fine-tuning. train, test: samples taken of each split, 0 for all.
@@ -69,7 +69,7 @@ class Options:
             raise UsageError(f"--widths {widths}: expected some of {', '.join(map(str, WEIGHT_WIDTHS))}")
 
 
-def bits(runs: list[Run], options: Options, narrator: Narrator, out: Path | None, folder: Path) -> dict[str, Any]:
+def bits(runs: list[Run], options: BitsOptions, narrator: Narrator, out: Path | None, folder: Path) -> dict[str, Any]:
     """Measure the runs, or where there are none ``options.seeds`` new ones in ``folder``; ``out`` gets the figures."""
     options.check()
     given = bool(runs)
@@ -125,7 +125,7 @@ def _made(dataset: str, seed: int, folder: Path, narrator: Narrator) -> Run:
 class _Bench:
     """A run, opened."""
 
-    def __init__(self, run: Run, options: Options) -> None:
+    def __init__(self, run: Run, options: BitsOptions) -> None:
         from snnas.export.compiler.fold import fold
         from snnas.toolchain import training
         from snnas.toolchain.runs.dataset import dataset_of
@@ -189,7 +189,7 @@ def _accuracy(record: dict[str, Any]) -> float:
     return float(_right(record).mean())
 
 
-def _keys(run: Run, options: Options) -> dict[bool, str]:
+def _keys(run: Run, options: BitsOptions) -> dict[bool, str]:
     """What measurements depend on, beside run, width and seed; True: those of a fine-tuning."""
     plain = {name: value for name, value in asdict(options).items() if name not in NOT_OF_ONE}
     about = f"{sha256(run.weights)} {sha256(run.genotype)} {run.section('data').get('sha256')}"
@@ -219,7 +219,7 @@ def _remembered(log: JsonLines, keys: dict[bool, str], run: str) -> dict[Job, di
 # --------------------------------------------------------------------------------------------------------- the figures
 
 
-def summary(found: dict[Job, dict[str, Any]], seeds: dict[str, list[int]], options: Options) -> dict[str, Any]:
+def summary(found: dict[Job, dict[str, Any]], seeds: dict[str, list[int]], options: BitsOptions) -> dict[str, Any]:
     """Accuracies and losses by width, and whether the fine-tuned loss at 4 bits, if measured, is within the gate."""
     right = {job: _right(record) for job, record in found.items()}
     table = []
@@ -239,7 +239,7 @@ def summary(found: dict[Job, dict[str, Any]], seeds: dict[str, list[int]], optio
     return {"table": table, "gate": GATE, "good": good}
 
 
-def _loss(lost: list[tuple[str, Array]], options: Options) -> dict[str, Any]:
+def _loss(lost: list[tuple[str, Array]], options: BitsOptions) -> dict[str, Any]:
     """The mean loss and its two intervals; lost: per measurement its run and, per sample, float minus on target."""
     means = np.array([values.mean() for _, values in lost])
     rng = stream(options.seed, "bootstrap")
@@ -306,7 +306,7 @@ def command(
     """Measure what weights of 8, 6 and 4 bits cost, before and after fine-tuning; exit 1 above the gate."""
     folder = directory(runs_dir)
     several = numbers(widths, "--widths", "8,4")
-    options = Options(
+    options = BitsOptions(
         dataset=dataset,
         widths=several,
         seeds=seeds,

@@ -21,7 +21,7 @@ def run_study(command: Callable[..., None], arguments: list[str]) -> int:
     """The exit code of a study's command with these arguments; results on stdout, everything else on stderr."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(context_settings={"max_content_width": 120})(command)
-    return exits.run(app, arguments, program=f"python -m {_module(command)}")
+    return exits.run_app(app, arguments, program=f"python -m {_module(command)}")
 
 
 def main(command: Callable[..., None]) -> NoReturn:

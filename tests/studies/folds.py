@@ -36,7 +36,7 @@ FIGURES = ("correct", "correct_on_target", "sar", "spikes", "synops", "energy_lo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class FoldsOptions:
     """What is measured: folds of them, recipe a name or file, epochs None for the recipe's, seed of the folds."""
 
     folds: int = 10
@@ -50,7 +50,7 @@ class Options:
             raise UsageError(f"--folds {self.folds}: expected 2 to 1000")
 
 
-def cross_validate(run: Run, options: Options, narrator: Narrator, out: Path | None) -> dict[str, Any]:
+def cross_validate(run: Run, options: FoldsOptions, narrator: Narrator, out: Path | None) -> dict[str, Any]:
     """Train and measure the cell of ``run`` on every fold of its data set; ``out`` gets the figures as JSON."""
     from snnas.toolchain.runs.dataset import dataset_of
 
@@ -91,7 +91,7 @@ def dealt(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-def _fold(data: Dataset, deal: np.ndarray, fold: int, options: Options) -> Dataset:
+def _fold(data: Dataset, deal: np.ndarray, fold: int, options: FoldsOptions) -> Dataset:
     x = np.concatenate([data.x_train, data.x_val, data.x_test])
     y = np.concatenate([data.y_train, data.y_val, data.y_test])
     rest = stream(options.seed, f"fold {fold}").permutation(np.flatnonzero(deal != fold))
@@ -100,7 +100,7 @@ def _fold(data: Dataset, deal: np.ndarray, fold: int, options: Options) -> Datas
     return replace(data, x_train=x[train], y_train=y[train], x_val=x[val], y_val=y[val], x_test=x[test], y_test=y[test])
 
 
-def _measure(run: Run, data: Dataset, options: Options) -> dict[str, Any]:
+def _measure(run: Run, data: Dataset, options: FoldsOptions) -> dict[str, Any]:
     from snnas.hw_sim.energy.profile import load_profile
     from snnas.toolchain import training
     from snnas.toolchain.exporting.on_target import measure
@@ -195,7 +195,7 @@ def command(
 ) -> None:
     """Cross-validate a run's cell on its data set: every sample judged once, by a network that never saw it."""
     found = find(directory(runs_dir), run)
-    options = Options(folds=folds, recipe=recipe, epochs=epochs, profile=profile, seed=seed)
+    options = FoldsOptions(folds=folds, recipe=recipe, epochs=epochs, profile=profile, seed=seed)
     result = cross_validate(found, options, Narrator(quiet=quiet), out)
     tell(result, as_json, print_result, good=True)
 

@@ -37,7 +37,7 @@ RDM_BATCHES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class MseNasOptions:
     """What is measured. channels, cells, timesteps: of the networks. batch: of the fitness. draws: bootstrap."""
 
     dataset: str = "digits"
@@ -57,7 +57,7 @@ class Options:
                 raise UsageError(f"--{name} {getattr(self, name)}: expected a whole number >= {least}")
 
 
-def correlate(options: Options, narrator: Narrator, out: Path | None = None) -> dict[str, Any]:
+def correlate(options: MseNasOptions, narrator: Narrator, out: Path | None = None) -> dict[str, Any]:
     """Measure and return the figures; ``out`` gets them as JSON."""
     began = time.perf_counter()
     rows = _measured(options, narrator, out)
@@ -92,7 +92,7 @@ def _by_motif(rows: list[dict[str, Any]]) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in sorted(found.items())}
 
 
-def _measured(options: Options, narrator: Narrator, out: Path | None) -> list[dict[str, Any]]:
+def _measured(options: MseNasOptions, narrator: Narrator, out: Path | None) -> list[dict[str, Any]]:
     """One row per genome, in the order in which they were drawn."""
     from snnas.search.mse_nas.config import MseConfig, reductions_for
     from snnas.search.mse_nas.encoding import GenomeSpace
@@ -138,7 +138,7 @@ def _halved(data: Dataset, seed: int) -> Dataset:
     return replace(data, x_train=x[train], y_train=y[train], x_val=x[val], y_val=y[val])
 
 
-def _row(genome: Genome, config: MseConfig, data: Dataset, options: Options) -> dict[str, Any]:
+def _row(genome: Genome, config: MseConfig, data: Dataset, options: MseNasOptions) -> dict[str, Any]:
     import torch
 
     from snnas.search.methods.journal import finite
@@ -206,7 +206,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Correlate the training-free fitness of motif genomes with their accuracy after a short training."""
-    options = Options(
+    options = MseNasOptions(
         dataset=dataset,
         genomes=genomes,
         epochs=epochs,

@@ -37,7 +37,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class SpikenasOptions:
     """What is measured. rows: drawn at random, 0 takes all. size: images are averaged down to it. draws: bootstrap.
 
     gradients: the proxies that need a backward pass too; they more than double the time.
@@ -66,7 +66,9 @@ class Options:
                 raise UsageError(f"--{name} {getattr(self, name)}: expected a whole number >= {least}")
 
 
-def spikenas_bench(table: Path, images: Path, options: Options, narrator: Narrator, out: Path | None) -> dict[str, Any]:
+def spikenas_bench(
+    table: Path, images: Path, options: SpikenasOptions, narrator: Narrator, out: Path | None
+) -> dict[str, Any]:
     """Measure every proxy on the connected rows of ``table`` and return the figures; ``out`` gets them as JSON."""
     from snnas.search.scoring.bench_network import parse_ops
     from snnas.search.scoring.bench_proxies import COMBINED, HEADLINE, PLAIN
@@ -113,7 +115,7 @@ def spikenas_bench(table: Path, images: Path, options: Options, narrator: Narrat
 
 
 def _measure(
-    rows: list[Row], images: Path, options: Options, narrator: Narrator, out: Path | None
+    rows: list[Row], images: Path, options: SpikenasOptions, narrator: Narrator, out: Path | None
 ) -> tuple[dict[str, Array], dict[str, float]]:
     """Return per proxy its values (seeds, rows), -inf where singular, and its mean seconds per architecture."""
     import torch
@@ -259,7 +261,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Rank trained architectures by training-free proxies; exit 1 where ours is not above every plain one."""
-    options = Options(
+    options = SpikenasOptions(
         rows=rows,
         seeds=seeds,
         channels=channels,

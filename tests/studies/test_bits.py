@@ -16,7 +16,7 @@ from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.log import JsonLines
 from snnas.toolchain.searching.options import SearchOptions
 from tests.studies import bits as bench_bits
-from tests.studies.bits import COMPILED, FLOAT, Job, Options
+from tests.studies.bits import COMPILED, FLOAT, BitsOptions, Job
 
 
 def record(right: list[bool], **more: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def measured(lost_at_4: int) -> dict[Job, dict[str, Any]]:
 
 
 def test_losses_are_those_of_the_same_samples() -> None:
-    result = bench_bits.summary(measured(0), {"a": [7], "b": [7]}, Options(draws=400))
+    result = bench_bits.summary(measured(0), {"a": [7], "b": [7]}, BitsOptions(draws=400))
     assert [row["bits"] for row in result["table"]] == [8, 6, 4]
     row = result["table"][2]
     assert row["float"] == pytest.approx(0.9)
@@ -53,8 +53,8 @@ def test_losses_are_those_of_the_same_samples() -> None:
 
 
 def test_the_gate_is_at_four_bits_after_fine_tuning() -> None:
-    assert not bench_bits.summary(measured(2), {"a": [7], "b": [7]}, Options(draws=100))["good"]
-    assert bench_bits.summary(measured(0), {"a": [7], "b": [7]}, Options(draws=100))["good"]
+    assert not bench_bits.summary(measured(2), {"a": [7], "b": [7]}, BitsOptions(draws=100))["good"]
+    assert bench_bits.summary(measured(0), {"a": [7], "b": [7]}, BitsOptions(draws=100))["good"]
 
 
 def test_fine_tunings_of_one_run_share_its_samples() -> None:
@@ -63,8 +63,8 @@ def test_fine_tunings_of_one_run_share_its_samples() -> None:
     for seed in (8, 9):
         for width in WEIGHT_WIDTHS:
             found["a", width, seed] = found["a", width, 7]
-    one = bench_bits.summary(found, {"a": [7]}, Options(draws=2000))["table"][2]["finetuned"]
-    three = bench_bits.summary(found, {"a": [7, 8, 9]}, Options(draws=2000))["table"][2]["finetuned"]
+    one = bench_bits.summary(found, {"a": [7]}, BitsOptions(draws=2000))["table"][2]["finetuned"]
+    three = bench_bits.summary(found, {"a": [7, 8, 9]}, BitsOptions(draws=2000))["table"][2]["finetuned"]
     assert one["over_measurements"] is None
     assert three["over_samples"] == pytest.approx(one["over_samples"], abs=0.011)
 
@@ -93,7 +93,7 @@ def test_without_runs_networks_are_made_once_and_measurements_too(
     small = {"channels": 2, "hidden": 8, "batch": 8, "timesteps": 2, "epochs": 1, "device": "cpu"}
     small_options = functools.partial(SearchOptions, **small)
     monkeypatch.setattr("snnas.toolchain.searching.options.SearchOptions", small_options)
-    options = Options(seeds=1, widths=(4,), epochs=1, train=64, test=32, draws=100, seed=3)
+    options = BitsOptions(seeds=1, widths=(4,), epochs=1, train=64, test=32, draws=100, seed=3)
     first = bench_bits.bits([], options, Narrator(quiet=True), tmp_path / "out.json", tmp_path)
     assert first["runs"] == ["bits-digits-3"]
     assert first["table"][0]["measurements"] == 1
@@ -113,6 +113,6 @@ def test_without_runs_networks_are_made_once_and_measurements_too(
 
 def test_bad_numbers() -> None:
     with pytest.raises(UsageError, match="--seeds 0"):
-        Options(seeds=0).check()
+        BitsOptions(seeds=0).check()
     with pytest.raises(UsageError, match="--widths 8,5"):
-        Options(widths=(8, 5)).check()
+        BitsOptions(widths=(8, 5)).check()

@@ -14,12 +14,12 @@ from snnas.search.scoring import bench_proxies
 from snnas.toolchain.data.statistics import percentiles, spearman
 from snnas.toolchain.output.stderr import Narrator
 from tests.studies.rank_bootstrap import bootstrap_spearman, top_mean
-from tests.studies.spikenas import Options, command, spikenas_bench
+from tests.studies.spikenas import SpikenasOptions, command, spikenas_bench
 from tests.studies.spikenas_table import choose, digits, read_images, read_table
 
 torch.set_num_threads(1)
 
-OPTIONS = Options(rows=0, seeds=2, channels=2, batch=6, size=8, draws=100)
+OPTIONS = SpikenasOptions(rows=0, seeds=2, channels=2, batch=6, size=8, draws=100)
 QUIET = Narrator(quiet=True)
 ROWS = [("222222", 88.0), ("001000", 80.5), ("200010", 85.0), ("430002", 87.0), ("324324", 88.2), ("011004", 86.0)]
 
@@ -134,12 +134,12 @@ def test_bench_writes_its_figures_and_resumes(
     assert len(calls) == 5
     assert _without_times(again) == _without_times(result)
     # Other settings share no measurement.
-    spikenas_bench(table, images, Options(**{**_fields(OPTIONS), "seeds": 1, "seed": 1}), QUIET, out)
+    spikenas_bench(table, images, SpikenasOptions(**{**_fields(OPTIONS), "seeds": 1, "seed": 1}), QUIET, out)
     assert len(calls) == 5 + 6
 
 
-def _fields(options: Options) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in Options.__slots__}
+def _fields(options: SpikenasOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in SpikenasOptions.__slots__}
 
 
 def _without_times(value: Any) -> Any:
@@ -150,11 +150,11 @@ def _without_times(value: Any) -> Any:
 
 def test_what_it_refuses(table: Path, images: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--batch 2"):
-        spikenas_bench(table, images, Options(batch=2), QUIET, None)
+        spikenas_bench(table, images, SpikenasOptions(batch=2), QUIET, None)
     with pytest.raises(UsageError, match="16 images"):
-        spikenas_bench(table, images, Options(batch=17, size=8), QUIET, None)
+        spikenas_bench(table, images, SpikenasOptions(batch=17, size=8), QUIET, None)
     with pytest.raises(UsageError, match="0 connected rows"):
-        spikenas_bench(table, images, Options(epochs=7, size=8, batch=4), QUIET, None)
+        spikenas_bench(table, images, SpikenasOptions(epochs=7, size=8, batch=4), QUIET, None)
     out = tmp_path / "out.json"
     out.with_suffix(".jsonl").write_text("[1]\n")
     with pytest.raises(InvalidFileError, match="line 1"):

@@ -7,9 +7,9 @@ import pytest
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.output.stderr import Narrator
 from tests.studies import worth as bench_worth
-from tests.studies.worth import Options, summary, worth
+from tests.studies.worth import WorthOptions, summary, worth
 
-TINY = Options(seeds=1, random=1, widths=(1, 2), epochs=1, timesteps=2, hidden=8, train=64, test=32, draws=100)
+TINY = WorthOptions(seeds=1, random=1, widths=(1, 2), epochs=1, timesteps=2, hidden=8, train=64, test=32, draws=100)
 
 
 def measured(on_target: float, energy: float) -> dict:
@@ -24,7 +24,7 @@ def measured(on_target: float, energy: float) -> dict:
     }
 
 
-def everything(options: Options, value) -> dict:
+def everything(options: WorthOptions, value) -> dict:
     """value: (seed, arm, width) -> (accuracy, energy)."""
     return {
         (seed, arm, width): measured(*value(seed, arm, width))
@@ -35,7 +35,7 @@ def everything(options: Options, value) -> dict:
 
 
 def test_arms_are_compared_where_they_cost_the_same() -> None:
-    options = Options(widths=(1, 4), seeds=3, draws=100)
+    options = WorthOptions(widths=(1, 4), seeds=3, draws=100)
 
     def value(seed: int, arm: str, width: int) -> tuple[float, float]:
         # Wider by four: .2 better, four times as dear. The searched cell costs double and is .1 better at equal cost.
@@ -56,7 +56,7 @@ def test_arms_are_compared_where_they_cost_the_same() -> None:
 
 
 def test_nothing_is_extrapolated() -> None:
-    options = Options(widths=(1, 2), seeds=2, draws=100)
+    options = WorthOptions(widths=(1, 2), seeds=2, draws=100)
 
     def value(seed: int, arm: str, width: int) -> tuple[float, float]:
         return 0.5, width * (100.0 if arm == "single" else 1.0)
@@ -71,7 +71,7 @@ def test_nothing_is_extrapolated() -> None:
 
 
 def test_the_interval_holds_the_spread_of_seeds() -> None:
-    options = Options(widths=(1, 2), seeds=4, draws=2000)
+    options = WorthOptions(widths=(1, 2), seeds=4, draws=2000)
 
     def value(seed: int, arm: str, width: int) -> tuple[float, float]:
         return (0.5 + (0.02 * seed if arm == "lightsnn snnas" else 0)), float(width)
@@ -86,7 +86,7 @@ def test_the_interval_holds_the_spread_of_seeds() -> None:
 )
 def test_bad_options(options: dict, word: str) -> None:
     with pytest.raises(UsageError, match=word):
-        worth(Options(**options), Narrator(quiet=True), None)
+        worth(WorthOptions(**options), Narrator(quiet=True), None)
 
 
 def test_a_killed_bench_goes_on(tmp_path, monkeypatch) -> None:

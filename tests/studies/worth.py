@@ -52,7 +52,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class WorthOptions:
     """What is measured. widths: channels of the first cell, ascending. random: cells drawn per seed. train, test:
     samples taken of each split, 0 for all. draws: of the bootstrap.
     """
@@ -87,7 +87,7 @@ class Options:
             raise UsageError(f"--widths {','.join(map(str, self.widths))}: expected at least two, ascending, from 1")
 
 
-def worth(options: Options, narrator: Narrator, out: Path | None) -> dict[str, Any]:
+def worth(options: WorthOptions, narrator: Narrator, out: Path | None) -> dict[str, Any]:
     """Train and measure every arm at every width, and return the figures; ``out`` gets them as JSON."""
     options.check()
     log = JsonLines(out.with_suffix(".jsonl")) if out is not None else None
@@ -114,11 +114,11 @@ def worth(options: Options, narrator: Narrator, out: Path | None) -> dict[str, A
     return result
 
 
-def _seeds(options: Options) -> range:
+def _seeds(options: WorthOptions) -> range:
     return range(options.seed, options.seed + options.seeds)
 
 
-def _arms(options: Options) -> tuple[str, ...]:
+def _arms(options: WorthOptions) -> tuple[str, ...]:
     drawn = tuple(f"random {k}" for k in range(1, options.random + 1))
     return ("lightsnn sahd", "lightsnn snnas", *drawn, "chain", "single")
 
@@ -128,7 +128,7 @@ def group(arm: str) -> str:
     return "random" if arm.startswith("random ") else arm
 
 
-def _key(options: Options) -> str:
+def _key(options: WorthOptions) -> str:
     measured = replace(options, seeds=1, random=1, seed=0, draws=100, widths=(1, 2))
     return hashlib.sha256(repr(measured).encode()).hexdigest()[:16]
 
@@ -149,7 +149,7 @@ def _remembered(log: JsonLines, key: str) -> dict[tuple[int, str, int], dict[str
     return done
 
 
-def _data(options: Options, seed: int) -> Dataset:
+def _data(options: WorthOptions, seed: int) -> Dataset:
     from snnas.toolchain.data.load import load
 
     data = load(options.dataset, seed=seed)
@@ -163,7 +163,7 @@ def _data(options: Options, seed: int) -> Dataset:
     )
 
 
-def _config(options: Options, data: Dataset, channels: int) -> NetworkConfig:
+def _config(options: WorthOptions, data: Dataset, channels: int) -> NetworkConfig:
     from snnas.search.network.config import NetworkConfig
 
     return NetworkConfig(
@@ -176,7 +176,7 @@ def _config(options: Options, data: Dataset, channels: int) -> NetworkConfig:
     )
 
 
-def _genotypes(options: Options, data: Dataset, seed: int) -> dict[str, Genotype]:
+def _genotypes(options: WorthOptions, data: Dataset, seed: int) -> dict[str, Genotype]:
     """Every arm's cell, used twice."""
     import torch
 
@@ -206,7 +206,7 @@ def _genotypes(options: Options, data: Dataset, seed: int) -> dict[str, Genotype
     return found
 
 
-def _measure(genotype: Genotype, data: Dataset, options: Options, seed: int, width: int) -> dict[str, Any]:
+def _measure(genotype: Genotype, data: Dataset, options: WorthOptions, seed: int, width: int) -> dict[str, Any]:
     from snnas.hw_sim.energy.profile import load_profile
     from snnas.toolchain.exporting.on_target import measure
     from snnas.toolchain.training import TrainingConfig, build, evaluate, train
@@ -233,7 +233,7 @@ def _measure(genotype: Genotype, data: Dataset, options: Options, seed: int, wid
 # --------------------------------------------------------------------------------------------------------- the figures
 
 
-def summary(done: dict[tuple[int, str, int], dict[str, Any]], options: Options) -> dict[str, Any]:
+def summary(done: dict[tuple[int, str, int], dict[str, Any]], options: WorthOptions) -> dict[str, Any]:
     """Return every arm at every width, the differences at equal width, and those at equal energies."""
     seeds, names = list(_seeds(options)), list(dict.fromkeys(map(group, _arms(options))))
     arms = {name: [arm for arm in _arms(options) if group(arm) == name] for name in names}
@@ -267,7 +267,7 @@ def summary(done: dict[tuple[int, str, int], dict[str, Any]], options: Options) 
     return {"arms": table, "equal_width": equal_width, "equal_energy": equal_energy}
 
 
-def _middle(done: dict[tuple[int, str, int], dict[str, Any]], options: Options, energy: str) -> float:
+def _middle(done: dict[tuple[int, str, int], dict[str, Any]], options: WorthOptions, energy: str) -> float:
     """The energy, in uJ, that the most (seed, arm) pairs bracket with their widths; of several the middle one."""
     spans = np.array(
         [
@@ -283,7 +283,7 @@ def _middle(done: dict[tuple[int, str, int], dict[str, Any]], options: Options, 
 
 
 def _at(
-    done: dict[tuple[int, str, int], dict[str, Any]], options: Options, energy: str, uj: float, seed: int, arm: str
+    done: dict[tuple[int, str, int], dict[str, Any]], options: WorthOptions, energy: str, uj: float, seed: int, arm: str
 ) -> float | None:
     """Accuracy on target of one arm at ``uj``, between the widths that it was measured at; None outside of them."""
     points = sorted((done[seed, arm, width][energy], done[seed, arm, width]["on_target"]) for width in options.widths)
@@ -292,7 +292,7 @@ def _at(
 
 
 def _differences(
-    names: list[str], seeds: list[int], values: dict[tuple[str, int], float], options: Options
+    names: list[str], seeds: list[int], values: dict[tuple[str, int], float], options: WorthOptions
 ) -> dict[str, Any]:
     """Each name's mean over seeds, and its paired difference to the plain ones where both have a value."""
     found: dict[str, Any] = {}
@@ -307,7 +307,7 @@ def _differences(
     return found
 
 
-def _paired(differences: list[float], options: Options) -> dict[str, Any]:
+def _paired(differences: list[float], options: WorthOptions) -> dict[str, Any]:
     if len(differences) < 2:  # no interval from one
         return {"mean": None, "low": None, "high": None, "seeds": len(differences)}
     gaps = np.array(differences)
@@ -377,7 +377,7 @@ def command(
 ) -> None:
     """Compare searched cells with random ones and a plain chain, at equal training and equal energy on target."""
     channels = numbers(widths, "--widths", "2,4,8")
-    options = Options(
+    options = WorthOptions(
         dataset=dataset,
         widths=channels,
         seeds=seeds,

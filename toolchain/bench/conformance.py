@@ -248,7 +248,7 @@ def compare_in_lava(case: Case, worker: Path) -> Comparison:
     """Runs all samples of a compiled case back to back in one Lava run."""
     from snnas.export.formats.npz_file import write_npz
     from snnas.export.formats.program_file import write_program
-    from snnas.hw_sim.lava import run as lava
+    from snnas.hw_sim.lava.run import compare, run_worker
     from snnas.hw_sim.simulate.simulator import simulate_input
     from snnas.toolchain.exporting.on_target import recorded
 
@@ -260,8 +260,8 @@ def compare_in_lava(case: Case, worker: Path) -> Comparison:
         golden = recorded(trace.spikes, trace.logits, currents, spikes_in, len(case.x))
         write_program(folder / "program.npz", case.program)
         write_npz(folder / "golden.npz", golden)
-        result = lava.run_worker(folder, folder / "lava", samples=len(case.x), python=worker)
-        return lava.compare(golden, result["arrays"], case.program, len(case.x))
+        result = run_worker(folder, folder / "lava", samples=len(case.x), python=worker)
+        return compare(golden, result["arrays"], case.program, len(case.x))
 
 
 # --------------------------------------------------------------------------------------------------------- the command

@@ -47,7 +47,7 @@ class Case:
         return self.genotype.has_backward
 
 
-def settle(network: Network, batches: int = SETTLING_BATCHES, batch: int = SETTLING_BATCH) -> Network:
+def settle_batch_norms(network: Network, batches: int = SETTLING_BATCHES, batch: int = SETTLING_BATCH) -> Network:
     """Gives every batch norm an affine and statistics of its own; eval mode. Draws from torch's global generator.
 
     Affines: gamma in .5..1.5, beta normal with deviation .3. Statistics: the plain average over ``batches`` batches of
@@ -119,4 +119,4 @@ def deployed_graph(genotype: Genotype, config: NetworkConfig, seed: int) -> Grap
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return fold(settle(Network(genotype, config)).layers())
+        return fold(settle_batch_norms(Network(genotype, config)).layers())

@@ -72,14 +72,13 @@ def bench_simulate(options: SimulateBenchOptions, narrator: Narrator | None = No
 
     from snnas.hw_sim.errors import UnsupportedError
     from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
-    from snnas.toolchain.exporting.options import ExportOptions
-    from snnas.toolchain.exporting.options import lava_python as find
+    from snnas.toolchain.exporting.options import ExportOptions, lava_python
 
     narrator = narrator or Narrator(quiet=True)
     if options.plot is not None:
         check_picture(options.plot, "--plot")
     seed = options.seed
-    python, why = find(ExportOptions(lava_python=options.lava_python))
+    python, why = lava_python(ExportOptions(lava_python=options.lava_python))
     if python is None:
         raise UnsupportedError(f"bench simulate compares with Lava, which is not usable: {why}")
     narrator.say(f"seed {seed}, {torch.get_num_threads()} threads, torch {torch.__version__}, {why}")
@@ -169,7 +168,7 @@ def _lava_rates(
 def _lava_rate(program: Program, simulator: TorchSimulator, spikes: np.ndarray, python: Path) -> LavaRate:
     from snnas.export.formats.npz_file import write_npz
     from snnas.export.formats.program_file import write_program
-    from snnas.hw_sim.lava import run as lava
+    from snnas.hw_sim.lava.run import compare, run_worker
     from snnas.toolchain.exporting.on_target import recorded
 
     trace = simulator.run(spikes_in=spikes)
@@ -178,8 +177,8 @@ def _lava_rate(program: Program, simulator: TorchSimulator, spikes: np.ndarray, 
         folder = Path(name)
         write_program(folder / "program.npz", program)
         write_npz(folder / "golden.npz", golden)
-        result = lava.run_worker(folder, folder / "lava", samples=len(spikes), python=python)
-    compared = lava.compare(golden, result["arrays"], program, len(spikes))
+        result = run_worker(folder, folder / "lava", samples=len(spikes), python=python)
+    compared = compare(golden, result["arrays"], program, len(spikes))
     interval = (program.timesteps + program.schedule.blank) * program.schedule.period
     kept = ("samples", "hardware_steps", "processes", "build_seconds", "run_seconds", "versions")
     return LavaRate(

@@ -24,7 +24,7 @@ BUDGET_NAME, BASELINE_NAME = "budget.toml", "baseline.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class SubjectFigures:
     """figures: of the subject, by metric. samples: the file of those that they are measured on. why: there are none."""
 
     figures: dict[str, float | None] = field(default_factory=dict)
@@ -83,23 +83,23 @@ def _ignored(budget: Path) -> frozenset[str]:
         raise InvalidFileError(f"{budget}: {error}") from None
 
 
-def _measured(book: Book, options: CheckOptions, judged: bool) -> Measured:
+def _measured(book: Book, options: CheckOptions, judged: bool) -> SubjectFigures:
     """The rules of the subject's kind; its figures, where something judges them."""
     if book.kind == "export folder":
-        return Measured(figures=check_folder(book), samples=book.subject / "stimulus.npz")
+        return SubjectFigures(figures=check_folder(book), samples=book.subject / "stimulus.npz")
     if book.kind == "ONNX model":
         figures, samples = check_onnx(book, options)
-        return Measured(figures=figures, samples=samples, why="no recording")
+        return SubjectFigures(figures=figures, samples=samples, why="no recording")
     lone = check_nir(book, options)
     if lone.subject is None or not judged:
-        return Measured(samples=lone.recording, why=lone.why)
+        return SubjectFigures(samples=lone.recording, why=lone.why)
     try:
-        return Measured(figures=of_program(lone.subject, options.pricing), samples=lone.recording)
+        return SubjectFigures(figures=of_program(lone.subject, options.pricing), samples=lone.recording)
     except SnnasError as error:
         if isinstance(error, UsageError):
             raise
         book.note(f"no figures: {error}")
-        return Measured(samples=lone.recording, why=str(error))
+        return SubjectFigures(samples=lone.recording, why=str(error))
 
 
 def _digest(samples: Path | None) -> str:
@@ -113,7 +113,7 @@ def _digest(samples: Path | None) -> str:
     return "" if x is None else digest.of_array(x)
 
 
-def _gates(book: Book, options: CheckOptions, limits: Limits, measured: Measured) -> None:
+def _gates(book: Book, options: CheckOptions, limits: Limits, measured: SubjectFigures) -> None:
     """SN4xx and SN5xx; the baseline written, where that is asked for and nothing else is wrong."""
     figures, stimulus = measured.figures, _digest(measured.samples)
     for name, limit in limits.items():

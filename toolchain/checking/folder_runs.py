@@ -26,8 +26,7 @@ from snnas.toolchain.checking import determinism
 from snnas.toolchain.checking.equivalence import Fired, first_difference
 from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.graph_rules import neurons_of
-from snnas.toolchain.checking.lone_onnx import figures as onnx_figures
-from snnas.toolchain.checking.lone_onnx import run as run_onnx
+from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
 from snnas.toolchain.searching.budgets import GATED
 
 LIMIT_BYTES = 1 << 30

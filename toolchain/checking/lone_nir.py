@@ -49,7 +49,7 @@ def check_nir(book: Book, options: CheckOptions) -> Lone:
     old = again.replaced(making, options)
     kept = None if making else replay.found_for(book, path, options.recording)
     known = replay.read_for(book, kept)
-    wanted = again.reading(making, old, options.reading) if making and old else _settled(options.reading, known)
+    wanted = again.reading(making, old, options.reading) if making and old else _as_recorded(options.reading, known)
     graph = book.attempt("SN105", "graph", lambda: _read(path, wanted), asked=known is None)
     if graph is None:
         return Lone(None, None)
@@ -87,7 +87,7 @@ def check_nir(book: Book, options: CheckOptions) -> Lone:
     return Lone(_subject(path, opened, split, compiled), kept)
 
 
-def _settled(wanted: Wanted, known: Recording | None) -> Wanted:
+def _as_recorded(wanted: Wanted, known: Recording | None) -> Wanted:
     """The command line's options, and where it gives none the recording's."""
     if known is None:
         return wanted

@@ -19,7 +19,7 @@ from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.onnx_rules import open_onnx
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
-from snnas.toolchain.data import user_samples as samples
+from snnas.toolchain.data import user_samples
 from snnas.toolchain.models.convention_options import Wanted
 
 ANSWERS = 1e-5  # float32, summed in another order
@@ -49,16 +49,16 @@ def check_onnx(book: Book, options: CheckOptions) -> tuple[Figures, Path | None]
         problem = f"{model.timesteps} timesteps, recorded were {known.timesteps}"
         book.add("SN302", "recorded spikes", "failed", problem, kept)
         return {}, kept
-    fired = book.attempt("SN301", "recorded spikes", lambda: run(model, known.x), kept)
+    fired = book.attempt("SN301", "recorded spikes", lambda: run_onnx(model, known.x), kept)
     if fired is None:
         return {}, kept
     replay.check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
     book.judge("SN306", "content", digest.changed(known.content, digests), "as recorded")
-    determinism.check_runs(book, "model", lambda x, batch: run(model, x, batch), known.x, fired, tolerance=ANSWERS)
-    return figures(fired, known.y), kept
+    determinism.check_runs(book, "model", lambda x, batch: run_onnx(model, x, batch), known.x, fired, tolerance=ANSWERS)
+    return onnx_figures(fired, known.y), kept
 
 
-def run(model: OnnxModel, x: np.ndarray, batch: int = 128) -> Fired:
+def run_onnx(model: OnnxModel, x: np.ndarray, batch: int = 128) -> Fired:
     """The model on samples (B, *shape) or (B, T, *shape); InvalidFileError where the runtime refuses it."""
     try:
         parts = [model.run(x[k : k + batch]) for k in range(0, len(x), batch)]
@@ -72,7 +72,7 @@ def run(model: OnnxModel, x: np.ndarray, batch: int = 128) -> Fired:
     return Fired(spikes, np.concatenate([p[1] for p in parts]))
 
 
-def figures(fired: Fired, y: np.ndarray | None) -> Figures:
+def onnx_figures(fired: Fired, y: np.ndarray | None) -> Figures:
     """Accuracy (with labels), SAR and spikes of the float network."""
     number = len(fired.answers)
     spikes = sum(int(s.sum()) for s in fired.spikes.values())
@@ -91,8 +91,12 @@ def _record(
         source = f"{len(x)} samples drawn with seed {seed}"
     else:
         x, y = _given(wanted.data, number, seed)
-        x = samples.frames(samples.scaled(x, kind), shape, wanted.data) if len(shape) == 3 else samples.scaled(x, kind)
-        x = np.ascontiguousarray(samples.repeated(x, model.timesteps, kind))
+        x = (
+            user_samples.frames(user_samples.scaled(x, kind), shape, wanted.data)
+            if len(shape) == 3
+            else user_samples.scaled(x, kind)
+        )
+        x = np.ascontiguousarray(user_samples.repeated(x, model.timesteps, kind))
         source = f"{len(x)} samples of {Path(wanted.data).name}"
     if old is not None:
         if wanted.data is not None:
@@ -100,7 +104,7 @@ def _record(
         if old.timesteps != model.timesteps:
             raise again.other(out, f"the model has {model.timesteps} timesteps, recorded were {old.timesteps}")
         x, y, source = old.x, old.y, old.source
-    fired = run(model, x)
+    fired = run_onnx(model, x)
     settled = replace(wanted, timesteps=model.timesteps, input_kind=kind)
     return again.keep(book, out, recording.make(x, y, fired, digests, settled, source), old)
 
@@ -112,10 +116,10 @@ def _kind(model: OnnxModel, asked: str | None) -> InputKind:
 
 def _given(name: str, limit: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
     if name.endswith(".npz"):
-        x, y = samples.read_arrays(name)
+        x, y = user_samples.read_arrays(name)
     else:
-        from snnas.toolchain.data import load as data
+        from snnas.toolchain.data.load import load
 
-        split = data.load(name, seed=seed)
+        split = load(name, seed=seed)
         x, y = split.x_test, split.y_test
     return x[:limit], None if y is None else y[:limit]

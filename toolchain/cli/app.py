@@ -83,7 +83,7 @@ def run_command(arguments: list[str]) -> int:
     # Threads that wait by spinning take the cores from those that work: on two busy cores a training was 5 times
     # slower with the default (measured). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return exits.run(app, arguments)
+    return exits.run_app(app, arguments)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def run(app: typer.Typer, arguments: list[str], program: str = "snnas") -> int:
+def run_app(app: typer.Typer, arguments: list[str], program: str = "snnas") -> int:
     """The exit code of a command line. Faults print one line on stderr (SNNAS_DEBUG=1 adds the traceback).
 
     program: what was typed before the arguments.

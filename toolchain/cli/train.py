@@ -78,10 +78,10 @@ def goes_on_with(command: str, runs_dir: Path | None) -> Callable[[Run], None]:
 
 def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None) -> None:
     """Prints what a search or a training has found."""
-    from snnas.toolchain.output import run as view
+    from snnas.toolchain.output.run import describe, next_command, table
 
     if as_json:
-        print_json(view.describe(run))
+        print_json(describe(run))
         return
-    print_table(view.table(run, brief=True))
-    narrator.next(view.next_command(run), runs_dir)
+    print_table(table(run, brief=True))
+    narrator.next(next_command(run), runs_dir)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from snnas.export.compiler.circuit import trace
 from snnas.export.dialects.steps import read_dialect
 from snnas.hw_sim.errors import UnsupportedError
-from snnas.toolchain.models import find_convention as detective
 from snnas.toolchain.models.convention_options import Wanted
-from snnas.toolchain.models.find_convention import Verdict
+from snnas.toolchain.models.find_convention import Verdict, whose
 from snnas.toolchain.output.stderr import Narrator
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def find_convention(options: ConventionOptions, narrator: Narrator | None = None
     """
     narrator = narrator or Narrator(quiet=True)
     with narrator.progress("conventions") as advance:
-        return detective.whose(options.model, options.expect, advance)
+        return whose(options.model, options.expect, advance)
 
 
 def say_next(verdict: Verdict, options: ConventionOptions, narrator: Narrator) -> None:

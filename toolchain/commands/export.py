@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError
+from snnas.toolchain import runs
 from snnas.toolchain.exporting import of_graph, of_run
 from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.exporting.pipeline import write_dump
@@ -15,7 +16,6 @@ from snnas.toolchain.finetuning.options import asked as asked_finetuning
 from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.output.run import after_export
 from snnas.toolchain.output.stderr import Narrator, with_runs_dir
-from snnas.toolchain.runs import run as runs
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.front import member
 

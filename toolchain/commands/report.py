@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain.output import report as reports
+from snnas.toolchain import runs
+from snnas.toolchain.output import report
 from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.runs import run as runs
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.front import member
 
@@ -61,7 +61,7 @@ def read_report(options: ReportOptions, narrator: Narrator | None = None) -> dic
     """
     narrator = narrator or Narrator(quiet=True)
     if len(options.names) == 1 and _is_export(Path(options.names[0])):
-        return reports.read_report(Path(options.names[0]) / "report.json")
+        return report.read_report(Path(options.names[0]) / "report.json")
     (run,) = _named(options)
     if not run.report.exists():
         points = sorted(path.parent.name for path in run.path.glob("front/*/report.json"))
@@ -69,8 +69,8 @@ def read_report(options: ReportOptions, narrator: Narrator | None = None) -> dic
         raise UsageError(
             f"run {run.name} has no report yet; make it with: snnas export {run.name} --target lava{front}"
         )
-    figures = reports.read_report(run.report)
-    if reports.stale(run, figures):
+    figures = report.read_report(run.report)
+    if report.stale(run, figures):
         narrator.note("these figures are of older weights; export again")
     return figures
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snnas.toolchain.output.run import overview
-from snnas.toolchain.runs import remove as removing
+from snnas.toolchain.runs.remove import held, remove
 from snnas.toolchain.runs.run import Run, directory, find
 
 
@@ -40,9 +40,9 @@ def remove_runs(
 
     agreed: is asked with the runs, held, before anything goes. Returns the folders that went; None where it said no.
     """
-    with removing.held(directory(runs_dir), names) as found:
+    with held(directory(runs_dir), names) as found:
         if not agreed(found):
             return None
         for run in found:
-            removing.remove(run)
+            remove(run)
     return [run.path for run in found]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from snnas.toolchain import runs
 from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.runs import run as runs
 from snnas.toolchain.runs.relocate import point_to
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.begin import begin_search

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain import training
+from snnas.toolchain import runs, training
 from snnas.toolchain.data.options import parse_options
 from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.runs import run as runs
 from snnas.toolchain.runs.relocate import point_to
 from snnas.toolchain.runs.run import Run
 

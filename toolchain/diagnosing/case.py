@@ -13,13 +13,13 @@ from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError
 from snnas.hw_sim.program import Program
-from snnas.toolchain.data import user_samples as samples
+from snnas.toolchain import runs
+from snnas.toolchain.data import user_samples
 from snnas.toolchain.diagnosing.pairing import hard
 from snnas.toolchain.models.calibrate import compile_opened, split_of
 from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import open_graph, open_subject
 from snnas.toolchain.output.report import is_foreign, read_report
-from snnas.toolchain.runs import run as runs
 
 DEFAULT_LIMIT = 128
 
@@ -124,7 +124,7 @@ def _of_run(
         note = f"the run's data are not here ({error}); taken are the samples that the export kept"
         return kept.samples, kept.y, kept.data, (note,)
     x = data.batch(data.x_test[: wanted.limit])
-    x = samples.repeated(x, program.timesteps, program.input_kind)
+    x = user_samples.repeated(x, program.timesteps, program.input_kind)
     return x, data.y_test[: wanted.limit], f"{data.name}, test split", ()
 
 
@@ -155,7 +155,7 @@ def _of_graph(path: Path, wanted: Wanted, file: Path | None) -> Case:
     else:
         x, y = opened.x[: wanted.limit], None if opened.y is None else opened.y[: wanted.limit]
         notes.append(f"the program is {file}'s")
-    samples.check_range(opened.x, program, opened.data)
+    user_samples.check_range(opened.x, program, opened.data)
     assert x is not None
     return Case(
         subject=str(path), graph=graph, program=program, x=x, y=y, data=opened.data, seed=opened.seed,

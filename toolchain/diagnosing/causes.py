@@ -47,7 +47,7 @@ class Setting:
 
 
 @dataclass(slots=True, kw_only=True)
-class Measured:
+class SettingRuns:
     """A subject's samples under every setting. ties: spikes of the exact run that the NIR interpreter does not fire."""
 
     graph: Setting
@@ -91,11 +91,11 @@ def _biased(group: Any) -> bool:
 
 def measure(
     joint: Joint, x: np.ndarray, faults: list[Fault], advance: Callable[[int, int], None] = lambda done, total: None
-) -> Measured:
+) -> SettingRuns:
     """Runs the samples x under every setting. GateError where the hybrid and the program's simulator differ."""
     every = hybrid.everywhere(joint, CAUSES)
     names = [u.id for u in joint.units if u.group is not None]
-    found = Measured(
+    found = SettingRuns(
         graph=Setting(every),
         program=Setting(frozenset()),
         off={c: Setting(hybrid.everywhere(joint, [c])) for c in in_play(joint)},
@@ -146,7 +146,7 @@ def _run(
     if setting.why_not:
         return
     try:
-        setting.take(hybrid.run(joint, given, setting.exact, known=near), graph, names)
+        setting.take(hybrid.run_hybrid(joint, given, setting.exact, known=near), graph, names)
     except UnsupportedError as error:
         setting.why_not = str(error)
 
@@ -173,7 +173,7 @@ def _ties(joint: Joint, x: np.ndarray, ours: Outcome) -> int:
     return count
 
 
-def share(setting: Setting, reference: Measured, labels: np.ndarray | None) -> dict[str, Any]:
+def share(setting: Setting, reference: SettingRuns, labels: np.ndarray | None) -> dict[str, Any]:
     """What a setting did: accuracy (with labels), predictions as the graph's, differing spikes."""
     if setting.why_not:
         return {"not_run": setting.why_not}
@@ -187,7 +187,7 @@ def share(setting: Setting, reference: Measured, labels: np.ndarray | None) -> d
     }
 
 
-def worth(setting: Setting, base: Setting, reference: Measured, labels: np.ndarray | None) -> dict[str, Any]:
+def worth(setting: Setting, base: Setting, reference: SettingRuns, labels: np.ndarray | None) -> dict[str, Any]:
     """A setting against another: samples that it mends and breaks, in points of accuracy (agreement without labels)."""
     if setting.why_not:
         return {}
@@ -204,14 +204,14 @@ def worth(setting: Setting, base: Setting, reference: Measured, labels: np.ndarr
     }
 
 
-def loss(found: Measured, labels: np.ndarray | None) -> dict[str, Any]:
+def loss(found: SettingRuns, labels: np.ndarray | None) -> dict[str, Any]:
     """What the program lost against the graph: points, and the samples that it lost and won."""
     worth_of_it = worth(found.program, found.graph, found, labels)
     lost, won = worth_of_it["broken"], worth_of_it["mended"]
     return {"points": -worth_of_it["points"], "lost": lost, "won": won, "beyond_chance": beyond_chance(lost, won)}
 
 
-def table(found: Measured, labels: np.ndarray | None) -> list[dict[str, Any]]:
+def table(found: SettingRuns, labels: np.ndarray | None) -> list[dict[str, Any]]:
     """One row per cause in play: what gives most points back first where points were lost, else most spikes."""
     rows = []
     for cause in found.off:

@@ -12,7 +12,7 @@ from snnas.hw_sim.files import sha256, write_json
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.toolchain.diagnosing import causes, divergence, faults, mends
 from snnas.toolchain.diagnosing.case import Case
-from snnas.toolchain.diagnosing.causes import Measured
+from snnas.toolchain.diagnosing.causes import SettingRuns
 from snnas.toolchain.diagnosing.pairing import Joint, pair
 from snnas.toolchain.diagnosing.picture import write_picture
 from snnas.toolchain.diagnosing.smallest import Failing, smallest
@@ -48,7 +48,7 @@ def _result(
     case: Case,
     joint: Joint,
     found: list[faults.Fault],
-    measured: Measured,
+    measured: SettingRuns,
     helps: list[dict[str, Any]],
     failing: Failing | None,
 ) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _moved(joint: Joint) -> dict[str, Any]:
     return {"weights": total, "moved": weights, "populations": populations}
 
 
-def _fault(fault: faults.Fault, k: int, measured: Measured, labels: np.ndarray | None) -> dict[str, Any]:
+def _fault(fault: faults.Fault, k: int, measured: SettingRuns, labels: np.ndarray | None) -> dict[str, Any]:
     mended = measured.mended[k]
     worth = causes.worth(mended, measured.program, measured, labels)
     return {

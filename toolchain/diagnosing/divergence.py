@@ -108,9 +108,9 @@ def divergence(joint: Joint, x: np.ndarray, *, batch: int = 32) -> dict[str, Any
 def three_runs(joint: Joint, given: hybrid.Stimulus) -> tuple[Outcome, Outcome, Outcome]:
     """The graph's run, the program's, and each population of the graph on the program's spikes."""
     exact = hybrid.everywhere(joint, CAUSES)
-    program = hybrid.run(joint, given)
-    alone = hybrid.run(joint, given, exact, forced=program.spikes)
-    return hybrid.run(joint, given, exact), program, alone
+    program = hybrid.run_hybrid(joint, given)
+    alone = hybrid.run_hybrid(joint, given, exact, forced=program.spikes)
+    return hybrid.run_hybrid(joint, given, exact), program, alone
 
 
 def explain(joint: Joint, x: np.ndarray, first: First) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def explain(joint: Joint, x: np.ndarray, first: First) -> dict[str, Any]:
     unit = joint.units[first.depth]
     given = hybrid.stimulus(joint, x[first.sample : first.sample + 1])
     at = (0, first.timestep, *first.neuron)
-    graph = hybrid.run(joint, given, hybrid.everywhere(joint, CAUSES), watch=unit.id)
-    program = hybrid.run(joint, given, watch=unit.id)
+    graph = hybrid.run_hybrid(joint, given, hybrid.everywhere(joint, CAUSES), watch=unit.id)
+    program = hybrid.run_hybrid(joint, given, watch=unit.id)
     assert graph.watched is not None
     assert program.watched is not None
     threshold = unit.population.vth << 6
@@ -128,7 +128,7 @@ def explain(joint: Joint, x: np.ndarray, first: First) -> dict[str, Any]:
     for cause in CAUSES:
         if cause == "readout":
             continue
-        outcome = hybrid.run(joint, given, frozenset({(unit.id, cause)}))
+        outcome = hybrid.run_hybrid(joint, given, frozenset({(unit.id, cause)}))
         if bool(outcome.spikes[unit.id][at]) == wanted:
             causes.append(cause)
     value = float(graph.watched[at])

@@ -93,7 +93,7 @@ class Outcome:
         return np.asarray((self.answers >= top - slack).argmax(axis=1))
 
 
-def run(
+def run_hybrid(
     joint: Joint,
     given: Stimulus,
     exact: Switches = frozenset(),

@@ -21,7 +21,7 @@ from snnas.hw_sim.program import INPUT
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.data.statistics import beyond_chance
 from snnas.toolchain.diagnosing import causes, hybrid
-from snnas.toolchain.diagnosing.causes import Measured, Setting
+from snnas.toolchain.diagnosing.causes import Setting, SettingRuns
 from snnas.toolchain.diagnosing.outliers import outliers
 from snnas.toolchain.diagnosing.pairing import Joint
 
@@ -45,7 +45,9 @@ class Mend:
     ratio: float | None = None
 
 
-def tried(joint: Joint, x: np.ndarray, measured: Measured, labels: np.ndarray | None, *, compiled: bool) -> list[Any]:
+def tried(
+    joint: Joint, x: np.ndarray, measured: SettingRuns, labels: np.ndarray | None, *, compiled: bool
+) -> list[Any]:
     """The mends that gain beyond chance, the best first, as plain numbers.
 
     compiled: the program was compiled for this diagnosis, without calibration.
@@ -86,7 +88,7 @@ def _candidates(joint: Joint) -> Iterator[Mend]:
 def _calibration(joint: Joint, x: np.ndarray) -> dict[str, np.ndarray]:
     """What each population of the graph fires, bool (B, T, C, H, W)."""
     given = hybrid.stimulus(joint, x)
-    exact = hybrid.run(joint, given, hybrid.everywhere(joint, hybrid.CAUSES))
+    exact = hybrid.run_hybrid(joint, given, hybrid.everywhere(joint, hybrid.CAUSES))
     fired = {u.id: exact.spikes[u.id] for u in joint.units if u.group is not None}
     return fired if given.spikes is None else {**fired, INPUT: given.spikes}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnas.toolchain.diagnosing import hybrid
-from snnas.toolchain.diagnosing.causes import Measured, batch
+from snnas.toolchain.diagnosing.causes import SettingRuns, batch
 from snnas.toolchain.diagnosing.hybrid import CAUSES
 from snnas.toolchain.diagnosing.pairing import Joint
 
@@ -36,7 +36,7 @@ class Failing:
 
 
 def smallest(
-    joint: Joint, x: np.ndarray, found: Measured, advance: Callable[[int, int], None] = lambda done, total: None
+    joint: Joint, x: np.ndarray, found: SettingRuns, advance: Callable[[int, int], None] = lambda done, total: None
 ) -> Failing | None:
     """Of the samples x, among those that flip the one with fewest nonzero values; None where no spike differs."""
     first = found.divergence.first
@@ -72,7 +72,7 @@ class _Search:
     def outcome(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Predictions of graph and program, and whether they differ in what is looked for."""
         given = hybrid.stimulus(self.joint, x)
-        graph, program = hybrid.run(self.joint, given, self.every), hybrid.run(self.joint, given)
+        graph, program = hybrid.run_hybrid(self.joint, given, self.every), hybrid.run_hybrid(self.joint, given)
         parted = graph.predictions != program.predictions
         if self.what == "spike":
             each = [(graph.spikes[n] != program.spikes[n]).reshape(len(x), -1).any(axis=1) for n in self.names]

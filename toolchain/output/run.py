@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_json
-from snnas.toolchain.runs import run as runs
+from snnas.toolchain import runs
 from snnas.toolchain.runs.run import Run
 
 if TYPE_CHECKING:

@@ -138,7 +138,7 @@ class Predictor:
     def _one(self, genotype: Genotype) -> Cost | str:
         from snnas.toolchain.training import build
 
-        network = _settled(build(genotype, self.config, seed=self.seed), self.x)
+        network = _with_statistics_of(build(genotype, self.config, seed=self.seed), self.x)
         graph = fold(network.layers())
         try:
             # No spikes to round by: that takes longer than all the rest, and moves no count by much.
@@ -155,7 +155,7 @@ class Predictor:
         return cost(network, graph, found, self.chip, widths=self.widths, measured=False)
 
 
-def _settled(network: Network, x: np.ndarray) -> Network:
+def _with_statistics_of(network: Network, x: np.ndarray) -> Network:
     """The network in eval mode, its BN with the statistics of ``x``; nothing is drawn."""
     import torch
 

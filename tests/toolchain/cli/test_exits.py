@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from snnas.toolchain.cli import exits as endings
+from snnas.toolchain.cli import exits
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.commands import machine
 from snnas.toolchain.runs import extras
@@ -200,7 +200,7 @@ def test_work_goes_on_where_nobody_reads_its_narration(monkeypatch: pytest.Monke
 def test_what_the_machine_lacks_is_named(
     error: Exception, code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert endings._fault(error) == code
+    assert exits._fault(error) == code
     err = capsys.readouterr().err
     assert err.startswith(f"snnas: {words}")
     assert err.count("\n") == 1
@@ -241,5 +241,5 @@ def test_a_library_that_fails_without_a_word_lacks_memory_where_memory_is_limite
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: int, words: str
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda which: (limit, limit))
-    assert endings._fault(SystemError("error return without exception set")) == 70
+    assert exits._fault(SystemError("error return without exception set")) == 70
     assert words in capsys.readouterr().err

@@ -77,9 +77,9 @@ def test_all_integer_is_the_program_and_all_exact_the_graph(name: str, tmp_path:
     joint = pair(graph, program)
     given = hybrid.stimulus(joint, x)
     (trace, _), *_ = simulate_input(program, x)
-    integer = hybrid.run(joint, given)
+    integer = hybrid.run_hybrid(joint, given)
     run = interpreter.run(graph, x, program.timesteps)
-    exact = hybrid.run(joint, given, hybrid.everywhere(joint, hybrid.CAUSES))
+    exact = hybrid.run_hybrid(joint, given, hybrid.everywhere(joint, hybrid.CAUSES))
     for unit in joint.units:
         np.testing.assert_array_equal(integer.spikes[unit.id], trace.spikes[unit.id])
         np.testing.assert_array_equal(exact.spikes[unit.id].reshape(run.spikes[unit.node].shape), run.spikes[unit.node])
@@ -92,7 +92,7 @@ def test_a_soft_reset_is_exact_too(tmp_path: Path) -> None:
     graph, program, x = spiking(tmp_path, nir_nets.lif)
     soft = replace(graph, convention=replace(graph.convention, reset="subtract"))
     joint = pair(soft, program)
-    exact = hybrid.run(joint, hybrid.stimulus(joint, x), hybrid.everywhere(joint, hybrid.CAUSES))
+    exact = hybrid.run_hybrid(joint, hybrid.stimulus(joint, x), hybrid.everywhere(joint, hybrid.CAUSES))
     run = interpreter.run(soft, x, 8)
     assert (run.spikes["a"] != interpreter.run(hard(soft), x, 8).spikes["a"]).any()
     for name in ("a", "b"):
@@ -103,10 +103,10 @@ def test_every_switch_that_is_in_play_changes_something(tmp_path: Path) -> None:
     graph, program, x = ours(1)
     joint = pair(graph, program)
     given, every = hybrid.stimulus(joint, x), hybrid.everywhere(joint, hybrid.CAUSES)
-    exact = hybrid.run(joint, given, every, watch="cell1_n1_lif").watched
+    exact = hybrid.run_hybrid(joint, given, every, watch="cell1_n1_lif").watched
     assert exact is not None
     for cause in ("input", "weights", "leak", "truncation", "bias"):
-        other = hybrid.run(joint, given, every - hybrid.everywhere(joint, [cause]), watch="cell1_n1_lif").watched
+        other = hybrid.run_hybrid(joint, given, every - hybrid.everywhere(joint, [cause]), watch="cell1_n1_lif").watched
         assert other is not None
         assert (exact != other).any(), cause
 
@@ -247,11 +247,11 @@ def test_lost_points_come_first_and_each_mend_was_run(outlier: Path, capsys: pyt
     assert "not shown: 4 timesteps (--json has all)" in " ".join(shown.split())
 
 
-def faked(program: list[int], off: dict[str, tuple[list[int], int]]) -> causes.Measured:
+def faked(program: list[int], off: dict[str, tuple[list[int], int]]) -> causes.SettingRuns:
     """Ten samples of class 0, on which the graph is right; off: what each cause alone gives back, and its spikes."""
     right = np.zeros(10, dtype=np.int64)
     settings = {c: causes.Setting(frozenset(), [np.array(p)], spikes) for c, (p, spikes) in off.items()}
-    return causes.Measured(
+    return causes.SettingRuns(
         graph=causes.Setting(frozenset(), [right]),
         program=causes.Setting(frozenset(), [np.array(program)], 100),
         off=settings,
@@ -413,7 +413,7 @@ def test_the_last_bit_of_a_truncated_leak_is_the_simulators(tmp_path: Path) -> N
     x = (rng.random((1000, *x.shape[1:])) < 0.5).astype(np.float32)
     (trace, _), *_ = simulate_input(tiny, x, batch=len(x))
     joint = pair(graph, tiny)
-    found = hybrid.run(joint, hybrid.stimulus(joint, x))
+    found = hybrid.run_hybrid(joint, hybrid.stimulus(joint, x))
     for name, spikes in trace.spikes.items():
         assert 0.01 < spikes.mean() < 0.98
         np.testing.assert_array_equal(found.spikes[name], spikes)

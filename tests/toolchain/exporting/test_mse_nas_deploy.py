@@ -192,7 +192,7 @@ def test_the_bench_measures_and_goes_on_where_it_stopped(tmp_path: Path, monkeyp
     from snnas.toolchain.output.stderr import Narrator
     from tests.studies import mse_nas as bench_mse
 
-    options = bench_mse.Options(genomes=4, epochs=1, channels=1, cells=1, timesteps=2, batch=8, draws=100)
+    options = bench_mse.MseNasOptions(genomes=4, epochs=1, channels=1, cells=1, timesteps=2, batch=8, draws=100)
     result = bench_mse.correlate(options, Narrator(quiet=True), tmp_path / "found.json")
     assert set(result["measures"]) == set(bench_mse.MEASURES)
     assert all(-1 <= m["low"] <= m["high"] <= 1 for m in result["measures"].values())
