@@ -2,7 +2,7 @@
 
 Plain frozen data. A program holds *populations* (neurons that share a leak and a threshold), *synapses* (integer
 linear maps from one population's spikes to one population's input), a *host stage* (the real-valued linear maps
-before the first neuron of an analogue input), a *readout* (the linear map that the host sums over time) and a
+before the first neuron of an analogue input), a *readout* (what the host makes of spikes over time) and a
 *schedule*. Two sources are not populations: ``input`` (spikes from outside) and ``clock`` (one neuron that fires at
 every timestep, which carries the biases where the period exceeds 1). The host drives both, at any depth.
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
+from snnas.hw_sim.readout import Readout
 
 INPUT, CLOCK = "input", "clock"
 RESERVED = frozenset({INPUT, CLOCK, "readout"})
@@ -168,20 +169,6 @@ class HostMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readout:
-    """What the host sums over the timesteps: ``64 * weight @ spikes + bias``; the argmax (lowest index) is the class.
-
-    weight: (classes, N) int8. bias: (classes,) int64 in 1/64 of a weight unit, added at every timestep.
-    scale: integer weight units per unit of the real readout.
-    """
-
-    src: str
-    weight: np.ndarray
-    bias: np.ndarray
-    scale: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """Timestep t of population p is computed at hardware step ``t * period + depth[p]``.
 
@@ -266,11 +253,7 @@ class Program:
             self._verify_synapse(s, names)
         for h in self.host:
             self._verify_host(h, names)
-        r = self.readout
-        if r.src not in names or r.weight.ndim != 2 or r.weight.shape[1] != self.population(r.src).size:
-            raise InvalidFileError(f"program: the readout's weight {r.weight.shape} does not fit population {r.src}")
-        if r.bias.shape != (r.weight.shape[0],) or r.weight.dtype != np.int8:
-            raise InvalidFileError("program: the readout needs int8 weights and one bias per class")
+        self.readout.verify(self.timesteps, {p.id: p.size for p in self.populations})
 
     def _verify_host(self, h: HostMap, names: set[str]) -> None:
         if h.dst not in names:

@@ -16,13 +16,11 @@ import numpy as np
 
 from snnas.export.compiler.cells import Cell, cell_of
 from snnas.export.compiler.paths import Path, compose, paths, shape3
+from snnas.export.compiler.readout import RealReadout, trace_readout
 from snnas.export.executors import interpreter
-from snnas.export.graph.graph import INTEGRATING, SPIKING, Delay, Graph, Li, Pool, Spiking
+from snnas.export.graph.graph import SPIKING, Delay, Graph, Pool, Spiking
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
-from snnas.hw_sim.linear import apply as apply_map
 from snnas.hw_sim.program import CLOCK, INPUT, RESERVED, InputKind, LinearMap, Role, Shape
-
-MAX_READOUT = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """groups and links; ``host``: the links from an analogue input; readout: float64 (classes, N) and (classes,).
+    """groups and links; ``host``: the links from an analogue input.
 
     relays: groups that hold a source's spikes back by whole timesteps, and that source.
     """
@@ -68,9 +66,7 @@ class Circuit:
     host: tuple[Link, ...]
     input_shape: Shape
     input_kind: InputKind
-    readout_src: str
-    readout_weight: np.ndarray
-    readout_bias: np.ndarray
+    readout: RealReadout
     node_of: dict[str, str]
     relays: dict[str, str] = field(default_factory=dict)
 
@@ -124,16 +120,13 @@ class _Tracer:
             node = self.graph.nodes[name]
             if isinstance(node, SPIKING):
                 self._population(name, node)
-        src, weight, readout_bias = self._readout()
         circuit = Circuit(
             groups=tuple(self.groups),
             links=tuple(self.links),
             host=tuple(self.host),
             input_shape=shape3(self.shapes[self.graph.input]),
             input_kind=self.input_kind,
-            readout_src=self.names[src],
-            readout_weight=weight,
-            readout_bias=readout_bias,
+            readout=trace_readout(self.graph, self.names, self.bias),
             node_of={v: k for k, v in self.names.items()},
             relays={relay: source for (source, _), relay in self.relays.items()},
         )
@@ -192,46 +185,6 @@ class _Tracer:
         identity = LinearMap(kind="conv", weight=np.ones((shape[0], 1, 1, 1)), groups=shape[0])
         self.groups.append(Group(id=name, shape=shape, alpha=1.0, threshold=0.5, bias=np.zeros(shape), role="relay"))
         self.links.append(Link(id=f"{source}__{name}", src=source, dst=name, map=identity, distance=1))
-
-    def _readout(self) -> tuple[str, np.ndarray, np.ndarray]:
-        """What the host sums over time: the one path into the Output (or its integrator), as a dense matrix."""
-        graph, reader, gain = self.graph, self.graph.output, np.ones(())
-        before = graph.sources(reader)
-        node = graph.nodes[before[0]]
-        if len(before) == 1 and isinstance(node, INTEGRATING):
-            reader = before[0]
-            if isinstance(node, Li):
-                raise UnsupportedError(
-                    f"node {reader}: an LI forgets what it has read, the host's readout sums all timesteps alike; "
-                    "put an I (or nothing) in its place and fine-tune"
-                )
-            gain = graph.convention.dt * node.r.astype(np.float64)
-        ways = paths(graph, reader)
-        if len(ways) != 1 or ways[0].source == graph.input or ways[0].distance:
-            raise UnsupportedError(
-                f"node {reader}: {len(ways)} paths lead to the output; exactly one, from a spiking node and not "
-                "delayed, is taken: let one spiking layer, without a skip, feed the output"
-            )
-        way = ways[0]
-        source, size = self.shapes[way.source], int(np.prod(self.shapes[way.source]))
-        constant = (gain * self.bias[reader]).reshape(-1)
-        if size * constant.size > MAX_READOUT:
-            raise UnsupportedError(
-                f"node {reader}: a readout of {constant.size} x {size} weights; end with a linear layer"
-            )
-        if not way.nodes:
-            return way.source, np.eye(size) * gain.reshape(-1, 1), constant
-        target = shape3(self.shapes[reader])
-        linear = compose(way, source, target, gain.reshape(target) if gain.ndim else gain)
-        if linear is None:
-            raise UnsupportedError(
-                f"node {reader}: all weights before the output are zero; nothing could be read: train it first"
-            )
-        if linear.kind == "dense":
-            return way.source, linear.weight, constant
-        shape = shape3(source)
-        units = np.eye(size).reshape(size, *shape)
-        return way.source, apply_map(linear, units, target).reshape(size, -1).T.copy(), constant
 
 
 def _population_names(graph: Graph) -> dict[str, str]:

@@ -20,14 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from snnas.export.compiler.circuit import Circuit, Group, Link
+from snnas.export.compiler.circuit import Group, Link
 from snnas.export.compiler.ranges import verify_ranges
+from snnas.export.compiler.readout import quantise_readout
 from snnas.export.compiler.rounding import round_weights
 from snnas.export.compiler.scales import Setting, best_scale, exponent_of, kept, largest_scale
 from snnas.export.compiler.schedule import Scheduled
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError, UsageError
-from snnas.hw_sim.program import CLOCK, HostMap, LinearMap, Population, Program, Readout, Synapse
+from snnas.hw_sim.program import CLOCK, HostMap, LinearMap, Population, Program, Synapse
 
 MEMORYLESS = limits.DECAY_MAX  # leaves at most v / 4096 of |v| <= 64: nothing
 
@@ -84,7 +85,7 @@ def quantise(
         populations=tuple(populations),
         synapses=tuple(synapses),
         host=setting.host,
-        readout=_readout(circuit),
+        readout=quantise_readout(circuit.readout, timesteps),
         schedule=schedule,
         input_range=input_range,
         meta={**(meta or {}), "bits": bits},
@@ -192,14 +193,3 @@ def _clock_bias(group: Group, bias: np.ndarray, scale: float) -> list[Synapse]:
                 Synapse(id=f"clock__{group.id}__{name}", src=CLOCK, dst=group.id, map=linear, exponent=exponent)
             )
     return synapses
-
-
-def _readout(circuit: Circuit) -> Readout:
-    top = max(float(np.abs(circuit.readout_weight).max()), 1e-12)
-    scale = limits.WEIGHT_MAX / top
-    return Readout(
-        src=circuit.readout_src,
-        weight=np.rint(circuit.readout_weight * scale).astype(np.int8),
-        bias=np.rint(circuit.readout_bias * scale * 64).astype(np.int64),
-        scale=scale,
-    )

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from snnas.export.dialects import conventions
-from snnas.export.dialects.conventions import DT, OURS, Convention
+from snnas.export.dialects.conventions import DT, OURS, Convention, Reset
 from snnas.export.dialects.table import Dialect, When
 from snnas.export.formats.nir_file import read_nir
-from snnas.export.graph.graph import NEURONS, CubaLif, Graph, I, If, Li, Lif, Threshold
+from snnas.export.graph.graph import NEURONS, CubaLi, CubaLif, Graph, I, If, Li, Lif, Threshold
 from snnas.hw_sim.errors import UnsupportedError
 
 
@@ -81,12 +81,12 @@ def _step(name: str, node: Any, dialect: Dialect) -> Step:
         gain = node.r * np.float32(c.dt) if dialect.drive == "ode" else np.ones_like(node.r)
         gain = gain.astype(np.float64)
         return Step(keep=np.ones_like(gain), gain=gain, shift=np.zeros_like(gain), **common)
-    tau = p["tau_mem"] if isinstance(node, CubaLif) else p["tau"]
+    tau = p["tau_mem"] if isinstance(node, CubaLif | CubaLi) else p["tau"]
     # float32, as the tools' own arithmetic has it: a tau of two dt then halves exactly
     dt = _dt_of_r(name, tau, p["r"]) if dialect.dt_from_r else np.full(tau.shape, np.float64(np.float32(c.dt)))
     k = _share(name, tau, dt, c)
     gain = {"ode": k * p["r"], "share": k, "unit": np.ones_like(k)}[dialect.drive]
-    if isinstance(node, CubaLif):
+    if isinstance(node, CubaLif | CubaLi):
         s = _share(name, p["tau_syn"], dt, c)
         gained = {"ode": s * p["w_in"], "jump": np.ones_like(s), "decayed": 1 - s}[dialect.synapse]
         common |= {"syn_keep": 1 - s, "syn_gain": gained}
@@ -119,7 +119,8 @@ def read_dialect(path: Path, dialect: Dialect, *, delayed: frozenset[tuple[str, 
 
     delayed: edges that wait a timestep, in place of what the metadata says. Errors: ``read_nir``'s, ``to_graph``'s.
     """
-    readable = Convention(dt=dialect.convention.dt, decay="exact")  # takes every tau; Delay nodes count in its dt
+    at = dialect.convention
+    readable = Convention(dt=at.dt, decay="exact", readout=at.readout)  # takes every tau; Delays count in its dt
     return to_graph(read_nir(path, delayed=delayed, convention=readable), dialect)
 
 
@@ -132,14 +133,15 @@ def to_graph(graph: Graph, dialect: Dialect) -> Graph:
     spikes in a timestep, and a reset to a level that acts a timestep later or twice.
     """
     found = steps(graph, dialect)
-    leaky = any(isinstance(graph.nodes[n], Lif | CubaLif | Li) for n in found)
+    leaky = any(isinstance(graph.nodes[n], Lif | CubaLif | Li | CubaLi) for n in found)
     dt = float(np.float32(DT)) if leaky else DT  # to which a float32 tau, or r, has exact ratios: ties stay ties
     nodes = dict(graph.nodes)
     for name, step in found.items():
         nodes[name] = _rewritten(name, nodes[name], step, dt)
     soft = any(s.subtract for s in found.values())
     late = any(s.when == "late" for s in found.values())
-    convention = replace(OURS, dt=dt, reset="late" if soft and late else "subtract" if soft else "zero")
+    reset: Reset = "late" if soft and late else "subtract" if soft else "zero"
+    convention = replace(OURS, dt=dt, reset=reset, readout=graph.convention.readout)
     return replace(graph, nodes=nodes, convention=convention)
 
 
@@ -164,9 +166,9 @@ def _rewritten(name: str, node: Any, s: Step, dt: float) -> Any:
     else:
         if not leaks.all():
             raise UnsupportedError(f"node {name}: its time constant is too long for a leak at a step of {dt:g} s")
-        tau = "tau_mem" if isinstance(node, CubaLif) else "tau"
+        tau = "tau_mem" if isinstance(node, CubaLif | CubaLi) else "tau"
         values |= {tau: dt / share, "r": gain / share, "v_leak": shift / share - base}
-    if isinstance(node, CubaLif):
+    if isinstance(node, CubaLif | CubaLi):
         decay = 1 - _given(s.syn_keep)
         if not (decay > 0).all():
             raise UnsupportedError(f"node {name}: its tau_syn is too long for a decay at a step of {dt:g} s")

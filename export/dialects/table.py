@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any, Literal
 
 from snnas.export.dialects.conventions import DT, OURS, Convention
-from snnas.export.graph.graph import CubaLif, Graph, Li, Lif
+from snnas.export.graph.graph import CubaLi, CubaLif, Graph, Li, Lif
 from snnas.hw_sim.errors import UsageError
 
 Drive = Literal["ode", "share", "unit"]
@@ -146,8 +146,8 @@ def named(name: str) -> Dialect:
 
 def elementary(graph: Graph) -> Iterator[Dialect]:
     """Every combination of choices that says something of this graph's neurons, for a tool that is not in the table."""
-    cuba = bool(graph.of_type(CubaLif))
-    times = [(d, False) for d in DTS] + [(DT, True)] if graph.of_type((Lif, Li, CubaLif)) else [(DT, False)]
+    cuba = bool(graph.of_type((CubaLif, CubaLi)))
+    times = [(d, False) for d in DTS] + [(DT, True)] if graph.of_type((Lif, Li, CubaLif, CubaLi)) else [(DT, False)]
     resets = (("zero", "now"), ("subtract", "now"), ("subtract", "late"), ("zero", "late"))
     for (dt, from_r), decay, drive, synapse, compare, (reset, when), many in product(
         times, ("exact", "euler"), ("ode", "share", "unit"), ("ode", "jump", "decayed") if cuba else ("ode",),

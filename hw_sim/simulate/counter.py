@@ -16,7 +16,7 @@ from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import Mapping
-from snnas.hw_sim.map.wiring import READOUT, Wiring, wirings
+from snnas.hw_sim.map.wiring import READOUT, Wiring, readout_depth, wirings
 from snnas.hw_sim.program import CLOCK, HOSTED, INPUT, Program, Shape
 from snnas.hw_sim.simulate.counts import CoreCount, Counts, PopulationCount, SourceCount, SynapseCount
 from snnas.hw_sim.simulate.simulator import Trace
@@ -73,9 +73,9 @@ class Counter:
             )
             for p in program.in_order
         ]
-        classes = (len(program.readout.weight), 1, 1)
+        classes = (program.readout.classes, 1, 1)
         none = np.zeros(classes, dtype=bool)
-        self._cells.append(_Cells(READOUT, classes, depth[program.readout.src] + 1, steps, False, none, False))
+        self._cells.append(_Cells(READOUT, classes, readout_depth(program), steps, False, none, False))
         self._depth = {c.id: c.depth for c in self._cells}
         self._steps = steps * program.schedule.period + program.schedule.total_depth
         self._hosted = {h.dst for h in program.host}

@@ -16,13 +16,14 @@ from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.linear import apply, convolve, sum_pool
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Synapse
+from snnas.hw_sim.readout import answers
 
 HOST_CURRENT = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a run gave. spikes: {population: bool (B, T, C, H, W)}; logits: int64 (B, classes), 1/64 weight units."""
+    """What a run gave. spikes: {population: bool (B, T, C, H, W)}; logits: int64 (B, classes), readout's units."""
 
     spikes: dict[str, np.ndarray]
     logits: np.ndarray
@@ -73,10 +74,7 @@ def simulate(
     _check_memory(program, batch)
     run = _step_by_step if program.recurrent else _folded
     spikes: dict[str, np.ndarray] = run(program, batch, currents, spikes_in)
-    r = program.readout
-    counts = spikes[r.src].sum(axis=1, dtype=np.int64).reshape(batch, -1)
-    logits = 64 * (counts @ r.weight.astype(np.int64).T) + program.timesteps * r.bias.astype(np.int64)
-    return Trace(spikes=spikes, logits=logits)
+    return Trace(spikes=spikes, logits=answers(program.readout, spikes, program.timesteps))
 
 
 def _check_memory(program: Program, batch: int) -> None:

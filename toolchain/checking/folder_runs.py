@@ -159,8 +159,7 @@ def _unlike(again: Program, program: Program) -> str | None:
     odd = sorted(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
     if odd:
         return f"{odd[0]} is not the same in graph and program; export again"
-    same = (again.schedule.period, again.readout.src, again.readout.weight.shape)
-    if same != (program.schedule.period, program.readout.src, program.readout.weight.shape):
+    if (again.schedule.period, *_read(again)) != (program.schedule.period, *_read(program)):
         return "the schedule's period or the readout is not the same in graph and program; export again"
     return None
 
@@ -171,6 +170,11 @@ def _structure(program: Program) -> dict[str, tuple[Any, ...]]:
     parts |= {f"synapse {s.id}": _synapse(s) for s in program.synapses if s.src != CLOCK}
     parts |= {f"host map {h.id}": (h.dst, h.map.kind, h.map.weight.shape) for h in program.host}
     return parts
+
+
+def _read(program: Program) -> tuple[Any, ...]:
+    r = program.readout
+    return [(k.src, k.distance, k.weight.shape) for k in r.readings], r.read, r.response.shape
 
 
 def _population(p: Population) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from snnas.export.graph import structure
-from snnas.hw_sim import kernels, limits
+from snnas.hw_sim import kernels, limits, readout
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import INPUT
@@ -142,13 +142,10 @@ def run(
 
 def _answers(joint: Joint, spikes: dict[str, np.ndarray], exact: bool) -> np.ndarray:
     """In the unit of the graph's output."""
-    r, circuit, t = joint.program.readout, joint.circuit, joint.program.timesteps
-    counts = spikes[circuit.readout_src if exact else r.src].sum(axis=1, dtype=np.int64)
-    flat = counts.reshape(len(counts), -1)
+    r = joint.program.readout
     if exact:
-        return np.asarray(flat @ circuit.readout_weight.T + t * circuit.readout_bias)
-    logits = 64 * (flat @ r.weight.astype(np.int64).T) + t * r.bias.astype(np.int64)
-    return np.asarray(logits / (64 * r.scale))
+        return joint.circuit.readout.answers(spikes)
+    return np.asarray(readout.answers(r, spikes, joint.program.timesteps) / (64 * r.scale))
 
 
 class _Cell:

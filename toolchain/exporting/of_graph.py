@@ -249,7 +249,7 @@ def _run(graph: Graph, x: np.ndarray, timesteps: int, narrator: Narrator) -> int
         spikes={n: np.concatenate([p.spikes[n] for p in parts]) for n in parts[0].spikes},
         output=np.concatenate([p.output for p in parts]),
         margin=min(p.margin for p in parts),
-        reads_last=graph.reads_last,
+        read=graph.read,
     )
 
 
