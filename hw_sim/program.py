@@ -160,12 +160,16 @@ class Synapse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostMap:
-    """A real-valued linear map (float32 weights, computed in float64) from the analogue input to ``dst``'s current."""
+    """A real-valued linear map (float32 weights, computed in float64) from the analogue input to ``dst``'s current.
+
+    distance: timesteps that the host waits before it injects it.
+    """
 
     id: str
     dst: str
     map: LinearMap
     gain: float = 1.0
+    distance: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +264,8 @@ class Program:
             raise InvalidFileError(f"program: host map {h.id} feeds {h.dst}, which is no population")
         if _mapped(h.id, h.map, self.input_shape) != _flat(h.map, self.population(h.dst).shape):
             raise InvalidFileError(f"program: host map {h.id} does not fit population {h.dst}")
+        if h.distance < 0:
+            raise InvalidFileError(f"program: host map {h.id} has distance {h.distance}; expected timesteps >= 0")
 
     def _verify_synapse(self, s: Synapse, names: set[str]) -> None:
         if s.dst not in names or s.src not in names | {INPUT, CLOCK}:

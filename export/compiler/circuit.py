@@ -18,7 +18,7 @@ from snnas.export.compiler.cells import Cell, cell_of
 from snnas.export.compiler.paths import Path, compose, paths, shape3
 from snnas.export.compiler.readout import RealReadout, trace_readout
 from snnas.export.executors import interpreter
-from snnas.export.graph.graph import SPIKING, Delay, Graph, Pool, Spiking
+from snnas.export.graph.graph import SPIKING, CubaLif, Delay, Graph, Pool, Spiking
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.hw_sim.program import CLOCK, INPUT, RESERVED, InputKind, LinearMap, Role, Shape
 
@@ -29,7 +29,7 @@ class Group:
 
     bias: float64 (C, H, W), added to V. decay: share of U that is gone a timestep later, 1 where it has no memory.
     drive: float64 (C, H, W), added to U at every timestep; None where there is none. taken: what a spike takes from V;
-    0: it is reset to zero.
+    0: it is reset to zero. late: V sees the U of the timestep before; its links and its drive wait for that.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Group:
     decay: float = 1.0
     drive: np.ndarray | None = None
     taken: float = 0.0
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,8 @@ class _Tracer:
         shape = shape3(node.shape)
         drive = (cell.gain * self.bias[name]).reshape(shape)
         leak = cell.leak.reshape(shape)
-        remembers = cell.decay < 1
+        late = isinstance(node, CubaLif) and self.graph.convention.current == "late"
+        remembers = cell.decay < 1 or late
         ways = paths(self.graph, name)
         group = Group(
             id=self.names[name],
@@ -150,6 +152,7 @@ class _Tracer:
             decay=cell.decay,
             drive=drive if remembers and drive.any() else None,
             taken=cell.taken,
+            late=late,
         )
         self.groups.append(group)
         gain = cell.gain.reshape(shape) if cell.gain.ndim else cell.gain
@@ -158,15 +161,12 @@ class _Tracer:
             linear = compose(way, self.shapes[way.source], shape, gain)
             if linear is None:
                 continue
-            analogue = source == INPUT and self.input_kind == "analogue"
-            if analogue and way.distance:
-                raise UnsupportedError(
-                    f"node {name}: a delayed edge from the analogue input; only spikes can wait: put a neuron before it"
-                )
-            made = f"{source}__{group.id}__{k}"
-            late = self._held_back(source, way.distance - 1, self.shapes[way.source])
-            link = Link(id=made, src=late, dst=group.id, map=linear, distance=min(way.distance, 1))
-            (self.host if analogue else self.links).append(link)
+            made, distance = f"{source}__{group.id}__{k}", way.distance + late
+            if source == INPUT and self.input_kind == "analogue":  # the host can wait
+                self.host.append(Link(id=made, src=INPUT, dst=group.id, map=linear, distance=distance))
+                continue
+            held = self._held_back(source, distance - 1, self.shapes[way.source])
+            self.links.append(Link(id=made, src=held, dst=group.id, map=linear, distance=min(distance, 1)))
 
     def _held_back(self, source: str, steps: int, shape: tuple[int, ...]) -> str:
         """The population that gives the source's spikes ``steps`` timesteps late: a chain of relays."""

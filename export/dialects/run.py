@@ -67,7 +67,9 @@ class _Neuron:
                 self.v[k] = drive
                 continue
             if p["syn_keep"] is not None:
-                drive = self.i[k] = p["syn_keep"] * self.i[k] + p["syn_gain"] * drive
+                before = self.i[k]
+                self.i[k] = p["syn_keep"] * before + p["syn_gain"] * drive
+                drive = before if self.step.syn_late else self.i[k]
             drive = p["gain"] * drive
             v = p["keep"] * self.v[k] + p["shift"] + drive
             if self.step.when != "now" and p["threshold"] is not None:

@@ -20,7 +20,8 @@ from snnas.hw_sim.errors import UnsupportedError
 class Step:
     """A neuron node's timestep in numbers, float64 arrays of its shape.
 
-    i <- syn_keep i + syn_gain x (without a synapse: i = x);  v <- keep v + shift + gain i;  n spikes of v; then
+    i <- syn_keep i + syn_gain x (without a synapse: i = x);  v <- keep v + shift + gain i (``syn_late``: the i before);
+    n spikes of v; then
     v <- level where n > 0, or with ``subtract`` v - n threshold; ``when``: see ``Dialect``. threshold None: nothing
     spikes, v is the output. keep None: no state, v = x.
     """
@@ -30,6 +31,7 @@ class Step:
     shift: np.ndarray | None = None
     syn_keep: np.ndarray | None = None
     syn_gain: np.ndarray | None = None
+    syn_late: bool = False
     threshold: np.ndarray | None = None
     level: np.ndarray | None = None
     start: np.ndarray | None = None
@@ -40,7 +42,8 @@ class Step:
 
     def key(self, *, ties: bool = True) -> tuple[Any, ...]:
         """Equal for steps that do the same on every input, rounding aside. ties: ``>`` and ``>=`` are different."""
-        state = tuple(_rounded(a) for a in (self.keep, self.gain, self.shift, self.syn_keep, self.syn_gain, self.start))
+        parts = (self.keep, self.gain, self.shift, self.syn_keep, self.syn_gain, self.start)
+        state = (*(_rounded(a) for a in parts), self.syn_late)
         if self.threshold is None:
             return state
         fires = (_rounded(self.threshold), self.many, self.strict if ties else None)
@@ -89,7 +92,7 @@ def _step(name: str, node: Any, dialect: Dialect) -> Step:
     if isinstance(node, CubaLif | CubaLi):
         s = _share(name, p["tau_syn"], dt, c)
         gained = {"ode": s * p["w_in"], "jump": np.ones_like(s), "decayed": 1 - s}[dialect.synapse]
-        common |= {"syn_keep": 1 - s, "syn_gain": gained}
+        common |= {"syn_keep": 1 - s, "syn_gain": gained, "syn_late": c.current == "late"}
     return Step(keep=1 - k, gain=gain, shift=k * p["v_leak"], **common)
 
 
@@ -141,7 +144,7 @@ def to_graph(graph: Graph, dialect: Dialect) -> Graph:
     soft = any(s.subtract for s in found.values())
     late = any(s.when == "late" for s in found.values())
     reset: Reset = "late" if soft and late else "subtract" if soft else "zero"
-    convention = replace(OURS, dt=dt, reset=reset, readout=graph.convention.readout)
+    convention = replace(OURS, dt=dt, reset=reset, current=dialect.convention.current, readout=graph.convention.readout)
     return replace(graph, nodes=nodes, convention=convention)
 
 

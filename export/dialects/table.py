@@ -53,8 +53,9 @@ class Dialect:
         c = self.convention
         dt: float | str = "from r" if self.dt_from_r else c.dt
         return {
-            "dt": dt, "decay": c.decay, "drive": self.drive, "synapse": self.synapse, "compare": c.compare,
-            "reset": c.reset, "when": self.when, "many": self.many, "start_at_reset": self.start_at_reset,
+            "dt": dt, "decay": c.decay, "drive": self.drive, "synapse": self.synapse, "current": c.current,
+            "compare": c.compare, "reset": c.reset, "when": self.when, "many": self.many,
+            "start_at_reset": self.start_at_reset,
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -68,6 +69,7 @@ class Dialect:
                  "unit": "input as it comes, r ignored"}[self.drive],
                 f"a spike iff v {c.compare} threshold" + (", several in a timestep" if self.many else ""),
                 ("reset to v_reset" if c.reset == "zero" else "reset by subtraction") + when,
+                *(["a membrane sees the current of the timestep before"] if c.current == "late" else []),
             )
         )  # fmt: skip
 
@@ -125,7 +127,10 @@ def _table() -> Iterator[Dialect]:
         synapse="decayed", many=True, note="LIFTorch, LIFNeuronTorch",
     )  # fmt: skip
     yield from _variants(rockpool, {"single": ("max_spikes_per_dt=1", {"many": False})})
-    yield Dialect(name="nir", tool="nir", note="forward Euler at dt = 1e-4, as in NIR's paper; snnas writes it too")
+    nir = Dialect(name="nir", tool="nir", note="forward Euler at dt = 1e-4, as in NIR's paper; snnas writes it too")
+    yield nir
+    late = replace(OURS, current="late")
+    yield replace(nir, name="nir-late", convention=late, note="a membrane sees the current of the timestep before")
 
 
 TABLE: dict[str, Dialect] = {d.name: d for d in _table()}
@@ -149,11 +154,11 @@ def elementary(graph: Graph) -> Iterator[Dialect]:
     cuba = bool(graph.of_type((CubaLif, CubaLi)))
     times = [(d, False) for d in DTS] + [(DT, True)] if graph.of_type((Lif, Li, CubaLif, CubaLi)) else [(DT, False)]
     resets = (("zero", "now"), ("subtract", "now"), ("subtract", "late"), ("zero", "late"))
-    for (dt, from_r), decay, drive, synapse, compare, (reset, when), many in product(
-        times, ("exact", "euler"), ("ode", "share", "unit"), ("ode", "jump", "decayed") if cuba else ("ode",),
-        (">", ">="), resets, (False, True),
+    synapses = (*product(("ode", "jump", "decayed"), ("now", "late")),) if cuba else (("ode", "now"),)
+    for (dt, from_r), decay, drive, (synapse, current), compare, (reset, when), many in product(
+        times, ("exact", "euler"), ("ode", "share", "unit"), synapses, (">", ">="), resets, (False, True),
     ):  # fmt: skip
-        convention = Convention(dt=dt, decay=decay, compare=compare, reset=reset)  # type: ignore[arg-type]
+        convention = Convention(dt=dt, decay=decay, compare=compare, reset=reset, current=current)  # type: ignore[arg-type]
         yield Dialect(convention=convention, dt_from_r=from_r, drive=drive, synapse=synapse, when=when, many=many)  # type: ignore[arg-type]
 
 
@@ -165,6 +170,7 @@ def neighbours(dialect: Dialect) -> Iterator[tuple[str, Dialect]]:
         ("decay", [replace(plain, convention=replace(c, decay="exact" if c.decay == "euler" else "euler"))]),
         ("drive", [replace(plain, drive=d) for d in ("ode", "share", "unit") if d != dialect.drive]),
         ("synapse", [replace(plain, synapse=s) for s in ("ode", "jump", "decayed") if s != dialect.synapse]),
+        ("current", [replace(plain, convention=replace(c, current="now" if c.current == "late" else "late"))]),
         ("compare", [replace(plain, convention=replace(c, compare=">" if c.compare == ">=" else ">="))]),
         ("reset", [replace(plain, convention=replace(c, reset="zero" if c.reset == "subtract" else "subtract"))]),
         ("when", [replace(plain, when="late" if dialect.when == "now" else "now")]),

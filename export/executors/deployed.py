@@ -87,7 +87,7 @@ class _Neurons:
         self.p = {f.name: torch.from_numpy(getattr(node, f.name)).double() for f in fields(node)}
         tau = {n: getattr(node, n) for n in ("tau", "tau_syn", "tau_mem") if n in self.p}
         self.share = {n: torch.from_numpy(conventions.decay_of(value, convention)) for n, value in tau.items()}
-        self.dt = convention.dt
+        self.dt, self.late = convention.dt, convention.current == "late"
         self.v: torch.Tensor | None = None
         self.owed: torch.Tensor | float = 0.0  # what a late reset will take
         self.i: torch.Tensor | None = None
@@ -98,7 +98,8 @@ class _Neurons:
         v = torch.zeros_like(x) if self.v is None else self.v
         if isinstance(self.node, CubaLif | CubaLi):
             i = torch.zeros_like(x) if self.i is None else self.i
-            x = self.i = i + self.share["tau_syn"] * (self.p["w_in"] * x - i)
+            self.i = i + self.share["tau_syn"] * (self.p["w_in"] * x - i)
+            x = i if self.late else self.i
         drive = self.p["r"] * x
         if isinstance(self.node, Lif | CubaLif | Li | CubaLi):
             share = self.share["tau_mem" if isinstance(self.node, CubaLif | CubaLi) else "tau"]

@@ -153,8 +153,9 @@ class _Neuron:
         self.v += decay_of(tau, self.convention) * (v_leak - self.v + r.astype(np.float64) * x)
 
     def _leak_behind_current(self, n: CubaLif | CubaLi, x: np.ndarray) -> None:
-        self.i += decay_of(n.tau_syn, self.convention) * (n.w_in.astype(np.float64) * x - self.i)
-        self._leak(n.tau_mem, n.v_leak, n.r, self.i)
+        before = self.i
+        self.i = before + decay_of(n.tau_syn, self.convention) * (n.w_in.astype(np.float64) * x - before)
+        self._leak(n.tau_mem, n.v_leak, n.r, before if self.convention.current == "late" else self.i)
 
     def _fire(self, threshold: np.ndarray, v_reset: np.ndarray | None) -> np.ndarray:
         """Spikes, after which the membrane is reset (a threshold node has none)."""

@@ -112,7 +112,10 @@ def _structure(program: Program) -> dict[str, Any]:
             {"id": s.id, "src": s.src, "dst": s.dst, "distance": s.distance, "exponent": s.exponent, **_geometry(s.map)}
             for s in program.synapses
         ],
-        "host": [{"id": h.id, "dst": h.dst, "gain": float(h.gain), **_geometry(h.map)} for h in program.host],
+        "host": [
+            {"id": h.id, "dst": h.dst, "gain": float(h.gain), "distance": h.distance, **_geometry(h.map)}
+            for h in program.host
+        ],
         "readout": {
             "readings": [{"src": r.src, "distance": r.distance} for r in program.readout.readings],
             "read": program.readout.read,
@@ -248,6 +251,7 @@ class _Reader:
             dst=_id(given.get("dst"), f"{where}.dst"),
             map=self.linear(given, name, np.float32, where),
             gain=_number(given.get("gain"), f"{where}.gain"),
+            distance=_integer(given.get("distance"), f"{where}.distance", 0, EXTENT),
         )
 
     def readout(self, given: dict[str, Any]) -> Readout:

@@ -5,7 +5,8 @@ ODEs become steps is the graph's ``Convention``; with k(tau) its share of a time
 
     Lif      v <- v + k(tau) (v_leak - v + r x)
     If       v <- v + dt r x
-    CubaLif  i <- i + k(tau_syn) (w_in x - i);  then v <- v + k(tau_mem) (v_leak - v + r i), with the new i
+    CubaLif  i <- i + k(tau_syn) (w_in x - i);  then v <- v + k(tau_mem) (v_leak - v + r i), with the new i, or
+             with the one before it (``Convention.current``)
     Threshold  a spike iff x > threshold; no state
     Li       as Lif, CubaLi as CubaLif, I as If; none of the three spikes
 

@@ -126,7 +126,13 @@ class Counter:
         self._sample_synops += synops.tolist()
         counted = [trace.spikes[p.id] for p in self.program.populations if p.role == "neuron"]
         self._sample_spikes += sum((s.reshape(batch, -1).sum(axis=1) for s in counted), np.zeros(batch, int)).tolist()
-        self._frames += batch * (max((c.shape[1] for c in currents.values()), default=1) if currents else 1)
+        self._frames += batch * max((self._computed(n, c) for n, c in (currents or {}).items()), default=1)
+
+    def _computed(self, name: str, current: np.ndarray) -> int:
+        """How many frames the host computed for this current: of a still image one, however late it is injected."""
+        late = max((h.distance for h in self.program.host if h.dst == name), default=0)
+        still = late > 0 and bool((current[:, late:] == current[:, late : late + 1]).all())
+        return 1 if still else current.shape[1]
 
     def _arrived(
         self,

@@ -16,7 +16,7 @@ from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.linear import apply, convolve, sum_pool
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Synapse
-from snnas.hw_sim.readout import answers
+from snnas.hw_sim.readout import answers, late
 
 HOST_CURRENT = 1 << 31
 
@@ -46,6 +46,7 @@ def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
         for h in program.host:
             current = apply(h.map, flat, program.population(h.dst).shape) * h.gain
+            current = held_back(current.reshape(b, t, *current.shape[1:]), h.distance, program.timesteps)
             real[h.dst] = real[h.dst] + current if h.dst in real else current
         whole = {name: np.rint(current * program.population(name).scale) for name, current in real.items()}
     for name, current in whole.items():
@@ -54,7 +55,14 @@ def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
                 f"the host injects a current beyond {HOST_CURRENT} into {name}; correct the gain of its host map, or "
                 f"the scale of the samples"
             )
-    return {name: current.astype(np.int64).reshape(b, t, *current.shape[1:]) for name, current in whole.items()}
+    return {name: current.astype(np.int64) for name, current in whole.items()}
+
+
+def held_back(current: np.ndarray, distance: int, timesteps: int) -> np.ndarray:
+    """(B, T or 1, ...) injected ``distance`` timesteps late: then a still one has frames, too."""
+    return (
+        late(np.broadcast_to(current, (len(current), timesteps, *current.shape[2:])), distance) if distance else current
+    )
 
 
 def simulate(

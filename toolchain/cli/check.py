@@ -12,10 +12,12 @@ from snnas.toolchain.cli.options import (
     Bits,
     Compare,
     ConventionName,
+    Current,
     Decay,
     Delayed,
     Dt,
     InputKind,
+    Readout,
     Reset,
     Seed,
     Timesteps,
@@ -85,6 +87,8 @@ def check(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     bits: Bits = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print what fails alone.")] = False,
@@ -101,7 +105,10 @@ def check(
 
     sinks = parse_formats(formats or [], as_json)
     limits = budgets.parse_limits(maximum) | budgets.parse_limits(minimum, option="--min", names=budgets.LEAST)
-    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, bits=bits)
+    asked = wanted(
+        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, bits=bits,
+        current=current, readout=readout,
+    )  # fmt: skip
     if bits is not None:
         check_bits(bits)
     options = checking.Options(

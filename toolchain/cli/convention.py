@@ -51,7 +51,7 @@ def _next(verdict: Verdict, model: Path, recorded: Path, narrator: Narrator) -> 
 
     best = verdict.fitting[0]
     if not best.dialect.name:
-        narrator.say("no tool of the table means this; say it with --dt, --decay, --compare, --reset")
+        narrator.say("no tool of the table means this; say it with --dt, --decay, --compare, --reset, --current")
         return
     kind: InputKind = "spikes" if verdict.spikes_in else "analogue"
     asked = Wanted(

@@ -13,11 +13,13 @@ from snnas.toolchain.cli.options import (
     Bits,
     Compare,
     ConventionName,
+    Current,
     Decay,
     Delayed,
     Dt,
     InputKind,
     Quiet,
+    Readout,
     Reset,
     Seed,
     Timesteps,
@@ -54,6 +56,8 @@ def diagnose(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     runs_dir: Annotated[Path | None, typer.Option(help="Folder of the runs [SNNAS_RUNS, else ./runs].")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -68,7 +72,10 @@ def diagnose(
     from snnas.toolchain.output.stderr import Narrator
 
     narrator = Narrator(quiet=quiet)
-    asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, bits=bits)
+    asked = wanted(
+        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, bits=bits,
+        current=current, readout=readout,
+    )  # fmt: skip
     case = open_case(subject, asked, program=program, runs_dir=runs_dir)
     for note in case.notes:
         sys.stderr.write(f"note: {note}\n")

@@ -13,6 +13,7 @@ from snnas.toolchain.cli.options import (
     AsJson,
     Compare,
     ConventionName,
+    Current,
     Data,
     Decay,
     Delayed,
@@ -21,6 +22,7 @@ from snnas.toolchain.cli.options import (
     InputKind,
     Limit,
     Quiet,
+    Readout,
     Reset,
     RunsDir,
     Seed,
@@ -34,7 +36,7 @@ from snnas.toolchain.output.stdout import print_json, print_table
 # What a graph of anybody's is asked for, and a run is not.
 FOREIGN = (
     "data", "timesteps", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
-    "expect", "calibration", "out",
+    "current", "readout", "expect", "calibration", "out",
 )  # fmt: skip
 
 
@@ -66,6 +68,8 @@ def export(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     expect: Expect = None,
     calibration: Annotated[
         Path | None, typer.Option(help="Of a .nir: an .npz whose x steers the scales [a fifth of --data].")
@@ -99,7 +103,10 @@ def export(
     if run is not None and run.endswith(".nir"):
         if pick is not None:
             raise UsageError(f"{run}: --pick {pick} names a point of a run's front; leave it out")
-        asked = wanted(data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect)
+        asked = wanted(
+            data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect,
+            current=current, readout=readout,
+        )  # fmt: skip
         asked = replace(asked, calibration=None if calibration is None else str(calibration))
         _export_graph(Path(run), asked, options, out, dump, narrator, as_json)
         return

@@ -15,6 +15,7 @@ from snnas.toolchain.cli.options import (
     Bits,
     Compare,
     ConventionName,
+    Current,
     Data,
     Decay,
     Delayed,
@@ -24,6 +25,7 @@ from snnas.toolchain.cli.options import (
     Limit,
     Model,
     Quiet,
+    Readout,
     Reset,
     Seed,
     Timesteps,
@@ -48,6 +50,8 @@ def simulate(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     expect: Expect = None,
     bits: Bits = None,
     as_json: AsJson = False,
@@ -60,8 +64,9 @@ def simulate(
 
     narrator = Narrator(quiet=quiet)
     asked = wanted(
-        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect, bits
-    )
+        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect, bits,
+        current=current, readout=readout,
+    )  # fmt: skip
     subject = _open(model, asked)
     result = simulating.simulate(subject, narrator)
     _print(result, estimate_tables.simulated, as_json)
@@ -87,6 +92,8 @@ def estimate(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     expect: Expect = None,
     bits: Bits = None,
     new_profile: Annotated[Path | None, typer.Option(help="Write a profile to fill in, and stop.")] = None,
@@ -109,8 +116,9 @@ def estimate(
     if rate is not None and data is not None:
         raise UsageError("--rate assumes what --data would measure; give one of them")
     asked = wanted(
-        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect, bits
-    )
+        data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect, bits,
+        current=current, readout=readout,
+    )  # fmt: skip
     subject = _open(model, replace(asked, samples=rate is None))
     pricing = estimating.Pricing(profile=profile, system=system, every=profiles == "all", rate=rate)
     narrator = Narrator(quiet=quiet)

@@ -44,6 +44,12 @@ Compare = Annotated[
     str | None, typer.Option(help="Of a foreign graph: gt, a spike where v > threshold, or ge, where v >= threshold.")
 ]
 Reset = Annotated[str | None, typer.Option(help="Of a foreign graph: zero, subtract or late.")]
+Current = Annotated[
+    str | None, typer.Option(help="Of a foreign CubaLIF: v sees the current of its timestep (now) or the last (late).")
+]
+Readout = Annotated[
+    str | None, typer.Option(help="Of a foreign graph's output: sum, last or max, or membrane-sum, -last, -max.")
+]
 Expect = Annotated[
     Path | None, typer.Option(help="RECORDED.npz of the tool's own spikes, which the convention must give.")
 ]
@@ -64,6 +70,9 @@ def wanted(
     reset: str | None,
     expect: Path | None = None,
     bits: int | None = None,
+    *,
+    current: str | None = None,
+    readout: str | None = None,
 ) -> Wanted:
     """What was asked of a graph that may be anybody's."""
     from snnas.toolchain.models.convention_options import MEANT, Wanted
@@ -80,6 +89,8 @@ def wanted(
         decay=decay,
         compare=MEANT.get(compare or "", compare),
         reset=reset,
+        current=current,
+        readout=readout,
         expect=expect,
         bits=bits,
     )

@@ -18,7 +18,7 @@ from snnas.hw_sim import kernels, limits, readout
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import INPUT
-from snnas.hw_sim.simulate.simulator import host_currents
+from snnas.hw_sim.simulate.simulator import held_back, host_currents
 from snnas.toolchain.diagnosing.pairing import Joint, Unit
 from snnas.toolchain.diagnosing.switched_map import SwitchedMap
 
@@ -73,6 +73,7 @@ def stimulus(joint: Joint, x: np.ndarray) -> Stimulus:
     for unit in joint.units:
         for link in unit.links:
             current = apply(link.map, flat, unit.population.shape).reshape(b, t, *unit.population.shape)
+            current = held_back(current, link.distance, program.timesteps)
             real[unit.id] = real[unit.id] + current if unit.id in real else current
     return Stimulus(len(x), real, host_currents(program, x), None)
 
@@ -200,6 +201,8 @@ class _Cell:
         """The synaptic input of some timesteps, float64 (B, n, C, H, W)."""
         p, n = self.unit.population, times.stop - times.start
         total = np.zeros((self.given.samples, n, *p.shape)) + self.constant
+        if times.start == 0 and self.unit.group is not None and self.unit.group.late:
+            total[:, 0] = 0  # what stands still is seen a timestep later, too
         host, factor = (
             (self.given.real, self.scale) if self.on["input"] else (self.given.integer, float(1 << limits.STATE_SHIFT))
         )

@@ -32,6 +32,7 @@ ADVICE = {
     "decay": "more timesteps of weak input, so that membranes decay for long before they fire",
     "drive": "the spikes of every layer",
     "synapse": "single input spikes with silence between them",
+    "current": "single input spikes with silence between them",
     "compare": "inputs and weights that are sums of powers of two, so that membranes meet the threshold exactly",
     "reset": "stronger input, so that neurons fire again soon after a spike",
     "when": "stronger input, so that neurons fire again soon after a spike",
