@@ -67,12 +67,12 @@ class _Neuron:
                 self.v[k] = drive
                 continue
             if p["syn_keep"] is not None:
-                before = self.i[k]
+                before: np.ndarray = self.i[k]
                 self.i[k] = p["syn_keep"] * before + p["syn_gain"] * drive
-                drive = before if self.step.syn_late else self.i[k]
+                drive = before if self.step.syn_late else np.asarray(self.i[k])
             drive = p["gain"] * drive
             v = p["keep"] * self.v[k] + p["shift"] + drive
-            if self.step.when != "now" and p["threshold"] is not None:
+            if self.step.when in ("late", "twice") and p["threshold"] is not None:
                 lost = self.lost.astype(v.dtype)
                 v = v - lost * p["threshold"] if self.step.subtract else np.where(lost > 0, p["level"], v)
             self.v[k] = v
@@ -101,7 +101,7 @@ class _Neuron:
     def reset(self, spikes: np.ndarray) -> None:
         owed = self.lost if self.step.when == "twice" else 0.0
         self.lost = spikes
-        if self.step.when == "late" or self.step.keep is None:
+        if self.step.when in ("late", "never") or self.step.keep is None:
             return
         for k, p in enumerate(self.p):
             less = self.v[k] - (spikes - owed).astype(self.v[k].dtype) * p["threshold"]

@@ -49,6 +49,8 @@ class Step:
         fires = (_rounded(self.threshold), self.many, self.strict if ties else None)
         if self.keep is None:
             return fires
+        if self.when == "never":
+            return (*state, *fires, "never")
         return (*state, *fires, self.subtract or _rounded(self.level), "now" if self.same_when_late else self.when)
 
     @property
@@ -186,6 +188,11 @@ def _check(name: str, s: Step) -> None:
         raise UnsupportedError(
             f"node {name}: spikes several times in a timestep, a chip's neuron once; train and record with one spike a "
             "timestep (sinabs: spike_fn=SingleSpike; rockpool: max_spikes_per_dt=1)"
+        )
+    if s.when == "never":
+        raise UnsupportedError(
+            f"node {name}: never resets, which no neuron of ours or of a chip does; where it ends the graph, read its "
+            "membrane: --readout membrane-last (or membrane-max, membrane-sum)"
         )
     if s.when != "now" and not (s.when == "late" and s.subtract):
         raise UnsupportedError(

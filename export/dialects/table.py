@@ -19,7 +19,7 @@ from snnas.hw_sim.errors import UsageError
 
 Drive = Literal["ode", "share", "unit"]
 Synapse = Literal["ode", "jump", "decayed"]
-When = Literal["now", "late", "twice"]
+When = Literal["now", "late", "twice", "never"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,8 @@ class Dialect:
     current's step, with k of its own: i + k (w_in x - i) (ode), (1 - k) i + x (jump), (1 - k) (i + x) (decayed).
     when: a reset acts at once (now), or with the next timestep (late): the threshold is subtracted undecayed, or that
     step's v is v_reset. twice: what is still above the threshold after its reset loses another one with the next step,
-    and gets it back where that step does not spike. many: a neuron spikes as often as the threshold fits into v, not
-    once. start_at_reset: v starts at v_reset, not 0.
+    and gets it back where that step does not spike. never: nothing is reset. many: a neuron spikes as often as the
+    threshold fits into v, not once. start_at_reset: v starts at v_reset, not 0.
     """
 
     name: str = ""
@@ -60,7 +60,10 @@ class Dialect:
 
     def __str__(self) -> str:
         c = self.convention
-        when = {"now": "", "late": ", a timestep later", "twice": ", and again a timestep later"}[self.when]
+        when = {"now": "", "late": ", a timestep later", "twice": ", and again a timestep later", "never": ""}[
+            self.when
+        ]
+        reset = "reset to v_reset" if c.reset == "zero" else "reset by subtraction"
         return ", ".join(
             (
                 "dt from r" if self.dt_from_r else f"dt = {c.dt:g}",
@@ -68,7 +71,7 @@ class Dialect:
                 {"ode": "input times r and the share of a step", "share": "input times the share of a step, r ignored",
                  "unit": "input as it comes, r ignored"}[self.drive],
                 f"a spike iff v {c.compare} threshold" + (", several in a timestep" if self.many else ""),
-                ("reset to v_reset" if c.reset == "zero" else "reset by subtraction") + when,
+                "no reset" if self.when == "never" else reset + when,
                 *(["a membrane sees the current of the timestep before"] if c.current == "late" else []),
             )
         )  # fmt: skip
@@ -97,6 +100,7 @@ def _table() -> Iterator[Dialect]:
     yield snntorch
     yield replace(snntorch, name="snntorch-now", when="twice", note="reset_delay=False")
     yield replace(snntorch, name="snntorch-zero", convention=OURS, when="now", note="Leaky(reset_mechanism='zero')")
+    yield replace(snntorch, name="snntorch-none", convention=OURS, when="never", note="reset_mechanism='none'")
     # Synaptic, RLeaky and RSynaptic take the whole of the next step's membrane, its input too.
     yield replace(snntorch, name="snntorch-zero-late", convention=OURS, note="Synaptic or RLeaky with 'zero'")
     # norse 1.1.0, export_nir.py: tau = dt / tau_mem_inv = dt tau at its default dt of 1e-3, so a step is dt squared;
@@ -153,7 +157,7 @@ def elementary(graph: Graph) -> Iterator[Dialect]:
     """Every combination of choices that says something of this graph's neurons, for a tool that is not in the table."""
     cuba = bool(graph.of_type((CubaLif, CubaLi)))
     times = [(d, False) for d in DTS] + [(DT, True)] if graph.of_type((Lif, Li, CubaLif, CubaLi)) else [(DT, False)]
-    resets = (("zero", "now"), ("subtract", "now"), ("subtract", "late"), ("zero", "late"))
+    resets = (("zero", "now"), ("subtract", "now"), ("subtract", "late"), ("zero", "late"), ("zero", "never"))
     synapses = (*product(("ode", "jump", "decayed"), ("now", "late")),) if cuba else (("ode", "now"),)
     for (dt, from_r), decay, drive, (synapse, current), compare, (reset, when), many in product(
         times, ("exact", "euler"), ("ode", "share", "unit"), synapses, (">", ">="), resets, (False, True),

@@ -6,9 +6,15 @@ from dataclasses import fields, replace
 
 from snnas.export.graph.graph import CubaLi, CubaLif, Graph, I, If, Li, Lif, Node
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.readout import Read
 
 _HOLDS: dict[type, type] = {Lif: Li, CubaLif: CubaLi, If: I}
 MEMBRANE = "membrane-"
+
+
+def by_membrane(graph: Graph) -> Graph:
+    """``graph`` read by the membrane at the end of the last timestep."""
+    return read_by_membrane(replace(graph, convention=replace(graph.convention, readout="membrane-last")))
 
 
 def read_by_membrane(graph: Graph) -> Graph:
@@ -30,5 +36,6 @@ def read_by_membrane(graph: Graph) -> Graph:
             )
         if holds is not type(node):
             nodes[name] = holds(**{f.name: getattr(node, f.name) for f in fields(holds)})
-    read = {"membrane-sum": "sum", "membrane-last": "last", "membrane-max": "max"}[said]
+    reads: dict[str, Read] = {"membrane-sum": "sum", "membrane-last": "last", "membrane-max": "max"}
+    read = reads[said]
     return replace(graph, nodes=nodes, convention=replace(graph.convention, readout=read))

@@ -61,9 +61,12 @@ def _next(verdict: Verdict, model: Path, recorded: Path, narrator: Narrator) -> 
         input_kind=None if verdict.spikes_in else kind,
         delayed=tuple(f"{s}:{d}" for s, d in sorted(best.delayed)),
         expect=recorded,
+        readout="membrane-last" if verdict.membrane else None,
     )
     try:
-        graph = read_dialect(model, best.dialect, delayed=best.delayed or None)
+        asked_dialect = asked.dialect
+        assert asked_dialect is not None
+        graph = read_dialect(model, asked_dialect, delayed=best.delayed or None)
         soft = graph.convention.reset != "zero"  # of no chip
         trace(graph, kind, soft_reset=soft)
     except UnsupportedError as error:
