@@ -62,14 +62,14 @@ class _Neuron:
     def integrate(self, x: list[np.ndarray]) -> None:
         """Sets v, in both precisions, as it is before the threshold."""
         for k, p in enumerate(self.p):
-            drive = x[k]
+            drive: Any = x[k]
             if p["keep"] is None:
                 self.v[k] = drive
                 continue
             if p["syn_keep"] is not None:
-                before: np.ndarray = self.i[k]
-                self.i[k] = p["syn_keep"] * before + p["syn_gain"] * drive
-                drive = before if self.step.syn_late else np.asarray(self.i[k])
+                before, now = self.i[k], p["syn_keep"] * self.i[k] + p["syn_gain"] * drive
+                self.i[k] = now
+                drive = before if self.step.syn_late else now
             drive = p["gain"] * drive
             v = p["keep"] * self.v[k] + p["shift"] + drive
             if self.step.when in ("late", "twice") and p["threshold"] is not None:

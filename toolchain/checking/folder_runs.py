@@ -250,7 +250,8 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel) -> dict[str, float | 
     x = read_stimulus(book.subject, boxed, model.timesteps, (-math.inf, math.inf))
     done = interpreter.run(graph, x, model.timesteps)
     names = neurons_of(graph)
-    fired = run_onnx(model, x.reshape(*x.shape[:-3], *shape))
+    x = x.reshape(*x.shape[:-3], *shape)
+    fired = run_onnx(model, x)
     if {n: s.shape for n, s in fired.spikes.items()} != {n: done.spikes[n].shape for n in names}:
         problem: str | None = "their neuron layers are not the same"
     else:

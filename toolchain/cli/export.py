@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,11 +33,17 @@ from snnas.toolchain.cli.options import (
 )
 from snnas.toolchain.output.stdout import print_json, print_table
 
+if TYPE_CHECKING:
+    from snnas.toolchain.exporting.onnx import OnnxOptions
+
 # What a graph of anybody's is asked for, and a run is not.
 FOREIGN = (
     "data", "timesteps", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
     "current", "readout", "expect", "calibration", "out",
 )  # fmt: skip
+
+
+INTEGERS = ("bits", "finetune", "finetune_lr")  # of an integer program
 
 
 def export(
@@ -107,6 +113,12 @@ def export(
             data, timesteps, input_kind, delayed, limit, seed, convention, dt, decay, compare, reset, expect,
             current=current, readout=readout,
         )  # fmt: skip
+        if target == "onnx":
+            integers = [f"--{name.replace('_', '-')}" for name in (*INTEGERS, "calibration") if given(context, name)]
+            if integers:
+                raise UsageError(f"{', '.join(integers)}: of an integer program; --target onnx holds the float network")
+            _export_graph_onnx(Path(run), asked, _onnx_options(samples, float64, inline, force), out, narrator, as_json)
+            return
         asked = replace(asked, calibration=None if calibration is None else str(calibration))
         _export_graph(Path(run), asked, options, out, dump, narrator, as_json)
         return
@@ -115,12 +127,10 @@ def export(
     if odd:
         raise UsageError(f"{', '.join(odd)}: of a .nir alone; {found.name} is a run, which knows its own")
     if target == "onnx":
-        integers = [
-            f"--{name.replace('_', '-')}" for name in ("bits", "finetune", "finetune_lr") if given(context, name)
-        ]
+        integers = [f"--{name.replace('_', '-')}" for name in INTEGERS if given(context, name)]
         if integers:
             raise UsageError(f"{', '.join(integers)}: of an integer program; --target onnx holds the float network")
-        _export_onnx(found, samples, float64, inline, force, as_json, quiet)
+        _export_onnx(found, _onnx_options(samples, float64, inline, force), as_json, quiet)
         return
     if pick is not None:
         from snnas.toolchain.searching.front import member
@@ -153,11 +163,12 @@ def _export_graph(
     path: Path, wanted: Any, options: Any, out: Path | None, dump: Path | None, narrator: Any, as_json: bool
 ) -> None:
     from snnas.toolchain.exporting import of_graph as exporting_foreign
+    from snnas.toolchain.exporting.foreign_folder import folder_of
 
     report = exporting_foreign.export_graph(path, wanted, options, narrator, out=out)
     for note in report["notes"]:
         sys.stderr.write(f"note: {note}\n")
-    _exported(report, exporting_foreign.folder_of(path, out), dump, narrator, as_json)
+    _exported(report, folder_of(path, out), dump, narrator, as_json)
 
 
 def _exported(report: dict[str, Any], folder: Path, dump: Path | None, narrator: Any, as_json: bool) -> None:
@@ -173,17 +184,36 @@ def _exported(report: dict[str, Any], folder: Path, dump: Path | None, narrator:
         narrator.next(f"check {folder}")
 
 
-def _export_onnx(run: Any, samples: int, float64: bool, inline: bool, force: bool, as_json: bool, quiet: bool) -> None:
+def _onnx_options(samples: int, float64: bool, inline: bool, force: bool) -> OnnxOptions:
     from snnas.hw_sim.errors import UsageError
-    from snnas.toolchain.exporting.onnx import OnnxOptions, export_onnx, table
-    from snnas.toolchain.output.stderr import Narrator
+    from snnas.toolchain.exporting.onnx import OnnxOptions
 
     if samples < 1:
         raise UsageError(f"--samples {samples}: expected a whole number >= 1")
-    options = OnnxOptions(precision="float64" if float64 else "float32", inline=inline, samples=samples, force=force)
+    return OnnxOptions(precision="float64" if float64 else "float32", inline=inline, samples=samples, force=force)
+
+
+def _export_onnx(run: Any, options: OnnxOptions, as_json: bool, quiet: bool) -> None:
+    from snnas.toolchain.exporting.onnx import export_onnx, table
+    from snnas.toolchain.output.stderr import Narrator
+
     with run.lock():
         report = export_onnx(run, options, Narrator(quiet=quiet))
     if as_json:
         print_json(report)
     else:
         print_table(table(report))
+
+
+def _export_graph_onnx(
+    path: Path, wanted: Any, options: OnnxOptions, out: Path | None, narrator: Any, as_json: bool
+) -> None:
+    from snnas.toolchain.exporting.foreign_folder import folder_of
+    from snnas.toolchain.exporting.onnx import export_graph_onnx, table
+
+    report = export_graph_onnx(path, wanted, options, narrator, out=out)
+    if as_json:
+        print_json(report)
+    else:
+        print_table(table(report))
+        narrator.next(f"check {folder_of(path, out, 'onnx')}")

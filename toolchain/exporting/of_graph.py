@@ -6,7 +6,7 @@ the samples calibrates the scales and is left out of every figure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,6 @@ from snnas.export.compiler.observed_ranges import settled
 from snnas.export.compiler.quantisation_error import quantisation_errors, with_spikes
 from snnas.export.executors import interpreter
 from snnas.export.formats import netx_file
-from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.export.graph import digest
@@ -33,6 +32,7 @@ from snnas.toolchain.data import load as datasets
 from snnas.toolchain.data import user_samples as samples
 from snnas.toolchain.exporting import of_run as exporting
 from snnas.toolchain.exporting.float_run import Trained
+from snnas.toolchain.exporting.foreign_folder import folder_of, rewritten
 from snnas.toolchain.exporting.measured import Measured
 from snnas.toolchain.exporting.of_run import FORMAT, ExportOptions
 from snnas.toolchain.exporting.on_target import simulate_split
@@ -77,8 +77,7 @@ def export_graph(
     from snnas.toolchain.exporting.report import build_report
 
     if options.target != "lava":
-        only = "of a run alone, whose network is known as it was trained" if options.target == "onnx" else "unknown"
-        raise UsageError(f"--target {options.target}: {only}; a .nir goes to lava")
+        raise UsageError(f"--target {options.target}: unknown; a .nir goes to lava or onnx")
     exporting.check_options(options)
     _check(wanted, options)
     if wanted.data is None:
@@ -141,14 +140,6 @@ def _netx(stage: Path, measured: Measured, narrator: Narrator) -> str:
     return reason
 
 
-def folder_of(path: Path, out: Path | None) -> Path:
-    """Where the artefacts go."""
-    final = out if out is not None else Path(f"{path.stem}-lava")
-    if final.exists() and not (final.is_dir() and ((final / "manifest.json").is_file() or not any(final.iterdir()))):
-        raise UsageError(f"{final} exists and is no export of ours; name another folder with --out")
-    return final
-
-
 def _inputs(path: Path, wanted: Wanted, opened: Opened, options: ExportOptions) -> dict[str, Any]:
     file = Path(opened.data)
     return {
@@ -171,7 +162,7 @@ def _export(
     path: Path, opened: Opened, split: ExportSplit, stage: Path, options: ExportOptions, narrator: Narrator
 ) -> Measured:
     narrator.say("graph -> NIR of ours")
-    graph = _rewritten(path, opened, stage)
+    graph = rewritten(path, opened, stage)
     ours = _run(opened.graph, split.x, opened.timesteps, narrator)
     keep = min(options.samples, len(split.x))
     if options.samples > len(split.x):
@@ -223,19 +214,6 @@ def _export(
         lava_note=note,
         finetune=finetuned,
     )
-
-
-def _rewritten(path: Path, opened: Opened, stage: Path) -> Graph:
-    """model.nir: the graph laid open, with everything that was settled as its metadata; read back."""
-    meta = {
-        "timesteps": opened.timesteps,
-        "input_kind": opened.kind,
-        "input_range": list(opened.range),
-        "verified": opened.verified,
-        "origin": {"file": path.name, "sha256": sha256(path)},
-    }
-    write_nir(stage / "model.nir", replace(opened.graph, meta=meta))
-    return read_nir(stage / "model.nir")
 
 
 def _run(graph: Graph, x: np.ndarray, timesteps: int, narrator: Narrator) -> interpreter.Run:
