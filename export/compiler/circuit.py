@@ -10,11 +10,13 @@ one threshold: where a node's differ, each neuron's membrane is measured in unit
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from snnas.export.compiler.cells import Cell, cell_of
+from snnas.export.compiler.grids import step
+from snnas.export.compiler.parts import Part, cut, parts_of
 from snnas.export.compiler.paths import Path, compose, paths, shape3
 from snnas.export.compiler.readout import RealReadout, trace_readout
 from snnas.export.executors import interpreter
@@ -59,6 +61,7 @@ class Link:
 class Circuit:
     """groups and links; ``host``: the links from an analogue input.
 
+    node_of: node of the graph that each group is of. parts: the neurons of it that a group is, where it is not all.
     relays: groups that hold a source's spikes back by whole timesteps, and that source.
     """
 
@@ -69,6 +72,7 @@ class Circuit:
     input_kind: InputKind
     readout: RealReadout
     node_of: dict[str, str]
+    parts: dict[str, np.ndarray] = field(default_factory=dict)
     relays: dict[str, str] = field(default_factory=dict)
 
     def group(self, name: str) -> Group:
@@ -106,6 +110,21 @@ class _Tracer:
         self.links: list[Link] = []
         self.host: list[Link] = []
         self.relays: dict[tuple[str, int], str] = {}
+        self.ways = {n: paths(graph, n) for n in graph.of_type(SPIKING)}
+        self.parts = {n: self._parts(n) for n in self.ways}
+
+    def _parts(self, name: str) -> list[Part]:
+        node = self.graph.nodes[name]
+        assert isinstance(node, SPIKING)
+        found = parts_of(name, self.names[name], node, self.graph.convention, exact=self._whole(name))
+        used = {*self.names.values(), *RESERVED}
+        return [replace(p, id=f"{p.id}_") if len(found) > 1 and p.id in used else p for p in found]
+
+    def _whole(self, name: str) -> bool:
+        """Whether the weights into a node are whole multiples of one step each."""
+        target = shape3(self.shapes[name])
+        maps = [compose(way, self.shapes[way.source], target, np.ones(())) for way in self.ways[name]]
+        return all(m is None or step(m.weight) is not None for m in maps)
 
     def _refuse_late_constants(self) -> None:
         late = {f"edge {s} -> {d}": f"{s}:{d}" for s, d in self.graph.delayed}
@@ -127,57 +146,74 @@ class _Tracer:
             host=tuple(self.host),
             input_shape=shape3(self.shapes[self.graph.input]),
             input_kind=self.input_kind,
-            readout=trace_readout(self.graph, self.names, self.bias),
-            node_of={v: k for k, v in self.names.items()},
+            readout=trace_readout(self.graph, self.parts, self.bias),
+            node_of={part.id: name for name, parts in self.parts.items() for part in parts},
+            parts={p.id: p.index for parts in self.parts.values() for p in parts if p.index is not None},
             relays={relay: source for (source, _), relay in self.relays.items()},
         )
         circuit.verify()
         return circuit
 
     def _population(self, name: str, node: Spiking) -> None:
-        cell = cell_of(name, node, self.graph.convention, soft_reset=self.soft_reset)
-        shape = shape3(node.shape)
-        drive = (cell.gain * self.bias[name]).reshape(shape)
-        leak = cell.leak.reshape(shape)
-        late = isinstance(node, CubaLif) and self.graph.convention.current == "late"
-        remembers = cell.decay < 1 or late
-        ways = paths(self.graph, name)
-        group = Group(
-            id=self.names[name],
-            shape=shape,
-            alpha=cell.alpha,
-            threshold=cell.threshold,
-            bias=leak if remembers else drive + leak,
-            role=_role(cell, self.bias[name], ways, self.graph.input if self.input_kind == "analogue" else ""),
-            decay=cell.decay,
-            drive=drive if remembers and drive.any() else None,
-            taken=cell.taken,
-            late=late,
-        )
-        self.groups.append(group)
-        gain = cell.gain.reshape(shape) if cell.gain.ndim else cell.gain
-        for k, way in enumerate(ways):
-            source = INPUT if way.source == self.graph.input else self.names[way.source]
-            linear = compose(way, self.shapes[way.source], shape, gain)
-            if linear is None:
-                continue
-            made, distance = f"{source}__{group.id}__{k}", way.distance + late
-            if source == INPUT and self.input_kind == "analogue":  # the host can wait
-                self.host.append(Link(id=made, src=INPUT, dst=group.id, map=linear, distance=distance))
-                continue
-            held = self._held_back(source, distance - 1, self.shapes[way.source])
-            self.links.append(Link(id=made, src=held, dst=group.id, map=linear, distance=min(distance, 1)))
+        parts, late = self.parts[name], isinstance(node, CubaLif) and self.graph.convention.current == "late"
+        cells = [cell_of(name, part.node, self.graph.convention, soft_reset=self.soft_reset) for part in parts]
+        analogue = self.graph.input if self.input_kind == "analogue" else ""
+        for part, cell in zip(parts, cells, strict=True):
+            own = cell.gain.reshape(part.shape) if cell.gain.ndim else cell.gain
+            drive = own * part.of(self.bias[name])
+            leak = cell.leak.reshape(part.shape)
+            remembers = cell.decay < 1 or late
+            group = Group(
+                id=part.id,
+                shape=part.shape,
+                alpha=cell.alpha,
+                threshold=cell.threshold,
+                bias=leak if remembers else drive + leak,
+                role=_role(cell, self.bias[name], self.ways[name], analogue) if len(parts) == 1 else "neuron",
+                decay=cell.decay,
+                drive=drive if remembers and drive.any() else None,
+                taken=cell.taken,
+                late=late,
+            )
+            self.groups.append(group)
+        gain = _gain(node, parts, cells)
+        for k, way in enumerate(self.ways[name]):
+            linear = compose(way, self.shapes[way.source], shape3(node.shape), gain)
+            if linear is not None:
+                for part in parts:
+                    self._link(f"{part.id}__{k}", part, way, linear, shape3(node.shape), late)
 
-    def _held_back(self, source: str, steps: int, shape: tuple[int, ...]) -> str:
+    def _link(self, made: str, part: Part, way: Path, linear: LinearMap, target: Shape, late: bool) -> None:
+        """The links of one way into one population: of each population of its source."""
+        source, distance = shape3(self.shapes[way.source]), way.distance + late
+        if way.source == self.graph.input:
+            own = cut(linear, source, target, part, None)
+            if own is None:
+                return
+            if self.input_kind == "analogue":  # the host can wait
+                self.host.append(Link(id=f"{INPUT}__{made}", src=INPUT, dst=part.id, map=own, distance=distance))
+                return
+            held = self._held_back(INPUT, distance - 1, source)
+            link = Link(id=f"{INPUT}__{made}", src=held, dst=part.id, map=own, distance=min(distance, 1))
+            self.links.append(link)
+            return
+        for out in self.parts[way.source]:
+            own = cut(linear, source, target, part, out)
+            if own is not None:
+                held = self._held_back(out.id, distance - 1, out.shape)
+                link = Link(id=f"{out.id}__{made}", src=held, dst=part.id, map=own, distance=min(distance, 1))
+                self.links.append(link)
+
+    def _held_back(self, source: str, steps: int, shape: Shape) -> str:
         """The population that gives the source's spikes ``steps`` timesteps late: a chain of relays."""
         previous = source
         for n in range(1, steps + 1):
             if (source, n) not in self.relays:
                 name = f"{source}_late{n}"
-                while name in self.names.values():
+                while name in self.names.values() or any(name == p.id for parts in self.parts.values() for p in parts):
                     name += "_"
                 self.relays[source, n] = name
-                self._relay(name, previous, shape3(shape))
+                self._relay(name, previous, shape)
             previous = self.relays[source, n]
         return previous
 
@@ -200,6 +236,17 @@ def _population_names(graph: Graph) -> dict[str, str]:
         used.add(name)
         names[node] = name
     return names
+
+
+def _gain(node: Spiking, parts: list[Part], cells: list[Cell]) -> np.ndarray:
+    """What comes into each neuron is multiplied with: one number, or one for each of the node's shape."""
+    if len(parts) == 1:
+        gain = cells[0].gain
+        return gain.reshape(parts[0].shape) if gain.ndim else gain
+    whole = np.empty(int(np.prod(node.shape)))
+    for part, cell in zip(parts, cells, strict=True):
+        whole[part.index] = np.broadcast_to(cell.gain.reshape(-1), part.index.size if part.index is not None else 0)
+    return whole.reshape(shape3(node.shape)) if (whole != whole[0]).any() else whole[:1].reshape(())
 
 
 def _role(cell: Cell, current: np.ndarray, ways: list[Path], analogue: str) -> Role:

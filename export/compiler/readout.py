@@ -7,12 +7,13 @@ end. Only the weights are rounded, and what a membrane keeps, as finely as 64 bi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from snnas.export.compiler.grids import step
+from snnas.export.compiler.parts import Part
 from snnas.export.compiler.paths import Path, compose, paths, shape3
 from snnas.export.dialects.conventions import Convention, decay_of
 from snnas.export.graph.graph import INTEGRATING, CubaLi, Graph, I, Integrating, Li
@@ -96,8 +97,8 @@ class RealReadout:
         return np.asarray({"sum": x.sum(axis=1), "last": x[:, -1], "max": x.max(axis=1)}[self.read])
 
 
-def trace_readout(graph: Graph, names: Mapping[str, str], bias: Mapping[str, np.ndarray]) -> RealReadout:
-    """What the graph reads. names: population of each spiking node. bias: what arrives where nothing spikes.
+def trace_readout(graph: Graph, parts: Mapping[str, Sequence[Part]], bias: Mapping[str, np.ndarray]) -> RealReadout:
+    """What the graph reads. parts: the populations of each spiking node. bias: what arrives where nothing spikes.
 
     UnsupportedError names the node that no host can read, and the mend.
     """
@@ -113,8 +114,9 @@ def trace_readout(graph: Graph, names: Mapping[str, str], bias: Mapping[str, np.
                 "put a neuron into this path, or leave it out"
             )
         weight = _weight(way, shapes[way.source], shapes[reader], gain)
-        key = (names[way.source], way.distance)
-        found[key] = found[key] + weight if key in found else weight
+        for part in parts[way.source]:
+            own, key = weight if part.index is None else weight[:, part.index], (part.id, way.distance)
+            found[key] = found[key] + own if key in found else own
     readings = tuple(
         RealReading(src=src, weight=weight, distance=late) for (src, late), weight in found.items() if weight.any()
     )
