@@ -2,7 +2,7 @@
 
 Plain frozen data. A program holds *populations* (neurons that share a leak and a threshold), *synapses* (integer
 linear maps from one population's spikes to one population's input), a *host stage* (the real-valued linear maps
-before the first neuron of an analogue input), a *readout* (the linear map that the host sums over time) and a
+before the first neuron of an analogue input), a *readout* (what the host makes of spikes over time) and a
 *schedule*. Two sources are not populations: ``input`` (spikes from outside) and ``clock`` (one neuron that fires at
 every timestep, which carries the biases where the period exceeds 1). The host drives both, at any depth.
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
+from snnas.hw_sim.readout import Readout
 
 INPUT, CLOCK = "input", "clock"
 RESERVED = frozenset({INPUT, CLOCK, "readout"})
@@ -159,26 +160,16 @@ class Synapse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostMap:
-    """A real-valued linear map (float32 weights, computed in float64) from the analogue input to ``dst``'s current."""
+    """A real-valued linear map (float32 weights, computed in float64) from the analogue input to ``dst``'s current.
+
+    distance: timesteps that the host waits before it injects it.
+    """
 
     id: str
     dst: str
     map: LinearMap
     gain: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readout:
-    """What the host sums over the timesteps: ``64 * weight @ spikes + bias``; the argmax (lowest index) is the class.
-
-    weight: (classes, N) int8. bias: (classes,) int64 in 1/64 of a weight unit, added at every timestep.
-    scale: integer weight units per unit of the real readout.
-    """
-
-    src: str
-    weight: np.ndarray
-    bias: np.ndarray
-    scale: float
+    distance: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,17 +257,15 @@ class Program:
             self._verify_synapse(s, names)
         for h in self.host:
             self._verify_host(h, names)
-        r = self.readout
-        if r.src not in names or r.weight.ndim != 2 or r.weight.shape[1] != self.population(r.src).size:
-            raise InvalidFileError(f"program: the readout's weight {r.weight.shape} does not fit population {r.src}")
-        if r.bias.shape != (r.weight.shape[0],) or r.weight.dtype != np.int8:
-            raise InvalidFileError("program: the readout needs int8 weights and one bias per class")
+        self.readout.verify(self.timesteps, {p.id: p.size for p in self.populations})
 
     def _verify_host(self, h: HostMap, names: set[str]) -> None:
         if h.dst not in names:
             raise InvalidFileError(f"program: host map {h.id} feeds {h.dst}, which is no population")
         if _mapped(h.id, h.map, self.input_shape) != _flat(h.map, self.population(h.dst).shape):
             raise InvalidFileError(f"program: host map {h.id} does not fit population {h.dst}")
+        if h.distance < 0:
+            raise InvalidFileError(f"program: host map {h.id} has distance {h.distance}; expected timesteps >= 0")
 
     def _verify_synapse(self, s: Synapse, names: set[str]) -> None:
         if s.dst not in names or s.src not in names | {INPUT, CLOCK}:

@@ -15,12 +15,12 @@ from snnas.hw_sim.program import (
     Pool,
     Population,
     Program,
-    Readout,
     Schedule,
     Shape,
     Synapse,
     window_count,
 )
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate
 
 
@@ -190,7 +190,7 @@ def random_program(
         populations=tuple(b.populations),
         synapses=tuple(b.synapses),
         host=tuple(b.host),
-        readout=Readout(
+        readout=summed(
             src=names[-1],
             weight=b.weights(3, int(np.prod(last))),
             bias=rng.integers(-500, 500, 3).astype(np.int64),

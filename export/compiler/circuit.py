@@ -10,19 +10,19 @@ one threshold: where a node's differ, each neuron's membrane is measured in unit
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from snnas.export.compiler.cells import Cell, cell_of
+from snnas.export.compiler.grids import step
+from snnas.export.compiler.parts import Part, cut, parts_of
 from snnas.export.compiler.paths import Path, compose, paths, shape3
+from snnas.export.compiler.readout import RealReadout, trace_readout
 from snnas.export.executors import interpreter
-from snnas.export.graph.graph import INTEGRATING, SPIKING, Delay, Graph, Li, Pool, Spiking
+from snnas.export.graph.graph import SPIKING, CubaLif, Delay, Graph, Pool, Spiking
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
-from snnas.hw_sim.linear import apply as apply_map
 from snnas.hw_sim.program import CLOCK, INPUT, RESERVED, InputKind, LinearMap, Role, Shape
-
-MAX_READOUT = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Group:
 
     bias: float64 (C, H, W), added to V. decay: share of U that is gone a timestep later, 1 where it has no memory.
     drive: float64 (C, H, W), added to U at every timestep; None where there is none. taken: what a spike takes from V;
-    0: it is reset to zero.
+    0: it is reset to zero. late: V sees the U of the timestep before; its links and its drive wait for that.
     """
 
     id: str
@@ -43,6 +43,7 @@ class Group:
     decay: float = 1.0
     drive: np.ndarray | None = None
     taken: float = 0.0
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """groups and links; ``host``: the links from an analogue input; readout: float64 (classes, N) and (classes,).
+    """groups and links; ``host``: the links from an analogue input.
 
+    node_of: node of the graph that each group is of. parts: the neurons of it that a group is, where it is not all.
     relays: groups that hold a source's spikes back by whole timesteps, and that source.
     """
 
@@ -68,10 +70,9 @@ class Circuit:
     host: tuple[Link, ...]
     input_shape: Shape
     input_kind: InputKind
-    readout_src: str
-    readout_weight: np.ndarray
-    readout_bias: np.ndarray
+    readout: RealReadout
     node_of: dict[str, str]
+    parts: dict[str, np.ndarray] = field(default_factory=dict)
     relays: dict[str, str] = field(default_factory=dict)
 
     def group(self, name: str) -> Group:
@@ -110,6 +111,21 @@ class _Tracer:
         self.links: list[Link] = []
         self.host: list[Link] = []
         self.relays: dict[tuple[str, int], str] = {}
+        self.ways = {n: paths(graph, n) for n in graph.of_type(SPIKING)}
+        self.parts = {n: self._parts(n) for n in self.ways}
+
+    def _parts(self, name: str) -> list[Part]:
+        node = self.graph.nodes[name]
+        assert isinstance(node, SPIKING)
+        found = parts_of(name, self.names[name], node, self.graph.convention, exact=self._whole(name))
+        used = {*self.names.values(), *RESERVED}
+        return [replace(p, id=f"{p.id}_") if len(found) > 1 and p.id in used else p for p in found]
+
+    def _whole(self, name: str) -> bool:
+        """Whether the weights into a node are whole multiples of one step each."""
+        target = shape3(self.shapes[name])
+        maps = [compose(way, self.shapes[way.source], target, np.ones(())) for way in self.ways[name]]
+        return all(m is None or step(m.weight) is not None for m in maps)
 
     def _refuse_late_constants(self) -> None:
         late = {f"edge {s} -> {d}": f"{s}:{d}" for s, d in self.graph.delayed}
@@ -125,67 +141,80 @@ class _Tracer:
             node = self.graph.nodes[name]
             if isinstance(node, SPIKING):
                 self._population(name, node)
-        src, weight, readout_bias = self._readout()
         circuit = Circuit(
             groups=tuple(self.groups),
             links=tuple(self.links),
             host=tuple(self.host),
             input_shape=shape3(self.shapes[self.graph.input]),
             input_kind=self.input_kind,
-            readout_src=self.names[src],
-            readout_weight=weight,
-            readout_bias=readout_bias,
-            node_of={v: k for k, v in self.names.items()},
+            readout=trace_readout(self.graph, self.parts, self.bias),
+            node_of={part.id: name for name, parts in self.parts.items() for part in parts},
+            parts={p.id: p.index for parts in self.parts.values() for p in parts if p.index is not None},
             relays={relay: source for (source, _), relay in self.relays.items()},
         )
         circuit.verify()
         return circuit
 
     def _population(self, name: str, node: Spiking) -> None:
-        cell = cell_of(name, node, self.graph.convention, soft_reset=self.soft_reset)
-        shape = shape3(node.shape)
-        drive = (cell.gain * self.bias[name]).reshape(shape)
-        leak = cell.leak.reshape(shape)
-        remembers = cell.decay < 1
-        ways = paths(self.graph, name)
-        group = Group(
-            id=self.names[name],
-            shape=shape,
-            alpha=cell.alpha,
-            threshold=cell.threshold,
-            bias=leak if remembers else drive + leak,
-            role=_role(cell, self.bias[name], ways, self.graph.input if self.input_kind == "analogue" else ""),
-            decay=cell.decay,
-            drive=drive if remembers and drive.any() else None,
-            taken=cell.taken,
-        )
-        self.groups.append(group)
-        gain = cell.gain.reshape(shape) if cell.gain.ndim else cell.gain
-        for k, way in enumerate(ways):
-            source = INPUT if way.source == self.graph.input else self.names[way.source]
-            linear = compose(way, self.shapes[way.source], shape, gain)
-            if linear is None:
-                continue
-            analogue = source == INPUT and self.input_kind == "analogue"
-            if analogue and way.distance:
-                raise UnsupportedError(
-                    f"node {name}: a delayed edge from the analogue input; only spikes can wait: put a neuron before it"
-                )
-            made = f"{source}__{group.id}__{k}"
-            late = self._held_back(source, way.distance - 1, self.shapes[way.source])
-            link = Link(id=made, src=late, dst=group.id, map=linear, distance=min(way.distance, 1))
-            (self.host if analogue else self.links).append(link)
+        parts, late = self.parts[name], isinstance(node, CubaLif) and self.graph.convention.current == "late"
+        cells = [cell_of(name, part.node, self.graph.convention, soft_reset=self.soft_reset) for part in parts]
+        analogue = self.graph.input if self.input_kind == "analogue" else ""
+        for part, cell in zip(parts, cells, strict=True):
+            own = cell.gain.reshape(part.shape) if cell.gain.ndim else cell.gain
+            drive = own * part.of(self.bias[name])
+            leak = cell.leak.reshape(part.shape)
+            remembers = cell.decay < 1 or late
+            group = Group(
+                id=part.id,
+                shape=part.shape,
+                alpha=cell.alpha,
+                threshold=cell.threshold,
+                bias=leak if remembers else drive + leak,
+                role=_role(cell, self.bias[name], self.ways[name], analogue) if len(parts) == 1 else "neuron",
+                decay=cell.decay,
+                drive=drive if remembers and drive.any() else None,
+                taken=cell.taken,
+                late=late,
+            )
+            self.groups.append(group)
+        gain = _gain(node, parts, cells)
+        for k, way in enumerate(self.ways[name]):
+            linear = compose(way, self.shapes[way.source], shape3(node.shape), gain)
+            if linear is not None:
+                for part in parts:
+                    self._link(f"{part.id}__{k}", part, way, linear, shape3(node.shape), late)
 
-    def _held_back(self, source: str, steps: int, shape: tuple[int, ...]) -> str:
+    def _link(self, made: str, part: Part, way: Path, linear: LinearMap, target: Shape, late: bool) -> None:
+        """The links of one way into one population: of each population of its source."""
+        source, distance = shape3(self.shapes[way.source]), way.distance + late
+        if way.source == self.graph.input:
+            own = cut(linear, source, target, part, None)
+            if own is None:
+                return
+            if self.input_kind == "analogue":  # the host can wait
+                self.host.append(Link(id=f"{INPUT}__{made}", src=INPUT, dst=part.id, map=own, distance=distance))
+                return
+            held = self._held_back(INPUT, distance - 1, source)
+            link = Link(id=f"{INPUT}__{made}", src=held, dst=part.id, map=own, distance=min(distance, 1))
+            self.links.append(link)
+            return
+        for out in self.parts[way.source]:
+            own = cut(linear, source, target, part, out)
+            if own is not None:
+                held = self._held_back(out.id, distance - 1, out.shape)
+                link = Link(id=f"{out.id}__{made}", src=held, dst=part.id, map=own, distance=min(distance, 1))
+                self.links.append(link)
+
+    def _held_back(self, source: str, steps: int, shape: Shape) -> str:
         """The population that gives the source's spikes ``steps`` timesteps late: a chain of relays."""
         previous = source
         for n in range(1, steps + 1):
             if (source, n) not in self.relays:
                 name = f"{source}_late{n}"
-                while name in self.names.values():
+                while name in self.names.values() or any(name == p.id for parts in self.parts.values() for p in parts):
                     name += "_"
                 self.relays[source, n] = name
-                self._relay(name, previous, shape3(shape))
+                self._relay(name, previous, shape)
             previous = self.relays[source, n]
         return previous
 
@@ -193,46 +222,6 @@ class _Tracer:
         identity = LinearMap(kind="conv", weight=np.ones((shape[0], 1, 1, 1)), groups=shape[0])
         self.groups.append(Group(id=name, shape=shape, alpha=1.0, threshold=0.5, bias=np.zeros(shape), role="relay"))
         self.links.append(Link(id=f"{source}__{name}", src=source, dst=name, map=identity, distance=1))
-
-    def _readout(self) -> tuple[str, np.ndarray, np.ndarray]:
-        """What the host sums over time: the one path into the Output (or its integrator), as a dense matrix."""
-        graph, reader, gain = self.graph, self.graph.output, np.ones(())
-        before = graph.sources(reader)
-        node = graph.nodes[before[0]]
-        if len(before) == 1 and isinstance(node, INTEGRATING):
-            reader = before[0]
-            if isinstance(node, Li):
-                raise UnsupportedError(
-                    f"node {reader}: an LI forgets what it has read, the host's readout sums all timesteps alike; "
-                    "put an I (or nothing) in its place and fine-tune"
-                )
-            gain = graph.convention.dt * node.r.astype(np.float64)
-        ways = paths(graph, reader)
-        if len(ways) != 1 or ways[0].source == graph.input or ways[0].distance:
-            raise UnsupportedError(
-                f"node {reader}: {len(ways)} paths lead to the output; exactly one, from a spiking node and not "
-                "delayed, is taken: let one spiking layer, without a skip, feed the output"
-            )
-        way = ways[0]
-        source, size = self.shapes[way.source], int(np.prod(self.shapes[way.source]))
-        constant = (gain * self.bias[reader]).reshape(-1)
-        if size * constant.size > MAX_READOUT:
-            raise UnsupportedError(
-                f"node {reader}: a readout of {constant.size} x {size} weights; end with a linear layer"
-            )
-        if not way.nodes:
-            return way.source, np.eye(size) * gain.reshape(-1, 1), constant
-        target = shape3(self.shapes[reader])
-        linear = compose(way, source, target, gain.reshape(target) if gain.ndim else gain)
-        if linear is None:
-            raise UnsupportedError(
-                f"node {reader}: all weights before the output are zero; nothing could be read: train it first"
-            )
-        if linear.kind == "dense":
-            return way.source, linear.weight, constant
-        shape = shape3(source)
-        units = np.eye(size).reshape(size, *shape)
-        return way.source, apply_map(linear, units, target).reshape(size, -1).T.copy(), constant
 
 
 def _population_names(graph: Graph) -> dict[str, str]:
@@ -248,6 +237,17 @@ def _population_names(graph: Graph) -> dict[str, str]:
         used.add(name)
         names[node] = name
     return names
+
+
+def _gain(node: Spiking, parts: list[Part], cells: list[Cell]) -> np.ndarray:
+    """What comes into each neuron is multiplied with: one number, or one for each of the node's shape."""
+    if len(parts) == 1:
+        gain = cells[0].gain
+        return gain.reshape(parts[0].shape) if gain.ndim else gain
+    whole = np.empty(int(np.prod(node.shape)))
+    for part, cell in zip(parts, cells, strict=True):
+        whole[part.index] = np.broadcast_to(cell.gain.reshape(-1), part.index.size if part.index is not None else 0)
+    return whole.reshape(shape3(node.shape)) if (whole != whole[0]).any() else whole[:1].reshape(())
 
 
 def _role(cell: Cell, current: np.ndarray, ways: list[Path], analogue: str) -> Role:

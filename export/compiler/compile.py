@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from snnas.export.compiler.circuit import trace
+from snnas.export.compiler.circuit import Circuit, trace
+from snnas.export.compiler.parts import to_ranges
 from snnas.export.compiler.quantise import quantise
 from snnas.export.compiler.schedule import schedule
 from snnas.export.graph.graph import Graph
@@ -36,8 +37,10 @@ def compile_graph(
     graph.verify()
     circuit = trace(graph, input_kind, soft_reset=soft_reset)
     known = {group: rates[node] for group, node in circuit.node_of.items() if node in rates} if rates else {}
-    seen = {g: _boxed(spikes[node]) for g, node in circuit.node_of.items() if node in spikes} if spikes else {}
-    nodes = {"node_of": circuit.node_of, **(meta or {})}
+    of_nodes = {g: spikes[node] for g, node in circuit.node_of.items() if node in spikes} if spikes else {}
+    seen = {group: _boxed(value, circuit, group) for group, value in of_nodes.items()}
+    parts = {name: to_ranges(index) for name, index in circuit.parts.items()}
+    nodes = {"node_of": circuit.node_of, **({"parts": parts} if parts else {}), **(meta or {})}
     return quantise(
         schedule(circuit),
         timesteps=timesteps,
@@ -49,6 +52,8 @@ def compile_graph(
     )
 
 
-def _boxed(spikes: np.ndarray) -> np.ndarray:
-    """(B, T, N) or (B, T, C, H, W) -> (B, T, C, H, W)."""
-    return spikes[..., None, None] if spikes.ndim == 3 else spikes
+def _boxed(spikes: np.ndarray, circuit: Circuit, group: str) -> np.ndarray:
+    """A node's (B, T, *shape) as (B, T, C, H, W) of one of its populations."""
+    flat = spikes.reshape(*spikes.shape[:2], -1)
+    own = circuit.parts.get(group)
+    return (flat if own is None else flat[:, :, own]).reshape(*spikes.shape[:2], *circuit.group(group).shape)

@@ -158,7 +158,7 @@ def _structured(path: Path, source: Shape, gain: np.ndarray) -> LinearMap | None
     kind: Literal["conv", "pooled_conv"] = "pooled_conv" if build.pre or build.post else "conv"
     groups = node.groups
     if groups == 1:
-        groups, weight = _grouped(weight)
+        groups, weight = grouped(weight)
     return LinearMap(
         kind=kind,
         weight=weight,
@@ -170,7 +170,7 @@ def _structured(path: Path, source: Shape, gain: np.ndarray) -> LinearMap | None
     )
 
 
-def _grouped(weight: np.ndarray) -> tuple[int, np.ndarray]:
+def grouped(weight: np.ndarray) -> tuple[int, np.ndarray]:
     """(groups, weights) of a whole kernel (O, I, kH, kW): the most groups whose channels read their own alone.
 
     A batch norm of bare spikes is one, and so is every grouped convolution: nir 1.0 infers no shapes through groups,
@@ -237,7 +237,12 @@ def _expanded(path: Path, shape: tuple[int, ...], target: Shape, gain: np.ndarra
         for node in linear:
             x = interpreter.apply(node, x)
         matrix[first:last] = x.reshape(last - first, -1)
-    matrix = matrix.T * (gain if gain.size == 1 else gain.reshape(-1, 1))
+    return as_map(matrix.T * (gain if gain.size == 1 else gain.reshape(-1, 1)))
+
+
+def as_map(matrix: np.ndarray) -> LinearMap | None:
+    """A matrix (targets, sources), dense or sparse; None where it is all zeros."""
+    rows = len(matrix)
     present = matrix != 0
     if not present.any():
         return None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.circuit import Circuit, Group, trace
+from snnas.export.compiler.parts import own_spikes
 from snnas.export.compiler.schedule import schedule
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim import kernels, limits
@@ -76,7 +77,7 @@ def with_spikes(
         if theirs is None:
             continue
         ours = np.unpackbits(golden[f"spikes.{name}"], axis=-1, count=program.population(name).size).astype(bool)
-        differing = int((ours != theirs[: len(ours)].reshape(ours.shape)).sum())
+        differing = int((ours != own_spikes(program, name, theirs[: len(ours)]).reshape(ours.shape)).sum())
         out[name] = replace(error, differing=differing, spikes=int(ours.size))
     return out
 

@@ -16,18 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from snnas.export.compiler.circuit import Circuit, Group, Link
+from snnas.export.compiler.circuit import Group, Link
 from snnas.export.compiler.ranges import verify_ranges
+from snnas.export.compiler.readout import quantise_readout
 from snnas.export.compiler.rounding import round_weights
 from snnas.export.compiler.scales import Setting, best_scale, exponent_of, kept, largest_scale
 from snnas.export.compiler.schedule import Scheduled
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError, UsageError
-from snnas.hw_sim.program import CLOCK, HostMap, LinearMap, Population, Program, Readout, Synapse
+from snnas.hw_sim.program import CLOCK, HostMap, LinearMap, Population, Program, Synapse
 
 MEMORYLESS = limits.DECAY_MAX  # leaves at most v / 4096 of |v| <= 64: nothing
 
@@ -68,7 +69,7 @@ def quantise(
         spikes=seen,
         bits=bits,
         host=tuple(
-            HostMap(id=k.id, dst=k.dst, map=replace(k.map, weight=k.map.weight.astype(np.float32)))
+            HostMap(id=k.id, dst=k.dst, map=replace(k.map, weight=k.map.weight.astype(np.float32)), distance=k.distance)
             for k in circuit.host
         ),
     )
@@ -84,7 +85,7 @@ def quantise(
         populations=tuple(populations),
         synapses=tuple(synapses),
         host=setting.host,
-        readout=_readout(circuit),
+        readout=quantise_readout(circuit.readout, timesteps),
         schedule=schedule,
         input_range=input_range,
         meta={**(meta or {}), "bits": bits},
@@ -147,7 +148,7 @@ def _at_most(setting: Setting, group: Group, largest: float) -> tuple[Population
         synapses += _clock_bias(group, group.bias, scale)
         mantissa, bias_exponent = np.zeros((group.shape[0], 1, 1), np.int16), 0
     if group.drive is not None:  # a bias would pass the current by
-        synapses += _clock_bias(group, group.drive, scale)
+        synapses += _clock_bias(group, group.drive, scale, distance=1 if group.late else 0)
     population = Population(
         id=group.id,
         shape=group.shape,
@@ -176,7 +177,7 @@ def _bias(bias: np.ndarray, scale: float) -> tuple[np.ndarray, int]:
     ), exponent
 
 
-def _clock_bias(group: Group, bias: np.ndarray, scale: float) -> list[Synapse]:
+def _clock_bias(group: Group, bias: np.ndarray, scale: float, distance: Literal[0, 1] = 0) -> list[Synapse]:
     """A bias as weights of the clock: a coarse part times 2^6 and a fine part, exact to one weight unit."""
     units = np.rint(bias.reshape(-1, 1) * scale).astype(np.int64)
     coarse = (units + 32) >> 6
@@ -188,18 +189,6 @@ def _clock_bias(group: Group, bias: np.ndarray, scale: float) -> list[Synapse]:
     for name, part, exponent in (("coarse", coarse, 6), ("fine", units - (coarse << 6), 0)):
         if part.any():
             linear = LinearMap(kind="dense", weight=part.astype(np.int8))
-            synapses.append(
-                Synapse(id=f"clock__{group.id}__{name}", src=CLOCK, dst=group.id, map=linear, exponent=exponent)
-            )
+            made = f"clock__{group.id}__{'late_' if distance else ''}{name}"
+            synapses.append(Synapse(id=made, src=CLOCK, dst=group.id, map=linear, exponent=exponent, distance=distance))
     return synapses
-
-
-def _readout(circuit: Circuit) -> Readout:
-    top = max(float(np.abs(circuit.readout_weight).max()), 1e-12)
-    scale = limits.WEIGHT_MAX / top
-    return Readout(
-        src=circuit.readout_src,
-        weight=np.rint(circuit.readout_weight * scale).astype(np.int8),
-        bias=np.rint(circuit.readout_bias * scale * 64).astype(np.int64),
-        scale=scale,
-    )

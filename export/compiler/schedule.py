@@ -77,7 +77,7 @@ def schedule(circuit: Circuit) -> Scheduled:
             depth[name] = depth[source] + n
             relays[name] = source
             previous = name
-    recurrent = any(k.distance for k in links)
+    recurrent = any(k.distance for k in links) or any(g.late and g.drive is not None for g in groups)
     scheduled = Scheduled(
         replace(circuit, groups=tuple(groups), links=tuple(links)),
         Schedule(period=period, depth=depth, blank=int(recurrent)),

@@ -62,15 +62,17 @@ class _Neuron:
     def integrate(self, x: list[np.ndarray]) -> None:
         """Sets v, in both precisions, as it is before the threshold."""
         for k, p in enumerate(self.p):
-            drive = x[k]
+            drive: Any = x[k]
             if p["keep"] is None:
                 self.v[k] = drive
                 continue
             if p["syn_keep"] is not None:
-                drive = self.i[k] = p["syn_keep"] * self.i[k] + p["syn_gain"] * drive
+                before, now = self.i[k], p["syn_keep"] * self.i[k] + p["syn_gain"] * drive
+                self.i[k] = now
+                drive = before if self.step.syn_late else now
             drive = p["gain"] * drive
             v = p["keep"] * self.v[k] + p["shift"] + drive
-            if self.step.when != "now" and p["threshold"] is not None:
+            if self.step.when in ("late", "twice") and p["threshold"] is not None:
                 lost = self.lost.astype(v.dtype)
                 v = v - lost * p["threshold"] if self.step.subtract else np.where(lost > 0, p["level"], v)
             self.v[k] = v
@@ -99,7 +101,7 @@ class _Neuron:
     def reset(self, spikes: np.ndarray) -> None:
         owed = self.lost if self.step.when == "twice" else 0.0
         self.lost = spikes
-        if self.step.when == "late" or self.step.keep is None:
+        if self.step.when in ("late", "never") or self.step.keep is None:
             return
         for k, p in enumerate(self.p):
             less = self.v[k] - (spikes - owed).astype(self.v[k].dtype) * p["threshold"]

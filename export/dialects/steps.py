@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from snnas.export.dialects import conventions
-from snnas.export.dialects.conventions import DT, OURS, Convention
+from snnas.export.dialects.conventions import DT, OURS, Convention, Reset
 from snnas.export.dialects.table import Dialect, When
 from snnas.export.formats.nir_file import read_nir
-from snnas.export.graph.graph import NEURONS, CubaLif, Graph, I, If, Li, Lif, Threshold
+from snnas.export.graph.graph import NEURONS, CubaLi, CubaLif, Graph, I, If, Li, Lif, Threshold
 from snnas.hw_sim.errors import UnsupportedError
 
 
@@ -20,7 +20,8 @@ from snnas.hw_sim.errors import UnsupportedError
 class Step:
     """A neuron node's timestep in numbers, float64 arrays of its shape.
 
-    i <- syn_keep i + syn_gain x (without a synapse: i = x);  v <- keep v + shift + gain i;  n spikes of v; then
+    i <- syn_keep i + syn_gain x (without a synapse: i = x);  v <- keep v + shift + gain i (``syn_late``: the i before);
+    n spikes of v; then
     v <- level where n > 0, or with ``subtract`` v - n threshold; ``when``: see ``Dialect``. threshold None: nothing
     spikes, v is the output. keep None: no state, v = x.
     """
@@ -30,6 +31,7 @@ class Step:
     shift: np.ndarray | None = None
     syn_keep: np.ndarray | None = None
     syn_gain: np.ndarray | None = None
+    syn_late: bool = False
     threshold: np.ndarray | None = None
     level: np.ndarray | None = None
     start: np.ndarray | None = None
@@ -40,12 +42,15 @@ class Step:
 
     def key(self, *, ties: bool = True) -> tuple[Any, ...]:
         """Equal for steps that do the same on every input, rounding aside. ties: ``>`` and ``>=`` are different."""
-        state = tuple(_rounded(a) for a in (self.keep, self.gain, self.shift, self.syn_keep, self.syn_gain, self.start))
+        parts = (self.keep, self.gain, self.shift, self.syn_keep, self.syn_gain, self.start)
+        state = (*(_rounded(a) for a in parts), self.syn_late)
         if self.threshold is None:
             return state
         fires = (_rounded(self.threshold), self.many, self.strict if ties else None)
         if self.keep is None:
             return fires
+        if self.when == "never":
+            return (*state, *fires, "never")
         return (*state, *fires, self.subtract or _rounded(self.level), "now" if self.same_when_late else self.when)
 
     @property
@@ -81,15 +86,15 @@ def _step(name: str, node: Any, dialect: Dialect) -> Step:
         gain = node.r * np.float32(c.dt) if dialect.drive == "ode" else np.ones_like(node.r)
         gain = gain.astype(np.float64)
         return Step(keep=np.ones_like(gain), gain=gain, shift=np.zeros_like(gain), **common)
-    tau = p["tau_mem"] if isinstance(node, CubaLif) else p["tau"]
+    tau = p["tau_mem"] if isinstance(node, CubaLif | CubaLi) else p["tau"]
     # float32, as the tools' own arithmetic has it: a tau of two dt then halves exactly
     dt = _dt_of_r(name, tau, p["r"]) if dialect.dt_from_r else np.full(tau.shape, np.float64(np.float32(c.dt)))
     k = _share(name, tau, dt, c)
     gain = {"ode": k * p["r"], "share": k, "unit": np.ones_like(k)}[dialect.drive]
-    if isinstance(node, CubaLif):
+    if isinstance(node, CubaLif | CubaLi):
         s = _share(name, p["tau_syn"], dt, c)
         gained = {"ode": s * p["w_in"], "jump": np.ones_like(s), "decayed": 1 - s}[dialect.synapse]
-        common |= {"syn_keep": 1 - s, "syn_gain": gained}
+        common |= {"syn_keep": 1 - s, "syn_gain": gained, "syn_late": c.current == "late"}
     return Step(keep=1 - k, gain=gain, shift=k * p["v_leak"], **common)
 
 
@@ -119,7 +124,8 @@ def read_dialect(path: Path, dialect: Dialect, *, delayed: frozenset[tuple[str, 
 
     delayed: edges that wait a timestep, in place of what the metadata says. Errors: ``read_nir``'s, ``to_graph``'s.
     """
-    readable = Convention(dt=dialect.convention.dt, decay="exact")  # takes every tau; Delay nodes count in its dt
+    at = dialect.convention
+    readable = Convention(dt=at.dt, decay="exact", readout=at.readout)  # takes every tau; Delays count in its dt
     return to_graph(read_nir(path, delayed=delayed, convention=readable), dialect)
 
 
@@ -132,14 +138,15 @@ def to_graph(graph: Graph, dialect: Dialect) -> Graph:
     spikes in a timestep, and a reset to a level that acts a timestep later or twice.
     """
     found = steps(graph, dialect)
-    leaky = any(isinstance(graph.nodes[n], Lif | CubaLif | Li) for n in found)
+    leaky = any(isinstance(graph.nodes[n], Lif | CubaLif | Li | CubaLi) for n in found)
     dt = float(np.float32(DT)) if leaky else DT  # to which a float32 tau, or r, has exact ratios: ties stay ties
     nodes = dict(graph.nodes)
     for name, step in found.items():
         nodes[name] = _rewritten(name, nodes[name], step, dt)
     soft = any(s.subtract for s in found.values())
     late = any(s.when == "late" for s in found.values())
-    convention = replace(OURS, dt=dt, reset="late" if soft and late else "subtract" if soft else "zero")
+    reset: Reset = "late" if soft and late else "subtract" if soft else "zero"
+    convention = replace(OURS, dt=dt, reset=reset, current=dialect.convention.current, readout=graph.convention.readout)
     return replace(graph, nodes=nodes, convention=convention)
 
 
@@ -164,9 +171,9 @@ def _rewritten(name: str, node: Any, s: Step, dt: float) -> Any:
     else:
         if not leaks.all():
             raise UnsupportedError(f"node {name}: its time constant is too long for a leak at a step of {dt:g} s")
-        tau = "tau_mem" if isinstance(node, CubaLif) else "tau"
+        tau = "tau_mem" if isinstance(node, CubaLif | CubaLi) else "tau"
         values |= {tau: dt / share, "r": gain / share, "v_leak": shift / share - base}
-    if isinstance(node, CubaLif):
+    if isinstance(node, CubaLif | CubaLi):
         decay = 1 - _given(s.syn_keep)
         if not (decay > 0).all():
             raise UnsupportedError(f"node {name}: its tau_syn is too long for a decay at a step of {dt:g} s")
@@ -181,6 +188,11 @@ def _check(name: str, s: Step) -> None:
         raise UnsupportedError(
             f"node {name}: spikes several times in a timestep, a chip's neuron once; train and record with one spike a "
             "timestep (sinabs: spike_fn=SingleSpike; rockpool: max_spikes_per_dt=1)"
+        )
+    if s.when == "never":
+        raise UnsupportedError(
+            f"node {name}: never resets, which no neuron of ours or of a chip does; where it ends the graph, read its "
+            "membrane: --readout membrane-last (or membrane-max, membrane-sum)"
         )
     if s.when != "now" and not (s.when == "late" and s.subtract):
         raise UnsupportedError(

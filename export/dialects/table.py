@@ -14,12 +14,12 @@ from itertools import product
 from typing import Any, Literal
 
 from snnas.export.dialects.conventions import DT, OURS, Convention
-from snnas.export.graph.graph import CubaLif, Graph, Li, Lif
+from snnas.export.graph.graph import CubaLi, CubaLif, Graph, Li, Lif
 from snnas.hw_sim.errors import UsageError
 
 Drive = Literal["ode", "share", "unit"]
 Synapse = Literal["ode", "jump", "decayed"]
-When = Literal["now", "late", "twice"]
+When = Literal["now", "late", "twice", "never"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,8 @@ class Dialect:
     current's step, with k of its own: i + k (w_in x - i) (ode), (1 - k) i + x (jump), (1 - k) (i + x) (decayed).
     when: a reset acts at once (now), or with the next timestep (late): the threshold is subtracted undecayed, or that
     step's v is v_reset. twice: what is still above the threshold after its reset loses another one with the next step,
-    and gets it back where that step does not spike. many: a neuron spikes as often as the threshold fits into v, not
-    once. start_at_reset: v starts at v_reset, not 0.
+    and gets it back where that step does not spike. never: nothing is reset. many: a neuron spikes as often as the
+    threshold fits into v, not once. start_at_reset: v starts at v_reset, not 0.
     """
 
     name: str = ""
@@ -53,13 +53,17 @@ class Dialect:
         c = self.convention
         dt: float | str = "from r" if self.dt_from_r else c.dt
         return {
-            "dt": dt, "decay": c.decay, "drive": self.drive, "synapse": self.synapse, "compare": c.compare,
-            "reset": c.reset, "when": self.when, "many": self.many, "start_at_reset": self.start_at_reset,
+            "dt": dt, "decay": c.decay, "drive": self.drive, "synapse": self.synapse, "current": c.current,
+            "compare": c.compare, "reset": c.reset, "when": self.when, "many": self.many,
+            "start_at_reset": self.start_at_reset,
         }  # fmt: skip
 
     def __str__(self) -> str:
         c = self.convention
-        when = {"now": "", "late": ", a timestep later", "twice": ", and again a timestep later"}[self.when]
+        when = {"now": "", "late": ", a timestep later", "twice": ", and again a timestep later", "never": ""}[
+            self.when
+        ]
+        reset = "reset to v_reset" if c.reset == "zero" else "reset by subtraction"
         return ", ".join(
             (
                 "dt from r" if self.dt_from_r else f"dt = {c.dt:g}",
@@ -67,7 +71,8 @@ class Dialect:
                 {"ode": "input times r and the share of a step", "share": "input times the share of a step, r ignored",
                  "unit": "input as it comes, r ignored"}[self.drive],
                 f"a spike iff v {c.compare} threshold" + (", several in a timestep" if self.many else ""),
-                ("reset to v_reset" if c.reset == "zero" else "reset by subtraction") + when,
+                "no reset" if self.when == "never" else reset + when,
+                *(["a membrane sees the current of the timestep before"] if c.current == "late" else []),
             )
         )  # fmt: skip
 
@@ -95,6 +100,7 @@ def _table() -> Iterator[Dialect]:
     yield snntorch
     yield replace(snntorch, name="snntorch-now", when="twice", note="reset_delay=False")
     yield replace(snntorch, name="snntorch-zero", convention=OURS, when="now", note="Leaky(reset_mechanism='zero')")
+    yield replace(snntorch, name="snntorch-none", convention=OURS, when="never", note="reset_mechanism='none'")
     # Synaptic, RLeaky and RSynaptic take the whole of the next step's membrane, its input too.
     yield replace(snntorch, name="snntorch-zero-late", convention=OURS, note="Synaptic or RLeaky with 'zero'")
     # norse 1.1.0, export_nir.py: tau = dt / tau_mem_inv = dt tau at its default dt of 1e-3, so a step is dt squared;
@@ -125,7 +131,10 @@ def _table() -> Iterator[Dialect]:
         synapse="decayed", many=True, note="LIFTorch, LIFNeuronTorch",
     )  # fmt: skip
     yield from _variants(rockpool, {"single": ("max_spikes_per_dt=1", {"many": False})})
-    yield Dialect(name="nir", tool="nir", note="forward Euler at dt = 1e-4, as in NIR's paper; snnas writes it too")
+    nir = Dialect(name="nir", tool="nir", note="forward Euler at dt = 1e-4, as in NIR's paper; snnas writes it too")
+    yield nir
+    late = replace(OURS, current="late")
+    yield replace(nir, name="nir-late", convention=late, note="a membrane sees the current of the timestep before")
 
 
 TABLE: dict[str, Dialect] = {d.name: d for d in _table()}
@@ -146,14 +155,14 @@ def named(name: str) -> Dialect:
 
 def elementary(graph: Graph) -> Iterator[Dialect]:
     """Every combination of choices that says something of this graph's neurons, for a tool that is not in the table."""
-    cuba = bool(graph.of_type(CubaLif))
-    times = [(d, False) for d in DTS] + [(DT, True)] if graph.of_type((Lif, Li, CubaLif)) else [(DT, False)]
-    resets = (("zero", "now"), ("subtract", "now"), ("subtract", "late"), ("zero", "late"))
-    for (dt, from_r), decay, drive, synapse, compare, (reset, when), many in product(
-        times, ("exact", "euler"), ("ode", "share", "unit"), ("ode", "jump", "decayed") if cuba else ("ode",),
-        (">", ">="), resets, (False, True),
+    cuba = bool(graph.of_type((CubaLif, CubaLi)))
+    times = [(d, False) for d in DTS] + [(DT, True)] if graph.of_type((Lif, Li, CubaLif, CubaLi)) else [(DT, False)]
+    resets = (("zero", "now"), ("subtract", "now"), ("subtract", "late"), ("zero", "late"), ("zero", "never"))
+    synapses = (*product(("ode", "jump", "decayed"), ("now", "late")),) if cuba else (("ode", "now"),)
+    for (dt, from_r), decay, drive, (synapse, current), compare, (reset, when), many in product(
+        times, ("exact", "euler"), ("ode", "share", "unit"), synapses, (">", ">="), resets, (False, True),
     ):  # fmt: skip
-        convention = Convention(dt=dt, decay=decay, compare=compare, reset=reset)  # type: ignore[arg-type]
+        convention = Convention(dt=dt, decay=decay, compare=compare, reset=reset, current=current)  # type: ignore[arg-type]
         yield Dialect(convention=convention, dt_from_r=from_r, drive=drive, synapse=synapse, when=when, many=many)  # type: ignore[arg-type]
 
 
@@ -165,6 +174,7 @@ def neighbours(dialect: Dialect) -> Iterator[tuple[str, Dialect]]:
         ("decay", [replace(plain, convention=replace(c, decay="exact" if c.decay == "euler" else "euler"))]),
         ("drive", [replace(plain, drive=d) for d in ("ode", "share", "unit") if d != dialect.drive]),
         ("synapse", [replace(plain, synapse=s) for s in ("ode", "jump", "decayed") if s != dialect.synapse]),
+        ("current", [replace(plain, convention=replace(c, current="now" if c.current == "late" else "late"))]),
         ("compare", [replace(plain, convention=replace(c, compare=">" if c.compare == ">=" else ">="))]),
         ("reset", [replace(plain, convention=replace(c, reset="zero" if c.reset == "subtract" else "subtract"))]),
         ("when", [replace(plain, when="late" if dialect.when == "now" else "now")]),

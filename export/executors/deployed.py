@@ -17,6 +17,7 @@ from snnas.export.graph.graph import (
     NEURONS,
     SPIKING,
     Conv,
+    CubaLi,
     CubaLif,
     Delay,
     Flatten,
@@ -38,7 +39,7 @@ def run_deployed(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Spikes {neuron's name: bool (B, T, *shape)} and the answers, float64 (B, classes): the output summed over time.
 
-    (Of a graph that ends in an integrating neuron: its output at the last timestep.)
+    (Or its last or its largest value, as the graph is read.)
     """
     spikes: dict[str, list[np.ndarray]] = {}
     sums = []
@@ -75,7 +76,8 @@ def _run(graph: Graph, x: torch.Tensor, timesteps: int) -> tuple[dict[str, np.nd
             history[name].append(neurons[name](current) if name in neurons else layers[name](current))
     spikes = {n: torch.stack(history[n], dim=1).bool().numpy() for n in graph.of_type(SPIKING)}
     outputs = torch.stack(history[graph.output])
-    return spikes, (outputs[-1] if graph.reads_last else outputs.sum(dim=0)).flatten(1).numpy()
+    answer = {"last": outputs[-1], "sum": outputs.sum(dim=0), "max": outputs.amax(dim=0)}[graph.read]
+    return spikes, answer.flatten(1).numpy()
 
 
 class _Neurons:
@@ -86,7 +88,7 @@ class _Neurons:
         self.p = {f.name: torch.from_numpy(getattr(node, f.name)).double() for f in fields(node)}
         tau = {n: getattr(node, n) for n in ("tau", "tau_syn", "tau_mem") if n in self.p}
         self.share = {n: torch.from_numpy(conventions.decay_of(value, convention)) for n, value in tau.items()}
-        self.dt = convention.dt
+        self.dt, self.late = convention.dt, convention.current == "late"
         self.v: torch.Tensor | None = None
         self.owed: torch.Tensor | float = 0.0  # what a late reset will take
         self.i: torch.Tensor | None = None
@@ -95,12 +97,13 @@ class _Neurons:
         if isinstance(self.node, Threshold):
             return self._above(x, self.p["threshold"]).double()
         v = torch.zeros_like(x) if self.v is None else self.v
-        if isinstance(self.node, CubaLif):
+        if isinstance(self.node, CubaLif | CubaLi):
             i = torch.zeros_like(x) if self.i is None else self.i
-            x = self.i = i + self.share["tau_syn"] * (self.p["w_in"] * x - i)
+            self.i = i + self.share["tau_syn"] * (self.p["w_in"] * x - i)
+            x = i if self.late else self.i
         drive = self.p["r"] * x
-        if isinstance(self.node, Lif | CubaLif | Li):
-            share = self.share["tau_mem" if isinstance(self.node, CubaLif) else "tau"]
+        if isinstance(self.node, Lif | CubaLif | Li | CubaLi):
+            share = self.share["tau_mem" if isinstance(self.node, CubaLif | CubaLi) else "tau"]
             v = v + share * (self.p["v_leak"] - v + drive)
         else:
             v = v + self.dt * drive

@@ -15,6 +15,7 @@ from snnas.export.graph.graph import (
     NEURONS,
     SPIKING,
     Conv,
+    CubaLi,
     CubaLif,
     Delay,
     Flatten,
@@ -33,25 +34,28 @@ from snnas.export.graph.graph import (
 )
 from snnas.hw_sim import linear
 from snnas.hw_sim.program import Pool as SumPool
+from snnas.hw_sim.readout import Read
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """spikes: {neuron's name: bool (B, T, *shape)}; output: float64 (B, T, *shape) of the Output node's input.
 
-    margin: the smallest |v - v_threshold| met, with v the membrane before the reset. reads_last: see ``Graph``.
+    margin: the smallest |v - v_threshold| met, with v the membrane before the reset. read: see ``Graph.read``.
     """
 
     spikes: dict[str, np.ndarray]
     output: np.ndarray
     margin: float
-    reads_last: bool = False
+    read: Read = "sum"
 
     @property
     def answers(self) -> np.ndarray:
-        """(B, classes): the output summed over time, or the integrating readout's at the end."""
-        read = self.output[:, -1] if self.reads_last else self.output.sum(axis=1)
-        return read.reshape(len(read), -1)
+        """(B, classes): the output's sum over time, its last or its largest value."""
+        flat = self.output.reshape(*self.output.shape[:2], -1)
+        if self.read == "last":
+            return flat[:, -1]
+        return np.asarray(flat.sum(axis=1) if self.read == "sum" else flat.max(axis=1))
 
     @property
     def predictions(self) -> np.ndarray:
@@ -67,7 +71,7 @@ def run(graph: Graph, x: np.ndarray, timesteps: int, *, batch: int = 128) -> Run
         spikes={n: np.concatenate([p.spikes[n] for p in parts]) for n in parts[0].spikes},
         output=np.concatenate([p.output for p in parts]),
         margin=min(p.margin for p in parts),
-        reads_last=graph.reads_last,
+        read=graph.read,
     )
 
 
@@ -129,8 +133,7 @@ class _Neuron:
                 self._leak(n.tau, n.v_leak, n.r, x)
                 return self._fire(n.v_threshold, n.v_reset)
             case CubaLif() as n:
-                self.i += decay_of(n.tau_syn, at) * (n.w_in.astype(np.float64) * x - self.i)
-                self._leak(n.tau_mem, n.v_leak, n.r, self.i)
+                self._leak_behind_current(n, x)
                 return self._fire(n.v_threshold, n.v_reset)
             case If() as n:
                 self.v += at.dt * n.r.astype(np.float64) * x
@@ -140,12 +143,19 @@ class _Neuron:
                 return self._fire(n.threshold, None)
             case Li() as n:
                 self._leak(n.tau, n.v_leak, n.r, x)
+            case CubaLi() as n:
+                self._leak_behind_current(n, x)
             case I() as n:
                 self.v += at.dt * n.r.astype(np.float64) * x
         return self.v.copy()
 
     def _leak(self, tau: np.ndarray, v_leak: np.ndarray, r: np.ndarray, x: np.ndarray) -> None:
         self.v += decay_of(tau, self.convention) * (v_leak - self.v + r.astype(np.float64) * x)
+
+    def _leak_behind_current(self, n: CubaLif | CubaLi, x: np.ndarray) -> None:
+        before = self.i
+        self.i = before + decay_of(n.tau_syn, self.convention) * (n.w_in.astype(np.float64) * x - before)
+        self._leak(n.tau_mem, n.v_leak, n.r, before if self.convention.current == "late" else self.i)
 
     def _fire(self, threshold: np.ndarray, v_reset: np.ndarray | None) -> np.ndarray:
         """Spikes, after which the membrane is reset (a threshold node has none)."""

@@ -53,6 +53,9 @@ class OnnxModel:
             self._shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in self._session.get_inputs()}
             self._next = {str(pair["input"]): str(pair["output"]) for pair in self.about["state"]}
             self.spikes = [str(name) for name in self.about["spikes"]]
+            self.read = str(self.about["read"])
+            if self.read not in ("sum", "last", "max"):
+                raise ValueError(f"read {self.read[:40]!r}")
             self._outputs = [tensor.name for tensor in self._session.get_outputs()]
             whole = {"x", *self._next} == set(self._shapes) and {"y", *self._next.values(), *self.spikes} <= set(
                 self._outputs
@@ -74,7 +77,8 @@ class OnnxModel:
     def run(self, x: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """x: (B, C, H, W), constant in time, or (B, T, C, H, W).
 
-        Returns the spikes {LIF name: bool (B, T, *shape)} and the output summed over time, float64 (B, classes).
+        Returns the spikes {neuron's name: bool (B, T, *shape)} and the answers, float64 (B, classes): the output's sum
+        over time, its last or its largest value, as the model says.
         InvalidFileError where the model cannot be run.
         """
         try:
@@ -88,15 +92,20 @@ class OnnxModel:
         static = x.ndim == 1 + len(self._shapes["x"])
         state = {name: np.zeros((len(x), *self._shapes[name]), self._dtype) for name in self._next}
         spikes: dict[str, list[np.ndarray]] = {name: [] for name in self.spikes}
-        total = np.zeros(())
+        total: np.ndarray | None = None
         for t in range(self.timesteps):
             frame = (x if static else x[:, t]).astype(self._dtype)
             ran = self._session.run(None, {"x": frame, **state})
             step = {name: np.asarray(value) for name, value in zip(self._outputs, ran, strict=True)}
             state = {name: step[after] for name, after in self._next.items()}
-            total = total + step["y"].astype(np.float64)
+            y = step["y"].astype(np.float64)
+            if total is None or self.read == "last":
+                total = y
+            else:
+                total = total + y if self.read == "sum" else np.maximum(total, y)
             for name, found in spikes.items():
                 found.append(step[name] > 0)
+        assert total is not None, "at least one timestep"
         return {name.removesuffix("_z"): np.stack(found, axis=1) for name, found in spikes.items()}, total
 
 

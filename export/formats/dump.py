@@ -86,11 +86,16 @@ def _header(program: Program) -> Iterator[str]:
     )
     yield f"  size      {_count(len(roles), 'population')} ({counted}), {_count(neurons, 'neuron')}"
     yield f"            {_count(len(program.synapses), 'synapse')}, {_count(connections, 'connection')}"
-    yield (
-        f"  readout   {r.src} -> {len(r.weight)} classes, on the host, summed over T: "
-        f"64 w s + b, w {_range(r.weight)}, b {_range(r.bias)}, scale {r.scale:.6g}"
-    )
-    yield from _weights(r.weight, "            ")
+    for k in r.readings:
+        late = f" {_count(k.distance, 'timestep')} late" if k.distance else ""
+        read = {"sum": "summed over T", "last": "the last value", "max": "the largest value"}[r.read]
+        yield (
+            f"  readout   {k.src}{late} -> {r.classes} classes, on the host, {read}: "
+            f"64 w s + b, w {_range(k.weight)}, b {_range(r.bias)}, scale {r.scale:.6g}"
+        )
+        yield from _weights(k.weight, "            ")
+    if len(r.response) > 1:
+        yield f"            with a memory: 64 (w s)(t - j) times {_range(r.response)}, j timesteps later"
     yield "  neuron    v <- trunc(v (4096 - dv) / 4096), P times; v <- v + 64 a + bias; spike and v := 0 iff v > 64 vth"
     if any(p.current_decays for p in program.populations):
         yield "            (where du is given: u <- trunc(u (4095 - du) / 4096) + 64 a, and u takes the place of 64 a)"

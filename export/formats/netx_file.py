@@ -32,8 +32,8 @@ def why_not(program: Program) -> str | None:
     if program.recurrent or program.schedule.period > 1:
         return "it has delayed synapses; netx holds feed-forward chains"
     order = program.in_order
-    if program.readout.src != order[-1].id:
-        return f"the readout reads {program.readout.src}, which is not the last layer"
+    if program.readout.sources != (order[-1].id,):
+        return f"the readout reads {', '.join(program.readout.sources)}, which is not the last layer alone"
     before = INPUT
     for p in order:
         into = list(program.into(p.id))

@@ -33,6 +33,7 @@ from snnas.export.graph.graph import (
     Scale,
     output_shape,
 )
+from snnas.export.graph.membrane import read_by_membrane
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import write_hdf5
 
@@ -105,7 +106,7 @@ def _in_order(graph: Graph) -> list[tuple[str, str]]:
     return sorted(graph.edges, key=lambda edge: place[edge[0]])
 
 
-_NIR_NAMES = {"Lif": "LIF", "If": "IF", "CubaLif": "CubaLIF", "Li": "LI"}
+_NIR_NAMES = {"Lif": "LIF", "If": "IF", "CubaLif": "CubaLIF", "CubaLi": "CubaLI", "Li": "LI"}
 
 
 def _ungrouped(node: Conv) -> np.ndarray:
@@ -161,7 +162,7 @@ def _from_tree(
     meta = _metadata(root, path) if use_metadata else {}
     if convention is None:
         convention = conventions.from_metadata(meta, path)
-    for name in conventions.OURS.to_metadata():
+    for name in conventions.NAMES:
         meta.pop(name, None)
     raw_nodes, edges = opened(root, path)
     nodes = {name: read_node(name, raw, path, convention) for name, raw in raw_nodes.items()}
@@ -174,7 +175,7 @@ def _from_tree(
             )
     graph = Graph(nodes=nodes, edges=tuple(edges), delayed=delayed, convention=convention, meta=meta)
     graph.verify_wiring()
-    return _spread(graph)
+    return read_by_membrane(_spread(graph))
 
 
 def _spread(graph: Graph) -> Graph:

@@ -18,6 +18,7 @@ from snnas.export.formats.hdf5_guard import Tree
 from snnas.export.formats.nir_subgraphs import text
 from snnas.export.graph.graph import (
     Conv,
+    CubaLi,
     CubaLif,
     Delay,
     Flatten,
@@ -107,15 +108,9 @@ def read_node(name: str, raw: Any, path: Path, convention: Convention) -> Node:
     source, kind = Source(name, raw, path, convention), text(raw.get("type"))
     reader = READERS.get(kind)
     if reader is None:
-        mend = _MENDS.get(kind, f"this version takes {', '.join(sorted(READERS))}")
+        mend = f"this version takes {', '.join(sorted(READERS))}"
         raise UnsupportedError(f"{path}: node {name} has type {kind[:60]!r}; {mend}", code="SN106")
     return reader(source)
-
-
-_MENDS = {
-    "CubaLI": "a leaky integrator behind a decaying current has no counterpart; end the graph in its Linear layer, "
-    "whose output is summed over time, or in an LI",
-}
 
 
 def _shape(key: str) -> Callable[[Source], tuple[int, ...]]:
@@ -306,5 +301,6 @@ READERS: dict[str, Callable[[Source], Node]] = {
     "LIF": _neuron(Lif),
     "CubaLIF": _neuron(CubaLif),
     "LI": _neuron(Li),
+    "CubaLI": _neuron(CubaLi),
     "I": _neuron(I),
 }

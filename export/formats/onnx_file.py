@@ -2,8 +2,10 @@
 
     inputs    x (B, *shape): the sample, or its frame of this timestep
               <lif>_v (B, *shape): the membrane after the step before; <node>_past_<k>: what a delayed edge reads
-    outputs   y (B, classes): what the readout got in this step; sum it over the T steps, the largest wins
+    outputs   y (B, classes): what the readout got in this step; sum it over the T steps (or take the last, or the
+              largest: ``read`` of the metadata), the largest class wins
               <lif>_v_next and <node>_past_<k>_next: feed them back; <lif>_z: the spikes, 0 or 1
+              (other neurons: <node>_i of a synaptic current, <node>_owed of a reset that comes a timestep later)
 
 All state starts at zero. What belongs together stands in the metadata key ``snnas``, with T, dt and the graph's own
 metadata. Loops over time and cycles need no support by a runtime: they are the caller's loop. ``LIF`` lives in the
@@ -19,13 +21,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from snnas.export.dialects import conventions
-from snnas.export.graph.graph import Conv, Delay, Flatten, Graph, Input, Lif, Linear, Node, Output, Pool
+from snnas.export.formats.onnx_neurons import add_neuron, narrow
+from snnas.export.graph.graph import (
+    SPIKING,
+    Conv,
+    CubaLi,
+    CubaLif,
+    Delay,
+    Flatten,
+    Graph,
+    I,
+    If,
+    Input,
+    Li,
+    Lif,
+    Linear,
+    Node,
+    Output,
+    Pool,
+    Scale,
+    Threshold,
+)
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.files import write_bytes
 
@@ -33,8 +56,9 @@ if TYPE_CHECKING:
     import onnx
 
 DOMAIN = "snnas"
-FORMAT = "snnas.onnx/1"
+FORMAT = "snnas.onnx/2"
 OPSET, IR = 20, 10
+_READ = {"sum": "sum over the timesteps", "last": "value at the last timestep", "max": "largest value of all timesteps"}
 
 Precision = Literal["float32", "float64"]
 
@@ -66,24 +90,26 @@ def build_onnx(graph: Graph, *, timesteps: int, precision: Precision = "float32"
         **graph.meta,
         "format": FORMAT,
         "timesteps": timesteps,
-        "dt": conventions.DT,
-        "compare": ">",
-        "reset": "zero",
+        **asdict(graph.convention),
         "precision": precision,
         "state": pairs,
-        "spikes": [f"{name}_z" for name in graph.of_type(Lif)],
-        "readout": "y, summed over timesteps; argmax, ties to the lowest index",
+        "spikes": [f"{name}_z" for name in graph.of_type(SPIKING)],
+        "read": graph.read,
+        "readout": f"y: its {_READ[graph.read]}; argmax, ties to the lowest index",
         "delayed": [list(edge) for edge in sorted(graph.delayed)],
     }
     model = helper.make_model(
         helper.make_graph(builder.nodes, "step", builder.inputs, builder.outputs, builder.constants),
-        functions=[_lif_function()],
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
+        functions=[_lif_function()] if builder.calls_lif else [],
+        opset_imports=[
+            helper.make_opsetid("", OPSET),
+            *([helper.make_opsetid(DOMAIN, 1)] if builder.calls_lif else []),
+        ],
         ir_version=IR,
         producer_name="snnas",
     )
     helper.set_model_props(model, {conventions.KEY: json.dumps(metadata, sort_keys=True)})
-    if inline:
+    if inline and builder.calls_lif:
         model = inliner.inline_local_functions(model)
     checker.check_model(model, full_check=True)
     assert isinstance(model, onnx.ModelProto)
@@ -124,6 +150,7 @@ class _Builder:
         self.outputs: list[Any] = []
         self.states: list[str] = []
         self.value: dict[str, str] = {}
+        self.calls_lif = False
 
     def build(self) -> None:
         for name in self.graph.order():
@@ -157,30 +184,34 @@ class _Builder:
 
     def _sum(self, name: str, terms: Iterable[str]) -> str:
         found = list(terms)
-        return found[0] if len(found) == 1 else self._add("Sum", found, name)
+        return found[0] if len(found) == 1 else self.add("Sum", found, name)
 
     def _node(self, name: str, node: Node, x: str) -> str:
         match node:
             case Output():
                 self.outputs.append(self._tensor("y", (int(np.prod(node.shape)),)))
-                return self._add("Flatten", [x], "y", axis=1)
-            case Lif():
+                return self.add("Flatten", [x], "y", axis=1)
+            case Lif() if self.graph.convention == conventions.OURS:
                 return self._lif(name, node, x)
+            case Lif() | If() | CubaLif() | Threshold() | Li() | CubaLi() | I():
+                return add_neuron(self, name, node, x, self.graph.convention)
+            case Scale():
+                return self.add("Mul", [x, self.constant(f"{name}_scale", narrow(node.scale))], name)
             case Conv():
                 return self._conv(name, node, x, self.shapes[name][1:])
             case Linear():
-                weight = self._constant(f"{name}_weight", node.weight.T)
-                out = self._add("MatMul", [x, weight], name)
-                return out if node.bias is None else self._add("Add", [out, self._constant(f"{name}_bias", node.bias)])
+                weight = self.constant(f"{name}_weight", node.weight.T)
+                out = self.add("MatMul", [x, weight], name)
+                return out if node.bias is None else self.add("Add", [out, self.constant(f"{name}_bias", node.bias)])
             case Pool():
                 return self._pool(name, node, x)
             case Flatten():
-                return self._add("Flatten", [x], name, axis=1)
+                return self.add("Flatten", [x], name, axis=1)
         raise UnsupportedError(f"ONNX: node {name} of type {type(node).__name__} has no counterpart; leave it out")
 
     def _lif(self, name: str, node: Lif, x: str) -> str:
-        shape = node.shape
-        voltage = self._state(f"{name}_v", shape)
+        shape, self.calls_lif = node.shape, True
+        voltage = self.state(f"{name}_v", shape)
         values = {
             "decay": conventions.decay_of(node.tau),
             "r": node.r,
@@ -188,46 +219,46 @@ class _Builder:
             "threshold": node.v_threshold,
             "reset": node.v_reset,
         }
-        constants = [self._constant(f"{name}_{key}", _narrow(value)) for key, value in values.items()]
-        self._add("LIF", [x, voltage, *constants], f"{name}_z", f"{voltage}_next", domain=DOMAIN)
+        constants = [self.constant(f"{name}_{key}", narrow(value)) for key, value in values.items()]
+        self.add("LIF", [x, voltage, *constants], f"{name}_z", f"{voltage}_next", domain=DOMAIN)
         self.outputs += [self._tensor(f"{name}_z", shape), self._tensor(f"{voltage}_next", shape)]
         return f"{name}_z"
 
     def _conv(self, name: str, node: Conv, x: str, size: tuple[int, ...]) -> str:
         top, left = node.pad
         if self.dtype == np.float32:
-            bias = [] if node.bias is None else [self._constant(f"{name}_bias", node.bias)]
-            weight = self._constant(f"{name}_weight", node.weight)
+            bias = [] if node.bias is None else [self.constant(f"{name}_bias", node.bias)]
+            weight = self.constant(f"{name}_weight", node.weight)
             strides = {"strides": list(node.stride), "pads": [top, left, top, left], "group": node.groups}
-            return self._add("Conv", [x, weight, *bias], name, **strides)
+            return self.add("Conv", [x, weight, *bias], name, **strides)
         return self._conv_by_products(name, node, x, size)
 
     def _conv_by_products(self, name: str, node: Conv, x: str, size: tuple[int, ...]) -> str:
         """The sum over the kernel's places of (shifted, strided input) x (weight there), channels last."""
         weight = _ungrouped(node)
         height, width = size
-        padded = self._padded(name, node.pad, self._add("Transpose", [x], f"{name}_last", perm=[0, 2, 3, 1]))
+        padded = self._padded(name, node.pad, self.add("Transpose", [x], f"{name}_last", perm=[0, 2, 3, 1]))
         terms = []
         for row in range(weight.shape[2]):
             for column in range(weight.shape[3]):
                 starts, steps = (row, column), node.stride
                 ends = [s + step * (n - 1) + 1 for s, step, n in zip(starts, steps, (height, width), strict=True)]
                 place = f"{name}_{row}_{column}"
-                seen = self._add(
+                seen = self.add(
                     "Slice", [padded, *(self._integers(f"{place}_{k}", v) for k, v in
                               (("from", starts), ("to", ends), ("axes", (1, 2)), ("step", steps)))], f"{place}_seen"
                 )  # fmt: skip
-                factor = self._constant(f"{place}_weight", weight[:, :, row, column].T)
-                terms.append(self._add("MatMul", [seen, factor], place))
+                factor = self.constant(f"{place}_weight", weight[:, :, row, column].T)
+                terms.append(self.add("MatMul", [seen, factor], place))
         if node.bias is not None:
-            terms.append(self._constant(f"{name}_bias", node.bias))
-        return self._add("Transpose", [self._sum(f"{name}_sum", terms)], name, perm=[0, 3, 1, 2])
+            terms.append(self.constant(f"{name}_bias", node.bias))
+        return self.add("Transpose", [self._sum(f"{name}_sum", terms)], name, perm=[0, 3, 1, 2])
 
     def _padded(self, name: str, pad: tuple[int, int], x: str) -> str:
         if not any(pad):
             return x
         pads = self._integers(f"{name}_pads", (0, *pad, 0, 0, *pad, 0))
-        return self._add("Pad", [x, pads, self._constant(f"{name}_zero", np.zeros(()))], f"{name}_padded")
+        return self.add("Pad", [x, pads, self.constant(f"{name}_zero", np.zeros(()))], f"{name}_padded")
 
     def _pool(self, name: str, node: Pool, x: str) -> str:
         channels, *size = self.shapes[name]
@@ -240,7 +271,7 @@ class _Builder:
         if not divided:
             return self._conv(name, conv, x, tuple(size))
         total = self._conv(f"{name}_total", conv, x, tuple(size))
-        return self._add("Div", [total, self._constant(f"{name}_area", np.float64(area))], name)
+        return self.add("Div", [total, self.constant(f"{name}_area", np.float64(area))], name)
 
     # ------------------------------------------------------------------------------------------------ state and pieces
 
@@ -249,33 +280,36 @@ class _Builder:
         wanted = f"{name}_past_{steps}"
         if wanted not in self.states:
             for k in range(1, steps + 1):
-                self._state(f"{name}_past_{k}", shape)
+                self.state(f"{name}_past_{k}", shape)
         return wanted
 
     def _advance(self, name: str, steps: int, now: str) -> None:
         """Every past becomes one step older."""
         for k in range(1, steps + 1):
-            self._add("Identity", [now if k == 1 else f"{name}_past_{k - 1}"], f"{name}_past_{k}_next")
+            self.add("Identity", [now if k == 1 else f"{name}_past_{k - 1}"], f"{name}_past_{k}_next")
             self.outputs.append(self._tensor(f"{name}_past_{k}_next", self.shapes[name]))
 
-    def _state(self, name: str, shape: tuple[int, ...]) -> str:
+    def state(self, name: str, shape: tuple[int, ...]) -> str:
         self.states.append(name)
         self.inputs.append(self._tensor(name, shape))
         return name
+
+    def out(self, name: str, shape: tuple[int, ...]) -> None:
+        self.outputs.append(self._tensor(name, shape))
 
     def _tensor(self, name: str, shape: tuple[int, ...]) -> Any:
         from onnx import helper
 
         return helper.make_tensor_value_info(name, self.element, ["B", *shape])
 
-    def _add(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
+    def add(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
         from onnx import helper
 
         names = list(outputs) or [f"{inputs[0]}_{op.lower()}"]
         self.nodes.append(helper.make_node(op, inputs, names, name=names[0], **attributes))
         return names[0]
 
-    def _constant(self, name: str, value: Any) -> str:
+    def constant(self, name: str, value: Any) -> str:
         return self._store(name, np.ascontiguousarray(value, dtype=self.dtype))
 
     def _integers(self, name: str, values: Iterable[int]) -> str:
@@ -286,12 +320,6 @@ class _Builder:
 
         self.constants.append(numpy_helper.from_array(value, name))
         return name
-
-
-def _narrow(value: np.ndarray) -> np.ndarray:
-    """One number where all neurons share it; an axis for the batch where not."""
-    first = value.reshape(-1)[:1]
-    return first.reshape(()) if bool((value == first).all()) else value[None]
 
 
 def _ungrouped(node: Conv) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 The array ``program.json`` holds UTF-8 JSON with sorted keys (``FORMAT`` names the version); the other arrays are
 ``<population>.bias`` int16, ``<synapse or host map>.weight`` int8 (host: float32), for sparse maps ``<id>.indices`` and
-``<id>.indptr`` int32, ``readout.weight`` int8 and ``readout.bias`` int64. Ids are letters, digits and underscores.
+``<id>.indptr`` int32, ``readout.<population>.<distance>`` int8, ``readout.bias`` and ``readout.response`` int64. Ids
+are letters, digits and underscores.
 Reading trusts nothing: whatever is wrong is an InvalidFileError of one line.
 """
 
@@ -20,7 +21,8 @@ from snnas.export.formats.npz_file import LIMIT_BYTES, read_npz, write_npz
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.hw_sim.lava.run_lava import FORMAT
 from snnas.hw_sim.limits import NO_MEMORY
-from snnas.hw_sim.program import RESERVED, HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
+from snnas.hw_sim.program import RESERVED, HostMap, LinearMap, Pool, Population, Program, Schedule, Synapse
+from snnas.hw_sim.readout import Reading, Readout
 
 JSON_BYTES = 16 << 20
 NEURONS = 1 << 26  # of one population; half a system of 768 Loihi chips
@@ -44,8 +46,10 @@ def write_program(path: str | os.PathLike[str], program: Program) -> None:
         _pack_map(arrays, s.id, s.map, np.int8)
     for h in program.host:
         _pack_map(arrays, h.id, h.map, np.float32)
-    arrays["readout.weight"] = _exact(program.readout.weight, np.int8, "readout")
+    for r in program.readout.readings:
+        arrays[f"readout.{r.src}.{r.distance}"] = _exact(r.weight, np.int8, "readout")
     arrays["readout.bias"] = _exact(program.readout.bias, np.int64, "readout")
+    arrays["readout.response"] = _exact(program.readout.response, np.int64, "readout")
     if bad := _bad_id(program):
         raise ValueError(bad)
     text = json.dumps(_structure(program), sort_keys=True, allow_nan=False, separators=(",", ":"))
@@ -108,8 +112,15 @@ def _structure(program: Program) -> dict[str, Any]:
             {"id": s.id, "src": s.src, "dst": s.dst, "distance": s.distance, "exponent": s.exponent, **_geometry(s.map)}
             for s in program.synapses
         ],
-        "host": [{"id": h.id, "dst": h.dst, "gain": float(h.gain), **_geometry(h.map)} for h in program.host],
-        "readout": {"src": program.readout.src, "scale": float(program.readout.scale)},
+        "host": [
+            {"id": h.id, "dst": h.dst, "gain": float(h.gain), "distance": h.distance, **_geometry(h.map)}
+            for h in program.host
+        ],
+        "readout": {
+            "readings": [{"src": r.src, "distance": r.distance} for r in program.readout.readings],
+            "read": program.readout.read,
+            "scale": float(program.readout.scale),
+        },
         "schedule": {"period": schedule.period, "depth": dict(schedule.depth), "blank": schedule.blank},
         "meta": program.meta,
     }
@@ -163,7 +174,6 @@ class _Reader:
     def program(self) -> Program:
         doc = self.document()
         given = _dict(doc.get("input"), "input")
-        readout = _dict(doc.get("readout"), "readout")
         low, high = (_number(v, "input.range") for v in _list(given.get("range"), "input.range", 2))
         program = Program(
             timesteps=_integer(doc.get("timesteps"), "timesteps", 1, 1 << 16),
@@ -173,12 +183,7 @@ class _Reader:
             populations=tuple(self.population(p, f"populations[{i}]") for i, p in _items(doc, "populations")),
             synapses=tuple(self.synapse(s, f"synapses[{i}]") for i, s in _items(doc, "synapses")),
             host=tuple(self.host_map(h, f"host[{i}]") for i, h in _items(doc, "host")),
-            readout=Readout(
-                src=_id(readout.get("src"), "readout.src"),
-                weight=self.array("readout.weight", np.int8, 2),
-                bias=self.array("readout.bias", np.int64, 1),
-                scale=_number(readout.get("scale"), "readout.scale", positive=True),
-            ),
+            readout=self.readout(_dict(doc.get("readout"), "readout")),
             schedule=_schedule(_dict(doc.get("schedule"), "schedule")),
             meta=_dict(doc.get("meta", {}), "meta"),
         )
@@ -246,7 +251,25 @@ class _Reader:
             dst=_id(given.get("dst"), f"{where}.dst"),
             map=self.linear(given, name, np.float32, where),
             gain=_number(given.get("gain"), f"{where}.gain"),
+            distance=_integer(given.get("distance"), f"{where}.distance", 0, EXTENT),
         )
+
+    def readout(self, given: dict[str, Any]) -> Readout:
+        readings = [self.reading(r, f"readout.readings[{i}]") for i, r in _items(given, "readings", "readout")]
+        if len({(r.src, r.distance) for r in readings}) < len(readings):
+            raise _Wrong("the readout reads one population twice, equally late")
+        return Readout(
+            readings=tuple(readings),
+            bias=self.array("readout.bias", np.int64, 2),
+            response=self.array("readout.response", np.int64, 2),
+            scale=_number(given.get("scale"), "readout.scale", positive=True),
+            read=_choice(given.get("read"), "readout.read", ("sum", "last", "max")),
+        )
+
+    def reading(self, given: dict[str, Any], where: str) -> Reading:
+        src = _id(given.get("src"), f"{where}.src")
+        distance = _integer(given.get("distance"), f"{where}.distance", 0, EXTENT)
+        return Reading(src=src, weight=self.array(f"readout.{src}.{distance}", np.int8, 2), distance=distance)
 
     def linear(self, given: dict[str, Any], name: str, dtype: type[np.generic], where: str) -> LinearMap:
         kind = _choice(given.get("kind"), f"{where}.kind", tuple(_WEIGHT_AXES))

@@ -14,13 +14,28 @@ import numpy as np
 
 from snnas.export.dialects import conventions
 from snnas.export.graph import structure
-from snnas.export.graph.neurons import INTEGRATING, NEURONS, SPIKING, CubaLif, I, If, Li, Lif, Spiking, Threshold
+from snnas.export.graph.neurons import (
+    INTEGRATING,
+    NEURONS,
+    SPIKING,
+    CubaLi,
+    CubaLif,
+    I,
+    If,
+    Integrating,
+    Li,
+    Lif,
+    Spiking,
+    Threshold,
+)
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.program import window_count
+from snnas.hw_sim.readout import Read
 
 __all__ = [
-    "INTEGRATING", "LINEAR", "NEURONS", "SPIKING", "Conv", "CubaLif", "Delay", "Flatten", "Graph", "I", "If", "Input",
-    "Li", "Lif", "Linear", "Node", "Output", "Pair", "Pool", "Scale", "Spiking", "Threshold", "output_shape",
+    "INTEGRATING", "LINEAR", "NEURONS", "SPIKING", "Conv", "CubaLi", "CubaLif", "Delay", "Flatten", "Graph", "I", "If",
+    "Input", "Integrating", "Li", "Lif", "Linear", "Node", "Output", "Pair", "Pool", "Scale", "Spiking", "Threshold",
+    "output_shape",
 ]  # fmt: skip
 
 Pair = tuple[int, int]
@@ -88,7 +103,7 @@ class Scale:
     scale: np.ndarray
 
 
-Node = Input | Output | Conv | Linear | Pool | Flatten | Scale | Delay | Spiking | Li | I
+Node = Input | Output | Conv | Linear | Pool | Flatten | Scale | Delay | Spiking | Integrating
 LINEAR = (Conv, Linear, Pool, Flatten, Scale)
 
 
@@ -121,9 +136,15 @@ class Graph:
         return self.of_type(Output)[0]
 
     @property
-    def reads_last(self) -> bool:
-        """Whether the answer is the last timestep's output (of an integrating readout), not the sum over all."""
-        return any(isinstance(self.nodes[s], INTEGRATING) for s in self.sources(self.output))
+    def read(self) -> Read:
+        """What of the output is the answer: its sum over the timesteps, its last or its largest value.
+
+        Where the convention leaves it open: the last of what integrates, the sum of anything else.
+        """
+        said = self.convention.readout
+        if said == "sum" or said == "last" or said == "max":
+            return said
+        return "last" if any(isinstance(self.nodes[s], INTEGRATING) for s in self.sources(self.output)) else "sum"
 
     def order(self) -> list[str]:
         """Node names in topological order of the edges that act within the timestep; by name where free.

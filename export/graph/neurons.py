@@ -5,9 +5,10 @@ ODEs become steps is the graph's ``Convention``; with k(tau) its share of a time
 
     Lif      v <- v + k(tau) (v_leak - v + r x)
     If       v <- v + dt r x
-    CubaLif  i <- i + k(tau_syn) (w_in x - i);  then v <- v + k(tau_mem) (v_leak - v + r i), with the new i
+    CubaLif  i <- i + k(tau_syn) (w_in x - i);  then v <- v + k(tau_mem) (v_leak - v + r i), with the new i, or
+             with the one before it (``Convention.current``)
     Threshold  a spike iff x > threshold; no state
-    Li       as Lif, I as If; neither spikes
+    Li       as Lif, CubaLi as CubaLif, I as If; none of the three spikes
 
 State is 0 before the first timestep.
 """
@@ -89,6 +90,21 @@ class Li:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CubaLi:
+    """A leaky integrator behind a synaptic current that decays by itself; it never spikes."""
+
+    tau_syn: np.ndarray
+    tau_mem: np.ndarray
+    r: np.ndarray
+    v_leak: np.ndarray
+    w_in: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tau_mem.shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class I:  # noqa: E742 - NIR's name
     """An integrator that never spikes."""
 
@@ -101,6 +117,6 @@ class I:  # noqa: E742 - NIR's name
 
 Spiking = Lif | If | CubaLif | Threshold
 SPIKING = (Lif, If, CubaLif, Threshold)
-Integrating = Li | I
-INTEGRATING = (Li, I)
+Integrating = Li | CubaLi | I
+INTEGRATING = (Li, CubaLi, I)
 NEURONS = (*SPIKING, *INTEGRATING)

@@ -64,7 +64,7 @@ def program_macs(program: Program) -> int:
     """
     gates = {p.id for p in program.populations if p.role != "neuron"}
     layers = [(s.map, program.source_shape(s.src)) for s in program.synapses if s.dst not in gates and s.src != CLOCK]
-    return dense_macs(layers) + host_macs(program) + program.readout.weight.size
+    return dense_macs(layers) + host_macs(program) + program.readout.connections
 
 
 def host_macs(program: Program) -> int:

@@ -62,7 +62,7 @@ except ImportError:
     print(f"numpy is not installed for {sys.executable}; run it by a Python 3.10 with lava-nc==0.10.0", file=sys.stderr)
     sys.exit(2)
 
-FORMAT = "snnas.program/1"
+FORMAT = "snnas.program/2"
 INPUT, CLOCK = "input", "clock"
 LEAD = 2  # hardware steps before the first sample: room for what is driven one step ahead of a reader at depth 0
 SILENCE_WEIGHT, SILENCE_EXPONENT = -192, 8  # -49152 weight units: beyond any input (32767) and bias (8190), and

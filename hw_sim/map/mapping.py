@@ -213,4 +213,4 @@ def _worst(misfits: list[Misfit]) -> Iterator[Misfit]:
 
 def _shapes(program: Program) -> dict[str, Shape]:
     """Every population in depth order, then the readout."""
-    return {p.id: p.shape for p in program.in_order} | {READOUT: (len(program.readout.weight), 1, 1)}
+    return {p.id: p.shape for p in program.in_order} | {READOUT: (program.readout.classes, 1, 1)}

@@ -146,7 +146,7 @@ def list_bytes(n: Any, bits: int) -> Any:
 
 
 def wirings(program: Program, bits: int | None = None) -> dict[str, Wiring]:
-    """The wiring of every synapse by its id, and of the readout.
+    """The wiring of every synapse by its id, and of the readout: ``READOUT`` of its first reading, ``READOUT1`` ...
 
     bits: of every stored weight, to ask what fewer would save; None: as the program has them.
     """
@@ -155,10 +155,16 @@ def wirings(program: Program, bits: int | None = None) -> dict[str, Wiring]:
     for s in program.synapses:
         shapes = program.source_shape(s.src), program.population(s.dst).shape
         joined[s.id] = Wiring(s.map, s.src, s.dst, *shapes, wide if s.src == CLOCK else narrow)
-    r = program.readout
-    dense = LinearMap(kind="dense", weight=r.weight)
-    joined[READOUT] = Wiring(dense, r.src, READOUT, program.source_shape(r.src), (len(r.weight), 1, 1), wide)
+    classes = (program.readout.classes, 1, 1)
+    for k, r in enumerate(program.readout.readings):
+        dense = LinearMap(kind="dense", weight=r.weight)
+        joined[f"{READOUT}{k or ''}"] = Wiring(dense, r.src, READOUT, program.source_shape(r.src), classes, wide)
     return joined
+
+
+def readout_depth(program: Program) -> int:
+    """The hardware step of a timestep on which the readout has all its input."""
+    return 1 + max(program.schedule.depth[name] for name in program.readout.sources)
 
 
 def _effective_kernel(linear: LinearMap, axis: int) -> int:

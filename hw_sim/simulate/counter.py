@@ -16,7 +16,7 @@ from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import Mapping
-from snnas.hw_sim.map.wiring import READOUT, Wiring, wirings
+from snnas.hw_sim.map.wiring import READOUT, Wiring, readout_depth, wirings
 from snnas.hw_sim.program import CLOCK, HOSTED, INPUT, Program, Shape
 from snnas.hw_sim.simulate.counts import CoreCount, Counts, PopulationCount, SourceCount, SynapseCount
 from snnas.hw_sim.simulate.simulator import Trace
@@ -73,9 +73,9 @@ class Counter:
             )
             for p in program.in_order
         ]
-        classes = (len(program.readout.weight), 1, 1)
+        classes = (program.readout.classes, 1, 1)
         none = np.zeros(classes, dtype=bool)
-        self._cells.append(_Cells(READOUT, classes, depth[program.readout.src] + 1, steps, False, none, False))
+        self._cells.append(_Cells(READOUT, classes, readout_depth(program), steps, False, none, False))
         self._depth = {c.id: c.depth for c in self._cells}
         self._steps = steps * program.schedule.period + program.schedule.total_depth
         self._hosted = {h.dst for h in program.host}
@@ -126,7 +126,13 @@ class Counter:
         self._sample_synops += synops.tolist()
         counted = [trace.spikes[p.id] for p in self.program.populations if p.role == "neuron"]
         self._sample_spikes += sum((s.reshape(batch, -1).sum(axis=1) for s in counted), np.zeros(batch, int)).tolist()
-        self._frames += batch * (max((c.shape[1] for c in currents.values()), default=1) if currents else 1)
+        self._frames += batch * max((self._computed(n, c) for n, c in (currents or {}).items()), default=1)
+
+    def _computed(self, name: str, current: np.ndarray) -> int:
+        """How many frames the host computed for this current: of a still image one, however late it is injected."""
+        late = max((h.distance for h in self.program.host if h.dst == name), default=0)
+        still = late > 0 and bool((current[:, late:] == current[:, late : late + 1]).all())
+        return 1 if still else current.shape[1]
 
     def _arrived(
         self,

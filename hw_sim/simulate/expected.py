@@ -16,7 +16,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import Mapping as Placement
 from snnas.hw_sim.map.mapping import Slice
-from snnas.hw_sim.map.wiring import READOUT, Wiring, wirings
+from snnas.hw_sim.map.wiring import READOUT, Wiring, readout_depth, wirings
 from snnas.hw_sim.program import CLOCK, HOSTED, Program
 from snnas.hw_sim.simulate.counter import Due
 from snnas.hw_sim.simulate.counts import CoreCount, Counts, PopulationCount, SourceCount, SynapseCount
@@ -33,7 +33,7 @@ def expected_counts(program: Program, mapping: Placement, rates: Mapping[str, fl
         if not 0 <= value <= 1:
             raise UsageError(f"rates: {name} has {rates.get(name)}; expected spikes per timestep in 0..1")
     schedule, steps = program.schedule, program.timesteps
-    depth = {**schedule.depth, READOUT: schedule.depth[program.readout.src] + 1}
+    depth = {**schedule.depth, READOUT: readout_depth(program)}
     distance: dict[str, int] = dict.fromkeys(wires, 0)
     distance.update((s.id, s.distance) for s in program.synapses)
     total = steps * schedule.period + schedule.total_depth
@@ -59,7 +59,7 @@ def expected_counts(program: Program, mapping: Placement, rates: Mapping[str, fl
         sent[name] = (spikes, *(rate[name] * n for n in network.totals))
         injected[name] = spikes * sum(steps - late for _, late in {due for _, due in reached if due is not None})
     host_macs = sum(int(fan_out(h.map, program.input_shape).sum()) for h in program.host)  # of a static image
-    shapes = {p.id: p.size for p in program.populations} | {READOUT: len(program.readout.weight)}
+    shapes = {p.id: p.size for p in program.populations} | {READOUT: program.readout.classes}
     fired = sum(sent[p.id][0] for p in program.populations if p.role == "neuron") * steps
     acting = {name: steps - (distance[name] if w.src in HOSTED else 0) for name, w in wires.items()}
     reach = {name: int(fan_out(w.map, w.src_shape).sum()) for name, w in wires.items()}

@@ -16,13 +16,14 @@ from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.linear import apply, convolve, sum_pool
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Synapse
+from snnas.hw_sim.readout import answers, late
 
 HOST_CURRENT = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a run gave. spikes: {population: bool (B, T, C, H, W)}; logits: int64 (B, classes), 1/64 weight units."""
+    """What a run gave. spikes: {population: bool (B, T, C, H, W)}; logits: int64 (B, classes), readout's units."""
 
     spikes: dict[str, np.ndarray]
     logits: np.ndarray
@@ -45,6 +46,7 @@ def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
         for h in program.host:
             current = apply(h.map, flat, program.population(h.dst).shape) * h.gain
+            current = held_back(current.reshape(b, t, *current.shape[1:]), h.distance, program.timesteps)
             real[h.dst] = real[h.dst] + current if h.dst in real else current
         whole = {name: np.rint(current * program.population(name).scale) for name, current in real.items()}
     for name, current in whole.items():
@@ -53,7 +55,14 @@ def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
                 f"the host injects a current beyond {HOST_CURRENT} into {name}; correct the gain of its host map, or "
                 f"the scale of the samples"
             )
-    return {name: current.astype(np.int64).reshape(b, t, *current.shape[1:]) for name, current in whole.items()}
+    return {name: current.astype(np.int64) for name, current in whole.items()}
+
+
+def held_back(current: np.ndarray, distance: int, timesteps: int) -> np.ndarray:
+    """(B, T or 1, ...) injected ``distance`` timesteps late: then a still one has frames, too."""
+    return (
+        late(np.broadcast_to(current, (len(current), timesteps, *current.shape[2:])), distance) if distance else current
+    )
 
 
 def simulate(
@@ -73,10 +82,7 @@ def simulate(
     _check_memory(program, batch)
     run = _step_by_step if program.recurrent else _folded
     spikes: dict[str, np.ndarray] = run(program, batch, currents, spikes_in)
-    r = program.readout
-    counts = spikes[r.src].sum(axis=1, dtype=np.int64).reshape(batch, -1)
-    logits = 64 * (counts @ r.weight.astype(np.int64).T) + program.timesteps * r.bias.astype(np.int64)
-    return Trace(spikes=spikes, logits=logits)
+    return Trace(spikes=spikes, logits=answers(program.readout, spikes, program.timesteps))
 
 
 def _check_memory(program: Program, batch: int) -> None:

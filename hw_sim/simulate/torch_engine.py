@@ -126,7 +126,7 @@ class Engine:
                         last[s.src] = max(last[s.src], k)
         done: dict[int, list[str]] = {}
         for name, k in last.items():
-            if name != self.program.readout.src:
+            if name not in self.program.readout.sources:
                 done.setdefault(k, []).append(name)
         return done
 
@@ -146,8 +146,8 @@ class Block:
     spikes: dict[str, Tensor] = field(default_factory=dict)
     out: dict[str, Tensor] = field(default_factory=dict)
 
-    def run(self, note: Callable[[str, Tensor], None] | None = None) -> Tensor:
-        """Runs all groups; the readout's source's spikes. ``note`` sees all; what nobody reads any more is dropped."""
+    def run(self, note: Callable[[str, Tensor], None] | None = None) -> dict[str, Tensor]:
+        """Runs all groups; the spikes that the readout reads. ``note`` sees all; what nobody reads more is dropped."""
         for k, (group, cyclic) in enumerate(self.engine.groups):
             if cyclic:
                 self._walk(group)
@@ -158,7 +158,7 @@ class Block:
                     note(p.id, self.spikes[p.id])
             for name in self.engine.done.get(k, ()):
                 del self.spikes[name]
-        return self.spikes[self.engine.program.readout.src]
+        return {name: self.spikes[name] for name in self.engine.program.readout.sources}
 
     # ----------------------------------------------------------------------------------------------- outside of cycles
 

@@ -17,6 +17,7 @@ import numpy as np
 from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.program import INPUT, Program
+from snnas.hw_sim.readout import late, of_counts, of_currents
 from snnas.hw_sim.simulate.simulator import Trace, host_currents
 from snnas.hw_sim.simulate.torch_engine import Block, Engine, spatial
 from snnas.hw_sim.simulate.torch_maps import hwc
@@ -58,9 +59,13 @@ class TorchSimulator:
         self._largest = max(p.size for p in program.populations)
         place = BLOCK_BYTES.get(device.split(":")[0], BLOCK_BYTES["cpu"])
         self.block = max(1, place // (4 * program.timesteps * self._largest))  # samples
-        r = program.readout
-        order = hwc(program.population(r.src).shape)
-        self._readout = torch.from_numpy(r.weight[:, order].astype(np.float64)).to(device)
+        self._readings = [
+            (
+                part,
+                torch.from_numpy(part.weight[:, hwc(program.population(part.src).shape)].astype(np.float64)).to(device),
+            )
+            for part in program.readout.readings
+        ]
         self.compiled = False
         if compile:
             self._compile()
@@ -200,12 +205,20 @@ class TorchSimulator:
         moved = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
         return moved.permute(0, 1, 3, 4, 2).flatten(2).contiguous()
 
-    def _logits(self, spikes: Tensor) -> np.ndarray:
+    def _logits(self, spikes: dict[str, Tensor]) -> np.ndarray:
         import torch
 
-        counts = spikes.sum(dim=1).to(torch.float64)
-        weighted = (counts @ self._readout.T).to(torch.int64).cpu().numpy()  # below T * N * 128 < 2**53
-        return 64 * weighted + self.program.timesteps * self.program.readout.bias.astype(np.int64)
+        r, steps = self.program.readout, self.program.timesteps
+        total: np.ndarray = np.zeros((), np.int64)
+        for part, weight in self._readings:
+            seen = spikes[part.src]
+            if r.counts_spikes:  # below T * N * 128 < 2**53: float64 is exact
+                counts = seen[:, : max(steps - part.distance, 0)].sum(dim=1).to(torch.float64)
+                total = total + (counts @ weight.T).to(torch.int64).cpu().numpy()
+            else:
+                brought = (seen.to(torch.float64) @ weight.T).to(torch.int64).cpu().numpy()
+                total = total + late(brought, part.distance)
+        return of_counts(r, total, steps) if r.counts_spikes else of_currents(r, total)
 
     def _compile(self) -> None:
         import torch

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from snnas.export.formats.program_file import write_program
-from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Readout, Schedule, Synapse
+from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Schedule, Synapse
+from snnas.hw_sim.readout import summed
 from snnas.toolchain.runs.log import JsonLines
 from tests.faults.processes import ROOT
 
@@ -193,7 +194,7 @@ def layers(*, channels: int, side: int, timesteps: int) -> Program:
         populations=populations,
         synapses=(Synapse(id="s0", src="p0", dst="p1", map=LinearMap(kind="conv", weight=weight, pad=(1, 1))),),
         host=(HostMap(id="h0", dst="p0", map=LinearMap(kind="conv", weight=host, pad=(1, 1))),),
-        readout=Readout(
+        readout=summed(
             src="p1", weight=rng.integers(-9, 9, (2, flat)).astype(np.int8), bias=np.zeros(2, np.int64), scale=20.0
         ),
         schedule=Schedule(period=1, depth={"p0": 0, "p1": 1}, blank=0),

@@ -21,7 +21,8 @@ import pytest
 
 from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.export.formats.program_file import write_program
-from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Readout, Schedule
+from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Schedule
+from snnas.hw_sim.readout import summed
 from snnas.toolchain.cli.app import run_command
 from tests.faults.hostile_npz import Member, Pickled, lying_zip, zipped
 from tests.faults.judge import STEERS
@@ -242,7 +243,7 @@ def test_a_small_program_that_declares_a_huge_one(place: Path, capsys: pytest.Ca
             ),
             synapses=(Synapse(id="s", src="p", dst="q", map=small),),
             host=(HostMap(id="h", dst="p", map=LinearMap(kind="conv", weight=np.ones((1, 1, 1, 1), np.float32))),),
-            readout=Readout(src="q", weight=np.ones((2, 1), np.int8), bias=np.zeros(2, np.int64), scale=1.0),
+            readout=summed(src="q", weight=np.ones((2, 1), np.int8), bias=np.zeros(2, np.int64), scale=1.0),
             schedule=Schedule(period=1, depth={"p": 0, "q": 1}),
         )
 

@@ -11,7 +11,8 @@ import pytest
 
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, UnsupportedError
-from snnas.hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
+from snnas.hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Pool, Population, Program, Schedule, Synapse
+from snnas.hw_sim.readout import summed
 from tests.programs import Builder, drive, random_program
 
 Change = Callable[[Program], Program]
@@ -40,7 +41,7 @@ def made() -> Program:
         populations=tuple(b.populations),
         synapses=tuple(b.synapses),
         host=tuple(b.host),
-        readout=Readout(src="c", weight=b.weights(3, 5), bias=np.zeros(3, dtype=np.int64), scale=1.0),
+        readout=summed(src="c", weight=b.weights(3, 5), bias=np.zeros(3, dtype=np.int64), scale=1.0),
         schedule=Schedule(period=1, depth=b.depth, blank=1),
     )
 
@@ -71,6 +72,10 @@ def host(**fields: Any) -> Change:
 
 def readout(**fields: Any) -> Change:
     return lambda p: replace(p, readout=replace(p.readout, **fields))
+
+
+def reading(**fields: Any) -> Change:
+    return lambda p: readout(readings=_changed(p.readout.readings, 0, fields))(p)
 
 
 def schedule(**fields: Any) -> Change:
@@ -138,12 +143,16 @@ INVALID: dict[str, tuple[Change, str]] = {
     "a host map to nowhere": (host(dst="d"), "host map h0 feeds d"),
     "a host map to another shape": (host(dst="b"), "host map h0 does not fit population b"),
     "a host map of another input": (whole(input_shape=(3, 6, 4)), "h0: weight.*3 channels"),
-    "a readout of nothing": (readout(src="d"), "readout.*population d"),
-    "a readout of the clock": (readout(src=CLOCK), "readout.*population clock"),
-    "a flat readout": (readout(weight=np.zeros(5, dtype=np.int8)), r"readout's weight \(5,\)"),
-    "a readout of too many columns": (readout(weight=np.zeros((3, 6), dtype=np.int8)), r"readout's weight \(3, 6\)"),
-    "a readout's bias too few": (readout(bias=np.zeros(2, dtype=np.int64)), "readout needs"),
-    "a readout of int16": (readout(weight=np.zeros((3, 5), dtype=np.int16)), "readout needs int8"),
+    "a readout of nothing": (reading(src="d"), "readout.*population d"),
+    "a readout of the clock": (reading(src=CLOCK), "readout.*population clock"),
+    "a flat readout": (reading(weight=np.zeros(5, dtype=np.int8)), r"readout's weight \(5,\)"),
+    "a readout of too many columns": (reading(weight=np.zeros((3, 6), dtype=np.int8)), r"readout's weight \(3, 6\)"),
+    "a readout's bias without timesteps": (readout(bias=np.zeros(3, dtype=np.int64)), r"readout's bias is \(3,\)"),
+    "a readout's bias too few": (readout(bias=np.zeros((1, 2), np.int64)), "does not fit population c and 2 classes"),
+    "a readout of no population": (readout(readings=()), "reads no population"),
+    "a readout's response of other timesteps": (readout(response=np.ones((2, 1), np.int64)), r"response is \(2, 1\)"),
+    "a readout from before": (reading(distance=-1), "distance below"),
+    "a readout of int16": (reading(weight=np.zeros((3, 5), dtype=np.int16)), "readout needs int8"),
 }
 
 UNSUPPORTED: dict[str, tuple[Change, str]] = {

@@ -21,7 +21,8 @@ from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.map.mapping import Mapping, load_system, map_program
 from snnas.hw_sim.map.wiring import READOUT
-from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Readout, Schedule, Shape, Synapse
+from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Schedule, Shape, Synapse
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.simulator import simulate
 from tests.hw_sim.simulate.test_counts import unrolled
@@ -77,7 +78,7 @@ def random_net(rng: np.random.Generator) -> Program:
             Synapse(id=f"s{n}", src=src, dst=n, map=m) for n, src, m in zip(names, [INPUT, *names], maps, strict=False)
         ),
         host=(),
-        readout=Readout(src="d", weight=weights(3, 12), bias=np.zeros(3, np.int64), scale=1.0),
+        readout=summed(src="d", weight=weights(3, 12), bias=np.zeros(3, np.int64), scale=1.0),
         schedule=Schedule(period=1, depth={n: i for i, n in enumerate(names)}),
     )
     made.verify()
@@ -86,8 +87,10 @@ def random_net(rng: np.random.Generator) -> Program:
 
 def task(made: Program, mapping: Mapping, spikes_in: np.ndarray) -> dict[str, Any]:
     """The program as the worker takes it. Weights and thresholds as they are: integers, exact in SANA-FE."""
-    sizes = {p.id: p.shape for p in made.populations} | {READOUT: (len(made.readout.weight), 1, 1)}
-    maps = {s.id: s.map for s in made.synapses} | {READOUT: LinearMap(kind="dense", weight=made.readout.weight)}
+    sizes = {p.id: p.shape for p in made.populations} | {READOUT: (made.readout.classes, 1, 1)}
+    maps = {s.id: s.map for s in made.synapses} | {
+        READOUT: LinearMap(kind="dense", weight=made.readout.readings[0].weight)
+    }
     wires = unrolled_weights(made, maps)
     formats = {dst: maps[name].kind for name, (_, dst, _) in wires.items()}
     trains = spikes_in[0].reshape(made.timesteps, -1).T.astype(int).tolist()
@@ -125,7 +128,7 @@ def unrolled_weights(made: Program, maps: dict[str, LinearMap]) -> dict[str, tup
     for name, (src, dst, _, _) in unrolled(replace_readout(made)).items():
         shape = made.source_shape(src)
         n = int(np.prod(shape))
-        target = (len(made.readout.weight), 1, 1) if dst == READOUT else made.population(dst).shape
+        target = (made.readout.classes, 1, 1) if dst == READOUT else made.population(dst).shape
         matrix = apply(maps[name], np.eye(n).reshape(n, *shape), target).reshape(n, -1).T
         found[name] = (src, dst, matrix.astype(int))
     return found
@@ -133,7 +136,9 @@ def unrolled_weights(made: Program, maps: dict[str, LinearMap]) -> dict[str, tup
 
 def replace_readout(made: Program) -> Program:
     """``unrolled`` knows two classes."""
-    return replace(made, readout=replace(made.readout, weight=made.readout.weight[:2], bias=made.readout.bias[:2]))
+    r = made.readout
+    first = replace(r.readings[0], weight=r.readings[0].weight[:2])
+    return replace(made, readout=replace(r, readings=(first,), bias=r.bias[:, :2]))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -166,7 +171,7 @@ def test_equal_spikes_and_energy(python: str, seed: int) -> None:
     counter.add(trace, spikes_in=spikes_in)
     bill = price(counter.result(), load_profile("loihi1_calibrated"), None)
     assert bill.dynamic is not None
-    compartments = sum(p.size for p in made.populations) + len(made.readout.weight)
+    compartments = sum(p.size for p in made.populations) + made.readout.classes
     extra = compartments * 51.2e-6 + input_hops(made, mapping, spikes_in)
     joules = theirs["energy"]
     assert (bill.dynamic.nominal + extra) * 1e-6 == pytest.approx(joules["total"], rel=1e-9)

@@ -56,5 +56,5 @@ def test_synops_are_equal_layer_by_layer(seed: int) -> None:
     sources = {INPUT: spikes_in} | trace.spikes
     for s in made.synapses:
         assert ours[s.id] == theirs(sources[s.src], s.map) > 0
-    readout = LinearMap(kind="dense", weight=made.readout.weight)
-    assert ours[READOUT] == theirs(sources[made.readout.src], readout) > 0
+    readout = LinearMap(kind="dense", weight=made.readout.readings[0].weight)
+    assert ours[READOUT] == theirs(sources[made.readout.readings[0].src], readout) > 0

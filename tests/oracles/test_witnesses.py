@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from snnas.hw_sim import kernels, limits
-from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Readout, Schedule, Shape, Synapse
+from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Schedule, Shape, Synapse
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate.simulator import simulate
 from tests.oracles.test_sanafe import unrolled_weights
 
@@ -164,7 +165,7 @@ def random_program(rng: np.random.Generator) -> Program:
             for k, ((src, dst, distance), m, e) in enumerate(zip(ends, maps, exponents, strict=True))
         ),
         host=(),
-        readout=Readout(src="c", weight=weights(2, 12), bias=np.zeros(2, np.int64), scale=1.0),
+        readout=summed(src="c", weight=weights(2, 12), bias=np.zeros(2, np.int64), scale=1.0),
         schedule=Schedule(period=1, depth={n: i for i, n in enumerate(names)}, blank=1),
     )
     made.verify()
@@ -215,7 +216,7 @@ def test_networks_fire_equally(name: str, seed: int) -> None:
 
 
 def readout(made: Program) -> LinearMap:
-    return LinearMap(kind="dense", weight=made.readout.weight)
+    return LinearMap(kind="dense", weight=made.readout.readings[0].weight)
 
 
 # ---- corners on which all agree ---------------------------------------------------------------------------------

@@ -137,6 +137,7 @@ def general(reason: str) -> str:
 def take(case: Case, config: NetworkConfig, seed: int, folder: Path) -> Case:
     """The case with its program, or with the reason of its refusal; .nir and deployed network compared."""
     from snnas.export.compiler.compile import compile_graph
+    from snnas.export.compiler.parts import differing as differing_spikes
     from snnas.export.executors import interpreter
     from snnas.export.executors.deployed import run_deployed
     from snnas.export.formats.nir_file import read_nir, write_nir
@@ -164,9 +165,8 @@ def take(case: Case, config: NetworkConfig, seed: int, folder: Path) -> Case:
         return replace(case, refusal=str(error))
     except SnnasError as error:
         raise type(error)(f"genotype {case.index} of seed {seed}: {error}") from error
-    pairs = [(trace.spikes[p], run.spikes[node]) for p, node in program.meta["node_of"].items()]
-    wrong = sum(int((ours != theirs.reshape(ours.shape)).sum()) for ours, theirs in pairs)
-    share = wrong / max(1, sum(ours.size for ours, _ in pairs))
+    wrong, total = differing_spikes(program, trace.spikes, run.spikes)
+    share = wrong / max(1, total)
     return replace(case, program=program, nir_differing=differing, quantisation=share)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Readout, Schedule, Shape, Synapse
+from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Schedule, Shape, Synapse
+from snnas.hw_sim.readout import summed
 from snnas.toolchain.output.drawing import Panel, write_drawing
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.svg import Key, Plane, around_logs
@@ -74,7 +75,7 @@ def one_layer(channels: int, extent: int, activity: float, rng: np.random.Genera
         populations=(layer,),
         synapses=(Synapse(id="s", src=INPUT, dst="layer", map=LinearMap(kind="conv", weight=weight, pad=(1, 1))),),
         host=(),
-        readout=Readout(
+        readout=summed(
             src="layer", weight=np.ones((1, layer.size), dtype=np.int8), bias=np.zeros(1, dtype=np.int64), scale=1.0
         ),
         schedule=Schedule(period=1, depth={"layer": 0}),

@@ -23,7 +23,7 @@ from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
 from snnas.toolchain.models.convention_options import Wanted
 
-READING = ("timesteps", "input_kind", "delayed", "convention", "dt", "decay", "compare", "reset")
+READING = ("timesteps", "input_kind", "delayed", "convention", "dt", "decay", "compare", "reset", "current", "readout")
 
 
 def to_record(graph: Path, options: CheckOptions) -> Path | None:

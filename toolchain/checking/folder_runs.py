@@ -158,8 +158,7 @@ def _unlike(again: Program, program: Program) -> str | None:
     odd = sorted(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
     if odd:
         return f"{odd[0]} is not the same in graph and program; export again"
-    same = (again.schedule.period, again.readout.src, again.readout.weight.shape)
-    if same != (program.schedule.period, program.readout.src, program.readout.weight.shape):
+    if (again.schedule.period, *_read(again)) != (program.schedule.period, *_read(program)):
         return "the schedule's period or the readout is not the same in graph and program; export again"
     return None
 
@@ -170,6 +169,11 @@ def _structure(program: Program) -> dict[str, tuple[Any, ...]]:
     parts |= {f"synapse {s.id}": _synapse(s) for s in program.synapses if s.src != CLOCK}
     parts |= {f"host map {h.id}": (h.dst, h.map.kind, h.map.weight.shape) for h in program.host}
     return parts
+
+
+def _read(program: Program) -> tuple[Any, ...]:
+    r = program.readout
+    return [(k.src, k.distance, k.weight.shape) for k in r.readings], r.read, r.response.shape
 
 
 def _population(p: Population) -> tuple[Any, ...]:
@@ -245,7 +249,8 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel) -> dict[str, float | 
     x = read_stimulus(book.subject, boxed, model.timesteps, (-math.inf, math.inf))
     done = interpreter.run(graph, x, model.timesteps)
     names = neurons_of(graph)
-    fired = run_onnx(model, x.reshape(*x.shape[:-3], *shape))
+    x = x.reshape(*x.shape[:-3], *shape)
+    fired = run_onnx(model, x)
     if {n: s.shape for n, s in fired.spikes.items()} != {n: done.spikes[n].shape for n in names}:
         problem: str | None = "their neuron layers are not the same"
     else:

@@ -28,7 +28,7 @@ SAMPLES = 32  # where --limit does not say
 DRAWN_RATE = 0.3  # of drawn spikes, per input and timestep
 SAID = ("timesteps", "input_kind")
 ANEW = "restore it from version control, or make a new one: snnas check GRAPH --record auto --new-recording"
-OPTIONS = ("timesteps", "input_kind", "convention", "dt", "decay", "compare", "reset")
+OPTIONS = ("timesteps", "input_kind", "convention", "dt", "decay", "compare", "reset", "current", "readout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

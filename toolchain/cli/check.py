@@ -12,10 +12,12 @@ from snnas.toolchain.cli.options import (
     Bits,
     Compare,
     ConventionName,
+    Current,
     Decay,
     Delayed,
     Dt,
     InputKind,
+    Readout,
     Reset,
     Seed,
     Timesteps,
@@ -84,6 +86,8 @@ def check(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     bits: Bits = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print what fails alone.")] = False,
@@ -99,7 +103,8 @@ def check(
     sinks = parse_formats(formats or [], as_json)
     asked = reading(
         data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, bits=bits,
+        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current, readout=readout,
+        bits=bits,
     )  # fmt: skip
     options = CheckOptions(
         graphs=tuple(graphs),

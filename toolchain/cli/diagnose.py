@@ -12,11 +12,13 @@ from snnas.toolchain.cli.options import (
     Bits,
     Compare,
     ConventionName,
+    Current,
     Decay,
     Delayed,
     Dt,
     InputKind,
     Quiet,
+    Readout,
     Reset,
     Seed,
     Timesteps,
@@ -49,6 +51,8 @@ def diagnose(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     runs_dir: Annotated[Path | None, typer.Option(help="Folder of the runs [SNNAS_RUNS, else ./runs].")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -65,7 +69,8 @@ def diagnose(
     narrator = Narrator(quiet=quiet)
     asked = reading(
         data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, bits=bits,
+        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current, readout=readout,
+        bits=bits,
     )  # fmt: skip
     options = DiagnoseOptions(
         subject=subject, reading=asked, program=program, out=out, reduce=reduce, runs_dir=runs_dir

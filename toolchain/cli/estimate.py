@@ -13,6 +13,7 @@ from snnas.toolchain.cli.options import (
     Bits,
     Compare,
     ConventionName,
+    Current,
     Data,
     Decay,
     Delayed,
@@ -21,6 +22,7 @@ from snnas.toolchain.cli.options import (
     InputKind,
     Limit,
     Quiet,
+    Readout,
     Reset,
     Seed,
     Timesteps,
@@ -46,6 +48,8 @@ def estimate(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     expect: Expect = None,
     bits: Bits = None,
     new_profile: Annotated[Path | None, typer.Option(help="Write a profile to fill in, and stop.")] = None,
@@ -69,7 +73,8 @@ def estimate(
     narrator = Narrator(quiet=quiet)
     asked = reading(
         data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, expect=expect, bits=bits,
+        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
+        readout=readout, expect=expect, bits=bits,
     )  # fmt: skip
     options = EstimateOptions(
         model=model, reading=asked, profile=profile, all_profiles=profiles == "all", system=system, rate=rate

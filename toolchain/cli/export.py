@@ -11,6 +11,7 @@ from snnas.toolchain.cli.options import (
     AsJson,
     Compare,
     ConventionName,
+    Current,
     Data,
     Decay,
     Delayed,
@@ -19,6 +20,7 @@ from snnas.toolchain.cli.options import (
     InputKind,
     Limit,
     Quiet,
+    Readout,
     Reset,
     RunsDir,
     Seed,
@@ -32,9 +34,9 @@ from snnas.toolchain.output.stdout import print_json, print_table
 # What a graph of anybody's is asked for, and a run is not.
 OF_GRAPHS = (
     "data", "timesteps", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
-    "expect", "calibration", "out",
+    "current", "readout", "expect", "calibration", "out",
 )  # fmt: skip
-OF_INTEGERS = ("bits", "finetune", "finetune_lr")
+OF_INTEGERS = ("bits", "finetune", "finetune_lr", "calibration")
 
 
 def export(
@@ -65,6 +67,8 @@ def export(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     expect: Expect = None,
     calibration: Annotated[
         Path | None, typer.Option(help="Of a .nir: an .npz whose x steers the scales [a fifth of --data].")
@@ -88,12 +92,12 @@ def export(
                 graph=Path(run or ""),
                 reading=reading(
                     data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-                    convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, expect=expect,
-                    calibration=calibration,
+                    convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
+                    readout=readout, expect=expect, calibration=calibration,
                 ),
                 target=target, samples=samples, profile=profile, bits=bits, finetune=finetune,
                 finetune_lr=finetune_lr, require_lava=require_lava, python=python, timeout=timeout, dump=dump,
-                out=out, force=force,
+                out=out, float64=float64, inline=inline, force=force,
             ),
             narrator,
         )  # fmt: skip
@@ -123,8 +127,15 @@ def _refuse(context: typer.Context, run: str | None, target: str, *, of_graph: b
     if of_graph:
         if odd := options_given(context, ("pick",)):
             raise UsageError(f"{run}: {odd[0]} names a point of a run's front; leave it out")
+        _refuse_integers(context, target)
         return
     if odd := options_given(context, OF_GRAPHS):
         raise UsageError(f"{', '.join(odd)}: of a .nir alone; {run or 'the newest run'} is a run, which knows its own")
+    _refuse_integers(context, target)
+
+
+def _refuse_integers(context: typer.Context, target: str) -> None:
+    from snnas.hw_sim.errors import UsageError
+
     if target == "onnx" and (odd := options_given(context, OF_INTEGERS)):
         raise UsageError(f"{', '.join(odd)}: of an integer program; --target onnx holds the float network")

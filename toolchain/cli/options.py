@@ -47,6 +47,12 @@ Compare = Annotated[
     str | None, typer.Option(help="Of a foreign graph: gt, a spike where v > threshold, or ge, where v >= threshold.")
 ]
 Reset = Annotated[str | None, typer.Option(help="Of a foreign graph: zero, subtract or late.")]
+Current = Annotated[
+    str | None, typer.Option(help="Of a foreign CubaLIF: v sees the current of its timestep (now) or the last (late).")
+]
+Readout = Annotated[
+    str | None, typer.Option(help="Of a foreign graph's output: sum, last or max, or membrane-sum, -last, -max.")
+]
 Expect = Annotated[
     Path | None, typer.Option(help="RECORDED.npz of the tool's own spikes, which the convention must give.")
 ]
@@ -69,6 +75,8 @@ def reading(
     expect: Path | None = None,
     bits: int | None = None,
     calibration: Path | None = None,
+    current: str | None = None,
+    readout: str | None = None,
 ) -> Wanted:
     """What was asked of a graph that may be anybody's."""
     from snnas.toolchain.models.convention_options import MEANT, Wanted
@@ -85,6 +93,8 @@ def reading(
         decay=decay,
         compare=MEANT.get(compare or "", compare),
         reset=reset,
+        current=current,
+        readout=readout,
         expect=expect,
         bits=bits,
         calibration=None if calibration is None else str(calibration),

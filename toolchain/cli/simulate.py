@@ -7,6 +7,7 @@ from snnas.toolchain.cli.options import (
     Bits,
     Compare,
     ConventionName,
+    Current,
     Data,
     Decay,
     Delayed,
@@ -16,6 +17,7 @@ from snnas.toolchain.cli.options import (
     Limit,
     Model,
     Quiet,
+    Readout,
     Reset,
     Seed,
     Timesteps,
@@ -37,6 +39,8 @@ def simulate(
     decay: Decay = None,
     compare: Compare = None,
     reset: Reset = None,
+    current: Current = None,
+    readout: Readout = None,
     expect: Expect = None,
     bits: Bits = None,
     as_json: AsJson = False,
@@ -51,7 +55,8 @@ def simulate(
     narrator = Narrator(quiet=quiet)
     asked = reading(
         data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, expect=expect, bits=bits,
+        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
+        readout=readout, expect=expect, bits=bits,
     )  # fmt: skip
     result = run_on_samples(SimulateOptions(model=model, reading=asked), narrator)
     if as_json:

@@ -43,7 +43,7 @@ def say_next(verdict: Verdict, options: ConventionOptions, narrator: Narrator) -
     """Says the command that takes the graph on, with every answer that the recording gives; or why there is none."""
     best = verdict.fitting[0]
     if not best.dialect.name:
-        narrator.say("no tool of the table means this; say it with --dt, --decay, --compare, --reset")
+        narrator.say("no tool of the table means this; say it with --dt, --decay, --compare, --reset, --current")
         return
     kind: InputKind = "spikes" if verdict.spikes_in else "analogue"
     asked = Wanted(
@@ -53,9 +53,12 @@ def say_next(verdict: Verdict, options: ConventionOptions, narrator: Narrator) -
         input_kind=None if verdict.spikes_in else kind,
         delayed=tuple(f"{s}:{d}" for s, d in sorted(best.delayed)),
         expect=options.expect,
+        readout="membrane-last" if verdict.membrane else None,
     )
     try:
-        graph = read_dialect(options.model, best.dialect, delayed=best.delayed or None)
+        dialect = asked.dialect
+        assert dialect is not None
+        graph = read_dialect(options.model, dialect, delayed=best.delayed or None)
         soft = graph.convention.reset != "zero"  # of no chip
         trace(graph, kind, soft_reset=soft)
     except UnsupportedError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs
 from snnas.toolchain.exporting import of_graph, of_run
+from snnas.toolchain.exporting.foreign_folder import folder_of
 from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.exporting.pipeline import write_dump
 from snnas.toolchain.finetuning.options import asked as asked_finetuning
@@ -22,13 +23,15 @@ from snnas.toolchain.searching.front import member
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from snnas.toolchain.exporting.onnx import OnnxOptions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramOptions:
     """What every export to an integer program is asked for."""
 
     target: str = "lava"
-    """lava: an integer program in Loihi's arithmetic. onnx, of a run alone: the float network, one step."""
+    """lava: an integer program in Loihi's arithmetic. onnx: the float network, one step."""
     samples: int = 32
     """Samples that Lava runs and golden.npz keeps."""
     profile: str = "loihi1"
@@ -49,6 +52,10 @@ class ProgramOptions:
     """Folder for graph and program as text to read."""
     force: bool = False
     """Overwrite an export of other inputs."""
+    float64: bool = False
+    """Of onnx: exact, and slower."""
+    inline: bool = False
+    """Of onnx: no model-local functions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +68,6 @@ class RunExportOptions(ProgramOptions):
     """Folder of the runs; None: SNNAS_RUNS, else ./runs."""
     pick: int | None = None
     """Point of the run's front, from 1; None: the run itself."""
-    float64: bool = False
-    """Of onnx: exact, and slower."""
-    inline: bool = False
-    """Of onnx: no model-local functions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,7 @@ class GraphExportOptions(ProgramOptions):
     reading: Wanted = field(default_factory=Wanted)
     """Samples, and what the file leaves open."""
     out: Path | None = None
-    """Folder to write; None: NAME-lava."""
+    """Folder to write; None: NAME-lava, or NAME-onnx."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +128,13 @@ def export_graph(options: GraphExportOptions, narrator: Narrator | None = None) 
     InvalidFileError (3) and UnsupportedError (4) name node and mend; others as ``export_run``.
     """
     narrator = narrator or Narrator(quiet=True)
+    if options.target == "onnx":
+        from snnas.toolchain.exporting.onnx import export_graph_onnx
+
+        report = export_graph_onnx(options.graph, options.reading, _for_onnx(options), narrator, out=options.out)
+        return Exported(report=report, folder=folder_of(options.graph, options.out, "onnx"))
     report = of_graph.export_graph(options.graph, options.reading, _for_program(options), narrator, out=options.out)
-    folder = of_graph.folder_of(options.graph, options.out)
+    folder = folder_of(options.graph, options.out)
     return _exported(report, folder, options.dump, (), notes=tuple(report["notes"]))
 
 
@@ -140,6 +148,19 @@ def _for_program(options: ProgramOptions) -> ExportOptions:
         require_lava=options.require_lava,
         lava_python=options.python,
         lava_timeout=options.timeout,
+        force=options.force,
+    )
+
+
+def _for_onnx(options: ProgramOptions) -> OnnxOptions:
+    from snnas.toolchain.exporting.onnx import OnnxOptions
+
+    if options.samples < 1:
+        raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
+    return OnnxOptions(
+        precision="float64" if options.float64 else "float32",
+        inline=options.inline,
+        samples=options.samples,
         force=options.force,
     )
 
@@ -166,16 +187,8 @@ def _found(name: str | None, folder: Path) -> Run:
 
 
 def _onnx(run: Run, options: RunExportOptions, narrator: Narrator) -> Exported:
-    from snnas.toolchain.exporting.onnx import OnnxOptions, export_onnx
+    from snnas.toolchain.exporting.onnx import export_onnx
 
-    if options.samples < 1:
-        raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
-    asked = OnnxOptions(
-        precision="float64" if options.float64 else "float32",
-        inline=options.inline,
-        samples=options.samples,
-        force=options.force,
-    )
     with run.lock():
-        report = export_onnx(run, asked, narrator)
+        report = export_onnx(run, _for_onnx(options), narrator)
     return Exported(report=report, folder=run.export("onnx"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from snnas.export.compiler.parts import own_spikes
 from snnas.export.compiler.ranges import verify_ranges
 from snnas.export.executors import interpreter
 from snnas.hw_sim.errors import GateError, UnsupportedError
@@ -169,7 +170,8 @@ def _ties(joint: Joint, x: np.ndarray, ours: Outcome) -> int:
     count = 0
     for unit in joint.units:
         if unit.group is not None:
-            count += int((theirs.spikes[unit.node].reshape(ours.spikes[unit.id].shape) != ours.spikes[unit.id]).sum())
+            theirs_here = own_spikes(joint.program, unit.id, theirs.spikes[unit.node])
+            count += int((theirs_here != ours.spikes[unit.id]).sum())
     return count
 
 

@@ -282,17 +282,31 @@ def _host(joint: Joint, unit: Unit) -> Iterator[Fault]:
 
 
 def _readout(joint: Joint, moved: bool) -> Iterator[Fault]:
-    r, circuit = joint.program.readout, joint.circuit
-    if r.src != circuit.readout_src:
-        yield Fault(READOUT, "wrong source", "readout", f"reads {r.src}, the graph's reads {circuit.readout_src}")
+    r, real, steps = joint.program.readout, joint.circuit.readout, joint.program.timesteps
+    ours, theirs = ({(k.src, k.distance): k.weight for k in readings} for readings in (r.readings, real.readings))
+    if set(ours) != set(theirs):
+        yield Fault(READOUT, "wrong source", "readout", f"reads {_read(ours)}, the graph's reads {_read(theirs)}")
         return
-    if r.weight.shape != circuit.readout_weight.shape:
-        yield Fault(READOUT, "geometry", "readout", f"{r.weight.shape}, expected {circuit.readout_weight.shape}")
+    if r.classes != len(real.constant):
+        yield Fault(READOUT, "geometry", "readout", f"{r.classes} classes, expected {len(real.constant)}")
         return
+    response = real.response(steps)
+    if r.read != real.read or r.response.shape != response.shape:
+        yield Fault(READOUT, "geometry", "readout", f"its {r.read} is read, the graph's {real.read} is")
+        return
+    finest = float(np.abs(r.response).max()) / float(np.abs(response).max())
+    off = np.abs(r.response - response * finest)
+    if float(off.max()) > 1:
+        yield Fault(READOUT, "dt or tau wrong", "readout", "what it keeps from timestep to timestep is not the graph's")
     allowed = (limits.WEIGHT_MIN, limits.WEIGHT_MAX)
-    source = joint.program.source_shape(r.src)
-    for wrong in compare(circuit.readout_weight * r.scale, r.weight.astype(np.float64), allowed, source, moved=moved):
-        yield _of_weights(READOUT, "", wrong, "readout")
-    off = np.abs(r.bias - circuit.readout_bias * r.scale * 64)
+    for (name, late), weight in theirs.items():
+        stored, source = ours[name, late].astype(np.float64), joint.program.source_shape(name)
+        for wrong in compare(weight * r.scale / finest, stored, allowed, source, moved=moved):
+            yield _of_weights(READOUT, "", wrong, "readout")
+    off = np.abs(r.bias - real.still(steps) * r.scale * 64)
     if not moved and float(off.max()) > 1:
         yield Fault(READOUT, "bias wrong", "readout", f"its bias is off by up to {off.max() / 64:.4g} weight units")
+
+
+def _read(readings: dict[tuple[str, int], np.ndarray]) -> str:
+    return ", ".join(f"{name} {late} timesteps late" if late else name for name, late in readings)

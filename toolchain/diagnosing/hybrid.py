@@ -14,11 +14,11 @@ from itertools import product
 import numpy as np
 
 from snnas.export.graph import structure
-from snnas.hw_sim import kernels, limits
+from snnas.hw_sim import kernels, limits, readout
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import INPUT
-from snnas.hw_sim.simulate.simulator import host_currents
+from snnas.hw_sim.simulate.simulator import held_back, host_currents
 from snnas.toolchain.diagnosing.pairing import Joint, Unit
 from snnas.toolchain.diagnosing.switched_map import SwitchedMap
 
@@ -73,6 +73,7 @@ def stimulus(joint: Joint, x: np.ndarray) -> Stimulus:
     for unit in joint.units:
         for link in unit.links:
             current = apply(link.map, flat, unit.population.shape).reshape(b, t, *unit.population.shape)
+            current = held_back(current, link.distance, program.timesteps)
             real[unit.id] = real[unit.id] + current if unit.id in real else current
     return Stimulus(len(x), real, host_currents(program, x), None)
 
@@ -142,13 +143,10 @@ def run_hybrid(
 
 def _answers(joint: Joint, spikes: dict[str, np.ndarray], exact: bool) -> np.ndarray:
     """In the unit of the graph's output."""
-    r, circuit, t = joint.program.readout, joint.circuit, joint.program.timesteps
-    counts = spikes[circuit.readout_src if exact else r.src].sum(axis=1, dtype=np.int64)
-    flat = counts.reshape(len(counts), -1)
+    r = joint.program.readout
     if exact:
-        return np.asarray(flat @ circuit.readout_weight.T + t * circuit.readout_bias)
-    logits = 64 * (flat @ r.weight.astype(np.int64).T) + t * r.bias.astype(np.int64)
-    return np.asarray(logits / (64 * r.scale))
+        return joint.circuit.readout.answers(spikes)
+    return np.asarray(readout.answers(r, spikes, joint.program.timesteps) / (64 * r.scale))
 
 
 class _Cell:
@@ -203,6 +201,8 @@ class _Cell:
         """The synaptic input of some timesteps, float64 (B, n, C, H, W)."""
         p, n = self.unit.population, times.stop - times.start
         total = np.zeros((self.given.samples, n, *p.shape)) + self.constant
+        if times.start == 0 and self.unit.group is not None and self.unit.group.late:
+            total[:, 0] = 0  # what stands still is seen a timestep later, too
         host, factor = (
             (self.given.real, self.scale) if self.on["input"] else (self.given.integer, float(1 << limits.STATE_SHIFT))
         )

@@ -89,10 +89,9 @@ def _parts(circuit: Circuit) -> Iterator[_Part]:
                 put=partial(_with_bias, circuit, k),
                 least=group.threshold,
             )
-    readout = partial(_with_readout, circuit)
-    yield _Part(
-        cause="readout", what="weights of the readout", where=READOUT, values=circuit.readout_weight, put=readout
-    )
+    for k, reading in enumerate(circuit.readout.readings):
+        put = partial(_with_reading, circuit, k)
+        yield _Part(cause="readout", what="weights of the readout", where=READOUT, values=reading.weight, put=put)
 
 
 def _other(links: tuple[Link, ...], k: int, weight: np.ndarray) -> tuple[Link, ...]:
@@ -112,5 +111,7 @@ def _with_bias(circuit: Circuit, k: int, bias: np.ndarray) -> Circuit:
     return replace(circuit, groups=(*groups[:k], replace(groups[k], bias=bias), *groups[k + 1 :]))
 
 
-def _with_readout(circuit: Circuit, weight: np.ndarray) -> Circuit:
-    return replace(circuit, readout_weight=weight)
+def _with_reading(circuit: Circuit, k: int, weight: np.ndarray) -> Circuit:
+    readings = circuit.readout.readings
+    changed = (*readings[:k], replace(readings[k], weight=weight), *readings[k + 1 :])
+    return replace(circuit, readout=replace(circuit.readout, readings=changed))

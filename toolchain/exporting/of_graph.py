@@ -6,7 +6,6 @@ the samples calibrates the scales and is left out of every figure.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.export.compiler.circuit import trace
 from snnas.export.formats import netx_file
-from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.export.graph import digest
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.files import sha256
@@ -22,6 +20,7 @@ from snnas.hw_sim.program import Program
 from snnas.toolchain.data import load as datasets
 from snnas.toolchain.data import user_samples as samples
 from snnas.toolchain.exporting.float_run import Trained, run_graph
+from snnas.toolchain.exporting.foreign_folder import folder_of, rewritten
 from snnas.toolchain.exporting.measured import Measured
 from snnas.toolchain.exporting.options import ExportOptions, check_options
 from snnas.toolchain.exporting.pipeline import export
@@ -47,19 +46,10 @@ def export_graph(
     InvalidFileError (3) and UnsupportedError (4) name node and mend; GateError (1) the first spike that differs.
     """
     if options.target != "lava":
-        only = "of a run alone, whose network is known as it was trained" if options.target == "onnx" else "unknown"
-        raise UsageError(f"--target {options.target}: {only}; a .nir goes to lava")
+        raise UsageError(f"--target {options.target}: unknown; a .nir goes to lava or onnx")
     check_options(options)
     _check(path, wanted, options)
     return export(OfGraph(path, wanted, folder_of(path, out), options), options, narrator)
-
-
-def folder_of(path: Path, out: Path | None) -> Path:
-    """Where the artefacts go; UsageError where something else is there."""
-    final = out if out is not None else Path(f"{path.stem}-lava")
-    if final.exists() and not (final.is_dir() and ((final / "manifest.json").is_file() or not any(final.iterdir()))):
-        raise UsageError(f"{final} exists and is no export of ours; name another folder with --out")
-    return final
 
 
 class OfGraph:
@@ -99,18 +89,9 @@ class OfGraph:
         return export_split(self.opened, self.wanted, finetuned=self.finetuned)
 
     def floats(self, stage: Path, options: ExportOptions, narrator: Narrator) -> Floats:
-        """model.nir: the graph laid open, with everything that was settled as its metadata."""
         x, y = self.split.x, self.split.y
         narrator.say("graph -> NIR of ours")
-        meta = {
-            "timesteps": self.opened.timesteps,
-            "input_kind": self.opened.kind,
-            "input_range": list(self.opened.range),
-            "verified": self.opened.verified,
-            "origin": {"file": self.path.name, "sha256": self.inputs["graph"]},
-        }
-        write_nir(stage / "model.nir", replace(self.opened.graph, meta=meta))
-        graph = read_nir(stage / "model.nir")
+        graph = rewritten(self.path, self.opened, stage)
         trained, nir = run_graph(self.opened.graph, graph, x, self.opened.timesteps, options.samples, narrator)
         return Floats(graph=graph, read=graph, x=x, y=y, trained=trained, nir=nir)
 

@@ -1,24 +1,32 @@
 """``snnas export --target onnx``: trained run -> deployed network -> model.onnx, compared spike by spike.
 
-The float network travels, not the integer program: what runs here is what training ended with, on any runtime that
-reads ONNX. The whole test split goes through onnxruntime, and every spike is compared with the deployed network's.
+The same of anybody's .nir. The float network travels, not the integer program: what runs here is what training ended
+with, on any runtime that reads ONNX. The whole test split goes through onnxruntime, and every spike is compared with
+the deployed network's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from snnas.export.compiler.fold import fold
+from snnas.export.executors import interpreter
 from snnas.export.executors.onnx_runner import OnnxModel
 from snnas.export.formats.nir_file import write_nir
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.formats.onnx_file import write_onnx
-from snnas.hw_sim.errors import GateError
+from snnas.export.graph import digest
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.errors import GateError, UsageError
 from snnas.hw_sim.files import sha256, write_json
+from snnas.toolchain.exporting.foreign_folder import folder_of, rewritten
 from snnas.toolchain.exporting.reuse import reusable
+from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.open import ASKED, open_graph
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run
@@ -41,6 +49,11 @@ class OnnxOptions:
     samples: int = 32
     force: bool = False
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What of them an export depends on."""
+        return {"precision": self.precision, "inline": self.inline, "samples": self.samples}
+
 
 def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator) -> dict[str, Any]:
     """Export a run and return what was measured; GateError (exit 1) where one spike differs."""
@@ -52,9 +65,7 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator) -> dict[str,
         "weights": sha256(run.weights),
         "genotype": sha256(run.genotype),
         "data": run.section("data").get("sha256"),
-        "precision": options.precision,
-        "inline": options.inline,
-        "samples": options.samples,
+        **options.settings,
     }
     reused = reusable(final, inputs, force=options.force)
     if reused is not None:
@@ -66,46 +77,119 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator) -> dict[str,
     graph = fold(network.layers(), meta={**meta, "architecture": network.genotype.architecture_id})
     with staged(final) as stage:
         narrator.say("deployed network -> ONNX")
-        write_nir(stage / "model.nir", graph)
-        path = stage / "model.onnx"
-        write_onnx(path, graph, timesteps=timesteps, precision=options.precision, inline=options.inline)
-        write_npz(stage / "stimulus.npz", {"x": data.x_test[: options.samples], "y": data.y_test[: options.samples]})
         narrator.say(f"onnxruntime: {len(data.x_test)} samples")
-        wanted, summed = run_deployed(graph, data.x_test, timesteps)
-        found, total = OnnxModel(path).run(data.x_test)
-        differing = {name: int((found[name].reshape(v.shape) != v).sum()) for name, v in wanted.items()}
-        report = {
-            "schema": SCHEMA,
-            "run": run.name,
-            "precision": options.precision,
-            "inlined": options.inline,
-            "timesteps": timesteps,
-            "samples": len(data.x_test),
-            "accuracy": {
-                "deployed": float((summed.argmax(1) == data.y_test).mean()),
-                "onnxruntime": float((total.argmax(1) == data.y_test).mean()),
-            },
-            "spikes_compared": sum(v.size for v in wanted.values()),
-            "spikes_differing": sum(differing.values()),
-            "output_difference": float(np.abs(total - summed).max()),
-            "sar": sum(int(v.sum()) for v in wanted.values()) / max(1, sum(v.size for v in wanted.values())),
-            "bytes": path.stat().st_size,
-        }
-        if report["spikes_differing"]:
-            first = next(name for name, count in differing.items() if count)
-            raise GateError(
-                f"onnxruntime and the deployed network differ in {report['spikes_differing']} of "
-                f"{report['spikes_compared']} spikes, first at {first}: float32 rounds a sum across a threshold; "
-                "export with --precision float64"
-            )
-        write_json(stage / "report.json", report)
-        files = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
-        versions = fingerprint("cpu")
-        write_json(
-            stage / "manifest.json",
-            {"format": SCHEMA, "target": "onnx", "inputs": inputs, "versions": versions, "files": files},
-        )
+        wanted = run_deployed(graph, data.x_test, timesteps)
+        samples = Samples(x=data.x_test, y=data.y_test, timesteps=timesteps)
+        report = _measured(stage, graph, samples, wanted, run.name, options)
+        _finish(stage, report, inputs)
     return report
+
+
+def export_graph_onnx(
+    path: Path, asked: Wanted, options: OnnxOptions, narrator: Narrator, *, out: Path | None = None
+) -> dict[str, Any]:
+    """Export anybody's .nir to the folder ``out`` (``<stem>-onnx`` by default); what ``export_onnx`` returns.
+
+    Errors as ``open_graph``; GateError where a spike of onnxruntime's is not the interpreter's. Without labels
+    ``accuracy`` holds the share of equal predictions alone.
+    """
+    if asked.data is None:
+        raise UsageError(f"{path}: no samples; give --data FILE.npz (x and, for accuracy, y) or --data digits{ASKED}")
+    final = folder_of(path, out, "onnx")
+    opened = open_graph(path, asked)
+    assert opened.x is not None
+    inputs = {
+        "graph": sha256(path),
+        "data": sha256(Path(opened.data)) if Path(opened.data).is_file() else opened.data,
+        "asked": {"convention": asked.convention, **asked.single},
+        "reading": digest.of_graph(opened.graph),
+        "timesteps": opened.timesteps,
+        "limit": asked.limit,
+        **options.settings,
+    }
+    reused = reusable(final, inputs, force=options.force)
+    if reused is not None:
+        narrator.say(f"  {final} is up to date: its inputs have not changed")
+        return reused
+    x = opened.x[: asked.limit]
+    with staged(final) as stage:
+        narrator.say("graph -> ONNX")
+        graph = rewritten(path, opened, stage)
+        narrator.say(f"onnxruntime: {len(x)} samples")
+        run = interpreter.run(graph, x, opened.timesteps)
+        flat = x.reshape(*x.shape[:-3], *graph.shapes()[graph.input])
+        y = None if opened.y is None else opened.y[: asked.limit]
+        samples = Samples(x=x, y=y, timesteps=opened.timesteps, fed=flat)
+        report = _measured(stage, graph, samples, (run.spikes, run.answers), path.stem, options)
+        _finish(stage, report, inputs)
+    return report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """What an ONNX export runs. fed: x in the shape of the graph's input, where that is another."""
+
+    x: np.ndarray
+    y: np.ndarray | None
+    timesteps: int
+    fed: np.ndarray | None = None
+
+
+def _measured(
+    stage: Path,
+    graph: Graph,
+    samples: Samples,
+    wanted: tuple[dict[str, np.ndarray], np.ndarray],
+    name: str,
+    options: OnnxOptions,
+) -> dict[str, Any]:
+    """Writes model.nir, model.onnx and stimulus.npz; runs the model and compares it with the wanted spikes, answers."""
+    path, (spikes, answers), y = stage / "model.onnx", wanted, samples.y
+    write_nir(stage / "model.nir", graph)
+    write_onnx(path, graph, timesteps=samples.timesteps, precision=options.precision, inline=options.inline)
+    kept = {"x": samples.x[: options.samples], **({} if y is None else {"y": y[: options.samples]})}
+    write_npz(stage / "stimulus.npz", {n: np.ascontiguousarray(v) for n, v in kept.items()})
+    found, total = OnnxModel(path).run(samples.x if samples.fed is None else samples.fed)
+    differing = {n: int((found[n].reshape(v.shape) != v).sum()) for n, v in spikes.items()}
+    compared = sum(v.size for v in spikes.values())
+    if any(differing.values()):
+        first = next(n for n, count in differing.items() if count)
+        raise GateError(
+            f"onnxruntime and the graph differ in {sum(differing.values())} of {compared} spikes, first at {first}: "
+            "float32 rounds a sum across a threshold; export with --float64"
+        )
+    ours, theirs = answers.argmax(axis=1), total.argmax(axis=1)
+    accuracy: dict[str, float | None] = {
+        "deployed": None,
+        "onnxruntime": None,
+        "agreement": float((ours == theirs).mean()),
+    }
+    if y is not None:
+        accuracy = {"deployed": float((ours == y).mean()), "onnxruntime": float((theirs == y).mean())}
+    return {
+        "schema": SCHEMA,
+        "run": name,
+        "precision": options.precision,
+        "inlined": options.inline,
+        "timesteps": samples.timesteps,
+        "samples": len(samples.x),
+        "accuracy": accuracy,
+        "spikes_compared": compared,
+        "spikes_differing": 0,
+        "output_difference": float(np.abs(total - answers).max()),
+        "sar": sum(int(v.sum()) for v in spikes.values()) / max(1, compared),
+        "bytes": path.stat().st_size,
+    }
+
+
+def _finish(stage: Path, report: dict[str, Any], inputs: dict[str, Any]) -> None:
+    write_json(stage / "report.json", report)
+    files = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
+    versions = fingerprint("cpu")
+    write_json(
+        stage / "manifest.json",
+        {"format": SCHEMA, "target": "onnx", "inputs": inputs, "versions": versions, "files": files},
+    )
 
 
 def table(report: dict[str, Any]) -> Table:
@@ -114,8 +198,12 @@ def table(report: dict[str, Any]) -> Table:
 
     out = Table(title=f"{report['run']} as ONNX", title_justify="left", show_header=False)
     accuracy = report["accuracy"]
-    out.add_row("accuracy, deployed network", f"{accuracy['deployed']:.2%}", f"measured, {report['samples']} samples")
-    out.add_row("accuracy, onnxruntime", f"{accuracy['onnxruntime']:.2%}", "measured")
+    measured = f"measured, {report['samples']} samples"
+    if accuracy["deployed"] is None:
+        out.add_row("equal predictions", f"{accuracy['agreement']:.2%}", measured)
+    else:
+        out.add_row("accuracy, deployed network", f"{accuracy['deployed']:.2%}", measured)
+        out.add_row("accuracy, onnxruntime", f"{accuracy['onnxruntime']:.2%}", "measured")
     compared, differing = report["spikes_compared"], report["spikes_differing"]
     out.add_row("spikes that differ", f"{differing} of {compared:,}", "measured")
     out.add_row("spiking activity rate", f"{report['sar']:.4f}", "measured")

@@ -36,7 +36,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
     training_of = {
         p: m.trained.spikes[n] / (m.trained.sizes[n] * counts.timesteps * samples)
         for p, n in node_of.items()
-        if n in m.trained.spikes
+        if n in m.trained.spikes and p not in program.meta.get("parts", {})
     }
     mapped_neurons = sum(m.trained.sizes.values())
     return {

@@ -78,11 +78,11 @@ def of_graph(program: Program, graph: Graph, given: Samples, asked: Finetuning, 
 
 
 def _answers(graph: Graph, x: Array, timesteps: int, advance: Advance) -> Array:
-    """The graph's answers, float64 (N, classes), as means over the timesteps."""
+    """The graph's answers, float64 (N, classes), as means over the timesteps where they are sums."""
     parts = []
     for k in range(0, len(x), CHUNK):
         run = interpreter.run(graph, x[k : k + CHUNK], timesteps)
-        parts.append(run.answers if run.reads_last else run.answers / timesteps)
+        parts.append(run.answers / timesteps if run.read == "sum" else run.answers)
         advance(min(k + CHUNK, len(x)), len(x))
     found: Array = np.concatenate(parts)
     return found

@@ -19,6 +19,7 @@ from snnas.export.compiler.ranges import input_bounds, prove, verify_ranges
 from snnas.hw_sim import limits
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import CLOCK, INPUT, Pool, Population, Program, Synapse
+from snnas.hw_sim.readout import Readout, constant, weights_in_time
 from snnas.hw_sim.simulate.simulator import host_currents
 from snnas.hw_sim.simulate.torch_engine import components, gate_of
 from snnas.toolchain.finetuning.integers import Integers
@@ -57,19 +58,21 @@ class TrainableProgram(nn.Module):
             for s in program.into(p.id):
                 if s.src != CLOCK:
                     self.synapses[_key(s.id)] = _synapse(s, p, real.get(s.id), allowed, trained=learns)
-        r = program.readout
-        self.readout = Integers(r.weight, None, limits.WEIGHT_MIN, limits.WEIGHT_MAX)
+        low, high = limits.WEIGHT_MIN, limits.WEIGHT_MAX
+        self.readings = nn.ModuleList(Integers(r.weight, None, low, high) for r in program.readout.readings)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, classes), float64: the readout's mean over the timesteps in its real units.
+        """Return logits (B, classes), float64, in real units: the readout's mean over the timesteps where it sums.
 
         x: as the network takes it, (B, C, H, W) or (B, T, C, H, W).
         """
-        r, fired = self.start.readout, self.run(x)[self.start.readout.src]
-        counts = fired.sum(0).flatten(1).to(torch.float64)
-        bias = torch.from_numpy(r.bias.astype(np.float64)).to(counts.device)
-        units = 64 * functional.linear(counts, self.readout().to(torch.float64)) + self.start.timesteps * bias
-        return units / (64 * r.scale * self.start.timesteps)
+        r, fired = self.start.readout, self.run(x)
+        brought = []
+        for part, weight in zip(r.readings, self.readings, strict=True):
+            here = functional.linear(fired[part.src].flatten(2).to(torch.float64), weight().to(torch.float64))
+            brought.append(functional.pad(here, (0, 0, 0, 0, part.distance, 0))[: self.start.timesteps])
+        units = _read(r, sum(brought[1:], brought[0]))
+        return units / (64 * r.scale * (self.start.timesteps if r.read == "sum" else 1))
 
     def run(self, x: Tensor) -> dict[str, Tensor]:
         """Return the spikes of every population, float32 (T, B, C, H, W)."""
@@ -127,8 +130,15 @@ class TrainableProgram(nn.Module):
         synapses = [
             replace(s, map=self._map(s).numbers()) if _key(s.id) in self.synapses else s for s in self.start.synapses
         ]
-        readout = replace(self.start.readout, weight=self.readout.numbers().astype(np.int8))
+        weights = [w.numbers().astype(np.int8) for w in self.readings if isinstance(w, Integers)]
+        before = self.start.readout
+        parts = tuple(replace(r, weight=w) for r, w in zip(before.readings, weights, strict=True))
+        readout = replace(before, readings=parts)
         return replace(self.start, populations=tuple(populations), synapses=tuple(synapses), readout=readout)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.readings.parameters()).device
 
     def _population(self, p: Population) -> Population:
         if p.id in self.gates:
@@ -161,9 +171,7 @@ class TrainableProgram(nn.Module):
         neurons.step_mode = "m"
         current, still = self._drive(p, self._into(p), spikes, host)
         if current is None and (still is None or len(still) == 1):
-            still = torch.zeros((self.batch, *p.shape), device=self.readout.shadow.device) + (
-                0 if still is None else still
-            )
+            still = torch.zeros((self.batch, *p.shape), device=self._device) + (0 if still is None else still)
         out: Tensor = neurons(current, still)
         return out
 
@@ -184,7 +192,7 @@ class TrainableProgram(nn.Module):
         for s in self.start.into(p.id):
             if s.src == CLOCK:
                 brought = apply(s.map, np.ones((1, 1, 1, 1)), p.shape) * (1 << s.exponent + limits.STATE_SHIFT)
-                made = torch.from_numpy(brought).to(self.readout.shadow)
+                made = torch.from_numpy(brought).to(self._device, torch.float32)
                 (moving if s.distance else still).append(self._delayed_clock(made) if s.distance else made)
         if p.current_decays and still:
             moving.append(sum(still[1:], still[0]).expand(self.start.timesteps, -1, -1, -1, -1))
@@ -216,7 +224,7 @@ class TrainableProgram(nn.Module):
                 neurons.step_mode = "s"
                 neurons.rest()
                 drive[p.id] = self._drive(p, [s for s in self._into(p) if s.src not in inside], spikes, host)
-        device = self.readout.shadow.device
+        device = self._device
         now = {p.id: torch.zeros((1, self.batch, *p.shape), device=device) for p in group}
         steps: dict[str, list[Tensor]] = {p.id: [] for p in group}
         for t in range(self.start.timesteps):
@@ -232,6 +240,18 @@ class TrainableProgram(nn.Module):
                     now[p.id] = self._neurons(p)(sum(parts[1:], parts[0]), still)
                 steps[p.id].append(now[p.id])
         spikes |= {name: torch.cat(parts) for name, parts in steps.items()}
+
+
+def _read(r: Readout, x: Tensor) -> Tensor:
+    """``readout.of_currents`` of x, float64 (T, B, classes), with gradients."""
+    steps = len(x)
+    if r.read != "max":
+        held = torch.from_numpy(weights_in_time(r, steps).astype(np.float64)).to(x.device)
+        return 64 * (x * held[:, None]).sum(0) + torch.from_numpy(constant(r, steps)).to(x.device)
+    y = torch.from_numpy(r.bias.astype(np.float64)).to(x.device)[:, None].expand(steps, -1, -1)
+    for j, left in enumerate(torch.from_numpy(r.response.astype(np.float64)).to(x.device)):
+        y = y + 64 * left * functional.pad(x, (0, 0, 0, 0, j, 0))[:steps]
+    return y.amax(0)
 
 
 def _synapse(

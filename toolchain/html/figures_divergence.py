@@ -27,8 +27,11 @@ def section(material: Material) -> Raw:
     for population in program.in_order:
         node = node_of.get(population.id, population.id) if isinstance(node_of, dict) else population.id
         if population.role != "relay" and node in graph and len(graph[node]) == program.timesteps:
-            ours = material.spikes(population.id).sum(axis=(0, 2))
-            pairs[population.id] = (np.array(graph[node], dtype=np.float64), ours.astype(np.float64))
+            ours = material.spikes(population.id).sum(axis=(0, 2)).astype(np.float64)
+            parted = population.id in program.meta.get("parts", {})  # of a node of several populations, their sum
+            name = node if parted else population.id
+            before = pairs[name][1] if name in pairs else 0.0
+            pairs[name] = (np.array(graph[node], dtype=np.float64), before + ours)
     if not pairs:
         raise Missing("The manifest holds no spike counts of the float graph: export again with --force")
     before, after = (sum(float(p[k].sum()) for p in pairs.values()) for k in (0, 1))

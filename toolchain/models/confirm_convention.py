@@ -50,9 +50,14 @@ def confirm(path: Path, wanted: Wanted, graph: Graph) -> Confirmed:
     if dialect is None:
         dialect = Dialect(convention=graph.convention)
     else:  # the file itself, not what became of it under our convention: ties stay ties
-        readable = Convention(dt=dialect.convention.dt, decay="exact")
+        readable = Convention(dt=dialect.convention.dt, decay="exact", readout=dialect.convention.readout)
         graph = read_nir(path, delayed=edges_of(wanted), convention=readable)
     recording = read_recording(wanted.expect, graph)
+    if recording.membrane:
+        raise GateError(
+            f"{wanted.expect}: its output is no spikes; where it is the membrane of the last neurons, and they never "
+            "reset, say --readout membrane-last (or membrane-max, membrane-sum)"
+        )
     played = _played(graph, dialect, recording)
     swapped = recording.swapped() if played.differing else None
     if swapped is not None:

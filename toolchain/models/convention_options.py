@@ -12,7 +12,14 @@ from snnas.export.dialects.conventions import Convention
 from snnas.export.dialects.table import Dialect
 from snnas.hw_sim.errors import UsageError
 
-SINGLE = ("dt", "decay", "compare", "reset")  # answers that stand in place of a tool's, or of ours
+SINGLE = (
+    "dt",
+    "decay",
+    "compare",
+    "reset",
+    "current",
+    "readout",
+)  # in place of a tool's answers, or of ours
 SPELT = {">": "gt", ">=": "ge"}  # as no shell takes for a redirection
 MEANT = {spelt: sign for sign, spelt in SPELT.items()}
 
@@ -21,7 +28,8 @@ MEANT = {spelt: sign for sign, spelt in SPELT.items()}
 class Wanted:
     """The options of the commands. timesteps, input_kind and seed: None where the file or its run shall say.
 
-    convention: a tool's name; dt (seconds per timestep), decay, compare and reset: single answers in place of its.
+    convention: a tool's name; dt (seconds per timestep), decay, compare, reset, current and readout: single
+    answers in place of its.
     expect: a recording that the convention must give. calibration: samples that steer the scales of an export.
     samples: False where none are needed, so that an export's own are not read. bits: of a weight; None: 8 of a graph,
     what a program says of itself.
@@ -39,6 +47,8 @@ class Wanted:
     decay: str | None = None
     compare: str | None = None
     reset: str | None = None
+    current: str | None = None
+    readout: str | None = None
     bits: int | None = None
     expect: Path | None = None
     calibration: str | None = None

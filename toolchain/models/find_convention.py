@@ -18,7 +18,8 @@ import numpy as np
 from snnas.export.dialects.run import Played, play
 from snnas.export.dialects.steps import Step, steps
 from snnas.export.dialects.table import TABLE, Dialect, elementary, neighbours
-from snnas.export.graph.graph import Delay, Graph
+from snnas.export.graph.graph import CubaLi, CubaLif, Delay, Graph
+from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import Waiting, read_choices
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.toolchain.models.recording import Recording, read_recording
@@ -32,6 +33,7 @@ ADVICE = {
     "decay": "more timesteps of weak input, so that membranes decay for long before they fire",
     "drive": "the spikes of every layer",
     "synapse": "single input spikes with silence between them",
+    "current": "single input spikes with silence between them",
     "compare": "inputs and weights that are sums of powers of two, so that membranes meet the threshold exactly",
     "reset": "stronger input, so that neurons fire again soon after a spike",
     "when": "stronger input, so that neurons fire again soon after a spike",
@@ -82,7 +84,8 @@ class Verdict:
     """status: named, ambiguous or none. rows: the table's dialects, best first. fitting: those without a difference.
 
     open: choices that this recording does not settle; for each, ``ADVICE`` says what would. swapped: it fits with time
-    first alone. timesteps, framed, spikes_in: the recording's T, whether x has a frame for each, and 0 and 1 alone.
+    first alone. membrane: the output that was recorded is the membrane of the last neurons. timesteps, framed,
+    spikes_in: the recording's T, whether x has a frame for each, and 0 and 1 alone.
     """
 
     status: str
@@ -94,6 +97,7 @@ class Verdict:
     timesteps: int = 0
     framed: bool = False
     spikes_in: bool = False
+    membrane: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -114,6 +118,7 @@ class Verdict:
             if "compare" in self.open:
                 said = said.replace(">= threshold", "> threshold").replace("> threshold", "> or >= threshold")
             first = "; read with time first" if self.swapped else ""
+            first += "; the output is the membrane of the last neurons, which never reset" if self.membrane else ""
             return f"{names} ({said}{waits}{first})"
         return f"ambiguous: {names}"
 
@@ -145,6 +150,8 @@ def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: No
         raise UsageError(f"{model}: a folder; name a .nir, such as the model.nir of an export")
     graphs = read_choices(model)
     recording = read_recording(recorded, next(iter(graphs.values())))
+    if recording.membrane:
+        graphs = {waits: by_membrane(graph) for waits, graph in graphs.items()}
     verdict = detect(graphs, recording, advance)
     swapped = recording.swapped() if verdict.status == "none" else None
     if swapped is not None:
@@ -152,7 +159,13 @@ def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: No
         if again.status != "none":
             verdict, recording = replace(again, swapped=True), swapped
     spikes_in = bool(((recording.x == 0) | (recording.x == 1)).all())
-    return replace(verdict, timesteps=recording.timesteps, framed=recording.framed, spikes_in=spikes_in)
+    return replace(
+        verdict,
+        timesteps=recording.timesteps,
+        framed=recording.framed,
+        spikes_in=spikes_in,
+        membrane=recording.membrane,
+    )
 
 
 def detect(graphs: dict[Waiting, Graph], recording: Recording, advance: Advance = lambda done, total: None) -> Verdict:
@@ -213,6 +226,8 @@ class _Trial:
 
     def row(self, dialect: Dialect, delayed: Waiting, graph: Graph, *, stop: bool) -> Row:
         try:
+            if dialect.convention.current == "late" and not graph.of_type((CubaLif, CubaLi)):
+                raise UnsupportedError("no current of the graph's has a memory")
             if graph.of_type(Delay) and dialect.choices["dt"] != graph.convention.dt:
                 raise UnsupportedError(f"its Delay nodes are read at dt = {graph.convention.dt:g}")
             found = steps(graph, dialect)

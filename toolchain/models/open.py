@@ -25,7 +25,7 @@ from snnas.toolchain.data import load as datasets
 from snnas.toolchain.data import user_samples as samples
 from snnas.toolchain.models.calibrate import compile_opened, split_of
 from snnas.toolchain.models.confirm_convention import Confirmed, confirm
-from snnas.toolchain.models.convention_options import Wanted, edges_of
+from snnas.toolchain.models.convention_options import SINGLE, Wanted, edges_of
 from snnas.toolchain.models.input_reading import KINDS, input_range, reading_notes, settled
 from snnas.toolchain.models.opened import Opened
 
@@ -117,7 +117,7 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wante
         raise UsageError(f"--delayed {wanted.delayed[0]}: a program says its delays itself; leave the option out")
     raw, y, name, seed = _samples(path, wanted)
     raw, y = (None if each is None else each[: wanted.limit] for each in (raw, y))
-    samples.check_labels(y, len(program.readout.bias), name)
+    samples.check_labels(y, program.readout.classes, name)
     if raw is not None:
         raw = samples.frames(samples.scaled(raw, program.input_kind), program.input_shape, name)
         if raw.ndim == 5 and raw.shape[1] != program.timesteps:
@@ -140,9 +140,7 @@ def open_graph(path: Path, wanted: Wanted) -> Opened:
     graph = read_nir(path, delayed=delayed, convention=answers)
     ours = graph.meta.get("format") == conventions.FORMAT
     if ours and answers is not None:
-        raise UsageError(
-            f"{path} says its convention itself; leave --convention, --dt, --decay, --compare, --reset out"
-        )
+        raise UsageError(f"{path} says its convention itself; leave {_options()} out")
     if dialect is not None:
         # From here on it is a graph of ours, which does what the file means in that tool.
         graph = read_dialect(path, dialect, delayed=delayed)
@@ -163,6 +161,10 @@ def open_graph(path: Path, wanted: Wanted) -> Opened:
         graph=graph, kind=kind, timesteps=timesteps, range=input_range(graph, x), x=x, y=y, data=name, seed=seed,
         notes=tuple(notes), verified=verified, confirmed=confirmed,
     )  # fmt: skip
+
+
+def _options() -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in ("convention", *SINGLE))
 
 
 def _unverified(graph: Graph, wanted: Wanted) -> str:

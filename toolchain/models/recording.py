@@ -4,7 +4,8 @@ Written with ``numpy.savez``; B samples, T timesteps, time second:
 
 * ``x``: (B, *input shape), shown at every timestep, or (B, T, *input shape);
 * ``spikes.<node>``: (B, T, *shape), whole numbers, of as many spiking nodes of the file as there are records of;
-* ``output``: (B, T, *shape), what the model returned, spikes or analogue. One of the last two is needed.
+* ``output``: (B, T, *shape), what the model returned, spikes or analogue (of neurons at the end: their membrane, where
+  they never reset). One of the last two is needed.
 
 Other arrays are left alone. What ``snnas check --record`` keeps is read too: its spikes are packed, eight to a byte.
 """
@@ -27,13 +28,17 @@ MAX_VALUES = 1 << 27  # neurons x samples x timesteps that one run holds
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """x (B, *input shape) or, framed, (B, T, *input shape); spikes {node: (B, T, *shape)}; output analogue, alike."""
+    """x (B, *input shape) or, framed, (B, T, *input shape); spikes {node: (B, T, *shape)}; output analogue, alike.
+
+    membrane: the output is that of spiking neurons, and is no spikes: their membrane.
+    """
 
     x: np.ndarray
     timesteps: int
     spikes: dict[str, np.ndarray]
     output: np.ndarray | None = None
     framed: bool = False
+    membrane: bool = False
 
     @property
     def silent(self) -> bool:
@@ -74,7 +79,8 @@ def read_recording(path: Path, graph: Graph) -> Recording:
     output = records.pop("output", None)
     spikes = {name.removeprefix("spikes."): a for name, a in records.items()}
     last = graph.sources(graph.output)
-    if output is not None and len(last) == 1 and last[0] in spiking:
+    membrane = output is not None and last[0] in spiking and ((output < 0) | (output != np.rint(output))).any()
+    if output is not None and len(last) == 1 and last[0] in spiking and not membrane:
         spikes.setdefault(last[0], output)
         output = None
     for name, a in spikes.items():
@@ -82,7 +88,9 @@ def read_recording(path: Path, graph: Graph) -> Recording:
             raise InvalidFileError(
                 f"{path}: the spikes of {name} are not whole numbers >= 0; record spikes, not membranes"
             )
-    return Recording(x, timesteps, spikes, output, framed)
+    if membrane:  # its spikes, if they are there too, are of a neuron that the graph then does not have
+        spikes = {name: a for name, a in spikes.items() if name not in last}
+    return Recording(x, timesteps, spikes, output, framed, bool(membrane))
 
 
 def _known(path: Path, arrays: dict[str, np.ndarray], graph: Graph) -> dict[str, np.ndarray]:

@@ -57,7 +57,7 @@ def test_weights_fill_their_bits_and_the_clock_and_readout_keep_eight(graph: Gra
             assert low <= s.map.weight.min() <= s.map.weight.max() <= high
             assert max(-s.map.weight.min(), s.map.weight.max()) > high / 2
     assert any(s.src == CLOCK and np.abs(s.map.weight).max() > 7 for s in program.synapses)
-    assert np.abs(program.readout.weight).max() == 127
+    assert np.abs(program.readout.readings[0].weight).max() == 127
     write_program(tmp_path / "program.npz", program)
     assert read_program(tmp_path / "program.npz").weight_bits == bits
     widths = {w.src: w.bits for w in wirings(program).values()}

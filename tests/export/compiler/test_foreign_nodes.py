@@ -19,7 +19,6 @@ from snnas.export.dialects.conventions import Convention
 from snnas.export.executors import interpreter
 from snnas.export.executors.deployed import run_deployed
 from snnas.export.formats.nir_file import read_nir, write_nir
-from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.simulate.simulator import simulate
 from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
 from tests.export.nir_nets import DT, conv, cuba, dyadic, full, graph_of, integrate_and_fire, lif, read
@@ -206,10 +205,6 @@ def test_an_integrating_readout_is_read_at_the_end(node: Any, tmp_path: Path) ->
                 last = neuron.step(float(fired[sample, t] @ out.weight[c] + out.bias[c]))  # type: ignore[union-attr]
             assert run.answers[sample, c] == pytest.approx(last, abs=1e-12)
     assert run_deployed(graph, x, STEPS)[1] == pytest.approx(run.answers, abs=1e-12)
-    if node is leaky_readout:
-        with pytest.raises(UnsupportedError, match="node read: an LI forgets what it has read"):
-            compile_graph(graph, timesteps=STEPS, input_kind="spikes")
-        return
     program = compile_graph(graph, timesteps=STEPS, input_kind="spikes")
     trace = simulate(program, spikes_in=x.reshape(*x.shape, 1, 1) > 0)
     assert trace.logits / (64 * program.readout.scale) == pytest.approx(run.answers, abs=0.05 * STEPS)

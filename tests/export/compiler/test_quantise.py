@@ -11,6 +11,7 @@ from snnas.export.compiler.circuit import Circuit, Group, Link
 from snnas.export.compiler.grids import exact_scale
 from snnas.export.compiler.quantise import quantise
 from snnas.export.compiler.ranges import input_bounds
+from snnas.export.compiler.readout import RealReading, RealReadout
 from snnas.export.compiler.schedule import schedule
 from snnas.export.dialects.conventions import deployed_threshold
 from snnas.hw_sim import limits
@@ -40,9 +41,9 @@ def dense(
         host=(link,) if kind == "analogue" else (),
         input_shape=(inputs, 1, 1),
         input_kind=kind,  # type: ignore[arg-type]
-        readout_src="p",
-        readout_weight=np.eye(out),
-        readout_bias=np.zeros(out),
+        readout=RealReadout(
+            readings=(RealReading(src="p", weight=np.eye(out)),), constant=np.zeros(out), membrane=None, read="sum"
+        ),
         node_of={"p": "p"},
     )
 

@@ -15,7 +15,8 @@ from snnas.export.compiler.ranges import LIMITS, input_bounds, neuron_bounds, pr
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.linear import apply
-from snnas.hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Population, Program, Readout, Schedule, Synapse
+from snnas.hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Population, Program, Schedule, Synapse
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate.simulator import host_currents, simulate
 from tests.programs import Builder, random_program
 from tests.studies.adversary import attack, weights_of
@@ -136,7 +137,7 @@ def one(weights: list[int], *, vth: int = 10, dv: int = 1024, bias: int = 40, du
         ),
         synapses=(Synapse(id="s", src=INPUT, dst="p", map=linear, exponent=1),),
         host=(),
-        readout=Readout(src="p", weight=np.ones((1, 1), np.int8), bias=np.zeros(1, np.int64), scale=1.0),
+        readout=summed(src="p", weight=np.ones((1, 1), np.int8), bias=np.zeros(1, np.int64), scale=1.0),
         schedule=Schedule(period=1, depth={"p": 0}),
     )
 

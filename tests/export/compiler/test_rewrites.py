@@ -360,10 +360,12 @@ def test_voting_folds_into_the_last_linear(seed: int) -> None:
     group = int(2 ** net.rng.integers(0, 3))
     graph, _ = agree(net.head(net.lif(net.stem(), name="a"), net.neurons, classes=4, group=group), seed)
     program = program_of(graph)
-    assert program.readout.weight.shape == (4, net.neurons)
+    assert program.readout.readings[0].weight.shape == (4, net.neurons)
     assert [p.id for p in program.populations] == ["a"]
     voted = net.layers[-3]["weight"].reshape(4, group, -1).mean(1)
-    assert np.allclose(program.readout.weight / program.readout.scale, voted, atol=0.51 / program.readout.scale)
+    assert np.allclose(
+        program.readout.readings[0].weight / program.readout.scale, voted, atol=0.51 / program.readout.scale
+    )
 
 
 # ------------------------------------------------------------------------------------------- 4. max-pool on spikes: OR

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnas.export.compiler.circuit import Circuit, Group, Link
+from snnas.export.compiler.readout import RealReading, RealReadout
 from snnas.export.compiler.schedule import schedule, solve
 from snnas.hw_sim.program import INPUT, LinearMap
 
@@ -29,9 +30,12 @@ def circuit(size: int, forward: list[tuple[int, int]], backward: list[tuple[int,
         host=(Link(id="h", src=INPUT, dst="p0", map=ONE),),
         input_shape=SHAPE,
         input_kind="analogue",
-        readout_src=f"p{size - 1}",
-        readout_weight=np.ones((1, 1)),
-        readout_bias=np.zeros(1),
+        readout=RealReadout(
+            readings=(RealReading(src=f"p{size - 1}", weight=np.ones((1, 1))),),
+            constant=np.zeros(1),
+            membrane=None,
+            read="sum",
+        ),
         node_of={},
     )
 

@@ -4,14 +4,33 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from snnas.export.compiler.fold import fold
+from snnas.export.dialects.conventions import Convention
 from snnas.export.executors.deployed import run_deployed
-from snnas.export.graph.graph import Conv, Delay, Flatten, Graph, Input, Lif, Linear, Output, Pool
+from snnas.export.graph.graph import (
+    Conv,
+    CubaLi,
+    CubaLif,
+    Delay,
+    Flatten,
+    Graph,
+    I,
+    If,
+    Input,
+    Li,
+    Lif,
+    Linear,
+    Output,
+    Pool,
+    Scale,
+    Threshold,
+)
 from tests.networks import images, random_network
 
 pytest.importorskip("onnx")
@@ -130,3 +149,51 @@ def test_the_example_predicts_what_the_network_does(tmp_path) -> None:
         check=True,
     )
     assert [int(word) for word in done.stdout.split()] == run_deployed(graph, x, 5)[1].argmax(axis=1).tolist()
+
+
+def full(size: int, **values: float) -> dict[str, np.ndarray]:
+    return {name: np.full(size, value, np.float32) for name, value in values.items()}
+
+
+MIDDLE = {
+    "LIF": lambda n: lif(n, threshold=0.37),
+    "IF": lambda n: If(**full(n, r=1e4, v_threshold=0.7, v_reset=0)),
+    "CubaLIF": lambda n: CubaLif(
+        **full(n, tau_syn=3e-4, tau_mem=4e-4, r=1, v_leak=0.05, w_in=2, v_threshold=0.3, v_reset=0)
+    ),
+    "Threshold": lambda n: Threshold(**full(n, threshold=0.45)),
+}
+ENDS = {
+    "nothing": lambda n: None,
+    "LI": lambda n: Li(**full(n, tau=4e-4, r=2, v_leak=0.1)),
+    "CubaLI": lambda n: CubaLi(**full(n, tau_syn=3e-4, tau_mem=5e-4, r=1, v_leak=0, w_in=1)),
+    "I": lambda n: I(**full(n, r=1e4)),
+}
+HOW = [Convention(), Convention(compare=">="), Convention(reset="subtract"), Convention(reset="late"),
+       Convention(decay="exact"), Convention(current="late"), Convention(readout="max")]  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("middle", MIDDLE)
+def test_every_neuron_in_every_convention(middle: str, end: str, precision: str, tmp_path: Path) -> None:
+    from snnas.export.executors.onnx_runner import OnnxModel
+    from snnas.export.formats.onnx_file import write_onnx
+
+    rng = np.random.default_rng(7)
+    nodes = [
+        Input(shape=(6,)), Linear(weight=rng.normal(0.2, 0.5, (8, 6)).astype(np.float32), bias=None),
+        Scale(scale=np.linspace(0.5, 1.5, 8, dtype=np.float32)), MIDDLE[middle](8),
+        Linear(weight=rng.normal(0.1, 0.5, (4, 8)).astype(np.float32), bias=np.full(4, 0.05, np.float32)),
+    ]  # fmt: skip
+    last = ENDS[end](4)
+    plain = chain(*nodes, *([last] if last is not None else []), Output(shape=(4,)))
+    x = (rng.random((5, 9, 6)) < 0.5).astype(np.float32)
+    for convention in HOW:
+        graph = replace(plain, convention=convention)
+        write_onnx(tmp_path / "m.onnx", graph, timesteps=9, precision=precision, inline=True)
+        spikes, answers = OnnxModel(tmp_path / "m.onnx").run(x)
+        wanted, summed = run_deployed(graph, x, 9)
+        assert spikes["n3"].any()
+        np.testing.assert_array_equal(spikes["n3"], wanted["n3"], err_msg=str(convention))
+        np.testing.assert_allclose(answers, summed, atol=1e-5)

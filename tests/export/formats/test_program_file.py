@@ -214,7 +214,7 @@ def spoiled(key: str, value: Any) -> Callable[[dict[str, Any], dict[str, np.ndar
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("format", "snnas.program/2", "snnas.program/1"),
+        ("format", "snnas.program/1", "snnas.program/2"),
         ("timesteps", 0, "timesteps"),
         ("populations.0.scale", float("nan"), "not JSON"),
         ("populations.0.scale", 0, "positive"),
@@ -230,7 +230,9 @@ def spoiled(key: str, value: Any) -> Callable[[dict[str, Any], dict[str, np.ndar
         ("input.shape", [1 << 20, 1 << 20, 1], "at most"),
         ("schedule.period", 2, "spare"),
         ("schedule.depth", {}, "schedule"),
-        ("readout.src", "nobody", "nobody"),
+        ("readout.readings.0.src", "nobody", "nobody"),
+        ("readout.readings.0.distance", -1, "distance"),
+        ("readout.read", "median", "one of"),
     ],
 )
 def test_refusals_name_the_cause(good: Path, key: str, value: Any, message: str) -> None:

@@ -23,7 +23,8 @@ from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, WorkerError
 from snnas.hw_sim.lava import run as lava
 from snnas.hw_sim.lava import run_lava
 from snnas.hw_sim.linear import apply
-from snnas.hw_sim.program import LinearMap, Pool, Population, Program, Readout, Schedule
+from snnas.hw_sim.program import LinearMap, Pool, Population, Program, Schedule
+from snnas.hw_sim.readout import summed
 from tests.programs import Builder, drive, random_program, recorded
 
 
@@ -96,7 +97,7 @@ def extremes() -> Program:
         populations=tuple(b.populations),
         synapses=tuple(b.synapses),
         host=tuple(b.host),
-        readout=Readout(src="p4", weight=b.weights(2, 1040), bias=np.zeros(2, dtype=np.int64), scale=1.0),
+        readout=summed(src="p4", weight=b.weights(2, 1040), bias=np.zeros(2, dtype=np.int64), scale=1.0),
         schedule=Schedule(period=1, depth=b.depth, blank=1),
     )
 

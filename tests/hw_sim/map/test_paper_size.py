@@ -13,7 +13,8 @@ from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.map.fitting import advice
 from snnas.hw_sim.map.mapping import load_system, map_program
-from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Readout, Role, Schedule, Shape, Synapse
+from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Role, Schedule, Shape, Synapse
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate.expected import expected_counts
 
 
@@ -62,7 +63,7 @@ def cell(channels: int, *, hidden: int = 1024, last_pool: bool = False) -> Progr
         populations=tuple(populations),
         synapses=tuple(synapses),
         host=(HostMap(id="stem", dst="p0", map=stem),),
-        readout=Readout(src=populations[-1].id, weight=last, bias=np.zeros(10, np.int64), scale=1.0),
+        readout=summed(src=populations[-1].id, weight=last, bias=np.zeros(10, np.int64), scale=1.0),
         schedule=Schedule(period=1, depth={p.id: k for k, p in enumerate(populations)}),
     )
     made.verify()

@@ -23,12 +23,12 @@ from snnas.hw_sim.program import (
     Pool,
     Population,
     Program,
-    Readout,
     Role,
     Schedule,
     Shape,
     Synapse,
 )
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.expected import expected_counts
@@ -83,7 +83,7 @@ def program(
         populations=tuple(populations),
         synapses=tuple(synapses),
         host=host,
-        readout=Readout(src=last.id, weight=np.ones((2, last.size), np.int8), bias=np.zeros(2, np.int64), scale=1.0),
+        readout=summed(src=last.id, weight=np.ones((2, last.size), np.int8), bias=np.zeros(2, np.int64), scale=1.0),
         schedule=Schedule(period=period, depth={p.id: i for i, p in enumerate(populations)}, blank=blank),
     )
     made.verify()
@@ -312,7 +312,8 @@ def random_program(rng: np.random.Generator) -> Program:
 def unrolled(made: Program) -> dict[str, tuple[str, str, int, np.ndarray]]:
     """{synapse: (source, target, distance, bool (targets, sources))}, by a spike of every source neuron in turn."""
     maps = {s.id: (s.src, s.dst, s.distance, s.map) for s in made.synapses}
-    maps[READOUT] = (made.readout.src, READOUT, 0, LinearMap(kind="dense", weight=made.readout.weight))
+    read = made.readout.readings[0]
+    maps[READOUT] = (read.src, READOUT, 0, LinearMap(kind="dense", weight=read.weight))
     out = {}
     for name, (src, dst, distance, linear) in maps.items():
         shape = made.source_shape(src)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnas.hw_sim.errors import UnsupportedError, UsageError
-from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Readout, Schedule
+from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Schedule
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate import simulator
 from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate, simulate_input
 from tests.programs import random_program
@@ -39,7 +40,7 @@ def one_neuron(weights: list[float] | None = None, *, scale: float = 1.0, gain: 
         populations=(Population(id="p", shape=(1, 1, 1), dv=0, vth=10, scale=scale, bias=zero),),
         synapses=(),
         host=tuple(HostMap(id=f"h{i}", dst="p", map=m, gain=gain) for i, m in enumerate(maps)),
-        readout=Readout(src="p", weight=np.array([[1], [1], [-2]], dtype=np.int8), bias=np.array([0, 0, 5]), scale=1.0),
+        readout=summed(src="p", weight=np.array([[1], [1], [-2]], dtype=np.int8), bias=np.array([0, 0, 5]), scale=1.0),
         schedule=Schedule(period=1, depth={"p": 0}),
     )
     program.verify()

@@ -17,7 +17,8 @@ from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.map.system import load_system
-from snnas.hw_sim.program import LinearMap, Population, Program, Readout, Schedule, Synapse
+from snnas.hw_sim.program import LinearMap, Population, Program, Schedule, Synapse
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.simulator import host_currents, simulate
 from tests.programs import random_program
@@ -110,7 +111,7 @@ def alone(taken: int) -> Program:
         populations=(replace(neuron, taken=taken),),
         synapses=(Synapse(id="s", src="input", dst="n", map=push),),
         host=(),
-        readout=Readout(src="n", weight=np.ones((1, 1), np.int8), bias=np.zeros(1, np.int64), scale=1.0),
+        readout=summed(src="n", weight=np.ones((1, 1), np.int8), bias=np.zeros(1, np.int64), scale=1.0),
         schedule=Schedule(period=1, depth={"n": 0}, blank=0),
     )
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UnsupportedError, UsageError
-from snnas.hw_sim.program import CLOCK, HostMap, LinearMap, Pool, Population, Program, Readout, Schedule, Synapse
+from snnas.hw_sim.program import CLOCK, HostMap, LinearMap, Pool, Population, Program, Schedule, Synapse
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate
 from tests.programs import random_program
 
@@ -123,7 +124,7 @@ def lone(*, dv: int = 0, vth: int = 10, steps: int = 4, bias: int = 0, exponent:
         ),
         synapses=(),
         host=(HostMap(id="h", dst="p", map=one),),
-        readout=Readout(src="p", weight=np.ones((1, 1), dtype=np.int8), bias=np.zeros(1, dtype=np.int64), scale=1.0),
+        readout=summed(src="p", weight=np.ones((1, 1), dtype=np.int8), bias=np.zeros(1, dtype=np.int64), scale=1.0),
         schedule=Schedule(period=period, depth={"p": 0}),
     )
 
@@ -208,7 +209,7 @@ def test_cycles_alone_are_walked() -> None:
     program = random_program(3, back=((2, 0),))
     loop = next({p.id for p in group} for group, cyclic in components(program) if cyclic)
     assert {"p0", "p2"} <= loop
-    assert program.readout.src not in loop
+    assert program.readout.readings[0].src not in loop
 
 
 def test_relays_and_ors_are_not_computed_as_neurons() -> None:

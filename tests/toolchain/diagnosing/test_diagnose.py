@@ -293,11 +293,14 @@ def test_outliers_of_every_kind_are_found_and_clipped_alone(outlier: Path) -> No
     from snnas.toolchain.diagnosing.outliers import outliers
 
     circuit = trace(read_nir(outlier / "model.nir"), "analogue")
-    readout, host = circuit.readout_weight.copy(), circuit.host[0].map.weight.copy()
+    reading = circuit.readout.readings[0]
+    readout, host = reading.weight.copy(), circuit.host[0].map.weight.copy()
     readout[0, 3] = 100 * np.abs(readout).max()
     host.reshape(-1)[2] = -30 * np.abs(host).max()
     far = replace(
-        circuit, readout_weight=readout, host=(replace(circuit.host[0], map=replace(circuit.host[0].map, weight=host)),)
+        circuit,
+        readout=replace(circuit.readout, readings=(replace(reading, weight=readout),)),
+        host=(replace(circuit.host[0], map=replace(circuit.host[0].map, weight=host)),),
     )
     found = {o.cause: o for o in outliers(far)}
     assert {cause: o.where for cause, o in found.items()} == {

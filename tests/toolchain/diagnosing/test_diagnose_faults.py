@@ -130,7 +130,9 @@ PLANTED: dict[str, tuple[Callable[[Program], Program], str, str, str]] = {
         FIRST, "scaled", "input",
     ),
     "readout rows": (
-        lambda p: replace(p, readout=replace(p.readout, weight=swapped(p.readout.weight, 0))),
+        lambda p: replace(p, readout=replace(p.readout, readings=tuple(
+            replace(r, weight=swapped(r.weight, 0)) for r in p.readout.readings
+        ))),
         "readout", "rows permuted", "readout",
     ),
     "timesteps": (lambda p: p, FIRST, "timesteps", "timing"),

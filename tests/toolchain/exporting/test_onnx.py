@@ -2,6 +2,7 @@
 
 import json
 
+import nir
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ pytest.importorskip("onnxruntime")
 from snnas.export.executors.onnx_runner import OnnxModel
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.toolchain.cli.app import run_command
+from tests.export.nir_nets import graph_of
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +98,52 @@ def test_a_model_of_others_is_refused(tmp_path) -> None:
     with pytest.raises(InvalidFileError, match="metadata cannot be used"):
         OnnxModel(path)
     helper.set_model_props(
-        model, {"snnas": json.dumps({"timesteps": 2, "precision": "float32", "state": [], "spikes": ["a_z"]})}
+        model,
+        {"snnas": json.dumps({"timesteps": 2, "precision": "float32", "state": [], "spikes": ["a_z"], "read": "sum"})},
     )
     path.write_bytes(model.SerializeToString())
     with pytest.raises(InvalidFileError, match="does not have"):
         OnnxModel(path)
+
+
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("options", [[], ["--readout", "membrane-max"], ["--reset", "subtract", "--compare", "ge"]])
+def test_a_foreign_graph_goes_to_onnx(options, labels, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(3)
+    x = (rng.random((20, 8, 6)) < 0.5).astype(np.float32)
+    np.savez("data.npz", x=x, **({"y": np.arange(20) % 4} if labels else {}))
+    full = lambda size, value: np.full(size, value, np.float32)  # noqa: E731
+
+    def neurons(size: int) -> nir.LIF:
+        values = {"tau": 4e-4, "r": 2.0, "v_leak": 0.0, "v_threshold": 0.5, "v_reset": 0.0}
+        return nir.LIF(**{name: full(size, value) for name, value in values.items()})
+
+    weights = [rng.normal(0.3, 0.6, shape).astype(np.float32) for shape in ((7, 6), (4, 7))]
+    nodes = {"w": nir.Linear(weight=weights[0]), "a": neurons(7), "v": nir.Linear(weight=weights[1]), "b": neurons(4)}
+    nir.write("m.nir", graph_of((6,), nodes, (4,)))
+    command = [
+        "export",
+        "m.nir",
+        "--target",
+        "onnx",
+        "--data",
+        "data.npz",
+        "-T",
+        "8",
+        "--input-kind",
+        "spikes",
+        *options,
+    ]
+    assert run_command([*command, "--json", "-q"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["spikes_differing"], report["samples"], report["run"]) == (0, 20, "m")
+    assert report["sar"] > 0.02
+    assert ("agreement" in report["accuracy"]) is not labels
+    with np.load("m-onnx/stimulus.npz") as stimulus:
+        assert set(stimulus) == ({"x", "y"} if labels else {"x"})
+    assert OnnxModel(tmp_path / "m-onnx/model.onnx").read == ("max" if "--readout" in options else "sum")
+    assert run_command(["check", "m-onnx"]) == 0
+    assert run_command([*command, "-q"]) == 0  # up to date
+    assert run_command([*command, "-q", "--float64"]) == 2
+    assert run_command([*command, "-q", "--float64", "--force"]) == 0

@@ -17,7 +17,8 @@ from snnas.export.compiler.fold import fold  # noqa: E402
 from snnas.export.compiler.ranges import prove, verify_ranges  # noqa: E402
 from snnas.export.formats.program_file import read_program  # noqa: E402
 from snnas.hw_sim.errors import UnsupportedError, UsageError  # noqa: E402
-from snnas.hw_sim.program import LinearMap, Population, Program, Readout, Schedule, Synapse  # noqa: E402
+from snnas.hw_sim.program import LinearMap, Population, Program, Schedule, Synapse  # noqa: E402
+from snnas.hw_sim.readout import summed  # noqa: E402
 from snnas.hw_sim.simulate.torch_simulator import TorchSimulator  # noqa: E402
 from snnas.search.network.genotype import Genotype  # noqa: E402
 from snnas.search.network.space import get  # noqa: E402
@@ -72,7 +73,7 @@ def test_a_new_module_is_its_program() -> None:
     for p, q in zip(program.populations, again.populations, strict=True):
         assert (p.vth, p.dv) == (q.vth, q.dv)
         assert np.array_equal(p.bias, q.bias)
-    assert np.array_equal(program.readout.weight, again.readout.weight)
+    assert np.array_equal(program.readout.readings[0].weight, again.readout.readings[0].weight)
 
 
 class Surrogate(torch.autograd.Function):
@@ -152,7 +153,7 @@ def wide_program() -> Program:
         ),
         synapses=(Synapse(id="s", src="input", dst="p", map=LinearMap(kind="dense", weight=weight), exponent=3),),
         host=(),
-        readout=Readout(src="p", weight=np.array([[1, -1], [-1, 1]], np.int8), bias=np.zeros(2, np.int64), scale=1.0),
+        readout=summed(src="p", weight=np.array([[1, -1], [-1, 1]], np.int8), bias=np.zeros(2, np.int64), scale=1.0),
         schedule=Schedule(period=1, depth={"p": 0}),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import write_nir
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.graph.graph import CubaLif, Graph, Input, Lif, Linear, Output
+from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import read_choices
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, UnsupportedError, UsageError
 from snnas.toolchain.models.find_convention import ADVICE, as_table, whose
@@ -326,3 +328,67 @@ def test_cuba_files_are_told_apart_by_their_synapses(tmp_path: Path) -> None:
     verdict = whose(*files(tmp_path, made, TABLE["norse"]))
     assert [r.dialect.name for r in verdict.fitting] == ["norse"]
     assert "synapse" not in verdict.open
+
+
+# ------------------------------------------------------------------------------------ membranes, and no reset at all
+
+
+def weights(rng: np.random.Generator, mean: float) -> Linear:
+    return Linear(weight=rng.normal(mean, 0.7, (N, N)).astype(np.float32), bias=None)
+
+
+def read_out(tmp_path: Path, dialect: Dialect, *, current: bool = False) -> tuple[Path, Path]:
+    """Two layers; what is recorded is the first one's spikes and the membrane of the second, which never resets."""
+    rng = np.random.default_rng(6)
+    end = (
+        CubaLif(tau_syn=full(3e-4), tau_mem=full(5e-4), r=full(1), v_leak=full(0), w_in=full(1), v_threshold=full(0.5),
+                v_reset=full(0)) if current else lif(4e-4)
+    )  # fmt: skip
+    graph = Graph(
+        nodes={"input": Input(shape=(N,)), "w": weights(rng, 0.5), "a": lif(3e-4), "v": weights(rng, 0.2), "b": end,
+               "output": Output(shape=(N,))},
+        edges=(("input", "w"), ("w", "a"), ("a", "v"), ("v", "b"), ("b", "output")),
+    )  # fmt: skip
+    x = (rng.random((B, T, N)) < 0.5).astype(np.float32)
+    played = run(by_membrane(graph), x, dialect, T)
+    write_nir(tmp_path / "m.nir", graph)
+    write_npz(tmp_path / "m.npz", {"x": x, "output": played.output, "spikes.a": played.spikes["a"]})
+    return tmp_path / "m.nir", tmp_path / "m.npz"
+
+
+@pytest.mark.parametrize("name", ["snntorch-zero", "spikingjelly"])
+def test_a_recording_may_hold_membranes(tmp_path: Path, name: str) -> None:
+    verdict = whose(*read_out(tmp_path, TABLE[name]))
+    assert name in [r.dialect.name for r in verdict.fitting]
+    assert verdict.status == "named"
+    assert "the output is the membrane of the last neurons" in verdict.headline
+    row = TABLE[name]
+    graph = read_dialect(tmp_path / "m.nir", replace(row, convention=replace(row.convention, readout="membrane-last")))
+    recording = read_recording(tmp_path / "m.npz", graph)
+    assert recording.output is not None
+    found = interpreter.run(graph, recording.x, T)
+    assert found.read == "last"
+    np.testing.assert_allclose(found.output, recording.output, atol=1e-5)
+
+
+def test_the_current_that_a_membrane_sees_is_told(tmp_path: Path) -> None:
+    verdict = whose(*read_out(tmp_path, TABLE["nir-late"], current=True))
+    assert [r.dialect.name for r in verdict.fitting] == ["nir-late"]
+    assert "current" not in verdict.open
+    (tmp_path / "now").mkdir()
+    now = whose(*read_out(tmp_path / "now", TABLE["nir"], current=True))
+    assert "nir-late" not in [r.dialect.name for r in now.fitting]
+    assert "nir" in [r.dialect.name for r in now.fitting]
+
+
+def test_no_reset_at_all_has_a_row(tmp_path: Path) -> None:
+    model, _ = read_out(tmp_path, TABLE["nir"])
+    graph = next(iter(read_choices(model).values()))
+    x = (np.random.default_rng(1).random((B, T, N)) < 0.6).astype(np.float32)
+    played = run(graph, x, TABLE["snntorch-none"], T)
+    write_npz(tmp_path / "r.npz", {"x": x, **{f"spikes.{n}": s for n, s in played.spikes.items()}})
+    verdict = whose(model, tmp_path / "r.npz")
+    assert [r.dialect.name for r in verdict.fitting] == ["snntorch-none"]
+    assert "no reset" in verdict.headline
+    with pytest.raises(UnsupportedError, match=r"node a: never resets.*--readout membrane-last"):
+        read_dialect(model, TABLE["snntorch-none"])

@@ -242,9 +242,10 @@ def test_a_name_that_is_no_graph_is_told_so(model: Path, capsys: pytest.CaptureF
     assert "weights.pt: no .nir and no run in" in fails(capsys, 2, "export", "weights.pt", "--data", currents())
     line = fails(capsys, 2, "export", model.stem, "--data", currents())
     assert f"did you mean {model.name}?" in line
-    line = fails(capsys, 2, "export", str(model), "--data", currents(), "--target", "onnx")
-    assert "--target onnx: of a run alone" in line
-    assert "--pick" not in line
+    line = fails(capsys, 2, "export", str(model), "--data", currents(), "--target", "onnx", "--bits", "4")
+    assert "--bits: of an integer program" in line
+    line = fails(capsys, 2, "export", str(model), "--data", currents(), "--target", "spinnaker")
+    assert "--target spinnaker: unknown; a .nir goes to lava or onnx" in line
 
 
 def test_a_batch_axis_is_named_as_one(here: Path) -> None:

@@ -6,16 +6,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Document, OrAbsent, Record
 
 
 class OnnxAccuracies(Record):
     """``accuracy`` of ``OnnxExport``."""
 
-    deployed: float
-    """Accuracy of the deployed network, 0..1."""
-    onnxruntime: float
-    """Accuracy in onnxruntime, 0..1."""
+    deployed: float | None
+    """Accuracy of the deployed network, 0..1; null without labels."""
+    onnxruntime: float | None
+    """Accuracy in onnxruntime, 0..1; null without labels."""
+    agreement: OrAbsent[float] = None
+    """Share of equal predictions, where there are no labels."""
 
 
 class OnnxExport(Document):

@@ -24,6 +24,8 @@ class Dialect(Record):
     """What a membrane's input is multiplied with."""
     synapse: str
     """How a synaptic current steps."""
+    current: str
+    """Whether a membrane sees the synaptic current of its timestep (now) or of the one before (late)."""
     compare: str
     """A spike where v > or >= threshold."""
     reset: str

@@ -1,0 +1,219 @@
+"""The readout: what a graph makes of spikes at its end, and its whole numbers.
+
+All of it is linear (sums, weights, a membrane that never fires), so the host computes it from the spikes. With k the
+share of the membrane that a timestep replaces, an LI holds ``sum over t of k r (1 - k)^(T-1-t) (W s(t) + b)`` at the
+end. Only the weights are rounded, and what a membrane keeps, as finely as 64 bits allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnas.export.compiler.grids import step
+from snnas.export.compiler.parts import Part
+from snnas.export.compiler.paths import Path, compose, paths, shape3
+from snnas.export.dialects.conventions import Convention, decay_of
+from snnas.export.graph.graph import INTEGRATING, CubaLi, Graph, I, Integrating, Li
+from snnas.hw_sim import limits
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.linear import apply as apply_map
+from snnas.hw_sim.readout import LIMIT, Read, Reading, Readout
+
+MAX_READOUT = 1 << 24
+FINEST = 40  # bits of a response's fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membrane:
+    """What integrates x: ``i <- held i + x;  v <- keep v + leak + i``, per class, float64; held 0: i is x."""
+
+    keep: np.ndarray
+    leak: np.ndarray
+    held: np.ndarray
+
+    def run(self, x: np.ndarray, leaks: bool) -> np.ndarray:
+        """V at each timestep of x (T, classes), from 0 on."""
+        i, v, out = np.zeros(x.shape[1]), np.zeros(x.shape[1]), np.zeros(x.shape)
+        for t, now in enumerate(x):
+            i = self.held * i + now
+            v = out[t] = self.keep * v + i + (self.leak if leaks else 0.0)
+        return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealReading:
+    """weight: float64 (classes, N) of a population's spikes, ``distance`` timesteps late."""
+
+    src: str
+    weight: np.ndarray
+    distance: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealReadout:
+    """The readout in real numbers. constant: float64 (classes,), added at every timestep to what the readings bring.
+
+    membrane: what integrates that, if anything does. read: see ``Readout``.
+    """
+
+    readings: tuple[RealReading, ...]
+    constant: np.ndarray
+    membrane: Membrane | None
+    read: Read
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Of all readings beside each other: (classes, neurons that are read)."""
+        return np.concatenate([r.weight for r in self.readings], axis=1)
+
+    def response(self, timesteps: int) -> np.ndarray:
+        """What a unit at t = 0 leaves: (1 or T, 1 or classes)."""
+        if self.membrane is None:
+            return np.ones((1, 1))
+        x = np.zeros((timesteps, len(self.constant)))
+        x[0] = 1.0
+        found = self.membrane.run(x, leaks=False)
+        return found[:, :1] if (found == found[:, :1]).all() else found
+
+    def still(self, timesteps: int) -> np.ndarray:
+        """What is read where nothing spikes: (1 or T, classes)."""
+        if self.membrane is None:
+            return self.constant[None]
+        return self.membrane.run(np.broadcast_to(self.constant, (timesteps, len(self.constant))), leaks=True)
+
+    def answers(self, spikes: Mapping[str, np.ndarray]) -> np.ndarray:
+        """float64 (B, classes) of bool spikes (B, T, ...), without rounding anything."""
+        first = next(iter(spikes.values()))
+        batch, steps = first.shape[:2]
+        x = np.zeros((batch, steps, len(self.constant))) + self.constant
+        for r in self.readings:
+            brought = spikes[r.src].reshape(batch, steps, -1).astype(np.float64) @ r.weight.T
+            x[:, r.distance :] += brought[:, : max(steps - r.distance, 0)]
+        if self.membrane is not None:
+            x = np.stack([self.membrane.run(sample, leaks=True) for sample in x])
+        return np.asarray({"sum": x.sum(axis=1), "last": x[:, -1], "max": x.max(axis=1)}[self.read])
+
+
+def trace_readout(graph: Graph, parts: Mapping[str, Sequence[Part]], bias: Mapping[str, np.ndarray]) -> RealReadout:
+    """What the graph reads. parts: the populations of each spiking node. bias: what arrives where nothing spikes.
+
+    UnsupportedError names the node that no host can read, and the mend.
+    """
+    reader, node = _reader(graph)
+    gain, membrane = _membrane(node, graph.convention) if node is not None else (np.ones(()), None)
+    shapes = graph.shapes()
+    classes = int(np.prod(shapes[reader]))
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for way in paths(graph, reader):
+        if way.source == graph.input:
+            raise UnsupportedError(
+                f"node {reader}: the input {way.source} reaches the output without a neuron; what is read are spikes: "
+                "put a neuron into this path, or leave it out"
+            )
+        weight = _weight(way, shapes[way.source], shapes[reader], gain)
+        for part in parts[way.source]:
+            own, key = weight if part.index is None else weight[:, part.index], (part.id, way.distance)
+            found[key] = found[key] + own if key in found else own
+    readings = tuple(
+        RealReading(src=src, weight=weight, distance=late) for (src, late), weight in found.items() if weight.any()
+    )
+    if not readings:
+        raise UnsupportedError(
+            f"node {reader}: all weights before the output are zero; nothing could be read: train it first"
+        )
+    constant = np.broadcast_to((gain * bias[reader]).reshape(-1), (classes,)).astype(np.float64)
+    return RealReadout(readings=readings, constant=constant, membrane=membrane, read=graph.read)
+
+
+def _reader(graph: Graph) -> tuple[str, Integrating | None]:
+    """The node whose input is read: the Output, or what integrates before it."""
+    before = graph.sources(graph.output)
+    for name in before:
+        node = graph.nodes[name]
+        if isinstance(node, INTEGRATING):
+            if len(before) > 1 or (name, graph.output) in graph.delayed:
+                raise UnsupportedError(
+                    f"node {name}: its membrane and another path are read; let it alone lead to the output, at once"
+                )
+            return name, node
+    return graph.output, None
+
+
+def _membrane(node: Integrating, convention: Convention) -> tuple[np.ndarray, Membrane]:
+    """The factor of what comes in, of the node's shape, and what integrates it."""
+    r = node.r.astype(np.float64)
+    zero = np.zeros(r.size)
+    if isinstance(node, I):
+        return convention.dt * r, Membrane(keep=zero + 1, leak=zero, held=zero)
+    k = decay_of(node.tau if isinstance(node, Li) else node.tau_mem, convention)
+    gain, held = k * r, zero
+    if isinstance(node, CubaLi):
+        decay = decay_of(node.tau_syn, convention)
+        gain, held = gain * decay * node.w_in.astype(np.float64), 1 - decay.reshape(-1)
+    leak = (k * node.v_leak.astype(np.float64)).reshape(-1)
+    return gain, Membrane(keep=1 - k.reshape(-1), leak=leak, held=held)
+
+
+def _weight(way: Path, source: tuple[int, ...], reader: tuple[int, ...], gain: np.ndarray) -> np.ndarray:
+    """A path as a dense matrix (classes, N)."""
+    size, classes = int(np.prod(source)), int(np.prod(reader))
+    if size * classes > MAX_READOUT:
+        name = way.nodes[-1][0] if way.nodes else way.source
+        raise UnsupportedError(f"node {name}: a readout of {classes} x {size} weights; end with a linear layer")
+    if not way.nodes:
+        return np.eye(size) * gain.reshape(-1, 1)
+    target = shape3(reader)
+    linear = compose(way, source, target, gain.reshape(target) if gain.ndim else gain)
+    if linear is None:
+        return np.zeros((classes, size))
+    if linear.kind == "dense":
+        return linear.weight
+    units = np.eye(size).reshape(size, *shape3(source))
+    return apply_map(linear, units, target).reshape(size, -1).T.copy()
+
+
+# ------------------------------------------------------------------------------------------------- in whole numbers
+
+
+def quantise_readout(real: RealReadout, timesteps: int) -> Readout:
+    """Weights in 8 bits, exact where they are whole multiples of one step; the response as fine as 64 bits allow."""
+    scale = _scale(real.weights)
+    readings = tuple(
+        Reading(src=r.src, weight=np.rint(r.weight * scale).astype(np.int8), distance=r.distance) for r in real.readings
+    )
+    still, response = real.still(timesteps), real.response(timesteps)
+    unit = float(np.abs(response).max())
+    best: Readout | None = None
+    for bits in range(FINEST + 1):
+        fine = response / unit * 2.0**bits
+        whole = scale * 2.0**bits / unit
+        bias = 64 * whole * still
+        if np.abs(bias).max() >= LIMIT:
+            break
+        made = Readout(
+            readings=readings,
+            bias=np.rint(bias).astype(np.int64),
+            response=np.rint(fine).astype(np.int64),
+            scale=whole,
+            read=real.read,
+        )
+        if made.reach(timesteps) >= LIMIT:
+            break
+        best = made
+        if (fine == np.rint(fine)).all():
+            break
+    if best is None:
+        raise UnsupportedError("the readout's constant is too large beside its weights; leave the output's bias out")
+    return best
+
+
+def _scale(weights: np.ndarray) -> float:
+    """Whole units per unit of weight: a power of two over the weights' own step, or what puts the largest at 127."""
+    top = float(np.abs(weights).max())
+    whole = step(weights)
+    if whole is None:
+        return limits.WEIGHT_MAX / top
+    return float(2.0 ** np.floor(np.log2(limits.WEIGHT_MAX * whole / top + 1e-9)) / whole)
