@@ -13,7 +13,7 @@ from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.extras import EXTRAS, MODULES, USES, install
 
 SCHEMA = "snnas.doctor/1"
-BASE = ("numpy", "h5py", "nir", "typer", "rich", "tomli-w", "networkx")
+BASE = ("numpy", "h5py", "nir", "typer", "rich", "tomli-w", "networkx", "pydantic")
 LOADED = ("torch", "spikingjelly")  # that they are there does not say that they load
 
 

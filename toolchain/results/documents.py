@@ -12,17 +12,10 @@ if TYPE_CHECKING:
 
 # name: where its record is, beneath records/
 RECORDS = {
-    "bench.bits": "studies.bits:BitsStudy",
     "bench.conformance": "bench.conformance:ConformanceBench",
-    "bench.folds": "studies.folds:FoldsStudy",
-    "bench.mse_nas": "studies.mse_nas:MseNasStudy",
-    "bench.ranges": "studies.ranges:RangesStudy",
-    "bench.robustness": "studies.robustness:RobustnessStudy",
     "bench.search": "bench.search:SearchBench",
     "bench.simulate": "bench.simulate:SimulateBench",
-    "bench.spikenas": "studies.spikenas:SpikenasStudy",
     "bench.train": "bench.train:TrainBench",
-    "bench.worth": "studies.worth:WorthStudy",
     "check": "check:Check",
     "checks": "check:Checks",
     "data": "machine:DataSetList",

@@ -1,1 +1,0 @@
-"""What the scientific studies (tests/studies) print."""
