@@ -17,7 +17,7 @@ class Record(BaseModel):
     """A JSON object whose fields are described, each by the docstring under it.
 
     Strict: 1 is no true, '1' no number, and neither NaN nor an infinity a figure. What is not described is ignored, so
-    that fields may be added within a version; ``model_validate(..., extra="forbid")`` closes it.
+    that fields may be added within a version.
     """
 
     model_config = ConfigDict(
