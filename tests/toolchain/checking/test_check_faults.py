@@ -332,15 +332,15 @@ def _leaky(patch: Patch) -> None:
 
 
 def _drifting_compiler(patch: Patch) -> None:
-    from snnas.toolchain.checking import lone_nir
+    from snnas.toolchain.models import calibrate
 
-    real, calls = lone_nir.compile_graph, [0]
+    real, calls = calibrate.compile_graph, [0]
 
     def compile_graph(graph: Any, **options: Any) -> Any:
         calls[0] += 1
         return real(graph, **{**options, "meta": {"call": calls[0]}})
 
-    patch.setattr(lone_nir, "compile_graph", compile_graph)
+    patch.setattr(calibrate, "compile_graph", compile_graph)
 
 
 def _recorded_again(change: Callable[[Patch], object], *data: str) -> Callable[[Patch], None]:

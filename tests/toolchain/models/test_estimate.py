@@ -71,7 +71,7 @@ def test_a_foreign_graph_is_estimated_in_one_command(tmp_path: Path, capsys: pyt
     assert "convention unverified" in err
     assert found["convention"] == "unverified"
     assert any("dt = 0.0001" in note and "v > threshold" in note for note in found["notes"])
-    assert (found["input_kind"], found["timesteps"], found["samples"]) == ("spikes", 6, 12)
+    assert (found["input_kind"], found["timesteps"], found["samples"]) == ("spikes", 6, 10)  # of twelve, two calibrate
     assert found["fit"]["fits"]
     assert found["fit"]["cores"] == 1
     low, high = found["sar"]["interval"]
