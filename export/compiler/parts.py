@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from snnas.export.compiler.paths import as_map, grouped
+from snnas.export.compiler.paths import as_map, grouped, ungrouped
 from snnas.export.dialects.conventions import Convention, decay_of
 from snnas.export.graph.graph import CubaLif, Lif, Spiking, Threshold
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
@@ -22,7 +22,7 @@ from snnas.hw_sim.linear import apply as apply_map
 from snnas.hw_sim.program import LinearMap, Program, Shape
 
 MAX_PARTS = 64  # populations of one node; each has cores and synapses of its own
-MAX_EXACT = 16  # of them for thresholds and gains alone
+MAX_EXACT = 4  # of them for thresholds and gains alone
 MAX_EXPANDED = 1 << 24  # entries of a map that is laid out to be cut
 
 
@@ -132,25 +132,13 @@ def cut(linear: LinearMap, source: Shape, target: Shape, into: Part, out: Part |
 
 
 def _channels(linear: LinearMap, rows: np.ndarray | None, columns: np.ndarray | None) -> LinearMap | None:
-    weight = _ungrouped(linear)
+    weight = ungrouped(linear.weight, linear.groups)
     weight = weight if rows is None else weight[rows]
     weight = weight if columns is None else weight[:, columns]
     if not weight.any():
         return None
     groups, weight = grouped(weight)
     return replace(linear, weight=weight, groups=groups)
-
-
-def _ungrouped(linear: LinearMap) -> np.ndarray:
-    """The kernel (O, I, kH, kW) with a grouped convolution's zeros."""
-    weight, groups = linear.weight, linear.groups
-    if groups == 1:
-        return weight
-    o, i = weight.shape[0] // groups, weight.shape[1]
-    whole = np.zeros((weight.shape[0], i * groups, *weight.shape[2:]))
-    for g in range(groups):
-        whole[g * o : (g + 1) * o, g * i : (g + 1) * i] = weight[g * o : (g + 1) * o]
-    return whole
 
 
 def _matrix(linear: LinearMap, source: Shape, target: Shape) -> np.ndarray:

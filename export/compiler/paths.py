@@ -1,7 +1,8 @@
 """Every way from a spike source to a reader as one linear map: a convolution, a matrix, or pools around them.
 
-What has a shape of its own (pools, one weighted layer, factors per channel) keeps it. Anything else, two weighted
-layers in a row or a factor per neuron behind a convolution, is multiplied out to a matrix where that is small enough.
+What has a shape of its own (pools, one weighted layer, factors per channel) keeps it. Convolutions in a row are one
+convolution where the later ones pad nothing, or what they pad would be 0 anyway; pools between them count as such.
+Anything else, such as a factor per neuron behind a convolution, is multiplied out to a matrix where that is small.
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ def compose(path: Path, shape: tuple[int, ...], target: Shape, gain: np.ndarray)
     """
     source = shape3(shape)
     linear = _structured(path, source, gain)
+    if linear is not None and linear.kind == "dense" and any(_masks(node) for _, node in path.nodes):
+        linear = as_map(linear.weight)
+        if linear is None:
+            return None
     if linear is not None:
         out = linear.out_shape(source) if linear.weight.any() else None
         if out is None:
@@ -86,6 +91,11 @@ def compose(path: Path, shape: tuple[int, ...], target: Shape, gain: np.ndarray)
         if out in (target, (int(np.prod(target)), 1, 1)):
             return linear
     return _expanded(path, shape, target, gain)
+
+
+def _masks(node: Node) -> bool:
+    """Whether some of its factors are 0: of what they let through a sparse matrix holds no zeros."""
+    return isinstance(node, Scale) and not node.scale.all()
 
 
 @dataclass(slots=True)
@@ -105,6 +115,8 @@ class _Build:
             case Pool():
                 (self.pre if self.weighted is None else self.post).append(SumPool(node.kernel, node.stride, node.pad))
                 self.factor /= node.kernel[0] * node.kernel[1] if node.average else 1
+            case Conv() if isinstance(self.weighted, Conv):
+                return self.convolve(self.weighted, node)
             case Conv() | Linear():
                 if self.weighted is not None:
                     return False
@@ -113,6 +125,24 @@ class _Build:
                 return self.scale(node.scale.astype(np.float64))
             case Flatten():
                 return not isinstance(self.weighted, Conv)
+        return True
+
+    def convolve(self, first: Conv, second: Conv) -> bool:
+        """Takes a convolution behind the one that is there, and the pools between them."""
+        weight = first.weight.astype(np.float64)
+        if self.out is not None:
+            weight = weight * self.out.reshape(-1, 1, 1, 1)
+        whole: Conv | None = replace(first, weight=weight, bias=None)
+        channels = len(weight)
+        for pool in self.post:
+            ones = np.ones((channels, 1, *pool.kernel))
+            whole = whole and _then(
+                whole, Conv(weight=ones, bias=None, stride=pool.stride, pad=pool.pad, groups=channels)
+            )
+        whole = whole and _then(whole, second)
+        if whole is None:
+            return False
+        self.weighted, self.out, self.post = whole, None, []
         return True
 
     def scale(self, values: np.ndarray) -> bool:
@@ -128,6 +158,44 @@ class _Build:
         else:
             self.out = channels[:, 0] if self.out is None else self.out * channels[:, 0]
         return True
+
+
+def _then(first: Conv, second: Conv) -> Conv | None:
+    """Both as one convolution, float64 and without groups or biases; None where the border makes them another map.
+
+    What the second one pads is 0, while a kernel over both would see the input there: they agree where it pads
+    nothing, or where the first one has a kernel of one point and so gives 0 outside of its input.
+    """
+    point = first.weight.shape[2:] == (1, 1) and first.pad == (0, 0)
+    if second.pad != (0, 0) and not point:
+        return None
+    a, b = ungrouped(first.weight, first.groups), ungrouped(second.weight, second.groups)
+    (top, left), (rows, columns) = first.stride, b.shape[2:]
+    size = (len(b), a.shape[1], a.shape[2] + (rows - 1) * top, a.shape[3] + (columns - 1) * left)
+    if int(np.prod(size, dtype=object)) > MAX_EXPANDED:
+        return None
+    weight = np.zeros(size)
+    for y in range(rows):
+        for x in range(columns):
+            seen = np.einsum("om,miyx->oiyx", b[:, :, y, x], a, optimize=True)
+            weight[:, :, y * top : y * top + a.shape[2], x * left : x * left + a.shape[3]] += seen
+    return Conv(
+        weight=weight,
+        bias=None,
+        stride=(top * second.stride[0], left * second.stride[1]),
+        pad=(first.pad[0] + top * second.pad[0], first.pad[1] + left * second.pad[1]),
+    )
+
+
+def ungrouped(weight: np.ndarray, groups: int) -> np.ndarray:
+    """The kernel (O, I, kH, kW), float64, with a grouped convolution's zeros."""
+    if groups == 1:
+        return weight.astype(np.float64)
+    o, i = weight.shape[0] // groups, weight.shape[1]
+    whole = np.zeros((weight.shape[0], i * groups, *weight.shape[2:]))
+    for g in range(groups):
+        whole[g * o : (g + 1) * o, g * i : (g + 1) * i] = weight[g * o : (g + 1) * o]
+    return whole
 
 
 def _structured(path: Path, source: Shape, gain: np.ndarray) -> LinearMap | None:

@@ -8,7 +8,7 @@ depend on the ``snnas`` metadata, except which edge of a cycle waits a timestep;
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,9 @@ from snnas.export.graph.graph import (
     Output,
     Pool,
     Scale,
-    output_shape,
 )
 from snnas.export.graph.membrane import read_by_membrane
+from snnas.export.graph.reshaping import by_delay, one_output, spread
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import write_hdf5
 
@@ -165,7 +165,7 @@ def _from_tree(
     for name in conventions.NAMES:
         meta.pop(name, None)
     raw_nodes, edges = opened(root, path)
-    nodes = {name: read_node(name, raw, path, convention) for name, raw in raw_nodes.items()}
+    raw_read = {name: read_node(name, raw, path, convention) for name, raw in raw_nodes.items()}
     if delayed is None:
         delayed = frozenset((str(s), str(d)) for s, d in meta.pop("delayed", []))
     for edge in delayed:
@@ -173,36 +173,11 @@ def _from_tree(
             raise InvalidFileError(
                 f"{path}: delayed edge {edge[0]}:{edge[1]} is not an edge of the graph", code="SN205"
             )
+    single, edges = one_output(raw_read, edges)
+    nodes, edges, delayed = by_delay(single, edges, delayed, path)
     graph = Graph(nodes=nodes, edges=tuple(edges), delayed=delayed, convention=convention, meta=meta)
     graph.verify_wiring()
-    return read_by_membrane(_spread(graph))
-
-
-def _spread(graph: Graph) -> Graph:
-    """Parameters that are given once for all neurons, or once per channel, in the shape of what comes in."""
-    known = {n: node.shape for n, node in graph.nodes.items() if isinstance(node, Input)}
-    nodes = dict(graph.nodes)
-    late = set(graph.of_type(Delay))
-    for name in [*graph.order(), *graph.order()] if late else graph.order():  # what is behind a Delay comes before it
-        node = nodes[name]
-        shape = next((known[s] for s in graph.sources(name) if s in known), None)
-        if isinstance(node, (Scale, *NEURONS)):
-            if shape is not None and _spreads(_own_shape(node), shape):
-                values = {f.name: np.broadcast_to(getattr(node, f.name), shape).copy() for f in fields(node)}
-                nodes[name] = node = type(node)(**values)
-            known[name] = _own_shape(node)
-        elif name not in known and shape is not None:
-            known[name] = output_shape(name, node, shape)
-    return replace(graph, nodes=nodes)
-
-
-def _own_shape(node: Any) -> tuple[int, ...]:
-    return node.scale.shape if isinstance(node, Scale) else node.shape
-
-
-def _spreads(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    alike = len(own) == len(shape) and all(n in (1, m) for n, m in zip(own, shape, strict=True))
-    return own != shape and (own in ((), (1,)) or alike)
+    return read_by_membrane(spread(graph))
 
 
 def _metadata(root: Tree, path: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from snnas.export.graph.graph import (
     Scale,
     Threshold,
 )
+from snnas.export.graph.reshaping import Delays
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 
 MAX_NEURONS = 1 << 26  # of one node; half of what 768 Loihi chips hold
@@ -101,7 +102,7 @@ class Source:
         return (dims[0], dims[0]) if len(dims) == 1 else (dims[0], dims[1])
 
 
-def read_node(name: str, raw: Any, path: Path, convention: Convention) -> Node:
+def read_node(name: str, raw: Any, path: Path, convention: Convention) -> Node | Delays:
     """A node of a flat graph. UnsupportedError for a type that this version does not take, with what it takes."""
     if not isinstance(raw, dict):
         raise InvalidFileError(f"{path}: node {name} is not a group")
@@ -127,7 +128,9 @@ def _shape(key: str) -> Callable[[Source], tuple[int, ...]]:
 
 
 def boxed(source: Source, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(C, H, W) or (N,), checked; (C, L) has height 1."""
+    """(C, H, W) or (N,), checked; (C, L) has height 1, and a batch of 1 before (C, H, W) is left out."""
+    if len(shape) == 4 and shape[0] == 1:
+        shape = shape[1:]
     if len(shape) not in (1, 2, 3) or min(shape) < 1 or int(np.prod(shape, dtype=object)) > MAX_NEURONS:
         batch = "; leave the batch axis out" if len(shape) == 4 else ""
         raise InvalidFileError(
@@ -231,16 +234,19 @@ def _scale(source: Source) -> Scale:
     return Scale(scale=scale.reshape(boxed(source, scale.shape)) if scale.ndim else scale)
 
 
-def _delay(source: Source) -> Delay | Scale:
-    """One whole number of timesteps for all elements; of none, it hands on."""
+def _delay(source: Source) -> Delay | Delays | Scale:
+    """Whole timesteps, for all elements or each; of none, it hands on."""
     delay = source.array("delay").astype(np.float64) / source.convention.dt
-    steps = round(float(delay.reshape(-1)[0]))
-    if np.abs(delay - steps).max() > 1e-3 or steps < 0 or steps > MAX_WINDOW:
+    steps = np.rint(delay)
+    if np.abs(delay - steps).max(initial=0) > 1e-3 or not delay.size or steps.min() < 0 or steps.max() > MAX_WINDOW:
         raise source.unsupported(
-            f"delays of {float(delay.min()):g}..{float(delay.max()):g} timesteps of {source.convention.dt:g} s; one "
-            "whole number for all is taken: round them, or give the right dt"
+            f"delays of {float(delay.min(initial=0)):g}..{float(delay.max(initial=0)):g} timesteps of "
+            f"{source.convention.dt:g} s; whole numbers are taken: round them, or give the right dt"
         )
-    return Delay(steps=steps) if steps else Scale(scale=np.ones((), np.float32))
+    if (steps != steps.reshape(-1)[0]).any():
+        return Delays(steps=steps.astype(np.int64).reshape(boxed(source, steps.shape)))
+    waits = int(steps.reshape(-1)[0])
+    return Delay(steps=waits) if waits else Scale(scale=np.ones((), np.float32))
 
 
 # ----------------------------------------------------------------------------------------------------------- neurons
@@ -284,7 +290,7 @@ def _check_tau(source: Source, name: str, tau: np.ndarray) -> None:
         )
 
 
-READERS: dict[str, Callable[[Source], Node]] = {
+READERS: dict[str, Callable[[Source], Node | Delays]] = {
     "Input": lambda source: Input(shape=_shape("input_type")(source)),
     "Output": lambda source: Output(shape=_shape("output_type")(source)),
     "Conv1d": _conv(1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nir
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 
 from snnas.export.compiler.compile import compile_graph
+from snnas.export.compiler.parts import differing
+from snnas.export.dialects.conventions import OURS
 from snnas.export.executors import interpreter
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.lava import run as lava
-from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.hw_sim.program import Program
+from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
 from snnas.toolchain.exporting.on_target import recorded
 from tests.export.nir_nets import cuba, dyadic, full, graph_of, integrate_and_fire, lif, read
@@ -49,6 +53,72 @@ def everything() -> nir.NIRGraph:
     return graph_of((8,), nodes, (4,), edges)
 
 
+def divided() -> nir.NIRGraph:
+    """Populations of several time constants in a loop, currents that are seen late, own delays, two layers read."""
+    rng = np.random.default_rng(9)
+    slow = cuba(9, leak=0.125)
+    slow.tau_syn[::2] *= 2
+    mixed = lif(8, tau=2)
+    mixed.tau[:] = np.resize(np.float32((2e-4, 4e-4, 8e-4)), 8)
+    nodes = {
+        "a": nir.Affine(weight=dyadic(rng, 9, 8), bias=dyadic(rng, 9, step=1 / 16)),
+        "slow": slow,
+        "loop": nir.Linear(weight=dyadic(rng, 9, 9, low=-3, high=4)),
+        "late": nir.Delay(delay=np.resize(np.float32((0, 1e-4, 3e-4)), 9)),
+        "b": nir.Affine(weight=dyadic(rng, 8, 9), bias=dyadic(rng, 8, step=1 / 16)),
+        "mixed": mixed,
+        "c": nir.Linear(weight=dyadic(rng, 4, 8, low=-2)),
+        "skip": nir.Linear(weight=dyadic(rng, 4, 9, low=-2)),
+        "end": nir.CubaLI(
+            tau_syn=full((4,), 3e-4),
+            tau_mem=full((4,), 5e-4),
+            r=full((4,), 1),
+            v_leak=full((4,), 0),
+            w_in=full((4,), 1),
+        ),
+    }
+    edges = [("input", "a"), ("a", "slow"), ("slow", "loop"), ("loop", "slow"), ("slow", "late"), ("late", "b")]
+    edges += [("b", "mixed"), ("mixed", "c"), ("c", "end"), ("slow", "skip"), ("skip", "end"), ("end", "output")]
+    return graph_of((8,), nodes, (4,), edges)
+
+
+@pytest.mark.lava
+@pytest.mark.parametrize("current", ["now", "late"])
+@pytest.mark.parametrize("kind", ["spikes", "analogue"])
+def test_divided_populations_are_exact_in_stock_lava(
+    kind: str, current: str, lava_python: Path, tmp_path: Path
+) -> None:
+    waits, convention = frozenset({("loop", "slow")}), replace(OURS, current=current)  # type: ignore[arg-type]
+    graph = read(tmp_path, divided(), delayed=waits, convention=convention)
+    x = np.random.default_rng(1).random((SAMPLES, STEPS, 8)).astype(np.float32)
+    x = (x < 0.4).astype(np.float32) if kind == "spikes" else x
+    program = compile_graph(graph, timesteps=STEPS, input_kind=kind)  # type: ignore[arg-type]
+    assert {len(r.weight[0]) for r in program.readout.readings} == {2, 3, 4, 5}
+    run = in_lava(program, x.reshape(SAMPLES, STEPS, 8, 1, 1), lava_python, tmp_path)
+    wanted = interpreter.run(graph, x, STEPS)
+    wrong, total = differing(program, run.spikes, wanted.spikes)
+    assert wrong <= 0.03 * total
+    assert all(0.02 < s.mean() < 0.98 for s in wanted.spikes.values())
+
+
+def in_lava(program: Program, x: np.ndarray, python: Path, tmp_path: Path) -> Trace:
+    """What the simulators gave, alike, and Lava too."""
+    write_program(tmp_path / "program.npz", program)
+    program, samples = read_program(tmp_path / "program.npz"), len(x)
+    trace, currents = next(simulate_input(program, x, batch=samples))
+    other = next(TorchSimulator(program).run_input(x))[0]
+    assert all(np.array_equal(trace.spikes[p.id], other.spikes[p.id]) for p in program.populations)  # type: ignore[union-attr]
+    assert np.array_equal(trace.logits, other.logits)
+    golden = recorded(
+        trace.spikes, trace.logits, currents, None if program.input_kind == "analogue" else x > 0, samples
+    )
+    write_npz(tmp_path / "golden.npz", golden)
+    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=samples, python=python)
+    comparison = lava.compare(golden, result["arrays"], program, samples)
+    assert comparison.differing_spikes == 0, comparison.first
+    return trace
+
+
 @pytest.mark.lava
 @pytest.mark.parametrize("kind", ["spikes", "analogue"])
 def test_every_kind_of_neuron_is_exact_in_stock_lava(kind: str, lava_python: Path, tmp_path: Path) -> None:
@@ -56,19 +126,9 @@ def test_every_kind_of_neuron_is_exact_in_stock_lava(kind: str, lava_python: Pat
     x = np.random.default_rng(1).random((SAMPLES, STEPS, 8)).astype(np.float32)
     x = (x < 0.4).astype(np.float32) if kind == "spikes" else x
     program = compile_graph(graph, timesteps=STEPS, input_kind=kind)  # type: ignore[arg-type]
-    write_program(tmp_path / "program.npz", program)
-    program = read_program(tmp_path / "program.npz")
     assert {p.du for p in program.populations if p.id == "slow"} == {1023}
     assert program.population("count").dv == 0
-    boxed = x.reshape(SAMPLES, STEPS, 8, 1, 1)
-    trace, currents = next(simulate_input(program, boxed, batch=SAMPLES))
-    other = next(TorchSimulator(program).run_input(boxed))[0]
-    assert all(np.array_equal(trace.spikes[p.id], other.spikes[p.id]) for p in program.populations)  # type: ignore[union-attr]
-    golden = recorded(trace.spikes, trace.logits, currents, boxed > 0 if kind == "spikes" else None, SAMPLES)
-    write_npz(tmp_path / "golden.npz", golden)
-    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=SAMPLES, python=lava_python)
-    comparison = lava.compare(golden, result["arrays"], program, SAMPLES)
-    assert comparison.differing_spikes == 0, comparison.first
+    in_lava(program, x.reshape(SAMPLES, STEPS, 8, 1, 1), lava_python, tmp_path)
     run = interpreter.run(graph, x, STEPS)
     for name, spikes in run.spikes.items():
         assert 0 < spikes.mean() < 1, name

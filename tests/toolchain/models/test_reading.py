@@ -248,11 +248,11 @@ def test_a_name_that_is_no_graph_is_told_so(model: Path, capsys: pytest.CaptureF
     assert "--target spinnaker: unknown; a .nir goes to lava or onnx" in line
 
 
-def test_a_batch_axis_is_named_as_one(here: Path) -> None:
+def test_a_batch_axis_of_one_is_left_out_and_another_is_named(here: Path) -> None:
     nodes = {"w": nir.Linear(weight=np.ones((5, 6), np.float32)), "n": lif(5, tau=4, r=4.0)}
-    path = written(here, graph_of((1, 6), nodes, (1, 5)))
-    with pytest.raises(InvalidFileError, match=r"node w.*leave the batch axis out of the shapes of Input and Output"):
-        read_nir(path)
+    assert read_nir(written(here, graph_of((1, 6), nodes, (1, 5)))).shapes()["input"] == (6,)
+    with pytest.raises(InvalidFileError, match=r"node w.*put a Flatten node before it"):
+        read_nir(written(here, graph_of((2, 3), nodes, (1, 5))))
 
 
 def test_names_of_conventions_are_found_in_any_case() -> None:
