@@ -29,7 +29,7 @@ from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.program import CLOCK, HostMap, LinearMap, Population, Program, Readout, Synapse
 
-MEMORYLESS = limits.DECAY_MAX  # leaves at most v / 4096 of |v| <= 64: nothing
+MEMORYLESS = limits.DECAY_MAX  # leaves 1/4096 of |v| <= 64, which is nothing: a gate that holds more has fired
 
 
 def check_bits(bits: int) -> None:

@@ -56,8 +56,7 @@ class Setting:
 
 def best_scale(setting: Setting, group: Group, links: list[Link], largest: float) -> tuple[float, int]:
     """(scale, vth): one at which no weight is rounded, or of the candidates that with the least error."""
-    weights = [k.map.weight for k in links]
-    exact = exact_scale(weights, group.threshold, group.alpha, largest, setting.bits) if links else None
+    exact = _exact(setting, group, links, largest) if links else None
     if exact is not None:
         return exact
     best: tuple[float, float, int] | None = None
@@ -78,6 +77,22 @@ def best_scale(setting: Setting, group: Group, links: list[Link], largest: float
             "train with smaller weights (weight decay), or fewer inputs per neuron"
         )
     return best[1:]
+
+
+def _exact(setting: Setting, group: Group, links: list[Link], largest: float) -> tuple[float, int] | None:
+    driven = setting.driven(group)
+    # What the host injects, what is left of a current, and what a soft reset leaves may be anything.
+    off_grid = bool(driven) or group.decay < 1 or group.taken > 0
+    _, low = current_bounds(setting.circuit, group, links, driven, setting.input_range)
+    return exact_scale(
+        [k.map.weight for k in links],
+        group.threshold,
+        group.alpha,
+        largest,
+        setting.bits,
+        others=None if off_grid else [o for o in (group.bias, group.drive) if o is not None],
+        deepest=max(0.0, float(-(low + group.bias).min())),
+    )
 
 
 def exponent_of(link: Link, scale: float, bits: int) -> int:
