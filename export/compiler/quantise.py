@@ -23,7 +23,7 @@ import numpy as np
 from snnas.export.compiler.circuit import Circuit, Group, Link
 from snnas.export.compiler.ranges import verify_ranges
 from snnas.export.compiler.rounding import round_weights
-from snnas.export.compiler.scales import Setting, best_scale, exponent_of, kept, largest_scale
+from snnas.export.compiler.scales import Setting, best_scale, exponent_of, kept_current, largest_current, largest_scale
 from snnas.export.compiler.schedule import Scheduled
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError, UsageError
@@ -124,9 +124,9 @@ def _neuron(setting: Setting, group: Group) -> tuple[Population, list[Synapse]]:
             "LIF, or the loops self-loops"
         )
     largest = largest_scale(setting, group)
-    held = kept(group.decay, setting.timesteps)
     population, synapses = _at_most(setting, group, largest)
-    while held * setting.reach(population, synapses) > limits.CURRENT_MAX:
+    most = min(limits.CURRENT_MAX, largest_current(setting, group) / kept_current(group, setting.timesteps) / 64)
+    while setting.reach(population, synapses) > most:
         largest *= 0.97  # rounding up many small weights adds to the worst case
         population, synapses = _at_most(setting, group, largest)
     return population, synapses

@@ -19,6 +19,7 @@ from snnas.export.compiler.ranges import input_bounds
 from snnas.export.compiler.signed_sums import signed_sums
 from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.lava.run_lava import SILENCE_EXPONENT, SILENCE_WEIGHT
 from snnas.hw_sim.program import HostMap, Population, Synapse
 
 CANDIDATES = 24
@@ -116,29 +117,44 @@ def _squared_error(link: Link, scale: float, exponent: int, bits: int) -> float:
 
 def kept(decay: float, timesteps: int) -> float:
     """How many times what comes in at each of ``timesteps`` a state that decays may hold: a geometric series."""
-    return min(1 / decay, timesteps) if decay else timesteps
+    return (1 - (1 - decay) ** timesteps) / decay if decay else timesteps
+
+
+def kept_current(group: Group, timesteps: int) -> float:
+    """``kept`` of the synaptic current, which decays by a whole number of 4096ths."""
+    return kept(max(round(limits.DECAY_ONE * group.decay), 1) / limits.DECAY_ONE, timesteps)
+
+
+def largest_current(setting: Setting, group: Group) -> int:
+    """What u may hold, in 1/64 of a weight unit: between samples a pulse comes on top that holds loops silent."""
+    loops = any(k.src == group.id and k.distance for k in setting.circuit.links)
+    return limits.STATE_LIMIT - 1 + (SILENCE_WEIGHT << SILENCE_EXPONENT + limits.STATE_SHIFT if loops else 0)
 
 
 def largest_scale(setting: Setting, group: Group) -> float:
-    """The largest scale at which no register can overflow, with 1 % left for rounding."""
+    """The largest scale at which no register can overflow, with 1 % left for rounding.
+
+    The membrane only clips: above, a neuron that is reset to zero fires whatever is cut off; below, what is cut off is
+    inhibition hundreds of times the threshold. A soft reset would leave what is cut off, so there v counts too.
+    """
     links = setting.links(group)
     high, low = current_bounds(setting.circuit, group, links, setting.driven(group), setting.input_range)
     if setting.period > 1:  # the bias comes through synapses
         high, low = high + np.maximum(group.bias, 0), low + np.minimum(group.bias, 0)
     if group.drive is not None:
         high, low = high + np.maximum(group.drive, 0), low + np.minimum(group.drive, 0)
-    high, low = (bound * kept(group.decay, setting.timesteps) for bound in (high, low))
     reach = max(float(high.max()), float(-low.min()), 1e-9)
-    # where |v| settles under the worst input
-    deepest = max(float((-(low + group.bias)).max()), 0.0) * kept(group.alpha, setting.timesteps)
-    push = max(float((high + group.bias).max()), 0.0)
-    tallest = push * kept(group.alpha, setting.timesteps) if group.taken else group.threshold + push
+    held = kept_current(group, setting.timesteps)
     bounds = [
         limits.CURRENT_MAX / reach,
+        (largest_current(setting, group) >> limits.STATE_SHIFT) / (reach * held),
         limits.THRESHOLD_MAX / group.threshold,
-        (limits.STATE_LIMIT >> limits.STATE_SHIFT) / max(deepest, tallest),
         (limits.BIAS_MANTISSA_MAX << limits.BIAS_EXPONENT_MAX) / 64 / max(float(np.abs(group.bias).max()), 1e-9),
     ]
+    if group.taken:  # where |v| settles under the worst input
+        furthest = max(float((held * high + group.bias).max()), -float((held * low + group.bias).min()), 1e-9)
+        furthest *= kept(group.alpha, setting.timesteps)
+        bounds.append((limits.STATE_LIMIT >> limits.STATE_SHIFT) / furthest)
     _, most = limits.weight_range(setting.bits)
     top = [float(np.abs(k.map.weight).max()) for k in links]
     bounds += [(most << limits.WEIGHT_EXPONENT_MAX) / max(t, 1e-9) for t in top]
