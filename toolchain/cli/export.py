@@ -47,6 +47,9 @@ def export(
     samples: Annotated[int, typer.Option(help="Samples of the test split that Lava runs and golden.npz keeps.")] = 32,
     profile: Annotated[str, typer.Option(help="Energy profile: a name or a .toml file.")] = "loihi1",
     bits: Annotated[int, typer.Option(help="Bits of a weight: 8, 6 or 4.")] = 8,
+    ranges: Annotated[
+        str, typer.Option(help="Registers hold: proved, observed, or auto: proved if bits allow.")
+    ] = "auto",
     finetune: Annotated[int | None, typer.Option(help="Epochs of training on the integers; none without.")] = None,
     finetune_lr: Annotated[float | None, typer.Option(help="With --finetune: its learning rate [0.003].")] = None,
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
@@ -90,6 +93,7 @@ def export(
         samples=samples,
         profile=profile,
         bits=bits,
+        ranges=ranges,  # type: ignore[arg-type]  # checked with the other options
         finetune=asked_finetuning(finetune, finetune_lr),
         require_lava=require_lava,
         lava_python=python,
@@ -109,7 +113,9 @@ def export(
         raise UsageError(f"{', '.join(odd)}: of a .nir alone; {found.name} is a run, which knows its own")
     if target == "onnx":
         integers = [
-            f"--{name.replace('_', '-')}" for name in ("bits", "finetune", "finetune_lr") if given(context, name)
+            f"--{name.replace('_', '-')}"
+            for name in ("bits", "ranges", "finetune", "finetune_lr")
+            if given(context, name)
         ]
         if integers:
             raise UsageError(f"{', '.join(integers)}: of an integer program; --target onnx holds the float network")

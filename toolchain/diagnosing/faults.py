@@ -13,6 +13,7 @@ import numpy as np
 
 from snnas.export.compiler.circuit import Group
 from snnas.export.compiler.grids import grid_of
+from snnas.export.compiler.resolution import resolution
 from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.program import INPUT, HostMap
 from snnas.toolchain.diagnosing.hybrid import READOUT, Switches
@@ -51,6 +52,7 @@ def find(joint: Joint) -> list[Fault]:
     found = [*_whole(joint)]
     for unit in joint.units:
         here = [*_scale(unit), *_connections(joint, unit, moved), *_dynamics(joint, unit, moved)]
+        here += [] if moved or here else _few_bits(joint, unit)
         wrong_scale = [f for f in here if f.kind == "wrong scale"]
         found += wrong_scale or here
         found += _host(joint, unit)
@@ -135,6 +137,15 @@ def _connections(joint: Joint, unit: Unit, moved: bool) -> Iterator[Fault]:
         stored = way.synapse.map.weight.astype(np.float64)
         for wrong in compare(steps(way, unit), stored, allowed, source, moved=moved):
             yield _of_weights(unit.id, way.id, wrong)
+
+
+def _few_bits(joint: Joint, unit: Unit) -> Iterator[Fault]:
+    """Every weight is as near as its step lets it be, and the step is too coarse."""
+    synapses = [w.synapse for w in unit.ways if w.synapse is not None]
+    found = resolution(unit.population, [w.link for w in unit.ways if w.link is not None], synapses)
+    if found is not None and found.few:
+        text = f"{found.text(joint.program.weight_bits)}; export with samples that calibrate, and --ranges observed"
+        yield Fault(unit.id, "few bits left", "weights", text)
 
 
 def _of_weights(population: str, where: str, wrong: Wrong, cause: str = "weights") -> Fault:

@@ -15,7 +15,7 @@ import numpy as np
 
 from snnas.export.compiler.circuit import trace
 from snnas.export.compiler.observed_ranges import settled
-from snnas.export.compiler.quantisation_error import quantisation_errors, with_spikes
+from snnas.export.compiler.quantisation_error import with_spikes
 from snnas.export.executors import interpreter
 from snnas.export.formats import netx_file
 from snnas.export.formats.nir_file import read_nir, write_nir
@@ -181,7 +181,9 @@ def _export(
     if differing:
         raise GateError(f"{path} and what we wrote of it differ in {differing} spikes; this is a fault of ours")
     narrator.say("NIR -> integer program")
-    program = compile_opened(opened, split.compiled, name=path.name, graph=graph, bits=options.bits)
+    program = compile_opened(
+        opened, split.compiled, name=path.name, graph=graph, bits=options.bits, ranges=options.ranges
+    )
     compiled = program
     if options.finetune is not None:
         from snnas.toolchain.finetuning import exported as finetuning
@@ -209,7 +211,7 @@ def _export(
         graph=graph,
         program=program,
         ranges=ranges,
-        errors=with_spikes(quantisation_errors(graph, program), program, target.golden, ours.spikes),
+        errors=with_spikes(exporting.errors_of(graph, program, narrator), program, target.golden, ours.spikes),
         mapping=mapping,
         profile=load_profile(options.profile),
         trained=_as_trained(ours, program),

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from snnas.export.compiler.observed_currents import Ranges, check_ranges_option
 from snnas.export.compiler.observed_ranges import settled
-from snnas.export.compiler.quantisation_error import quantisation_errors, with_spikes
+from snnas.export.compiler.quantisation_error import PopulationError, quantisation_errors, short_of_bits, with_spikes
 from snnas.export.compiler.quantise import check_bits
 from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.formats.program_file import read_program, write_program
+from snnas.export.graph.graph import Graph
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.errors import GateError, InvalidFileError, UnsupportedError, UsageError
 from snnas.hw_sim.files import read_json, read_text, sha256, write_json, write_text
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 TARGETS = ("lava", "onnx")  # onnx: snnas.toolchain.exporting.onnx
 FORMAT = "snnas.export/1"
+FEW_BITS_MEND = "snnas diagnose says what it costs"
 OBSERVED_SAMPLES = 256  # on which registers are watched that no proof covers
 
 
@@ -51,6 +54,7 @@ OBSERVED_SAMPLES = 256  # on which registers are watched that no proof covers
 class ExportOptions:
     """What an export is asked for. samples: how many of the test split Lava runs. bits: of a weight.
 
+    ranges: whether registers are proved for all input, or for what was observed (``quantise``).
     finetune: of the program, None for none.
     """
 
@@ -58,6 +62,7 @@ class ExportOptions:
     samples: int = 32
     profile: str = "loihi1"
     bits: int = WEIGHT_BITS
+    ranges: Ranges = "auto"
     finetune: Finetuning | None = None
     require_lava: bool = False
     lava_python: Path | None = None
@@ -74,6 +79,7 @@ def check_options(options: ExportOptions) -> None:
     if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:
         raise UsageError(f"--timeout {options.lava_timeout:g}: expected a number of seconds > 0")
     check_bits(options.bits)
+    check_ranges_option(options.ranges)
     if options.finetune is not None:
         options.finetune.check()
     load_profile(options.profile)
@@ -168,6 +174,7 @@ def settings(options: ExportOptions) -> dict[str, Any]:
     return {
         "samples": options.samples,
         "bits": options.bits,
+        "ranges": options.ranges,
         **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
         "profile": sha256(shipped(options.profile, "profiles")),
         "snnas": versions_of("snnas").get("snnas", ""),
@@ -231,7 +238,7 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
     if options.samples > len(data.x_test):
         narrator.say(f"  --samples {options.samples}: the test split has {len(data.x_test)}; all of them are taken")
     narrator.say("NIR -> integer program")
-    compiled = program = compile_calibrated(graph, data, timesteps, meta, bits=options.bits)
+    compiled = program = compile_calibrated(graph, data, timesteps, meta, bits=options.bits, ranges=options.ranges)
     if options.finetune is not None:
         from snnas.toolchain.finetuning import exported
 
@@ -254,7 +261,7 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
         graph=deployed,
         program=program,
         ranges=ranges,
-        errors=with_spikes(quantisation_errors(graph, program), program, target.golden, nir.spikes),
+        errors=with_spikes(errors_of(graph, program, narrator), program, target.golden, nir.spikes),
         mapping=mapping,
         profile=load_profile(options.profile),
         trained=trained,
@@ -268,6 +275,14 @@ def _export(run: Run, network: Network, stage: Path, options: ExportOptions, nar
         lava_note=note,
         finetune=finetuned,
     )
+
+
+def errors_of(graph: Graph, program: Program, narrator: Narrator) -> dict[str, PopulationError]:
+    """``quantisation_errors``; warns of populations whose weights have few bits left."""
+    errors = quantisation_errors(graph, program)
+    for line in short_of_bits(errors, program):
+        narrator.say(f"  warning: {line}; {FEW_BITS_MEND}")
+    return errors
 
 
 def _run_lava(
