@@ -54,6 +54,16 @@ class WorkerError(SnnasError):
     exit_code = 75
 
 
+def overflowed(population: str, register: str, value: int, limit: int) -> UnsupportedError:
+    """A register of a population whose range was observed, not proved, and does not hold on other samples."""
+    what = {"a": "synaptic input", "u": "current"}[register]
+    return UnsupportedError(
+        f"population {population}: violated: its {what} {register} reaches {value} on these samples, the limit is "
+        f"{limit}; its scale comes from the calibration samples: calibrate on samples like these, or export with "
+        "--ranges proved"
+    )
+
+
 def brief(value: object, length: int = 60) -> str:
     """``repr`` in at most ``length`` characters, of whatever a file holds: nested without end, or of 5,000 digits."""
     try:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 DECAY_BITS = 12
 STATE_SHIFT = 6
 STATE_LIMIT = 1 << 23
+CURRENT_LIMIT = (1 << 15) - 1
 
 Array = Any  # numpy.ndarray or torch.Tensor, int64
 
@@ -34,6 +35,21 @@ def wrap_current(u: Array) -> Array:
     """The 24-bit overflow of u: one turn, and +2**23 itself survives (as Lava computes it)."""
     u = u - (u > STATE_LIMIT) * (2 * STATE_LIMIT)
     return u + (u <= -STATE_LIMIT) * (2 * STATE_LIMIT)
+
+
+def overflow(u: Array, a: Array, du: int) -> tuple[str, int, int] | None:
+    """(register, value, limit) of a timestep in which a 16-bit ``a`` or the 24-bit u after it overflows; else None.
+
+    u: the synaptic current before it, or zeros where it has no memory. A chip says nothing, it computes otherwise.
+    """
+    if not len(a):
+        return None
+    pushed = decay(u, du + 1) + (a << STATE_SHIFT)
+    for register, values, limit in (("a", a, CURRENT_LIMIT), ("u", pushed, STATE_LIMIT - 1)):
+        low, high = int(values.min()), int(values.max())
+        if max(high, -low) > limit:
+            return register, high if high >= -low else low, limit
+    return None
 
 
 def current_step(u: Array, a: Array, du: int) -> Array:

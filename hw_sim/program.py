@@ -233,6 +233,14 @@ class Program:
         return self.meta.get("bits", limits.WEIGHT_BITS)
 
     @property
+    def observed(self) -> frozenset[str]:
+        """Populations whose scale comes from what samples needed, not from a proof: ``meta["observed"]``.
+
+        Simulators watch their registers and refuse a run in which one overflows.
+        """
+        return frozenset(self.meta.get("observed", ()))
+
+    @property
     def recurrent(self) -> bool:
         return any(s.distance for s in self.synapses)
 
@@ -251,6 +259,9 @@ class Program:
         if type(self.weight_bits) is not int or self.weight_bits not in limits.WEIGHT_WIDTHS:
             widths = ", ".join(map(str, limits.WEIGHT_WIDTHS))
             raise InvalidFileError(f"program: weights of {str(self.weight_bits)[:40]} bits; expected one of {widths}")
+        watched = self.meta.get("observed", [])
+        if not isinstance(watched, list) or not all(isinstance(name, str) and name in names for name in watched):
+            raise InvalidFileError(f"program: observed is {str(watched)[:40]!r}; expected a list of its populations")
         for p in self.populations:
             _verify_population(p, self.schedule.period)
         for s in self.synapses:

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.circuit import Circuit, trace
+from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.compiler.parts import to_ranges
 from snnas.export.compiler.quantise import quantise
 from snnas.export.compiler.schedule import schedule
+from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.limits import WEIGHT_BITS
-from snnas.hw_sim.program import InputKind, Program
+from snnas.hw_sim.program import INPUT, InputKind, Program
 
 
 def compile_graph(
@@ -25,13 +27,14 @@ def compile_graph(
     rates: Mapping[str, float] | None = None,
     spikes: Mapping[str, np.ndarray] | None = None,
     bits: int = WEIGHT_BITS,
+    ranges: Ranges = "auto",
     soft_reset: bool = False,
     meta: dict[str, Any] | None = None,
 ) -> Program:
     """The integer program of a graph.
 
     Calibration data, by LIF name: rates, spikes per neuron and timestep; or spikes, bool (B, T, *shape), which give the
-    rates and better rounding. bits: of a weight, 8, 6 or 4; UsageError for another.
+    rates, better rounding and what registers need (``calibration_spikes``). bits, ranges: as ``quantise`` takes them.
     soft_reset: take a reset by subtraction too. No chip of Loihi's family runs such a program.
     """
     graph.verify()
@@ -39,6 +42,9 @@ def compile_graph(
     known = {group: rates[node] for group, node in circuit.node_of.items() if node in rates} if rates else {}
     of_nodes = {g: spikes[node] for g, node in circuit.node_of.items() if node in spikes} if spikes else {}
     seen = {group: _boxed(value, circuit, group) for group, value in of_nodes.items()}
+    if spikes and graph.input in spikes and input_kind != "analogue":
+        given = spikes[graph.input]
+        seen[INPUT] = given.reshape(*given.shape[:2], *circuit.input_shape)
     parts = {name: to_ranges(index) for name, index in circuit.parts.items()}
     nodes = {"node_of": circuit.node_of, **({"parts": parts} if parts else {}), **(meta or {})}
     return quantise(
@@ -48,8 +54,18 @@ def compile_graph(
         spikes=seen,
         input_range=input_range,
         bits=bits,
+        ranges=ranges,
         meta=nodes,
     )
+
+
+def calibration_spikes(graph: Graph, x: np.ndarray, timesteps: int, input_kind: InputKind) -> dict[str, np.ndarray]:
+    """What ``compile_graph`` takes as ``spikes``: of every LIF on the samples x, and x itself where it is spikes."""
+    fired = interpreter.run(graph, x, timesteps).spikes
+    if input_kind == "analogue":
+        return fired
+    static = x.ndim % 2 == 0  # (B, N) or (B, C, H, W)
+    return {**fired, graph.input: (np.repeat(x[:, None], timesteps, axis=1) if static else x) > 0}
 
 
 def _boxed(spikes: np.ndarray, circuit: Circuit, group: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where no proof holds: what a program's registers hold on samples, before any wrap or clip."""
+"""Where no proof holds: what a program's registers hold on samples, before any wrap."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnas.export.compiler.ranges import LIMITS, MEND, NAMES, Bound, Range, leaked, prove
+from snnas.export.compiler.ranges import LIMITS, MEND, NAMES, Bound, Range, bound_of, leaked, prove
 from snnas.hw_sim import kernels, limits
-from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.errors import UnsupportedError, overflowed
 from snnas.hw_sim.linear import apply as apply_map
 from snnas.hw_sim.program import CLOCK, INPUT, Program, Synapse
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
@@ -40,13 +40,13 @@ def settled(program: Program, x: np.ndarray, *, batch: int = 128) -> dict[str, R
         run = Recording(trace=trace, currents=currents, spikes_in=spikes_in)
         for name, seen in watched.items():
             watched[name] = _joined(seen, observe(program, name, run))
-            _refuse(name, watched[name])
+            _refuse(name, watched[name], program)
         done += len(part)
     return ranges | {name: Range("observed", seen) for name, seen in watched.items()}
 
 
 def observe(program: Program, name: str, run: Recording) -> dict[str, Bound]:
-    """The ends of what a population's registers held in a run, before any wrap or clip."""
+    """The ends of what a population's registers held in a run, a and u before any wrap."""
     p, fired = program.population(name), run.trace.spikes[name]
     bias = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent)
     u, v = np.zeros((2, len(fired), *p.shape), np.int64)
@@ -64,7 +64,7 @@ def observe(program: Program, name: str, run: Recording) -> dict[str, Bound]:
         reached = leaked(v, p.dv, program.schedule.period) + u + bias
         v = kernels.after_spikes(reached.clip(-LIMITS["v"], LIMITS["v"]), fired[:, t], p.taken)
         here = {
-            register: Bound(int(values.min()), int(values.max()), LIMITS[register])
+            register: bound_of(p, register, int(values.min()), int(values.max()))
             for register, values in (("a", a), ("u", pushed), ("v", reached))
         }
         seen = _joined(seen, here)
@@ -85,8 +85,10 @@ def _joined(before: Mapping[str, Bound], now: Mapping[str, Bound]) -> dict[str, 
     return {r: Bound(min(b.low, now[r].low), max(b.high, now[r].high), b.limit) for r, b in before.items()}
 
 
-def _refuse(name: str, seen: Mapping[str, Bound]) -> None:
+def _refuse(name: str, seen: Mapping[str, Bound], program: Program) -> None:
     for register, bound in seen.items():
+        if bound.margin > 1 and name in program.observed:
+            raise overflowed(name, register, bound.value, bound.limit)
         if bound.margin > 1:
             raise UnsupportedError(
                 f"population {name}: violated: its {NAMES[register]} {register} reaches {bound.value} on these "

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.circuit import Circuit, Group, trace
+from snnas.export.compiler.grids import grid_of
 from snnas.export.compiler.parts import own_spikes
+from snnas.export.compiler.resolution import Resolution, resolution
 from snnas.export.compiler.schedule import schedule
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim import kernels, limits
@@ -26,8 +28,10 @@ class PopulationError:
     """A population of the program against that of the graph.
 
     weight: RMS of the rounding / RMS of the weights, over all its synapses. threshold: relative; integer currents fall
-    on whole weight units and the threshold just below one half of one, which rounds currents like any others.
+    on whole weight units and the threshold just below one half of one, which rounds currents like any others. 0 where
+    the neurons see whole steps alone and the threshold lies between the same two of them as the graph's.
     leak, current_decay: kept share of a timestep, program less graph. bias: the largest, in thresholds.
+    resolution: the bits that its weights really have; None where no weights are rounded.
     differing, spikes: recorded spikes that differ, of so many (a spike or none per neuron, timestep and sample).
     """
 
@@ -36,6 +40,7 @@ class PopulationError:
     leak: float
     current_decay: float
     bias: float
+    resolution: Resolution | None = None
     differing: int = 0
     spikes: int = 0
 
@@ -57,6 +62,15 @@ def quantisation_errors(graph: Graph, program: Program) -> dict[str, PopulationE
         for p in program.in_order
         if p.id in program.meta.get("node_of", {})
     }
+
+
+def short_of_bits(errors: Mapping[str, PopulationError], program: Program) -> list[str]:
+    """A line for each population whose weights have few bits left."""
+    return [
+        f"population {name}: {e.resolution.text(program.weight_bits)}"
+        for name, e in errors.items()
+        if e.resolution is not None and e.resolution.few
+    ]
 
 
 def with_spikes(
@@ -88,11 +102,19 @@ def _of(circuit: Circuit, group: Group, p: Population, program: Program) -> Popu
     kept = (1 - p.dv / limits.DECAY_ONE) ** program.schedule.period
     return PopulationError(
         weight=0.0 if gate else _weights(circuit, p, program),
-        threshold=0.0 if gate else p.vth / real - 1,
+        threshold=0.0 if gate or _decides_alike(p, program, real) else p.vth / real - 1,
         leak=0.0 if gate else kept - (1 - group.alpha),
         current_decay=0.0 if gate else (limits.NO_MEMORY - p.du) / limits.DECAY_ONE - (1 - group.decay),
         bias=0.0 if gate else _bias(group, p, program),
+        resolution=resolution(p, [k for k in circuit.links if k.dst == p.id], list(program.into(p.id))),
     )
+
+
+def _decides_alike(p: Population, program: Program, threshold: float) -> bool:
+    """Whether the threshold lies between the same two currents as the graph's, of those that there are at all."""
+    grid = grid_of(p, program.into(p.id), hosted=any(h.dst == p.id for h in program.host))
+    fine = 1 << limits.STATE_SHIFT
+    return grid > 0 and np.floor(threshold * fine / grid) == (p.vth * fine) // grid
 
 
 def _weights(circuit: Circuit, p: Population, program: Program) -> float:

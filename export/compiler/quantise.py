@@ -21,16 +21,26 @@ from typing import Any, Literal
 import numpy as np
 
 from snnas.export.compiler.circuit import Group, Link
+from snnas.export.compiler.observed_currents import Ranges, check_ranges_option
 from snnas.export.compiler.ranges import verify_ranges
 from snnas.export.compiler.readout import quantise_readout
+from snnas.export.compiler.resolution import refuse_silence, resolution
 from snnas.export.compiler.rounding import round_weights
-from snnas.export.compiler.scales import Setting, best_scale, exponent_of, kept, largest_scale
+from snnas.export.compiler.scales import (
+    Setting,
+    best_scale,
+    exponent_of,
+    kept_current,
+    largest_current,
+    largest_scale,
+    observed_scale,
+)
 from snnas.export.compiler.schedule import Scheduled
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.program import CLOCK, HostMap, LinearMap, Population, Program, Synapse
 
-MEMORYLESS = limits.DECAY_MAX  # leaves at most v / 4096 of |v| <= 64: nothing
+MEMORYLESS = limits.DECAY_MAX  # leaves 1/4096 of |v| <= 64, which is nothing: a gate that holds more has fired
 
 
 def check_bits(bits: int) -> None:
@@ -47,14 +57,20 @@ def quantise(
     spikes: Mapping[str, np.ndarray] | None = None,
     input_range: tuple[float, float] = (0.0, 1.0),
     bits: int = limits.WEIGHT_BITS,
+    ranges: Ranges = "auto",
     meta: dict[str, Any] | None = None,
 ) -> Program:
     """rates: mean spikes per neuron and timestep of each source on calibration data (1 where unknown).
 
     spikes: the sources' spikes themselves, bool (B, T, C, H, W): with them weights are rounded as ``rounding.py`` says.
-    bits: of a weight, 8, 6 or 4; the program keeps it in ``meta["bits"]``.
+    bits: of a weight, 8, 6 or 4; the program keeps it in ``meta["bits"]``. ranges: ``proved``: no input overflows a
+    register; ``observed``: no sample of the spikes does, twice over, where that gives more bits; ``auto``: the latter
+    where the former would leave few. UnsupportedError where all weights of a synapse round to 0.
     """
     check_bits(bits)
+    check_ranges_option(ranges)
+    if ranges == "observed" and not spikes:
+        raise UsageError("--ranges observed: there are no calibration samples; give some, or leave it out")
     circuit, schedule = scheduled.circuit, scheduled.schedule
     seen = dict(spikes or {})
     seen |= {relay: seen[source] for relay, source in scheduled.relays.items() if source in seen}
@@ -68,14 +84,19 @@ def quantise(
         rates=rates,
         spikes=seen,
         bits=bits,
+        ranges=ranges,
         host=tuple(
             HostMap(id=k.id, dst=k.dst, map=replace(k.map, weight=k.map.weight.astype(np.float32)), distance=k.distance)
             for k in circuit.host
         ),
     )
-    populations, synapses = [], []
+    populations, synapses, watched = [], list[Synapse](), list[str]()
     for group in circuit.groups:
-        population, made = _neuron(setting, group) if group.role == "neuron" else _gate(setting, group)
+        population, made = _gate(setting, group)
+        if group.role == "neuron":
+            population, made, observed = _neuron(setting, group)
+            watched += [group.id] if observed else []
+        refuse_silence(population, setting.links(group), made)
         populations.append(population)
         synapses += made
     program = Program(
@@ -88,7 +109,7 @@ def quantise(
         readout=quantise_readout(circuit.readout, timesteps),
         schedule=schedule,
         input_range=input_range,
-        meta={**(meta or {}), "bits": bits},
+        meta={**(meta or {}), "bits": bits, **({"observed": watched} if watched else {})},
     )
     program.verify()
     verify_ranges(program)
@@ -116,8 +137,8 @@ def _synapse(link: Link, integers: np.ndarray, exponent: int) -> Synapse:
     )
 
 
-def _neuron(setting: Setting, group: Group) -> tuple[Population, list[Synapse]]:
-    """A population that integrates, at the largest scale that its registers hold."""
+def _neuron(setting: Setting, group: Group) -> tuple[Population, list[Synapse], bool]:
+    """A population that integrates, at the largest scale that its registers hold; whether that is merely observed."""
     if group.decay < 1 and setting.period > 1:
         raise UnsupportedError(
             f"population {group.id}: its current decays by itself (CubaLIF), and its network's loops take "
@@ -125,12 +146,22 @@ def _neuron(setting: Setting, group: Group) -> tuple[Population, list[Synapse]]:
             "LIF, or the loops self-loops"
         )
     largest = largest_scale(setting, group)
-    held = kept(group.decay, setting.timesteps)
     population, synapses = _at_most(setting, group, largest)
-    while held * setting.reach(population, synapses) > limits.CURRENT_MAX:
+    most = min(limits.CURRENT_MAX, largest_current(setting, group) / kept_current(group, setting.timesteps) / 64)
+    while setting.reach(population, synapses) > most:
         largest *= 0.97  # rounding up many small weights adds to the worst case
         population, synapses = _at_most(setting, group, largest)
-    return population, synapses
+    if setting.ranges == "observed" or (setting.ranges == "auto" and _short(setting, group, population, synapses)):
+        wider = observed_scale(setting, group)
+        if wider is not None and wider > largest:
+            population, synapses = _at_most(setting, group, wider)
+    return population, synapses, setting.reach(population, synapses) > most
+
+
+def _short(setting: Setting, group: Group, population: Population, synapses: list[Synapse]) -> bool:
+    """Whether the proof has cost a synapse a bit or more."""
+    found = resolution(population, setting.links(group), synapses)
+    return found is not None and not found.exact and found.bits < setting.bits
 
 
 def _at_most(setting: Setting, group: Group, largest: float) -> tuple[Population, list[Synapse]]:

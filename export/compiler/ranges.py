@@ -9,9 +9,12 @@ and nothing rounds downwards: sums of integers are exact (float64 holds them; wh
 limit), and the host's float64 currents get the rounding error of their sums added.
 
 a: synaptic input of one timestep in weight units, 16 bits. u: the current in 1/64 of them, before it would wrap at 24
-bits. v: the membrane before it would be clipped. The ends of a and u, and the lower end of v, are reached by some
-input, except where synapses of one source run side by side, which are bounded one by one; v's upper end lies at most a
-threshold above what is reached.
+bits. v: the membrane. The ends of a and u, and the lower end of v, are reached by some input, except where synapses of
+one source run side by side, which are bounded one by one; v's upper end lies at most a threshold above what is reached.
+
+What exceeds a or u overflows: a chip would compute with something else. What exceeds v is cut off, by the kernels as by
+Lava: above, where a reset to zero forgets it, and below, where it is inhibition that no threshold will miss. So v is no
+limit but where a soft reset would leave what was cut off.
 """
 
 from __future__ import annotations
@@ -84,7 +87,7 @@ def prove(program: Program) -> dict[str, Range]:
     for p in program.populations:
         ends = neuron_bounds(program, p)
         registers = {
-            name: Bound(int(low.min()), int(high.max()), LIMITS[name])
+            name: bound_of(p, name, int(low.min()), int(high.max()))
             for name, (low, high) in ends.items()
             if name in LIMITS
         }
@@ -94,10 +97,18 @@ def prove(program: Program) -> dict[str, Range]:
     return found
 
 
+def bound_of(p: Population, register: str, low: int, high: int) -> Bound:
+    """The ends of what a register holds, v's clipped where a clip is harmless."""
+    limit = LIMITS[register]
+    if register == "v" and not p.taken:
+        low, high = max(low, -limit), min(high, limit)
+    return Bound(low, high, limit)
+
+
 def verify_ranges(program: Program) -> None:
-    """UnsupportedError for the first population of which some input might overflow a register."""
+    """UnsupportedError for the first population of which some input might overflow a register and none is watched."""
     for name, found in prove(program).items():
-        if found.status == "unproved":
+        if found.status == "unproved" and name not in program.observed:
             register, bound = found.worst
             raise UnsupportedError(
                 f"population {name}: its {NAMES[register]} {register} may reach {bound.value}, the limit is "
@@ -174,8 +185,9 @@ def neuron_bounds(program: Program, p: Population) -> dict[str, Ends]:
         u = _next_current(u, pushed, p.du)
         least, most = (leaked(old, p.dv, program.schedule.period) + now + bias for old, now in zip(v, u, strict=True))
         seen = {"u": _joined(seen.get("u"), u), "v": _joined(seen.get("v"), (least, most))}
-        before, v = v, _after_reset(least, most, p)
-        if max(int(np.abs(end).max()) for ends in (u, v) for end in ends) > HUGE:
+        kept = least.clip(-LIMITS["v"], LIMITS["v"]), most.clip(-LIMITS["v"], LIMITS["v"])
+        before, v = v, _after_reset(*kept, p)
+        if max(int(np.abs(end).max()) for ends in (u, (least, most)) for end in ends) > HUGE:
             break  # no proof is left to be found, and a decay's product must stay below 2**63
         if not p.current_decays and all(np.array_equal(a, b) for a, b in zip(before, v, strict=True)):
             break  # nor will it change any more

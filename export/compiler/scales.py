@@ -15,10 +15,12 @@ import numpy as np
 
 from snnas.export.compiler.circuit import Circuit, Group, Link
 from snnas.export.compiler.grids import exact_scale
+from snnas.export.compiler.observed_currents import MARGIN, Ranges, observed_reach
 from snnas.export.compiler.ranges import input_bounds
 from snnas.export.compiler.signed_sums import signed_sums
 from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.lava.run_lava import SILENCE_EXPONENT, SILENCE_WEIGHT
 from snnas.hw_sim.program import HostMap, Population, Synapse
 
 CANDIDATES = 24
@@ -28,7 +30,8 @@ CANDIDATES = 24
 class Setting:
     """What every population is quantised with.
 
-    rates, spikes: of each source on calibration data. host: the maps as they are stored.
+    rates, spikes: of each source on calibration data. host: the maps as they are stored. ranges: whether a scale may
+    come from what the calibration data need (``observed_currents.py``).
     """
 
     circuit: Circuit
@@ -39,6 +42,7 @@ class Setting:
     spikes: Mapping[str, np.ndarray]
     bits: int
     host: tuple[HostMap, ...]
+    ranges: Ranges = "auto"
 
     def links(self, group: Group) -> list[Link]:
         return [k for k in self.circuit.links if k.dst == group.id]
@@ -56,8 +60,7 @@ class Setting:
 
 def best_scale(setting: Setting, group: Group, links: list[Link], largest: float) -> tuple[float, int]:
     """(scale, vth): one at which no weight is rounded, or of the candidates that with the least error."""
-    weights = [k.map.weight for k in links]
-    exact = exact_scale(weights, group.threshold, group.alpha, largest, setting.bits) if links else None
+    exact = _exact(setting, group, links, largest) if links else None
     if exact is not None:
         return exact
     best: tuple[float, float, int] | None = None
@@ -78,6 +81,22 @@ def best_scale(setting: Setting, group: Group, links: list[Link], largest: float
             "train with smaller weights (weight decay), or fewer inputs per neuron"
         )
     return best[1:]
+
+
+def _exact(setting: Setting, group: Group, links: list[Link], largest: float) -> tuple[float, int] | None:
+    driven = setting.driven(group)
+    # What the host injects, what is left of a current, and what a soft reset leaves may be anything.
+    off_grid = bool(driven) or group.decay < 1 or group.taken > 0
+    _, low = current_bounds(setting.circuit, group, links, driven, setting.input_range)
+    return exact_scale(
+        [k.map.weight for k in links],
+        group.threshold,
+        group.alpha,
+        largest,
+        setting.bits,
+        others=None if off_grid else [o for o in (group.bias, group.drive) if o is not None],
+        deepest=max(0.0, float(-(low + group.bias).min())),
+    )
 
 
 def exponent_of(link: Link, scale: float, bits: int) -> int:
@@ -101,33 +120,87 @@ def _squared_error(link: Link, scale: float, exponent: int, bits: int) -> float:
 
 def kept(decay: float, timesteps: int) -> float:
     """How many times what comes in at each of ``timesteps`` a state that decays may hold: a geometric series."""
-    return min(1 / decay, timesteps) if decay else timesteps
+    return (1 - (1 - decay) ** timesteps) / decay if decay else timesteps
+
+
+def kept_current(group: Group, timesteps: int) -> float:
+    """``kept`` of the synaptic current, which decays by a whole number of 4096ths."""
+    return kept(max(round(limits.DECAY_ONE * group.decay), 1) / limits.DECAY_ONE, timesteps)
+
+
+def largest_current(setting: Setting, group: Group) -> int:
+    """What u may hold, in 1/64 of a weight unit: between samples a pulse comes on top that holds loops silent."""
+    loops = any(k.src == group.id and k.distance for k in setting.circuit.links)
+    return limits.STATE_LIMIT - 1 + (SILENCE_WEIGHT << SILENCE_EXPONENT + limits.STATE_SHIFT if loops else 0)
 
 
 def largest_scale(setting: Setting, group: Group) -> float:
-    """The largest scale at which no register can overflow, with 1 % left for rounding."""
-    links = setting.links(group)
-    high, low = current_bounds(setting.circuit, group, links, setting.driven(group), setting.input_range)
-    if setting.period > 1:  # the bias comes through synapses
-        high, low = high + np.maximum(group.bias, 0), low + np.minimum(group.bias, 0)
-    if group.drive is not None:
-        high, low = high + np.maximum(group.drive, 0), low + np.minimum(group.drive, 0)
-    high, low = (bound * kept(group.decay, setting.timesteps) for bound in (high, low))
-    reach = max(float(high.max()), float(-low.min()), 1e-9)
-    # where |v| settles under the worst input
-    deepest = max(float((-(low + group.bias)).max()), 0.0) * kept(group.alpha, setting.timesteps)
-    push = max(float((high + group.bias).max()), 0.0)
-    tallest = push * kept(group.alpha, setting.timesteps) if group.taken else group.threshold + push
-    bounds = [
-        limits.CURRENT_MAX / reach,
-        limits.THRESHOLD_MAX / group.threshold,
-        (limits.STATE_LIMIT >> limits.STATE_SHIFT) / max(deepest, tallest),
-        (limits.BIAS_MANTISSA_MAX << limits.BIAS_EXPONENT_MAX) / 64 / max(float(np.abs(group.bias).max()), 1e-9),
-    ]
-    _, most = limits.weight_range(setting.bits)
-    top = [float(np.abs(k.map.weight).max()) for k in links]
-    bounds += [(most << limits.WEIGHT_EXPONENT_MAX) / max(t, 1e-9) for t in top]
+    """The largest scale at which no register can overflow for any input, with 1 % left for rounding.
+
+    The membrane only clips: above, a neuron that is reset to zero fires whatever is cut off; below, what is cut off is
+    inhibition hundreds of times the threshold. A soft reset would leave what is cut off, so there v counts too.
+    """
+    high, low = current_bounds(setting.circuit, group, setting.links(group), setting.driven(group), setting.input_range)
+    down, up = _clocked(setting, group)
+    high, low = high + up, low + down
+    reach = max(float(high.max()), float(-low.min()))
+    held = kept_current(group, setting.timesteps)
+    bounds = [_within(setting, group, reach, reach * held), _of_registers(setting, group)]
+    if group.taken:  # where |v| settles under the worst input
+        furthest = max(float((held * high + group.bias).max()), -float((held * low + group.bias).min()), 1e-9)
+        furthest *= kept(group.alpha, setting.timesteps)
+        bounds.append((limits.STATE_LIMIT >> limits.STATE_SHIFT) / furthest)
     return 0.99 * min(bounds)
+
+
+def observed_scale(setting: Setting, group: Group) -> float | None:
+    """The scale at which every synapse has all its bits, or as near as ``MARGIN`` times what was seen allows.
+
+    None without calibration samples, and where a soft reset makes v count.
+    """
+    links = setting.links(group)
+    low, high = _clocked(setting, group)
+    for k in setting.driven(group):
+        least, most = setting.input_range
+        negative, positive = signed_sums(k.map, setting.circuit.input_shape, group.shape)
+        high, low = high + positive * most + negative * least, low + positive * least + negative * most
+    sources = [(k, setting.circuit.source_shape(k.src)) for k in links]
+    seen = observed_reach(group, sources, setting.spikes, (low, high), setting.timesteps)
+    if seen is None or group.taken:
+        return None
+    _, most_held = limits.weight_range(setting.bits)
+    tops = [float(np.abs(k.map.weight).max()) for k in links]
+    full = (most_held + 0.5) / min((t for t in tops if t > 0), default=1e-9)
+    return min(full, 0.99 * _within(setting, group, *(MARGIN * s for s in seen)), 0.99 * _of_registers(setting, group))
+
+
+def _clocked(setting: Setting, group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """What the clock brings to the synaptic input, at most and at least: the bias of a longer period, and the drive."""
+    low, high = np.zeros((2, *group.shape))
+    for brought in (group.bias if setting.period > 1 else None, group.drive):
+        if brought is not None:
+            low, high = low + np.minimum(brought, 0), high + np.maximum(brought, 0)
+    return low, high
+
+
+def _within(setting: Setting, group: Group, a: float, u: float) -> float:
+    """The scale at which an input ``a`` and a current ``u`` just fit their registers."""
+    return min(
+        limits.CURRENT_MAX / max(a, 1e-9), (largest_current(setting, group) >> limits.STATE_SHIFT) / max(u, 1e-9)
+    )
+
+
+def _of_registers(setting: Setting, group: Group) -> float:
+    """What threshold, bias and the exponents of the weights allow, whatever comes in."""
+    _, most = limits.weight_range(setting.bits)
+    return min(
+        limits.THRESHOLD_MAX / group.threshold,
+        (limits.BIAS_MANTISSA_MAX << limits.BIAS_EXPONENT_MAX) / 64 / max(float(np.abs(group.bias).max()), 1e-9),
+        *(
+            (most << limits.WEIGHT_EXPONENT_MAX) / max(float(np.abs(k.map.weight).max()), 1e-9)
+            for k in setting.links(group)
+        ),
+    )
 
 
 def current_bounds(

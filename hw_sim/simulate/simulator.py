@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnas.hw_sim import kernels
-from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.hw_sim.errors import UnsupportedError, UsageError, overflowed
 from snnas.hw_sim.linear import apply, convolve, sum_pool
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Synapse
 from snnas.hw_sim.readout import answers, late
@@ -70,7 +70,8 @@ def simulate(
 ) -> Trace:
     """Runs a batch. currents: as ``host_currents`` gives them. spikes_in: bool (B, T, C, H, W) for spike inputs.
 
-    UnsupportedError where the batch takes more memory than the machine has: a small file may declare a huge program.
+    UnsupportedError where the batch takes more memory than the machine has: a small file may declare a huge program;
+    and where a register overflows of a population whose range is observed only.
     """
     currents = currents or {}
     drivers = [*currents.values()] if spikes_in is None else [spikes_in]
@@ -130,7 +131,7 @@ def _folded(
             folded = source.reshape(batch * steps, *source.shape[2:])
             current += _accumulate(s, p, folded).reshape(current.shape)
         out = np.zeros((batch, steps, *p.shape), dtype=bool)
-        state = _State(p, batch, program.schedule.period)
+        state = _State(p, batch, program)
         for t in range(steps):
             out[:, t] = state.advance(current[:, t])
         spikes[p.id] = out
@@ -142,7 +143,7 @@ def _step_by_step(
 ) -> dict[str, np.ndarray]:
     steps = program.timesteps
     order = program.in_order
-    states = {p.id: _State(p, batch, program.schedule.period) for p in order}
+    states = {p.id: _State(p, batch, program) for p in order}
     spikes = {p.id: np.zeros((batch, steps, *p.shape), dtype=bool) for p in order}
     for t in range(steps):
         for p in order:
@@ -161,8 +162,8 @@ def _step_by_step(
 class _State:
     """The registers of a population's neurons over a batch."""
 
-    def __init__(self, p: Population, batch: int, period: int) -> None:
-        self.population, self.period = p, period
+    def __init__(self, p: Population, batch: int, program: Program) -> None:
+        self.population, self.period, self.watched = p, program.schedule.period, p.id in program.observed
         self.bias = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent)
         self.v = np.zeros((batch, *p.shape), dtype=np.int64)
         self.u = np.zeros_like(self.v) if p.current_decays else None
@@ -170,6 +171,10 @@ class _State:
     def advance(self, a: np.ndarray) -> np.ndarray:
         """Which neurons fire at the timestep whose synaptic input is ``a``, in weight units."""
         p = self.population
+        if self.watched:
+            found = kernels.overflow(np.zeros_like(self.v) if self.u is None else self.u, a, p.du)
+            if found is not None:
+                raise overflowed(p.id, *found)
         if self.u is None:
             self.v, fired = kernels.neuron_step(self.v, a, self.bias, p.dv, p.vth, self.period, p.taken)
         else:

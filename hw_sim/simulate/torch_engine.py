@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snnas.hw_sim import kernels, limits
+from snnas.hw_sim.errors import overflowed
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import CLOCK, INPUT, Pool, Population, Program, Shape, Synapse
 from snnas.hw_sim.simulate.torch_maps import TorchMap, any_pool, hwc
@@ -89,9 +90,9 @@ class Engine:
     def constants(self, p: Population, current: int) -> kernels.Fused | None:
         """``kernels.fused`` of a population whose host currents stay within +-``current`` weight units.
 
-        None also where the current has a memory, or the reset is soft: that is computed in int64.
+        None also where the current has a memory, the reset is soft or registers are watched: that is computed in int64.
         """
-        if p.current_decays or p.taken:
+        if p.current_decays or p.taken or p.id in self.program.observed:
             return None
         bound = sum(self.maps[s.id].bound for s in self.inputs[p.id])
         bound += sum(int(np.abs(c).max()) for _, c in self.clock[p.id])
@@ -253,6 +254,10 @@ class Block:
         period = self.engine.program.schedule.period
         for t in range(out.shape[1]):
             a = v.new_zeros((self.samples, p.size)) if u is None else u[:, t]
+            if p.id in self.engine.program.observed:
+                found = kernels.overflow(v[0] if p.current_decays else v * 0, a, p.du)
+                if found is not None:
+                    raise overflowed(p.id, *found)
             if p.current_decays:
                 v[0] = kernels.current_step(v[0], a, p.du)
                 v[1], out[:, t] = kernels.membrane_step(v[1], v[0], constant, p.dv, p.vth, period, p.taken)

@@ -105,6 +105,7 @@ def _check_parts(book: Book, graph: Graph, program: Program, manifest: Tree) -> 
     folder = book.subject
     book.attempt("SN207", "program against graph", lambda: folder_runs.check_structure(book, graph, program))
     book.attempt("SN208", "ranges", lambda: folder_runs.check_ranges(book, program))
+    book.attempt("SN209", "resolution", lambda: folder_runs.check_resolution(book, graph, program))
     book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program))
     book.attempt("SN301", "graph's spikes", lambda: folder_runs.check_graph(book, graph, program, manifest))
     book.attempt("SN307", "recorded resources", lambda: folder_runs.check_resources(book, program, manifest))

@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from snnas.export.compiler.compile import compile_graph
+from snnas.export.compiler.circuit import trace
+from snnas.export.compiler.compile import calibration_spikes, compile_graph
+from snnas.export.compiler.observed_ranges import settled
 from snnas.export.compiler.ranges import NAMES, prove
+from snnas.export.compiler.resolution import resolutions
+from snnas.export.compiler.schedule import schedule
 from snnas.export.executors import interpreter
 from snnas.export.executors.onnx_runner import OnnxModel
 from snnas.export.formats.npz_file import read_npz
 from snnas.export.graph.graph import Graph
-from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.hw_sim.files import read_json
 from snnas.hw_sim.limits import STATE_LIMIT
 from snnas.hw_sim.map.mapping import load_system, map_program
@@ -115,16 +119,34 @@ def check_graph(book: Book, graph: Graph, program: Program, manifest: Tree) -> N
 
 
 def check_ranges(book: Book, program: Program) -> None:
-    """SN208: no admissible input overflows a register."""
+    """SN208: no admissible input overflows a register; no recorded one where the program says ``observed``."""
     found = prove(program)
     problem = None
     for name, range_ in found.items():
-        if range_.status != "proved":
+        if range_.status != "proved" and name not in program.observed:
             register, bound = range_.worst
             problem = f"population {name}: its {NAMES[register]} may reach {bound.value}, the limit is {bound.limit}"
             break
-    good = f"{len(found)} of {len(found)} populations proved"
+    if problem is None and program.observed:
+        try:
+            settled(program, _stimulus(book.subject, program))
+        except UnsupportedError as error:
+            problem = str(error)
+    proved = sum(range_.status == "proved" for range_ in found.values())
+    good = f"{proved} of {len(found)} populations proved" + (", the rest observed" if proved < len(found) else "")
     book.judge("SN208", "ranges", problem, good, book.subject / "program.npz")
+
+
+def check_resolution(book: Book, graph: Graph, program: Program) -> None:
+    """SN209: quantisation has left the weights of every population enough bits."""
+    found = resolutions(schedule(trace(graph, program.input_kind, soft_reset=True)).circuit.links, program)
+    few = [f"population {name}: {r.text(program.weight_bits)}" for name, r in found.items() if r.few]
+    least = min((r.bits for r in found.values()), default=program.weight_bits)
+    where = book.subject / "program.npz" if book.subject.is_dir() else None
+    if few:
+        book.add("SN209", "resolution", "warned", "; ".join(few), where)
+    else:
+        book.add("SN209", "resolution", "passed", f"{least} of {program.weight_bits} bits left at least", where)
 
 
 def check_structure(book: Book, graph: Graph, program: Program) -> None:
@@ -133,6 +155,10 @@ def check_structure(book: Book, graph: Graph, program: Program) -> None:
     The clock's synapses are left out: a bias has a coarse and a fine one, and which of the two are not all zeros
     depends on rounding, as calibration and fine-tuning move it.
     """
+    spikes = None
+    if program.observed:  # at a proved scale there might be no program
+        x = _stimulus(book.subject, program)
+        spikes = calibration_spikes(graph, x, program.timesteps, program.input_kind)
 
     def compile_it() -> Program:
         return compile_graph(
@@ -141,6 +167,7 @@ def check_structure(book: Book, graph: Graph, program: Program) -> None:
             input_kind=program.input_kind,
             input_range=program.input_range,
             bits=program.weight_bits,
+            spikes=spikes,
         )
 
     again = compile_it()

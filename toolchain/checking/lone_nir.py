@@ -18,7 +18,7 @@ from snnas.hw_sim.program import Program
 from snnas.toolchain.checking import again, determinism, recording, replay
 from snnas.toolchain.checking.equivalence import Fired
 from snnas.toolchain.checking.findings import Book
-from snnas.toolchain.checking.folder_runs import described
+from snnas.toolchain.checking.folder_runs import check_resolution, described
 from snnas.toolchain.checking.graph_rules import check_portability, check_version, describe, neurons_of
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
@@ -155,6 +155,7 @@ def _compiled(book: Book, opened: Opened, split: Split, bits: int | None, system
         book.add("SN207", "program", "warned", why)
         return why
     book.add("SN207", "program", "passed", f"{described(program)}; {split.note}")
+    check_resolution(book, opened.graph, program)
     determinism.check_compile(book, compile_it, program)
     return program
 

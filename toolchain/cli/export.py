@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -36,7 +36,7 @@ OF_GRAPHS = (
     "data", "timesteps", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
     "current", "readout", "expect", "calibration", "out",
 )  # fmt: skip
-OF_INTEGERS = ("bits", "finetune", "finetune_lr", "calibration")
+OF_INTEGERS = ("bits", "ranges", "finetune", "finetune_lr", "calibration")
 
 
 def export(
@@ -48,6 +48,9 @@ def export(
     samples: Annotated[int, typer.Option(help="Samples of the test split that Lava runs and golden.npz keeps.")] = 32,
     profile: Annotated[str, typer.Option(help="Energy profile: a name or a .toml file.")] = "loihi1",
     bits: Annotated[int, typer.Option(help="Bits of a weight: 8, 6 or 4.")] = 8,
+    ranges: Annotated[
+        str, typer.Option(help="Registers hold: proved, observed, or auto: proved if bits allow.")
+    ] = "auto",
     finetune: Annotated[int | None, typer.Option(help="Epochs of training on the integers; none without.")] = None,
     finetune_lr: Annotated[float | None, typer.Option(help="With --finetune: its learning rate [0.003].")] = None,
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
@@ -95,7 +98,7 @@ def export(
                     convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
                     readout=readout, expect=expect, calibration=calibration,
                 ),
-                target=target, samples=samples, profile=profile, bits=bits, finetune=finetune,
+                target=target, samples=samples, profile=profile, bits=bits, ranges=cast(Any, ranges), finetune=finetune,
                 finetune_lr=finetune_lr, require_lava=require_lava, python=python, timeout=timeout, dump=dump,
                 out=out, float64=float64, inline=inline, force=force,
             ),
@@ -105,8 +108,8 @@ def export(
         exported = export_run(
             RunExportOptions(
                 run=run, runs_dir=runs_dir, pick=pick, target=target, samples=samples, profile=profile, bits=bits,
-                finetune=finetune, finetune_lr=finetune_lr, require_lava=require_lava, python=python,
-                timeout=timeout, dump=dump, float64=float64, inline=inline, force=force,
+                ranges=cast(Any, ranges), finetune=finetune, finetune_lr=finetune_lr, require_lava=require_lava,
+                python=python, timeout=timeout, dump=dump, float64=float64, inline=inline, force=force,
             ),
             narrator,
         )  # fmt: skip

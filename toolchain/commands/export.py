@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnas.export.compiler.observed_currents import Ranges
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs
 from snnas.toolchain.exporting import of_graph, of_run
@@ -38,6 +39,9 @@ class ProgramOptions:
     """Energy profile: a name or a .toml file."""
     bits: int = 8
     """Of a weight: 8, 6 or 4."""
+    ranges: Ranges = "auto"
+    """Whether registers are proved for all input (proved), hold what was observed with a margin (observed), or the
+    first where it costs no bits (auto)."""
     finetune: int | None = None
     """Epochs of training on the integers; None: none."""
     finetune_lr: float | None = None
@@ -144,6 +148,7 @@ def _for_program(options: ProgramOptions) -> ExportOptions:
         samples=options.samples,
         profile=options.profile,
         bits=options.bits,
+        ranges=options.ranges,
         finetune=asked_finetuning(options.finetune, options.finetune_lr),
         require_lava=options.require_lava,
         lava_python=options.python,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnas.export.compiler.circuit import Group
+from snnas.export.compiler.grids import grid_of
+from snnas.export.compiler.resolution import resolution
 from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.program import INPUT, HostMap
 from snnas.toolchain.diagnosing.hybrid import READOUT, Switches
@@ -50,6 +52,7 @@ def find(joint: Joint) -> list[Fault]:
     found = [*_whole(joint)]
     for unit in joint.units:
         here = [*_scale(unit), *_connections(joint, unit, moved), *_dynamics(joint, unit, moved)]
+        here += [] if moved or here else _few_bits(joint, unit)
         wrong_scale = [f for f in here if f.kind == "wrong scale"]
         found += wrong_scale or here
         found += _host(joint, unit)
@@ -136,6 +139,15 @@ def _connections(joint: Joint, unit: Unit, moved: bool) -> Iterator[Fault]:
             yield _of_weights(unit.id, way.id, wrong)
 
 
+def _few_bits(joint: Joint, unit: Unit) -> Iterator[Fault]:
+    """Every weight is as near as its step lets it be, and the step is too coarse."""
+    synapses = [w.synapse for w in unit.ways if w.synapse is not None]
+    found = resolution(unit.population, [w.link for w in unit.ways if w.link is not None], synapses)
+    if found is not None and found.few:
+        text = f"{found.text(joint.program.weight_bits)}; export with samples that calibrate, and --ranges observed"
+        yield Fault(unit.id, "few bits left", "weights", text)
+
+
 def _of_weights(population: str, where: str, wrong: Wrong, cause: str = "weights") -> Fault:
     cause = "saturation" if wrong.kind == "weights saturated" else cause
     return Fault(population, wrong.kind, cause, wrong.text, where, wrong.count)
@@ -177,11 +189,17 @@ def _threshold(unit: Unit, g: Group) -> Iterator[Fault]:
     vth, scale = unit.population.vth, unit.population.scale
     above = g.threshold * unit.state_unit - 64 * vth  # 1/64 units
     on_grid = bool(unit.ways) and all(w.alike and _is_whole(steps(w, unit)) for w in unit.ways)
-    if on_grid:
-        yield from _tie(unit, g.threshold * scale)
+    grid = grid_of(unit.population, [w.synapse for w in unit.ways if w.synapse], hosted=bool(unit.maps))
+    ties = list(_tie(unit, g.threshold * scale, max(grid, 64) / 64)) if on_grid else []
+    if on_grid and grid:
+        meant = np.floor(g.threshold * unit.state_unit / grid)
+        alike = 64 * vth // grid == meant  # the same currents fire
+        off = 0 if alike or ties else vth - int(meant * grid + grid // 2) // 64
+    elif on_grid:
         off = round(-above / 64) if not -33 <= above <= 65 else 0
     else:
         off = round((HALF_WAY - above) / 64) if abs(HALF_WAY - above) > MORE else 0
+    yield from ties
     if off:
         share = 64 * off / (g.threshold * unit.state_unit)
         yield Fault(
@@ -195,18 +213,21 @@ def _is_whole(values: np.ndarray) -> bool:
     return float(np.abs(values - np.rint(values)).max(initial=0)) <= WHOLE * max(1.0, float(np.abs(values).max()))
 
 
-def _tie(unit: Unit, units: float) -> Iterator[Fault]:
-    """Whole weights and a threshold on a whole current: then it matters which of ``>`` and ``>=`` is meant."""
-    whole, vth = round(units), unit.population.vth
-    if abs(units - whole) > 1e-3 or vth not in (whole - 1, whole):
+def _tie(unit: Unit, units: float, grid: float) -> Iterator[Fault]:
+    """Whole weights and a threshold on a whole current: then it matters which of ``>`` and ``>=`` is meant.
+
+    grid: from one current to the next, in weight units.
+    """
+    whole, vth = round(units / grid) * grid, unit.population.vth
+    if abs(units - whole) > 1e-3 or not whole - grid <= vth < whole + grid:
         return
     meant_at = units < whole  # a hair below: v = whole fires
-    if meant_at == (vth == whole):
+    if meant_at == (vth >= whole):
         said, does = (">=", ">") if meant_at else (">", ">=")
         yield Fault(
             unit.id, "comparison", "threshold",
             f"the graph fires at v {said} threshold, the program at v {does}: vth is {vth}, expected "
-            f"{whole - 1 if meant_at else whole}",
+            f"{vth - grid if meant_at else vth + grid:.0f}",
         )  # fmt: skip
 
 

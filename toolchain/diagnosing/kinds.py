@@ -35,6 +35,7 @@ Kind = (
         "delay added",
         "delay lost",
         "dt or tau wrong",
+        "few bits left",
         "geometry",
         "host map added",
         "host map lost",

@@ -1,7 +1,7 @@
 """What gives a loss back: ways out are compiled and run on the same samples, and those that gain are named.
 
-Tried are more bits, and where a synapse or a bias has an outlier, which stretches the steps of all its other numbers,
-the graph with that outlier clipped. Like ``snnas export`` they round by calibration spikes, here of the same samples.
+Tried are more bits; scales for what the samples need where a proof for all input has cost bits; and where a synapse or
+a bias has an outlier, which stretches the steps of all its other numbers, the graph with that outlier clipped. Like ``snnas export`` they round by calibration spikes, here of the same samples.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.circuit import Circuit
+from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.compiler.quantise import quantise
+from snnas.export.compiler.resolution import resolutions
 from snnas.export.compiler.schedule import schedule
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError
@@ -41,6 +43,7 @@ class Mend:
     text: str
     circuit: Circuit
     bits: int
+    ranges: Ranges = "proved"
     where: str = ""
     ratio: float | None = None
 
@@ -53,7 +56,8 @@ def tried(
     compiled: the program was compiled for this diagnosis, without calibration.
     """
     spikes = _calibration(joint, x[:CALIBRATION])
-    anew = Mend(cause="weights", text=CALIBRATED, circuit=joint.circuit, bits=joint.program.weight_bits)
+    ranges: Ranges = "observed" if joint.program.observed else "proved"
+    anew = Mend(cause="weights", text=CALIBRATED, circuit=joint.circuit, bits=joint.program.weight_bits, ranges=ranges)
     base = _run(joint, anew, spikes, x) or measured.program
     found = []
     for mend in [*([anew] if compiled else []), *_candidates(joint)]:
@@ -77,6 +81,9 @@ def _candidates(joint: Joint) -> Iterator[Mend]:
     for more in limits.WEIGHT_WIDTHS:
         if more > bits:
             yield Mend(cause="weights", text=f"--bits {more}", circuit=circuit, bits=more)
+    left = resolutions(circuit.links, joint.program).values()
+    if not joint.program.observed and any(r.bits < bits and not r.exact for r in left):
+        yield Mend(cause="weights", text="--ranges observed", circuit=circuit, bits=bits, ranges="observed")
     for o in outliers(circuit)[:MOST]:
         text = (
             f"in the graph: clip {o.count:,} of {o.total:,} {o.what} at +-{o.most:.3g}; the largest is {o.ratio:.0f} "
@@ -103,6 +110,7 @@ def _run(joint: Joint, mend: Mend, spikes: dict[str, np.ndarray], x: np.ndarray)
             spikes=spikes,
             input_range=program.input_range,
             bits=mend.bits,
+            ranges=mend.ranges,
         )
         predictions = [trace.predictions for trace, _ in simulate_input(other, x, batch=causes.batch(joint))]
     except UnsupportedError:

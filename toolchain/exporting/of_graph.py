@@ -95,8 +95,15 @@ class OfGraph:
         trained, nir = run_graph(self.opened.graph, graph, x, self.opened.timesteps, options.samples, narrator)
         return Floats(graph=graph, read=graph, x=x, y=y, trained=trained, nir=nir)
 
-    def compile(self, floats: Floats, bits: int) -> Program:
-        program = compile_opened(self.opened, self.split.compiled, name=self.path.name, graph=floats.read, bits=bits)
+    def compile(self, floats: Floats, options: ExportOptions) -> Program:
+        program = compile_opened(
+            self.opened,
+            self.split.compiled,
+            name=self.path.name,
+            graph=floats.read,
+            bits=options.bits,
+            ranges=options.ranges,
+        )
         samples.check_range(floats.x, program, self.opened.data)
         return program
 

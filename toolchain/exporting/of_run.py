@@ -85,8 +85,9 @@ class OfRun:
         trained, nir = run_floats(self.network, deployed, read, x, self.timesteps, options.samples, narrator)
         return Floats(graph=deployed, read=read, x=x, y=y, trained=trained, nir=nir)
 
-    def compile(self, floats: Floats, bits: int) -> Program:
-        return compile_calibrated(floats.read, self.data, self.timesteps, self.meta, bits=bits)
+    def compile(self, floats: Floats, options: ExportOptions) -> Program:
+        bits, ranges = options.bits, options.ranges
+        return compile_calibrated(floats.read, self.data, self.timesteps, self.meta, bits=bits, ranges=ranges)
 
     def tune(self, program: Program, floats: Floats, asked: Finetuning, narrator: Narrator) -> Tuned:
         from snnas.toolchain.finetuning import exported

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from snnas.export.compiler.compile import compile_graph
-from snnas.export.executors import interpreter
+from snnas.export.compiler.compile import calibration_spikes, compile_graph
+from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.energy.latency import Latency, estimate_latency
 from snnas.hw_sim.energy.price import Bill, price
@@ -73,17 +73,24 @@ def program_kind(name: str) -> InputKind:
 
 
 def compile_calibrated(
-    graph: Graph, data: Dataset, timesteps: int, meta: dict[str, Any] | None = None, *, bits: int = WEIGHT_BITS
+    graph: Graph,
+    data: Dataset,
+    timesteps: int,
+    meta: dict[str, Any] | None = None,
+    *,
+    bits: int = WEIGHT_BITS,
+    ranges: Ranges = "auto",
 ) -> Program:
     """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split."""
-    calibration = interpreter.run(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps)
+    kind = program_kind(data.input_kind)
     return compile_graph(
         graph,
         timesteps=timesteps,
-        input_kind=program_kind(data.input_kind),
+        input_kind=kind,
         input_range=data.range,
-        spikes=calibration.spikes,
+        spikes=calibration_spikes(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps, kind),
         bits=bits,
+        ranges=ranges,
         meta=meta,
     )
 

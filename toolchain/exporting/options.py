@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from snnas.export.compiler.observed_currents import Ranges, check_ranges_option
 from snnas.export.compiler.quantise import check_bits
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.errors import UnsupportedError, UsageError
@@ -31,6 +32,8 @@ class ExportOptions:
     """The energy profile: a name that is shipped, or a TOML file."""
     bits: int = WEIGHT_BITS
     """Of a weight: 8, 6 or 4."""
+    ranges: Ranges = "auto"
+    """Whether registers are proved for all input, or for what was observed (``quantise``)."""
     finetune: Finetuning | None = None
     """Of the program; None for none."""
     require_lava: bool = False
@@ -52,6 +55,7 @@ def check_options(options: ExportOptions) -> None:
     if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:
         raise UsageError(f"--timeout {options.lava_timeout:g}: expected a number of seconds > 0")
     check_bits(options.bits)
+    check_ranges_option(options.ranges)
     if options.finetune is not None:
         options.finetune.check()
     load_profile(options.profile)
@@ -77,6 +81,7 @@ def settings(options: ExportOptions) -> dict[str, Any]:
     return {
         "samples": options.samples,
         "bits": options.bits,
+        "ranges": options.ranges,
         **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
         "profile": sha256(shipped(options.profile, "profiles")),
         "snnas": versions_of("snnas").get("snnas", ""),

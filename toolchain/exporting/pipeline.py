@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.observed_ranges import settled
-from snnas.export.compiler.quantisation_error import quantisation_errors, with_spikes
+from snnas.export.compiler.quantisation_error import PopulationError, quantisation_errors, short_of_bits, with_spikes
 from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import read_nir
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.formats.program_file import read_program, write_program
+from snnas.export.graph.graph import Graph
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.files import sha256, write_json, write_text
 from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.program import Program
 from snnas.toolchain.exporting.lava import run_lava, script
 from snnas.toolchain.exporting.measured import Measured
 from snnas.toolchain.exporting.on_target import simulate_split
@@ -32,6 +34,7 @@ from snnas.toolchain.runs.staging import staged
 from snnas.toolchain.runs.versions import fingerprint
 
 FORMAT = "snnas.export/1"
+FEW_BITS_MEND = "snnas diagnose says what it costs"
 OBSERVED_SAMPLES = 256  # on which registers are watched that no proof covers
 
 
@@ -81,7 +84,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     if options.samples > keep:
         narrator.say(f"  --samples {options.samples}: there are {keep} to measure; all of them are taken")
     narrator.say("NIR -> integer program")
-    program = compiled = source.compile(floats, options.bits)
+    program = compiled = source.compile(floats, options)
     tuned = None
     if options.finetune is not None:
         tuned = source.tune(compiled, floats, options.finetune, narrator)
@@ -106,7 +109,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
         graph=floats.graph,
         program=program,
         ranges=ranges,
-        errors=with_spikes(quantisation_errors(floats.read, program), program, target.golden, floats.nir.spikes),
+        errors=with_spikes(_errors(floats.read, program, narrator), program, target.golden, floats.nir.spikes),
         mapping=mapping,
         profile=load_profile(options.profile),
         trained=source.trained(floats, program),
@@ -117,6 +120,14 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
         lava_note=note,
         finetune=finetuned,
     )
+
+
+def _errors(graph: Graph, program: Program, narrator: Narrator) -> dict[str, PopulationError]:
+    """``quantisation_errors``; warns of populations whose weights have few bits left."""
+    errors = quantisation_errors(graph, program)
+    for line in short_of_bits(errors, program):
+        narrator.say(f"  warning: {line}; {FEW_BITS_MEND}")
+    return errors
 
 
 def _finetune_section(found: dict[str, Any]) -> dict[str, Any]:

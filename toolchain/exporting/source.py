@@ -78,7 +78,7 @@ class Source(Protocol):
         """Writes model.nir, and runs what it holds beside what it came from; GateError where these differ."""
         ...
 
-    def compile(self, floats: Floats, bits: int) -> Program:
+    def compile(self, floats: Floats, options: ExportOptions) -> Program:
         """The calibrated program."""
         ...
 

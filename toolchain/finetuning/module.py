@@ -107,7 +107,11 @@ class TrainableProgram(nn.Module):
                 module.clamp()
         for _ in range(SHRINKS):
             program = self.program()
-            unproved = [name for name, found in prove(program).items() if found.status == "unproved"]
+            unproved = [
+                name
+                for name, found in prove(program).items()
+                if found.status == "unproved" and name not in program.observed
+            ]
             if not unproved:
                 return
             for name in unproved:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snnas.export.compiler.ranges import NAMES
+from snnas.export.compiler.resolution import FEW_BITS
 from snnas.toolchain.html.material import Material
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.report import percent
@@ -26,6 +27,7 @@ from snnas.toolchain.output.svg import (
 
 REGISTERS = {"a": "c1", "u": "c2", "v": "c3"}
 RIGHT = 22.0
+LEFT_OVER = ("bits left", "largest weight", "different weights", "rounded to 0")
 
 
 def section(material: Material) -> Raw:
@@ -41,6 +43,7 @@ def section(material: Material) -> Raw:
     words += f"{percent(report['accuracy']['training'])} to {percent(report['accuracy']['on_target'])}. "
     proved, populations = checks["ranges_proved"], checks["ranges_populations"]
     words += f"For {proved} of {populations} populations it is proved that no input overflows a register."
+    words += _few(errors)
     return join(
         note(words),
         _finetuned(report["finetune"]) if report["finetune"] is not None else None,
@@ -70,16 +73,31 @@ def _differing(errors: dict[str, Any]) -> Raw:
         parts.append(text(LEFT + wide + 5, y + 4, f"{shares[name]:.2%}", class_="tick"))
     kinds = ("weight", "threshold", "leak", "current_decay", "bias")
     rows = [
-        (name, f"{int(e['differing']):,}", f"{int(e['spikes']):,}", *(f"{float(e[k]):.2g}" for k in kinds))
+        (name, f"{int(e['differing']):,}", f"{int(e['spikes']):,}", *(f"{float(e[k]):.2g}" for k in kinds), *_left(e))
         for name, e in errors.items()
     ]
-    head = ("population", "differing", "of", *(k.replace("_", " ") for k in kinds))
+    head = ("population", "differing", "of", *(k.replace("_", " ") for k in kinds), *LEFT_OVER)
     title = "Differing spikes per population"
     words = "What a population inherits from those before it is in its share. In the numbers, errors of rounding: of "
     words += "weights relative to their RMS, of the threshold relative, of a bias in thresholds."
     few = left_out(len(names), len(shares), "populations")
     drawn = picture(title, f"share of recorded spike places; at most {top:.2%}", height, parts)
     return figure(title, drawn, words, few, data=table(head, rows, label=title))
+
+
+def _left(error: dict[str, Any]) -> tuple[str, ...]:
+    """Bits that a population's weights have left, by ``LEFT_OVER``."""
+    found = error.get("resolution")
+    if not found:
+        return ("-",) * len(LEFT_OVER)
+    return str(found["bits"]), f"{found['largest']:,}", f"{found['values']:,}", f"{float(found['zeros']):.1%}"
+
+
+def _few(errors: dict[str, Any]) -> str:
+    """Which populations have lost so many bits that it matters."""
+    found = {name: e["resolution"] for name, e in errors.items() if e.get("resolution")}
+    few = [f"{name} ({r['bits']})" for name, r in found.items() if r["bits"] < FEW_BITS and not r["exact"]]
+    return f" Few bits are left the weights of {', '.join(few)}." if few else ""
 
 
 def _registers(ranges: dict[str, Any]) -> Raw:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from snnas.export.compiler.compile import compile_graph
+from snnas.export.compiler.compile import calibration_spikes, compile_graph
+from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.compiler.paths import shape3
-from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.limits import WEIGHT_BITS
@@ -90,13 +90,14 @@ def compile_opened(
     name: str,
     graph: Graph | None = None,
     bits: int | None = None,
+    ranges: Ranges = "auto",
     soft_reset: bool = False,
 ) -> Program:
     """The program of an opened graph by the recipe above. name: of its file. graph: in place of the opened one."""
     graph = opened.graph if graph is None else graph
     spikes = None
     if split.calibration is not None:
-        spikes = interpreter.run(graph, split.calibration, opened.timesteps).spikes
+        spikes = calibration_spikes(graph, split.calibration, opened.timesteps, opened.kind)
     return compile_graph(
         graph,
         timesteps=opened.timesteps,
@@ -104,6 +105,7 @@ def compile_opened(
         input_range=opened.range,
         spikes=spikes,
         bits=bits or WEIGHT_BITS,
+        ranges=ranges,
         soft_reset=soft_reset,
         meta={"graph": name},
     )

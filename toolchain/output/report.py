@@ -171,6 +171,12 @@ def _add_quantisation(out: Table, errors: dict[str, Any], ranges: dict[str, Any]
     total = sum(e["differing"] for e in errors.values()) / max(1, sum(e["spikes"] for e in errors.values()))
     worst = [f"{name} {share[name]:.1%}" for name in sorted(share, key=share.__getitem__, reverse=True)[:3]]
     out.add_row("quantisation: differing spikes", "", percent(total), f"graph vs program; most: {', '.join(worst)}")
+    left = {name: e["resolution"] for name, e in errors.items() if e.get("resolution")}  # none in a report of before
+    if left:
+        name = min(left, key=lambda n: left[n]["bits"])
+        said = f"of {name}: largest weight {left[name]['largest']}, {left[name]['values']} different, "
+        said += f"{left[name]['zeros']:.1%} rounded to 0" + (", none inexact" if left[name]["exact"] else "")
+        out.add_row("  bits left, at least", "", str(left[name]["bits"]), said)
     populations, proved = checks["ranges_populations"], checks["ranges_proved"]
     margins = {(name, r): found[r]["margin"] for name, found in ranges.items() for r in ("a", "u", "v")}
     why = "no input overflows a register" if proved == populations else "the rest fit on the samples"

@@ -47,9 +47,19 @@ RULES = (
     ),
     Rule(
         "SN208", "no input overflows a register", "failed",
-        "Interval bounds over every admissible input: the synaptic input fits 16 bits, the current 24, the "
-        "membrane is not clipped. Lava does not stop where they are exceeded, it computes something else.",
-        "Export again; every program of snnas export is proved. A weight, exponent or bias was changed since.",
+        "Interval bounds over every admissible input: the synaptic input fits 16 bits, the current 24. Lava does not "
+        "stop where they are exceeded, it computes something else. Of populations that the program says are observed, "
+        "the recorded input is asked alone.",
+        "Export again; what snnas export compiles is proved or says observed (--ranges proved: all of it). A weight, "
+        "exponent or bias was changed since.",
+    ),
+    Rule(
+        "SN209", "weights have 4 bits left at least", "warned",
+        "One scale serves all weights into a population. Where a register that must not overflow, or another synapse's "
+        "much larger weights, hold it down, small weights become few steps or 0, and no spike says why. A population "
+        "whose weights are exact as they are is not meant.",
+        "Export with samples that calibrate (--data, --calibration) and --ranges auto; bring the population's weights "
+        "nearer to one another; snnas diagnose says what it costs.",
     ),
     Rule(
         "SN301", "there is a recording, and it fits", "invalid",

@@ -23,6 +23,7 @@ FaultKind = Literal[
     "delay added",
     "delay lost",
     "dt or tau wrong",
+    "few bits left",
     "flattened otherwise",
     "geometry",
     "host map added",

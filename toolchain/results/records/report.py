@@ -229,6 +229,21 @@ class Finetuned(Record):
     """On what is reported; without labels, agreement with the float network."""
 
 
+class BitsLeft(Record):
+    """Bits that a population's weights have left."""
+
+    bits: Positive
+    """That the largest weight takes, its sign included, of the synapse that has least."""
+    largest: Count
+    """Its magnitude, in steps."""
+    values: Positive
+    """How many different integers there are, over all synapses."""
+    zeros: Fraction
+    """Share of the graph's weights other than 0 that became 0."""
+    exact: bool
+    """Whether no weight was rounded: then few bits are all that the weights need."""
+
+
 class Rounding(Record):
     """What rounding did to one population."""
 
@@ -242,6 +257,8 @@ class Rounding(Record):
     """Share of the current that a timestep keeps, program less graph."""
     bias: Amount
     """Largest error of a bias, in thresholds."""
+    resolution: BitsLeft | None = None
+    """Bits that its weights have left; null where none are rounded, left out by exports before 0.2."""
     differing: Count
     """Recorded spikes that differ from the graph's, what the populations before caused included."""
     spikes: Count
