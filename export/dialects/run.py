@@ -28,7 +28,8 @@ class Played:
     """spikes: {neuron: float64 (B, T, *shape)}, counts where several come in a timestep; output (B, T, *shape).
 
     compared, differing: decisions (or analogue values) of recorded nodes that count. doubtful: left out. recorded: the
-    spikes in the recording. ties: exact meetings of v and threshold. ended: stopped at the first difference.
+    spikes in the recording. ties: exact meetings of v and threshold. ended: stopped at the first difference. each: the
+    first three by node; what an analogue output holds counts for the neuron before it.
     """
 
     spikes: dict[str, np.ndarray] = field(default_factory=dict)
@@ -38,6 +39,16 @@ class Played:
     doubtful: int = 0
     ties: int = 0
     ended: bool = False
+    each: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+    def count(self, name: str, sure: np.ndarray, unlike: np.ndarray) -> None:
+        """sure: which decisions of a node count; unlike: which are not as recorded."""
+        found = int(sure.sum()), int((sure & unlike).sum()), int((~sure).sum())
+        self.compared, self.differing, self.doubtful = (
+            a + b for a, b in zip((self.compared, self.differing, self.doubtful), found, strict=True)
+        )
+        before = self.each.get(name, (0, 0, 0))
+        self.each[name] = before[0] + found[0], before[1] + found[1], before[2] + found[2]
 
 
 class _Neuron:
@@ -124,13 +135,15 @@ def play(
     recorded: dict[str, np.ndarray] | None = None,
     output: np.ndarray | None = None,
     stop: bool = False,
+    forced: bool = False,
 ) -> Played:
     """Runs the graph by its neurons' steps.
 
     recorded: {spiking node: (B, T, *shape)}; output: what came to the Output node, analogue. stop: end at the first
-    timestep with a difference.
+    timestep with a difference. forced: every recorded spike goes on as it was recorded, so that a node is judged by
+    its own step alone, whatever those before it do.
     """
-    return _Player(graph, found, x, timesteps, recorded or {}, output).play(stop)
+    return _Player(graph, found, x, timesteps, recorded or {}, output, forced).play(stop)
 
 
 def limit_of(values: np.ndarray) -> float:
@@ -147,6 +160,7 @@ class _Player:
         timesteps: int,
         recorded: dict[str, np.ndarray],
         output: np.ndarray | None,
+        forced: bool,
     ) -> None:
         self.graph, self.x, self.timesteps, self.recorded, self.wanted = graph, x, timesteps, recorded, output
         self.shapes, self.order = graph.shapes(), graph.order()
@@ -155,7 +169,7 @@ class _Player:
         self.neurons = {n: _Neuron(found[n], (b, *self.shapes[n])) for n in graph.of_type(NEURONS)}
         self.history: dict[str, list[list[np.ndarray]]] = {n: [] for n in self.order}
         self.spoilt = np.zeros(b, dtype=bool)
-        self.played = Played()
+        self.played, self.forced = Played(), forced
 
     def play(self, stop: bool) -> Played:
         for t in range(self.timesteps):
@@ -209,20 +223,16 @@ class _Player:
         if wanted is None:
             self.spoilt |= doubtful.reshape(len(doubtful), -1).any(axis=1)
         else:
-            played.compared += int(sure.sum())
-            played.differing += int((sure & (spikes != wanted[:, t])).sum())
-            played.doubtful += int((~sure).sum())
+            played.count(name, sure, spikes != wanted[:, t])
             played.ties += int((sure & exact).sum())
-            spikes = np.where(sure, spikes, wanted[:, t])
+            spikes = wanted[:, t].astype(spikes.dtype) if self.forced else np.where(sure, spikes, wanted[:, t])
         neuron.reset(spikes)
         return [spikes, spikes.astype(np.float32)]
 
     def _compare_values(self, ours: np.ndarray, theirs: np.ndarray) -> None:
         sure = np.broadcast_to(~self.spoilt.reshape(-1, *(1,) * (ours.ndim - 1)), ours.shape)
-        limit = limit_of(theirs)
-        self.played.compared += int(sure.sum())
-        self.played.doubtful += int((~sure).sum())
-        self.played.differing += int((sure & (np.abs(ours - theirs) > limit)).sum())
+        last = self.graph.sources(self.graph.output)[0]
+        self.played.count(last, sure, np.abs(ours - theirs) > limit_of(theirs))
 
     def _forget(self, t: int) -> None:
         """What no Delay can still read is dropped, but for what is handed back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from snnas.export.dialects.conventions import DT, OURS, Convention, Reset
 from snnas.export.dialects.table import Dialect, When
 from snnas.export.formats.nir_file import read_nir
 from snnas.export.graph.graph import NEURONS, CubaLi, CubaLif, Graph, I, If, Li, Lif, Threshold
-from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.errors import UnsupportedError, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +68,16 @@ def _rounded(values: np.ndarray | None) -> bytes | None:
     return ((bits + 0x400) & ~0x7FF).tobytes()
 
 
-def steps(graph: Graph, dialect: Dialect) -> dict[str, Step]:
-    """Every neuron node's step; UnsupportedError, in one line, where the dialect makes no sense of a node."""
-    return {name: _step(name, graph.nodes[name], dialect) for name in graph.of_type(NEURONS)}
+def steps(graph: Graph, dialect: Dialect, own: Mapping[str, Dialect] | None = None) -> dict[str, Step]:
+    """Every neuron node's step; own: of nodes that have a dialect of their own.
+
+    UnsupportedError, in one line, where the dialect makes no sense of a node; UsageError for one that is no neuron.
+    """
+    own, neurons = own or {}, graph.of_type(NEURONS)
+    for name in own:
+        if name not in neurons:
+            raise UsageError(f"--convention {name}={own[name].name}: the graph's neurons are {', '.join(neurons)}")
+    return {name: _step(name, graph.nodes[name], own.get(name, dialect)) for name in neurons}
 
 
 def _step(name: str, node: Any, dialect: Dialect) -> Step:
@@ -119,17 +127,24 @@ def _dt_of_r(name: str, tau: np.ndarray, r: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------- back into a graph of ours
 
 
-def read_dialect(path: Path, dialect: Dialect, *, delayed: frozenset[tuple[str, str]] | None = None) -> Graph:
+def read_dialect(
+    path: Path,
+    dialect: Dialect,
+    *,
+    delayed: frozenset[tuple[str, str]] | None = None,
+    own: Mapping[str, Dialect] | None = None,
+) -> Graph:
     """A foreign file as the graph of ours that does what the file means in the dialect's tool.
 
-    delayed: edges that wait a timestep, in place of what the metadata says. Errors: ``read_nir``'s, ``to_graph``'s.
+    delayed: edges that wait a timestep, in place of what the metadata says. own: nodes with a dialect of their own.
+    Errors: ``read_nir``'s, ``to_graph``'s.
     """
     at = dialect.convention
     readable = Convention(dt=at.dt, decay="exact", readout=at.readout)  # takes every tau; Delays count in its dt
-    return to_graph(read_nir(path, delayed=delayed, convention=readable), dialect)
+    return to_graph(read_nir(path, delayed=delayed, convention=readable), dialect, own)
 
 
-def to_graph(graph: Graph, dialect: Dialect) -> Graph:
+def to_graph(graph: Graph, dialect: Dialect, own: Mapping[str, Dialect] | None = None) -> Graph:
     """The graph that does under our convention what ``graph`` does in the dialect's tool, float32 rounding aside.
 
     Exact decays, gains and synapses become tau, r and w_in at our dt; ``>=`` becomes a threshold one float32 below; a
@@ -137,13 +152,25 @@ def to_graph(graph: Graph, dialect: Dialect) -> Graph:
     in the graph's convention, for the targets that have it. UnsupportedError where our neurons cannot say it: several
     spikes in a timestep, and a reset to a level that acts a timestep later or twice.
     """
-    found = steps(graph, dialect)
+    found = steps(graph, dialect, own)
     leaky = any(isinstance(graph.nodes[n], Lif | CubaLif | Li | CubaLi) for n in found)
     dt = float(np.float32(DT)) if leaky else DT  # to which a float32 tau, or r, has exact ratios: ties stay ties
     nodes = dict(graph.nodes)
     for name, step in found.items():
         nodes[name] = _rewritten(name, nodes[name], step, dt)
     soft = any(s.subtract for s in found.values())
+    hard = [name for name, s in found.items() if s.keep is not None and s.threshold is not None and not s.subtract]
+    if soft and hard:
+        raise UnsupportedError(
+            f"node {hard[0]}: resets to a level while others subtract; a graph of ours has one reset for all, so "
+            "fine-tune with one"
+        )
+    seen = {s.syn_late for s in found.values() if s.syn_keep is not None}
+    if len(seen) > 1:
+        raise UnsupportedError(
+            "some membranes see the current of their timestep, others that of the one before; a graph of ours has one "
+            "answer for all"
+        )
     late = any(s.when == "late" for s in found.values())
     reset: Reset = "late" if soft and late else "subtract" if soft else "zero"
     convention = replace(OURS, dt=dt, reset=reset, current=dialect.convention.current, readout=graph.convention.readout)

@@ -98,7 +98,7 @@ def _as_recorded(wanted: Wanted, known: Recording | None) -> Wanted:
 def _read(path: Path, wanted: Wanted) -> Graph:
     delayed = edges_of(wanted)
     if wanted.dialect is not None:
-        return read_dialect(path, wanted.dialect, delayed=delayed)
+        return read_dialect(path, wanted.dialect, delayed=delayed, own=wanted.own)
     return read_nir(path, delayed=delayed, convention=wanted.answers)
 
 

@@ -39,7 +39,10 @@ Delayed = Annotated[list[str] | None, typer.Option(help="SRC:DST: this edge of t
 Limit = Annotated[int | None, typer.Option(help="Only the first so many samples.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Of intervals and digits' split [the run's, else 0].")]
 ConventionName = Annotated[
-    str | None, typer.Option("--convention", help="A tool's, as snnas whose names it: snntorch, norse, ...")
+    str | None,
+    typer.Option(
+        "--convention", help="A tool's, as snnas whose names it: snntorch, norse, ...; NAME,NODE=NAME for single nodes."
+    ),
 ]
 Dt = Annotated[float | None, typer.Option(help="Seconds per timestep of a foreign graph [1e-4].")]
 Decay = Annotated[str | None, typer.Option(help="Of a foreign graph: euler or exact.")]

@@ -42,13 +42,17 @@ def find_convention(options: ConventionOptions, narrator: Narrator | None = None
 def say_next(verdict: Verdict, options: ConventionOptions, narrator: Narrator) -> None:
     """Says the command that takes the graph on, with every answer that the recording gives; or why there is none."""
     best = verdict.fitting[0]
-    if not best.dialect.name:
+    if verdict.nodes:
+        convention = ",".join(f"{node}={rows[0].dialect.name}" for node, rows in verdict.nodes.items())
+    else:
+        convention = best.dialect.name
+    if not convention:
         narrator.say("no tool of the table means this; say it with --dt, --decay, --compare, --reset, --current")
         return
     kind: InputKind = "spikes" if verdict.spikes_in else "analogue"
     asked = Wanted(
         data="FILE.npz",
-        convention=best.dialect.name,
+        convention=convention,
         timesteps=None if verdict.framed else verdict.timesteps,
         input_kind=None if verdict.spikes_in else kind,
         delayed=tuple(f"{s}:{d}" for s, d in sorted(best.delayed)),
@@ -58,7 +62,7 @@ def say_next(verdict: Verdict, options: ConventionOptions, narrator: Narrator) -
     try:
         dialect = asked.dialect
         assert dialect is not None
-        graph = read_dialect(options.model, dialect, delayed=best.delayed or None)
+        graph = read_dialect(options.model, dialect, delayed=best.delayed or None, own=asked.own)
         soft = graph.convention.reset != "zero"  # of no chip
         trace(graph, kind, soft_reset=soft)
     except UnsupportedError as error:

@@ -20,20 +20,14 @@ SINGLE = (
     "current",
     "readout",
 )  # in place of a tool's answers, or of ours
+BASE = "nir"  # where single nodes' conventions are named alone
 SPELT = {">": "gt", ">=": "ge"}  # as no shell takes for a redirection
 MEANT = {spelt: sign for sign, spelt in SPELT.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """The options of the commands. timesteps, input_kind and seed: None where the file or its run shall say.
-
-    convention: a tool's name; dt (seconds per timestep), decay, compare, reset, current and readout: single
-    answers in place of its.
-    expect: a recording that the convention must give. calibration: samples that steer the scales of an export.
-    samples: False where none are needed, so that an export's own are not read. bits: of a weight; None: 8 of a graph,
-    what a program says of itself.
-    """
+    """The options of the commands; None where the file or its run shall say."""
 
     data: str | None = None
     timesteps: int | None = None
@@ -42,16 +36,22 @@ class Wanted:
     limit: int | None = None
     seed: int | None = None
     samples: bool = True
+    """False where none are needed, so that an export's own are not read."""
     convention: str | None = None
+    """A tool's name, and behind commas those of single nodes: 'snntorch-zero,lif3=snntorch'."""
     dt: float | None = None
+    """Seconds per timestep. This and the next five are single answers in place of the tool's."""
     decay: str | None = None
     compare: str | None = None
     reset: str | None = None
     current: str | None = None
     readout: str | None = None
     bits: int | None = None
+    """Of a weight; None: 8 of a graph, what a program says of itself."""
     expect: Path | None = None
+    """A recording that the convention must give."""
     calibration: str | None = None
+    """Samples that steer the scales of an export."""
 
     @property
     def single(self) -> dict[str, Any]:
@@ -68,10 +68,20 @@ class Wanted:
 
     @property
     def dialect(self) -> Dialect | None:
-        """The tool's dialect that ``convention`` names, with single answers in place of its own."""
+        """The tool's dialect that ``convention`` names first, with single answers in place of its own."""
         if self.convention is None:
             return None
-        found = dialects.named(self.convention)
+        first = self.convention.split(",")[0]
+        return self._named(BASE if "=" in first else first)
+
+    @property
+    def own(self) -> dict[str, Dialect]:
+        """Nodes with a dialect of their own: those of 'snntorch-zero,lif3=snntorch', with the same single answers."""
+        pairs = [part.partition("=") for part in (self.convention or "").split(",") if "=" in part]
+        return {node: self._named(name) for node, _, name in pairs}
+
+    def _named(self, name: str) -> Dialect:
+        found = dialects.named(name)
         return replace(found, convention=found.convention.changed(**self.single))
 
     @property
@@ -81,7 +91,8 @@ class Wanted:
         changes = " ".join(f"--{name} {_spelt(value)}" for name, value in self.single.items())
         if dialect is None:
             return changes
-        return f"{dialect.name} with {changes}" if changes else dialect.name
+        others = "".join(f", {node}: {of.name}" for node, of in self.own.items())
+        return f"{dialect.name}{others} with {changes}" if changes else f"{dialect.name}{others}"
 
     def arguments(self, **instead: Any) -> list[str]:
         """The options of the command line that ask for this. instead: fields with other values."""

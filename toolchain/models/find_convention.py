@@ -18,11 +18,11 @@ import numpy as np
 from snnas.export.dialects.run import Played, play
 from snnas.export.dialects.steps import Step, steps
 from snnas.export.dialects.table import TABLE, Dialect, elementary, neighbours
-from snnas.export.graph.graph import CubaLi, CubaLif, Delay, Graph
+from snnas.export.graph.graph import SPIKING, CubaLi, CubaLif, Delay, Graph
 from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import Waiting, read_choices
 from snnas.hw_sim.errors import UnsupportedError, UsageError
-from snnas.toolchain.models.recording import Recording, read_recording
+from snnas.toolchain.models.recording import LAGS, Recording, read_recording
 
 SCHEMA = "snnas.whose/1"
 Advance = Callable[[int, int], None]
@@ -44,6 +44,17 @@ ADVICE = {
 
 # Left open, these two do not unname a tool: exact ties and double crossings that never came are rare in its nets too.
 HARMLESS = {"compare", "many"}
+MATTERS = {
+    "compare": "which matters only where a membrane meets its threshold exactly (weights of short binary fractions)",
+    "many": "which matters only where a membrane exceeds twice its threshold within a timestep",
+}
+DIFFERS = "which gives other spikes on other inputs"
+
+
+def _fits(counted: tuple[int, int, int]) -> bool:
+    """compared, differing and doubtful decisions."""
+    compared, differing, doubtful = counted
+    return not differing and compared > 0 and doubtful <= compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ class Row:
     @property
     def fits(self) -> bool:
         p = self.played
-        return p is not None and not p.differing and p.compared > 0 and p.doubtful <= p.compared
+        return p is not None and _fits((p.compared, p.differing, p.doubtful))
 
     def key(self, *, ties: bool = True) -> tuple[Any, ...]:
         """Equal for rows that no input tells apart."""
@@ -81,23 +92,30 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """status: named, ambiguous or none. rows: the table's dialects, best first. fitting: those without a difference.
-
-    open: choices that this recording does not settle; for each, ``ADVICE`` says what would. swapped: it fits with time
-    first alone. membrane: the output that was recorded is the membrane of the last neurons. timesteps, framed,
-    spikes_in: the recording's T, whether x has a frame for each, and 0 and 1 alone.
-    """
+    """Which dialects give a recording."""
 
     status: str
+    """named, ambiguous or none."""
     rows: list[Row]
+    """The table's dialects, best first."""
     fitting: list[Row]
+    """Those without a difference."""
     open: list[str]
+    """Choices that this recording does not settle; for each, ``ADVICE`` says what would."""
     silent: bool = False
     swapped: bool = False
+    """It fits with time first alone."""
     timesteps: int = 0
     framed: bool = False
+    """Whether x has a frame for each timestep."""
     spikes_in: bool = False
+    """Whether x holds 0 and 1 alone."""
     membrane: bool = False
+    """The output that was recorded is the membrane of the last neurons."""
+    lag: int = 0
+    """Timesteps by which the recording is late."""
+    nodes: dict[str, list[Row]] = field(default_factory=dict)
+    """Where no one dialect fits, the rows that fit each recorded node by itself."""
 
     @property
     def exit_code(self) -> int:
@@ -106,18 +124,22 @@ class Verdict:
 
     @property
     def headline(self) -> str:
+        if self.nodes and all(self.nodes.values()):
+            said = "; ".join(f"{node}: {', '.join(_names(rows))}" for node, rows in self.nodes.items())
+            return f"each node by itself: {said}"
         if self.status == "none":
             best = next((r for r in self.rows if r.played), None)
             if best is None or best.played is None:
                 return "none: no dialect can be run on this graph"
             return f"none: the nearest is {best.dialect.name}, {best.played.differing} of {best.played.compared} differ"
-        names = ", ".join(dict.fromkeys(r.dialect.name or "no tool of the table" for r in self.fitting))
+        names = ", ".join(_names(self.fitting))
         if self.status == "named":
             waits = "".join(f"; waits a timestep: {s}:{t}" for s, t in sorted(self.fitting[0].delayed))
             said = str(self.fitting[0].dialect)
             if "compare" in self.open:
                 said = said.replace(">= threshold", "> threshold").replace("> threshold", "> or >= threshold")
             first = "; read with time first" if self.swapped else ""
+            first += f"; recorded {_late(self.lag)}" if self.lag else ""
             first += "; the output is the membrane of the last neurons, which never reset" if self.membrane else ""
             return f"{names} ({said}{waits}{first})"
         return f"ambiguous: {names}"
@@ -128,7 +150,13 @@ class Verdict:
         if self.silent:
             return ["the recording holds no spike, and silence fits many conventions: record a stronger input"]
         said = ["time is the first axis of this recording, and was read so; put it second (B, T, ...)"] * self.swapped
-        said += [f"open: {name}; to settle it, record {ADVICE[name]}" for name in self.open]
+        if self.lag:
+            said.append(f"the recording is {_late(self.lag)}, as a chip's output is, and was read so")
+        for name in self.open:
+            said.append(f"open: {name}, {MATTERS.get(name, DIFFERS)}; to settle it, record {ADVICE[name]}")
+        if self.nodes:
+            found = [f"{node}: {', '.join(_names(rows)) or 'nothing fits'}" for node, rows in self.nodes.items()]
+            said.append(f"no one convention fits; each node by itself, fed what was recorded: {'; '.join(found)}")
         if self.status == "none":
             said.append("check that x is what the model was given, that its state was reset before each sample, and "
                         "that the exporter kept every edge (snntorch and norse drop skips by '+')")  # fmt: skip
@@ -140,6 +168,8 @@ class Verdict:
             "headline": self.headline,
             "fitting": [r.to_json() for r in self.fitting],
             "open": self.open,
+            "lag": self.lag,
+            "nodes": {node: _names(rows) for node, rows in self.nodes.items()},
             "dialects": [r.to_json() for r in self.rows],
         }
 
@@ -153,11 +183,16 @@ def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: No
     if recording.membrane:
         graphs = {waits: by_membrane(graph) for waits, graph in graphs.items()}
     verdict = detect(graphs, recording, advance)
-    swapped = recording.swapped() if verdict.status == "none" else None
-    if swapped is not None:
-        again = detect(graphs, swapped, advance)
-        if again.status != "none":
-            verdict, recording = replace(again, swapped=True), swapped
+    # Read otherwise, where nothing fits: with time first, or as late by some timesteps.
+    others: list[tuple[Recording | None, dict[str, Any]]] = [(recording.swapped(), {"swapped": True})]
+    others += [(recording.earlier(lag), {"lag": lag}) for lag in LAGS]
+    for other, how in others:
+        if verdict.status == "none" and other is not None:
+            again = detect(graphs, other, advance)
+            if again.status != "none":
+                verdict, recording = replace(again, **how), other
+    if verdict.status == "none" and not recording.silent:
+        verdict = _of_nodes(verdict, graphs, recording)
     spikes_in = bool(((recording.x == 0) | (recording.x == 1)).all())
     return replace(
         verdict,
@@ -166,6 +201,35 @@ def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: No
         spikes_in=spikes_in,
         membrane=recording.membrane,
     )
+
+
+def _of_nodes(verdict: Verdict, graphs: dict[Waiting, Graph], recording: Recording) -> Verdict:
+    """The verdict with the rows that fit each recorded node by itself: every node is fed what was recorded.
+
+    Named where each has one behaviour; for that all spiking nodes have to be recorded.
+    """
+    best: dict[str, list[Row]] = {}
+    for delayed, graph in graphs.items():
+        trial = _Trial({delayed: graph}, recording)
+        nodes = {name: trial.fit_node(name) for name in graph.order() if name in recording.spikes}
+        if sum(map(bool, nodes.values())) > sum(map(bool, best.values())):
+            best = nodes
+    if len(best) < 2:
+        return verdict
+    graph = next(iter(graphs.values()))
+    behaviours = [{row.found[name].key(ties=False) for row in rows} for name, rows in best.items()]
+    settled = set(best) == set(graph.of_type(SPIKING)) and all(len(found) == 1 for found in behaviours)
+    status = "named" if settled else "ambiguous" if all(best.values()) else "none"
+    fitting = next((rows for rows in best.values() if rows), [])
+    return replace(verdict, status=status, nodes=best, fitting=fitting if status != "none" else [])
+
+
+def _names(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(r.dialect.name or "no tool of the table" for r in rows))
+
+
+def _late(steps: int) -> str:
+    return f"{steps} timestep{'s' if steps > 1 else ''} late"
 
 
 def detect(graphs: dict[Waiting, Graph], recording: Recording, advance: Advance = lambda done, total: None) -> Verdict:
@@ -218,6 +282,7 @@ class _Trial:
     def __init__(self, graphs: dict[Waiting, Graph], recording: Recording) -> None:
         self.graphs, self.recording = graphs, recording
         self.known: dict[tuple[Any, ...], Played] = {}
+        self.forced: list[Row] | None = None
 
     def rows(self, dialects: Iterable[Dialect], *, stop: bool = False) -> Iterable[Row]:
         for dialect in dialects:
@@ -242,6 +307,26 @@ class _Trial:
             played.spikes, played.output = {}, np.zeros(0)  # counts are all that is kept
             self.known[key] = played
         return Row(dialect, delayed, played, found)
+
+    def fit_node(self, node: str) -> list[Row]:
+        """Rows of the table that give a node's record, where every node before it is fed what was recorded."""
+        if self.forced is None:
+            self.forced = [row for dialect in TABLE.values() for row in self.force(dialect)]
+        return [row for row in self.forced if row.played and _fits(row.played.each.get(node, (0, 0, 0)))]
+
+    def force(self, dialect: Dialect) -> Iterable[Row]:
+        r = self.recording
+        for delayed, graph in self.graphs.items():
+            if dialect.convention.current == "late" and not graph.of_type((CubaLif, CubaLi)):
+                continue
+            try:
+                found = steps(graph, dialect)
+            except UnsupportedError:
+                continue
+            with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
+                played = play(graph, found, r.x, r.timesteps, recorded=r.spikes, output=r.output, forced=True)
+            played.spikes, played.output = {}, np.zeros(0)
+            yield Row(dialect, delayed, played, found)
 
     def search(self, advance: Advance) -> list[Row]:
         """Fits among all combinations of choices, one for each behaviour."""

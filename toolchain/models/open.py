@@ -143,7 +143,7 @@ def open_graph(path: Path, wanted: Wanted) -> Opened:
         raise UsageError(f"{path} says its convention itself; leave {_options()} out")
     if dialect is not None:
         # From here on it is a graph of ours, which does what the file means in that tool.
-        graph = read_dialect(path, dialect, delayed=delayed)
+        graph = read_dialect(path, dialect, delayed=delayed, own=wanted.own)
     confirmed = None if wanted.expect is None else confirm(path, wanted, graph)
     raw, y, name, seed = _samples(path, wanted)
     shapes = graph.shapes()

@@ -23,6 +23,7 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError
 
 CHECK = "recording.json"  # in what snnas check records
 RECORDING_LIMIT = 1 << 30
+LAGS = (1, 2, 3)  # timesteps by which a recording may be late, as a chip's output is
 MAX_VALUES = 1 << 27  # neurons x samples x timesteps that one run holds
 
 
@@ -55,6 +56,22 @@ class Recording:
         spikes = {name: s.swapaxes(0, 1) for name, s in self.spikes.items()}
         output = None if self.output is None else self.output.swapaxes(0, 1)
         return replace(self, x=x, timesteps=len(self.x), spikes=spikes, output=output)
+
+    def earlier(self, steps: int) -> Recording | None:
+        """The same with every record ``steps`` timesteps earlier, as of a chip whose output comes late.
+
+        None where the first of them hold anything, or nothing would be left.
+        """
+        records = [*self.spikes.values(), *([] if self.output is None else [self.output])]
+        if steps >= self.timesteps or any(a[:, :steps].any() for a in records):
+            return None
+        return replace(
+            self,
+            x=self.x[:, : self.timesteps - steps] if self.framed else self.x,
+            timesteps=self.timesteps - steps,
+            spikes={name: s[:, steps:] for name, s in self.spikes.items()},
+            output=None if self.output is None else self.output[:, steps:],
+        )
 
 
 def read_recording(path: Path, graph: Graph) -> Recording:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nir
 import numpy as np
 import pytest
 
 from snnas.export.dialects.conventions import Convention
-from snnas.export.dialects.run import run
-from snnas.export.dialects.steps import read_dialect
+from snnas.export.dialects.run import play, run
+from snnas.export.dialects.steps import read_dialect, steps
 from snnas.export.dialects.table import TABLE, Dialect
 from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import write_nir
@@ -22,9 +23,12 @@ from snnas.export.formats.npz_file import write_npz
 from snnas.export.graph.graph import CubaLif, Graph, Input, Lif, Linear, Output
 from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import read_choices
-from snnas.hw_sim.errors import InvalidFileError, SnnasError, UnsupportedError, UsageError
+from snnas.hw_sim.errors import GateError, InvalidFileError, SnnasError, UnsupportedError, UsageError
+from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.find_convention import ADVICE, as_table, whose
+from snnas.toolchain.models.open import open_graph
 from snnas.toolchain.models.recording import read_recording
+from tests.export import nir_nets
 
 DATA = Path(__file__).parents[2] / "data/whose"
 RECORDED = {
@@ -95,6 +99,84 @@ def test_the_edge_that_waits_is_named(tmp_path: Path) -> None:
     verdict = whose(*unpacked(tmp_path, "snntorch-recurrent"))
     assert "waits a timestep: " in verdict.headline
     assert len({r.delayed for r in verdict.fitting}) == 1
+
+
+def mixed(tmp_path: Path, own: dict[str, str], **changed: Any) -> tuple[Path, Path, dict[str, np.ndarray]]:
+    """Two layers whose nodes have conventions of their own, recorded; and what was recorded."""
+    rng = np.random.default_rng(5)
+    weights = [(rng.normal(0.2, 0.5, (8, 8))).astype(np.float32) for _ in range(2)]
+    nodes = {
+        "w1": nir.Linear(weight=weights[0]), "one": nir_nets.lif(8, tau=3, threshold=0.6),
+        "w2": nir.Linear(weight=weights[1]), "two": nir_nets.lif(8, tau=5, threshold=0.6),
+    }  # fmt: skip
+    nir.write(tmp_path / "mixed.nir", nir_nets.graph_of((8,), nodes, (8,)))
+    [graph] = read_choices(tmp_path / "mixed.nir").values()
+    x = (rng.random((6, 24, 8)) < 0.5).astype(np.float32)
+    played = play(graph, steps(graph, TABLE["nir"], {n: TABLE[name] for n, name in own.items()}), x, 24)
+    arrays = {"x": x, **{f"spikes.{n}": s.astype(np.uint8) for n, s in played.spikes.items()}, **changed}
+    write_npz(tmp_path / "mixed.npz", arrays)
+    return tmp_path / "mixed.nir", tmp_path / "mixed.npz", arrays
+
+
+def test_nodes_of_different_conventions_are_named_each(tmp_path: Path) -> None:
+    """As of snntorch's Leaky and Synaptic with reset_mechanism='zero' in one network."""
+    verdict = whose(*mixed(tmp_path, {"one": "snntorch-zero-late", "two": "snntorch-zero"})[:2])
+    assert (verdict.status, verdict.exit_code) == ("named", 0)
+    assert {node: "snntorch-zero-late" in [r.dialect.name for r in rows] for node, rows in verdict.nodes.items()} == {
+        "one": True,
+        "two": False,
+    }
+    assert "snntorch-zero" in [r.dialect.name for r in verdict.nodes["two"]]
+    assert verdict.headline.startswith("each node by itself: one: snntorch-zero-late; two: snntorch-zero")
+
+
+def test_a_per_node_convention_is_read_so_and_confirmed(tmp_path: Path) -> None:
+    model, recorded, arrays = mixed(tmp_path, {"one": "norse-seconds", "two": "snntorch-zero"})
+    assert whose(model, recorded).nodes["one"][0].dialect.name == "norse-seconds"
+    wanted = Wanted(
+        convention="snntorch-zero,one=norse-seconds", expect=recorded, timesteps=24, input_kind="spikes", samples=False
+    )
+    opened = open_graph(model, wanted)
+    assert opened.verified
+    assert wanted.said == "snntorch-zero, one: norse-seconds"
+    found = interpreter.run(opened.graph, arrays["x"], 24).spikes
+    for node in ("one", "two"):
+        np.testing.assert_array_equal(found[node], arrays[f"spikes.{node}"] > 0)
+    with pytest.raises(GateError, match="is not what"):
+        open_graph(model, replace(wanted, convention="snntorch-zero"))
+    with pytest.raises(UsageError, match="--convention three=norse: the graph's neurons are one, two"):
+        open_graph(model, replace(wanted, convention="snntorch-zero,three=norse"))
+
+
+def test_what_one_graph_cannot_say_of_its_nodes_is_refused(tmp_path: Path) -> None:
+    model = mixed(tmp_path, {})[0]
+    with pytest.raises(UnsupportedError, match="node two: resets to a level while others subtract"):
+        read_dialect(model, TABLE["snntorch-zero"], own={"one": TABLE["snntorch"]})
+
+
+@pytest.mark.parametrize("lag", [1, 3])
+def test_a_recording_that_is_late_is_named_as_such(tmp_path: Path, lag: int) -> None:
+    """As of a chip, whose trace comes a timestep later: without this the nearest row is a silent one."""
+    model, recorded, arrays = mixed(tmp_path, {})
+    late = {n: np.roll(a, lag, axis=1) if n.startswith("spikes.") else a for n, a in arrays.items()}
+    for name, values in late.items():
+        if name.startswith("spikes."):
+            values[:, :lag] = 0
+    write_npz(recorded, late)
+    verdict = whose(model, recorded)
+    assert (verdict.status, verdict.lag) == ("named", lag)
+    assert "nir" in [r.dialect.name for r in verdict.fitting]
+    assert f"recorded {lag} timestep" in verdict.headline
+    assert open_graph(
+        model, Wanted(expect=recorded, timesteps=24, input_kind="spikes", dt=1e-4, samples=False)
+    ).verified
+
+
+def test_what_stays_open_is_said_in_plain_words(tmp_path: Path) -> None:
+    verdict = whose(*mixed(tmp_path, {})[:2])
+    assert verdict.status == "named"
+    said = "\n".join(verdict.lines)
+    assert "compare" not in verdict.open or "matters only where a membrane meets its threshold exactly" in said
 
 
 # ------------------------------------------------------------------------------------------------ recordings of our own

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Count, Document, OrAbsent, Record
 
 
 class Dialect(Record):
@@ -69,5 +69,9 @@ class ConventionsFound(Document):
     """Conventions without a difference."""
     open: list[str]
     """Choices that the recording does not settle."""
+    lag: OrAbsent[Count] = None
+    """Timesteps by which the recording is late, as a chip's output is."""
+    nodes: OrAbsent[dict[str, list[str]]] = None
+    """Where no one convention fits: the rows that fit each recorded node, fed what was recorded."""
     dialects: list[Dialect]
     """Every convention of the table, best first."""
