@@ -101,19 +101,19 @@ def test_the_edge_that_waits_is_named(tmp_path: Path) -> None:
     assert len({r.delayed for r in verdict.fitting}) == 1
 
 
-def mixed(tmp_path: Path, own: dict[str, str], **changed: Any) -> tuple[Path, Path, dict[str, np.ndarray]]:
-    """Two layers whose nodes have conventions of their own, recorded; and what was recorded."""
+def mixed(tmp_path: Path, own: dict[str, str], tau: float = 3) -> tuple[Path, Path, dict[str, np.ndarray]]:
+    """Two layers whose nodes have conventions of their own, recorded; and what was recorded. tau: of the first."""
     rng = np.random.default_rng(5)
     weights = [(rng.normal(0.2, 0.5, (8, 8))).astype(np.float32) for _ in range(2)]
     nodes = {
-        "w1": nir.Linear(weight=weights[0]), "one": nir_nets.lif(8, tau=3, threshold=0.6),
+        "w1": nir.Linear(weight=weights[0]), "one": nir_nets.lif(8, tau=tau, threshold=0.6),
         "w2": nir.Linear(weight=weights[1]), "two": nir_nets.lif(8, tau=5, threshold=0.6),
     }  # fmt: skip
     nir.write(tmp_path / "mixed.nir", nir_nets.graph_of((8,), nodes, (8,)))
     [graph] = read_choices(tmp_path / "mixed.nir").values()
     x = (rng.random((6, 24, 8)) < 0.5).astype(np.float32)
     played = play(graph, steps(graph, TABLE["nir"], {n: TABLE[name] for n, name in own.items()}), x, 24)
-    arrays = {"x": x, **{f"spikes.{n}": s.astype(np.uint8) for n, s in played.spikes.items()}, **changed}
+    arrays = {"x": x, **{f"spikes.{n}": s.astype(np.uint8) for n, s in played.spikes.items()}}
     write_npz(tmp_path / "mixed.npz", arrays)
     return tmp_path / "mixed.nir", tmp_path / "mixed.npz", arrays
 
@@ -131,7 +131,7 @@ def test_nodes_of_different_conventions_are_named_each(tmp_path: Path) -> None:
 
 
 def test_a_per_node_convention_is_read_so_and_confirmed(tmp_path: Path) -> None:
-    model, recorded, arrays = mixed(tmp_path, {"one": "norse-seconds", "two": "snntorch-zero"})
+    model, recorded, arrays = mixed(tmp_path, {"one": "norse-seconds", "two": "snntorch-zero"}, tau=30)
     assert whose(model, recorded).nodes["one"][0].dialect.name == "norse-seconds"
     wanted = Wanted(
         convention="snntorch-zero,one=norse-seconds", expect=recorded, timesteps=24, input_kind="spikes", samples=False
