@@ -6,16 +6,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Document, OrAbsent, Record
 
 
 class OnnxAccuracies(Record):
     """``accuracy`` of ``OnnxExport``."""
 
-    deployed: float
+    deployed: float | None
     """Accuracy of the deployed network, 0..1."""
-    onnxruntime: float
+    onnxruntime: float | None
     """Accuracy in onnxruntime, 0..1."""
+    agreement: OrAbsent[float] = None
+    """Share of equal predictions, where there are no labels."""
 
 
 class OnnxExport(Document):

@@ -222,6 +222,21 @@ class Finetuned(Record):
     """On what is reported; without labels, agreement with the float network."""
 
 
+class Resolution(Record):
+    """What weights of a population have left of their bits."""
+
+    bits: Positive
+    """That the largest weight takes, its sign included, of the synapse that has least."""
+    largest: Count
+    """Its magnitude, in steps."""
+    values: Positive
+    """How many different integers there are, over all synapses."""
+    zeros: Fraction
+    """Share of the graph's weights other than 0 that became 0."""
+    exact: bool
+    """Whether no weight was rounded: then few bits are all that the weights need."""
+
+
 class Rounding(Record):
     """What rounding did to one population."""
 
@@ -235,6 +250,8 @@ class Rounding(Record):
     """Share of the current that a timestep keeps, program less graph."""
     bias: Amount
     """Largest error of a bias, in thresholds."""
+    resolution: Resolution | None = None
+    """Bits that the population's weights have left; null where none are rounded."""
     differing: Count
     """Recorded spikes that differ from the graph's, what the populations before caused included."""
     spikes: Count

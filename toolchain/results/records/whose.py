@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Document, OrAbsent, Record
 
 
 class Dialect(Record):
@@ -24,6 +24,8 @@ class Dialect(Record):
     """What a membrane's input is multiplied with."""
     synapse: str
     """How a synaptic current steps."""
+    current: OrAbsent[str] = None
+    """Whether a membrane sees the synaptic current of its timestep (now) or of the one before (late)."""
     compare: str
     """A spike where v > or >= threshold."""
     reset: str
