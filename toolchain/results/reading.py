@@ -103,7 +103,8 @@ def _dotted(place: Sequence[Key]) -> str:
     """'ranges['cell.1'].a', 'runs[0].name'."""
     text = ""
     for key in place:
-        text += f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{brief(key)}]"
+        plain = isinstance(key, str) and key.isidentifier() and len(key) <= 60
+        text += f".{key}" if plain else f"[{brief(key)}]"
     return text.removeprefix(".")
 
 

@@ -21,7 +21,12 @@ class Record(BaseModel):
     """
 
     model_config = ConfigDict(
-        strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True, protected_namespaces=()
+        strict=True,
+        defer_build=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
 
 

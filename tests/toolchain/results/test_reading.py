@@ -70,6 +70,7 @@ def test_a_table_of_a_run(path: tuple[str, ...], value: Any, said: str) -> None:
         (("energy_uJ", "evidence"), "x", "energy_uJ.evidence is 'x', expected one of 'measured', 'calibrated', 'simul"),
         (("energy_uJ", "total"), 3, "energy_uJ.total is 3, expected an object"),
         (("ranges",), {"a.b": 3}, "ranges['a.b'] is 3, expected an object"),
+        (("ranges",), {"a" * 9000: 3}, f"ranges['{'a' * 56}...] is 3, expected an object"),
         (("ranges", "lif", "v", "low"), GONE, "ranges.lif.v.low is missing, expected a whole number"),
         (("resources", "misfits"), ["x", 3], "resources.misfits[1] is 3, expected a string"),
         (("resources", "fits"), 1, "resources.fits is 1, expected true or false"),

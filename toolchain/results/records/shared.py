@@ -116,15 +116,15 @@ class Convention(Record):
     """Seconds per timestep."""
     decay: Literal["euler", "exact"]
     """The share of v that a timestep replaces: dt / tau (euler) or 1 - exp(-dt / tau) (exact)."""
-    compare: Literal[">", ">="]
-    """A spike where v > or >= threshold."""
     current: OrAbsent[str] = None
     """Whether a membrane sees the synaptic current of its timestep (now) or of the one before (late)."""
-    readout: OrAbsent[str] = None
-    """What of the output is the answer: its sum over the timesteps, its last or its largest value."""
+    compare: Literal[">", ">="]
+    """A spike where v > or >= threshold."""
     reset: Literal["zero", "subtract", "late"]
     """What a spike does to the membrane: it goes to v_reset (zero), or loses the threshold, at once (subtract) or
     with the next timestep (late)."""
+    readout: OrAbsent[str] = None
+    """What of the output is the answer: its sum over the timesteps, its last or its largest value."""
 
 
 class OfModel(Document):

@@ -6,30 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Document
+from snnas.toolchain.results.records.bench.setting import LoopSetting
 
 
-class SearchSetting(Record):
+class SearchSetting(LoopSetting):
     """``setting`` of ``SearchBench``."""
 
-    channels: list[int]
-    """Channels of the first cell, or of each cell."""
-    pixels: int
-    """Side of the images."""
-    batch: int
-    """Samples per batch."""
-    timesteps: int
-    """T, timesteps per sample."""
     data: str
     """Data set: a name, or a path."""
-    seed: int
-    """The one seed that every draw comes from."""
-    turns: int
-    """How often both sides ran, in turns."""
-    threads: int
-    """Threads."""
-    clock: str
-    """What was timed."""
 
 
 class SearchBench(Document):

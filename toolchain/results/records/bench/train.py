@@ -6,34 +6,19 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Document
+from snnas.toolchain.results.records.bench.setting import LoopSetting
 
 
-class TrainSetting(Record):
+class TrainSetting(LoopSetting):
     """``setting`` of ``TrainBench``."""
 
-    channels: list[int]
-    """Channels of the first cell, or of each cell."""
-    pixels: int
-    """Side of the images."""
-    batch: int
-    """Samples per batch."""
-    timesteps: int
-    """T, timesteps per sample."""
     hidden: int
     """Neurons of the classifier."""
     cell: dict[str, str]
     """The cell trained: operation by edge."""
     recurrent_cell: str
     """What the recurrent cell holds besides."""
-    seed: int
-    """The one seed that every draw comes from."""
-    turns: int
-    """How often both sides ran, in turns."""
-    threads: int
-    """Threads."""
-    clock: str
-    """What was timed."""
     peak_bytes: str
     """Bytes that autograd keeps for the backward pass."""
 
