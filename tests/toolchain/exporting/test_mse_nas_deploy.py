@@ -26,7 +26,7 @@ from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.encoding import GenomeSpace
 from snnas.search.mse_nas.motifs import NAMES
 from snnas.search.mse_nas.network import MseNetwork
-from snnas.toolchain.bench.random_networks import settle
+from snnas.toolchain.bench.random_networks import settle_batch_norms
 
 TIMESTEPS = 4
 # Without a reduction (motifs see the whole image), with one, with two that a motif reads across, and with sides that
@@ -47,7 +47,7 @@ def network(motifs: tuple[str, ...], seed: int, **sizes) -> MseNetwork:
     genome = GenomeSpace(len(config.motif_cells), motifs).random(np.random.default_rng(seed))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return settle(MseNetwork(genome, config))
+        return settle_batch_norms(MseNetwork(genome, config))
 
 
 def inputs(net: MseNetwork, count: int, seed: int = 0) -> np.ndarray:
