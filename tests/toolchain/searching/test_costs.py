@@ -52,9 +52,9 @@ def test_it_is_close_to_the_counts_of_its_own_rates(predictor: Predictor) -> Non
     """Counted spike by spike, or expected from rates: the same synapses on the same cores."""
     from snnas.export.compiler.compile import compile_graph
     from snnas.export.compiler.fold import fold
-    from snnas.toolchain.searching.cost import _settled
+    from snnas.toolchain.searching.cost import _with_statistics_of
 
-    network = _settled(build(genotype(DEEP), CONFIG, seed=0), predictor.x)
+    network = _with_statistics_of(build(genotype(DEEP), CONFIG, seed=0), predictor.x)
     program = compile_graph(fold(network.layers()), timesteps=3)
     none = np.zeros(len(predictor.x), dtype=np.int64)
     found = on_target.run_program(program, predictor.x, none, predictor.chip.profile, predictor.chip.system)
