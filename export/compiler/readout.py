@@ -28,18 +28,22 @@ FINEST = 40  # bits of a response's fraction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membrane:
-    """What integrates x: ``i <- held i + x;  v <- keep v + leak + i``, per class, float64; held 0: i is x."""
+    """What integrates x: ``i <- held i + x;  v <- keep v + leak + i``, per class, float64; held 0: i is x.
+
+    late: v sees the i before.
+    """
 
     keep: np.ndarray
     leak: np.ndarray
     held: np.ndarray
+    late: bool = False
 
     def run(self, x: np.ndarray, leaks: bool) -> np.ndarray:
         """V at each timestep of x (T, classes), from 0 on."""
         i, v, out = np.zeros(x.shape[1]), np.zeros(x.shape[1]), np.zeros(x.shape)
         for t, now in enumerate(x):
-            i = self.held * i + now
-            v = out[t] = self.keep * v + i + (self.leak if leaks else 0.0)
+            before, i = i, self.held * i + now
+            v = out[t] = self.keep * v + (before if self.late else i) + (self.leak if leaks else 0.0)
         return out
 
 
@@ -149,12 +153,12 @@ def _membrane(node: Integrating, convention: Convention) -> tuple[np.ndarray, Me
     if isinstance(node, I):
         return convention.dt * r, Membrane(keep=zero + 1, leak=zero, held=zero)
     k = decay_of(node.tau if isinstance(node, Li) else node.tau_mem, convention)
-    gain, held = k * r, zero
+    gain, held, late = k * r, zero, isinstance(node, CubaLi) and convention.current == "late"
     if isinstance(node, CubaLi):
         decay = decay_of(node.tau_syn, convention)
         gain, held = gain * decay * node.w_in.astype(np.float64), 1 - decay.reshape(-1)
     leak = (k * node.v_leak.astype(np.float64)).reshape(-1)
-    return gain, Membrane(keep=1 - k.reshape(-1), leak=leak, held=held)
+    return gain, Membrane(keep=1 - k.reshape(-1), leak=leak, held=held, late=late)
 
 
 def _weight(way: Path, source: tuple[int, ...], reader: tuple[int, ...], gain: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from snnas.export.dialects import conventions
 from snnas.export.graph.graph import (
     Conv,
+    CubaLi,
     CubaLif,
     Delay,
     Graph,
@@ -182,8 +183,11 @@ def _equations(graph: Graph) -> Iterator[str]:
     yield f"neuron: v <- v + {share} (v_leak - v + r I); spike and {reset} where v {at.compare} v_threshold"
     if graph.of_type((If, I)):
         yield "        If, I: v <- v + dt r I"
-    if graph.of_type(CubaLif):
-        yield f"        CubaLif: I <- I + {share} (w_in input - I), with tau_syn"
+    if graph.of_type((CubaLif, CubaLi)):
+        late = "; v sees the I before it" if at.current == "late" else ""
+        yield f"        CubaLif, CubaLi: I <- I + {share} (w_in input - I), with tau_syn{late}"
+    if at.readout:
+        yield f"read:   the output's {graph.read}"
 
 
 def _parameters(graph: Graph, name: str) -> Iterator[str]:
@@ -210,7 +214,7 @@ def _parameters(graph: Graph, name: str) -> Iterator[str]:
                 f"tau {_range(node.tau)} s (dt/tau {_range(decay)}), v_threshold {_range(node.v_threshold, 9)}, "
                 f"r {_range(node.r)}, v_leak {_range(node.v_leak)}, v_reset {_range(node.v_reset)}"
             )
-        case If() | CubaLif() | Threshold() | Li() | I() | Scale() as node:
+        case If() | CubaLif() | Threshold() | Li() | CubaLi() | I() | Scale() as node:
             yield ", ".join(f"{f.name} {_range(getattr(node, f.name), 9)}" for f in fields(node))
         case Input() | Output() | _:
             return

@@ -238,10 +238,12 @@ def _delay(source: Source) -> Delay | Delays | Scale:
     """Whole timesteps, for all elements or each; of none, it hands on."""
     delay = source.array("delay").astype(np.float64) / source.convention.dt
     steps = np.rint(delay)
-    if np.abs(delay - steps).max(initial=0) > 1e-3 or not delay.size or steps.min() < 0 or steps.max() > MAX_WINDOW:
+    if not delay.size:
+        raise source.invalid("delay is empty", "SN110")
+    if np.abs(delay - steps).max() > 1e-3 or steps.min() < 0 or steps.max() > MAX_WINDOW:
         raise source.unsupported(
-            f"delays of {float(delay.min(initial=0)):g}..{float(delay.max(initial=0)):g} timesteps of "
-            f"{source.convention.dt:g} s; whole numbers are taken: round them, or give the right dt"
+            f"delays of {float(delay.min()):g}..{float(delay.max()):g} timesteps of {source.convention.dt:g} s; whole "
+            "numbers are taken: round them, or give the right dt"
         )
     if (steps != steps.reshape(-1)[0]).any():
         return Delays(steps=steps.astype(np.int64).reshape(boxed(source, steps.shape)))

@@ -110,8 +110,9 @@ def run_hybrid(
     where nothing can differ. UnsupportedError where the switches leave a loop within a timestep.
     """
     cells = {u.id: _Cell(u, joint, exact, given) for u in joint.units}
-    edges = {(s, name): d for name, cell in cells.items() for s, d in cell.sources if s != INPUT}
-    now = [pair for pair, d in edges.items() if d == 0]
+    joins = [((s, name), d) for name, cell in cells.items() for s, d in cell.sources if s != INPUT]
+    edges = [pair for pair, _ in joins]
+    now = [pair for pair, d in joins if d == 0]
     order, loop = structure.order(cells, [] if forced else edges)
     folded = not loop
     if loop:

@@ -6,6 +6,7 @@ import numpy as np
 
 from snnas.export.formats.npz_file import read_npz
 from snnas.hw_sim.program import Population
+from snnas.hw_sim.readout import Readout
 from snnas.toolchain.html.material import Material, Missing
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.svg import (
@@ -42,7 +43,7 @@ def section(material: Material) -> Raw:
     words = f"Sample {SAMPLE} of the recorded ones, as the program runs it (simulated): label {label}, predicted "
     words += f"{int(logits.argmax())}. Every population starts as its depth in the schedule says, so a timestep runs "
     words += "down the picture to the right."
-    side = join(_input(material), _logits(logits, label, program.readout.scale))
+    side = join(_input(material), _logits(logits, label, program.readout))
     return join(note(words), el("div", _raster(material, shown, spikes), el("div", side), class_="grid"))
 
 
@@ -107,9 +108,9 @@ def _input(material: Material) -> Raw:
     return figure("Input", drawn, f"Drawn: {', '.join(how)}." if how else None, data=data)
 
 
-def _logits(logits: np.ndarray, label: int, scale: float) -> Raw:
-    """What the host sums over the timesteps, per class, in units of the float network's output."""
-    values = logits / (64.0 * scale)
+def _logits(logits: np.ndarray, label: int, readout: Readout) -> Raw:
+    """What the host reads, per class, in units of the float network's output."""
+    values = logits / (64.0 * readout.scale)
     order = list(range(len(values)))
     if len(order) > CLASSES:
         order = sorted(np.argsort(-values, kind="stable")[:CLASSES].tolist())
@@ -133,4 +134,5 @@ def _logits(logits: np.ndarray, label: int, scale: float) -> Raw:
         label="outputs",
     )
     few = left_out(len(order), len(values), "classes")
-    return figure("Output of each class, summed over timesteps", drawn, few, data=data)
+    read = {"sum": "summed over timesteps", "last": "at the last timestep", "max": "its largest value"}[readout.read]
+    return figure(f"Output of each class, {read}", drawn, few, data=data)

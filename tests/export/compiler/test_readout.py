@@ -105,6 +105,17 @@ def by_formula(graph: Graph, spikes: np.ndarray) -> np.ndarray:
     return y
 
 
+def test_a_membrane_may_see_the_current_before(tmp_path: Path) -> None:
+    make = ENDS["CubaLI"]
+    assert make is not None
+    now, late = (written(tmp_path, make(), current=current) for current in ("now", "late"))
+    x = stimulus()
+    run = interpreter.run(late, x, STEPS)
+    program = compile_graph(late, timesteps=STEPS, input_kind="spikes")
+    assert np.allclose(both(program, x), run.answers, rtol=0, atol=1e-7)
+    assert np.abs(interpreter.run(now, x, STEPS).answers - run.answers).max() > 0.1
+
+
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("name", ENDS)
 def test_everything_reads_the_same(name: str, read: str, tmp_path: Path) -> None:

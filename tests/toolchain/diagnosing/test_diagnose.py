@@ -15,6 +15,8 @@ from rich.table import Table
 
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.compiler.fold import fold
+from snnas.export.compiler.parts import own_spikes
+from snnas.export.dialects.conventions import OURS
 from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import write_nir
 from snnas.export.formats.npz_file import read_npz
@@ -25,10 +27,12 @@ from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.diagnosing import causes, hybrid, mends, view
 from snnas.toolchain.diagnosing.divergence import Divergence, divergence
+from snnas.toolchain.diagnosing.faults import find
 from snnas.toolchain.diagnosing.pairing import hard, pair
 from snnas.toolchain.diagnosing.picture import write_picture
 from snnas.toolchain.output.stderr import Narrator
 from tests.export import nir_nets
+from tests.export.compiler.test_foreign_lava import divided
 from tests.networks import images, random_network
 
 T = 5
@@ -86,6 +90,35 @@ def test_all_integer_is_the_program_and_all_exact_the_graph(name: str, tmp_path:
         assert exact.spikes[unit.id].any()
     np.testing.assert_array_equal(integer.predictions, trace.predictions)
     np.testing.assert_allclose(exact.answers, run.answers, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["spikes", "analogue"])
+@pytest.mark.parametrize("current", ["now", "late"])
+def test_divided_populations_and_membranes_are_exact_too(kind: str, current: str, tmp_path: Path) -> None:
+    """Populations that are parts of a node, currents that are seen late, a CubaLI that reads two populations."""
+    convention = replace(OURS, current=current)  # type: ignore[arg-type]
+    graph = nir_nets.read(tmp_path, divided(), delayed=frozenset({("loop", "slow")}), convention=convention)
+    x = np.random.default_rng(0).random((3, 9, 8, 1, 1)).astype(np.float32)
+    x = (x < 0.4).astype(np.float32) if kind == "spikes" else x
+    program = compile_graph(graph, timesteps=9, input_kind=kind)  # type: ignore[arg-type]
+    joint = pair(graph, program)
+    assert find(joint) == []
+    given = hybrid.stimulus(joint, x)
+    (trace, _), *_ = simulate_input(program, x)
+    integer = hybrid.run(joint, given)
+    run = interpreter.run(graph, x, 9)
+    exact = hybrid.run(joint, given, hybrid.everywhere(joint, hybrid.CAUSES))
+    for unit in joint.units:
+        np.testing.assert_array_equal(integer.spikes[unit.id], trace.spikes[unit.id])
+        if unit.group is not None:
+            wanted = own_spikes(program, unit.id, run.spikes[unit.node])
+            np.testing.assert_array_equal(exact.spikes[unit.id], wanted)
+    np.testing.assert_allclose(integer.answers, trace.logits / (64 * program.readout.scale))
+    np.testing.assert_allclose(exact.answers, run.answers, atol=1e-9)
+    kept = program.readout.response
+    wrong = replace(program.readout, response=np.where(np.arange(9)[:, None] > 4, kept // 2, kept))
+    faults = find(pair(graph, replace(program, readout=wrong)))
+    assert ("readout", "dt or tau wrong") in {(f.population, f.kind) for f in faults}
 
 
 def test_a_soft_reset_is_exact_too(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from snnas.export.compiler.ranges import prove, verify_ranges  # noqa: E402
 from snnas.export.formats.program_file import read_program  # noqa: E402
 from snnas.hw_sim.errors import UnsupportedError, UsageError  # noqa: E402
 from snnas.hw_sim.program import LinearMap, Population, Program, Schedule, Synapse  # noqa: E402
-from snnas.hw_sim.readout import summed  # noqa: E402
+from snnas.hw_sim.readout import Reading, Readout, summed  # noqa: E402
+from snnas.hw_sim.simulate.simulator import simulate_input  # noqa: E402
 from snnas.hw_sim.simulate.torch_simulator import TorchSimulator  # noqa: E402
 from snnas.search.network.genotype import Genotype  # noqa: E402
 from snnas.search.network.space import get  # noqa: E402
@@ -63,6 +64,36 @@ def test_the_module_fires_as_the_simulator(seed: int, back: tuple[tuple[int, int
     whole = np.rint(out.numpy() * 64 * program.readout.scale * program.timesteps)
     assert np.array_equal(whole, trace.logits)
     assert sum(int(fired.sum()) for fired in trace.spikes.values()) > 0
+
+
+@pytest.mark.parametrize("read", ["sum", "last", "max"])
+@pytest.mark.parametrize("memory", [False, True])
+def test_the_module_reads_as_the_simulator(read: Any, memory: bool) -> None:
+    """Two populations, one of them late, with and without a membrane that holds what it has read."""
+    program, rng = replace(random_program(6), timesteps=5), np.random.default_rng(2)
+    steps, sizes = program.timesteps, {p.id: p.size for p in program.populations}
+    readings = tuple(
+        Reading(src=name, weight=rng.integers(-90, 90, (3, sizes[name])).astype(np.int8), distance=late)
+        for name, late in (("p1", 0), ("p2", 1), (program.readout.readings[0].src, 0))
+    )
+    rows = steps if memory else 1
+    response = np.array([[7 >> j, 9 >> j, -8 >> j] for j in range(rows)], np.int64)
+    readout = Readout(
+        readings=readings, bias=rng.integers(-900, 900, (rows, 3)), scale=11.0, response=response, read=read
+    )
+    program = replace(program, readout=readout)
+    program.verify()
+    x = inputs(program, 0, frames=True)
+    trace = next(TorchSimulator(program).run_input(x))[0]
+    assert np.array_equal(next(simulate_input(program, x))[0].logits, trace.logits)
+    module = TrainableProgram(program).eval()
+    out = module(torch.from_numpy(x))
+    per = steps if read == "sum" else 1
+    assert np.array_equal(np.rint(out.detach().numpy() * 64 * 11.0 * per), trace.logits)
+    out.sum().backward()
+    assert all(w.shadow.grad is not None and w.shadow.grad.abs().sum() > 0 for w in module.readings)
+    again = module.program().readout
+    assert all(np.array_equal(a.weight, b.weight) for a, b in zip(again.readings, readings, strict=True))
 
 
 def test_a_new_module_is_its_program() -> None:
