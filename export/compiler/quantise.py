@@ -96,7 +96,7 @@ def quantise(
         if group.role == "neuron":
             population, made, observed = _neuron(setting, group)
             watched += [group.id] if observed else []
-        refuse_silence(population, setting.links(group), made)
+        refuse_silence(population, setting.links(group), made, bits)
         populations.append(population)
         synapses += made
     program = Program(

@@ -74,8 +74,9 @@ class Range:
 
     @property
     def worst(self) -> tuple[str, Bound]:
-        """The register that is the fullest."""
-        return max(self.registers.items(), key=lambda item: item[1].margin)
+        """The register that is the fullest; v, which only clips, where that is not harmless."""
+        rated = {name: bound for name, bound in self.registers.items() if name != "v" or bound.margin > 1}
+        return max(rated.items(), key=lambda item: item[1].margin)
 
     def to_json(self) -> dict[str, Any]:
         return {"status": self.status, **{name: bound.to_json() for name, bound in self.registers.items()}}

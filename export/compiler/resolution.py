@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.circuit import Link
+from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.program import CLOCK, Population, Program, Synapse
 
@@ -67,7 +68,7 @@ def resolution(p: Population, links: Iterable[Link], synapses: Sequence[Synapse]
         largest=int(np.abs(least.map.weight.astype(np.int64)).max()),
         values=np.unique(np.concatenate([s.map.weight.reshape(-1) for s, _ in pairs])).size,
         zeros=lost / meant,
-        exact=max(off) < 1e-4,
+        exact=bool(max(off) < 1e-4),
     )
 
 
@@ -79,15 +80,15 @@ def resolutions(links: Sequence[Link], program: Program) -> dict[str, Resolution
     return {name: r for name, r in found.items() if r is not None}
 
 
-def refuse_silence(p: Population, links: Sequence[Link], synapses: Sequence[Synapse]) -> None:
-    """UnsupportedError for a synapse of which nothing is left."""
+def refuse_silence(p: Population, links: Sequence[Link], synapses: Sequence[Synapse], bits: int) -> None:
+    """UnsupportedError for a synapse of which nothing is left. bits: of a weight."""
     stored = {s.id: s for s in synapses}
     for k in links:
         top = float(np.abs(k.map.weight).max(initial=0))
         if top > 0 and k.id in stored and not stored[k.id].map.weight.any():
             raise UnsupportedError(
                 f"population {p.id}: every weight from {k.src} rounds to 0: the largest is {top:.3g}, a step "
-                f"{1 / p.scale:.3g}; {MEND}"
+                f"{1 / p.scale:.3g}; {MEND}" + (", or give more --bits" if bits < limits.WEIGHT_BITS else "")
             )
 
 

@@ -1,6 +1,6 @@
 """What gives a loss back: ways out are compiled and run on the same samples, and those that gain are named.
 
-Tried are more bits; scales for what the samples need where a proof for all input has cost bits; and where a synapse or
+Tried are more bits; scales for what the samples need, where a proof for all input has cost bits; and where a synapse or
 a bias has an outlier, which stretches the steps of all its other numbers, the graph with that outlier clipped. Like
 ``snnas export`` they round by calibration spikes, here of the same samples.
 """

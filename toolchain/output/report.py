@@ -178,7 +178,7 @@ def _add_quantisation(out: Table, errors: dict[str, Any], ranges: dict[str, Any]
         said += f"{left[name]['zeros']:.1%} rounded to 0" + (", none inexact" if left[name]["exact"] else "")
         out.add_row("  bits left, at least", "", str(left[name]["bits"]), said)
     populations, proved = checks["ranges_populations"], checks["ranges_proved"]
-    margins = {(name, r): found[r]["margin"] for name, found in ranges.items() for r in ("a", "u", "v")}
+    margins = {(name, r): found[r]["margin"] for name, found in ranges.items() for r in ("a", "u")}
     why = "no input overflows a register" if proved == populations else "the rest fit on the samples"
     if margins:
         (name, register), margin = max(margins.items(), key=lambda item: item[1])
