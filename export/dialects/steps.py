@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -78,6 +79,15 @@ def steps(graph: Graph, dialect: Dialect, own: Mapping[str, Dialect] | None = No
         if name not in neurons:
             raise UsageError(f"--convention {name}={own[name].name}: the graph's neurons are {', '.join(neurons)}")
     return {name: _step(name, graph.nodes[name], own.get(name, dialect)) for name in neurons}
+
+
+def possible_steps(graph: Graph, dialect: Dialect) -> dict[str, Step]:
+    """The steps of those neurons that the dialect makes sense of."""
+    found = {}
+    for name in graph.of_type(NEURONS):
+        with contextlib.suppress(UnsupportedError):
+            found[name] = _step(name, graph.nodes[name], dialect)
+    return found
 
 
 def _step(name: str, node: Any, dialect: Dialect) -> Step:

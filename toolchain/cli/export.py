@@ -132,7 +132,9 @@ def _refuse(context: typer.Context, run: str | None, target: str, *, of_graph: b
             raise UsageError(f"{run}: {odd[0]} names a point of a run's front; leave it out")
         _refuse_integers(context, target)
         return
-    if odd := options_given(context, OF_GRAPHS):
+    # What is no run is said when it is looked for.
+    no_run = run is not None and (Path(run).is_file() or Path(f"{run}.nir").is_file())
+    if not no_run and (odd := options_given(context, OF_GRAPHS)):
         raise UsageError(f"{', '.join(odd)}: of a .nir alone; {run or 'the newest run'} is a run, which knows its own")
     _refuse_integers(context, target)
 

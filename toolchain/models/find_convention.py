@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from snnas.export.dialects.run import Played, play
-from snnas.export.dialects.steps import Step, steps
+from snnas.export.dialects.steps import Step, possible_steps, steps
 from snnas.export.dialects.table import TABLE, Dialect, elementary, neighbours
-from snnas.export.graph.graph import SPIKING, CubaLi, CubaLif, Delay, Graph
+from snnas.export.graph.graph import NEURONS, SPIKING, CubaLi, CubaLif, Delay, Graph
 from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import Waiting, read_choices
 from snnas.hw_sim.errors import UnsupportedError, UsageError
@@ -312,19 +312,22 @@ class _Trial:
         """Rows of the table that give a node's record, where every node before it is fed what was recorded."""
         if self.forced is None:
             self.forced = [row for dialect in TABLE.values() for row in self.force(dialect)]
-        return [row for row in self.forced if row.played and _fits(row.played.each.get(node, (0, 0, 0)))]
+        known = [row for row in self.forced if row.played and node in row.found]
+        return [row for row in known if row.played and _fits(row.played.each.get(node, (0, 0, 0)))]
 
     def force(self, dialect: Dialect) -> Iterable[Row]:
         r = self.recording
         for delayed, graph in self.graphs.items():
             if dialect.convention.current == "late" and not graph.of_type((CubaLif, CubaLi)):
                 continue
-            try:
-                found = steps(graph, dialect)
-            except UnsupportedError:
+            found = possible_steps(graph, dialect)
+            # Any step will do for the others: what is recorded of them goes on.
+            others = {n: s for other in TABLE.values() for n, s in possible_steps(graph, other).items()}
+            every = {**others, **found}
+            if len(every) < len(graph.of_type(NEURONS)):
                 continue
             with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
-                played = play(graph, found, r.x, r.timesteps, recorded=r.spikes, output=r.output, forced=True)
+                played = play(graph, every, r.x, r.timesteps, recorded=r.spikes, output=r.output, forced=True)
             played.spikes, played.output = {}, np.zeros(0)
             yield Row(dialect, delayed, played, found)
 

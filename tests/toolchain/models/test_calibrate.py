@@ -60,7 +60,7 @@ def test_every_command_compiles_the_same_program(bits: int, model: Path) -> None
     assert content(opened.program) == content(exported)
     assert content(open_case(str(model), wanted).program) == content(exported)
     book = Book(model, "nir")
-    of_check = check_nir(book, CheckOptions(wanted=replace(wanted, limit=40), record="auto"))
+    of_check = check_nir(book, CheckOptions(reading=replace(wanted, limit=40), record="auto"))
     assert of_check.subject is not None
     assert content(of_check.subject.program) == content(exported)
     assert next(f.detail for f in book.findings if f.code == "SN207").endswith("calibrated on 8 of 40 samples, drawn")
