@@ -160,7 +160,8 @@ def read_program(path: str | os.PathLike[str], *, limit_bytes: int = LIMIT_BYTES
     except (_Wrong, InvalidFileError, UnsupportedError) as error:
         reason = " ".join(str(error).removeprefix("program: ").split())
         raise InvalidFileError(
-            f"program {os.fspath(path)}: {reason[:400]}; write it again with snnas export", code=error.code or "SN117"
+            f"program {os.fspath(path)}: {reason[:400]}; write it again with snnas export --force",
+            code=error.code or "SN117",
         ) from None
     return program
 

@@ -194,7 +194,8 @@ def _described(model: Any, path: Path) -> bool:
     if about.get("format") != FORMAT:
         newer = str(about.get("format")).startswith(f"{FORMAT.partition('/')[0]}/")
         raise InvalidFileError(
-            f"{path}: format {str(about.get('format'))[:40]!r}; this version reads {FORMAT!r}",
+            f"{path}: format {str(about.get('format'))[:40]!r}; this version reads {FORMAT!r}; write it "
+            "again with snnas export --target onnx --force",
             code="SN102" if newer else "SN119",
         )
     steps = about.get("timesteps")

@@ -154,4 +154,6 @@ def _node_threshold(joint: Joint, unit: Unit, neuron: tuple[int, ...]) -> float:
     values = getattr(node, "v_threshold", None)
     if values is None:
         values = node.threshold  # type: ignore[union-attr]
-    return float(values.reshape(unit.population.shape)[neuron])
+    own = joint.circuit.parts.get(unit.id)
+    flat = values.reshape(-1) if own is None else values.reshape(-1)[own]
+    return float(flat.reshape(unit.population.shape)[neuron])

@@ -28,11 +28,12 @@ from snnas.hw_sim.program import (
     Shape,
     Synapse,
 )
-from snnas.hw_sim.readout import summed
+from snnas.hw_sim.readout import Reading, summed
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.expected import expected_counts
 from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate
+from tests import programs
 
 TINY = System(
     name="tiny",
@@ -465,3 +466,22 @@ def test_missing_spikes_are_named() -> None:
         counter.add(trace)
     with pytest.raises(UsageError, match="expected"):
         counter.add(trace, spikes_in=np.zeros((1, 1, 1, 1, 1), dtype=bool))
+
+
+def test_every_population_that_is_read_is_counted() -> None:
+    """Two populations into one readout: its accumulators once, the synapses of each."""
+    made = programs.random_program(6)
+    sizes = {p.id: p.size for p in made.populations}
+    readings = tuple(Reading(src=name, weight=np.ones((3, sizes[name]), np.int8)) for name in ("p1", "p4"))
+    made = replace(made, readout=replace(made.readout, readings=readings))
+    mapping = map_program(made, load_system())
+    counter = Counter(made, mapping)
+    _, trace = programs.recorded(made, 3)
+    counter.add(trace)
+    counts = counter.result()
+    synops = {s.src: s.synops for s in counts.synapses if s.dst == READOUT}
+    assert synops == {name: 3 * int(trace.spikes[name].sum()) for name in ("p1", "p4")}
+    assert [p.neurons for p in counts.populations if p.id == READOUT] == [3]
+    rates = {p.id: float(trace.spikes[p.id].mean()) for p in made.populations}
+    expected = {s.src: s.synops / 1000 for s in expected_counts(made, mapping, rates).synapses if s.dst == READOUT}
+    assert expected == pytest.approx({name: n / 3 for name, n in synops.items()}, rel=0.01)

@@ -26,7 +26,7 @@ from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.diagnosing import causes, hybrid, mends, view
-from snnas.toolchain.diagnosing.divergence import Divergence, divergence
+from snnas.toolchain.diagnosing.divergence import Divergence, divergence, explain, three_runs
 from snnas.toolchain.diagnosing.faults import find
 from snnas.toolchain.diagnosing.pairing import hard, pair
 from snnas.toolchain.diagnosing.picture import write_picture
@@ -119,6 +119,23 @@ def test_divided_populations_and_membranes_are_exact_too(kind: str, current: str
     wrong = replace(program.readout, response=np.where(np.arange(9)[:, None] > 4, kept // 2, kept))
     faults = find(pair(graph, replace(program, readout=wrong)))
     assert ("readout", "dt or tau wrong") in {(f.population, f.kind) for f in faults}
+
+
+def test_the_first_difference_of_a_divided_node_names_its_own_threshold(tmp_path: Path) -> None:
+    given = divided()
+    given.nodes["mixed"].v_threshold[:] = np.linspace(0.9, 1.6, 8)
+    graph = nir_nets.read(tmp_path, given, delayed=frozenset({("loop", "slow")}))
+    program = compile_graph(graph, timesteps=9, input_kind="spikes")
+    higher = [replace(p, vth=2 * p.vth) if p.id == "mixed_1" else p for p in program.populations]
+    joint = pair(graph, replace(program, populations=tuple(higher)))
+    x = (np.random.default_rng(0).random((3, 9, 8, 1, 1)) < 0.4).astype(np.float32)
+    found = Divergence()
+    found.add(joint, *three_runs(joint, hybrid.stimulus(joint, x)))
+    assert found.first is not None
+    told = explain(joint, x, found.first)
+    assert (told["population"], told["node"]) == ("mixed_1", "mixed")
+    own = given.nodes["mixed"].v_threshold[[1, 4, 7]]
+    assert told["node_threshold"] == pytest.approx(float(own[told["neuron"][0]]))
 
 
 def test_a_soft_reset_is_exact_too(tmp_path: Path) -> None:
