@@ -14,6 +14,7 @@ from snnas.export.compiler.compile import compile_graph
 from snnas.export.compiler.fold import fold
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Conv, Graph, If, Input, Linear, Node, Output
+from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.program import Population, Program
 from snnas.toolchain.diagnosing import causes, faults
 from snnas.toolchain.diagnosing.faults import Fault
@@ -240,6 +241,10 @@ def healthy(seed: int) -> Graph:
 def test_a_healthy_program_has_no_fault(seed: int) -> None:
     graph = healthy(seed)
     for bits in (8, 4):
+        if (seed, bits) == (15, 4):  # untrained weights, 1,300 times apart
+            with pytest.raises(UnsupportedError, match="rounds to 0"):
+                compiled(graph, bits=bits)
+            continue
         assert found(graph, compiled(graph, bits=bits)) == []
     if seed < 6:
         assert found(graph, compile_graph(graph, timesteps=T)) == []
