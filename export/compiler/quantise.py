@@ -24,12 +24,13 @@ from snnas.export.compiler.circuit import Group, Link
 from snnas.export.compiler.observed_currents import Ranges, check_ranges_option
 from snnas.export.compiler.ranges import verify_ranges
 from snnas.export.compiler.readout import quantise_readout
-from snnas.export.compiler.resolution import refuse_silence, resolution
+from snnas.export.compiler.resolution import FELT, refuse_silence, resolution
 from snnas.export.compiler.rounding import round_weights
 from snnas.export.compiler.scales import (
     Setting,
     best_scale,
     exponent_of,
+    kept,
     kept_current,
     largest_current,
     largest_scale,
@@ -96,7 +97,9 @@ def quantise(
         if group.role == "neuron":
             population, made, observed = _neuron(setting, group)
             watched += [group.id] if observed else []
-        refuse_silence(population, setting.links(group), made, bits)
+        held = kept_current(group, timesteps) * kept(group.alpha, timesteps)
+        sources = [(k, circuit.source_shape(k.src)) for k in setting.links(group)]
+        refuse_silence(population, sources, made, felt=FELT * group.threshold / held, bits=bits)
         populations.append(population)
         synapses += made
     program = Program(

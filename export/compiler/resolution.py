@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.circuit import Link
+from snnas.export.compiler.signed_sums import signed_sums
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError
-from snnas.hw_sim.program import CLOCK, Population, Program, Synapse
+from snnas.hw_sim.program import CLOCK, Population, Program, Shape, Synapse
 
 FEW_BITS = 4  # below, steps are so coarse that it is said
+FELT = 0.01  # of a threshold; a synapse that cannot move the membrane by so much may round to nothing
 MEND = "calibrate on samples (--data, --calibration), bring its weights nearer to those of the others, or set them to 0"
 
 
@@ -80,12 +82,21 @@ def resolutions(links: Sequence[Link], program: Program) -> dict[str, Resolution
     return {name: r for name, r in found.items() if r is not None}
 
 
-def refuse_silence(p: Population, links: Sequence[Link], synapses: Sequence[Synapse], bits: int) -> None:
-    """UnsupportedError for a synapse of which nothing is left. bits: of a weight."""
+def refuse_silence(
+    p: Population, links: Sequence[tuple[Link, Shape]], synapses: Sequence[Synapse], *, felt: float, bits: int
+) -> None:
+    """UnsupportedError for a synapse of which nothing is left though all of it together would be felt.
+
+    links: with the shape of each source. felt: the least current, of every timestep, that moves the membrane by
+    ``FELT`` of its threshold. bits: of a weight.
+    """
     stored = {s.id: s for s in synapses}
-    for k in links:
-        top = float(np.abs(k.map.weight).max(initial=0))
-        if top > 0 and k.id in stored and not stored[k.id].map.weight.any():
+    for k, shape in links:
+        if k.id not in stored or stored[k.id].map.weight.any():
+            continue
+        low, high = signed_sums(k.map, shape, p.shape)
+        if max(float(high.max()), -float(low.min())) >= felt:
+            top = float(np.abs(k.map.weight).max())
             raise UnsupportedError(
                 f"population {p.id}: every weight from {k.src} rounds to 0: the largest is {top:.3g}, a step "
                 f"{1 / p.scale:.3g}; {MEND}" + (", or give more --bits" if bits < limits.WEIGHT_BITS else "")

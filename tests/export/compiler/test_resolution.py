@@ -212,19 +212,27 @@ def test_a_synapse_of_which_nothing_is_left_is_refused() -> None:
     with pytest.raises(
         UnsupportedError, match=r"^population n0: every weight from input rounds to 0: .* set them to 0"
     ):
-        compile_graph(two_synapses(1e-6), timesteps=4, input_kind="spikes")
-    program = compile_graph(two_synapses(1e-2), timesteps=4, input_kind="spikes")
+        compile_graph(two_synapses(1.2e-4), timesteps=4, input_kind="spikes")
+    program = compile_graph(two_synapses(0.04), timesteps=4, input_kind="spikes")
     assert all(s.map.weight.any() for s in program.synapses)
-    compile_graph(two_synapses(0.0), timesteps=4, input_kind="spikes")  # nothing was there to be lost
+    # Nothing was there to be lost, or nothing that all 300 of them could make felt.
+    for small in (0.0, 1e-9):
+        compile_graph(two_synapses(small), timesteps=4, input_kind="spikes")
 
 
 def two_synapses(small: float) -> Graph:
-    """The input into a neuron twice: by a skip, with weights so much smaller, and by a neuron."""
-    first = stack((np.eye(3), lif(3, tau=1, threshold=0.5)), (np.full((1, 3), 3.3), lif(1, tau=2, threshold=0.9)))
-    nodes = {**first.nodes, "skip": Linear(weight=np.full((1, 3), small * np.pi, np.float32), bias=None)}
-    nodes = {name.replace("n1", "n0_"): node for name, node in nodes.items()}
-    nodes = {{"n0": "relayed", "n0_": "n0"}.get(name, name): node for name, node in nodes.items()}
-    edges = [("input", "w0"), ("w0", "relayed"), ("relayed", "w1"), ("w1", "n0"), ("input", "skip"), ("skip", "n0")]
+    """300 inputs into n0 twice: by neurons with weights of 3.3, and directly with much smaller ones."""
+    nodes: dict[str, Any] = {
+        "input": Input(shape=(300,)),
+        "w0": Linear(weight=np.eye(3, 300, dtype=np.float32), bias=None),
+        "before": lif(3, tau=1, threshold=0.5),
+        "w1": Linear(weight=np.array([[3.3, 2.7, 1.9]], np.float32), bias=None),
+        "skip": Linear(weight=np.full((1, 300), small, np.float32), bias=None),
+        "n0": lif(1, tau=2, threshold=0.9),
+        "readout": Linear(weight=np.ones((1, 1), np.float32), bias=None),
+        "output": Output(shape=(1,)),
+    }
+    edges = [("input", "w0"), ("w0", "before"), ("before", "w1"), ("w1", "n0"), ("input", "skip"), ("skip", "n0")]
     return Graph(nodes=nodes, edges=(*edges, ("n0", "readout"), ("readout", "output")))
 
 

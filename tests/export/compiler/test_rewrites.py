@@ -299,7 +299,12 @@ def test_batch_norms_and_average_pools_fold_to_the_border(first: str, seed: int,
         terms = [tail(net, net.add("bn", terms, **_plain(net)), "pb"), terms[0]]
     graph, _ = agree(net.head(net.lif(*terms, threshold=0.74, name="b"), net.neurons), seed)
     assert len(graph.of_type(Lif)) == 2
-    assert [p.role for p in program_of(graph).populations] == ["neuron", "neuron"]
+    try:
+        program = program_of(graph)
+    except UnsupportedError as error:  # a term that the random batch norms have left next to nothing
+        assume("rounds to 0" not in str(error))
+        raise
+    assert [p.role for p in program.populations] == ["neuron", "neuron"]
 
 
 @examples

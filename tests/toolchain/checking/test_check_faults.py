@@ -212,6 +212,14 @@ def _overflowing(path: Path) -> None:
     write_program(path, replace(program, synapses=loud))
 
 
+def _coarse(path: Path) -> None:
+    """Weights of which the two highest bits are left."""
+    program = read_program(path)
+    few = [replace(s.map, weight=np.rint(s.map.weight / 64).astype(np.int8)) for s in program.synapses]
+    coarse = tuple(replace(s, map=m) for s, m in zip(program.synapses, few, strict=True))
+    write_program(path, replace(program, synapses=coarse))
+
+
 def _other_program(path: Path) -> None:
     """The program of a graph with a lazier ballot."""
     from snnas.export.compiler.compile import compile_graph
@@ -436,6 +444,7 @@ FAULTS = [
     Fault("a changed program weight", _signed("program.npz", _program_weight), LAVA, "SN303", 1, "population"),
     Fault("a program of another graph", _signed("program.npz", _other_program), LAVA, "SN207", 1),
     Fault("a register that may overflow", _signed("program.npz", _overflowing), LAVA, "SN208", 1, "ballot"),
+    Fault("weights of few steps", _signed("program.npz", _coarse), LAVA, "SN209", 1, "ballot: 2 of 8 bits left"),
     Fault("changed currents", _golden(**{"currents.edges": lambda c: c + 1}), LAVA, "SN304", 1, "edges"),
     Fault("changed logits", _golden(logits=lambda v: v[:, ::-1]), LAVA, "SN305", 1, "readout"),
     Fault("a doubled spike on target", _golden(**{"spikes.ballot": _double}), LAVA, "SN303", 1, "first at sample 0"),
