@@ -22,6 +22,9 @@ def train(
     runs_dir: RunsDir = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name, or a .toml file [the run's own].")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs [the recipe's].")] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(min=1, help="Parts of a batch, one after the other, to fit the memory [the recipe's].")
+    ] = None,
     target_sar: Annotated[float | None, typer.Option(help="Hold the spiking activity rate to this.")] = None,
     genotype: Annotated[Path | None, typer.Option(help="Begin a run with the cell of this genotype.json.")] = None,
     dataset: Annotated[
@@ -51,6 +54,7 @@ def train(
         runs_dir=runs_dir,
         recipe=recipe,
         epochs=epochs,
+        accumulate=accumulate,
         target_sar=target_sar,
         genotype=genotype,
         dataset=dataset,

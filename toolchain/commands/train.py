@@ -31,6 +31,8 @@ class TrainOptions:
     """A recipe's name, or a .toml file; None: the run's own."""
     epochs: int | None = None
     """None: the recipe's."""
+    accumulate: int | None = None
+    """Parts of a batch, run one after the other so that they fit the memory; None: the recipe's."""
     target_sar: float | None = None
     """The spiking activity rate that training is held to, in (0, 1); None: free."""
     genotype: Path | None = None
@@ -72,7 +74,7 @@ def run_training(
 
     narrator = narrator or Narrator(quiet=True)
     _check(options)
-    changes = {"epochs": options.epochs, "target_sar": options.target_sar}
+    changes = {"epochs": options.epochs, "target_sar": options.target_sar, "accumulate": options.accumulate}
     recipe = training.load_recipe(options.recipe, changes) if options.recipe else None
     if options.genotype is not None:
         run = _begun(options, recipe or training.recipe_of({}, where="the command line", overrides=changes), command)

@@ -359,8 +359,8 @@ class _Training:
 def diverged(what: str, step: int, epoch: int, rate: float) -> GateError:
     """Return what ends a training whose numbers are no numbers any more."""
     return GateError(
-        f"{what} step {step} of epoch {epoch} (learning rate {rate:.2g}), expected a finite number; lower the learning "
-        "rate with --lr"
+        f"{what} step {step} of epoch {epoch} (learning rate {rate:.2g}), expected a finite number; lower "
+        "learning_rate in the recipe"
     )
 
 
