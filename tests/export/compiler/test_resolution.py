@@ -259,7 +259,7 @@ def program_with(graph: Graph, row: list[int]) -> tuple[Population, Synapse]:
 
 
 def test_a_constant_current_holds_the_scale_where_the_clock_can_carry_it() -> None:
-    graph = stack((np.array([[0.01, -0.02]]), cuba(1, syn=5, mem=5, threshold=90.0)))
+    graph = stack((np.array([[0.01, -0.02]]), cuba(1, syn=5, mem=5, threshold=5.0)))
     node = replace(graph.nodes["w0"], bias=np.array([40.0], np.float32))  # type: ignore[type-var]
     program = compile_graph(replace(graph, nodes={**graph.nodes, "w0": node}), timesteps=20, input_kind="spikes")
     brought = [s.map.weight.astype(int) << s.exponent for s in program.synapses if s.src == CLOCK]
