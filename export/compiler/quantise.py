@@ -27,6 +27,7 @@ from snnas.export.compiler.readout import quantise_readout
 from snnas.export.compiler.resolution import FELT, refuse_silence, resolution
 from snnas.export.compiler.rounding import round_weights
 from snnas.export.compiler.scales import (
+    CLOCK_MOST,
     Setting,
     best_scale,
     exponent_of,
@@ -217,7 +218,7 @@ def _clock_bias(group: Group, bias: np.ndarray, scale: float, distance: Literal[
     coarse = (units + 32) >> 6
     if np.abs(coarse).max() > limits.WEIGHT_MAX:
         raise UnsupportedError(
-            f"population {group.id}: bias {np.abs(units).max()} weight units; a clock carries 8128 at most"
+            f"population {group.id}: bias {np.abs(units).max()} weight units; a clock carries {CLOCK_MOST} at most"
         )
     synapses = []
     for name, part, exponent in (("coarse", coarse, 6), ("fine", units - (coarse << 6), 0)):

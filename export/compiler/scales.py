@@ -24,6 +24,7 @@ from snnas.hw_sim.lava.run_lava import SILENCE_EXPONENT, SILENCE_WEIGHT
 from snnas.hw_sim.program import HostMap, Population, Synapse
 
 CANDIDATES = 24
+CLOCK_MOST = limits.WEIGHT_MAX << 6  # weight units that the clock carries, in two parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,9 +193,11 @@ def _within(setting: Setting, group: Group, a: float, u: float) -> float:
 
 def _of_registers(setting: Setting, group: Group) -> float:
     """What threshold, bias and the exponents of the weights allow, whatever comes in."""
+    low, high = _clocked(setting, group)
     _, most = limits.weight_range(setting.bits)
     return min(
         limits.THRESHOLD_MAX / group.threshold,
+        CLOCK_MOST / max(float(high.max()), -float(low.min()), 1e-9),
         (limits.BIAS_MANTISSA_MAX << limits.BIAS_EXPONENT_MAX) / 64 / max(float(np.abs(group.bias).max()), 1e-9),
         *(
             (most << limits.WEIGHT_EXPONENT_MAX) / max(float(np.abs(k.map.weight).max()), 1e-9)

@@ -16,12 +16,13 @@ from snnas.export.compiler.observed_currents import MARGIN
 from snnas.export.compiler.observed_ranges import settled
 from snnas.export.compiler.ranges import LIMITS, prove, verify_ranges
 from snnas.export.compiler.resolution import FEW_BITS, resolution, resolutions
+from snnas.export.compiler.scales import CLOCK_MOST
 from snnas.export.compiler.schedule import schedule
 from snnas.export.dialects.conventions import DT
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import CubaLif, Graph, Input, Lif, Linear, Output, Spiking
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, UsageError
-from snnas.hw_sim.program import Population, Program, Synapse
+from snnas.hw_sim.program import CLOCK, Population, Program, Synapse
 from snnas.hw_sim.simulate.simulator import simulate
 
 
@@ -255,3 +256,11 @@ def program_with(graph: Graph, row: list[int]) -> tuple[Population, Synapse]:
     program = compile_graph(graph, timesteps=4, input_kind="spikes")
     s = program.synapses[0]
     return program.populations[0], replace(s, map=replace(s.map, weight=np.array([row], np.int8)))
+
+
+def test_a_constant_current_holds_the_scale_where_the_clock_can_carry_it() -> None:
+    graph = stack((np.array([[0.01, -0.02]]), cuba(1, syn=5, mem=5, threshold=5.0)))
+    node = replace(graph.nodes["w0"], bias=np.array([40.0], np.float32))  # type: ignore[type-var]
+    program = compile_graph(replace(graph, nodes={**graph.nodes, "w0": node}), timesteps=20, input_kind="spikes")
+    brought = [s.map.weight.astype(int) << s.exponent for s in program.synapses if s.src == CLOCK]
+    assert 4000 < sum(int(w.sum()) for w in brought) <= CLOCK_MOST
