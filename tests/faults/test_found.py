@@ -226,7 +226,7 @@ def test_an_onnx_that_loads_and_does_not_run(tmp_path: Path, capfd: pytest.Captu
     from snnas.export.executors.onnx_runner import OnnxModel
 
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    about = {"timesteps": 2, "precision": "float32", "state": [], "spikes": []}
+    about = {"timesteps": 2, "precision": "float32", "state": [], "spikes": [], "read": "sum"}
 
     def model(**changes: Any) -> Path:
         shape = helper.make_node("Reshape", ["x", "to"], ["y"])

@@ -19,7 +19,8 @@ from snnas.export.dialects.conventions import Convention
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Conv, Flatten, Graph, If, Input, Lif, Linear, Output, Pool, Spiking, Threshold
 from snnas.hw_sim import kernels, limits
-from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Readout, Schedule, Synapse
+from snnas.hw_sim.program import INPUT, LinearMap, Population, Program, Schedule, Synapse
+from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate.simulator import simulate
 
 BINARY_DT = Convention(dt=2.0**-13)  # float32 holds it, and tau, exactly; of the default 1e-4 it holds neither
@@ -188,7 +189,7 @@ def test_an_or_in_a_program_forgets() -> None:
         populations=(p,),
         synapses=(Synapse(id="s", src=INPUT, dst="or", map=pool),),
         host=(),
-        readout=Readout(src="or", weight=np.ones((1, 1), np.int8), bias=np.zeros(1, np.int64), scale=1.0),
+        readout=summed(src="or", weight=np.ones((1, 1), np.int8), bias=np.zeros(1, np.int64), scale=1.0),
         schedule=Schedule(period=1, depth={"or": 0}),
     )
     program.verify()

@@ -105,9 +105,9 @@ def test_divided_populations_and_membranes_are_exact_too(kind: str, current: str
     assert find(joint) == []
     given = hybrid.stimulus(joint, x)
     (trace, _), *_ = simulate_input(program, x)
-    integer = hybrid.run(joint, given)
+    integer = hybrid.run_hybrid(joint, given)
     run = interpreter.run(graph, x, 9)
-    exact = hybrid.run(joint, given, hybrid.everywhere(joint, hybrid.CAUSES))
+    exact = hybrid.run_hybrid(joint, given, hybrid.everywhere(joint, hybrid.CAUSES))
     for unit in joint.units:
         np.testing.assert_array_equal(integer.spikes[unit.id], trace.spikes[unit.id])
         if unit.group is not None:
