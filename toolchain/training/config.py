@@ -101,9 +101,8 @@ class TrainingConfig:
         low, high, with_low, with_high = RANGES[name]
         if value is None and name in OPTIONAL:
             return
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        at_end = (with_low and value == low) or (with_high and value == high)
-        if not (number and (low < float(value) < high or at_end)):
+        x = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        if not (low < x < high or (with_low and x == low) or (with_high and x == high)):
             ends = f"{low:g} <{'=' if with_low else ''} x" + (f" < {high:g}" if high < math.inf else "")
             raise UsageError(f"{name} = {brief(value)} in the training configuration, expected {ends}")
 

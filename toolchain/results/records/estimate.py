@@ -147,7 +147,7 @@ class EnergyBill(Priced):
 class UnderProfile(Priced):
     """The same counts under one of the shipped profiles."""
 
-    profile: str
+    profile: str  # pyright: ignore[reportIncompatibleVariableOverride]  # narrower, and frozen
     """Name of the energy profile."""
     unpriced: list[str]
     """What happened and has no price in this profile; never counted as zero."""

@@ -201,7 +201,7 @@ class VersionsTable(Record):
 
     model_config = ConfigDict(extra="allow")
 
-    __pydantic_extra__: dict[str, str]
+    __pydantic_extra__: dict[str, str]  # pyright: ignore[reportIncompatibleVariableOverride]
     device: str
     """Device of the search."""
 

@@ -51,7 +51,7 @@ class Dialect(Record):
 class FittingDialect(Dialect):
     """A convention without a difference."""
 
-    dt: float
+    dt: float  # pyright: ignore[reportIncompatibleVariableOverride]  # narrower, and frozen
     """Seconds per timestep."""
 
 
