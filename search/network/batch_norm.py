@@ -30,20 +30,16 @@ class BatchNorm(nn.BatchNorm2d):
         return self.weight
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or self.running_mean is None or self.running_var is None:
-            by_batch = self.running_mean is None
-            return nn.functional.batch_norm(
-                input, self.running_mean, self.running_var, self.effective(), self.bias, by_batch, 0.0, self.eps
-            )
-        rate = self._next_rate()
-        if not self.synced:
-            return nn.functional.batch_norm(
-                input, self.running_mean, self.running_var, self.effective(), self.bias, True, rate, self.eps
-            )
-        out, mean, var, count = _normalise(input, self.effective(), self.bias, None, self.eps, True)
+        mean, var = self.running_mean, self.running_var
+        moves = self.training and mean is not None
+        rate = self._next_rate() if moves else 0.0
+        if not (self.synced and moves) or mean is None or var is None:
+            by_batch = moves or mean is None
+            return nn.functional.batch_norm(input, mean, var, self.effective(), self.bias, by_batch, rate, self.eps)
+        out, of_batch, spread, count = _normalise(input, self.effective(), self.bias, None, self.eps, True)
         with torch.no_grad():
-            self.running_mean.lerp_(mean, rate)
-            self.running_var.lerp_(var * count / (count - 1), rate)
+            mean.lerp_(of_batch, rate)
+            var.lerp_(spread * count / (count - 1), rate)
         return out
 
     def reset_running_stats(self) -> None:

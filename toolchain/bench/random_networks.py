@@ -51,7 +51,7 @@ def settle_batch_norms(network: Network, batches: int = SETTLING_BATCHES, batch:
     """Gives every batch norm an affine and statistics of its own; eval mode. Draws from torch's global generator.
 
     Affines: gamma in .5..1.5, beta normal with deviation .3. Statistics: the plain average over ``batches`` batches of
-    uniform noise (in cells that run step by step StepwiseBatchNorm averages by itself).
+    uniform noise, as ``BatchNorm`` averages its first ones by itself.
     """
     import torch
 
@@ -60,15 +60,10 @@ def settle_batch_norms(network: Network, batches: int = SETTLING_BATCHES, batch:
     for norm in norms:
         torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
         torch.nn.init.normal_(norm.bias, 0.0, 0.3)
-    momenta = [norm.momentum for norm in norms]
     with torch.no_grad():
         network.train()
-        for k in range(1, batches + 1):
-            for norm in norms:
-                norm.momentum = 1 / k
+        for _ in range(batches):
             network(torch.rand(batch, *config.input_shape))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
     return network.eval()
 
 

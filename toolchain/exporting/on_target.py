@@ -30,13 +30,12 @@ from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.sampling import Ran, singles
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
+from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
 from snnas.toolchain.output.stderr import Advance, Narrator
 
 if TYPE_CHECKING:
     from snnas.search.network.network import Network
     from snnas.toolchain.data.load import Dataset
-
-CALIBRATION_SAMPLES = 256
 
 
 @dataclass(slots=True)

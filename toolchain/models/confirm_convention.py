@@ -21,7 +21,7 @@ from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import GateError
 from snnas.hw_sim.files import sha256
 from snnas.toolchain.models.convention_options import Wanted, edges_of
-from snnas.toolchain.models.recording import LAGS, Recording, read_recording
+from snnas.toolchain.models.recording import Recording, read_recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,12 @@ def confirm(path: Path, wanted: Wanted, graph: Graph) -> Confirmed:
             "reset, say --readout membrane-last (or membrane-max, membrane-sum)"
         )
     played = _played(graph, dialect, recording, wanted.own)
-    for other in (recording.swapped(), *(recording.earlier(lag) for lag in LAGS)):
-        if played.differing and other is not None:
+    if played.differing:
+        for other, _ in recording.read_otherwise():
             again = _played(graph, dialect, other, wanted.own)
-            recording, played = (recording, played) if again.differing else (other, again)
+            if not again.differing:
+                recording, played = other, again
+                break
     if played.differing:
         raise GateError(
             f"{path}: {wanted.said or 'the convention assumed'} is not what {wanted.expect} recorded: "

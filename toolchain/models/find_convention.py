@@ -22,7 +22,7 @@ from snnas.export.graph.graph import NEURONS, SPIKING, CubaLi, CubaLif, Delay, G
 from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import Waiting, read_choices
 from snnas.hw_sim.errors import UnsupportedError, UsageError
-from snnas.toolchain.models.recording import LAGS, Recording, read_recording
+from snnas.toolchain.models.recording import Recording, read_recording
 
 SCHEMA = "snnas.whose/1"
 Advance = Callable[[int, int], None]
@@ -183,14 +183,12 @@ def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: No
     if recording.membrane:
         graphs = {waits: by_membrane(graph) for waits, graph in graphs.items()}
     verdict = detect(graphs, recording, advance)
-    # Read otherwise, where nothing fits: with time first, or as late by some timesteps.
-    others: list[tuple[Recording | None, dict[str, Any]]] = [(recording.swapped(), {"swapped": True})]
-    others += [(recording.earlier(lag), {"lag": lag}) for lag in LAGS]
-    for other, how in others:
-        if verdict.status == "none" and other is not None:
+    if verdict.status == "none":
+        for other, how in recording.read_otherwise():
             again = detect(graphs, other, advance)
             if again.status != "none":
                 verdict, recording = replace(again, **how), other
+                break
     if verdict.status == "none" and not recording.silent:
         verdict = _of_nodes(verdict, graphs, recording)
     spikes_in = bool(((recording.x == 0) | (recording.x == 1)).all())
@@ -283,6 +281,7 @@ class _Trial:
         self.graphs, self.recording = graphs, recording
         self.known: dict[tuple[Any, ...], Played] = {}
         self.forced: list[Row] | None = None
+        self.anyhow: dict[Waiting, dict[str, Step]] = {}
 
     def rows(self, dialects: Iterable[Dialect], *, stop: bool = False) -> Iterable[Row]:
         for dialect in dialects:
@@ -321,15 +320,20 @@ class _Trial:
             if dialect.convention.current == "late" and not graph.of_type((CubaLif, CubaLi)):
                 continue
             found = possible_steps(graph, dialect)
-            # Any step will do for the others: what is recorded of them goes on.
-            others = {n: s for other in TABLE.values() for n, s in possible_steps(graph, other).items()}
-            every = {**others, **found}
+            every = {**self.any_steps(delayed), **found}
             if len(every) < len(graph.of_type(NEURONS)):
                 continue
             with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
                 played = play(graph, every, r.x, r.timesteps, recorded=r.spikes, output=r.output, forced=True)
             played.spikes, played.output = {}, np.zeros(0)
             yield Row(dialect, delayed, played, found)
+
+    def any_steps(self, delayed: Waiting) -> dict[str, Step]:
+        """A step of each neuron in some dialect: any will do for one of which the record goes on."""
+        if delayed not in self.anyhow:
+            of_dialects = [possible_steps(self.graphs[delayed], dialect) for dialect in TABLE.values()]
+            self.anyhow[delayed] = {name: step for found in of_dialects for name, step in found.items()}
+        return self.anyhow[delayed]
 
     def search(self, advance: Advance) -> list[Row]:
         """Fits among all combinations of choices, one for each behaviour."""

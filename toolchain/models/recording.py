@@ -12,8 +12,10 @@ Other arrays are left alone. What ``snnas check --record`` keeps is read too: it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +58,16 @@ class Recording:
         spikes = {name: s.swapaxes(0, 1) for name, s in self.spikes.items()}
         output = None if self.output is None else self.output.swapaxes(0, 1)
         return replace(self, x=x, timesteps=len(self.x), spikes=spikes, output=output)
+
+    def read_otherwise(self) -> Iterator[tuple[Recording, dict[str, Any]]]:
+        """What it may have meant where nothing fits, with what is then said of it: time first, or late by ``lag``."""
+        swapped = self.swapped()
+        if swapped is not None:
+            yield swapped, {"swapped": True}
+        for lag in LAGS:
+            earlier = self.earlier(lag)
+            if earlier is not None:
+                yield earlier, {"lag": lag}
 
     def earlier(self, steps: int) -> Recording | None:
         """The same with every record ``steps`` timesteps earlier, as of a chip whose output comes late.

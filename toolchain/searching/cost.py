@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from snnas.toolchain.data.load import Dataset
 
 # The cells of a recurrent network normalise by running statistics, which take a few batches to settle.
-RECURRENT_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,14 +158,9 @@ def _with_statistics_of(network: Network, x: np.ndarray) -> Network:
     """The network in eval mode, its BN with the statistics of ``x``; nothing is drawn."""
     import torch
 
-    network.train()
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None
-    network.get_submodule("head_drop").eval()
-    with torch.no_grad():
-        for _ in range(RECURRENT_PASSES if network.genotype.has_backward else 1):
-            network(torch.from_numpy(x))
+    from snnas.toolchain.training.statistics import measure_statistics
+
+    measure_statistics(network, torch.from_numpy(x), unit=1, batch=len(x))
     return network.eval()
 
 
