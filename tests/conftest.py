@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from snnas.hw_sim.lava import environment as lava_environment
+
+
+# `snnas check` refuses to write expectations where a pipeline runs it; the suite itself runs in pipelines and at desks, and
+# means the same in both. The tests of the refusal set the variable themselves.
+os.environ.pop("CI", None)
 
 
 class _BareNames:
