@@ -10,6 +10,7 @@ synapse at once, folded into the batch; a static image passes the stem once. BN 
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -50,6 +51,10 @@ class MseNetwork(nn.Module):
     def layer(self, name: str) -> Any:
         """Return the child called ``name``."""
         return self._modules[name]
+
+    def set_timesteps(self, timesteps: int) -> None:
+        """Run ``timesteps`` steps from now on; see ``Network.set_timesteps``."""
+        self.config = replace(self.config, timesteps=timesteps)
 
     def forward(self, x: Tensor, *, spikes: MutableMapping[str, Tensor] | None = None) -> Tensor:
         """Return logits (B, classes) for x (B, C, H, W), constant in time, or (B, T, C, H, W).

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -83,6 +84,14 @@ class Backbone(nn.Module):
 
     def _lif(self, name: str) -> None:
         self.add_module(name, LIF(self.config.tau, self.config.threshold))
+
+    def set_timesteps(self, timesteps: int) -> None:
+        """Run ``timesteps`` steps from now on. Weights, BN statistics, tau and thresholds stay; ``config`` says the new T.
+
+        For a training that goes up in T by stages, and for evaluating or exporting at another T than the trained one:
+        nothing that is stored depends on T. Raises UsageError where it is not a whole number >= 1.
+        """
+        self.config = replace(self.config, timesteps=timesteps)
 
     def run(self, x: Tensor, cells: Sequence[CellOps], spikes: dict[str, Tensor] | None) -> Tensor:
         """Return the logits (B, classes) of ``x`` with the operations ``cells``, a subset of those built.

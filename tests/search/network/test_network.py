@@ -234,6 +234,21 @@ def test_a_static_image_equals_its_repetition() -> None:
         torch.testing.assert_close(network(x), network(x[:, None].expand(4, 4, 2, 9, 8)))
 
 
+@pytest.mark.parametrize("back", [{}, {(3, 0): "conv3x3"}])
+def test_a_network_runs_at_another_t_as_one_that_was_built_for_it(back: dict) -> None:
+    genotype = both_cells({(0, 3): "conv3x3", **back})
+    network, x = make(genotype), torch.rand(3, 2, 9, 8, dtype=torch.float64)
+    other = make(genotype, timesteps=7)
+    other.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        assert not torch.equal(network(x), other(x))
+        network.set_timesteps(7)
+        assert torch.equal(network(x), other(x))
+    assert network.config == other.config
+    with pytest.raises(UsageError, match="timesteps = 0"):
+        network.set_timesteps(0)
+
+
 def test_training_reaches_every_parameter_and_running_statistics() -> None:
     genotype = both_cells({(0, 1): "conv3x3", (1, 3): "conv3x3", (0, 3): "skip", (3, 1): "conv3x3"})
     torch.manual_seed(0)
