@@ -31,6 +31,7 @@ RANGES = {
     "clip": (0.0, math.inf, True, False),
     "dropout": (0.0, 1.0, True, False),
     "target_sar": (0.0, 1.0, False, False),
+    "width_power": (0.0, 1.0, True, True),
 }
 OPTIONAL = ("dropout", "target_sar")
 
@@ -47,6 +48,8 @@ class TrainingConfig:
     optimizer: str = "adamw"
     learning_rate: float = 1.2e-2
     """The peak: after ``warmup`` epochs of a linear rise it falls as a cosine to 0, or stays."""
+    width_power: float = 0.0
+    """The learning rate is of 16 channels, and multiplied by (16 / channels)^width_power; 0: the same for all."""
     schedule: str = "cosine"
     warmup: int = 0
     weight_decay: float = 1e-2
@@ -64,6 +67,8 @@ class TrainingConfig:
     """Before the head; None leaves the network's own."""
     amp: str = "none"
     """'bf16' computes convolutions and linear layers so."""
+    learn: tuple[str, ...] = ()
+    """'tau', 'threshold': learnt too, one number for each population."""
     target_sar: float | None = None
     """The spiking activity rate that training is held to; None leaves it free."""
 
@@ -95,6 +100,16 @@ class TrainingConfig:
             )
         object.__setattr__(self, "augment", tuple(self.augment))  # TOML gives a list
         Augmentation(self.augment)
+        learnt = self.learn
+        if (
+            not isinstance(learnt, list | tuple)
+            or len(learnt) > 2
+            or any(n not in ("tau", "threshold") for n in learnt)
+        ):
+            raise UsageError(
+                f"learn = {brief(learnt)} in the training configuration, expected a list of 'tau', 'threshold', or both"
+            )
+        object.__setattr__(self, "learn", tuple(learnt))
 
     def _check_range(self, name: str) -> None:
         value: Any = getattr(self, name)
@@ -109,7 +124,7 @@ class TrainingConfig:
     def plain(self) -> dict[str, Any]:
         """The recipe as TOML and JSON can hold it; what is None is left out."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
-        return {**values, "augment": list(self.augment)}
+        return {**values, "augment": list(self.augment), "learn": list(self.learn)}
 
 
 def recipe_names() -> list[str]:

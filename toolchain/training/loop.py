@@ -28,7 +28,7 @@ from snnas.toolchain.training.config import TrainingConfig
 from snnas.toolchain.training.evaluation import Validation, inputs, validate
 from snnas.toolchain.training.identity import fingerprint
 from snnas.toolchain.training.memory import keep_pages, lay_out, wide
-from snnas.toolchain.training.optimisation import Teacher, learning_rate, loss_sum, make_optimizer
+from snnas.toolchain.training.optimisation import Teacher, learning_rate, loss_sum, make_optimizer, prepare
 from snnas.toolchain.training.parallel import World, world
 from snnas.toolchain.training.statistics import measure_statistics
 
@@ -115,6 +115,7 @@ class _Training:
     ) -> None:
         if device == "cpu":
             keep_pages()
+        config = prepare(network, config)
         self.network, self.data, self.config, self.device, self.world = network.to(device), data, config, device, here
         if here.size > 1:
             synchronise(network)
