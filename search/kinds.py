@@ -15,13 +15,15 @@ from torch import nn
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.genome import SPACE, Genome
 from snnas.search.mse_nas.network import MseNetwork
+from snnas.search.network import design
 from snnas.search.network.config import NetworkConfig
+from snnas.search.network.design import Design, DesignSizes, network_of_design
 from snnas.search.network.genotype import Genotype
 from snnas.search.network.network import Network
 from snnas.search.network.space import SPACES
 
-Architecture = Genotype | Genome
-Sizes = NetworkConfig | MseConfig
+Architecture = Genotype | Genome  # a Design is a Genotype
+Sizes = NetworkConfig | DesignSizes | MseConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,17 @@ class Kind:
 
 
 CELLS = Kind(Genotype.from_json, NetworkConfig.from_json, Network)
+DESIGNS = Kind(Design.from_json, DesignSizes.from_json, network_of_design)
 MOTIFS = Kind(Genome.from_json, MseConfig.from_json, MseNetwork)
-KINDS = {**dict.fromkeys(SPACES, CELLS), SPACE: MOTIFS}
+KINDS = {**dict.fromkeys(SPACES, CELLS), design.SPACE: DESIGNS, SPACE: MOTIFS}
+
+
+def network_config(genotype: Genotype, sizes: Sizes) -> NetworkConfig:
+    """Return the sizes of the network of cells that ``genotype`` is; sizes: of its kind."""
+    if isinstance(genotype, Design) and isinstance(sizes, DesignSizes):
+        return sizes.of(genotype)
+    assert isinstance(sizes, NetworkConfig)
+    return sizes
 
 
 def kind_of(space: str) -> Kind:

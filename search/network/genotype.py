@@ -118,6 +118,11 @@ class Genotype:
         return any(i > j for cell in self.cells for i, j in cell.live())
 
     @property
+    def identity(self) -> tuple[Any, ...]:
+        """What tells two networks apart: the live edges of every cell."""
+        return tuple(tuple(cell.live().items()) for cell in self.cells)
+
+    @property
     def architecture_id(self) -> str:
         """The first 12 hex digits of the SHA-256 of the canonical JSON: equal genotypes, equal ids."""
         canonical = json.dumps(self._plain(), sort_keys=True, separators=(",", ":"))
@@ -132,15 +137,7 @@ class Genotype:
             "format": FORMAT,
             "version": VERSION,
             "space": self.space,
-            "cells": [
-                {
-                    "forward": {edge_name(e): op for e, op in zip(FORWARD_EDGES, cell.forward, strict=True)},
-                    "backward": {
-                        edge_name(e): op for e, op in zip(BACKWARD_EDGES, cell.backward, strict=True) if op != ZEROIZE
-                    },
-                }
-                for cell in self.cells
-            ],
+            "cells": [plain_cell(cell) for cell in self.cells],
         }
 
     @classmethod
@@ -160,14 +157,24 @@ class Genotype:
             raise InvalidFileError(f"'space' must be a string and 'cells' a list in {where}")
         if len(top["cells"]) > MAX_CELLS:
             raise InvalidFileError(f"{len(top['cells'])} cells in {where}, expected 1 to {MAX_CELLS}")
-        cells = tuple(_cell(cell, f"{where}: cells[{k}]") for k, cell in enumerate(top["cells"]))
+        cells = tuple(read_cell(cell, f"{where}: cells[{k}]") for k, cell in enumerate(top["cells"]))
         try:
             return cls(top["space"], cells)
         except UsageError as error:
             raise InvalidFileError(f"{error} ({where})") from None
 
 
-def _cell(plain: Any, where: str) -> Cell:
+def plain_cell(cell: Cell) -> dict[str, Any]:
+    """Return a cell as it stands in files: its forward edges, and the backward ones that are not zeroize."""
+    backward = zip(BACKWARD_EDGES, cell.backward, strict=True)
+    return {
+        "forward": {edge_name(e): op for e, op in zip(FORWARD_EDGES, cell.forward, strict=True)},
+        "backward": {edge_name(e): op for e, op in backward if op != ZEROIZE},
+    }
+
+
+def read_cell(plain: Any, where: str) -> Cell:
+    """Read what ``plain_cell`` returned; InvalidFileError for anything else."""
     parts = require_object(plain, ("forward", "backward"), where)
     ops: dict[Edge, str] = {}
     for label, edges in (("forward", FORWARD_EDGES), ("backward", BACKWARD_EDGES)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,7 +32,7 @@ def search(
     dataset: Annotated[
         str, typer.Option(help="A name of snnas data list, an .npz, or a folder; with --resume: where it is now.")
     ] = "digits",
-    method: Annotated[str, typer.Option(help="lightsnn, snasnet, spikenas or mse_nas.")] = "lightsnn",
+    method: Annotated[str, typer.Option(help="lightsnn, snasnet, spikenas, mse_nas or trained.")] = "lightsnn",
     proxy: Annotated[str, typer.Option(help="What scores a candidate: sahd (the papers') or snnas.")] = "sahd",
     name: Annotated[str | None, typer.Option(help="Name of the run [DATASET-METHOD-001].")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this run, whose search or training was ended.")] = None,
@@ -40,11 +41,20 @@ def search(
     timesteps: Annotated[
         int | None, typer.Option("--timesteps", "-T", help="Timesteps per sample [its frames; 5 of still images].")
     ] = None,
-    channels: Annotated[int, typer.Option(help="Channels of the first cell; doubled by each reduction.")] = 16,
-    hidden: Annotated[int, typer.Option(help="Spiking neurons of the classifier.")] = 256,
+    channels: Annotated[
+        int | None,
+        typer.Option(help="Channels of the first cell; doubled by each reduction [16; trained: its space's]."),
+    ] = None,
+    hidden: Annotated[
+        int | None, typer.Option(help="Spiking neurons of the classifier [256; trained: its space's].")
+    ] = None,
     batch: Annotated[int, typer.Option(help="Samples that score every candidate.")] = 64,
     candidates: Annotated[int, typer.Option(help="Random draws of snasnet; the paper makes 5000.")] = 1000,
     study: Annotated[int, typer.Option(help="Repeats of spikenas's operation study, 2 to 10; 0: none.")] = 0,
+    space: Annotated[Path | None, typer.Option(help="Space file of trained, .toml [the one shipped].")] = None,
+    trainings: Annotated[int, typer.Option(help="Designs that trained trains shortly.")] = 48,
+    short_epochs: Annotated[int, typer.Option(help="Epochs of each; the best get three times as many, thrice.")] = 4,
+    random: Annotated[bool, typer.Option("--random", help="Trained draws every design: to compare with.")] = False,
     budget: Annotated[
         list[str] | None, typer.Option(help="energy_total=60uJ, cores=8, params=1M, ..., or a .toml file; repeatable.")
     ] = None,
@@ -110,6 +120,10 @@ def search(
                 batch=batch,
                 candidates=candidates,
                 study=study,
+                space=space,
+                trainings=trainings,
+                short_epochs=short_epochs,
+                random=random,
                 budget=tuple(budget or ()),
                 objective=objective,
                 front=front,

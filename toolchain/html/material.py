@@ -20,6 +20,7 @@ from snnas.hw_sim.map.mapping import Mapping as Placement
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.counts import Counts
+from snnas.search.kinds import read_genotype
 from snnas.search.network.genotype import Genotype
 from snnas.toolchain.output.report import read_report
 from snnas.toolchain.runs.run import Run
@@ -75,9 +76,12 @@ class Material:
         if not isinstance(cells, list) or not all(isinstance(c, dict) and "forward" in c for c in cells):
             raise Missing(f"Space {found.get('space')}: no cell of four nodes to draw.")
         try:
-            return Genotype.from_json(read_text(self.run.genotype))
+            genotype = read_genotype(read_text(self.run.genotype))
         except SnnasError as error:
             raise ValueError(str(error)) from None
+        if not isinstance(genotype, Genotype):
+            raise ValueError("genotype.json holds no cells of four nodes")
+        return genotype
 
     @cached_property
     def search(self) -> list[dict[str, Any]]:

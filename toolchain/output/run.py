@@ -128,6 +128,16 @@ def _genotype(run: Run) -> tuple[dict[str, Any], str]:
 def _cell_line(genotype: dict[str, Any]) -> str:
     if "fan_in" in genotype:
         return "  ".join(str(cell["motif"]) for cell in genotype["cells"]) + f"  (fan-in {genotype['fan_in']})"
-    cell = genotype["cells"][0]
+    if genotype.get("format") == "snnas-design":
+        return f"{' | '.join(map(_ops, genotype['cells']))}  ({_sizes(genotype)})"
+    return _ops(genotype["cells"][0])
+
+
+def _sizes(design: dict[str, Any]) -> str:
+    head = "linear head" if design["head"] == "linear" else f"{design['hidden']} hidden, head {design['head']}"
+    return f"{design['channels']} channels, T = {design['timesteps']}, {head}, {design['reduction']} pooling"
+
+
+def _ops(cell: dict[str, Any]) -> str:
     ops = {**cell.get("forward", {}), **cell.get("backward", {})} if "forward" in cell else dict(cell.get("ops", cell))
     return "  ".join(f"{edge} {op}" for edge, op in ops.items() if op != "zeroize")

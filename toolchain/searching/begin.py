@@ -13,7 +13,7 @@ from snnas.toolchain.runs.create import create
 from snnas.toolchain.runs.run import Run, as_toml, now
 from snnas.toolchain.runs.versions import fingerprint
 from snnas.toolchain.searching.methods import RUNNERS
-from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.searching.options import DEFAULT_CHANNELS, SearchOptions
 from snnas.toolchain.searching.runner import Runner
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
     hardware = _hardware(options, runner)
     from snnas.toolchain.training.device import resolve_device
 
-    device = resolve_device(options.device)
+    device, asked = resolve_device(options.device), options
     training = _recipe(options)
     frames = parse_options(options.data)
     if options.dataset in SETS and SETS[options.dataset].events:
@@ -48,7 +48,7 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
     data = load(options.dataset, seed=options.seed, **frames)
     options = replace(options, timesteps=timesteps_of(options.dataset, data, options.timesteps))
     sizes = {"input_shape": data.input_shape, "input_kind": data.input_kind, "classes": data.classes}
-    sizes |= {"channels": options.channels, "timesteps": options.timesteps}
+    sizes |= {"channels": options.channels or DEFAULT_CHANNELS, "timesteps": options.timesteps}
     network = runner.network(options, sizes, device)
     require_distinct(data, 2 * runner.batches)
     config = {
@@ -62,7 +62,7 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
             "proxy": options.proxy,
             "backward": options.backward,
             "batch": options.batch,
-            **{name: value for name in runner.own if (value := getattr(options, name))},
+            **runner.settings(asked, data),
             "widths": {"weight": options.weight_bits, "state": options.state_bits},
         },
         **hardware,
@@ -91,6 +91,10 @@ def _hardware(options: SearchOptions, runner: Runner) -> dict[str, Any]:
     from snnas.toolchain.searching.cost import Chip
 
     limits = parse_budgets(options.budget)
+    if options.space is not None and not runner.trains:
+        raise UsageError(
+            f"--space {options.space}: {options.method} has its own space; leave it out, or take --method trained"
+        )
     runner.refuse(options)
     names = [ALIASES.get(name.strip(), name.strip()) for name in options.objective.split(",")]
     for name in names:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
-from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.searching.options import DEFAULT_HIDDEN, SearchOptions
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Runner, Scorer, Spec, Task
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class CellMethod(Runner):
         space = get(self.space)
         network = NetworkConfig(
             **given,
-            hidden=options.hidden,
+            hidden=options.hidden or DEFAULT_HIDDEN,
             reduction=space.reduction,
             cells=options.cells or CELLS,
             head=options.head or DEFAULT_HEAD,

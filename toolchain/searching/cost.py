@@ -8,7 +8,7 @@ those of the test split: *measured*.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +26,8 @@ from snnas.toolchain.models.estimate import Pricing, profile_of
 from snnas.toolchain.searching.budgets import METRICS, Excess, excesses
 
 if TYPE_CHECKING:
+    from snnas.search.kinds import Sizes
     from snnas.search.methods.memory import Widths
-    from snnas.search.network.config import NetworkConfig
     from snnas.search.network.genotype import Genotype
     from snnas.search.network.network import Network
     from snnas.toolchain.data.load import Dataset
@@ -70,6 +70,14 @@ class Cost:
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``json.dumps``."""
         return {**asdict(self), "misfits": list(self.misfits)}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Cost:
+        """Read what ``to_json`` returned, whatever else stands beside it; KeyError, TypeError or ValueError."""
+        known = {f.name: plain[f.name] for f in fields(cls)}
+        bands = {name: known[name] and Band(**known[name]) for name in ("energy_uJ", "latency_us")}
+        figures = {name: None if value is None else float(value) for name, value in known["figures"].items()}
+        return cls(**{**known, **bands, "figures": figures, "misfits": tuple(known["misfits"])})
 
 
 def figure(cost: Mapping[str, Any], name: str) -> float:
@@ -123,7 +131,7 @@ def measure(network: Network, data: Dataset, chip: Chip, widths: Widths) -> Cost
 class Predictor:
     """Predicts costs: of the network as training would begin with it, run on the samples ``x``."""
 
-    config: NetworkConfig
+    config: Sizes
     chip: Chip
     widths: Widths
     x: np.ndarray
@@ -143,8 +151,8 @@ class Predictor:
             # No spikes to round by: that takes longer than all the rest, and moves no count by much.
             program = compile_graph(
                 graph,
-                timesteps=self.config.timesteps,
-                input_kind=on_target.program_kind(self.config.input_kind),
+                timesteps=network.config.timesteps,
+                input_kind=on_target.program_kind(network.config.input_kind),
                 input_range=self.input_range,
             )
             none = np.zeros(len(self.x), dtype=np.int64)
@@ -173,7 +181,7 @@ class Meter:
 
     def __init__(
         self,
-        config: NetworkConfig,
+        config: Sizes,
         widths: Widths,
         limits: Mapping[str, float],
         predict: Callable[[Sequence[Genotype]], Sequence[Cost | str]],
@@ -219,18 +227,20 @@ class Meter:
 EXACT = frozenset({"memory"})
 
 
-def known_early(genotype: Genotype, config: NetworkConfig, widths: Widths) -> dict[str, float | None]:
+def known_early(genotype: Genotype, sizes: Sizes, widths: Widths) -> dict[str, float | None]:
     """Figures that need no network: memory and neurons exactly, of parameters the fewest that there can be."""
+    from snnas.search.kinds import network_config
     from snnas.search.methods.memory import memory, parameters
 
-    sizes = memory(genotype, config)
+    config = network_config(genotype, sizes)
+    stored = memory(genotype, config)
     return {
-        "memory": float(sizes.bytes(widths)),
-        "neurons": float(sizes.neurons),
+        "memory": float(stored.bytes(widths)),
+        "neurons": float(stored.neurons),
         "parameters": float(parameters(genotype, config)),
     }
 
 
 def live(genotype: Genotype) -> tuple[Any, ...]:
-    """What tells two networks apart: the live edges of every cell."""
-    return tuple(tuple(cell.live().items()) for cell in genotype.cells)
+    """What tells two networks apart."""
+    return genotype.identity

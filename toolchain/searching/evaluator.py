@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from snnas.toolchain.searching.methods import RUNNERS
+from snnas.toolchain.searching.pool import Each
 from snnas.toolchain.searching.runner import Scorer, Spec
 
 PREDICT = "predict"
@@ -31,7 +32,13 @@ class Evaluator:
         self.spec = spec
         self._scorers: dict[int, Scorer] = {}
 
-    def __call__(self, kind: str, questions: Sequence[Any]) -> Sequence[Any]:
+    def __call__(self, kind: str, questions: Sequence[Any], *, each: Each | None = None) -> Sequence[Any]:
+        if each is not None:
+            found = list[Any]()
+            for at, question in enumerate(questions):
+                found += self(kind, [question])
+                each(at, found[-1])
+            return found
         if kind == PREDICT:
             assert self.spec.predictor is not None  # whoever asks for costs is refused where nothing predicts them
             return self.spec.predictor(questions)

@@ -69,13 +69,13 @@ def build(session: Session, run: Run, narrator: Narrator) -> dict[str, Any]:
     """Write and return the front of a finished search, not trained yet; a front that is there stays as it is."""
     if (run.path / FILE).exists():
         return read_front(run)
-    if not session.candidates:
+    if not session.candidates and not session.runner.trains:
         replay(session, run)
     names = list(run.section("objectives")["names"])
     scored = scored_networks(session, run)
     genotypes = [genotype for genotype, _ in scored]
     narrator.say(f"pricing {len(genotypes)} networks")
-    costs = session.meter.costs(genotypes)
+    costs = session.costs(genotypes)
     every = {at: objectives(names, scored[at][1], cost) for at, cost in enumerate(costs) if isinstance(cost, Cost)}
     places = [at for at, row in every.items() if all(map(math.isfinite, row))]
     rows = [every[at] for at in places]
@@ -177,6 +177,9 @@ def scored_networks(session: Session, run: Run) -> list[tuple[Genotype, float]]:
     """Every whole network that the last attempt scored, in the order of the log, with what it is ordered by."""
     from snnas.search.scoring.proxies import Score, merits
 
+    judged = session.judged()
+    if judged is not None:
+        return [(one.genotype, one.score) for one in judged.values()]
     records = [r for r in run.search_log.read() if r.get("event") == "evaluation"]
     last = max((r.get("attempt", 1) for r in records), default=1)
     found: dict[str, Score] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT_CHANNELS, DEFAULT_HIDDEN = 16, 256
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
@@ -13,7 +15,7 @@ class SearchOptions:
     dataset: str = "digits"
     """A name of ``snnas data list``, an .npz, or a folder."""
     method: str = "lightsnn"
-    """lightsnn, snasnet, spikenas or mse_nas."""
+    """lightsnn, snasnet, spikenas, mse_nas or trained."""
     proxy: str = "sahd"
     """What scores a candidate: sahd (the papers') or snnas."""
     name: str | None = None
@@ -24,16 +26,24 @@ class SearchOptions:
     """The one seed of split, search and training."""
     timesteps: int | None = None
     """None: as many as the samples have frames, else DEFAULT_TIMESTEPS."""
-    channels: int = 16
-    """Channels of the first cell; doubled by each reduction."""
-    hidden: int = 256
-    """Spiking neurons of the classifier."""
+    channels: int | None = None
+    """Channels of the first cell; doubled by each reduction. None: 16; of trained what its space offers."""
+    hidden: int | None = None
+    """Spiking neurons of the classifier. None: 256; of trained what its space offers."""
     batch: int = 64
     """Samples that score every candidate."""
     candidates: int = 1000
     """Random draws of snasnet."""
     study: int = 0
     """Repeats of spikenas's operation study, 2 to 10; 0: none."""
+    space: Path | None = None
+    """Space file of trained; None: the one that is shipped."""
+    trainings: int = 48
+    """Designs that trained trains shortly."""
+    short_epochs: int = 4
+    """Of each of these; the best are trained three times as long, with three seeds."""
+    random: bool = False
+    """Trained draws all designs at random: what its evolution is compared with."""
     budget: tuple[str, ...] = ()
     """``METRIC=AMOUNT`` with its unit, or .toml files of them."""
     objective: str = "score"

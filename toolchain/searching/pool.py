@@ -16,6 +16,8 @@ from snnas.hw_sim.errors import WorkerError
 
 # Answers a list of questions of one kind.
 Answer = Callable[[str, Sequence[Any]], Sequence[Any]]
+# Takes the place of a question and its answer, as soon as it is known.
+Each = Callable[[int, Any], None]
 # Independent of the number of workers, so that what is computed together is.
 CHUNK = 8
 RETRIES = 3
@@ -33,11 +35,20 @@ class Worker(Protocol):
     def stop(self) -> None: ...
 
 
-class Pool:
-    """``count`` workers, started when they are first asked something. A context manager: at its end none is left."""
+class Ask(Protocol):
+    """Who answers many questions: a pool, or an evaluator in this process. each: hears of every answer at once."""
 
-    def __init__(self, make: Callable[[], Answer], count: int) -> None:
-        self.make, self.count = make, count
+    def __call__(self, kind: str, questions: Sequence[Any], *, each: Each | None = None) -> Sequence[Any]: ...
+
+
+class Pool:
+    """``count`` workers, started when they are first asked something. A context manager: at its end none is left.
+
+    chunk: questions that a worker takes at once.
+    """
+
+    def __init__(self, make: Callable[[], Answer], count: int, *, chunk: int = CHUNK) -> None:
+        self.make, self.count, self.chunk = make, count, chunk
         self.workers: list[Worker] = []
         self.deaths = 0
 
@@ -49,9 +60,9 @@ class Pool:
         """Wait until some of ``busy`` have answered or died; return these."""
         raise NotImplementedError
 
-    def __call__(self, kind: str, questions: Sequence[Any]) -> list[Any]:
+    def __call__(self, kind: str, questions: Sequence[Any], *, each: Each | None = None) -> list[Any]:
         """The answer to each question; raises what a worker raised, WorkerError where one chunk ends RETRIES."""
-        chunks = [list(questions[at : at + CHUNK]) for at in range(0, len(questions), CHUNK)]
+        chunks = [list(questions[at : at + self.chunk]) for at in range(0, len(questions), self.chunk)]
         answers: dict[int, Sequence[Any]] = {}
         waiting, asked, died = deque(range(len(chunks))), dict[int, int](), Counter[int]()
         while len(answers) < len(chunks):
@@ -73,6 +84,9 @@ class Pool:
                 if isinstance(answer, BaseException):
                     raise answer
                 answers[number] = answer
+                for at, one in enumerate(answer if each else ()):
+                    assert each is not None
+                    each(number * self.chunk + at, one)
         return [answer for number in range(len(chunks)) for answer in answers[number]]
 
     def _fill(self) -> None:
@@ -84,7 +98,7 @@ class Pool:
         self.workers[place].stop()
         if times == RETRIES:
             raise WorkerError(
-                f"{times} search workers died on the same {CHUNK} candidates or fewer, expected them to finish; is "
+                f"{times} search workers died on the same {self.chunk} candidates or fewer, expected them to finish; is "
                 "there memory for --workers that many? go on with: snnas search --resume RUN"
             )
         self.workers[place] = self.start()

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from snnas.toolchain.searching.pool import Answer, Pool, Worker
+from snnas.toolchain.searching.pool import CHUNK, Answer, Pool, Worker
 
 
 class RayPool(Pool):
     """Workers anywhere in the cluster, one core each. ModuleNotFoundError where ray is not installed."""
 
-    def __init__(self, make: Callable[[], Answer], count: int) -> None:
-        super().__init__(make, count)
+    def __init__(self, make: Callable[[], Answer], count: int, *, chunk: int = CHUNK) -> None:
+        super().__init__(make, count, chunk=chunk)
         self.ray: Any = import_module("ray")
         self.started = not self.ray.is_initialized()
         if self.started:

@@ -7,21 +7,26 @@ search itself. Beginning, logging, resuming, workers, budgets and fronts are the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain.searching.cost import Predictor
+from snnas.toolchain.searching.budgets import Limits
+from snnas.toolchain.searching.cost import Cost, Predictor
 from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.searching.pool import CHUNK, Each
 
 if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.methods import Inspect, Record, Refuse, SearchResult
+    from snnas.search.network.genotype import Genotype
     from snnas.search.scoring.guards import Finding
     from snnas.search.scoring.proxies import Score
+    from snnas.toolchain.data.load import Dataset
+    from snnas.toolchain.training import TrainingConfig
 
 MAX_STUDY = 10  # repeats of an operation study
 
@@ -35,12 +40,30 @@ class Bank:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a method that trains works on; data: without test samples."""
+
+    data: Dataset
+    recipe: TrainingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A network that a search has trained and measured itself."""
+
+    genotype: Genotype
+    score: float
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """All that it takes to evaluate the candidates of a run, in plain data and arrays: it can be sent to a worker.
 
     settings: [method] of run.toml. network: the sizes around what is searched, of the runner's kind. banks: the
     search's own, then those of an operation study's repeats. predictor: of costs; None where nothing predicts what such
-    a network costs.
+    a network costs. limits, objectives, front: of the run, without the score; the points of a front. material: of a
+    method that trains.
     """
 
     settings: Mapping[str, Any]
@@ -48,6 +71,10 @@ class Spec:
     device: str
     banks: tuple[Bank, ...]
     predictor: Predictor | None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
+    front: int = 0
+    material: Material | None = None
 
 
 class Scorer(Protocol):
@@ -64,7 +91,9 @@ class Scorer(Protocol):
 class Task:
     """One search. score, study, inspect, log, resume: as the methods take them. refuse: None without a budget.
 
-    score: of candidates as the runner's scorers take them.
+    score: of candidates as the runner's scorers take them; train: likewise, and it tells of each as soon as it is
+    known. limits: that the network found has to keep, lower than the run's where earlier attempts were over them.
+    banned: ids of networks that it may not be. earlier: records of earlier attempts. say: narrates.
     """
 
     spec: Spec
@@ -75,6 +104,11 @@ class Task:
     refuse: Refuse | None
     log: Callable[[Record], None]
     resume: Iterable[Mapping[str, Any]]
+    train: Callable[[Sequence[Any], Each], Any]
+    limits: Limits
+    banned: Collection[str]
+    earlier: Iterable[Mapping[str, Any]]
+    say: Callable[[str], None]
 
     def setting(self, name: str) -> int:
         """A number that [method] of run.toml has where the method owns it; 0 where it is absent."""
@@ -87,7 +121,8 @@ class Runner(ABC):
     space: the name of what it searches, which the genotype says too: it settles their kind (``snnas.search.kinds``).
     own: the options that are its alone, as ``SearchOptions`` has them; those that are not 0 stand in [method] of
     run.toml. batches: of ``--batch`` samples each, that a candidate sees. parallel: workers may evaluate candidates.
-    studies: repeats of an operation study that it takes at most.
+    studies: repeats of an operation study that it takes at most. chunk: candidates that a worker takes at once.
+    trains: its candidates are trained and measured, so that budgets bind on what it measured.
     """
 
     space: ClassVar[str]
@@ -95,11 +130,25 @@ class Runner(ABC):
     batches: ClassVar[int] = 1
     parallel: ClassVar[bool] = True
     studies: ClassVar[int] = 0
+    chunk: ClassVar[int] = CHUNK
+    trains: ClassVar[bool] = False
 
     def refuse(self, options: SearchOptions) -> None:
         """UsageError for what this method does not take. What is wrong for every method is refused elsewhere."""
         if options.study and not 2 <= options.study <= self.studies:
             raise UsageError(f"--study {options.study}: expected 2 to {MAX_STUDY} repeats, with --method spikenas")
+
+    def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
+        """What [method] of run.toml says of this method alone; it is read back by ``check``."""
+        return {name: value for name in self.own if (value := getattr(options, name))}
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """UsageError where ``settings`` are not what the method writes; most of it is checked as run.toml is read."""
+        return None
+
+    def judged(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Judged] | None:
+        """The networks that the search trained and measured, by id, as its records say; None of one that predicts."""
+        return None
 
     @abstractmethod
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:

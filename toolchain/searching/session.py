@@ -6,10 +6,11 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from snnas.hw_sim.errors import GateError, InvalidFileError, brief
+from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError, brief
 from snnas.hw_sim.files import write_text
 from snnas.toolchain.data.scoring_batch import copies_note, scoring_batch
 from snnas.toolchain.data.seeds import torch_seed
@@ -17,11 +18,11 @@ from snnas.toolchain.output.stderr import Narrator, counted
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import MEND, Run
 from snnas.toolchain.searching.budgets import METRICS, Limits, check_limits
-from snnas.toolchain.searching.cost import Chip, Meter, Predictor, live
+from snnas.toolchain.searching.cost import Chip, Cost, Meter, Predictor, live
 from snnas.toolchain.searching.evaluator import PREDICT, Evaluator, in_worker, score_kind
 from snnas.toolchain.searching.methods import RUNNERS
-from snnas.toolchain.searching.pool import Answer
-from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Spec, Task
+from snnas.toolchain.searching.pool import Ask, Each
+from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Judged, Material, Spec, Task
 from snnas.toolchain.searching.workers import open_pool
 from snnas.toolchain.training.device import resolve_device
 
@@ -51,7 +52,7 @@ class Session:
     networks that were looked at, by architecture id; of a method that prunes, there are few.
     """
 
-    def __init__(self, run: Run, narrator: Narrator, spec: Spec, data: Dataset, answer: Answer) -> None:
+    def __init__(self, run: Run, narrator: Narrator, spec: Spec, data: Dataset, answer: Ask) -> None:
         self.run, self.narrator, self.spec, self.data = run, narrator, spec, data
         self.runner = RUNNERS[spec.settings["name"]]
         self.limits: Limits = check_limits(run.section("budget"), f"{run.path / 'run.toml'}: [budget]")
@@ -73,7 +74,7 @@ class Session:
         if workers == 1 and engine == "process":
             yield cls(run, narrator, spec, data, Evaluator(spec))
             return
-        with open_pool(engine, partial(in_worker, spec), workers) as answer:
+        with open_pool(engine, partial(in_worker, spec), workers, chunk=runner.chunk) as answer:
             yield cls(run, narrator, spec, data, answer)
 
     @cached_property
@@ -91,6 +92,18 @@ class Session:
                 "whose networks nothing prices; remove them, or search again"
             )
         return self.spec.predictor
+
+    def costs(self, genotypes: Sequence[Genotype]) -> list[Cost | str]:
+        """What each is expected to cost: as the search measured it, else as it is predicted; or why there is nothing."""
+        judged = self.judged()
+        if judged is None:
+            return self.meter.costs(genotypes)
+        none = "the search has not trained it with several seeds"
+        return [judged[g.architecture_id].cost if g.architecture_id in judged else none for g in genotypes]
+
+    def judged(self) -> dict[str, Judged] | None:
+        """The networks that the search trained and measured, by id; None of a method that predicts."""
+        return self.runner.judged(self.run.search_log.read())
 
     def search(
         self, *, attempt: int = 1, limits: Limits | None = None, banned: Mapping[Any, str] | None = None
@@ -114,7 +127,8 @@ class Session:
             done += entry.get("event") == "evaluation"
             advance(done, total)
 
-        task = self._task(record, seen, limits, banned or {})
+        earlier = [r for r in every if r.get("attempt", 1) < attempt and r.get("event") == "evaluation"]
+        task = self._task(record, seen, earlier, limits, banned or {})
         total, words = self.runner.plan(task)
         if done:
             self.narrator.say(f"  {done} of {counted(total, 'evaluation')} are taken over from the log")
@@ -123,17 +137,35 @@ class Session:
         conclude(self.run, result, self.narrator, time.perf_counter() - begun, resumed=bool(seen))
         return result
 
-    def _task(self, record: Any, seen: Sequence[Mapping[str, Any]], limits: Limits, banned: Mapping[Any, str]) -> Task:
+    def _task(
+        self,
+        record: Any,
+        seen: Sequence[Mapping[str, Any]],
+        earlier: Sequence[Mapping[str, Any]],
+        limits: Limits,
+        banned: Mapping[Any, str],
+    ) -> Task:
+        # What is trained is held to the lower limits as it is measured, and not as it is predicted.
+        refusal = (self.limits, {}) if self.runner.trains else (limits, banned)
         return Task(
             spec=self.spec,
             seed=int(self.run.config()["seed"]),
             score=self._score,
             study=[partial(self.answer, score_kind(bank)) for bank in range(1, len(self.spec.banks))],
             inspect=lambda candidate: self.evaluator.scorer().inspect(candidate),
-            refuse=self._refusal(limits, banned) if self.limits or self.run.section("objectives") else None,
+            refuse=self._refusal(*refusal) if self.limits or self.run.section("objectives") else None,
             log=record,
             resume=seen,
+            train=self._train,
+            limits=limits,
+            banned=[name for key in banned for name in key] if self.runner.trains else (),
+            earlier=earlier,
+            say=self.narrator.say,
         )
+
+    def _train(self, trials: Sequence[Any], each: Each) -> None:
+        """What each training comes to is told ``each``, and kept by whoever asks: the log is the memory."""
+        self.answer(score_kind(0), trials, each=each)
 
     def _refusal(self, limits: Limits, banned: Mapping[Any, str]) -> Refuse:
         self.meter.limits, self.meter.nearest = dict(limits), None
@@ -180,7 +212,8 @@ def conclude(run: Run, result: SearchResult, narrator: Narrator, seconds: float,
             f"that depends on its input; search again with another --seed or a larger --batch"
         )
     silent = sum(rate == 0 for rate in result.firing.values())
-    narrator.say(f"  found {name} in {seconds:.1f} s; {silent} of {len(result.firing)} layers silent")
+    about = f"{silent} of {len(result.firing)} layers silent" if result.firing else f"score {result.score:.4g}"
+    narrator.say(f"  found {name} in {seconds:.1f} s; {about}")
     config = run.config()
     config["search"] = {
         "seconds": round(seconds, 3),
@@ -208,13 +241,18 @@ def _check(run: Run) -> None:
     for place, value, good in faults:
         if not good:
             raise InvalidFileError(f"{run.path / 'run.toml'}: {place} is {brief(value)}; {MEND}")
+    assert runner is not None
+    try:
+        runner.check(method)
+    except UsageError as error:
+        raise InvalidFileError(f"{run.path / 'run.toml'}: [method]: {error}; {MEND}") from None
 
 
 def spec_of(run: Run, data: Dataset) -> Spec:
     """What evaluates the candidates of a run. A run of before an option has the option's default."""
     from snnas.search.kinds import kind_of
     from snnas.search.methods.memory import Widths
-    from snnas.search.network.config import NetworkConfig
+    from snnas.search.mse_nas.config import MseConfig
 
     config = run.config()
     seed, settings = int(config["seed"]), config["method"]
@@ -226,7 +264,7 @@ def spec_of(run: Run, data: Dataset) -> Spec:
         for name in names
     )
     predictor = None
-    if isinstance(network, NetworkConfig):
+    if not isinstance(network, MseConfig):
         predictor = Predictor(
             config=network,
             chip=Chip.load(**run.section("chip")),
@@ -241,4 +279,19 @@ def spec_of(run: Run, data: Dataset) -> Spec:
         device=str(config["versions"]["device"]),
         banks=banks,
         predictor=predictor,
+        limits=check_limits(run.section("budget"), f"{run.path / 'run.toml'}: [budget]"),
+        objectives=tuple(name for name in run.section("objectives").get("names", ()) if name != "score"),
+        front=int(run.section("objectives").get("train", 0)),
+        material=_material(run, data) if RUNNERS[settings["name"]].trains else None,
     )
+
+
+def _material(run: Run, data: Dataset) -> Material:
+    """What trainings work on; no test sample goes with it."""
+    from snnas.toolchain.training import recipe_of
+
+    try:
+        recipe = recipe_of(run.section("train"), where="[train]")
+    except (TypeError, UsageError) as error:
+        raise InvalidFileError(f"{run.path / 'run.toml'}: [train]: {error}") from None
+    return Material(data=replace(data, x_test=data.x_test[:0], y_test=data.y_test[:0]), recipe=recipe)

@@ -158,7 +158,7 @@ def over_budget(limits: Limits, found: Cost) -> list[Excess]:
 def _try(session: Session, run: Run, narrator: Narrator, attempt: int) -> None:
     """Measure the trained network and write down what came of it."""
     network = network_of(run)
-    (predicted,) = session.meter.costs([network.genotype])
+    (predicted,) = session.costs([network.genotype])
     found = measure(network, session.data, session.predictor.chip, session.predictor.widths)
     over = over_budget(session.limits, found)
     ratios = {}
@@ -207,6 +207,10 @@ def _key(trial: dict[str, Any]) -> Any:
 
 
 def _genotype(trial: dict[str, Any]) -> Genotype:
+    from snnas.search.kinds import read_genotype
     from snnas.search.network.genotype import Genotype
 
-    return Genotype.from_json(trial["genotype"], where="a trial in search.jsonl")
+    found = read_genotype(trial["genotype"], where="a trial in search.jsonl")
+    if not isinstance(found, Genotype):
+        raise InvalidFileError("a trial in search.jsonl holds no cells; search again")
+    return found

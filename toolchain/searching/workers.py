@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.toolchain.runs.extras import install
-from snnas.toolchain.searching.pool import Answer, Pool
+from snnas.toolchain.searching.pool import CHUNK, Answer, Pool
 from snnas.toolchain.searching.process_pool import ProcessPool
 from snnas.toolchain.searching.ray_pool import RayPool
 
@@ -26,8 +26,8 @@ def check_engine(engine: str, count: int) -> None:
 
 
 @contextlib.contextmanager
-def open_pool(engine: str, make: Callable[[], Answer], count: int) -> Iterator[Pool]:
+def open_pool(engine: str, make: Callable[[], Answer], count: int, *, chunk: int = CHUNK) -> Iterator[Pool]:
     """A pool of ``count`` workers of ``engine``; raises what ``check_engine`` does."""
     check_engine(engine, count)
-    with ENGINES[engine](make, count) as workers:
+    with ENGINES[engine](make, count, chunk=chunk) as workers:
         yield workers

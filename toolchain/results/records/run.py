@@ -19,6 +19,8 @@ from snnas.toolchain.results.record import (
 )
 from snnas.toolchain.results.records.shared import InputKind, Stage
 
+Head = Literal["lif", "bn_lif", "linear"]
+Reduction = Literal["max", "average"]
 Operation = Literal["zeroize", "skip", "conv1x1", "conv3x3", "avgpool3x3"]
 
 
@@ -69,6 +71,25 @@ class MemoryWidths(Record):
     """Bits of a state."""
 
 
+class DesignAxes(Record):
+    """[method.axes]: the space of designs, as a space file has it, reduced by options and data."""
+
+    ops: list[Operation]
+    """Operations of an edge, beside none."""
+    cells: list[Positive]
+    """Numbers of cells."""
+    channels: list[Positive]
+    """Channels of the first cell."""
+    timesteps: list[Positive]
+    """Timesteps per sample."""
+    hidden: list[Positive]
+    """Neurons of a head that has some."""
+    head: list[Head]
+    """Heads."""
+    reduction: list[Reduction]
+    """How cells are reduced."""
+
+
 class MethodTable(Record):
     """[method] of run.toml: the search method and its options."""
 
@@ -90,12 +111,20 @@ class MethodTable(Record):
     """Genomes of a generation, of mse_nas."""
     generations: OrAbsent[Positive] = None
     """Generations, of mse_nas."""
+    trainings: OrAbsent[Positive] = None
+    """Designs that are trained shortly, of trained."""
+    short_epochs: OrAbsent[Positive] = None
+    """Epochs of each of these."""
+    random: OrAbsent[bool] = None
+    """Whether trained draws all designs at random."""
+    axes: OrAbsent[DesignAxes] = None
+    """Choices that trained has, by axis."""
     widths: OrAbsent[MemoryWidths] = None
     """Bits that memory is counted with."""
 
 
 class NetworkTable(Record):
-    """[network] of run.toml: sizes of the network."""
+    """[network] of run.toml: sizes of the network; of trained those that are no choice of a design."""
 
     input_shape: Annotated[list[int], Field(min_length=3, max_length=3)]
     """C, H, W."""
@@ -103,27 +132,27 @@ class NetworkTable(Record):
     """Classes."""
     input_kind: InputKind
     """analogue, spikes or counts."""
-    channels: Positive
-    """Channels of the first cell; each reduction doubles them."""
+    channels: OrAbsent[Positive] = None
+    """Channels of the first cell; each reduction doubles them; not of trained."""
     hidden: OrAbsent[Positive] = None
     """Neurons of the head; not of mse_nas."""
-    head: OrAbsent[Literal["lif", "bn_lif", "linear"]] = None
+    head: OrAbsent[Head] = None
     """Linear, LIF, linear; the same with a batch norm before the LIF; or linear alone. Left out by runs before 0.2, which
     mean lif; not of mse_nas."""
     votes: OrAbsent[Positive] = None
     """Outputs averaged per class; not of mse_nas."""
-    timesteps: Positive
-    """T, timesteps per sample."""
+    timesteps: OrAbsent[Positive] = None
+    """T, timesteps per sample; not of trained."""
     tau: AboveZero
     """Membrane time constant of every LIF, in timesteps."""
     threshold: AboveZero
     """Threshold of every LIF."""
-    reduction: OrAbsent[Literal["max", "average"]] = None
+    reduction: OrAbsent[Reduction] = None
     """How cells are reduced: max pools spikes; not of mse_nas."""
     dropout: OrAbsent[Fraction] = None
     """Dropped before the head, in training; not of mse_nas."""
-    cells: Positive
-    """Cells."""
+    cells: OrAbsent[Positive] = None
+    """Cells; not of trained."""
     reductions: OrAbsent[list[int]] = None
     """Numbers of the cells that halve the map and hold no motif; of mse_nas alone."""
 
@@ -149,7 +178,7 @@ class MotifCell(Record):
 class Genotype(Record):
     """genotype.json of a run."""
 
-    format: Literal["snnas-genotype"]
+    format: Literal["snnas-genotype", "snnas-design"]
     """Format of the file."""
     version: Literal[1]
     """Its version."""
@@ -159,6 +188,16 @@ class Genotype(Record):
     """Preceding cells that a cell reads; of mse_nas alone."""
     cells: Annotated[list[NodeCell | MotifCell], Field(min_length=1)]
     """Cells, the first first."""
+    channels: OrAbsent[Positive] = None
+    """Channels of the first cell; of a design alone, as what follows."""
+    timesteps: OrAbsent[Positive] = None
+    """T, timesteps per sample."""
+    hidden: OrAbsent[Count] = None
+    """Neurons of the head; 0 where it is linear."""
+    head: OrAbsent[Head] = None
+    """What stands before the classes."""
+    reduction: OrAbsent[Reduction] = None
+    """How cells are reduced: max pools spikes."""
 
 
 class SearchTable(Record):

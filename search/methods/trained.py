@@ -1,0 +1,391 @@
+"""A search that trains: evolution over designs by accuracy and cost on target, and successive halving.
+
+First designs are drawn, half of them at random, half by a prior (of several draws the one with the most convolutions on
+its longest path). Then the best breed: mu + lambda, by non-dominated sorting and crowding (NSGA-II), with what breaks a
+limit behind everything that keeps all, by how much. Every design is trained shortly on a part of the data. Those that
+did best are trained longer, with several seeds and another part of the data each, and the mean over seeds decides: so
+no lucky one wins. No functional duplicate is trained twice.
+
+Ours. Successive halving: Jamieson and Talwalkar, AISTATS 2016; sorting and crowding: Deb et al., IEEE TEC 6(2), 2002.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from snnas.hw_sim.errors import GateError, InvalidFileError
+from snnas.search.methods import Record, Refuse, SearchResult
+from snnas.search.methods.nondominated import by_rank_and_crowding, hypervolume
+from snnas.search.network.design import Design
+from snnas.search.network.design_space import DesignSpace
+
+POPULATION, CHILDREN = 12, 8
+FIRST_SHARE = 1 / 3  # of the trainings: what is drawn before anything breeds
+PRIOR_DRAWS = 4  # of which the deepest is taken
+FINAL_SHARE = 1 / 8  # of the trainings: designs that are trained longer
+SEEDS = 3  # of each of these
+PATIENCE = 40  # times that as many designs are drawn as are wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training that is asked for. seed: 0 of a short one, 1 to SEEDS of a long one; it settles the data too."""
+
+    design: Design
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.design.architecture_id} {self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of it. accuracy: on target, in 0..1. cost: plain data, with ``figures`` by name, None: there is none.
+
+    reason: why there is nothing; '' where there is.
+    """
+
+    accuracy: float
+    cost: Mapping[str, Any]
+    reason: str = ""
+
+    def figure(self, name: str) -> float:
+        """A cost, infinite where there is none."""
+        value = self.cost.get("figures", {}).get(name)
+        return math.inf if value is None else float(value)
+
+    def excess(self, limits: Mapping[str, float]) -> float:
+        """By which share the worst of ``limits`` is exceeded; 0: none is. Infinite where nothing could be measured."""
+        if self.reason:
+            return math.inf
+        return max([0.0, *(self.figure(name) / limit - 1 if limit else math.inf for name, limit in limits.items())])
+
+
+# Trains, and tells of each training when it has ended.
+Train = Callable[[Sequence[Trial], Callable[[int, Trained], None]], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much is trained, and what counts.
+
+    trainings: short ones. costs: names of the figures that evolution makes small beside the error. limits: that the
+    search keeps. final: limits that the choice keeps; lower, where a budget's earlier attempts say so. banned: ids of
+    designs that are not chosen. random: draw all, breed none. front: points of a front that is wanted.
+    """
+
+    trainings: int
+    costs: tuple[str, ...]
+    limits: Mapping[str, float] = field(default_factory=dict)
+    final: Mapping[str, float] = field(default_factory=dict)
+    banned: Collection[str] = ()
+    random: bool = False
+    front: int = 0
+
+    @property
+    def finalists(self) -> int:
+        """How many designs are trained longer."""
+        return min(self.trainings, max(2, round(self.trainings * FINAL_SHARE), self.front))
+
+
+def run(
+    space: DesignSpace,
+    train: Train,
+    plan: Plan,
+    *,
+    rng: np.random.Generator,
+    refuse: Refuse,
+    log: Callable[[Record], None],
+    resume: Iterable[Mapping[str, Any]] = (),
+    earlier: Iterable[Mapping[str, Any]] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> SearchResult:
+    """Search and return the design that is the most accurate on average of those that keep all limits.
+
+    train: of a trial the result must not depend on the others. refuse: asked before a design is trained. log: takes one
+    record per training ({"event": "evaluation", "round": generation, or 'final', "op": architecture id, "seed", "how",
+    "score", "cost", "reason", "seconds" of all that were trained at once, "genotype"}) as soon as it has ended, and per
+    refusal; the choice, with what it was made from, and hypervolumes of random draws and of as many bred designs.
+    resume: the records of the search that goes on. earlier: of others whose trainings are taken over. The result is
+    the same whoever trains and however often it was ended. GateError where no design keeps the limits.
+    """
+    search = _Search(space, train, plan, rng, refuse, _Log(log, resume, earlier), say)
+    search.first()
+    while search.breed():
+        pass
+    return search.choose()
+
+
+class _Log:
+    """What was trained before, and what is new."""
+
+    def __init__(
+        self, log: Callable[[Record], None], resume: Iterable[Mapping[str, Any]], earlier: Iterable[Mapping[str, Any]]
+    ) -> None:
+        self.log = log
+        self.known: dict[str, tuple[Trained, float]] = {}
+        self.logged: set[tuple[Any, ...]] = set()
+        for records, mine in ((earlier, False), (resume, True)):
+            for line, record in enumerate(records, start=1):
+                self._remember(line, record, mine)
+
+    def _remember(self, line: int, record: Mapping[str, Any], mine: bool) -> None:
+        try:
+            event, name = record["event"], f"{record['op']} {record.get('seed')}"
+            if event == "evaluation":
+                score = record["score"]
+                accuracy = -math.inf if score is None else float(score)
+                figures = record["cost"].get("figures", {})
+                if not all(value is None or type(value) in (int, float) for value in figures.values()):
+                    raise ValueError("a figure is no number")
+                self.known[name] = Trained(accuracy, record["cost"], str(record["reason"])), float(record["seconds"])
+            if mine:
+                self.logged.add((event, name))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InvalidFileError(
+                f"record {line} of the log to resume from cannot be used ({type(error).__name__}: {error}), expected "
+                f"what a search that trains logs; start afresh"
+            ) from None
+
+    def write(self, event: str, op: str, number: int | str, **values: Any) -> None:
+        """Log a record, unless the log that is resumed has it."""
+        identity = event, f"{op} {values.get('seed')}"
+        if identity not in self.logged:
+            self.logged.add(identity)
+            self.log({"event": event, "round": number, "edge": None, "op": op, **values})
+
+
+class _Search:
+    def __init__(
+        self,
+        space: DesignSpace,
+        train: Train,
+        plan: Plan,
+        rng: np.random.Generator,
+        refuse: Refuse,
+        log: _Log,
+        say: Callable[[str], None],
+    ) -> None:
+        self.space, self.train, self.plan, self.rng, self.refuse, self.log = space, train, plan, rng, refuse, log
+        self.say = say
+        self.designs: dict[str, Design] = {}
+        self.how: dict[str, str] = {}
+        self.short: dict[str, Trained] = {}
+        self.seen: set[str] = set()
+        self.generation = 0
+        self.evaluations = 0
+
+    def first(self) -> None:
+        """Draw and train the first designs."""
+        count = self.plan.trainings
+        if not self.plan.random:
+            count = min(count, max(2, round(count * FIRST_SHARE)))
+        drawn = -(-count // 2) if not self.plan.random else count
+        found = [(design, "random") for design in self._new(drawn, lambda: self.space.draw(self.rng))]
+        found += [(design, "depth") for design in self._new(count - len(found), self._deep)]
+        if not found:
+            raise GateError(f"none of the {len(self.seen)} designs drawn is predicted to keep the budget")
+        self._train(found)
+
+    def breed(self) -> bool:
+        """Train a generation of children; False where enough is trained, or nothing new can be bred."""
+        left = self.plan.trainings - len(self.short)
+        if left <= 0:
+            return False
+        self.generation += 1
+        parents = self._ranked()[:POPULATION]
+
+        def child() -> Design:
+            one, other = self._parent(parents), self._parent(parents)
+            crossed = self.space.cross(one, other, self.rng) if self.rng.random() < 0.5 else one
+            known = crossed.architecture_id in self.seen
+            return self.space.mutate(crossed, self.rng) if known or self.rng.random() < 0.5 else crossed
+
+        found = self._new(min(left, CHILDREN), (lambda: self.space.draw(self.rng)) if self.plan.random else child)
+        self._train([(design, "random" if self.plan.random else "bred") for design in found])
+        return bool(found)
+
+    def choose(self) -> SearchResult:
+        """Train the best for longer, and choose among them by the mean over seeds."""
+        limits = {**self.plan.limits, **self.plan.final}
+        order = [name for name in self._best() if self.short[name].excess(limits) == 0 and name not in self.plan.banned]
+        finals: dict[str, Trained] = {}
+        best: str | None = None
+        while order and best is None:
+            part, order = order[: self.plan.finalists], order[self.plan.finalists :]
+            finals.update(self._finals(part))
+            kept = [name for name, found in finals.items() if found.excess(limits) == 0]
+            first = self.plan.costs[0]
+            best = min(kept, key=lambda n: (-finals[n].accuracy, finals[n].figure(first)), default=None)
+        if best is None:
+            raise GateError(
+                f"none of the {len(self.short)} designs that were trained keeps the budget as it was measured"
+            )
+        worth = self._worth()
+        self.log.write(
+            "choice",
+            best,
+            "final",
+            score=finals[best].accuracy,
+            finalists=[
+                {"op": name, "score": found.accuracy, "cost": found.cost, "genotype": self.designs[name].to_json()}
+                for name, found in finals.items()
+                if not found.reason
+            ],
+            **({"hypervolume": worth} if worth else {}),
+        )
+        if worth:
+            self.say(
+                f"  hypervolume of {worth['trainings']} random draws {worth['random']:.3f}, of as many bred designs "
+                f"{worth['bred']:.3f}, of all {worth['all']:.3f}"
+            )
+        return SearchResult(self.designs[best], self.evaluations, (), {}, finals[best].accuracy)
+
+    def _deep(self) -> Design:
+        drawn = [self.space.draw(self.rng) for _ in range(PRIOR_DRAWS)]
+        return max(drawn, key=self.space.depth)
+
+    def _parent(self, ranked: Sequence[str]) -> Design:
+        """A binary tournament: the better ranked of two."""
+        return self.designs[ranked[min(int(at) for at in self.rng.integers(len(ranked), size=2))]]
+
+    def _new(self, count: int, make: Callable[[], Design]) -> list[Design]:
+        """At most ``count`` designs that were not seen before and are not refused."""
+        found: list[Design] = []
+        for _ in range(PATIENCE):
+            fresh: dict[str, Design] = {}
+            for _ in range(PATIENCE * count):
+                if len(fresh) == count - len(found):
+                    break
+                design = make()
+                name = design.architecture_id
+                if name not in self.seen:
+                    self.seen.add(name)
+                    fresh[name] = design
+            reasons = self.refuse(list(fresh.values())) if fresh else ()
+            for (name, design), reason in zip(fresh.items(), reasons, strict=True):
+                if reason is None:
+                    found.append(design)
+                else:
+                    self.log.write("refusal", name, self.generation, reason=reason)
+            if len(found) == count or not fresh:
+                break
+        return found
+
+    def _train(self, found: Sequence[tuple[Design, str]]) -> None:
+        for design, how in found:
+            self.designs[design.architecture_id], self.how[design.architecture_id] = design, how
+        trials = [Trial(design, 0) for design, _ in found]
+        self.short.update(
+            zip((d.architecture_id for d, _ in found), self._results(trials, self.generation), strict=True)
+        )
+        best = next(iter(self._best()), None)
+        if best is not None and found:
+            one, cost = self.short[best], self.plan.costs[0]
+            over = " (over the budget)" if one.excess(self.plan.limits) else ""
+            self.say(
+                f"  generation {self.generation}: {len(self.short)} of {self.plan.trainings} trained; best "
+                f"{one.accuracy:.1%} on target, {cost} {one.figure(cost):.4g}{over}"
+            )
+
+    def _finals(self, names: Sequence[str]) -> dict[str, Trained]:
+        trials = [Trial(self.designs[name], seed) for name in names for seed in range(1, SEEDS + 1)]
+        results = self._results(trials, "final")
+        return {name: mean(results[SEEDS * at : SEEDS * (at + 1)]) for at, name in enumerate(names)}
+
+    def _results(self, trials: Sequence[Trial], number: int | str) -> list[Trained]:
+        """What came of each; what is known is not trained again."""
+        self.evaluations += len(trials)
+        missing = [trial for trial in trials if trial.name not in self.log.known]
+
+        def ended(at: int, result: Trained) -> None:
+            self.log.known[missing[at].name] = result, float(result.cost.get("seconds", 0.0))
+            self._write(missing[at], number)
+
+        if missing:
+            self.train(missing, ended)
+        for trial in trials:
+            self._write(trial, number)  # what an earlier search has trained is a record of this one too
+        return [self.log.known[trial.name][0] for trial in trials]
+
+    def _write(self, trial: Trial, number: int | str) -> None:
+        result, seconds = self.log.known[trial.name]
+        name = trial.design.architecture_id
+        self.log.write(
+            "evaluation",
+            name,
+            number,
+            seed=trial.seed,
+            how=self.how[name],
+            score=result.accuracy if math.isfinite(result.accuracy) else None,
+            cost=result.cost,
+            reason=result.reason,
+            seconds=seconds,
+            genotype=trial.design.to_json(),
+        )
+
+    def _row(self, name: str) -> list[float]:
+        """What is made small: the error, and the logarithm of each cost."""
+        found = self.short[name]
+        return [1 - found.accuracy, *(math.log(max(found.figure(cost), 1e-12)) for cost in self.plan.costs)]
+
+    def _ranked(self) -> list[str]:
+        """All that were trained, the best first: by rank and crowding, then by how far over the limits."""
+        every = {name: found.excess(self.plan.limits) for name, found in self.short.items()}
+        rows = {name: self._row(name) for name, over in every.items() if over == 0}
+        kept = [name for name, row in rows.items() if all(map(math.isfinite, row))]
+        order = [kept[at] for at in by_rank_and_crowding([rows[name] for name in kept])]
+        return order + sorted(set(every) - set(order), key=lambda name: (every[name], name))
+
+    def _best(self) -> list[str]:
+        """All that were trained in the order in which they are trained longer."""
+        if self.plan.front:
+            return self._ranked()
+        first = self.plan.costs[0]
+
+        def key(name: str) -> tuple[float, float, float]:
+            found = self.short[name]
+            return found.excess(self.plan.limits), -found.accuracy, found.figure(first)
+
+        return sorted(self.short, key=key)
+
+    def _worth(self) -> dict[str, Any]:
+        """Hypervolumes of the random draws and of as many bred designs, the last; {} where nothing was bred."""
+        of = {
+            how: [name for name in self.short if self.how[name] == how and not self.short[name].reason]
+            for how in ("random", "bred")
+        }
+        count = min(map(len, of.values()))
+        rows = {name: row for name in self.short if all(map(math.isfinite, row := self._row(name)))}
+        if not count or not rows:
+            return {}
+        box = list(rows.values())
+        parts = {"random": of["random"][:count], "bred": of["bred"][-count:], "all": list(rows)}
+        volumes = {key: hypervolume([rows[n] for n in names if n in rows], box) for key, names in parts.items()}
+        return {"trainings": count, "costs": list(self.plan.costs), **volumes}
+
+
+def mean(results: Sequence[Trained]) -> Trained:
+    """Return what several trainings came to on average; a reason of one stands for all."""
+    reason = next((found.reason for found in results if found.reason), "")
+    accuracy = float(np.mean([found.accuracy for found in results]))
+    return replace(results[0], accuracy=accuracy, cost=_mean([found.cost for found in results]), reason=reason)
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    """The mean of numbers, key by key; None where one is None; the first of anything else."""
+    first = values[0]
+    if isinstance(first, Mapping):
+        return {
+            key: _mean([value.get(key) if isinstance(value, Mapping) else None for value in values]) for key in first
+        }
+    if any(value is None for value in values):
+        return None
+    numbers = type(first) in (int, float) and all(type(value) in (int, float) for value in values)
+    return float(np.mean(values)) if numbers else first

@@ -1,0 +1,248 @@
+"""The method that trains its candidates: designs of cells and sizes, judged by accuracy and cost on target."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError
+from snnas.hw_sim.tables import read_table
+from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.output.stderr import counted
+from snnas.toolchain.searching.budgets import Limits
+from snnas.toolchain.searching.closest_miss import MARGIN, OF_DATA
+from snnas.toolchain.searching.cost import Cost, measure
+from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.searching.runner import Bank, Judged, Runner, Scorer, Spec, Task
+
+if TYPE_CHECKING:
+    from snnas.search.kinds import Sizes
+    from snnas.search.methods import SearchResult
+    from snnas.search.methods.trained import Trained, Trial
+    from snnas.search.network.design_space import DesignSpace
+    from snnas.search.scoring.guards import Finding
+    from snnas.toolchain.data.load import Dataset
+
+DEFAULT_SPACE = Path(__file__).with_name("spaces") / "chip.toml"
+# Samples: what a training is judged by, a third of training and validation part at most; what it is fitted to.
+JUDGED, SHORT, LONG = 1024, 2048, 8192
+JUDGED_SHARE = 1 / 3
+LONG_EPOCHS = 3  # times those of a short training
+LEAST = 4  # trainings
+
+
+class TrainedMethod(Runner):
+    """Evolution over designs that are trained shortly, the best of them longer."""
+
+    space = "chip"
+    own = ("trainings", "short_epochs", "random")
+    chunk = 1
+    trains = True
+
+    def refuse(self, options: SearchOptions) -> None:
+        if options.backward or options.proxy != "sahd" or options.study:
+            raise UsageError(
+                f"--backward, --proxy and --study: {options.method} trains feed-forward cells and scores none untrained; "
+                "leave them out, or take another --method"
+            )
+        for name, least in (("trainings", LEAST), ("short_epochs", 1)):
+            if getattr(options, name) < least:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} {getattr(options, name)}: expected a whole number >= {least}")
+
+    def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
+        from snnas.search.network.design import DesignSizes
+
+        return DesignSizes(**{name: given[name] for name in ("input_shape", "input_kind", "classes")})
+
+    def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
+        return {**super().settings(options, data), "axes": space_of(options, data).plain()}
+
+    def scorer(self, spec: Spec, bank: Bank) -> Scorer:
+        return _Trainer(spec)
+
+    def key(self, candidate: Any, network: Sizes) -> Hashable:
+        name: str = candidate.name
+        return name
+
+    def plan(self, task: Task) -> tuple[int, str]:
+        from snnas.search.methods.trained import SEEDS
+
+        plan = _plan(task)
+        words = f"training {counted(plan.trainings, 'design')} shortly, {plan.finalists} longer"
+        return plan.trainings + SEEDS * plan.finalists, words
+
+    def run(self, task: Task) -> SearchResult:
+        from snnas.search.methods import no_refusal, trained
+        from snnas.search.network.design_space import DesignSpace
+
+        return trained.run(
+            DesignSpace.of(task.spec.settings["axes"]),
+            task.train,
+            _plan(task),
+            rng=stream(task.seed, "trained"),
+            refuse=task.refuse or no_refusal,
+            log=task.log,
+            resume=task.resume,
+            earlier=task.earlier,
+            say=task.say,
+        )
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        from snnas.search.network.design_space import DesignSpace
+
+        if type(settings.get("trainings")) is not int or type(settings.get("short_epochs")) is not int:
+            raise UsageError("trainings and short_epochs have to be whole numbers")
+        axes = settings.get("axes")
+        DesignSpace.of(axes if isinstance(axes, dict) else {})
+
+    def judged(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Judged] | None:
+        """The designs that were trained longer, as the last choice among them says."""
+        from snnas.search.network.design import Design
+
+        choices = [record for record in records if record.get("event") == "choice"]
+        if not choices:
+            return {}
+        try:
+            return {
+                str(one["op"]): Judged(Design.from_json(one["genotype"]), float(one["score"]), Cost.of(one["cost"]))
+                for one in choices[-1]["finalists"]
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidFileError(
+                f"search.jsonl: a choice cannot be used ({type(error).__name__}: {error}); search again"
+            ) from None
+
+
+def space_of(options: SearchOptions, data: Dataset) -> DesignSpace:
+    """The space of --space, or the one that is shipped, reduced by what the options and the data set settle.
+
+    UsageError where nothing is left of it, InvalidFileError for a file that holds no space.
+    """
+    from snnas.search.network.design_space import DesignSpace, reduced
+
+    path = options.space or DEFAULT_SPACE
+    table = read_table(path)
+    try:
+        space = DesignSpace.of(table)
+    except UsageError as error:
+        raise InvalidFileError(f"{path}: {error}") from None
+    frames = data.x_train.shape[1] if data.x_train.ndim == 5 else None
+    head = options.head
+    space = reduced(
+        space,
+        cells=options.cells,
+        channels=options.channels,
+        hidden=options.hidden,
+        head=head,
+        timesteps=frames or options.timesteps,
+    )
+    size = min(data.input_shape[1:])
+    cells = tuple(number for number in space.cells if size >> number >= 1)
+    if not cells:
+        raise UsageError(
+            f"cells = {', '.join(map(str, space.cells))}: each halves H and W, and of {size} pixels nothing is left; "
+            "expected fewer cells, with --cells or in --space"
+        )
+    return replace(space, cells=cells)
+
+
+def _plan(task: Task) -> Any:
+    from snnas.search.methods.trained import Plan
+
+    settings, limits = task.spec.settings, task.spec.limits
+    predictor = task.spec.predictor
+    assert predictor is not None
+    # Where nothing prices a chip, its cores are what there is.
+    plain = "energy_total" if predictor.chip.profile else "cores"
+    costs = task.spec.objectives or tuple(limits)[:1] or (plain,)
+    return Plan(
+        trainings=int(settings["trainings"]),
+        costs=tuple(costs),
+        limits=reserved(limits),
+        final=reserved(task.limits),
+        banned=task.banned,
+        random=bool(settings.get("random", False)),
+        front=task.spec.front if task.spec.objectives else 0,
+    )
+
+
+def reserved(limits: Limits) -> Limits:
+    """The limits with a margin for samples that were not seen."""
+    return {name: limit / (1 + MARGIN) if name in OF_DATA else limit for name, limit in limits.items()}
+
+
+class _Trainer:
+    """Trains designs and measures them on target, on samples that they were not fitted to."""
+
+    def __init__(self, spec: Spec) -> None:
+        assert spec.material is not None
+        assert spec.predictor is not None
+        self.spec, self.material, self.predictor = spec, spec.material, spec.predictor
+        self.epochs = int(spec.settings["short_epochs"])
+
+    def __call__(self, candidates: Sequence[Any]) -> Sequence[Any]:
+        with _one_thread():
+            return [self._one(trial) for trial in candidates]
+
+    def inspect(self, candidate: Any) -> Sequence[Finding]:
+        return ()
+
+    def _one(self, trial: Trial) -> Trained:
+        from snnas.search.methods.trained import Trained
+        from snnas.toolchain.training import build, train
+
+        begun = time.perf_counter()
+        long = trial.seed > 0
+        epochs = self.epochs * (LONG_EPOCHS if long else 1)
+        recipe = replace(self.material.recipe, epochs=epochs, warmup=min(self.material.recipe.warmup, epochs // 4))
+        data = self._split(trial.seed, LONG if long else SHORT)
+        seed = int(stream(self.predictor.seed, f"trained {trial.seed}").integers(2**31))
+        network = build(trial.design, self.spec.network, seed=seed)
+        try:
+            result = train(network, data, recipe, seed=seed, device=self.spec.device)
+            cost = measure(network.cpu().eval(), data, self.predictor.chip, self.predictor.widths)
+        except SnnasError as error:
+            return Trained(-np.inf, {}, " ".join(str(error).split()))
+        assert cost.accuracy is not None
+        about = {"seconds": round(time.perf_counter() - begun, 3), "float_accuracy": result.validation_accuracy}
+        return Trained(cost.accuracy, {**cost.to_json(), **about})
+
+    def _split(self, seed: int, most: int) -> Dataset:
+        """The samples of a training: of training and validation part together, drawn for each seed anew."""
+        data = self.material.data
+        every = len(data.y_train) + len(data.y_val)
+        judged = min(JUDGED, max(1, round(every * JUDGED_SHARE)))
+        order = stream(self.predictor.seed, f"trained split {seed}").permutation(every)
+        x_val, y_val = _taken(data, order[:judged])
+        x_train, y_train = _taken(data, order[judged : judged + most])
+        return replace(data, x_train=x_train, y_train=y_train, x_val=x_val, y_val=y_val)
+
+
+def _taken(data: Dataset, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples by their places in training and validation part, one behind the other."""
+    first = len(data.y_train)
+    near, far = places[places < first], places[places >= first] - first
+    return (
+        np.concatenate([data.x_train[near], data.x_val[far]]),
+        np.concatenate([data.y_train[near], data.y_val[far]]),
+    )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums are of one order then, whoever trains: the result is the same in a worker and here."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
