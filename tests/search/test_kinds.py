@@ -19,7 +19,7 @@ SHAPE = {"input_shape": (1, 8, 8), "classes": 3, "channels": 2, "timesteps": 2}
 
 
 def test_every_space_has_a_kind() -> None:
-    assert set(KINDS) == {*SPACES, "mse_nas"}
+    assert set(KINDS) == {*SPACES, "chip", "mse_nas"}
     assert kind_of("of the future") is CELLS
 
 

@@ -20,7 +20,6 @@ from snnas.hw_sim.map.mapping import Mapping as Placement
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.counts import Counts
-from snnas.search.kinds import read_genotype
 from snnas.search.network.genotype import Genotype
 from snnas.toolchain.output.report import read_report
 from snnas.toolchain.runs.run import Run
@@ -71,6 +70,8 @@ class Material:
     @cached_property
     def genotype(self) -> Genotype:
         """The cells of four nodes; Missing for architectures of other spaces."""
+        from snnas.search.kinds import read_genotype
+
         found = self.plain_genotype
         cells = found.get("cells")
         if not isinstance(cells, list) or not all(isinstance(c, dict) and "forward" in c for c in cells):

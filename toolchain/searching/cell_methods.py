@@ -57,7 +57,7 @@ class CellMethod(Runner):
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         return _SupernetScorer(spec, bank)
 
-    def key(self, candidate: Any, network: Sizes) -> Hashable:
+    def key(self, candidate: Any, network: Any) -> Hashable:
         from snnas.search.scoring.supernet import cells_of
 
         return tuple(tuple(ops.items()) for ops in cells_of(candidate, network.cells))

@@ -173,7 +173,7 @@ def _plan(task: Task) -> Any:
     )
 
 
-def reserved(limits: Limits) -> Limits:
+def reserved(limits: Mapping[str, float]) -> Limits:
     """The limits with a margin for samples that were not seen."""
     return {name: limit / (1 + MARGIN) if name in OF_DATA else limit for name, limit in limits.items()}
 
