@@ -387,5 +387,7 @@ def _mean(values: Sequence[Any]) -> Any:
         }
     if any(value is None for value in values):
         return None
+    if all(value == first for value in values):
+        return first
     numbers = type(first) in (int, float) and all(type(value) in (int, float) for value in values)
     return float(np.mean(values)) if numbers else first

@@ -19,7 +19,7 @@ from snnas.search.network.design import AXES, LARGEST, REDUCTIONS, SPACE, Design
 from snnas.search.network.functional import form, representatives
 from snnas.search.network.genotype import CONV_KERNELS, FORWARD_EDGES, MAX_CELLS, OPS, ZEROIZE, Cell
 
-MAX_DRAWS = 1000
+MAX_DRAWS = 50
 # What changes in a child: a cell more often than a size, as it has more to it.
 CELL_SHARE = 0.6
 NAMED: dict[str, Sequence[str]] = {"ops": OPS, "head": HEADS, "reduction": REDUCTIONS}

@@ -1,0 +1,201 @@
+"""The search that trains, with trainings that cost nothing: what one comes to is settled by its design and seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnas.hw_sim.errors import GateError, InvalidFileError
+from snnas.search.methods import SearchResult, no_refusal
+from snnas.search.methods.nondominated import by_rank_and_crowding, hypervolume
+from snnas.search.methods.trained import SEEDS, Plan, Trained, Trial, mean, run
+from snnas.search.network.design_space import DesignSpace
+
+SPACE = DesignSpace.of(
+    {
+        "ops": ["skip", "conv3x3"],
+        "cells": [1, 2],
+        "channels": [2, 3, 4],
+        "timesteps": [2, 3],
+        "hidden": [8],
+        "head": ["lif", "linear"],
+        "reduction": ["max"],
+    }
+)
+PLAN = Plan(trainings=24, costs=("energy_total",))
+
+
+class Killed(Exception):
+    pass
+
+
+@dataclass
+class World:
+    """Trains, logs, and is killed before the training number ``end``."""
+
+    end: int = 10**6
+    log: list[dict[str, Any]] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+    backwards: bool = False
+
+    def train(self, trials: Sequence[Trial], each: Any) -> None:
+        places = list(range(len(trials)))
+        for at in reversed(places) if self.backwards else places:
+            if len(self.trained) >= self.end:
+                raise Killed
+            self.trained.append(trials[at].name)
+            each(at, outcome(trials[at]))
+
+    def search(self, plan: Plan = PLAN, **more: Any) -> SearchResult:
+        settings = {"rng": np.random.default_rng(5), "refuse": no_refusal, "log": self.log.append, **more}
+        return run(SPACE, self.train, plan, **settings)
+
+
+def outcome(trial: Trial) -> Trained:
+    """Wider and longer is better and dearer; a seed is worth a little."""
+    design = trial.design
+    if design.channels == 4 and design.timesteps == 3:
+        return Trained(-np.inf, {}, "it has no program")
+    noise = int(trial.design.architecture_id, 16) % 97 / 970 + trial.seed / 1000
+    accuracy = 0.4 + 0.1 * design.channels + 0.05 * len(design.cells) - noise
+    energy = float(design.channels * design.timesteps * len(design.cells) ** 2 + SPACE.depth(design))
+    return Trained(accuracy, {"figures": {"energy_total": energy, "chips": None}, "seconds": 0.5, "unit": "uJ"})
+
+
+def evaluations(world: World) -> list[dict[str, Any]]:
+    return [r for r in world.log if r["event"] == "evaluation"]
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[World, SearchResult]:
+    world = World()
+    return world, world.search()
+
+
+def test_nothing_is_trained_twice_and_the_mean_decides(whole: tuple[World, SearchResult]) -> None:
+    world, found = whole
+    assert len(world.trained) == len(set(world.trained)) == PLAN.trainings + SEEDS * PLAN.finalists
+    assert found.evaluations == len(world.trained)
+    finals: dict[str, list[float]] = {}
+    for record in evaluations(world):
+        if record["round"] == "final":
+            finals.setdefault(record["op"], []).append(record["score"])
+    assert len(finals) == PLAN.finalists
+    assert found.genotype.architecture_id == max(finals, key=lambda name: np.mean(finals[name]))
+    assert found.score == pytest.approx(max(np.mean(scores) for scores in finals.values()))
+    hows = [record["how"] for record in evaluations(world) if record["seed"] == 0]
+    assert {how: hows.count(how) for how in ("random", "depth", "bred")} == {"random": 4, "depth": 4, "bred": 16}
+    choice = world.log[-1]
+    assert choice["event"] == "choice"
+    assert choice["op"] == found.genotype.architecture_id
+    assert 0 < choice["hypervolume"]["all"] < 1
+    assert choice["hypervolume"]["trainings"] <= 4
+
+
+@pytest.mark.parametrize("end", [0, 1, 7, 13, 24, 27])
+def test_it_goes_on_at_every_training(whole: tuple[World, SearchResult], end: int) -> None:
+    first, second = World(end=end), World()
+    with pytest.raises(Killed):
+        first.search()
+    assert len(evaluations(first)) == end
+    second.log += first.log
+    found = second.search(resume=list(first.log))
+    assert found == whole[1]
+    assert second.log == whole[0].log
+    assert set(second.trained).isdisjoint(first.trained)
+
+
+def test_the_order_in_which_trainings_end_is_of_no_account(whole: tuple[World, SearchResult]) -> None:
+    world = World(backwards=True)
+    assert world.search() == whole[1]
+    assert sorted(map(str, world.log)) == sorted(map(str, whole[0].log))
+
+
+def test_earlier_trainings_are_taken_over_and_logged_again(whole: tuple[World, SearchResult]) -> None:
+    world = World()
+    banned = [whole[1].genotype.architecture_id]
+    found = world.search(replace(PLAN, banned=banned), earlier=whole[0].log)
+    assert found.genotype.architecture_id not in banned
+    assert len(world.trained) <= SEEDS  # one more of the finals
+    short = [r for r in evaluations(world) if r["seed"] == 0]
+    assert short == [r for r in evaluations(whole[0]) if r["seed"] == 0]
+
+
+def test_a_budget_is_kept_as_measured() -> None:
+    world = World()
+    found = world.search(replace(PLAN, limits={"energy_total": 12.0}))
+    assert outcome(Trial(found.genotype, 1)).figure("energy_total") <= 12  # type: ignore[arg-type]
+    assert any(r["cost"].get("figures", {}).get("energy_total", 0) > 12 for r in evaluations(world))
+    lower = World().search(replace(PLAN, limits={"energy_total": 12.0}, final={"energy_total": 7.0}))
+    assert outcome(Trial(lower.genotype, 1)).figure("energy_total") <= 7  # type: ignore[arg-type]
+    with pytest.raises(GateError, match="none of the 24 designs that were trained keeps the budget"):
+        World().search(replace(PLAN, limits={"energy_total": 1.0}))
+
+
+def test_what_is_refused_is_never_trained() -> None:
+    world = World()
+    world.search(refuse=lambda designs: [f"{d.channels} wide" if d.channels > 2 else None for d in designs])  # type: ignore[attr-defined]
+    assert {r["reason"] for r in world.log if r["event"] == "refusal"} == {"3 wide", "4 wide"}
+    assert all('"channels": 2' in r["genotype"] for r in evaluations(world))
+    with pytest.raises(GateError, match="predicted to keep the budget"):
+        World().search(refuse=lambda designs: ["no"] * len(designs))
+
+
+def test_random_search_breeds_nothing() -> None:
+    world = World()
+    world.search(replace(PLAN, random=True))
+    assert {r["how"] for r in evaluations(world)} == {"random"}
+    assert len(world.trained) == PLAN.trainings + SEEDS * PLAN.finalists
+    assert "hypervolume" not in world.log[-1]
+
+
+def test_a_small_space_ends() -> None:
+    small = replace(SPACE, cells=(1,), channels=(2,), timesteps=(2,), head=("linear",), ops=("conv3x3",))
+    world = World()
+    settings = {"rng": np.random.default_rng(0), "refuse": no_refusal, "log": world.log.append}
+    run(small, world.train, PLAN, **settings)
+    assert len({r["op"] for r in evaluations(world)}) < PLAN.trainings
+
+
+def test_a_front_takes_its_points_from_the_best_ranks() -> None:
+    world = World()
+    world.search(replace(PLAN, front=6))
+    finals = {r["op"] for r in evaluations(world) if r["round"] == "final"}
+    short = {r["op"]: r for r in evaluations(world) if r["seed"] == 0 and not r["reason"]}
+    rows = [[1 - r["score"], np.log(r["cost"]["figures"]["energy_total"])] for r in short.values()]
+    names = list(short)
+    assert finals == {names[at] for at in by_rank_and_crowding(rows)[:6]}
+
+
+@pytest.mark.parametrize(
+    "change", [{"score": "x"}, {"cost": None}, {"cost": {"figures": {"sar": "y"}}}, {"seconds": []}]
+)
+def test_a_log_that_is_damaged_is_refused(whole: tuple[World, SearchResult], change: dict[str, Any]) -> None:
+    damaged = [dict(record) for record in whole[0].log]
+    damaged[3] |= change
+    with pytest.raises(InvalidFileError, match="record 4 of the log"):
+        World().search(resume=damaged)
+
+
+def test_means() -> None:
+    one, other = (
+        Trained(0.5, {"a": 1, "b": {"c": 2.0}, "d": 5, "e": None}),
+        Trained(1.0, {"a": 3, "b": {"c": 4}, "d": 5, "e": 1}),
+    )
+    found = mean([one, other])
+    assert (found.accuracy, found.reason) == (0.75, "")
+    assert found.cost == {"a": 2.0, "b": {"c": 3.0}, "d": 5, "e": None}
+    assert type(found.cost["d"]) is int
+    assert mean([one, Trained(-np.inf, {}, "why")]).excess({}) == np.inf
+
+
+def test_ranks_and_hypervolumes() -> None:
+    rows = [[0.5, 5.0], [0.1, 3.0], [0.4, 1.0], [0.2, 2.0], [0.25, 1.9]]
+    assert by_rank_and_crowding(rows)[:2] == [1, 2]  # both ends of the first front
+    assert by_rank_and_crowding(rows)[-1] == 0
+    assert by_rank_and_crowding([]) == []
+    assert hypervolume([[0.25, 1.0]], rows) == pytest.approx(0.75)
+    assert hypervolume([[0.25, 3.0], [0.5, 1.0]], rows) == pytest.approx(0.5 + 0.25 * 0.5)
+    assert hypervolume([], rows) == 0

@@ -1,0 +1,154 @@
+"""Designs: their files, their ids, their networks, and the spaces that they are drawn from."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.search.kinds import kind_of, read_genotype
+from snnas.search.network.design import AXES, Design, DesignSizes
+from snnas.search.network.design_space import DesignSpace, reduced
+from snnas.search.network.genotype import Cell, Genotype
+
+SKIP, CONV = Cell.of({(0, 3): "skip"}), Cell.of({(0, 3): "conv3x3"})
+DESIGN = Design("chip", (SKIP, CONV), 2, 3, 16, "bn_lif", "max")
+SIZES = DesignSizes(input_shape=(1, 8, 8), classes=3)
+TABLE = {
+    "ops": ["skip", "conv3x3"],
+    "cells": [1, 2],
+    "channels": [2, 4],
+    "timesteps": [2, 3],
+    "hidden": [8, 16],
+    "head": ["lif", "linear"],
+    "reduction": ["max"],
+}
+SPACE = DesignSpace.of(TABLE)
+
+
+def test_a_file_is_read_back_and_built() -> None:
+    found = read_genotype(DESIGN.to_json())
+    assert found == DESIGN
+    assert isinstance(found, Design)
+    kind = kind_of(found.space)
+    network = kind.network(found, kind.sizes(SIZES.to_json()))
+    assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
+    assert network.genotype is found
+    assert {name: getattr(network.config, name) for name in AXES} == {name: getattr(DESIGN, name) for name in AXES}
+    assert network.config.cells == 2
+
+
+def test_an_id_is_of_the_function_and_of_every_size() -> None:
+    twice = Cell.of({(0, 1): "skip", (0, 3): "conv3x3", (1, 3): "conv3x3"})
+    assert replace(DESIGN, cells=(SKIP, twice)).architecture_id == DESIGN.architecture_id
+    others = [
+        {"channels": 4},
+        {"timesteps": 2},
+        {"hidden": 8},
+        {"head": "lif"},
+        {"reduction": "average"},
+        {"cells": (CONV, SKIP)},
+        {"cells": (SKIP, CONV, CONV)},
+    ]
+    ids = {replace(DESIGN, **other).architecture_id for other in others}
+    assert len(ids) == len(others)
+    assert DESIGN.architecture_id not in ids
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, "version 2"),
+        ({"version": True}, "version True"),
+        ({"format": "snnas-genotype"}, "snnas-genotype"),
+        ({"space": "lightsnn"}, "'chip'"),
+        ({"channels": 0}, "channels = 0"),
+        ({"channels": 2.0}, "channels = 2.0"),
+        ({"timesteps": True}, "timesteps = True"),
+        ({"hidden": 0}, "hidden = 0"),
+        ({"head": "linear"}, "hidden = 16"),
+        ({"head": ["lif"]}, "head"),
+        ({"reduction": "min"}, "reduction"),
+        ({"cells": []}, "0 cells"),
+        ({"cells": 3}, "list"),
+        ({"cells": [{"forward": {}}]}, "cells[0]"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_file_is_read_strictly(change: dict, words: str) -> None:
+    plain = json.loads(DESIGN.to_json()) | change
+    with pytest.raises(InvalidFileError) as error:
+        Design.from_json(json.dumps(plain), where="there.json")
+    assert "there.json" in str(error.value)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_lacks_nothing() -> None:
+    for name in json.loads(DESIGN.to_json()):
+        plain = json.loads(DESIGN.to_json())
+        del plain[name]
+        with pytest.raises(InvalidFileError, match=name):
+            Design.from_json(json.dumps(plain))
+
+
+def test_a_network_has_a_convolution_and_every_cell_a_path() -> None:
+    with pytest.raises(UsageError, match="convolution"):
+        replace(DESIGN, cells=(SKIP,))
+    assert replace(DESIGN, cells=(SKIP, SKIP))  # that of the reduction between them
+    with pytest.raises(UsageError, match="cell 2"):
+        replace(DESIGN, cells=(SKIP, Cell.of({(0, 1): "conv3x3"})))
+    with pytest.raises(InvalidFileError):
+        Genotype.from_json(DESIGN.to_json())
+
+
+def test_draws_children_and_crossings_are_of_the_space() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [SPACE.draw(rng) for _ in range(60)]
+    children = [SPACE.mutate(one, rng) for one in drawn]
+    crossed = [SPACE.cross(one, other, rng) for one, other in zip(drawn, children[1:], strict=False)]
+    for design in drawn + children + crossed:
+        assert len(design.cells) in SPACE.cells
+        assert design.hidden in ((0,) if design.head == "linear" else SPACE.hidden)
+        assert all(getattr(design, name) in getattr(SPACE, name) for name in AXES if name != "hidden")
+        assert {op for cell in design.cells for op in cell.live().values()} <= set(SPACE.ops)
+    assert all(a.architecture_id != b.architecture_id for a, b in zip(drawn, children, strict=True))
+    assert any(not any("conv3x3" in cell.forward for cell in one.cells[:1]) for one in drawn)  # cells without any
+    assert all(len({getattr(one, name) for one in drawn}) > 1 for name in AXES if name != "reduction")
+
+
+def test_depth_is_of_the_longest_path() -> None:
+    chain = Cell.of({(0, 1): "conv3x3", (1, 2): "conv3x3", (2, 3): "conv3x3", (0, 3): "skip"})
+    assert SPACE.depth(replace(DESIGN, cells=(SKIP, chain))) == 4  # the reduction's too
+    assert SPACE.depth(replace(DESIGN, cells=(CONV,))) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ops": ["skip"]}, "convolution"),
+        ({"ops": ["conv5x5"]}, "conv5x5"),
+        ({"channels": []}, "channels"),
+        ({"channels": [4, 2]}, "ascending"),
+        ({"channels": [2, 2]}, "once"),
+        ({"channels": 2}, "list"),
+        ({"timesteps": [0]}, "timesteps = 0"),
+        ({"cells": [1000]}, "cells = 1000"),
+        ({"head": [["lif"]]}, "head"),
+        ({"width": [1]}, "width"),
+    ],
+)
+def test_a_space_is_read_strictly(change: dict, words: str) -> None:
+    with pytest.raises(UsageError) as error:
+        DesignSpace.of(TABLE | change)
+    assert words in str(error.value)
+    with pytest.raises(UsageError, match="lacks"):
+        DesignSpace.of({name: value for name, value in TABLE.items() if name != "head"})
+
+
+def test_axes_are_pinned() -> None:
+    pinned = reduced(SPACE, channels=5, head=None)
+    assert (pinned.channels, pinned.head) == ((5,), SPACE.head)
+    assert DesignSpace.of(pinned.plain()) == pinned

@@ -1,0 +1,241 @@
+"""``snnas search --method trained``: on 90 images of 4 x 4 pixels, with networks of two channels."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from snnas.hw_sim.errors import UsageError
+from snnas.search.methods.trained import SEEDS, Trial
+from snnas.search.network.design import Design
+from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.exporting.of_run import OfRun
+from snnas.toolchain.output.run import describe, table
+from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.runs.dataset import dataset_of
+from snnas.toolchain.runs.run import Run, find
+from snnas.toolchain.searching import within_budget
+from snnas.toolchain.searching.cost import measure
+from snnas.toolchain.searching.evaluator import Evaluator
+from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.searching.session import Session, spec_of
+from snnas.toolchain.searching.trained_method import JUDGED_SHARE, _Trainer, space_of
+from snnas.toolchain.training.restore import network_of
+
+SPACE = """
+ops = ["skip", "conv3x3"]
+cells = [1, 2]
+channels = [2]
+timesteps = [2, 3]
+hidden = [4]
+head = ["linear"]
+reduction = ["max"]
+"""
+TRAININGS = 5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Data of two classes that differ in brightness, and a space file."""
+    path = tmp_path_factory.mktemp("trained")
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 2
+    x = (rng.random((90, 1, 4, 4)) * 0.5 + 0.5 * y[:, None, None, None]).astype(np.float32)
+    np.savez(path / "data.npz", x=x, y=y.astype(np.int64))
+    (path / "space.toml").write_text(SPACE)
+    return path
+
+
+def snnas(folder: Path, *arguments: str, space: bool = True) -> int:
+    own = ["--space", str(folder / "space.toml")] if space else []
+    sizes = ["--trainings", str(TRAININGS), "--short-epochs", "1", "--epochs", "1", "--batch", "8", "--device", "cpu"]
+    return run_command(
+        ["search", "--quiet", "--runs-dir", str(folder / "runs"), "--dataset", str(folder / "data.npz"),
+         "--method", "trained", *sizes, *own, *arguments]
+    )  # fmt: skip
+
+
+def records(run: Run) -> list[dict]:
+    def plain(value):
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items() if k != "seconds"}
+        return [plain(v) for v in value] if isinstance(value, list) else value
+
+    return [plain(record) for record in run.search_log.read()]
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Run:
+    """A whole search under a budget, trained, with its trial."""
+    assert snnas(folder, "--name", "one", "--budget", "energy_total=1mJ") == 0
+    return find(folder / "runs", "one")
+
+
+def test_a_design_is_found_and_everything_takes_its_sizes(run: Run) -> None:
+    found = Design.from_json(run.genotype.read_text())
+    assert found.timesteps in (2, 3)
+    assert "timesteps" not in run.table("network")
+    assert OfRun(run, "lava").timesteps == found.timesteps == network_of(run).config.timesteps
+    assert run.section("method")["axes"]["timesteps"] == [2, 3]
+    evaluations = [r for r in records(run) if r["event"] == "evaluation"]
+    assert len([r for r in evaluations if r["seed"] == 0]) == TRAININGS
+    assert len([r for r in evaluations if r["round"] == "final"]) == 2 * SEEDS
+    assert all(r["cost"]["provenance"] == "measured" for r in evaluations)
+    (trial,) = within_budget.trials_of(run)
+    assert trial["over"] == []
+    assert trial["predicted"]["figures"]["energy_total"] < 1000
+    shown = describe(run)
+    assert shown["genotype"]["timesteps"] == found.timesteps
+    assert table(run).row_count > 3
+
+
+@pytest.mark.parametrize("kept", [1, TRAININGS + 2])
+def test_a_search_that_was_killed_goes_on(folder: Path, run: Run, tmp_path: Path, kept: int, monkeypatch) -> None:
+    other = Run(tmp_path / "one")
+    shutil.copytree(run.path, other.path)
+    for path in (other.genotype, other.weights, other.train_log.path):
+        path.unlink()
+    lines, done = [], 0
+    for record in run.search_log.read():
+        done += record["event"] == "evaluation"
+        if done <= kept and record["event"] != "trial":
+            lines.append(json.dumps(record) + "\n")
+    other.search_log.path.write_text("".join(lines))
+    asked = []
+    one = _Trainer._one
+    monkeypatch.setattr(_Trainer, "_one", lambda self, trial: asked.append(trial) or one(self, trial))
+    again = ["search", "--resume", "one", "--runs-dir", str(tmp_path), "--quiet", "--no-train"]
+    assert run_command(again) == 0
+    assert other.genotype.read_text() == run.genotype.read_text()
+    assert len(asked) == TRAININGS + 2 * SEEDS - kept
+    whole = [record for record in records(run) if record["event"] != "trial"]
+    assert records(other) == whole
+
+
+def test_a_training_does_not_depend_on_who_makes_it_and_when(run: Run) -> None:
+    evaluate = Evaluator(spec_of(run, dataset_of(run)))
+    design = Design.from_json(run.genotype.read_text())
+    trials = [Trial(design, seed) for seed in (0, 1)]
+    heard: dict[int, object] = {}
+    one = evaluate("score 0", trials, each=heard.__setitem__)
+    two = Evaluator(evaluate.spec)("score 0", trials[::-1])[::-1]
+    assert heard == dict(enumerate(one))
+    for a, b in zip(one, two, strict=True):
+        assert (a.accuracy, a.cost["figures"], a.cost["spikes"]) == (b.accuracy, b.cost["figures"], b.cost["spikes"])
+    assert one[0].accuracy != one[1].accuracy or one[0].cost["figures"] != one[1].cost["figures"]
+
+
+def test_no_test_sample_is_seen_and_judges_are_not_fitted_to(run: Run) -> None:
+    data = dataset_of(run)
+    spec = spec_of(run, data)
+    assert spec.material is not None
+    assert len(spec.material.data.x_test) == 0
+    part = _Trainer(spec)._split(1, 10**6)
+    every = len(data.y_train) + len(data.y_val)
+    assert (len(part.y_val), len(part.y_train)) == (round(every * JUDGED_SHARE), every - round(every * JUDGED_SHARE))
+    here = {sample.tobytes() for sample in np.concatenate([part.x_train, part.x_val])}
+    assert here == {sample.tobytes() for sample in np.concatenate([data.x_train, data.x_val])}
+    assert not np.array_equal(part.x_val, _Trainer(spec)._split(2, 10**6).x_val)
+
+
+def test_what_is_over_the_budget_after_training_is_not_taken_again(folder: Path, run: Run, monkeypatch) -> None:
+    """The first winner costs more than the search had measured; another one is taken, and nothing trained twice."""
+    first = Design.from_json(run.genotype.read_text()).architecture_id
+
+    def dearer(network, data, chip, widths):
+        found = measure(network, data, chip, widths)
+        dear = network.genotype.architecture_id == first
+        return replace(found, figures={**found.figures, "energy_total": 1200.0}) if dear else found
+
+    monkeypatch.setattr(within_budget, "measure", dearer)
+    asked = []
+    one = _Trainer._one
+    monkeypatch.setattr(_Trainer, "_one", lambda self, trial: asked.append(trial.name) or one(self, trial))
+    code = snnas(folder, "--name", "dear", "--budget", "energy_total=1mJ")
+    dear = find(folder / "runs", "dear")
+    trials = within_budget.trials_of(dear)
+    assert trials[0]["architecture"] == first
+    assert "energy_total 1200 uJ is over" in trials[0]["over"][0]
+    assert len(asked) == len(set(asked))
+    assert code == (0 if not trials[-1]["over"] else 1)
+    if code == 0:
+        assert Design.from_json(dear.genotype.read_text()).architecture_id != first
+
+
+def test_a_front_of_designs(folder: Path, capsys) -> None:
+    assert snnas(folder, "--name", "front", "--objective", "score,energy", "--train-front", "2") == 0
+    run = find(folder / "runs", "front")
+    front = json.loads((run.path / "front.json").read_text())
+    assert 1 <= len(front["points"]) <= 2
+    with Session.of(run, Narrator(quiet=True)) as session:
+        judged = session.judged()
+    assert judged is not None
+    for point in front["points"]:
+        found = Run(run.path / point["path"])
+        design = Design.from_json(found.genotype.read_text())
+        assert (point["score"], point["predicted"]["samples"]) == (judged[design.architecture_id].score, 24)
+        assert point["measured"]["provenance"] == "measured"
+        assert network_of(found).config.timesteps == design.timesteps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--backward"], 2, "--backward"),
+        (["--proxy", "snnas"], 2, "--proxy"),
+        (["--trainings", "3"], 2, "--trainings 3"),
+        (["--short-epochs", "0"], 2, "--short-epochs 0"),
+        (["--method", "lightsnn"], 2, "--space"),
+        (["--space", "there.toml"], 2, "there.toml"),
+        (["--cells", "3"], 2, "cells = 3"),
+        (["--budget", "energy_total=1nJ"], 1, "predicted to keep the budget"),
+    ],
+)
+def test_what_is_refused(folder: Path, capsys, arguments: list[str], code: int, words: str) -> None:
+    assert snnas(folder, *arguments) == code
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["cells = [1", SPACE + "width = [1]\n", SPACE.replace("[2, 3]", "[3, 2]")])
+def test_a_space_file_is_read_strictly(folder: Path, tmp_path: Path, capsys, text: str) -> None:
+    (tmp_path / "bad.toml").write_text(text)
+    assert snnas(folder, "--space", str(tmp_path / "bad.toml"), space=False) == 3
+    error = capsys.readouterr().err
+    assert "bad.toml" in error
+    assert error.count("\n") == 1
+
+
+def test_a_configuration_without_axes_is_refused(run: Run, tmp_path: Path, capsys) -> None:
+    other = Run(tmp_path / "one")
+    shutil.copytree(run.path, other.path)
+    other.genotype.unlink()
+    config = other.config()
+    del config["method"]["axes"]
+    other.write_config(config)
+    assert run_command(["search", "--resume", "one", "--runs-dir", str(tmp_path), "--quiet"]) == 3
+    assert "[method]: a space of designs lacks" in capsys.readouterr().err
+
+
+def test_data_and_options_settle_axes() -> None:
+    frames = SimpleNamespace(x_train=np.zeros((4, 7, 2, 34, 34), np.uint8), input_shape=(2, 34, 34))
+    images = SimpleNamespace(x_train=np.zeros((4, 1, 8, 8)), input_shape=(1, 8, 8))
+    plain = space_of(SearchOptions(), images)  # type: ignore[arg-type]
+    assert plain.cells == (1, 2, 3)
+    assert len(plain.timesteps) > 1
+    assert space_of(SearchOptions(timesteps=7), frames).timesteps == (7,)  # type: ignore[arg-type]
+    pinned = space_of(SearchOptions(channels=5, hidden=9, head="lif", cells=2, timesteps=3), images)  # type: ignore[arg-type]
+    assert (pinned.channels, pinned.hidden, pinned.head, pinned.cells, pinned.timesteps) == (
+        (5,),
+        (9,),
+        ("lif",),
+        (2,),
+        (3,),
+    )
+    with pytest.raises(UsageError, match="nothing is left"):
+        space_of(SearchOptions(cells=4), images)  # type: ignore[arg-type]
