@@ -11,7 +11,8 @@ neuron or the output. Four rewrites are exact, weights and batch norms set accor
    output. So a cell without a convolution has one form, however often its input is added up.
 4. Neurons have no order beyond that of who reads whom.
 
-Average pools act on currents and stay apart by how many lie on a way. A cell with live backward edges is its live edges.
+Average pools act on currents and stay apart by how many lie on a way. A cell with live backward edges is known by its
+live edges.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 
-from snnas.search.network.genotype import CONV_KERNELS, FORWARD_EDGES, NODES, ZEROIZE, Cell, Edge
+from snnas.search.network.genotype import CONV_KERNELS, FORWARD_EDGES, NODES, Cell, Edge
 
 # A term of a current: the cell's input (None) or the convolution on an edge, and the average pools that it passed.
 Term = tuple[Edge | None, int]

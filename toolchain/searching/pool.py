@@ -98,8 +98,8 @@ class Pool:
         self.workers[place].stop()
         if times == RETRIES:
             raise WorkerError(
-                f"{times} search workers died on the same {self.chunk} candidates or fewer, expected them to finish; is "
-                "there memory for --workers that many? go on with: snnas search --resume RUN"
+                f"{times} search workers died on the same {self.chunk} candidates or fewer, expected them to finish; "
+                "is there memory for --workers that many? go on with: snnas search --resume RUN"
             )
         self.workers[place] = self.start()
 

@@ -94,7 +94,7 @@ class Session:
         return self.spec.predictor
 
     def costs(self, genotypes: Sequence[Genotype]) -> list[Cost | str]:
-        """What each is expected to cost: as the search measured it, else as it is predicted; or why there is nothing."""
+        """What each is expected to cost, as the search measured it or as it is predicted; or why there is nothing."""
         judged = self.judged()
         if judged is None:
             return self.meter.costs(genotypes)

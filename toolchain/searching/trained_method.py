@@ -48,7 +48,7 @@ class TrainedMethod(Runner):
     def refuse(self, options: SearchOptions) -> None:
         if options.backward or options.proxy != "sahd" or options.study:
             raise UsageError(
-                f"--backward, --proxy and --study: {options.method} trains feed-forward cells and scores none untrained; "
+                f"--backward, --proxy and --study: {options.method} trains feed-forward cells and scores none before; "
                 "leave them out, or take another --method"
             )
         for name, least in (("trainings", LEAST), ("short_epochs", 1)):
@@ -65,7 +65,7 @@ class TrainedMethod(Runner):
         return {**super().settings(options, data), "axes": space_of(options, data).plain()}
 
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
-        return _Trainer(spec)
+        return Trainer(spec)
 
     def key(self, candidate: Any, network: Sizes) -> Hashable:
         name: str = candidate.name
@@ -178,7 +178,7 @@ def reserved(limits: Mapping[str, float]) -> Limits:
     return {name: limit / (1 + MARGIN) if name in OF_DATA else limit for name, limit in limits.items()}
 
 
-class _Trainer:
+class Trainer:
     """Trains designs and measures them on target, on samples that they were not fitted to."""
 
     def __init__(self, spec: Spec) -> None:

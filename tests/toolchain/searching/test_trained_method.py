@@ -23,7 +23,7 @@ from snnas.toolchain.searching.cost import measure
 from snnas.toolchain.searching.evaluator import Evaluator
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.session import Session, spec_of
-from snnas.toolchain.searching.trained_method import JUDGED_SHARE, _Trainer, space_of
+from snnas.toolchain.searching.trained_method import JUDGED_SHARE, Trainer, space_of
 from snnas.toolchain.training.restore import network_of
 
 SPACE = """
@@ -106,8 +106,8 @@ def test_a_search_that_was_killed_goes_on(folder: Path, run: Run, tmp_path: Path
             lines.append(json.dumps(record) + "\n")
     other.search_log.path.write_text("".join(lines))
     asked = []
-    one = _Trainer._one
-    monkeypatch.setattr(_Trainer, "_one", lambda self, trial: asked.append(trial) or one(self, trial))
+    one = Trainer._one
+    monkeypatch.setattr(Trainer, "_one", lambda self, trial: asked.append(trial) or one(self, trial))
     again = ["search", "--resume", "one", "--runs-dir", str(tmp_path), "--quiet", "--no-train"]
     assert run_command(again) == 0
     assert other.genotype.read_text() == run.genotype.read_text()
@@ -134,12 +134,12 @@ def test_no_test_sample_is_seen_and_judges_are_not_fitted_to(run: Run) -> None:
     spec = spec_of(run, data)
     assert spec.material is not None
     assert len(spec.material.data.x_test) == 0
-    part = _Trainer(spec)._split(1, 10**6)
+    part = Trainer(spec)._split(1, 10**6)
     every = len(data.y_train) + len(data.y_val)
     assert (len(part.y_val), len(part.y_train)) == (round(every * JUDGED_SHARE), every - round(every * JUDGED_SHARE))
     here = {sample.tobytes() for sample in np.concatenate([part.x_train, part.x_val])}
     assert here == {sample.tobytes() for sample in np.concatenate([data.x_train, data.x_val])}
-    assert not np.array_equal(part.x_val, _Trainer(spec)._split(2, 10**6).x_val)
+    assert not np.array_equal(part.x_val, Trainer(spec)._split(2, 10**6).x_val)
 
 
 def test_what_is_over_the_budget_after_training_is_not_taken_again(folder: Path, run: Run, monkeypatch) -> None:
@@ -153,8 +153,8 @@ def test_what_is_over_the_budget_after_training_is_not_taken_again(folder: Path,
 
     monkeypatch.setattr(within_budget, "measure", dearer)
     asked = []
-    one = _Trainer._one
-    monkeypatch.setattr(_Trainer, "_one", lambda self, trial: asked.append(trial.name) or one(self, trial))
+    one = Trainer._one
+    monkeypatch.setattr(Trainer, "_one", lambda self, trial: asked.append(trial.name) or one(self, trial))
     code = snnas(folder, "--name", "dear", "--budget", "energy_total=1mJ")
     dear = find(folder / "runs", "dear")
     trials = within_budget.trials_of(dear)
