@@ -13,7 +13,7 @@ from snnas.toolchain.runs.run import Run
 if TYPE_CHECKING:
     from rich.table import Table
 
-SCHEMA = "snnas.run/1"
+SCHEMA = "snnas.run/2"
 LIST_SCHEMA = "snnas.runs/1"
 
 

@@ -105,7 +105,7 @@ def test_a_file_that_is_no_object(value: Any, said: str) -> None:
 def test_one_of_several_records(cell: Any, said: str) -> None:
     """The place is one of the file, without the name of the record that pydantic tried."""
     shown = {name: RUN[name] for name in ("created_at", "command", "seed", "data", "method", "network", "versions")}
-    shown |= {"schema": "snnas.run/1", "run": "r", "path": "r", "stage": "begun", "failed": None, "exports": []}
+    shown |= {"schema": "snnas.run/2", "run": "r", "path": "r", "stage": "begun", "failed": None, "exports": []}
     genotype = {"format": "snnas-genotype", "version": 1, "space": "lightsnn", "cells": [cell]}
     with pytest.raises(InvalidFileError) as caught:
         hold(RunShown, shown | {"genotype": genotype, "search": None, "training": None}, "it", "mend")

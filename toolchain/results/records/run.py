@@ -332,7 +332,7 @@ class RunShown(Document):
         "runs show",
     )
 
-    schema_: Literal["snnas.run/1"] = Field(alias="schema")
+    schema_: Literal["snnas.run/2"] = Field(alias="schema")
     run: str
     """Name of the run."""
     path: str
