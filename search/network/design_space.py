@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class DesignSpace:
             raise UsageError(f"ops = {brief(self.ops)} in a space of designs, expected a convolution among them")
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> DesignSpace:
+    def of(cls, plain: Mapping[str, Any]) -> Self:
         """Read a table of lists; UsageError where an axis is missing, unknown or wrong."""
         known = [f.name for f in fields(cls)]
         for name in plain:

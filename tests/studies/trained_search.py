@@ -18,9 +18,8 @@ intervals 95 % bootstraps over seeds. Each training is a line of an append-only 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,26 +81,28 @@ class StudyOptions:
 
 
 class Arm(DesignSpace):
-    """A space of which an arm draws otherwise."""
+    """A space whose draws have the cells that an arm has: ``cells_of`` of a stream and how many there are."""
 
-    def with_cells(self, draw: Any) -> Arm:
-        object.__setattr__(self, "_cells", draw)
-        return self
+    cells_of: Callable[[np.random.Generator, int], Sequence[Cell]]
+
+    @classmethod
+    def within(cls, space: DesignSpace, cells_of: Callable[[np.random.Generator, int], Sequence[Cell]]) -> Arm:
+        arm = cls.of(space.plain())
+        object.__setattr__(arm, "cells_of", cells_of)
+        return arm
 
     def draw(self, rng: np.random.Generator) -> Design:
         found = super().draw(rng)
-        cells: Sequence[Cell] = self._cells(rng, len(found.cells))  # type: ignore[attr-defined]
-        return replace(found, cells=tuple(cells))
+        return replace(found, cells=tuple(self.cells_of(rng, len(found.cells))))
 
 
 def space_for(arm: str, space: DesignSpace) -> DesignSpace:
     """What an arm draws from."""
     if arm in CELLS:
-        return Arm(**space.__dict__).with_cells(lambda rng, count: (CELLS[arm],) * count)
+        return Arm.within(space, lambda rng, count: (CELLS[arm],) * count)
     if arm == "papers":
         whole = replace(space, cells=(2,), timesteps=(PAPERS_TIMESTEPS,), head=("lif",), reduction=("max",))
-        valid = partial(get("lightsnn").random_genotype)
-        return Arm(**whole.__dict__).with_cells(lambda rng, count: valid(rng, cells=count).cells)
+        return Arm.within(whole, lambda rng, count: get("lightsnn").random_genotype(rng, cells=count).cells)
     return space
 
 
@@ -303,7 +304,7 @@ def summary(found: Sequence[dict[str, Any]], options: StudyOptions) -> dict[str,
         ]
         if arm != "trained" and pairs:
             means = [float(np.mean(rng.choice(pairs, len(pairs)))) for _ in range(options.draws)]
-            low, high = percentiles(np.array(means), (2.5, 97.5))
+            low, high = percentiles(np.array(means))
             ahead[arm] = {"seeds": len(pairs), "mean": float(np.mean(pairs)), "low": low, "high": high}
     return {"rows": rows, "ahead": ahead}
 
