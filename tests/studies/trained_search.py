@@ -10,9 +10,9 @@ of those that keep the budget on target: one procedure, equal trainings, equal d
 * ``one-conv``, ``chain``: the space with all cells one convolution, or three in a row; its other axes are free.
 
 What an arm takes is trained by the data set's recipe; where it is over the budget on the validation split then, the
-next is taken, as the search itself does. It is measured on the test split, which no choice has seen, on target. A seed draws
-its own split, weights, parts and designs, equal for all arms; differences to ``trained`` are paired by seed, their
-intervals 95 % bootstraps over seeds. Each training is a line of an append-only log beside ``--out``.
+next is taken, as the search itself does. It is measured on the test split, which no choice has seen, on target. A seed
+draws its own split, weights, parts and designs, equal for all arms; differences to ``trained`` are paired by seed,
+their intervals 95 % bootstraps over seeds. Each training is a line of an append-only log beside ``--out``.
 """
 
 from __future__ import annotations
