@@ -29,7 +29,8 @@ FIRST_SHARE = 1 / 3  # of the trainings: what is drawn before anything breeds
 PRIOR_DRAWS = 4  # of which the deepest is taken
 FINAL_SHARE = 1 / 8  # of the trainings: designs that are trained longer
 SEEDS = 3  # of each of these
-PATIENCE = 40  # times that as many designs are drawn as are wanted
+PATIENCE = 40  # times that as many designs are drawn as are wanted; where every one is refused, HOPELESS times
+HOPELESS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,8 @@ class _Search:
             count = min(count, max(2, round(count * FIRST_SHARE)))
         drawn = -(-count // 2) if not self.plan.random else count
         found = [(design, "random") for design in self._new(drawn, lambda: self.space.draw(self.rng))]
-        found += [(design, "depth") for design in self._new(count - len(found), self._deep)]
+        if found and not self.plan.random:
+            found += [(design, "depth") for design in self._new(count - len(found), self._deep)]
         if not found:
             raise GateError(f"none of the {len(self.seen)} designs drawn is predicted to keep the budget")
         self._train(found)
@@ -258,7 +260,7 @@ class _Search:
     def _new(self, count: int, make: Callable[[], Design]) -> list[Design]:
         """At most ``count`` designs that were not seen before and are not refused."""
         found: list[Design] = []
-        for _ in range(PATIENCE):
+        for round_ in range(PATIENCE):
             fresh: dict[str, Design] = {}
             for _ in range(PATIENCE * count):
                 if len(fresh) == count - len(found):
@@ -274,7 +276,7 @@ class _Search:
                     found.append(design)
                 else:
                     self.log.write("refusal", name, self.generation, reason=reason)
-            if len(found) == count or not fresh:
+            if len(found) == count or not fresh or (not found and round_ + 1 == HOPELESS):
                 break
         return found
 

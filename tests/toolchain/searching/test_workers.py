@@ -53,7 +53,10 @@ def alive(pid: int) -> bool:
 
 def test_answers_come_in_order_from_several_processes() -> None:
     with ProcessPool(Maker(), 2) as ask:
-        assert ask("double", range(5 * CHUNK + 3)) == [2 * k for k in range(5 * CHUNK + 3)]
+        heard: dict[int, int] = {}
+        doubled = [2 * k for k in range(5 * CHUNK + 3)]
+        assert ask("double", range(5 * CHUNK + 3), each=heard.__setitem__) == doubled
+        assert heard == dict(enumerate(doubled))
         assert ask("double", []) == []
         pids = set(ask("pid", range(4 * CHUNK)))
         assert len(pids) == 2
