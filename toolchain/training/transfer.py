@@ -58,9 +58,9 @@ def train_genotype(
     except FileNotFoundError:
         raise InvalidFileError(f"{genotype}: no such file") from None
     found = read_genotype(text, where=str(genotype))
-    if not isinstance(found, Genotype):
+    if type(found) is not Genotype:
         raise UsageError(
-            f"{genotype}: a genome of {found.space}, expected the genotype of a cell; genomes cannot be moved yet"
+            f"{genotype}: an architecture of {found.space}, expected the genotype of a cell; no other can be moved yet"
         )
     backward = _check_space(found, genotype)
     if cells is not None:

@@ -239,3 +239,11 @@ def test_data_and_options_settle_axes() -> None:
     )
     with pytest.raises(UsageError, match="nothing is left"):
         space_of(SearchOptions(cells=4), images)  # type: ignore[arg-type]
+
+
+def test_a_design_is_not_moved_to_other_data(run: Run, folder: Path, tmp_path: Path, capsys) -> None:
+    moved = ["train", "--genotype", str(run.genotype), "--dataset", str(folder / "data.npz")]
+    assert run_command([*moved, "--runs-dir", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "an architecture of chip" in error
+    assert error.count("\n") == 1
