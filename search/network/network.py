@@ -93,7 +93,7 @@ class Backbone(nn.Module):
         """
         self.config = replace(self.config, timesteps=timesteps)
 
-    def run(self, x: Tensor, cells: Sequence[CellOps], spikes: dict[str, Tensor] | None) -> Tensor:
+    def run(self, x: Tensor, cells: Sequence[CellOps], spikes: dict[str, Tensor] | None, *, each_step: bool = False) -> Tensor:
         """Return the logits (B, classes) of ``x`` with the operations ``cells``, a subset of those built.
 
         x: (B, C, H, W), constant in time, or (B, T, C, H, W). ``spikes`` is filled when given.
@@ -102,7 +102,7 @@ class Backbone(nn.Module):
         for number, ops in enumerate(cells, start=1):
             current = self._run_cell(number, ops, current, spikes)
             current = self._run_reduction(number, current, spikes)
-        return self._run_head(current, spikes)
+        return self._run_head(current, spikes, each_step)
 
     def _layer(self, name: str) -> Any:
         return self._modules[name]
@@ -202,10 +202,13 @@ class Backbone(nn.Module):
         # Max stands on spikes: over currents it would have no counterpart on a chip. The average is linear: after BN.
         return self._fold(fired, *(f"{prefix}_{part}" for part in reduction_parts(number, self.config)))
 
-    def _run_head(self, x: Tensor, spikes: dict[str, Tensor] | None) -> Tensor:
+    def _run_head(self, x: Tensor, spikes: dict[str, Tensor] | None, each_step: bool) -> Tensor:
         hidden = self._fire("head_lif", self._layer("head_fc1")(self._layer("head_drop")(x.flatten(2))))
         if spikes is not None:
             spikes["head_lif"] = hidden.detach()[..., None, None]
+        if each_step:
+            steps: Tensor = self._layer("head_fc2")(hidden)
+            return steps.reshape(*steps.shape[:2], self.config.classes, self.config.votes).mean(3)
         # Everything behind the last LIF is linear, so the mean over T may come first.
         out: Tensor = self._layer("head_fc2")(hidden.mean(0))
         return out.reshape(-1, self.config.classes, self.config.votes).mean(2)
@@ -230,13 +233,15 @@ class Network(Backbone):
         super().__init__(config, cells)
         self.genotype = genotype
 
-    def forward(self, x: Tensor, *, spikes: dict[str, Tensor] | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, *, spikes: dict[str, Tensor] | None = None, each_step: bool = False
+    ) -> Tensor:
         """Return logits (B, classes) for x (B, C, H, W), constant in time, or (B, T, C, H, W).
 
         ``spikes``, when given, is filled with one detached 0/1 tensor (T, B, C, H, W) per LIF, by name; the hidden LIF
         as (T, B, hidden, 1, 1).
         """
-        return self.run(x, self.cells, spikes)
+        return self.run(x, self.cells, spikes, each_step=each_step)
 
     def layers(self) -> list[dict[str, Any]]:
         """Return the network as plain data in topological order; only the input of a 'delay' may stand later.

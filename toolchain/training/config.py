@@ -17,9 +17,10 @@ from snnas.toolchain.data.augmentation import Augmentation
 RECIPE_BYTES = 1 << 20
 SHIPPED = Path(__file__).with_name("recipes")
 CHOICES = {
-    "optimizer": ("adamw", "sgd"),
+    "optimizer": ("adamw", "sgd", "muon"),
     "schedule": ("cosine", "constant"),
-    "loss": ("ce", "mse"),
+    "loss": ("ce", "mse", "tet"),
+    "whitening": ("none", "start", "frozen"),
     "amp": ("none", "bf16"),
 }
 # Where a number has to lie: low, high, and whether each end belongs to it.
@@ -30,8 +31,12 @@ RANGES = {
     "label_smoothing": (0.0, 1.0, True, False),
     "clip": (0.0, math.inf, True, False),
     "dropout": (0.0, 1.0, True, False),
+    "mixup": (0.0, 10.0, True, True),
+    "ema": (0.0, 1.0, True, False),
+    "temperature": (0.0, 100.0, False, True),
     "target_sar": (0.0, 1.0, False, False),
 }
+WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "warmup_steps": 0, "accumulate": 1, "teacher": 0}
 OPTIONAL = ("dropout", "target_sar")
 
 
@@ -49,26 +54,44 @@ class TrainingConfig:
     """The peak: after ``warmup`` epochs of a linear rise it falls as a cosine to 0, or stays."""
     schedule: str = "cosine"
     warmup: int = 0
+    """In epochs."""
+    warmup_steps: int = 0
+    """The same in steps, for trainings of few epochs."""
+    stages: tuple[tuple[int, int], ...] = ()
+    """(T, epochs) one after the other: cheap timesteps first. Scaled to ``epochs``; the last T is the network's."""
     weight_decay: float = 1e-2
     """Decoupled with adamw, L2 with sgd; not of BN's gains and shifts."""
     momentum: float = 0.9
-    """Of SGD."""
+    """Of SGD and Muon."""
+    nesterov: bool = False
+    """SGD's momentum looks ahead (Muon's always does)."""
     label_smoothing: float = 0.1
     clip: float = 1.0
     """Of the gradient's norm; 0 for none."""
     augment: tuple[str, ...] = ()
     """See ``augmentation``."""
+    mixup: float = 0.0
+    """Pairs of samples are mixed by shares from Beta(mixup, mixup) (Zhang et al. 2018); 0 for none."""
     loss: str = "ce"
-    """Cross entropy, or the mean square of logits against one-hot labels."""
+    """Cross entropy, the mean square of logits against one-hot labels, or tet: the mean over T of the cross entropy of
+    each timestep's logits (Deng et al. 2022)."""
     dropout: float | None = None
     """Before the head; None leaves the network's own."""
+    ema: float = 0.0
+    """Decay per step of an average of the weights, shipped where it validates better; 0 for none."""
+    whitening: str = "none"
+    """'start': the stem begins with filters that whiten patches of training samples; 'frozen': and keeps them."""
+    teacher: int = 0
+    """Epochs that the same network with ReLUs for neurons is trained at T = 1, to be learnt from; 0 for none."""
+    temperature: float = 2.0
+    """Of the teacher's distribution."""
     amp: str = "none"
     """'bf16' computes convolutions and linear layers so."""
     target_sar: float | None = None
     """The spiking activity rate that training is held to; None leaves it free."""
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch", 2), ("warmup", 0), ("accumulate", 1)):
+        for name, low in WHOLE.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
                 raise UsageError(
@@ -81,6 +104,11 @@ class TrainingConfig:
             )
         if self.warmup >= self.epochs and self.warmup:
             raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
+        if self.warmup and self.warmup_steps:
+            raise UsageError("warmup and warmup_steps in the training configuration, expected one of them")
+        if not isinstance(self.nesterov, bool):
+            raise UsageError(f"nesterov = {brief(self.nesterov)} in the training configuration, expected true or false")
+        self._check_stages()
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UsageError(
@@ -96,6 +124,26 @@ class TrainingConfig:
         object.__setattr__(self, "augment", tuple(self.augment))  # TOML gives a list
         Augmentation(self.augment)
 
+        if self.teacher and (self.mixup or self.loss != "ce"):
+            raise UsageError(
+                "teacher beside mixup or another loss in the training configuration, expected loss = 'ce' and no mixup: "
+                "the teacher's distribution takes their place"
+            )
+
+    def _check_stages(self) -> None:
+        stages: Any = self.stages
+        pairs = isinstance(stages, list | tuple) and all(isinstance(s, list | tuple) and len(s) == 2 for s in stages)
+        if not pairs or not all(type(n) is int and n >= 1 for stage in stages for n in stage):
+            raise UsageError(
+                f"stages = {brief(stages)} in the training configuration, expected pairs of whole numbers >= 1, "
+                "[[T, epochs], ...]"
+            )
+        if len(stages) > self.epochs:
+            raise UsageError(
+                f"stages = {brief(stages)} in the training configuration, expected at most {self.epochs}: one epoch each"
+            )
+        object.__setattr__(self, "stages", tuple(tuple(stage) for stage in stages))
+
     def _check_range(self, name: str) -> None:
         value: Any = getattr(self, name)
         low, high, with_low, with_high = RANGES[name]
@@ -109,7 +157,7 @@ class TrainingConfig:
     def plain(self) -> dict[str, Any]:
         """The recipe as TOML and JSON can hold it; what is None is left out."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
-        return {**values, "augment": list(self.augment)}
+        return {**values, "augment": list(self.augment), "stages": [list(stage) for stage in self.stages]}
 
 
 def recipe_names() -> list[str]:

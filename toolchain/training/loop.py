@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,11 +19,16 @@ from torch import Tensor, nn
 
 from snnas.hw_sim.errors import GateError
 from snnas.search.network.batch_norm import synchronise
+from snnas.search.network.network import Network
 from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import Array, Dataset
 from snnas.toolchain.data.seeds import stream, torch_seed
 from snnas.toolchain.training.activity import Meter, Target
 from snnas.toolchain.training.checkpoint import Checkpoint, State, network_tensors, part, restore_network
+from snnas.toolchain.training.averaging import Average
+from snnas.toolchain.training.stages import stage_of
+from snnas.toolchain.training.teacher import teacher_logits
+from snnas.toolchain.training.whitening import whiten
 from snnas.toolchain.training.config import TrainingConfig
 from snnas.toolchain.training.evaluation import Validation, inputs, validate
 from snnas.toolchain.training.identity import fingerprint
@@ -88,6 +93,16 @@ def train(
     Under ``torchrun`` every process calls this with the same arguments. Raises GateError when the loss stops being
     finite, InvalidFileError for a damaged checkpoint.
     """
+    if config.teacher and teacher is None:
+        learnt = teacher_logits(
+            network,
+            data,
+            config,
+            checkpoint / "teacher" if checkpoint is not None else None,
+            device,
+            lambda twin, recipe, folder: train(twin, data, recipe, seed=seed, device=device, checkpoint=folder),
+        )
+        teacher = Teacher(learnt, config.temperature)
     with world(device) as here:
         training = _Training(network, data, config, seed, device, here, teacher)
         saved = Checkpoint(checkpoint, fingerprint(network, data, config, seed)) if checkpoint is not None else None
@@ -126,7 +141,13 @@ class _Training:
         self.x, self.y = (torch.from_numpy(array).to(device) for array in (data.x_train, data.y_train))
         # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
         self.steps = math.ceil(len(self.x) / config.batch)
+        if config.whitening != "none":
+            stem = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
+            whiten(stem, self.x, data.unit)
+            stem.weight.requires_grad_(config.whitening == "start")
         self.optimizer = make_optimizer(network, config)
+        self.average = Average(network, config.ema) if config.ema else None
+        self.timesteps = 0
         self.shuffle, self.draws = stream(seed, "shuffle"), stream(seed, "augment")
         self.augmentation = Augmentation(config.augment)
         self.target = Target(config.target_sar, device) if config.target_sar is not None else None
@@ -164,6 +185,8 @@ class _Training:
                 torch.set_rng_state(tensors["random/cpu"])
                 if self.device.startswith("cuda"):
                     torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+            if self.average is not None:
+                self.average.restore(tensors)
             self.losses.copy_(tensors["losses"])
             self.right.copy_(tensors["right"])
             if self.target is not None:
@@ -184,6 +207,8 @@ class _Training:
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
         if self.target is not None:
             tensors["sar_weight"] = self.target.weight
+        if self.average is not None:
+            tensors |= self.average.tensors()
         saved.write(self.state, tensors)
 
     def run(
@@ -199,6 +224,7 @@ class _Training:
         total = self.config.epochs * self.steps
         while self.state.epoch <= self.config.epochs:
             begun = time.perf_counter()
+            self.enter_stage()
             self.order = self.shuffle.permutation(len(self.x))
             self.network.train()
             for index in np.array_split(self.order, self.steps)[self.state.step :]:
@@ -224,6 +250,7 @@ class _Training:
         self.network.load_state_dict(self.best)
         best = self.state.log[self.state.best_epoch - 1]
         kept, statistics = self.ship(Validation(best["val_accuracy"], best["val_loss"], best["val_sar"]))
+        kept, statistics = self.ship_average(kept, statistics)
         return TrainingResult(
             best_epoch=self.state.best_epoch,
             validation_accuracy=kept.accuracy,
@@ -251,6 +278,31 @@ class _Training:
         self.network.eval()
         return running, "running"
 
+    def ship_average(self, kept: Validation, statistics: str) -> tuple[Validation, str]:
+        """Keep the averaged weights, batch norms measured with them, where validation is no worse than ``kept``."""
+        if self.average is None:
+            return kept, statistics
+        before = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.values, strict=False)
+        measure_statistics(self.network, self.x, self.unit, self.config.batch)
+        found = self.validate(self.data.x_val, self.data.y_val)
+        print("AVERAGE", found, "against", kept)
+        if self.merit(found) >= self.merit(kept):
+            return found, "averaged"
+        self.network.load_state_dict(before)
+        self.network.eval()
+        return kept, statistics
+
+    def enter_stage(self) -> None:
+        """Set the T of the epoch; the best epoch is one of the last stage."""
+        timesteps = stage_of(self.config, self.state.epoch)
+        if timesteps is None or timesteps == self.timesteps:
+            return
+        self.timesteps = timesteps
+        cast(Network, self.network).set_timesteps(timesteps)
+        if self.state.step == 0:
+            self.state.best_epoch = 0
+
     def validate(self, x: Array, y: Array) -> Validation:
         """Return how the network does on some samples."""
         batch = self.config.batch
@@ -269,6 +321,10 @@ class _Training:
         if self.augmentation.steps:
             drawn = self.augmentation.draw(len(index), self.draws)
             xb = self.augmentation.apply(xb, [self.world.share(values) for values in drawn])
+        share = float(self.draws.beta(self.config.mixup, self.config.mixup)) if self.config.mixup else 1.0
+        if share < 1:
+            xb = xb * share + xb.roll(1, 0) * (1 - share)
+        mixed = (yb.roll(1, 0), share)
         if self.wide and xb.dim() == 4:
             xb = xb.contiguous(memory_format=torch.channels_last)
         rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + self.state.step, self.steps)
@@ -278,7 +334,7 @@ class _Training:
         value, right, sar = (torch.zeros((), device=self.device) for _ in range(3))
         for places in np.array_split(np.arange(len(mine)), min(self.config.accumulate, max(1, len(mine) // 2))):
             part = slice(int(places[0]), int(places[-1]) + 1)
-            of_part = self.backward(xb[part], yb[part], mine[part], len(index))
+            of_part = self.backward(xb[part], yb[part], mine[part], len(index), (mixed[0][part], share))
             for total, term in zip((value, right, sar), of_part, strict=True):
                 total += term
         asked = torch.full((), float(stop), device=self.device)
@@ -286,6 +342,8 @@ class _Training:
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip, foreach=True)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.network)
         if self.target is not None:
             self.target.update(sar)
         self.losses[self.state.step] = value
@@ -293,7 +351,7 @@ class _Training:
         return bool(asked) if self.world.size > 1 else stop  # to look at a tensor is to wait for the device
 
     def backward(
-        self, xb: Tensor, yb: Tensor, mine: np.ndarray[Any, Any], samples: int
+        self, xb: Tensor, yb: Tensor, mine: np.ndarray[Any, Any], samples: int, mixed: tuple[Tensor, float]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Add the gradients of a part of a batch of ``samples``; return its share of loss, right answers and SAR."""
         kind = torch.device(self.device).type
@@ -301,9 +359,13 @@ class _Training:
             torch.autocast(kind, torch.bfloat16, enabled=self.config.amp == "bf16"),
             self.meter if self.target is not None else contextlib.nullcontext(),
         ):
-            logits = self.network(xb).float()
+            logits = (self.network(xb, each_step=True) if self.config.loss == "tet" else self.network(xb)).float()
         taught = self.teacher
         loss = (loss_sum(logits, yb, self.config) if taught is None else taught.loss_sum(logits, mine)) / samples
+        if mixed[1] < 1:
+            loss = loss * mixed[1] + loss_sum(logits, mixed[0], self.config) / samples * (1 - mixed[1])
+        if self.config.loss == "tet":
+            logits = logits.mean(0)
         objective, sar = loss, torch.zeros((), device=self.device)
         if self.target is not None:
             spikes, places = self.meter.take()

@@ -10,24 +10,32 @@ import torch
 from torch import Tensor, nn
 
 from snnas.toolchain.training.config import TrainingConfig
+from snnas.toolchain.training.muon import Muon
 
 
 def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser; BN's gains and shifts set the firing rates, and are not decayed."""
-    parameters = list(network.parameters())
+    """Return the recipe's optimiser; BN's gains and shifts set the firing rates, and are not decayed.
+
+    Frozen weights are left out.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
     # fused: one pass over weight, gradient and moments.
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
+        return torch.optim.SGD(
+            groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.nesterov, fused=True
+        )
+    if config.optimizer == "muon":
+        return Muon(groups, lr=config.learning_rate, momentum=config.momentum)
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
     """Return the learning rate of ``step`` (from 0), with ``steps`` per epoch."""
-    rise, total = config.warmup * steps, config.epochs * steps
+    rise, total = config.warmup * steps + config.warmup_steps, config.epochs * steps
     if step < rise:
         return config.learning_rate * (step + 1) / rise
     if config.schedule == "constant":
@@ -36,7 +44,11 @@ def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
 
 
 def loss_sum(logits: Tensor, y: Tensor, config: TrainingConfig) -> Tensor:
-    """Return the recipe's loss, summed over the samples (B, classes)."""
+    """Return the recipe's loss, summed over the samples (B, classes); with tet over (T, B, classes), mean over T."""
+    if config.loss == "tet":
+        steps, y = len(logits), y.repeat(len(logits))
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), y, label_smoothing=config.label_smoothing, reduction="sum")
+        return loss / steps
     if config.loss == "mse":
         wanted = nn.functional.one_hot(y, logits.shape[1]).to(logits.dtype)
         wanted = wanted * (1 - config.label_smoothing) + config.label_smoothing / logits.shape[1]
