@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,23 +16,20 @@ from torch import Tensor, nn
 
 from snnas.hw_sim.errors import GateError
 from snnas.search.network.batch_norm import synchronise
-from snnas.search.network.network import Network
-from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import Array, Dataset
 from snnas.toolchain.data.seeds import stream, torch_seed
-from snnas.toolchain.training.activity import Meter, Target
 from snnas.toolchain.training.checkpoint import Checkpoint, State, network_tensors, part, restore_network
-from snnas.toolchain.training.averaging import Average
-from snnas.toolchain.training.stages import stage_of
-from snnas.toolchain.training.teacher import teacher_logits
-from snnas.toolchain.training.whitening import whiten
 from snnas.toolchain.training.config import TrainingConfig
-from snnas.toolchain.training.evaluation import Validation, inputs, validate
+from snnas.toolchain.training.evaluation import Validation, validate
 from snnas.toolchain.training.identity import fingerprint
-from snnas.toolchain.training.memory import keep_pages, lay_out, wide
-from snnas.toolchain.training.optimisation import Teacher, learning_rate, loss_sum, make_optimizer
+from snnas.toolchain.training.interrupts import Stopped, interruptible
+from snnas.toolchain.training.memory import keep_pages, lay_out
+from snnas.toolchain.training.optimisation import Teacher, learning_rate
 from snnas.toolchain.training.parallel import World, world
+from snnas.toolchain.training.stages import begins_stage, require_stages, set_timesteps
 from snnas.toolchain.training.statistics import measure_statistics
+from snnas.toolchain.training.step import Stepper
+from snnas.toolchain.training.teacher import teacher_logits
 
 Record = dict[str, Any]
 # A GPU is asked this seldom whether the loss is still finite: to ask is to wait for it.
@@ -63,7 +57,8 @@ class TrainingResult:
     resumed_at: int = 0
     """The step from which a training that was killed went on."""
     statistics: str = "running"
-    """Whose the batch norms' statistics are: 'running', as training left them, or 'measured' over training samples."""
+    """Whose the batch norms' statistics are: 'running', as training left them, 'measured' over training samples, or
+    'averaged': measured, and the weights are their average over the last steps."""
     training_accuracy: float = 0.0
     """Of the best epoch, in training mode: batch norm by each batch, augmented samples, dropout."""
     seen_accuracy: float = 0.0
@@ -93,21 +88,19 @@ def train(
     Under ``torchrun`` every process calls this with the same arguments. Raises GateError when the loss stops being
     finite, InvalidFileError for a damaged checkpoint.
     """
+    require_stages(network, data, config)
     if config.teacher and teacher is None:
-        learnt = teacher_logits(
-            network,
-            data,
-            config,
-            checkpoint / "teacher" if checkpoint is not None else None,
-            device,
-            lambda twin, recipe, folder: train(twin, data, recipe, seed=seed, device=device, checkpoint=folder),
-        )
-        teacher = Teacher(learnt, config.temperature)
+        kept = checkpoint / "teacher" if checkpoint is not None else None
+
+        def teach(twin: nn.Module, recipe: TrainingConfig) -> None:
+            train(twin, data, recipe, seed=seed, device=device, checkpoint=kept)
+
+        teacher = Teacher(teacher_logits(network, data, config, kept, device, teach), config.temperature)
     with world(device) as here:
         training = _Training(network, data, config, seed, device, here, teacher)
         saved = Checkpoint(checkpoint, fingerprint(network, data, config, seed)) if checkpoint is not None else None
         devices = [device] if device.startswith("cuda") else []
-        with torch.random.fork_rng(devices=devices), training.memory_format(), _interruptible() as ended_by:
+        with torch.random.fork_rng(devices=devices), training.as_it_was(), interruptible() as ended_by:
             torch.manual_seed(torch_seed(seed, f"dropout {here.rank}" if here.rank else "dropout"))
             training.resume(saved)
             for record in training.state.log:
@@ -137,37 +130,23 @@ class _Training:
             for module in network.modules():
                 if isinstance(module, nn.Dropout):
                     module.p = config.dropout
-        self.unit, self.teacher = data.unit, teacher
-        self.x, self.y = (torch.from_numpy(array).to(device) for array in (data.x_train, data.y_train))
-        # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
-        self.steps = math.ceil(len(self.x) / config.batch)
-        if config.whitening != "none":
-            stem = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
-            whiten(stem, self.x, data.unit)
-            stem.weight.requires_grad_(config.whitening == "start")
-        self.optimizer = make_optimizer(network, config)
-        self.average = Average(network, config.ema) if config.ema else None
-        self.timesteps = 0
-        self.shuffle, self.draws = stream(seed, "shuffle"), stream(seed, "augment")
-        self.augmentation = Augmentation(config.augment)
-        self.target = Target(config.target_sar, device) if config.target_sar is not None else None
-        self.meter = Meter(network)
-        self.losses = torch.zeros(self.steps, device=device)
-        self.right = torch.zeros((), device=device)
+        self.step = Stepper(self.network, data, config, seed, device, here, teacher)
+        self.steps, self.shuffle = self.step.steps, stream(seed, "shuffle")
         self.state, self.best, self.resumed_at = State(), dict[str, Tensor](), 0
         self.order = np.arange(0)
-        self.wide = device == "cpu" and wide(network)
 
     @contextlib.contextmanager
-    def memory_format(self) -> Iterator[None]:
-        """Channels last while training, where that is faster; behind it the network is laid out as it was."""
-        if self.wide:
+    def as_it_was(self) -> Iterator[None]:
+        """Channels last while training, where that is faster; behind it the network has its layout and T again."""
+        if self.step.wide:
             lay_out(self.network, torch.channels_last)
         try:
             yield
         finally:
-            if self.wide:
+            if self.step.wide:
                 lay_out(self.network, torch.contiguous_format)
+            if self.config.stages:
+                set_timesteps(self.network, self.config, self.config.epochs)
 
     def resume(self, saved: Checkpoint | None) -> None:
         """Go on where the checkpoint stands, or begin."""
@@ -177,20 +156,20 @@ class _Training:
             return
         self.state, tensors = found
         try:
-            restore_network(self.network, self.optimizer, tensors)
+            restore_network(self.network, self.step.optimizer, tensors)
             self.best = {name: tensor.to(self.device) for name, tensor in part(tensors, "best").items()}
             self.shuffle.bit_generator.state = self.state.shuffle
-            self.draws.bit_generator.state = self.state.augment
+            self.step.draws.bit_generator.state = self.state.augment
             if self.world.rank == 0:
                 torch.set_rng_state(tensors["random/cpu"])
                 if self.device.startswith("cuda"):
                     torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
-            if self.average is not None:
-                self.average.restore(tensors)
-            self.losses.copy_(tensors["losses"])
-            self.right.copy_(tensors["right"])
-            if self.target is not None:
-                self.target.weight.copy_(tensors["sar_weight"])
+            self.step.losses.copy_(tensors["losses"])
+            self.step.right.copy_(tensors["right"])
+            if self.step.target is not None:
+                self.step.target.weight.copy_(tensors["sar_weight"])
+            if self.step.average is not None:
+                self.step.average.restore(tensors)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise saved.damaged(str(error)) from None
         self.resumed_at = (self.state.epoch - 1) * self.steps + self.state.step
@@ -199,16 +178,16 @@ class _Training:
         """Write the checkpoint; process 0 does it for all."""
         if saved is None or self.world.rank:
             return
-        self.state.augment = dict(self.draws.bit_generator.state)
-        tensors = network_tensors(self.network, self.optimizer)
+        self.state.augment = dict(self.step.draws.bit_generator.state)
+        tensors = network_tensors(self.network, self.step.optimizer)
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        tensors |= {"random/cpu": torch.get_rng_state(), "losses": self.losses, "right": self.right}
+        tensors |= {"random/cpu": torch.get_rng_state(), "losses": self.step.losses, "right": self.step.right}
         if self.device.startswith("cuda"):
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
-        if self.target is not None:
-            tensors["sar_weight"] = self.target.weight
-        if self.average is not None:
-            tensors |= self.average.tensors()
+        if self.step.target is not None:
+            tensors["sar_weight"] = self.step.target.weight
+        if self.step.average is not None:
+            tensors |= self.step.average.tensors()
         saved.write(self.state, tensors)
 
     def run(
@@ -224,11 +203,14 @@ class _Training:
         total = self.config.epochs * self.steps
         while self.state.epoch <= self.config.epochs:
             begun = time.perf_counter()
-            self.enter_stage()
-            self.order = self.shuffle.permutation(len(self.x))
+            if self.config.stages:
+                set_timesteps(self.network, self.config, self.state.epoch)
+                if not self.state.step and begins_stage(self.config, self.state.epoch):
+                    self.state.best_epoch = 0  # of another T
+            self.order = self.shuffle.permutation(len(self.step.x))
             self.network.train()
             for index in np.array_split(self.order, self.steps)[self.state.step :]:
-                stop = self.step(index, bool(ended_by))
+                stop = self.step(index, bool(ended_by), self.state.epoch, self.state.step)
                 self.state.step += 1
                 self.look()
                 on_step((self.state.epoch - 1) * self.steps + self.state.step, total)
@@ -239,7 +221,7 @@ class _Training:
                     self.save(saved)
                     written = time.perf_counter()
                 if stop:
-                    raise _Stopped
+                    raise Stopped
             self.look(now=True)
             record = self.finish_epoch(begun)
             self.state.seconds = before + time.perf_counter() - started
@@ -268,7 +250,7 @@ class _Training:
 
         running: how the network does with those that training left. Leaves eval mode.
         """
-        if not measure_statistics(self.network, self.x, self.unit, self.config.batch):
+        if not measure_statistics(self.network, self.step.x, self.step.unit, self.config.batch):
             self.network.eval()
             return running, "running"
         measured = self.validate(self.data.x_val, self.data.y_val)
@@ -279,34 +261,23 @@ class _Training:
         return running, "running"
 
     def ship_average(self, kept: Validation, statistics: str) -> tuple[Validation, str]:
-        """Keep the averaged weights, batch norms measured with them, where validation is no worse than ``kept``."""
-        if self.average is None:
+        """Keep the averaged weights, with statistics measured for them, where validation is no worse than ``kept``."""
+        if self.step.average is None:
             return kept, statistics
         before = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        self.network.load_state_dict(self.average.values, strict=False)
-        measure_statistics(self.network, self.x, self.unit, self.config.batch)
-        found = self.validate(self.data.x_val, self.data.y_val)
-        print("AVERAGE", found, "against", kept)
-        if self.merit(found) >= self.merit(kept):
-            return found, "averaged"
+        self.network.load_state_dict(self.step.average.values, strict=False)
+        measure_statistics(self.network, self.step.x, self.step.unit, self.config.batch)
+        averaged = self.validate(self.data.x_val, self.data.y_val)
+        if self.merit(averaged) >= self.merit(kept):
+            return averaged, "averaged"
         self.network.load_state_dict(before)
         self.network.eval()
         return kept, statistics
 
-    def enter_stage(self) -> None:
-        """Set the T of the epoch; the best epoch is one of the last stage."""
-        timesteps = stage_of(self.config, self.state.epoch)
-        if timesteps is None or timesteps == self.timesteps:
-            return
-        self.timesteps = timesteps
-        cast(Network, self.network).set_timesteps(timesteps)
-        if self.state.step == 0:
-            self.state.best_epoch = 0
-
     def validate(self, x: Array, y: Array) -> Validation:
         """Return how the network does on some samples."""
         batch = self.config.batch
-        return validate(self.network, x, y, device=self.device, batch=batch, unit=self.unit, world=self.world)
+        return validate(self.network, x, y, device=self.device, batch=batch, unit=self.step.unit, world=self.world)
 
     def merit(self, found: Validation) -> list[float]:
         """Return what is compared: whether the target is met, the accuracy, and of equal ones the lower loss."""
@@ -314,79 +285,18 @@ class _Training:
         met = target is None or found.sar <= target * (1 + SAR_TOLERANCE)
         return [float(met), found.accuracy, -found.loss]
 
-    def step(self, index: np.ndarray[Any, Any], stop: bool) -> bool:
-        """Take one step on the samples ``index``; return whether some process has been asked to stop."""
-        mine = self.world.share(index)
-        xb, yb = inputs(self.x[mine], self.unit), self.y[mine]
-        if self.augmentation.steps:
-            drawn = self.augmentation.draw(len(index), self.draws)
-            xb = self.augmentation.apply(xb, [self.world.share(values) for values in drawn])
-        share = float(self.draws.beta(self.config.mixup, self.config.mixup)) if self.config.mixup else 1.0
-        if share < 1:
-            xb = xb * share + xb.roll(1, 0) * (1 - share)
-        mixed = (yb.roll(1, 0), share)
-        if self.wide and xb.dim() == 4:
-            xb = xb.contiguous(memory_format=torch.channels_last)
-        rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + self.state.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        value, right, sar = (torch.zeros((), device=self.device) for _ in range(3))
-        for places in np.array_split(np.arange(len(mine)), min(self.config.accumulate, max(1, len(mine) // 2))):
-            part = slice(int(places[0]), int(places[-1]) + 1)
-            of_part = self.backward(xb[part], yb[part], mine[part], len(index), (mixed[0][part], share))
-            for total, term in zip((value, right, sar), of_part, strict=True):
-                total += term
-        asked = torch.full((), float(stop), device=self.device)
-        self.world.add_gradients(self.network, value, asked, right, sar)
-        if self.config.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip, foreach=True)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update(self.network)
-        if self.target is not None:
-            self.target.update(sar)
-        self.losses[self.state.step] = value
-        self.right += right
-        return bool(asked) if self.world.size > 1 else stop  # to look at a tensor is to wait for the device
-
-    def backward(
-        self, xb: Tensor, yb: Tensor, mine: np.ndarray[Any, Any], samples: int, mixed: tuple[Tensor, float]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Add the gradients of a part of a batch of ``samples``; return its share of loss, right answers and SAR."""
-        kind = torch.device(self.device).type
-        with (
-            torch.autocast(kind, torch.bfloat16, enabled=self.config.amp == "bf16"),
-            self.meter if self.target is not None else contextlib.nullcontext(),
-        ):
-            logits = (self.network(xb, each_step=True) if self.config.loss == "tet" else self.network(xb)).float()
-        taught = self.teacher
-        loss = (loss_sum(logits, yb, self.config) if taught is None else taught.loss_sum(logits, mine)) / samples
-        if mixed[1] < 1:
-            loss = loss * mixed[1] + loss_sum(logits, mixed[0], self.config) / samples * (1 - mixed[1])
-        if self.config.loss == "tet":
-            logits = logits.mean(0)
-        objective, sar = loss, torch.zeros((), device=self.device)
-        if self.target is not None:
-            spikes, places = self.meter.take()
-            places = places // len(mine) * samples
-            objective = loss + self.target.penalty(spikes, places)
-            sar = spikes.detach() / places
-        objective.backward()  # type: ignore[no-untyped-call]
-        return loss.detach(), (logits.argmax(1) == yb).sum().float(), sar
-
     def look(self, *, now: bool = False) -> None:
         """Raise GateError when a loss of this epoch was not finite."""
         done = self.state.step
         if not now and self.device.startswith("cuda") and done % STEPS_BETWEEN_LOOKS:
             return
         since = 0 if now or self.device.startswith("cuda") else done - 1
-        bad = torch.isfinite(self.losses[since:done]).logical_not_()
+        bad = torch.isfinite(self.step.losses[since:done]).logical_not_()
         if not bool(bad.any()):
             return
         step = since + int(bad.nonzero()[0]) + 1
         rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + step - 1, self.steps)
-        raise diverged(f"the loss is {float(self.losses[step - 1])} at", step, self.state.epoch, rate)
+        raise diverged(f"the loss is {float(self.step.losses[step - 1])} at", step, self.state.epoch, rate)
 
     def finish_epoch(self, begun: float) -> Record:
         """Validate, keep the weights where they are the best so far, and go to the next epoch."""
@@ -404,8 +314,8 @@ class _Training:
         sizes = [len(piece) for piece in np.array_split(self.order, self.steps)]
         record = {
             "epoch": state.epoch,
-            "loss": float((self.losses.double().cpu() * torch.tensor(sizes)).sum()) / len(self.x),
-            "train_accuracy": float(self.right) / len(self.x),
+            "loss": float((self.step.losses.double().cpu() * torch.tensor(sizes)).sum()) / len(self.step.x),
+            "train_accuracy": float(self.step.right) / len(self.step.x),
             "val_accuracy": found.accuracy,
             "val_loss": found.loss,
             "val_sar": found.sar,
@@ -414,7 +324,7 @@ class _Training:
         }
         state.log.append(record)
         state.epoch, state.step, state.shuffle = state.epoch + 1, 0, dict(self.shuffle.bit_generator.state)
-        self.right.zero_()
+        self.step.right.zero_()
         return record
 
 
@@ -424,37 +334,3 @@ def diverged(what: str, step: int, epoch: int, rate: float) -> GateError:
         f"{what} step {step} of epoch {epoch} (learning rate {rate:.2g}), expected a finite number; lower "
         "learning_rate in the recipe"
     )
-
-
-class _Stopped(BaseException):
-    """SIGINT or SIGTERM came, and the checkpoint is written; ``_interruptible`` turns it into the signal."""
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Hold SIGINT and SIGTERM back until the step is done; the list names the one that came."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        # A second one is not held back: something may hang.
-        came.append(number)
-        if len(came) > 1:
-            signal.signal(number, before[signal.Signals(number)])
-            signal.raise_signal(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    stopped = False
-    try:
-        yield came
-    except _Stopped:
-        stopped = True
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came or stopped:
-        signal.raise_signal(came[0] if came else signal.SIGTERM)
-    if stopped:
-        raise KeyboardInterrupt

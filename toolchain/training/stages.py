@@ -1,20 +1,49 @@
-"""Which T an epoch is trained at: timesteps are cheap first, and as many as the network has at the end."""
+"""Timesteps in stages: which T an epoch is trained at. Weights, BN statistics and thresholds are carried over."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.data.load import Dataset
 from snnas.toolchain.training.config import TrainingConfig
 
 
-def stage_of(config: TrainingConfig, epoch: int) -> int | None:
-    """Return the T of ``epoch`` (from 1); None where the recipe has no stages. Each stage has an epoch at least."""
-    if not config.stages:
-        return None
-    whole, done = sum(epochs for _, epochs in config.stages), 0
-    last = 0
-    for number, (timesteps, epochs) in enumerate(config.stages, start=1):
+def stage_of(config: TrainingConfig, epoch: int) -> int:
+    """Return the number of the stage, from 0, that ``epoch`` (from 1) belongs to; each has an epoch at least."""
+    whole, done, last = sum(epochs for _, epochs in config.stages), 0, 0
+    for number, (_, epochs) in enumerate(config.stages):
         done += epochs
-        left = len(config.stages) - number
+        left = len(config.stages) - number - 1
         last = min(max(round(config.epochs * done / whole), last + 1), config.epochs - left)
         if epoch <= last:
-            return timesteps
-    return config.stages[-1][0]
+            return number
+    return max(0, len(config.stages) - 1)
+
+
+def begins_stage(config: TrainingConfig, epoch: int) -> bool:
+    """Whether ``epoch`` is the first of a stage."""
+    return epoch == 1 or stage_of(config, epoch) != stage_of(config, epoch - 1)
+
+
+def require_stages(network: Any, data: Dataset, config: TrainingConfig) -> None:
+    """UsageError where the recipe's stages do not end with the network's T, or samples are frames."""
+    if not config.stages:
+        return
+    if data.x_train.ndim != 4:
+        raise UsageError(
+            f"stages = {[list(stage) for stage in config.stages]} in the training configuration: expected still images, "
+            f"{data.name} has frames, whose T is theirs; leave stages out"
+        )
+    own = getattr(getattr(network, "config", None), "timesteps", None)
+    if config.stages[-1][0] != own or not hasattr(network, "set_timesteps"):
+        raise UsageError(
+            f"stages = {[list(stage) for stage in config.stages]} in the training configuration end at T = "
+            f"{config.stages[-1][0]}, expected the network's, T = {own}; end them there, or make the run with "
+            f"-T {config.stages[-1][0]}"
+        )
+
+
+def set_timesteps(network: Any, config: TrainingConfig, epoch: int) -> None:
+    """Give ``network`` the T of ``epoch`` (from 1)."""
+    network.set_timesteps(config.stages[stage_of(config, epoch)][0])

@@ -54,11 +54,11 @@ def teacher_logits(
     config: TrainingConfig,
     folder: Path | None,
     device: str,
-    teach: Callable[[nn.Module, TrainingConfig, Path | None], object],
+    teach: Callable[[nn.Module, TrainingConfig], None],
 ) -> Tensor:
     """Return the teacher's logits (N, classes) on the training split, float32 on the CPU.
 
-    teach: trains a network in place by a recipe, with a folder for its checkpoint. folder: where logits are kept.
+    teach: trains a network in place by a recipe. folder: where the logits are kept.
     UsageError where the network has no LIF of ours, or the samples are frames.
     """
     if not any(isinstance(module, LIF) for module in network.children()) or data.x_train.ndim != 4:
@@ -72,7 +72,7 @@ def teacher_logits(
         except (SafetensorError, KeyError, OSError):
             pass  # a damaged one is made again
     twin = analogue_of(network)
-    teach(twin, recipe_of_teacher(config), folder)
+    teach(twin, recipe_of_teacher(config))
     found = logits(twin, data.x_train, device, 256, data.unit)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
