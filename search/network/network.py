@@ -93,7 +93,9 @@ class Backbone(nn.Module):
         """
         self.config = replace(self.config, timesteps=timesteps)
 
-    def run(self, x: Tensor, cells: Sequence[CellOps], spikes: dict[str, Tensor] | None, *, each_step: bool = False) -> Tensor:
+    def run(
+        self, x: Tensor, cells: Sequence[CellOps], spikes: dict[str, Tensor] | None, *, each_step: bool = False
+    ) -> Tensor:
         """Return the logits (B, classes) of ``x`` with the operations ``cells``, a subset of those built.
 
         x: (B, C, H, W), constant in time, or (B, T, C, H, W). ``spikes`` is filled when given.
@@ -233,9 +235,7 @@ class Network(Backbone):
         super().__init__(config, cells)
         self.genotype = genotype
 
-    def forward(
-        self, x: Tensor, *, spikes: dict[str, Tensor] | None = None, each_step: bool = False
-    ) -> Tensor:
+    def forward(self, x: Tensor, *, spikes: dict[str, Tensor] | None = None, each_step: bool = False) -> Tensor:
         """Return logits (B, classes) for x (B, C, H, W), constant in time, or (B, T, C, H, W).
 
         ``spikes``, when given, is filled with one detached 0/1 tensor (T, B, C, H, W) per LIF, by name; the hidden LIF

@@ -136,17 +136,13 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def print_result(result: dict[str, Any]) -> None:
     """Prints the table of the study."""
-    table = [
-        (
-            row["variant"],
-            str(row["seeds"]),
-            f"{row['mean']:.1%}",
-            f"{row['lowest']:.1%} - {row['highest']:.1%}",
-            f"{row['seconds']:.0f}",
-        )
-        for row in result["table"]
-    ]
-    print_table([("recipe", "seeds", "validation", "range", "CPU s"), *table])
+    from rich.table import Table
+
+    table = Table("recipe", "seeds", "validation accuracy", "range", "CPU s")
+    for row in result["table"]:
+        span = f"{row['lowest']:.1%} .. {row['highest']:.1%}"
+        table.add_row(row["variant"], str(row["seeds"]), f"{row['mean']:.1%}", span, f"{row['seconds']:.0f}")
+    print_table(table)
 
 
 def command(
@@ -166,7 +162,9 @@ def command(
         samples=samples, epochs=epochs, channels=channels, seeds=numbers(seed, "--seed", "0,1"), variants=names
     )
     rows = study(dataset, options, Narrator(quiet=quiet), out)
-    tell({"schema": "snnas.bench.recipes/1", **asdict(options), "table": summary(rows)}, as_json, print_result, good=True)
+    tell(
+        {"schema": "snnas.bench.recipes/1", **asdict(options), "table": summary(rows)}, as_json, print_result, good=True
+    )
 
 
 if __name__ == "__main__":

@@ -159,7 +159,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     colours = {"theirs": "c2", "ours": "c1"}
     for row in rows:
         curve = row["curve"]
-        plane.line([s for s, _ in curve], [a for _, a in curve], colours[row["side"]], kind=int(row["side"] == "theirs"))
+        plane.line(
+            [s for s, _ in curve], [a for _, a in curve], colours[row["side"]], kind=int(row["side"] == "theirs")
+        )
     keys = (Key("ours", "c1", 0), Key("the papers' recipe, T = 5", "c2", 1))
     title = f"Time to accuracy, {Path(rows[0]['dataset']).stem}"
     write_drawing(path, f"{title} (measured)", [Panel(title, plane.draw(title, "accuracy by CPU seconds"), keys)])

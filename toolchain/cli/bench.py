@@ -12,7 +12,18 @@ from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.output.stdout import print_json
 
 # Scientific studies are no part of what is installed; they stand in tests/studies of a checkout.
-STUDIES = ("bits", "folds", "mse_nas", "periods", "ranges", "recipes", "robustness", "spikenas", "worth")
+STUDIES = (
+    "bits",
+    "folds",
+    "mse_nas",
+    "periods",
+    "ranges",
+    "recipes",
+    "robustness",
+    "spikenas",
+    "time_to_accuracy",
+    "worth",
+)
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measurements of snnas itself.")
 

@@ -25,7 +25,9 @@ class Average:
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
-        return {f"average/{name}": value for name, value in self.values.items()} | {"averaged": torch.tensor(self.steps)}
+        return {f"average/{name}": value for name, value in self.values.items()} | {
+            "averaged": torch.tensor(self.steps)
+        }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Put back what ``tensors`` returned; KeyError where it is missing."""

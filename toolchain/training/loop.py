@@ -88,7 +88,7 @@ def train(
     Under ``torchrun`` every process calls this with the same arguments. Raises GateError when the loss stops being
     finite, InvalidFileError for a damaged checkpoint.
     """
-    require_stages(network, data, config)
+    require_stages(config, data, getattr(getattr(network, "config", None), "timesteps", None))
     if config.teacher and teacher is None:
         kept = checkpoint / "teacher" if checkpoint is not None else None
 

@@ -36,7 +36,9 @@ class Muon(torch.optim.AdamW):
                 kept.mul_(self.momentum).add_(p.grad)
                 ahead = p.grad.add(kept, alpha=self.momentum)
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.sub_(orthogonal(ahead.flatten(1)).view_as(p) * (group["lr"] * SIZE * max(len(p), p[0].numel()) ** 0.5))
+                p.sub_(
+                    orthogonal(ahead.flatten(1)).view_as(p) * (group["lr"] * SIZE * max(len(p), p[0].numel()) ** 0.5)
+                )
                 p.grad = None  # AdamW passes over it
         return super().step(closure)
 

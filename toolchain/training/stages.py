@@ -26,21 +26,23 @@ def begins_stage(config: TrainingConfig, epoch: int) -> bool:
     return epoch == 1 or stage_of(config, epoch) != stage_of(config, epoch - 1)
 
 
-def require_stages(network: Any, data: Dataset, config: TrainingConfig) -> None:
+def timesteps_asked(config: TrainingConfig, asked: int | None) -> int | None:
+    """Return the T that a network is asked for: what the user says, else that of the last stage, None where none."""
+    return config.stages[-1][0] if asked is None and config.stages else asked
+
+
+def require_stages(config: TrainingConfig, data: Dataset, timesteps: int | None) -> None:
     """UsageError where the recipe's stages do not end with the network's T, or samples are frames."""
     if not config.stages:
         return
+    said = f"stages = {[list(stage) for stage in config.stages]} in the training configuration"
+    last = config.stages[-1][0]
     if data.x_train.ndim != 4:
+        raise UsageError(f"{said}: expected still images, {data.name} has frames, and T is theirs; leave stages out")
+    if timesteps != last:
         raise UsageError(
-            f"stages = {[list(stage) for stage in config.stages]} in the training configuration: expected still images, "
-            f"{data.name} has frames, whose T is theirs; leave stages out"
-        )
-    own = getattr(getattr(network, "config", None), "timesteps", None)
-    if config.stages[-1][0] != own or not hasattr(network, "set_timesteps"):
-        raise UsageError(
-            f"stages = {[list(stage) for stage in config.stages]} in the training configuration end at T = "
-            f"{config.stages[-1][0]}, expected the network's, T = {own}; end them there, or make the run with "
-            f"-T {config.stages[-1][0]}"
+            f"{said} end at T = {last}, expected the network's, T = {timesteps}; end them there, or make the run with "
+            f"-T {last}"
         )
 
 

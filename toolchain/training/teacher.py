@@ -62,7 +62,9 @@ def teacher_logits(
     UsageError where the network has no LIF of ours, or the samples are frames.
     """
     if not any(isinstance(module, LIF) for module in network.children()) or data.x_train.ndim != 4:
-        raise UsageError("teacher in the training configuration: expected a searched network on still images; leave it out")
+        raise UsageError(
+            "teacher in the training configuration: expected a searched network on still images; leave it out"
+        )
     kept = folder / "logits.safetensors" if folder is not None else None
     if kept is not None and kept.exists():
         try:

@@ -21,7 +21,9 @@ def whiten(conv: nn.Conv2d, x: Tensor, unit: int) -> None:
     """
     images = inputs(x[:SAMPLES], unit)
     images = images[:, 0] if images.dim() == 5 else images
-    patches = nn.functional.unfold(images, conv.kernel_size, padding=0).transpose(1, 2).reshape(-1, conv.weight[0].numel())
+    patches = (
+        nn.functional.unfold(images, conv.kernel_size, padding=0).transpose(1, 2).reshape(-1, conv.weight[0].numel())
+    )
     centred = patches.double() - patches.double().mean(0)
     variances, components = torch.linalg.eigh(centred.T @ centred / len(centred))
     filters = (components / (variances + FLOOR).sqrt()).T.flip(0).to(conv.weight.dtype)
