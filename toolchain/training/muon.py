@@ -32,7 +32,9 @@ class Muon(torch.optim.AdamW):
             for p in group["params"]:
                 if p.dim() != 4 or p.grad is None:
                     continue
-                kept = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                if not self.state[p]:  # AdamW reads "step" of every state that it is given back
+                    self.state[p] = {"step": torch.zeros(()), "momentum": torch.zeros_like(p)}
+                kept = self.state[p]["momentum"]
                 kept.mul_(self.momentum).add_(p.grad)
                 ahead = p.grad.add(kept, alpha=self.momentum)
                 p.mul_(1 - group["lr"] * group["weight_decay"])
