@@ -89,7 +89,7 @@ def _layers(genotype: Genotype, config: NetworkConfig) -> Iterator[LayerSize]:
         yield LayerSize(f"cell{number}", kernels * channels**2, populations(cell) * channels * pixels)
         convolution = 18 * channels**2 if number < config.cells else 0
         yield LayerSize(f"red{number}", convolution, channels * pixels)
-    yield LayerSize("head", config.hidden * (config.features + config.classes), config.hidden)
+    yield LayerSize("head", config.head_weights, config.head_neurons)
 
 
 def populations(cell: Cell) -> int:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError, brief
 from snnas.search.network.genotype import MAX_CELLS
 
 
+# What stands between the pooled spikes of the last reduction and the classes: linear - LIF - linear; the same with a
+# batch norm before the LIF, which folds into the first linear on export; or a linear layer alone.
+HEADS = ("lif", "bn_lif", "linear")
+DEFAULT_HEAD = "lif"
+
+
 @dataclass(frozen=True, slots=True)
 class JsonConfig:
-    """A configuration of numbers, strings and tuples of numbers that is kept as JSON."""
+    """A configuration of numbers, strings and tuples of numbers that is kept as JSON.
+
+    ``older``: keys that came later than the format, and what a file that lacks one means by it, whatever the default
+    is now. A file with a key that this version does not know is refused.
+    """
+
+    older: ClassVar[Mapping[str, Any]] = {}
 
     def to_json(self) -> str:
         """Return the configuration as indented JSON."""
@@ -28,6 +40,8 @@ class JsonConfig:
         except (ValueError, RecursionError) as error:
             raise InvalidFileError(f"{where} is not JSON ({error}); expected a network configuration") from None
         known = {f.name for f in fields(cls)}
+        if isinstance(plain, dict):
+            plain = {**cls.older, **plain}
         if not isinstance(plain, dict) or set(plain) != known:
             found = sorted(set(plain) ^ known) if isinstance(plain, dict) else [type(plain).__name__]
             raise InvalidFileError(f"{where}: missing or unknown {brief(found)}, expected {', '.join(sorted(known))}")
@@ -44,8 +58,12 @@ class NetworkConfig(JsonConfig):
     input_shape: (C, H, W). input_kind: 'analogue', 'spikes' or 'counts'. channels: of the first cell, doubled by each
     reduction. hidden: neurons of the head. votes: outputs averaged per class. timesteps: T. tau, threshold: of every
     LIF. reduction: 'max' (pools spikes) or 'average'. dropout: before the head, in training. cells: number of cells.
-    Raises UsageError for a value out of range, and when pooling leaves nothing of the image.
+    head: one of HEADS; 'linear' has no hidden neurons, and its votes are 1 whatever is given: an average of outputs of
+    one linear layer is one output. Raises UsageError for a value out of range, and when pooling leaves nothing of the
+    image.
     """
+
+    older: ClassVar[Mapping[str, Any]] = {"head": "lif"}  # of before 0.2
 
     input_shape: tuple[int, int, int]
     classes: int
@@ -59,17 +77,31 @@ class NetworkConfig(JsonConfig):
     reduction: str = "max"
     dropout: float = 0.0
     cells: int = 2
+    head: str = DEFAULT_HEAD
 
     def __post_init__(self) -> None:
         require_skeleton(self, ("hidden", "votes"), most_cells=MAX_CELLS)
+        require(self.head in HEADS, "head", self, " or ".join(map(repr, HEADS)))
+        if self.head == "linear":
+            object.__setattr__(self, "votes", 1)
         require(self.reduction in ("max", "average"), "reduction", self, "'max' or 'average'")
         require(is_float(self.dropout) and 0 <= self.dropout < 1, "dropout", self, "a number in [0, 1)")
         require(
             min(self.input_shape[1:]) >> self.cells >= 1,
             "input_shape",
             self,
-            f"H and W >= {2**self.cells}: {self.cells} reductions halve it {self.cells} times; enlarge it",
+            f"H and W >= {2**self.cells}: {self.cells} reductions halve it {self.cells} times; enlarge it, or take fewer cells",
         )
+
+    @property
+    def head_neurons(self) -> int:
+        """Spiking neurons of the head."""
+        return 0 if self.head == "linear" else self.hidden
+
+    @property
+    def head_weights(self) -> int:
+        """Weights of the head with votes and batch norm folded, as it is deployed."""
+        return (self.head_neurons or self.classes) * self.features + self.head_neurons * self.classes
 
     @property
     def features(self) -> int:

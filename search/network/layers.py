@@ -16,6 +16,14 @@ Layer = dict[str, Any]
 Part = Generator[Layer, None, list[str]]
 
 
+# What stands between the last reduction and the votes, by ``NetworkConfig.head``.
+HEAD_PARTS = {
+    "lif": ("head_fc1", "head_lif", "head_fc2"),
+    "bn_lif": ("head_fc1", "head_bn", "head_lif", "head_fc2"),
+    "linear": ("head_fc",),
+}
+
+
 def lif_nodes(ops: CellOps) -> set[int]:
     """Return the nodes that something reads through a neuron: a convolution, or any backward operation."""
     return {i for (i, j), names in ops.items() if i > j or any(op in CONV_KERNELS for op in names)}
@@ -51,9 +59,11 @@ def describe(config: NetworkConfig, cells: Sequence[CellOps], network: nn.Module
         terms = yield from _describe_cell(network, cell, ops, terms)
         parts = ("bn", "lif", *reduction_parts(cell, config))
         terms = yield from _chain(network, terms, *(f"red{cell}_{part}" for part in parts))
-    terms = yield from _chain(network, terms, "head_fc1", "head_lif", "head_fc2")
-    yield layer("head_vote", "vote", terms, group=config.votes)
-    yield layer("output", "output", ("head_vote",))
+    terms = yield from _chain(network, terms, *HEAD_PARTS[config.head])
+    if config.head != "linear":
+        yield layer("head_vote", "vote", terms, group=config.votes)
+        terms = ["head_vote"]
+    yield layer("output", "output", terms)
 
 
 def _describe_cell(network: nn.Module, cell: int, ops: CellOps, inputs: Sequence[str]) -> Part:

@@ -1,7 +1,7 @@
 """The network of a genotype: a torch module for training, and the same as plain data for the exporter.
 
 Skeleton (SNASNet section 3, LightSNN section III): stem convolution and BN, then cell and reduction in turn, then
-linear - LIF - linear, voting, mean over T. Node values are analogue currents:
+linear - LIF - linear, voting, mean over T (other heads: ``config.HEADS``). Node values are analogue currents:
 
     x_j(t) = in(t) [j = 0]  +  sum over i < j of f_ij(x_i(t))  +  sum over k > j of g_kj(x_k(t-1))
 
@@ -28,7 +28,7 @@ from snnas.search.network.genotype import CONV_KERNELS, NODES, CellOps, Edge, Ge
 from snnas.search.network.layers import convolutions, describe, lif_nodes, op_layer, reduction_parts
 from snnas.search.network.lif import LIF
 
-# The head's first linear has no BN before its LIF. Weights of variance 1 / (power N) give its current unit variance
+# The head 'lif' has no BN between its first linear and its LIF. Weights of variance 1 / (power N) give its current unit variance
 # when this is the mean square of its inputs (spikes, or averages of four), so that the head is alive before training:
 # torch's default leaves it silent.
 HEAD_INPUT_POWER = {"max": 0.15, "average": 0.03}
@@ -52,11 +52,7 @@ class Backbone(nn.Module):
             self._build_cell(number, ops)
             self._build_reduction(number)
         self.add_module("head_drop", nn.Dropout(config.dropout))
-        fc1 = nn.Linear(config.features, config.hidden, bias=False)
-        nn.init.normal_(fc1.weight, std=1 / math.sqrt(HEAD_INPUT_POWER[config.reduction] * config.features))
-        self.add_module("head_fc1", fc1)
-        self._lif("head_lif")
-        self.add_module("head_fc2", nn.Linear(config.hidden, config.classes * config.votes, bias=False))
+        self._build_head()
 
     def _build_cell(self, number: int, ops: CellOps) -> None:
         width = self.config.width(number)
@@ -77,6 +73,19 @@ class Backbone(nn.Module):
             self._conv(f"red{number}_conv", width, 2 * width, 3)
             self.add_module(f"red{number}_bn2", BatchNorm(2 * width))
 
+    def _build_head(self) -> None:
+        config = self.config
+        if config.head == "linear":
+            self.add_module("head_fc", nn.Linear(config.features, config.classes, bias=False))
+            return
+        fc1 = nn.Linear(config.features, config.hidden, bias=False)
+        nn.init.normal_(fc1.weight, std=1 / math.sqrt(HEAD_INPUT_POWER[config.reduction] * config.features))
+        self.add_module("head_fc1", fc1)
+        if config.head == "bn_lif":
+            self.add_module("head_bn", BatchNorm(config.hidden))
+        self._lif("head_lif")
+        self.add_module("head_fc2", nn.Linear(config.hidden, config.classes * config.votes, bias=False))
+
     def _conv(self, name: str, inputs: int, outputs: int, kernel: int) -> None:
         conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
         nn.init.kaiming_normal_(conv.weight)
@@ -86,16 +95,14 @@ class Backbone(nn.Module):
         self.add_module(name, LIF(self.config.tau, self.config.threshold))
 
     def set_timesteps(self, timesteps: int) -> None:
-        """Run ``timesteps`` steps from now on. Weights, BN statistics, tau and thresholds stay; ``config`` says the new T.
+        """Run ``timesteps`` steps from now on; ``config`` says so. Weights, BN statistics, tau and thresholds stay.
 
         For a training that goes up in T by stages, and for evaluating or exporting at another T than the trained one:
         nothing that is stored depends on T. Raises UsageError where it is not a whole number >= 1.
         """
         self.config = replace(self.config, timesteps=timesteps)
 
-    def run(
-        self, x: Tensor, cells: Sequence[CellOps], spikes: dict[str, Tensor] | None, *, each_step: bool = False
-    ) -> Tensor:
+    def run(self, x: Tensor, cells: Sequence[CellOps], spikes: dict[str, Tensor] | None) -> Tensor:
         """Return the logits (B, classes) of ``x`` with the operations ``cells``, a subset of those built.
 
         x: (B, C, H, W), constant in time, or (B, T, C, H, W). ``spikes`` is filled when given.
@@ -104,7 +111,7 @@ class Backbone(nn.Module):
         for number, ops in enumerate(cells, start=1):
             current = self._run_cell(number, ops, current, spikes)
             current = self._run_reduction(number, current, spikes)
-        return self._run_head(current, spikes, each_step)
+        return self._run_head(current, spikes)
 
     def _layer(self, name: str) -> Any:
         return self._modules[name]
@@ -204,14 +211,18 @@ class Backbone(nn.Module):
         # Max stands on spikes: over currents it would have no counterpart on a chip. The average is linear: after BN.
         return self._fold(fired, *(f"{prefix}_{part}" for part in reduction_parts(number, self.config)))
 
-    def _run_head(self, x: Tensor, spikes: dict[str, Tensor] | None, each_step: bool) -> Tensor:
-        hidden = self._fire("head_lif", self._layer("head_fc1")(self._layer("head_drop")(x.flatten(2))))
+    def _run_head(self, x: Tensor, spikes: dict[str, Tensor] | None) -> Tensor:
+        # Everything behind the last LIF is linear, so the mean over T may come first.
+        features = self._layer("head_drop")(x.flatten(2))
+        if self.config.head == "linear":
+            logits: Tensor = self._layer("head_fc")(features.mean(0))
+            return logits
+        current = self._layer("head_fc1")(features)
+        if self.config.head == "bn_lif":
+            current = self._fold(current[..., None, None], "head_bn").flatten(2)
+        hidden = self._fire("head_lif", current)
         if spikes is not None:
             spikes["head_lif"] = hidden.detach()[..., None, None]
-        if each_step:
-            steps: Tensor = self._layer("head_fc2")(hidden)
-            return steps.reshape(*steps.shape[:2], self.config.classes, self.config.votes).mean(3)
-        # Everything behind the last LIF is linear, so the mean over T may come first.
         out: Tensor = self._layer("head_fc2")(hidden.mean(0))
         return out.reshape(-1, self.config.classes, self.config.votes).mean(2)
 
@@ -235,13 +246,13 @@ class Network(Backbone):
         super().__init__(config, cells)
         self.genotype = genotype
 
-    def forward(self, x: Tensor, *, spikes: dict[str, Tensor] | None = None, each_step: bool = False) -> Tensor:
+    def forward(self, x: Tensor, *, spikes: dict[str, Tensor] | None = None) -> Tensor:
         """Return logits (B, classes) for x (B, C, H, W), constant in time, or (B, T, C, H, W).
 
         ``spikes``, when given, is filled with one detached 0/1 tensor (T, B, C, H, W) per LIF, by name; the hidden LIF
         as (T, B, hidden, 1, 1).
         """
-        return self.run(x, self.cells, spikes, each_step=each_step)
+        return self.run(x, self.cells, spikes)
 
     def layers(self) -> list[dict[str, Any]]:
         """Return the network as plain data in topological order; only the input of a 'delay' may stand later.

@@ -77,7 +77,10 @@ class BatchedScorer:
         return [scores[_key(live)] for live in ops]
 
     def _score(self, block: Sequence[Cells]) -> list[Score]:
-        plan = Plan(block, timesteps=self.bank.config.timesteps, shifted=self.bank.shifted)
+        config = self.bank.config
+        plan = Plan(
+            block, timesteps=config.timesteps, shifted=self.bank.shifted, head=config.head_neurons > 0
+        )
         tiles = Tiles(self.bank, plan, per_operation=self.per_operation)
         start = 0
         while start < len(block):

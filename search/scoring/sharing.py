@@ -78,15 +78,21 @@ class Candidate:
 class Plan:
     """All values of ``candidates``: for each of them the live operations of every cell.
 
-    timesteps: T. shifted: the BN layers whose shift is not 0, which arrives even from a silent source.
+    timesteps: T. shifted: the BN layers whose shift is not 0, which arrives even from a silent source. head: whether
+    it has neurons.
     """
 
     def __init__(
-        self, candidates: Sequence[Sequence[CellOps]], *, timesteps: int, shifted: Collection[str] = ()
+        self,
+        candidates: Sequence[Sequence[CellOps]],
+        *,
+        timesteps: int,
+        shifted: Collection[str] = (),
+        head: bool = True,
     ) -> None:
         self.values: dict[int, Value] = {}
         self.reductions: dict[int, Reduction] = {}
-        self.timesteps, self.shifted = timesteps, shifted
+        self.timesteps, self.shifted, self.head = timesteps, shifted, head
         self._known: dict[tuple[object, ...], int] = {}
         self.candidates = [self._trace(place, cells) for place, cells in enumerate(candidates)]
 
@@ -117,7 +123,8 @@ class Plan:
             source = self._reduction(place, cell, tuple(candidate.passes[cell, number, 3] for number in numbers))
             candidate.reductions.append(source)
             candidate.populations.append((f"red{cell}_lif", 1, (source,)))
-        candidate.populations.append(("head_lif", 1, (~source,)))
+        if self.head:
+            candidate.populations.append(("head_lif", 1, (~source,)))
         return candidate
 
     def _terms(

@@ -233,7 +233,11 @@ class Tiles:
         if cell < self.config.cells:
             self.behind.update(zip(ids, fired, strict=True))
             return
+        if self.config.head == "linear":
+            return
         hidden = self.bank.layers["head_fc1"](fired.flatten(3))
+        if self.config.head == "bn_lif":
+            hidden = self._normalise("head_bn", hidden[..., None, None]).flatten(3)
         hidden, _ = folded.fire(hidden, None, self.config.tau, self.config.threshold)
         self._count([~id for id in ids], hidden)
 

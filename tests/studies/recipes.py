@@ -43,7 +43,6 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "no augmentation": (1, {"augment": ()}),
     "T = 2": (2, {}),
     "T = 2, stages": (2, {"stages": ((1, 1), (2, 1))}),
-    "T = 2, tet": (2, {"loss": "tet"}),
 }
 
 

@@ -110,7 +110,7 @@ def float_network(seed: int) -> Any:
     from snnas.search.network.network import Network
 
     genotype = space.get("lightsnn").random_genotype(np.random.default_rng(seed))
-    config = NetworkConfig(input_shape=(1, 28, 28), classes=10)
+    config = NetworkConfig(input_shape=(1, 28, 28), classes=10, head="lif")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         found = []

@@ -70,7 +70,7 @@ def settle_batch_norms(network: Network, batches: int = SETTLING_BATCHES, batch:
 def draw(seed: int, index: int, samples: int) -> tuple[Case, NetworkConfig]:
     """Genotype number ``index``, its network's sizes and ``samples`` inputs."""
     from snnas.search.network import space
-    from snnas.search.network.config import NetworkConfig
+    from snnas.search.network.config import HEADS, NetworkConfig
 
     rng = stream(seed, f"conformance {index}")
     found = space.get(SPACES[index % 2])
@@ -87,6 +87,7 @@ def draw(seed: int, index: int, samples: int) -> tuple[Case, NetworkConfig]:
         votes=VOTES,
         timesteps=timesteps,
         reduction=found.reduction,
+        head=HEADS[index // 8 % len(HEADS)],
     )
     frames = (samples, timesteps, *config.input_shape) if spikes else (samples, *config.input_shape)
     x = (rng.random(frames) < 0.3).astype(np.float32) if spikes else rng.random(frames, dtype=np.float32)

@@ -148,7 +148,8 @@ def _supernet(width: int, seed: int, *, backward: bool) -> Supernet:
     from snnas.search.network.space import get
     from snnas.search.scoring.supernet import Supernet
 
-    config = NetworkConfig(input_shape=(1, PIXELS, PIXELS), classes=10, channels=2 * width, timesteps=TIMESTEPS)
+    sizes = {"classes": 10, "channels": 2 * width, "timesteps": TIMESTEPS}
+    config = NetworkConfig(input_shape=(1, PIXELS, PIXELS), head="lif", **sizes)
     return Supernet(get("lightsnn"), config, backward=backward, seed=torch_seed(seed, "supernet"))
 
 

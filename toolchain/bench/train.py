@@ -170,7 +170,12 @@ def _network(name: str, channels: int, pixels: int, x: Tensor, seed: int) -> Net
     from snnas.toolchain.training import build
 
     config = NetworkConfig(
-        input_shape=(3, pixels, pixels), classes=CLASSES, channels=channels, hidden=HIDDEN, timesteps=TIMESTEPS
+        input_shape=(3, pixels, pixels),
+        classes=CLASSES,
+        channels=channels,
+        hidden=HIDDEN,
+        timesteps=TIMESTEPS,
+        head="lif",
     )
     network = build(Genotype("lightsnn", (Cell.of(KINDS[name]),) * 2), config, seed=seed)
     for module in network.modules():

@@ -38,6 +38,10 @@ def train(
     ] = None,
     channels: Annotated[int, typer.Option(help="With --genotype: channels of the first cell.")] = 16,
     hidden: Annotated[int, typer.Option(help="With --genotype: neurons of the classifier.")] = 256,
+    cells: Annotated[int | None, typer.Option(help="With --genotype: as often its cell [as the file has].")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="With --genotype: before the classes, lif, bn_lif or linear [lif].")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,
     as_json: AsJson = False,
@@ -64,6 +68,8 @@ def train(
         timesteps=timesteps,
         channels=channels,
         hidden=hidden,
+        cells=cells,
+        head=head,
         force=force,
         device=device,
     )

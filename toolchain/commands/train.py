@@ -51,6 +51,10 @@ class TrainOptions:
     """With ``genotype``: channels of the first cell."""
     hidden: int = 256
     """With ``genotype``: spiking neurons of the classifier."""
+    cells: int | None = None
+    """With ``genotype``: so many cells, of a file whose cells are all alike; None: as many as the file has."""
+    head: str | None = None
+    """With ``genotype``: what stands before the classes, lif, bn_lif or linear; None: the default."""
     force: bool = False
     """Train again where weights exist."""
     device: str | None = None
@@ -99,6 +103,9 @@ def _check(options: TrainOptions) -> None:
         raise UsageError("--genotype FILE takes --dataset NAME, and begins a run of its own: leave RUN out")
     if genotype is None and dataset is not None and run is None:
         raise UsageError(f"--dataset {dataset}: name the RUN whose data set is there now, or give --genotype FILE too")
+    for name, value in (("cells", options.cells), ("head", options.head)):
+        if genotype is None and value is not None:
+            raise UsageError(f"--{name} {value}: of a run that begins; give --genotype FILE, or leave it out")
 
 
 def _begun(options: TrainOptions, recipe: TrainingConfig, command: str) -> Run:
@@ -120,6 +127,8 @@ def _begun(options: TrainOptions, recipe: TrainingConfig, command: str) -> Run:
         timesteps=options.timesteps,
         channels=options.channels,
         hidden=options.hidden,
+        cells=options.cells,
+        head=options.head,
         recipe=recipe,
         device=options.device or "auto",
         data_options=parse_options(options.data),

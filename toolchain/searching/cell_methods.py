@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from snnas.search.scoring.proxies import Score
 
 
+CELLS = 2  # as the papers have
+
+
 class CellMethod(Runner):
     """A method that searches cells. whole: candidates are whole networks: each is priced, and may stand on a front."""
 
@@ -37,11 +40,17 @@ class CellMethod(Runner):
         super().refuse(options)
 
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
-        from snnas.search.network.config import NetworkConfig
+        from snnas.search.network.config import DEFAULT_HEAD, NetworkConfig
         from snnas.search.network.space import get
 
         space = get(self.space)
-        network = NetworkConfig(**given, hidden=options.hidden, reduction=space.reduction)
+        network = NetworkConfig(
+            **given,
+            hidden=options.hidden,
+            reduction=space.reduction,
+            cells=options.cells or CELLS,
+            head=options.head or DEFAULT_HEAD,
+        )
         _fits_memory(network, space, options, device)
         return network
 
@@ -187,8 +196,9 @@ def _fits_memory(network: NetworkConfig, space: Space, options: SearchOptions, d
 
     from snnas.search.network.genotype import CONV_KERNELS
 
-    fixed = 9 * network.input_shape[0] * network.channels + network.features * network.hidden
-    fixed += network.hidden * network.classes * network.votes
+    outputs = network.classes * network.votes
+    fixed = 9 * network.input_shape[0] * network.channels + network.features * (network.head_neurons or outputs)
+    fixed += network.head_neurons * outputs
     widths = [network.width(cell) for cell in range(1, network.cells + 1)]
     fixed += sum(18 * width**2 for width in widths[:-1])
     kernels = [CONV_KERNELS[op] ** 2 for op in space.ops if op in CONV_KERNELS]

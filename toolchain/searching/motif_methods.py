@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from snnas.search.methods import SearchResult
 
 OTHERS = ", ".join(CELL_METHODS)
+CELLS = 3
 
 
 class MseNas(Runner):
@@ -37,13 +38,18 @@ class MseNas(Runner):
                 f"--backward and --proxy: {options.method} has cells and a fitness of its own; leave them out, or take "
                 f"--method {OTHERS}"
             )
+        if options.head is not None:
+            raise UsageError(
+                f"--head {options.head}: {options.method} ends with a linear layer on pooled spikes; leave it out"
+            )
         super().refuse(options)
 
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
         from snnas.search.mse_nas.config import MseConfig, reductions_for
 
-        reductions = reductions_for(given["input_shape"], options.cells)
-        return MseConfig(**given, cells=options.cells, reductions=reductions)
+        cells = options.cells or CELLS
+        reductions = reductions_for(given["input_shape"], cells)
+        return MseConfig(**given, cells=cells, reductions=reductions)
 
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         import torch

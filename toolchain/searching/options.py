@@ -56,8 +56,10 @@ class SearchOptions:
     """Genomes of a generation of mse_nas."""
     generations: int = 6
     """Generations of mse_nas."""
-    cells: int = 3
-    """Cells of mse_nas; the others have two."""
+    cells: int | None = None
+    """Cells of the network, each followed by a reduction; None: 2, of mse_nas 3."""
+    head: str | None = None
+    """What stands before the classes: lif, bn_lif or linear; None: the default. mse_nas has its own."""
     recipe: str | None = None
     """Of the training: a name or a .toml file; None: the data set's own."""
     epochs: int | None = None

@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).with_name("recipes")
 CHOICES = {
     "optimizer": ("adamw", "sgd", "muon"),
     "schedule": ("cosine", "constant"),
-    "loss": ("ce", "mse", "tet"),
+    "loss": ("ce", "mse"),
     "whitening": ("none", "start", "frozen"),
     "amp": ("none", "bf16"),
 }
@@ -73,8 +73,7 @@ class TrainingConfig:
     mixup: float = 0.0
     """Pairs of samples are mixed by shares from Beta(mixup, mixup) (Zhang et al. 2018); 0 for none."""
     loss: str = "ce"
-    """Cross entropy, the mean square of logits against one-hot labels, or tet: the mean over T of the cross entropy of
-    each timestep's logits (Deng et al. 2022)."""
+    """Cross entropy, or the mean square of logits against one-hot labels."""
     dropout: float | None = None
     """Before the head; None leaves the network's own."""
     ema: float = 0.0

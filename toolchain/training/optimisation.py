@@ -44,13 +44,7 @@ def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
 
 
 def loss_sum(logits: Tensor, y: Tensor, config: TrainingConfig) -> Tensor:
-    """Return the recipe's loss, summed over the samples (B, classes); with tet over (T, B, classes), mean over T."""
-    if config.loss == "tet":
-        steps, y = len(logits), y.repeat(len(logits))
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, 1), y, label_smoothing=config.label_smoothing, reduction="sum"
-        )
-        return loss / steps
+    """Return the recipe's loss, summed over the samples (B, classes)."""
     if config.loss == "mse":
         wanted = nn.functional.one_hot(y, logits.shape[1]).to(logits.dtype)
         wanted = wanted * (1 - config.label_smoothing) + config.label_smoothing / logits.shape[1]

@@ -106,13 +106,11 @@ class Stepper:
             torch.autocast(kind, torch.bfloat16, enabled=self.config.amp == "bf16"),
             self.meter if self.target is not None else contextlib.nullcontext(),
         ):
-            logits = (self.network(xb, each_step=True) if self.config.loss == "tet" else self.network(xb)).float()
+            logits = self.network(xb).float()
         taught = self.teacher
         loss = (loss_sum(logits, yb, self.config) if taught is None else taught.loss_sum(logits, mine)) / samples
         if mixed[1] < 1:
             loss = loss * mixed[1] + loss_sum(logits, mixed[0], self.config) / samples * (1 - mixed[1])
-        if self.config.loss == "tet":
-            logits = logits.mean(0)
         objective, sar = loss, torch.zeros((), device=self.device)
         if self.target is not None:
             spikes, places = self.meter.take()

@@ -32,18 +32,21 @@ def train_genotype(
     timesteps: int | None = None,
     channels: int = 16,
     hidden: int = 256,
+    cells: int | None = None,
+    head: str | None = None,
     recipe: TrainingConfig | None = None,
     device: str = "auto",
     data_options: dict[str, Any] | None = None,
 ) -> Run:
     """Make a run of the genotype in a .json file on a data set: run.toml and genotype.json, ready for ``train``.
 
-    timesteps: None for as many as the samples have frames, else DEFAULT_TIMESTEPS. data_options: more of what
-    ``snnas.toolchain.data.load.load`` takes. Raises InvalidFileError for a file that holds no genotype,
+    timesteps: None for as many as the samples have frames, else DEFAULT_TIMESTEPS. cells: so many of the cell that all
+    cells of the file are; None for as many as it has. head: of ``config.HEADS``; None for the default. data_options:
+    more of what ``snnas.toolchain.data.load.load`` takes. Raises InvalidFileError for a file that holds no genotype,
     UsageError where it fits neither its search space nor the data set.
     """
     from snnas.search.kinds import read_genotype
-    from snnas.search.network.config import NetworkConfig
+    from snnas.search.network.config import DEFAULT_HEAD, NetworkConfig
     from snnas.search.network.genotype import Genotype
     from snnas.search.network.network import Network
     from snnas.search.network.space import get
@@ -61,6 +64,10 @@ def train_genotype(
             f"{genotype}: a genome of {found.space}, expected the genotype of a cell; genomes cannot be moved yet"
         )
     backward = _check_space(found, genotype)
+    if cells is not None:
+        if len(set(found.cells)) > 1:
+            raise UsageError(f"--cells {cells}: the cells of {genotype} differ, and none is meant; leave --cells out")
+        found = Genotype(found.space, found.cells[:1] * cells)
     device = resolve_device(device)
     data = load(dataset, seed=seed, **(data_options or {}))
     recipe = recipe or TrainingConfig()
@@ -75,6 +82,7 @@ def train_genotype(
         timesteps=timesteps_of(dataset, data, timesteps),
         reduction=get(found.space).reduction,
         cells=len(found.cells),
+        head=head or DEFAULT_HEAD,
     )
     Network(found, network)  # refuses a cell without a path from input to output
     config = {

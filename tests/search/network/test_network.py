@@ -38,13 +38,13 @@ def both_cells(ops: dict, name: str = "lightsnn") -> Genotype:
     return Genotype(name, (Cell.of(ops),) * 2)
 
 
-def channelwise(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(array).double()[:, None, None]
-
-
 def batch_norm(value: torch.Tensor, layer: dict) -> torch.Tensor:
-    scale = channelwise(layer["gamma"]) / (channelwise(layer["var"]) + layer["eps"]).sqrt()
-    return (value - channelwise(layer["mean"])) * scale + channelwise(layer["beta"])
+    """BN of (B, C, H, W), or of (B, N) behind a linear layer."""
+    names = ("gamma", "beta", "mean", "var")
+    gamma, beta, mean, var = (
+        torch.from_numpy(layer[name]).double().reshape(-1, *[1] * (value.dim() - 2)) for name in names
+    )
+    return (value - mean) * gamma / (var + layer["eps"]).sqrt() + beta
 
 
 MEMORYLESS = {

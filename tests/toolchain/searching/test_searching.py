@@ -15,6 +15,7 @@ from snnas.hw_sim.errors import GateError
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.genome import Genome
 from snnas.search.mse_nas.rdm import RdmScorer
+from snnas.search.network.config import DEFAULT_HEAD
 from snnas.search.network.genotype import Genotype
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.data.scoring_batch import scoring_batch
@@ -136,12 +137,19 @@ def test_a_configuration_that_no_search_writes(tmp_path: Path, capsys, old: str,
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("method", CELL_METHODS)
-def test_a_search_by_each_method(tmp_path: Path, method: str) -> None:
-    assert snnas(tmp_path, "--method", method, "--candidates", "6", "--no-train", "--name", "one") == 0
+@pytest.mark.parametrize(
+    ("method", "cells", "head"), [("lightsnn", 1, "linear"), ("snasnet", 2, None), ("spikenas", 3, "bn_lif")]
+)
+def test_a_search_by_each_method(tmp_path: Path, method: str, cells: int, head: str | None) -> None:
+    asked = [] if head is None else ["--cells", str(cells), "--head", head]
+    assert snnas(tmp_path, "--method", method, "--candidates", "6", "--no-train", "--name", "one", *asked) == 0
     run = find(tmp_path, "one")
     found = Genotype.from_json(run.genotype.read_text())
     assert found.space == method
+    assert len(found.cells) == cells
+    assert method == "spikenas" or len(set(found.cells)) == 1  # spikenas searches cell by cell
+    sizes = run.table("network")
+    assert (sizes["cells"], sizes["head"]) == (cells, head or DEFAULT_HEAD)
     assert run.table("search")["evaluations"] == sum(r["event"] == "evaluation" for r in records(run))
 
 
@@ -396,6 +404,10 @@ def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path, monke
         (["--engine", "threads"], ["threads", "process, ray"]),
         (["--train-front", "99"], ["99"]),
         (["--system", "loihi3"], ["loihi3"]),
+        (["--cells", "4"], ["(1, 8, 8)", "H and W >= 16", "fewer cells"]),
+        (["--cells", "0"], ["--cells 0"]),
+        (["--head", "mlp"], ["'mlp'", "'linear'"]),
+        (["--method", "mse_nas", "--head", "linear"], ["--head linear", "leave it out"]),
     ],
 )
 def test_what_cannot_be_asked_for(tmp_path: Path, capsys, arguments: list[str], words: list[str]) -> None:

@@ -161,13 +161,16 @@ def test_a_genotype_is_trained_on_another_data_set(tmp_path: Path) -> None:
         timesteps=2,
         channels=4,
         hidden=8,
+        cells=3,
+        head="bn_lif",
         recipe=TrainingConfig(epochs=1),
         device="cpu",
     )
     train_run(run, Narrator(quiet=True))
     assert run.weights.exists()
     assert not (run.path / "checkpoint").exists()
-    assert json.loads(run.genotype.read_text()) == json.loads(CHAIN.to_json())
+    assert json.loads(run.genotype.read_text()) == json.loads(replace(CHAIN, cells=CHAIN.cells[:1] * 3).to_json())
+    assert run.config()["network"]["head"] == "bn_lif"
     assert run.config()["network"]["input_shape"] == [2, 8, 8]
     assert len(run.train_log.read()) == 1
 
@@ -181,6 +184,10 @@ def test_genotypes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "dead.json").write_text(Genotype("lightsnn", (Cell.of({(0, 1): "skip"}),) * 2).to_json())
     with pytest.raises(UsageError, match="no path"):
         train_genotype(tmp_path / "dead.json", "digits", **options)
+    mixed = Genotype("lightsnn", (CHAIN.cells[0], Cell.of({(0, 3): "conv3x3"})))
+    (tmp_path / "mixed.json").write_text(mixed.to_json())
+    with pytest.raises(UsageError, match=r"--cells 3: the cells of .*mixed\.json differ"):
+        train_genotype(tmp_path / "mixed.json", "digits", cells=3, **options)
     (tmp_path / "no.json").write_text("[")
     with pytest.raises(InvalidFileError, match=r"no\.json"):
         train_genotype(tmp_path / "no.json", "digits", **options)

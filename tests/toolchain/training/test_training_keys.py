@@ -1,0 +1,168 @@
+"""Keys of a recipe that change what is learnt or how: stages, averages, Muon, whitening, a teacher, mixed samples."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from snnas.hw_sim.errors import UsageError
+from snnas.search.network.config import NetworkConfig
+from snnas.search.network.genotype import Cell, Genotype
+from snnas.toolchain.data.load import Dataset, load
+from snnas.toolchain.training import TrainingConfig, build, train
+from snnas.toolchain.training.averaging import Average
+from snnas.toolchain.training.muon import Muon, orthogonal
+from snnas.toolchain.training.optimisation import learning_rate
+from snnas.toolchain.training.stages import begins_stage, require_stages, stage_of, timesteps_asked
+from snnas.toolchain.training.teacher import analogue_of, teacher_logits
+from snnas.toolchain.training.whitening import whiten
+
+CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
+CONFIG = NetworkConfig(input_shape=(1, 8, 8), classes=10, channels=4, hidden=16, timesteps=2)
+STAGED = TrainingConfig(epochs=6, stages=((1, 2), (2, 1)))
+
+
+@pytest.fixture(scope="module")
+def few() -> Dataset:
+    data = load("digits", seed=0)
+    x, y = (data.x_train[:64], data.x_val[:32]), (data.y_train[:64], data.y_val[:32])
+    return replace(data, x_train=x[0], y_train=y[0], x_val=x[1], y_val=y[1])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"stages": [[1, 2], 3]}, r"stages = \[\[1, 2\], 3\] .*expected pairs of whole numbers >= 1"),
+        ({"stages": [[0, 2]]}, "expected pairs"),
+        ({"stages": [[1, 1], [2, 1]], "epochs": 1}, "at most 1: one epoch each"),
+        ({"warmup": 1, "warmup_steps": 5}, "expected one of them"),
+        ({"nesterov": 1}, "expected true or false"),
+        ({"ema": 1.0}, "ema = 1.0 .* expected 0 <= x < 1"),
+        ({"mixup": -0.1}, "mixup"),
+        ({"teacher": -1}, "teacher = -1 .* whole number >= 0"),
+        ({"teacher": 1, "loss": "mse"}, "teacher beside mixup or another loss"),
+        ({"whitening": "yes"}, "none or start or frozen"),
+    ],
+)
+def test_bad_values_are_refused(values: dict, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        TrainingConfig(**values)
+
+
+def test_stages_share_the_epochs() -> None:
+    assert [stage_of(STAGED, epoch) for epoch in range(1, 7)] == [0, 0, 0, 0, 1, 1]
+    assert [epoch for epoch in range(1, 7) if begins_stage(STAGED, epoch)] == [1, 5]
+    assert [stage_of(replace(STAGED, epochs=2), epoch) for epoch in (1, 2)] == [0, 1]
+    lopsided = replace(STAGED, epochs=3, stages=((1, 100), (2, 1), (4, 1)))
+    assert [stage_of(lopsided, epoch) for epoch in (1, 2, 3)] == [0, 1, 2]
+    assert TrainingConfig(**STAGED.plain()) == STAGED
+
+
+def test_stages_end_with_the_networks_timesteps(few: Dataset) -> None:
+    require_stages(STAGED, few, 2)
+    assert (timesteps_asked(STAGED, None), timesteps_asked(STAGED, 5), timesteps_asked(TrainingConfig(), None)) == (
+        2,
+        5,
+        None,
+    )
+    with pytest.raises(UsageError, match=r"end at T = 2, expected the network's, T = 5; .* with -T 2"):
+        require_stages(STAGED, few, 5)
+    with pytest.raises(UsageError, match="digits has frames"):
+        require_stages(STAGED, replace(few, x_train=few.x_train[:, None]), 2)
+    with pytest.raises(UsageError, match="end at T = 2, expected the network's, T = 3"):
+        train(build(CHAIN, replace(CONFIG, timesteps=3), seed=0), few, STAGED, seed=0)
+
+
+def test_each_stage_runs_at_its_own_timesteps_and_the_best_epoch_is_of_the_last(few: Dataset) -> None:
+    network = build(CHAIN, CONFIG, seed=0)
+    seen: list[int] = []
+    network.register_forward_pre_hook(lambda module, given: seen.append(module.config.timesteps))
+    result = train(network, few, replace(STAGED, epochs=3), seed=0)
+    assert sorted(set(seen), key=seen.index) == [1, 2]
+    assert (result.best_epoch, network.config.timesteps) == (3, 2)
+
+
+def test_a_killed_training_ends_with_the_same_weights(few: Dataset, tmp_path: Path) -> None:
+    recipe = TrainingConfig(
+        epochs=3, batch=16, optimizer="muon", ema=0.9, teacher=1, whitening="frozen", stages=((1, 2), (2, 1))
+    )
+
+    def weights(folder: Path | None, stop_at: int = 0) -> dict[str, torch.Tensor]:
+        network = build(CHAIN, CONFIG, seed=0)
+
+        def step(done: int, total: int) -> None:
+            if done == stop_at:
+                raise InterruptedError
+
+        train(network, few, recipe, seed=0, checkpoint=folder, on_step=step)
+        return network.state_dict()
+
+    whole = weights(None)
+    for stop_at in (5, 9):  # in the second epoch, and in the first of the second stage
+        with pytest.raises(InterruptedError):
+            weights(tmp_path, stop_at)
+    assert (tmp_path / "teacher/logits.safetensors").exists()
+    again = weights(tmp_path)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_an_average_follows_the_weights(few: Dataset) -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = Average(network, 0.5)
+    for value in (1.0, 2.0, 4.0):
+        torch.nn.init.constant_(network.weight, value)
+        average.update(network)
+    # Of the first two a plain mean, then half of what was and half of what is.
+    assert float(average.values["weight"]) == pytest.approx(0.5 * 1.5 + 0.5 * 4)
+    loud = TrainingConfig(epochs=4, batch=8, ema=0.9, learning_rate=0.1, schedule="constant")
+    found = train(build(CHAIN, CONFIG, seed=0), few, loud, seed=0)
+    assert found.statistics == "averaged"  # of weights that jump about
+
+
+def test_muon_turns_convolutions_and_leaves_the_rest_to_adamw() -> None:
+    torch.manual_seed(0)
+    for shape in ((4, 9), (9, 4)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(*shape)))
+        assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
+    conv, line = torch.nn.Parameter(torch.zeros(4, 1, 3, 3)), torch.nn.Parameter(torch.zeros(2, 2))
+    muon = Muon([{"params": [conv, line], "weight_decay": 0.0}], lr=0.1, momentum=0.9)
+    conv.grad, line.grad = torch.randn_like(conv), torch.tensor([[1.0, -2.0], [0.5, -0.5]])
+    muon.step()
+    assert torch.allclose(line, torch.tensor([[-0.1, 0.1], [-0.1, 0.1]]), atol=1e-6)
+    singular = torch.linalg.svdvals(conv.detach().flatten(1)) / (0.1 * 0.2 * 3)
+    assert 0.6 < float(singular.min()) <= float(singular.max()) < 1.3
+
+
+def test_a_whitened_stem_has_currents_of_unit_variance_and_no_correlation(few: Dataset) -> None:
+    conv = torch.nn.Conv2d(1, 8, 3, bias=False)
+    x = torch.from_numpy(few.x_train)
+    whiten(conv, x, few.unit)
+    currents = conv(x).detach().transpose(0, 1).flatten(1)
+    assert torch.allclose(torch.cov(currents)[:4, :4], torch.eye(4), atol=0.02)
+    assert torch.equal(conv.weight[4:], -conv.weight[:4])
+
+
+def test_a_teacher_is_the_network_without_neurons_and_is_trained_once(few: Dataset, tmp_path: Path) -> None:
+    network, taught = build(CHAIN, CONFIG, seed=0), []
+    twin = analogue_of(network)
+    x = torch.from_numpy(few.x_train)
+    assert not torch.equal(twin(x), twin(2 * x))
+    assert network.config.timesteps == 2
+
+    def teach(one: torch.nn.Module, recipe: TrainingConfig) -> None:
+        taught.append(recipe)
+
+    recipe = TrainingConfig(epochs=9, teacher=4, stages=((1, 1), (2, 1)))
+    logits = [teacher_logits(network, few, recipe, tmp_path, "cpu", teach) for _ in range(2)]
+    assert torch.equal(*logits)
+    assert [(one.epochs, one.teacher, one.stages) for one in taught] == [(4, 0, ())]
+    (tmp_path / "logits.safetensors").write_bytes(b"damaged")
+    assert torch.equal(teacher_logits(network, few, recipe, tmp_path, "cpu", teach), logits[0])
+    with pytest.raises(UsageError, match="still images"):
+        teacher_logits(network, replace(few, x_train=few.x_train[:, None]), recipe, None, "cpu", teach)
+
+
+def test_warm_up_in_steps() -> None:
+    config = TrainingConfig(epochs=2, warmup_steps=4, learning_rate=1.0)
+    assert [learning_rate(config, step, 10) for step in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
