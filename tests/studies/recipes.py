@@ -1,9 +1,9 @@
 """What each key of a training recipe buys: one key at a time against one base, as accuracy and CPU seconds.
 
-A fixed network of two cells (two convolutions and skips each) is trained for some hundred steps in one thread, on samples
-of the training split; accuracies are those of the validation split, and the test split is not looked at. A row is one
-line of ``--out``; a study that was killed goes on with the rows that are missing. CPU seconds hold everything: the
-teacher's training, statistics, validation.
+A fixed network of two cells (a convolution and two skips each) is trained for some hundred steps in one thread, on
+samples of the training split; accuracies are those of the validation split, and the test split is not looked at. A row
+is one line of ``--out``; a study that was killed goes on with the rows that are missing. CPU seconds hold everything:
+the teacher's training, statistics, validation.
 """
 
 from __future__ import annotations

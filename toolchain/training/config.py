@@ -125,8 +125,8 @@ class TrainingConfig:
 
         if self.teacher and (self.mixup or self.loss != "ce"):
             raise UsageError(
-                "teacher beside mixup or another loss in the training configuration, expected loss = 'ce' and no mixup: "
-                "the teacher's distribution takes their place"
+                "teacher beside mixup or another loss in the training configuration, expected loss = 'ce' and no "
+                "mixup: the teacher's distribution takes their place"
             )
 
     def _check_stages(self) -> None:
@@ -139,7 +139,8 @@ class TrainingConfig:
             )
         if len(stages) > self.epochs:
             raise UsageError(
-                f"stages = {brief(stages)} in the training configuration, expected at most {self.epochs}: one epoch each"
+                f"stages = {brief(stages)} in the training configuration, expected at most {self.epochs}: one epoch "
+                "each"
             )
         object.__setattr__(self, "stages", tuple(tuple(stage) for stage in stages))
 

@@ -18,7 +18,7 @@ SIZE = 0.2
 class Muon(torch.optim.AdamW):
     """Muon for weights of four axes (O, I, kh, kw), as matrices (O, I kh kw); AdamW for all others.
 
-    The classifier's linears stay with AdamW, as in the published recipes, and their matrices would cost more than a step.
+    The classifier's linears stay with AdamW, as in the published recipes: their matrices would cost more than a step.
     """
 
     def __init__(self, groups: list[dict[str, Any]], *, lr: float, momentum: float) -> None:

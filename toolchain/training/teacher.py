@@ -1,7 +1,6 @@
 """A teacher of a recipe: the network itself with ReLUs for neurons, trained first at T = 1, whose logits are learnt.
 
-Its logits on the training split are kept beside the checkpoint, so that a training that is gone on with does not train it
-again.
+Its logits on the training split are kept beside the checkpoint, so that a training that goes on does not train it again.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
