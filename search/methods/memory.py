@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from snnas.hw_sim.errors import UsageError
 from snnas.search.network.config import NetworkConfig
-from snnas.search.network.genotype import CONV_KERNELS, NODES, Cell, Edge, Genotype
-from snnas.search.network.layers import lif_nodes
+from snnas.search.network.genotype import CONV_KERNELS, Cell, Genotype
+from snnas.search.network.layers import population_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +94,4 @@ def _layers(genotype: Genotype, config: NetworkConfig) -> Iterator[LayerSize]:
 
 def populations(cell: Cell) -> int:
     """Return how many populations the nodes of ``cell`` need: nodes that add up the same terms share one."""
-    ops = cell.live()
-    arriving: dict[int, list[tuple[Edge, str]]] = {node: [] for node in NODES}
-    for (i, j), op in ops.items():
-        if i > j:
-            # What a delayed skip carries is the spikes of node i, whichever edge takes it.
-            arriving[j].append(((i, i), op) if op == "skip" else ((i, j), op))
-    for node in NODES:
-        for (i, j), op in ops.items():
-            if i == node and j > i:
-                arriving[j] += arriving[i] + ([((0, 0), "input")] if i == 0 else []) if op == "skip" else [((i, j), op)]
-    read = lif_nodes({edge: (op,) for edge, op in ops.items()})
-    return len({tuple(sorted(arriving[node] + ([((0, 0), "input")] if node == 0 else []))) for node in read})
+    return len(set(population_keys(cell.live()).values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,24 @@ HEAD_PARTS = {
 def lif_nodes(ops: CellOps) -> set[int]:
     """Return the nodes that something reads through a neuron: a convolution, or any backward operation."""
     return {i for (i, j), names in ops.items() if i > j or any(op in CONV_KERNELS for op in names)}
+
+
+def population_keys(ops: Mapping[Edge, str]) -> dict[int, tuple[Any, ...]]:
+    """Return for every node with a neuron what adds up at it: nodes of equal keys emit the same spikes.
+
+    ops: the one operation on every live edge. They are one population where tau and threshold are the same.
+    """
+    arriving: dict[int, list[tuple[Edge, str]]] = {node: [] for node in NODES}
+    for (i, j), op in ops.items():
+        if i > j:
+            # What a delayed skip carries is the spikes of node i, whichever edge takes it.
+            arriving[j].append(((i, i), op) if op == "skip" else ((i, j), op))
+    for node in NODES:
+        for (i, j), op in ops.items():
+            if i == node and j > i:
+                arriving[j] += arriving[i] + ([((0, 0), "input")] if i == 0 else []) if op == "skip" else [((i, j), op)]
+    read = lif_nodes({edge: (op,) for edge, op in ops.items()})
+    return {node: tuple(sorted(arriving[node] + ([((0, 0), "input")] if node == 0 else []))) for node in sorted(read)}
 
 
 def convolutions(ops: CellOps) -> list[tuple[Edge, str]]:
@@ -119,8 +137,8 @@ def _torch_layer(network: nn.Module, name: str, inputs: Sequence[str]) -> Layer:
             op = "maxpool" if isinstance(child, nn.MaxPool2d) else "avgpool"
             return layer(name, op, inputs, kernel=(2, 2), stride=(2, 2), pad=(0, 0))
         case _:
-            constants = {"tau": float(child.tau), "threshold": float(child.v_threshold)}
-            return layer(name, "lif", inputs, **constants, decay_input=True, reset="zero")
+            tau, threshold = child.constants()
+            return layer(name, "lif", inputs, tau=tau, threshold=threshold, decay_input=True, reset="zero")
 
 
 def layer(name: str, op: str, inputs: Sequence[str], **values: Any) -> Layer:

@@ -42,6 +42,10 @@ class LIF(nn.Module):
         """Forget the voltage."""
         self.v = None
 
+    def constants(self) -> tuple[float, float]:
+        """Return tau and threshold as they are now."""
+        return self.tau, self.v_threshold
+
     def forward(self, current: Tensor) -> Tensor:
         """Return the spikes, 0 or 1, in the shape of ``current``."""
         if self.step_mode == "m":

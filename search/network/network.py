@@ -14,23 +14,31 @@ hard reset to 0, ATan surrogate, detached reset.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.errors import UsageError, brief
 from snnas.search.network.batch_norm import BatchNorm, StepwiseBatchNorm
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import CONV_KERNELS, NODES, CellOps, Edge, Genotype
-from snnas.search.network.layers import convolutions, describe, lif_nodes, op_layer, reduction_parts
+from snnas.search.network.layers import (
+    convolutions,
+    describe,
+    lif_nodes,
+    op_layer,
+    population_keys,
+    reduction_parts,
+)
 from snnas.search.network.lif import LIF
+from snnas.search.network.lif_learnt import LEARNABLE, LearntLIF
 
-# The head 'lif' has no BN between its first linear and its LIF. Weights of variance 1 / (power N) give its current unit variance
-# when this is the mean square of its inputs (spikes, or averages of four), so that the head is alive before training:
-# torch's default leaves it silent.
+# The head 'lif' has no BN between its first linear and its LIF. Weights of variance 1 / (power N) give its current unit
+# variance when this is the mean square of its inputs (spikes, or averages of four), so that the head is alive before
+# training: torch's default leaves it silent.
 HEAD_INPUT_POWER = {"max": 0.15, "average": 0.03}
 
 
@@ -245,6 +253,28 @@ class Network(Backbone):
                 )
         super().__init__(config, cells)
         self.genotype = genotype
+
+    def learn(self, what: Collection[str]) -> None:
+        """Make tau or threshold of every population a parameter, out of ``LEARNABLE``; once made, it stays one.
+
+        Neurons that read the same sum share theirs, so that they stay one population on a chip. Raises UsageError for
+        something else.
+        """
+        odd = set(what) - set(LEARNABLE)
+        if odd:
+            raise UsageError(f"learn: unknown {brief(min(odd))}, expected some of {', '.join(LEARNABLE)}")
+        shared: dict[tuple[Any, ...], LearntLIF] = {}
+        keys = {
+            f"cell{number}_n{node}_lif": (number, *key)
+            for number, cell in enumerate(self.genotype.cells, start=1)
+            for node, key in population_keys(cell.live()).items()
+        }
+        for name, lif in list(self.named_children()):
+            if type(lif) is LIF and what:
+                key = keys.get(name, (name,))
+                learnt = LearntLIF(*lif.constants(), what, shared.get(key))
+                self.add_module(name, learnt.to(next(self.parameters())))
+                shared.setdefault(key, learnt)
 
     def forward(self, x: Tensor, *, spikes: dict[str, Tensor] | None = None) -> Tensor:
         """Return logits (B, classes) for x (B, C, H, W), constant in time, or (B, T, C, H, W).

@@ -78,9 +78,7 @@ class BatchedScorer:
 
     def _score(self, block: Sequence[Cells]) -> list[Score]:
         config = self.bank.config
-        plan = Plan(
-            block, timesteps=config.timesteps, shifted=self.bank.shifted, head=config.head_neurons > 0
-        )
+        plan = Plan(block, timesteps=config.timesteps, shifted=self.bank.shifted, head=config.head_neurons > 0)
         tiles = Tiles(self.bank, plan, per_operation=self.per_operation)
         start = 0
         while start < len(block):

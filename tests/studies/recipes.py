@@ -31,15 +31,13 @@ BASE = {"learning_rate": 1e-2, "augment": ("shift:2", "flip")}
 # What differs from the base, and the T that the network has.
 VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "base": (1, {}),
+    "whitening": (1, {"whitening": True}),
     "muon": (1, {"optimizer": "muon"}),
-    "whitening start": (1, {"whitening": "start"}),
-    "whitening frozen": (1, {"whitening": "frozen"}),
+    "whitening, muon": (1, {"whitening": True, "optimizer": "muon"}),
     "warmup_steps 40": (1, {"warmup_steps": 40}),
     "ema .98, constant": (1, {"ema": 0.98, "schedule": "constant"}),
-    "sgd .1": (1, {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}),
-    "sgd .1, nesterov": (1, {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4, "nesterov": True}),
-    "mixup .2": (1, {"mixup": 0.2}),
     "teacher 2": (1, {"teacher": 2}),
+    "sgd .1": (1, {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}),
     "no augmentation": (1, {"augment": ()}),
     "T = 2": (2, {}),
     "T = 2, stages": (2, {"stages": ((1, 1), (2, 1))}),

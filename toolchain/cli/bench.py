@@ -15,6 +15,7 @@ from snnas.toolchain.output.stdout import print_json
 STUDIES = (
     "bits",
     "folds",
+    "heads",
     "mse_nas",
     "periods",
     "ranges",

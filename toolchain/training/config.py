@@ -20,7 +20,6 @@ CHOICES = {
     "optimizer": ("adamw", "sgd", "muon"),
     "schedule": ("cosine", "constant"),
     "loss": ("ce", "mse"),
-    "whitening": ("none", "start", "frozen"),
     "amp": ("none", "bf16"),
 }
 # Where a number has to lie: low, high, and whether each end belongs to it.
@@ -31,10 +30,10 @@ RANGES = {
     "label_smoothing": (0.0, 1.0, True, False),
     "clip": (0.0, math.inf, True, False),
     "dropout": (0.0, 1.0, True, False),
-    "mixup": (0.0, 10.0, True, True),
     "ema": (0.0, 1.0, True, False),
     "temperature": (0.0, 100.0, False, True),
     "target_sar": (0.0, 1.0, False, False),
+    "width_power": (0.0, 1.0, True, True),
 }
 WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "warmup_steps": 0, "accumulate": 1, "teacher": 0}
 OPTIONAL = ("dropout", "target_sar")
@@ -52,6 +51,8 @@ class TrainingConfig:
     optimizer: str = "adamw"
     learning_rate: float = 1.2e-2
     """The peak: after ``warmup`` epochs of a linear rise it falls as a cosine to 0, or stays."""
+    width_power: float = 0.0
+    """The learning rate is of 16 channels, and multiplied by (16 / channels)^width_power; 0: the same for all."""
     schedule: str = "cosine"
     warmup: int = 0
     """In epochs."""
@@ -63,29 +64,27 @@ class TrainingConfig:
     """Decoupled with adamw, L2 with sgd; not of BN's gains and shifts."""
     momentum: float = 0.9
     """Of SGD and Muon."""
-    nesterov: bool = False
-    """SGD's momentum looks ahead (Muon's always does)."""
     label_smoothing: float = 0.1
     clip: float = 1.0
     """Of the gradient's norm; 0 for none."""
     augment: tuple[str, ...] = ()
     """See ``augmentation``."""
-    mixup: float = 0.0
-    """Pairs of samples are mixed by shares from Beta(mixup, mixup) (Zhang et al. 2018); 0 for none."""
     loss: str = "ce"
     """Cross entropy, or the mean square of logits against one-hot labels."""
     dropout: float | None = None
     """Before the head; None leaves the network's own."""
     ema: float = 0.0
     """Decay per step of an average of the weights, shipped where it validates better; 0 for none."""
-    whitening: str = "none"
-    """'start': the stem begins with filters that whiten patches of training samples; 'frozen': and keeps them."""
+    whitening: bool = False
+    """The stem has filters that whiten patches of training samples, and keeps them."""
     teacher: int = 0
     """Epochs that the same network with ReLUs for neurons is trained at T = 1, to be learnt from; 0 for none."""
     temperature: float = 2.0
     """Of the teacher's distribution."""
     amp: str = "none"
     """'bf16' computes convolutions and linear layers so."""
+    learn: tuple[str, ...] = ()
+    """'tau', 'threshold': learnt too, one number for each population."""
     target_sar: float | None = None
     """The spiking activity rate that training is held to; None leaves it free."""
 
@@ -105,8 +104,10 @@ class TrainingConfig:
             raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
         if self.warmup and self.warmup_steps:
             raise UsageError("warmup and warmup_steps in the training configuration, expected one of them")
-        if not isinstance(self.nesterov, bool):
-            raise UsageError(f"nesterov = {brief(self.nesterov)} in the training configuration, expected true or false")
+        if not isinstance(self.whitening, bool):
+            raise UsageError(
+                f"whitening = {brief(self.whitening)} in the training configuration, expected true or false"
+            )
         self._check_stages()
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
@@ -122,11 +123,20 @@ class TrainingConfig:
             )
         object.__setattr__(self, "augment", tuple(self.augment))  # TOML gives a list
         Augmentation(self.augment)
-
-        if self.teacher and (self.mixup or self.loss != "ce"):
+        learnt = self.learn
+        if (
+            not isinstance(learnt, list | tuple)
+            or len(learnt) > 2
+            or any(n not in ("tau", "threshold") for n in learnt)
+        ):
             raise UsageError(
-                "teacher beside mixup or another loss in the training configuration, expected loss = 'ce' and no "
-                "mixup: the teacher's distribution takes their place"
+                f"learn = {brief(learnt)} in the training configuration, expected a list of 'tau', 'threshold', or both"
+            )
+        object.__setattr__(self, "learn", tuple(learnt))
+        if self.teacher and self.loss != "ce":
+            raise UsageError(
+                f"teacher beside loss = {self.loss!r} in the training configuration, expected 'ce': the teacher's "
+                "distribution takes the place of labels"
             )
 
     def _check_stages(self) -> None:
@@ -157,7 +167,8 @@ class TrainingConfig:
     def plain(self) -> dict[str, Any]:
         """The recipe as TOML and JSON can hold it; what is None is left out."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
-        return {**values, "augment": list(self.augment), "stages": [list(stage) for stage in self.stages]}
+        lists = {"augment": list(self.augment), "learn": list(self.learn)}
+        return {**values, **lists, "stages": [list(stage) for stage in self.stages]}
 
 
 def recipe_names() -> list[str]:

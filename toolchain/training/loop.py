@@ -24,7 +24,7 @@ from snnas.toolchain.training.evaluation import Validation, validate
 from snnas.toolchain.training.identity import fingerprint
 from snnas.toolchain.training.interrupts import Stopped, interruptible
 from snnas.toolchain.training.memory import keep_pages, lay_out
-from snnas.toolchain.training.optimisation import Teacher, learning_rate
+from snnas.toolchain.training.optimisation import Teacher, learning_rate, prepare
 from snnas.toolchain.training.parallel import World, world
 from snnas.toolchain.training.stages import begins_stage, require_stages, set_timesteps
 from snnas.toolchain.training.statistics import measure_statistics
@@ -123,6 +123,7 @@ class _Training:
     ) -> None:
         if device == "cpu":
             keep_pages()
+        config = prepare(network, config)
         self.network, self.data, self.config, self.device, self.world = network.to(device), data, config, device, here
         if here.size > 1:
             synchronise(network)

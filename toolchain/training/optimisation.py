@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.training.config import TrainingConfig
 from snnas.toolchain.training.muon import Muon
 
@@ -25,12 +26,32 @@ def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Op
     ]
     # fused: one pass over weight, gradient and moments.
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.nesterov, fused=True
-        )
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
     if config.optimizer == "muon":
         return Muon(groups, lr=config.learning_rate, momentum=config.momentum)
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+REFERENCE_CHANNELS = 16  # that a recipe's learning rate is of
+
+
+def prepare(network: nn.Module, config: TrainingConfig) -> TrainingConfig:
+    """Make parameters of what the recipe learns; return it with the learning rate of this network's width.
+
+    Raises UsageError where the network's tau and threshold cannot be learnt.
+    """
+    ours: Any = network
+    if config.learn and not hasattr(ours, "learn"):
+        raise UsageError(
+            f"learn = {list(config.learn)}: of a network of motifs neither tau nor threshold is learnt; leave the key "
+            "out of the recipe"
+        )
+    if config.learn:
+        ours.learn(config.learn)
+    if not config.width_power:
+        return config
+    factor = (REFERENCE_CHANNELS / int(ours.config.channels)) ** config.width_power
+    return replace(config, learning_rate=config.learning_rate * factor)
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:

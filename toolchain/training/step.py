@@ -44,10 +44,8 @@ class Stepper:
         self.x, self.y = (torch.from_numpy(array).to(device) for array in (data.x_train, data.y_train))
         # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
         self.steps = math.ceil(len(self.x) / config.batch)
-        if config.whitening != "none":
-            stem = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
-            whiten(stem, self.x, data.unit)
-            stem.weight.requires_grad_(config.whitening == "start")
+        if config.whitening:
+            whiten(network, self.x, data.unit)
         self.optimizer = make_optimizer(network, config)
         self.average = Average(network, config.ema) if config.ema else None
         self.draws = stream(seed, "augment")
@@ -68,10 +66,6 @@ class Stepper:
         if self.augmentation.steps:
             drawn = self.augmentation.draw(len(index), self.draws)
             xb = self.augmentation.apply(xb, [self.world.share(values) for values in drawn])
-        share = float(self.draws.beta(self.config.mixup, self.config.mixup)) if self.config.mixup else 1.0
-        if share < 1:
-            xb = xb * share + xb.roll(1, 0) * (1 - share)
-        mixed = (yb.roll(1, 0), share)
         if self.wide and xb.dim() == 4:
             xb = xb.contiguous(memory_format=torch.channels_last)
         rate = learning_rate(self.config, (epoch - 1) * self.steps + step, self.steps)
@@ -81,7 +75,7 @@ class Stepper:
         value, right, sar = (torch.zeros((), device=self.device) for _ in range(3))
         for places in np.array_split(np.arange(len(mine)), min(self.config.accumulate, max(1, len(mine) // 2))):
             part = slice(int(places[0]), int(places[-1]) + 1)
-            of_part = self.backward(xb[part], yb[part], mine[part], len(index), (mixed[0][part], share))
+            of_part = self.backward(xb[part], yb[part], mine[part], len(index))
             for total, term in zip((value, right, sar), of_part, strict=True):
                 total += term
         asked = torch.full((), float(stop), device=self.device)
@@ -98,7 +92,7 @@ class Stepper:
         return bool(asked) if self.world.size > 1 else stop  # to look at a tensor is to wait for the device
 
     def backward(
-        self, xb: Tensor, yb: Tensor, mine: np.ndarray[Any, Any], samples: int, mixed: tuple[Tensor, float]
+        self, xb: Tensor, yb: Tensor, mine: np.ndarray[Any, Any], samples: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Add the gradients of a part of a batch of ``samples``; return its share of loss, right answers and SAR."""
         kind = torch.device(self.device).type
@@ -109,8 +103,6 @@ class Stepper:
             logits = self.network(xb).float()
         taught = self.teacher
         loss = (loss_sum(logits, yb, self.config) if taught is None else taught.loss_sum(logits, mine)) / samples
-        if mixed[1] < 1:
-            loss = loss * mixed[1] + loss_sum(logits, mixed[0], self.config) / samples * (1 - mixed[1])
         objective, sar = loss, torch.zeros((), device=self.device)
         if self.target is not None:
             spikes, places = self.meter.take()

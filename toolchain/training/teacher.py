@@ -43,7 +43,7 @@ def analogue_of(network: Any) -> nn.Module:
 
 def recipe_of_teacher(config: TrainingConfig) -> TrainingConfig:
     """Return the recipe that the teacher of ``config`` is trained by."""
-    return replace(config, epochs=config.teacher, teacher=0, stages=(), target_sar=None, warmup=0)
+    return replace(config, epochs=config.teacher, teacher=0, stages=(), learn=(), target_sar=None, warmup=0)
 
 
 def teacher_logits(

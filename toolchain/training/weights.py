@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +15,7 @@ from safetensors.torch import save
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import require_regular, whole
 from snnas.search.kinds import Architecture, Sizes, kind_of
+from snnas.search.network.lif_learnt import LEARNABLE
 from snnas.search.network.network import Network
 from snnas.toolchain.data.seeds import torch_seed
 
@@ -39,7 +42,6 @@ def save_weights(network: Network, path: Path) -> None:
 
 def load_weights(network: Network, path: Path) -> None:
     """Fill ``network`` with what ``save_weights`` wrote; raises InvalidFileError, and then the network is unchanged."""
-    expected = network.state_dict()
     mine = network.genotype.architecture_id
     try:
         require_regular(path)
@@ -51,6 +53,8 @@ def load_weights(network: Network, path: Path) -> None:
                     f"genotype, or load the genotype that belongs to the weights"
                 )
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            learnt = {name for name in LEARNABLE if any(key.endswith(f".log_{name}") for key in shapes)}
+            expected = _learning(network, learnt).state_dict()
             for name in sorted(shapes.keys() | expected.keys()):
                 wanted = tuple(expected[name].shape) if name in expected else None
                 if shapes.get(name) != wanted:
@@ -69,4 +73,15 @@ def load_weights(network: Network, path: Path) -> None:
                 f"tensor {name!r} of {path} is {tensor.dtype} or holds a value that is not finite, expected finite "
                 f"{expected[name].dtype}; train again"
             )
+    if learnt:
+        network.learn(learnt)
     network.load_state_dict(tensors)
+
+
+def _learning(network: Network, what: Collection[str]) -> Network:
+    """Return the network with so much of it learnt; a copy where it has less."""
+    if not what or not hasattr(network, "learn"):
+        return network
+    other = copy.deepcopy(network)
+    other.learn(what)
+    return other
