@@ -63,7 +63,7 @@ class TrainingConfig:
     dropout: float | None = None
     """Before the head; None leaves the network's own."""
     amp: str = "none"
-    """'bf16' computes convolutions and linear layers so."""
+    """'bf16' computes convolutions and linear layers so, all else and what is shipped in float32."""
     target_sar: float | None = None
     """The spiking activity rate that training is held to; None leaves it free."""
 
