@@ -5,12 +5,14 @@ Divisions are IEEE's and nothing is contracted in the forward pass, so that spik
 gradients do up to rounding. With TRITON_INTERPRET=1 it runs on a CPU, and is compared there
 (tests/search/network/test_lif_triton.py).
 
-spikingjelly's Triton LIF computes the same spikes. It is not used: it is a private module of that package, always writes
+spikingjelly's Triton LIF computes the same spikes. It is not used: it is a private module there, always writes
 the voltages before and behind the reset (12 bytes per neuron and timestep against 8, or 4 where no gradient is asked
 for), and wants every step's current in memory, where a still image's is one for all.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 import torch
 import triton
@@ -76,6 +78,11 @@ def usable(*tensors: Tensor | None) -> bool:
     return suits and torch.cuda.is_available()
 
 
+def _current(x: Tensor) -> contextlib.AbstractContextManager[object]:
+    """Triton launches on the device that is current."""
+    return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()
+
+
 def forward(
     rows: Tensor,
     before: Tensor | None,
@@ -89,7 +96,7 @@ def forward(
     # A tensor that is not there is not touched; its place takes any.
     ends = spikes, spikes if voltage is None else voltage, spikes if after is None else after
     given = before is not None, voltage is not None, after is not None
-    with torch.cuda.device_of(rows):
+    with _current(rows):
         _forward[(triton.cdiv(n, BLOCK),)](
             rows, rows.stride(0), rows if before is None else before, *ends, len(rows), n, *constants, *given, BLOCK
         )
@@ -98,7 +105,7 @@ def forward(
 def backward(grad: Tensor, voltage: Tensor, later: Tensor | None, constants: tuple[float, float], out: Tensor) -> None:
     """Fill ``out`` (T, n) with the gradient of the currents; as ``lif_kernel.backward``."""
     n = grad.shape[1]
-    with torch.cuda.device_of(grad):
+    with _current(grad):
         _backward[(triton.cdiv(n, BLOCK),)](
             grad, grad.stride(0), voltage, grad if later is None else later, out, len(grad), n, *constants,
             later is not None, BLOCK,
