@@ -82,7 +82,7 @@ class TrainingConfig:
     temperature: float = 2.0
     """Of the teacher's distribution."""
     amp: str = "none"
-    """'bf16' computes convolutions and linear layers so."""
+    """'bf16' computes convolutions and linear layers so, all else and what is shipped in float32."""
     learn: tuple[str, ...] = ()
     """'tau', 'threshold': learnt too, one number for each population."""
     target_sar: float | None = None
@@ -95,15 +95,6 @@ class TrainingConfig:
                 raise UsageError(
                     f"{name} = {brief(value)} in the training configuration, expected a whole number >= {low}"
                 )
-        if self.accumulate > self.batch // 2:
-            raise UsageError(
-                f"accumulate = {self.accumulate} in the training configuration, expected at most {self.batch // 2}: "
-                f"half of batch = {self.batch}, for batch norm needs two samples in every part"
-            )
-        if self.warmup >= self.epochs and self.warmup:
-            raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
-        if self.warmup and self.warmup_steps:
-            raise UsageError("warmup and warmup_steps in the training configuration, expected one of them")
         if not isinstance(self.whitening, bool):
             raise UsageError(
                 f"whitening = {brief(self.whitening)} in the training configuration, expected true or false"
@@ -133,6 +124,19 @@ class TrainingConfig:
                 f"learn = {brief(learnt)} in the training configuration, expected a list of 'tau', 'threshold', or both"
             )
         object.__setattr__(self, "learn", tuple(learnt))
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        """UsageError where two keys do not go together."""
+        if self.accumulate > self.batch // 2:
+            raise UsageError(
+                f"accumulate = {self.accumulate} in the training configuration, expected at most {self.batch // 2}: "
+                f"half of batch = {self.batch}, for batch norm needs two samples in every part"
+            )
+        if self.warmup >= self.epochs and self.warmup:
+            raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
+        if self.warmup and self.warmup_steps:
+            raise UsageError("warmup and warmup_steps in the training configuration, expected one of them")
         if self.teacher and self.loss != "ce":
             raise UsageError(
                 f"teacher beside loss = {self.loss!r} in the training configuration, expected 'ce': the teacher's "

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from snnas.hw_sim.errors import GateError
 from snnas.search.network.batch_norm import synchronise
-from snnas.toolchain.data.load import Array, Dataset
+from snnas.toolchain.data.load import Dataset
 from snnas.toolchain.data.seeds import stream, torch_seed
 from snnas.toolchain.training.checkpoint import Checkpoint, State, network_tensors, part, restore_network
 from snnas.toolchain.training.config import TrainingConfig
@@ -28,12 +27,10 @@ from snnas.toolchain.training.optimisation import Teacher, learning_rate, prepar
 from snnas.toolchain.training.parallel import World, world
 from snnas.toolchain.training.stages import begins_stage, require_stages, set_timesteps
 from snnas.toolchain.training.statistics import measure_statistics
-from snnas.toolchain.training.step import Stepper
+from snnas.toolchain.training.step import STEPS_BETWEEN_LOOKS, Stepper
 from snnas.toolchain.training.teacher import teacher_logits
 
 Record = dict[str, Any]
-# A GPU is asked this seldom whether the loss is still finite: to ask is to wait for it.
-STEPS_BETWEEN_LOOKS = 32
 # A long epoch is saved on the way as well.
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
 # An epoch this close to the target SAR, as a share of it, has met it.
@@ -100,7 +97,7 @@ def train(
         training = _Training(network, data, config, seed, device, here, teacher)
         saved = Checkpoint(checkpoint, fingerprint(network, data, config, seed)) if checkpoint is not None else None
         devices = [device] if device.startswith("cuda") else []
-        with torch.random.fork_rng(devices=devices), training.as_it_was(), interruptible() as ended_by:
+        with torch.random.fork_rng(devices=devices), training.fastest(), interruptible() as ended_by:
             torch.manual_seed(torch_seed(seed, f"dropout {here.rank}" if here.rank else "dropout"))
             training.resume(saved)
             for record in training.state.log:
@@ -133,17 +130,23 @@ class _Training:
                     module.p = config.dropout
         self.step = Stepper(self.network, data, config, seed, device, here, teacher)
         self.steps, self.shuffle = self.step.steps, stream(seed, "shuffle")
+        self.x_val, self.y_val = (torch.from_numpy(array).to(device) for array in (data.x_val, data.y_val))
         self.state, self.best, self.resumed_at = State(), dict[str, Tensor](), 0
-        self.order = np.arange(0)
 
     @contextlib.contextmanager
-    def as_it_was(self) -> Iterator[None]:
-        """Channels last while training, where that is faster; behind it the network has its layout and T again."""
+    def fastest(self) -> Iterator[None]:
+        """Channels last while training, where that is faster, and on a GPU convolutions chosen by trying them.
+
+        Behind it the network has its layout and its T again.
+        """
+        chosen = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = chosen or self.step.on_gpu
         if self.step.wide:
             lay_out(self.network, torch.channels_last)
         try:
             yield
         finally:
+            torch.backends.cudnn.benchmark = chosen
             if self.step.wide:
                 lay_out(self.network, torch.contiguous_format)
             if self.config.stages:
@@ -163,7 +166,7 @@ class _Training:
             self.step.draws.bit_generator.state = self.state.augment
             if self.world.rank == 0:
                 torch.set_rng_state(tensors["random/cpu"])
-                if self.device.startswith("cuda"):
+                if self.step.on_gpu:
                     torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
             self.step.losses.copy_(tensors["losses"])
             self.step.right.copy_(tensors["right"])
@@ -179,11 +182,10 @@ class _Training:
         """Write the checkpoint; process 0 does it for all."""
         if saved is None or self.world.rank:
             return
-        self.state.augment = dict(self.step.draws.bit_generator.state)
         tensors = network_tensors(self.network, self.step.optimizer)
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         tensors |= {"random/cpu": torch.get_rng_state(), "losses": self.step.losses, "right": self.step.right}
-        if self.device.startswith("cuda"):
+        if self.step.on_gpu:
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
         if self.step.target is not None:
             tensors["sar_weight"] = self.step.target.weight
@@ -208,10 +210,11 @@ class _Training:
                 set_timesteps(self.network, self.config, self.state.epoch)
                 if not self.state.step and begins_stage(self.config, self.state.epoch):
                     self.state.best_epoch = 0  # of another T
-            self.order = self.shuffle.permutation(len(self.step.x))
+            self.state.augment = dict(self.step.draws.bit_generator.state)
+            self.step.begin(self.shuffle.permutation(len(self.step.x)))
             self.network.train()
-            for index in np.array_split(self.order, self.steps)[self.state.step :]:
-                stop = self.step(index, bool(ended_by), self.state.epoch, self.state.step)
+            while self.state.step < self.steps:
+                stop = self.step(bool(ended_by), self.state.epoch, self.state.step)
                 self.state.step += 1
                 self.look()
                 on_step((self.state.epoch - 1) * self.steps + self.state.step, total)
@@ -232,7 +235,11 @@ class _Training:
             on_epoch(record["epoch"], self.config.epochs)
         self.network.load_state_dict(self.best)
         best = self.state.log[self.state.best_epoch - 1]
-        kept, statistics = self.ship(Validation(best["val_accuracy"], best["val_loss"], best["val_sar"]))
+        running = Validation(best["val_accuracy"], best["val_loss"], best["val_sar"])
+        if self.config.amp != "none":
+            self.network.eval()
+            running = self.validate(self.x_val, self.y_val)  # in float32, as it is shipped
+        kept, statistics = self.ship(running)
         kept, statistics = self.ship_average(kept, statistics)
         return TrainingResult(
             best_epoch=self.state.best_epoch,
@@ -243,7 +250,7 @@ class _Training:
             resumed_at=self.resumed_at,
             statistics=statistics,
             training_accuracy=best["train_accuracy"],
-            seen_accuracy=self.validate(self.data.x_train[:SEEN], self.data.y_train[:SEEN]).accuracy,
+            seen_accuracy=self.validate(self.step.x[:SEEN], self.step.y[:SEEN]).accuracy,
         )
 
     def ship(self, running: Validation) -> tuple[Validation, str]:
@@ -254,7 +261,7 @@ class _Training:
         if not measure_statistics(self.network, self.step.x, self.step.unit, self.config.batch):
             self.network.eval()
             return running, "running"
-        measured = self.validate(self.data.x_val, self.data.y_val)
+        measured = self.validate(self.x_val, self.y_val)
         if self.merit(measured) >= self.merit(running):
             return measured, "measured"
         self.network.load_state_dict(self.best)
@@ -268,17 +275,17 @@ class _Training:
         before = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.network.load_state_dict(self.step.average.values, strict=False)
         measure_statistics(self.network, self.step.x, self.step.unit, self.config.batch)
-        averaged = self.validate(self.data.x_val, self.data.y_val)
+        averaged = self.validate(self.x_val, self.y_val)
         if self.merit(averaged) >= self.merit(kept):
             return averaged, "averaged"
         self.network.load_state_dict(before)
         self.network.eval()
         return kept, statistics
 
-    def validate(self, x: Array, y: Array) -> Validation:
+    def validate(self, x: Tensor, y: Tensor, amp: str = "none") -> Validation:
         """Return how the network does on some samples."""
-        batch = self.config.batch
-        return validate(self.network, x, y, device=self.device, batch=batch, unit=self.step.unit, world=self.world)
+        batch, unit = self.config.batch, self.step.unit
+        return validate(self.network, x, y, device=self.device, batch=batch, unit=unit, world=self.world, amp=amp)
 
     def merit(self, found: Validation) -> list[float]:
         """Return what is compared: whether the target is met, the accuracy, and of equal ones the lower loss."""
@@ -289,9 +296,9 @@ class _Training:
     def look(self, *, now: bool = False) -> None:
         """Raise GateError when a loss of this epoch was not finite."""
         done = self.state.step
-        if not now and self.device.startswith("cuda") and done % STEPS_BETWEEN_LOOKS:
+        if not now and self.step.on_gpu and done % STEPS_BETWEEN_LOOKS:
             return
-        since = 0 if now or self.device.startswith("cuda") else done - 1
+        since = 0 if now or self.step.on_gpu else done - 1
         bad = torch.isfinite(self.step.losses[since:done]).logical_not_()
         if not bool(bad.any()):
             return
@@ -302,7 +309,7 @@ class _Training:
     def finish_epoch(self, begun: float) -> Record:
         """Validate, keep the weights where they are the best so far, and go to the next epoch."""
         config, state = self.config, self.state
-        found = self.validate(self.data.x_val, self.data.y_val)
+        found = self.validate(self.x_val, self.y_val, amp=config.amp)
         if not math.isfinite(found.loss):
             # The losses are those before each step: what the last one broke is seen here alone.
             rate = learning_rate(config, state.epoch * self.steps - 1, self.steps)
@@ -312,7 +319,7 @@ class _Training:
         if not state.best_epoch or merit > state.best:
             state.best_epoch, state.best = state.epoch, merit
             self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        sizes = [len(piece) for piece in np.array_split(self.order, self.steps)]
+        sizes = [batch.stop - batch.start for batch in self.step.batches]
         record = {
             "epoch": state.epoch,
             "loss": float((self.step.losses.double().cpu() * torch.tensor(sizes)).sum()) / len(self.step.x),
@@ -325,6 +332,7 @@ class _Training:
         }
         state.log.append(record)
         state.epoch, state.step, state.shuffle = state.epoch + 1, 0, dict(self.shuffle.bit_generator.state)
+        state.augment = dict(self.step.draws.bit_generator.state)
         self.step.right.zero_()
         return record
 

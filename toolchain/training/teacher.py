@@ -1,6 +1,6 @@
 """A teacher of a recipe: the network itself with ReLUs for neurons, trained first at T = 1, whose logits are learnt.
 
-Its logits on the training split are kept beside the checkpoint, so that a training that goes on does not train it again.
+Its logits on the training split are kept beside the checkpoint: a training that goes on does not train it again.
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ def whiten(network: nn.Module, x: Tensor, unit: int) -> None:
     """
     conv = getattr(network, "stem_conv", None)
     if type(conv) is not nn.Conv2d:
-        raise UsageError("whitening in the training configuration: expected a network of cells with a stem; leave it out")
+        raise UsageError(
+            "whitening in the training configuration: expected a network of cells with a stem; leave it out"
+        )
     images = inputs(x[:SAMPLES], unit)
     images = images[:, 0] if images.dim() == 5 else images
     patches = nn.functional.unfold(images, (conv.kernel_size[0], conv.kernel_size[1])).transpose(1, 2)

@@ -1,0 +1,119 @@
+"""Run as a process: training steps and scorings on the fake device; prints {case: {"faults", "operations", "error"}}."""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+from tests.fake_cuda import build
+
+build.load()
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from snnas.search.network.config import NetworkConfig
+from snnas.search.network.genotype import Cell, Genotype
+from snnas.search.network.network import Network
+from snnas.toolchain.data.load import Dataset
+from snnas.toolchain.training import TrainingConfig
+from snnas.toolchain.training.parallel import World
+from snnas.toolchain.training.step import Stepper
+from tests.fake_cuda.watch import Faults, Operations, watched
+
+DEVICE = "cuda:0"
+FORWARD = {(0, 1): "conv3x3", (1, 3): "conv3x3", (0, 3): "skip", (1, 2): "avgpool3x3", (2, 3): "conv1x1"}
+RECURRENT = {(0, 1): "conv3x3", (1, 3): "conv3x3", (0, 3): "skip", (3, 0): "conv3x3"}
+CONFIG = NetworkConfig(input_shape=(3, 8, 8), classes=10, channels=16, hidden=16, timesteps=2)
+SAMPLES = 32
+AUGMENT = ("shift:2", "flip", "cutout:2")
+
+Work = Callable[[Operations], None]
+
+
+def data() -> Dataset:
+    x, y = np.zeros((SAMPLES, 3, 8, 8), np.uint8), np.zeros(SAMPLES, np.int64)
+    return Dataset(name="none", x_train=x, y_train=y, x_val=x, y_val=y, x_test=x, y_test=y, classes=10, unit=255)
+
+
+def step(cell: dict[Any, str], plant: Callable[[Stepper], None] = lambda work: None, **recipe: Any) -> Work:
+    """A second step of a training: forward, backward, optimiser."""
+
+    def work(operations: Operations) -> None:
+        with torch.device(DEVICE):
+            network = Network(Genotype("lightsnn", (Cell.of(cell),) * 2), CONFIG).train()
+        config = TrainingConfig(epochs=2, batch=16, augment=AUGMENT, **recipe)
+        stepper = Stepper(network, data(), config, 0, DEVICE, World(), None)
+        stepper.begin(np.arange(SAMPLES))
+        plant(stepper)
+        operations.faults.clear()
+        operations.seen = 0
+        stepper(False, 1, 0)
+        assert {p.device.type for p in network.parameters()} == {"cuda"}
+        assert all(p.grad is not None for p in network.parameters())
+        stepper(False, 1, 1)
+
+    return work
+
+
+def on_stem(hook: Callable[[nn.Module, Any, torch.Tensor], Any]) -> Callable[[Stepper], None]:
+    """A fault in the middle of the forward pass."""
+    return lambda work: void(work.network.get_submodule("stem_conv").register_forward_hook(hook))
+
+
+def void(_: object) -> None:
+    return None
+
+
+def on_host(work: Stepper) -> None:
+    work.order = work.order.cpu()
+
+
+def by_numpy(work: Stepper) -> None:
+    """The order as a NumPy array, as it once was."""
+    work.order = np.arange(SAMPLES)  # type: ignore[assignment]
+
+
+TRAINING: dict[str, Work] = {
+    "feed-forward": step(FORWARD),
+    "recurrent": step(RECURRENT),
+    "target_sar": step(FORWARD, target_sar=0.05),
+    "recurrent target_sar": step(RECURRENT, target_sar=0.05),
+    "bf16": step(FORWARD, amp="bf16"),
+    "sgd": step(FORWARD, optimizer="sgd", loss="mse"),
+    "accumulate": step(FORWARD, accumulate=2),
+}
+PLANTED: dict[str, Work] = {
+    "item": step(FORWARD, on_stem(lambda module, given, out: void(out.sum().item()))),
+    "bool": step(FORWARD, on_stem(lambda module, given, out: void(bool((out > 0).any())))),
+    "host tensor": step(FORWARD, on_stem(lambda module, given, out: out + torch.zeros(out.shape))),
+    "host index": step(FORWARD, on_host),
+    "numpy index": step(FORWARD, by_numpy),
+    "made on the host": step(FORWARD, on_stem(lambda module, given, out: out * torch.tensor(2.0, device=out.device))),
+    "copied": step(FORWARD, on_stem(lambda module, given, out: out.cpu().to(DEVICE))),
+}
+CASES = {f"step {name}": work for name, work in TRAINING.items()}
+CASES |= {f"planted {name}": work for name, work in PLANTED.items()}
+
+
+def run(work: Work) -> dict[str, Any]:
+    faults, error = Faults(), ""
+    try:
+        with watched(faults) as operations:
+            work(operations)
+    except Exception as raised:  # what a fake tensor cannot do is what is looked for
+        at = [f for f in traceback.extract_tb(raised.__traceback__) if "site-packages" not in f.filename][-1]
+        error = f"{type(raised).__name__}: {str(raised).strip().splitlines()[0]} at {at.filename}:{at.lineno}"
+    return {"faults": dict(faults), "operations": operations.seen, "error": error}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    torch.Tensor.pin_memory = lambda self: self  # type: ignore[method-assign, assignment]  # FakeTensors have none
+    wanted = sys.argv[1:] or list(CASES)
+    json.dump({name: run(CASES[name]) for name in wanted}, sys.stdout)
