@@ -32,8 +32,6 @@ BASE = {"learning_rate": 1e-2, "augment": ("shift:2", "flip")}
 VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "base": (1, {}),
     "whitening": (1, {"whitening": True}),
-    "muon": (1, {"optimizer": "muon"}),
-    "whitening, muon": (1, {"whitening": True, "optimizer": "muon"}),
     "warmup_steps 40": (1, {"warmup_steps": 40}),
     "ema .98, constant": (1, {"ema": 0.98, "schedule": "constant"}),
     "teacher 2": (1, {"teacher": 2}),

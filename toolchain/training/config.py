@@ -17,7 +17,7 @@ from snnas.toolchain.data.augmentation import Augmentation
 RECIPE_BYTES = 1 << 20
 SHIPPED = Path(__file__).with_name("recipes")
 CHOICES = {
-    "optimizer": ("adamw", "sgd", "muon"),
+    "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "constant"),
     "loss": ("ce", "mse"),
     "amp": ("none", "bf16"),
@@ -63,7 +63,7 @@ class TrainingConfig:
     weight_decay: float = 1e-2
     """Decoupled with adamw, L2 with sgd; not of BN's gains and shifts."""
     momentum: float = 0.9
-    """Of SGD and Muon."""
+    """Of SGD."""
     label_smoothing: float = 0.1
     clip: float = 1.0
     """Of the gradient's norm; 0 for none."""

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.training.config import TrainingConfig
-from snnas.toolchain.training.muon import Muon
 
 
 def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -27,8 +26,6 @@ def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Op
     # fused: one pass over weight, gradient and moments.
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
-    if config.optimizer == "muon":
-        return Muon(groups, lr=config.learning_rate, momentum=config.momentum)
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 

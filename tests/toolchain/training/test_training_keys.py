@@ -1,4 +1,4 @@
-"""Keys of a recipe that change what is learnt or how: stages, averages, Muon, whitening, a teacher, mixed samples."""
+"""Keys of a recipe that change what is learnt or how: stages, averages, whitening, a teacher."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,6 @@ from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.training import TrainingConfig, build, train
 from snnas.toolchain.training.averaging import Average
-from snnas.toolchain.training.muon import Muon, orthogonal
 from snnas.toolchain.training.optimisation import learning_rate
 from snnas.toolchain.training.stages import begins_stage, require_stages, stage_of, timesteps_asked
 from snnas.toolchain.training.teacher import analogue_of, teacher_logits
@@ -82,9 +81,7 @@ def test_each_stage_runs_at_its_own_timesteps_and_the_best_epoch_is_of_the_last(
 
 
 def test_a_killed_training_ends_with_the_same_weights(few: Dataset, tmp_path: Path) -> None:
-    recipe = TrainingConfig(
-        epochs=3, batch=16, optimizer="muon", ema=0.9, teacher=1, whitening=True, stages=((1, 2), (2, 1))
-    )
+    recipe = TrainingConfig(epochs=3, batch=16, ema=0.9, teacher=1, whitening=True, stages=((1, 2), (2, 1)))
 
     def weights(folder: Path | None, stop_at: int = 0) -> dict[str, torch.Tensor]:
         network = build(CHAIN, CONFIG, seed=0)
@@ -116,20 +113,6 @@ def test_an_average_follows_the_weights(few: Dataset) -> None:
     loud = TrainingConfig(epochs=4, batch=8, ema=0.9, learning_rate=0.1, schedule="constant")
     found = train(build(CHAIN, CONFIG, seed=0), few, loud, seed=0)
     assert found.statistics == "averaged"  # of weights that jump about
-
-
-def test_muon_turns_convolutions_and_leaves_the_rest_to_adamw() -> None:
-    torch.manual_seed(0)
-    for shape in ((4, 9), (9, 4)):
-        values = torch.linalg.svdvals(orthogonal(torch.randn(*shape)))
-        assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
-    conv, line = torch.nn.Parameter(torch.zeros(4, 1, 3, 3)), torch.nn.Parameter(torch.zeros(2, 2))
-    muon = Muon([{"params": [conv, line], "weight_decay": 0.0}], lr=0.1, momentum=0.9)
-    conv.grad, line.grad = torch.randn_like(conv), torch.tensor([[1.0, -2.0], [0.5, -0.5]])
-    muon.step()
-    assert torch.allclose(line, torch.tensor([[-0.1, 0.1], [-0.1, 0.1]]), atol=1e-6)
-    singular = torch.linalg.svdvals(conv.detach().flatten(1)) / (0.1 * 0.2 * 3)
-    assert 0.6 < float(singular.min()) <= float(singular.max()) < 1.3
 
 
 def test_a_whitened_stem_has_currents_of_unit_variance_and_no_correlation(few: Dataset) -> None:
