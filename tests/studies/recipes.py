@@ -33,7 +33,6 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "base": (1, {}),
     "whitening": (1, {"whitening": True}),
     "warmup_steps 40": (1, {"warmup_steps": 40}),
-    "ema .98, constant": (1, {"ema": 0.98, "schedule": "constant"}),
     "teacher 2": (1, {"teacher": 2}),
     "sgd .1": (1, {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}),
     "no augmentation": (1, {"augment": ()}),

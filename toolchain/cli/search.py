@@ -38,7 +38,8 @@ def search(
     runs_dir: RunsDir = None,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of split, search and training.")] = 0,
     timesteps: Annotated[
-        int | None, typer.Option("--timesteps", "-T", help="Timesteps per sample [its frames; 5 of still images].")
+        int | None,
+        typer.Option("--timesteps", "-T", help="Timesteps per sample [its frames; else the recipe's stages, or 5]."),
     ] = None,
     channels: Annotated[int, typer.Option(help="Channels of the first cell; doubled by each reduction.")] = 16,
     hidden: Annotated[int, typer.Option(help="Spiking neurons of the classifier.")] = 256,

@@ -30,7 +30,6 @@ RANGES = {
     "label_smoothing": (0.0, 1.0, True, False),
     "clip": (0.0, math.inf, True, False),
     "dropout": (0.0, 1.0, True, False),
-    "ema": (0.0, 1.0, True, False),
     "temperature": (0.0, 100.0, False, True),
     "target_sar": (0.0, 1.0, False, False),
     "width_power": (0.0, 1.0, True, True),
@@ -73,8 +72,6 @@ class TrainingConfig:
     """Cross entropy, or the mean square of logits against one-hot labels."""
     dropout: float | None = None
     """Before the head; None leaves the network's own."""
-    ema: float = 0.0
-    """Decay per step of an average of the weights, shipped where it validates better; 0 for none."""
     whitening: bool = False
     """The stem has filters that whiten patches of training samples, and keeps them."""
     teacher: int = 0

@@ -54,8 +54,7 @@ class TrainingResult:
     resumed_at: int = 0
     """The step from which a training that was killed went on."""
     statistics: str = "running"
-    """Whose the batch norms' statistics are: 'running', as training left them, 'measured' over training samples, or
-    'averaged': measured, and the weights are their average over the last steps."""
+    """Whose the batch norms' statistics are: 'running', as training left them, or 'measured' over training samples."""
     training_accuracy: float = 0.0
     """Of the best epoch, in training mode: batch norm by each batch, augmented samples, dropout."""
     seen_accuracy: float = 0.0
@@ -172,8 +171,6 @@ class _Training:
             self.step.right.copy_(tensors["right"])
             if self.step.target is not None:
                 self.step.target.weight.copy_(tensors["sar_weight"])
-            if self.step.average is not None:
-                self.step.average.restore(tensors)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise saved.damaged(str(error)) from None
         self.resumed_at = (self.state.epoch - 1) * self.steps + self.state.step
@@ -189,8 +186,6 @@ class _Training:
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
         if self.step.target is not None:
             tensors["sar_weight"] = self.step.target.weight
-        if self.step.average is not None:
-            tensors |= self.step.average.tensors()
         saved.write(self.state, tensors)
 
     def run(
@@ -240,7 +235,6 @@ class _Training:
             self.network.eval()
             running = self.validate(self.x_val, self.y_val)  # in float32, as it is shipped
         kept, statistics = self.ship(running)
-        kept, statistics = self.ship_average(kept, statistics)
         return TrainingResult(
             best_epoch=self.state.best_epoch,
             validation_accuracy=kept.accuracy,
@@ -267,20 +261,6 @@ class _Training:
         self.network.load_state_dict(self.best)
         self.network.eval()
         return running, "running"
-
-    def ship_average(self, kept: Validation, statistics: str) -> tuple[Validation, str]:
-        """Keep the averaged weights, with statistics measured for them, where validation is no worse than ``kept``."""
-        if self.step.average is None:
-            return kept, statistics
-        before = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        self.network.load_state_dict(self.step.average.values, strict=False)
-        measure_statistics(self.network, self.step.x, self.step.unit, self.config.batch)
-        averaged = self.validate(self.x_val, self.y_val)
-        if self.merit(averaged) >= self.merit(kept):
-            return averaged, "averaged"
-        self.network.load_state_dict(before)
-        self.network.eval()
-        return kept, statistics
 
     def validate(self, x: Tensor, y: Tensor, amp: str = "none") -> Validation:
         """Return how the network does on some samples."""

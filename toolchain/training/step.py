@@ -18,7 +18,6 @@ from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import Array, Dataset
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.training.activity import Meter, Target
-from snnas.toolchain.training.averaging import Average
 from snnas.toolchain.training.config import TrainingConfig
 from snnas.toolchain.training.device import autocast, on_device
 from snnas.toolchain.training.evaluation import inputs
@@ -59,7 +58,6 @@ class Stepper:
         self.optimizer = make_optimizer(network, config)
         if self.on_gpu:
             rate_on_device(self.optimizer, device)
-        self.average = Average(network, config.ema) if config.ema else None
         self.draws = stream(seed, "augment")
         self.augmentation = Augmentation(config.augment)
         self.target = Target(config.target_sar, device) if config.target_sar is not None else None
@@ -92,8 +90,6 @@ class Stepper:
         set_rate(self.optimizer, learning_rate(self.config, (epoch - 1) * self.steps + step, self.steps))
         asked = torch.full((), float(stop), device=self.device)
         value, right = self.work(self.order[place], [values[place] for values in self.drawn], samples, asked)
-        if self.average is not None:
-            self.average.update(self.network)
         self.losses[step] = value
         self.right += right
         if self.world.size == 1:

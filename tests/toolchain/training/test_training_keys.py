@@ -1,4 +1,4 @@
-"""Keys of a recipe that change what is learnt or how: stages, averages, whitening, a teacher."""
+"""Keys of a recipe that change what is learnt or how: stages, whitening, a teacher."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,6 @@ from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.training import TrainingConfig, build, train
-from snnas.toolchain.training.averaging import Average
 from snnas.toolchain.training.optimisation import learning_rate
 from snnas.toolchain.training.stages import begins_stage, require_stages, stage_of, timesteps_asked
 from snnas.toolchain.training.teacher import analogue_of, teacher_logits
@@ -36,7 +35,6 @@ def few() -> Dataset:
         ({"stages": [[0, 2]]}, "expected pairs"),
         ({"stages": [[1, 1], [2, 1]], "epochs": 1}, "at most 1: one epoch each"),
         ({"warmup": 1, "warmup_steps": 5}, "expected one of them"),
-        ({"ema": 1.0}, "ema = 1.0 .* expected 0 <= x < 1"),
         ({"teacher": -1}, "teacher = -1 .* whole number >= 0"),
         ({"teacher": 1, "loss": "mse"}, "teacher beside loss = 'mse'"),
         ({"whitening": 1}, "expected true or false"),
@@ -81,7 +79,7 @@ def test_each_stage_runs_at_its_own_timesteps_and_the_best_epoch_is_of_the_last(
 
 
 def test_a_killed_training_ends_with_the_same_weights(few: Dataset, tmp_path: Path) -> None:
-    recipe = TrainingConfig(epochs=3, batch=16, ema=0.9, teacher=1, whitening=True, stages=((1, 2), (2, 1)))
+    recipe = TrainingConfig(epochs=3, batch=16, teacher=1, whitening=True, stages=((1, 2), (2, 1)))
 
     def weights(folder: Path | None, stop_at: int = 0) -> dict[str, torch.Tensor]:
         network = build(CHAIN, CONFIG, seed=0)
@@ -100,19 +98,6 @@ def test_a_killed_training_ends_with_the_same_weights(few: Dataset, tmp_path: Pa
     assert (tmp_path / "teacher/logits.safetensors").exists()
     again = weights(tmp_path)
     assert all(torch.equal(whole[name], again[name]) for name in whole)
-
-
-def test_an_average_follows_the_weights(few: Dataset) -> None:
-    network = torch.nn.Linear(1, 1, bias=False)
-    average = Average(network, 0.5)
-    for value in (1.0, 2.0, 4.0):
-        torch.nn.init.constant_(network.weight, value)
-        average.update(network)
-    # Of the first two a plain mean, then half of what was and half of what is.
-    assert float(average.values["weight"]) == pytest.approx(0.5 * 1.5 + 0.5 * 4)
-    loud = TrainingConfig(epochs=4, batch=8, ema=0.9, learning_rate=0.1, schedule="constant")
-    found = train(build(CHAIN, CONFIG, seed=0), few, loud, seed=0)
-    assert found.statistics == "averaged"  # of weights that jump about
 
 
 def test_a_whitened_stem_has_currents_of_unit_variance_and_no_correlation(few: Dataset) -> None:
