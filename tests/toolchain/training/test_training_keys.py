@@ -73,9 +73,13 @@ def test_each_stage_runs_at_its_own_timesteps_and_the_best_epoch_is_of_the_last(
     network = build(CHAIN, CONFIG, seed=0)
     seen: list[int] = []
     network.register_forward_pre_hook(lambda module, given: seen.append(module.config.timesteps))
-    result = train(network, few, replace(STAGED, epochs=3), seed=0)
+    # Evaluated at T = 2 it says the opposite, so that an epoch of the first stage is the best by far.
+    network.register_forward_hook(
+        lambda module, given, out: out if module.training or module.config.timesteps == 1 else -out
+    )
+    result = train(network, few, replace(STAGED, batch=16), seed=0)
     assert sorted(set(seen), key=seen.index) == [1, 2]
-    assert (result.best_epoch, network.config.timesteps) == (3, 2)
+    assert (result.best_epoch >= 5, network.config.timesteps) == (True, 2)
 
 
 def test_a_killed_training_ends_with_the_same_weights(few: Dataset, tmp_path: Path) -> None:
