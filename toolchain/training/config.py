@@ -30,11 +30,10 @@ RANGES = {
     "label_smoothing": (0.0, 1.0, True, False),
     "clip": (0.0, math.inf, True, False),
     "dropout": (0.0, 1.0, True, False),
-    "temperature": (0.0, 100.0, False, True),
     "target_sar": (0.0, 1.0, False, False),
     "width_power": (0.0, 1.0, True, True),
 }
-WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "warmup_steps": 0, "accumulate": 1, "teacher": 0}
+WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "warmup_steps": 0, "accumulate": 1}
 OPTIONAL = ("dropout", "target_sar")
 
 
@@ -74,10 +73,6 @@ class TrainingConfig:
     """Before the head; None leaves the network's own."""
     whitening: bool = False
     """The stem has filters that whiten patches of training samples, and keeps them."""
-    teacher: int = 0
-    """Epochs that the same network with ReLUs for neurons is trained at T = 1, to be learnt from; 0 for none."""
-    temperature: float = 2.0
-    """Of the teacher's distribution."""
     amp: str = "none"
     """'bf16' computes convolutions and linear layers so, all else and what is shipped in float32."""
     learn: tuple[str, ...] = ()
@@ -134,11 +129,6 @@ class TrainingConfig:
             raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
         if self.warmup and self.warmup_steps:
             raise UsageError("warmup and warmup_steps in the training configuration, expected one of them")
-        if self.teacher and self.loss != "ce":
-            raise UsageError(
-                f"teacher beside loss = {self.loss!r} in the training configuration, expected 'ce': the teacher's "
-                "distribution takes the place of labels"
-            )
 
     def _check_stages(self) -> None:
         stages: Any = self.stages

@@ -28,7 +28,6 @@ from snnas.toolchain.training.parallel import World, world
 from snnas.toolchain.training.stages import begins_stage, require_stages, set_timesteps
 from snnas.toolchain.training.statistics import measure_statistics
 from snnas.toolchain.training.step import STEPS_BETWEEN_LOOKS, Stepper
-from snnas.toolchain.training.teacher import teacher_logits
 
 Record = dict[str, Any]
 # A long epoch is saved on the way as well.
@@ -85,13 +84,6 @@ def train(
     finite, InvalidFileError for a damaged checkpoint.
     """
     require_stages(config, data, getattr(getattr(network, "config", None), "timesteps", None))
-    if config.teacher and teacher is None:
-        kept = checkpoint / "teacher" if checkpoint is not None else None
-
-        def teach(twin: nn.Module, recipe: TrainingConfig) -> None:
-            train(twin, data, recipe, seed=seed, device=device, checkpoint=kept)
-
-        teacher = Teacher(teacher_logits(network, data, config, kept, device, teach), config.temperature)
     with world(device) as here:
         training = _Training(network, data, config, seed, device, here, teacher)
         saved = Checkpoint(checkpoint, fingerprint(network, data, config, seed)) if checkpoint is not None else None

@@ -1,4 +1,4 @@
-"""Keys of a recipe that change what is learnt or how: stages, whitening, a teacher."""
+"""Keys of a recipe that change what is learnt or how: stages, warm-up in steps, whitening."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,6 @@ from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.training import TrainingConfig, build, train
 from snnas.toolchain.training.optimisation import learning_rate
 from snnas.toolchain.training.stages import begins_stage, require_stages, stage_of, timesteps_asked
-from snnas.toolchain.training.teacher import analogue_of, teacher_logits
 from snnas.toolchain.training.whitening import whiten
 
 CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
@@ -35,8 +34,6 @@ def few() -> Dataset:
         ({"stages": [[0, 2]]}, "expected pairs"),
         ({"stages": [[1, 1], [2, 1]], "epochs": 1}, "at most 1: one epoch each"),
         ({"warmup": 1, "warmup_steps": 5}, "expected one of them"),
-        ({"teacher": -1}, "teacher = -1 .* whole number >= 0"),
-        ({"teacher": 1, "loss": "mse"}, "teacher beside loss = 'mse'"),
         ({"whitening": 1}, "expected true or false"),
     ],
 )
@@ -83,7 +80,7 @@ def test_each_stage_runs_at_its_own_timesteps_and_the_best_epoch_is_of_the_last(
 
 
 def test_a_killed_training_ends_with_the_same_weights(few: Dataset, tmp_path: Path) -> None:
-    recipe = TrainingConfig(epochs=3, batch=16, teacher=1, whitening=True, stages=((1, 2), (2, 1)))
+    recipe = TrainingConfig(epochs=3, batch=16, whitening=True, stages=((1, 2), (2, 1)))
 
     def weights(folder: Path | None, stop_at: int = 0) -> dict[str, torch.Tensor]:
         network = build(CHAIN, CONFIG, seed=0)
@@ -99,7 +96,6 @@ def test_a_killed_training_ends_with_the_same_weights(few: Dataset, tmp_path: Pa
     for stop_at in (5, 9):  # in the second epoch, and in the first of the second stage
         with pytest.raises(InterruptedError):
             weights(tmp_path, stop_at)
-    assert (tmp_path / "teacher/logits.safetensors").exists()
     again = weights(tmp_path)
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
@@ -116,26 +112,6 @@ def test_a_whitened_stem_has_currents_of_unit_variance_and_no_correlation(few: D
     assert torch.equal(conv.weight, before)
     with pytest.raises(UsageError, match="expected a network of cells"):
         whiten(torch.nn.Linear(1, 1), x, few.unit)
-
-
-def test_a_teacher_is_the_network_without_neurons_and_is_trained_once(few: Dataset, tmp_path: Path) -> None:
-    network, taught = build(CHAIN, CONFIG, seed=0), []
-    twin = analogue_of(network)
-    x = torch.from_numpy(few.x_train)
-    assert not torch.equal(twin(x), twin(2 * x))
-    assert network.config.timesteps == 2
-
-    def teach(one: torch.nn.Module, recipe: TrainingConfig) -> None:
-        taught.append(recipe)
-
-    recipe = TrainingConfig(epochs=9, teacher=4, stages=((1, 1), (2, 1)))
-    logits = [teacher_logits(network, few, recipe, tmp_path, "cpu", teach) for _ in range(2)]
-    assert torch.equal(*logits)
-    assert [(one.epochs, one.teacher, one.stages) for one in taught] == [(4, 0, ())]
-    (tmp_path / "logits.safetensors").write_bytes(b"damaged")
-    assert torch.equal(teacher_logits(network, few, recipe, tmp_path, "cpu", teach), logits[0])
-    with pytest.raises(UsageError, match="still images"):
-        teacher_logits(network, replace(few, x_train=few.x_train[:, None]), recipe, None, "cpu", teach)
 
 
 def test_warm_up_in_steps() -> None:
