@@ -59,25 +59,27 @@ class RecipesOptions:
 
 
 def study(dataset: str, options: RecipesOptions, narrator: Narrator, out: Path | None) -> list[dict[str, Any]]:
-    """Train what is missing in ``out``; returns all rows {variant, seed, samples, epochs, accuracy, seconds, ...}."""
+    """Train what is missing in ``out``; returns the rows {variant, seed, samples, epochs, accuracy, seconds, ...}."""
     from snnas.toolchain.data.load import load
 
     options.check()
     log = JsonLines(out) if out is not None else None
-    rows = log.read() if log is not None else []
+    known = log.read() if log is not None else []
+    rows: list[dict[str, Any]] = []
     data: Dataset | None = None
     todo = [(seed, name) for seed in options.seeds for name in options.variants]
     with narrator.progress(f"{len(todo)} trainings") as advance:
         for done, (seed, name) in enumerate(todo, start=1):
             key = {"dataset": dataset, "variant": name, "seed": seed, "samples": options.samples}
             key |= {"epochs": options.epochs, "channels": options.channels}
-            if not any(key.items() <= row.items() for row in rows):
-                if data is None:
-                    data = load(dataset, seed=0, compact=True)
-                rows.append(key | _train(data, name, seed, options))
+            row = next((row for row in known if key.items() <= row.items()), None)
+            if row is None:
+                data = data or load(dataset, seed=0, compact=True)
+                row = key | _train(data, name, seed, options)
                 if log is not None:
-                    log.append(rows[-1])
-                narrator.say(f"  {name}, seed {seed}: {rows[-1]['accuracy']:.1%}, {rows[-1]['seconds']:.0f} CPU s")
+                    log.append(row)
+                narrator.say(f"  {name}, seed {seed}: {row['accuracy']:.1%}, {row['seconds']:.0f} CPU s")
+            rows.append(row)
             advance(done, len(todo))
     return rows
 
