@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from snnas.toolchain.finetuning.tune import Tuned
 
 
-def export_run(
-    run: Run, options: ExportOptions, narrator: Narrator, *, timesteps: int | None = None
-) -> dict[str, Any]:
+def export_run(run: Run, options: ExportOptions, narrator: Narrator, *, timesteps: int | None = None) -> dict[str, Any]:
     """Exports a run and returns its report; GateError (exit 1) names the first spike that differs.
 
     timesteps: that the network runs, instead of those that it was trained with.

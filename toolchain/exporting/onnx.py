@@ -55,9 +55,7 @@ class OnnxOptions:
         return {"precision": self.precision, "inline": self.inline, "samples": self.samples}
 
 
-def export_onnx(
-    run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps: int | None = None
-) -> dict[str, Any]:
+def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps: int | None = None) -> dict[str, Any]:
     """Export a run and return what was measured; GateError (exit 1) where one spike differs.
 
     timesteps: that the network runs, instead of those that it was trained with.
