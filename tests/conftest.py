@@ -8,9 +8,8 @@ import pytest
 
 from snnas.hw_sim.lava import environment as lava_environment
 
-
-# `snnas check` refuses to write expectations where a pipeline runs it; the suite itself runs in pipelines and at desks, and
-# means the same in both. The tests of the refusal set the variable themselves.
+# `snnas check` refuses to write expectations where a pipeline runs it; the suite runs in pipelines and at desks,
+# and means the same in both. The tests of the refusal set the variable themselves.
 os.environ.pop("CI", None)
 
 
