@@ -119,6 +119,8 @@ def measure(options: HeadsOptions, narrator: Narrator, out: Path | None = None) 
             data = replace(data, x_train=data.x_train[:kept], y_train=data.y_train[:kept])
             for arm in arms:
                 rows[arm.name].append(_one(options, arm, data, seed))
+                figures = {key: value and round(value, 4) for key, value in rows[arm.name][-1].items()}
+                narrator.say(f"  {arm.name}, seed {seed}: {figures}")
                 advance(sum(map(len, rows.values())), len(arms) * len(options.seeds))
     result = {"schema": SCHEMA, **asdict(options), "rows": [summary(name, found) for name, found in rows.items()]}
     if out is not None:

@@ -62,7 +62,7 @@ def search(
     population: Annotated[int, typer.Option(help="Genomes of a generation of mse_nas; the paper has 50.")] = 12,
     generations: Annotated[int, typer.Option(help="Generations of mse_nas; the paper has 100.")] = 6,
     cells: Annotated[int | None, typer.Option(help="Cells of the network [2; of mse_nas 3].")] = None,
-    head: Annotated[str | None, typer.Option(help="Before the classes: lif, bn_lif or linear [lif].")] = None,
+    head: Annotated[str | None, typer.Option(help="What stands before the classes: lif, bn_lif or linear.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Recipe of the training, a name or .toml [DATASET's].")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of training [the recipe's].")] = None,
     data: DataOptions = None,

@@ -41,7 +41,7 @@ def train(
     hidden: Annotated[int, typer.Option(help="With --genotype: neurons of the classifier.")] = 256,
     cells: Annotated[int | None, typer.Option(help="With --genotype: as often its cell [as the file has].")] = None,
     head: Annotated[
-        str | None, typer.Option(help="With --genotype: before the classes, lif, bn_lif or linear [lif].")
+        str | None, typer.Option(help="With --genotype: before the classes, lif, bn_lif or linear.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,

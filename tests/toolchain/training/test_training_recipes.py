@@ -18,7 +18,7 @@ from snnas.toolchain.data.load import load
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.training import TrainingConfig, build, evaluate, load_recipe, recipe_names, train
 from snnas.toolchain.training.of_run import train_run
-from snnas.toolchain.training.optimisation import learning_rate, loss_sum
+from snnas.toolchain.training.optimisation import learning_rate, loss_sum, prepare
 from snnas.toolchain.training.transfer import train_genotype
 
 CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
@@ -56,6 +56,9 @@ def test_every_shipped_recipe_is_good_and_survives_toml() -> None:
         ("augment = 'flip'", UsageError, "expected a list"),
         ("target_sar = 0", UsageError, "0 < x < 1"),
         ("clip = nan", UsageError, "clip = nan"),
+        ("width_power = 2", UsageError, "width_power = 2 .* 0 <= x <= 1"),
+        ("learn = ['reset']", UsageError, r"learn = \['reset'\] .* 'tau', 'threshold', or both"),
+        ("learn = 'tau'", UsageError, "learn = 'tau' .* expected a list"),
         ("warmup = 15", UsageError, "less than the epochs"),
         ("epochs = ", InvalidFileError, "not TOML"),
     ],
@@ -80,6 +83,21 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert (rates[10], rates[25]) == (1.0, pytest.approx(0.5))
     assert learning_rate(replace(config, schedule="constant"), 39, 10) == 1.0
+
+
+def test_the_learning_rate_is_of_sixteen_channels() -> None:
+    rates = {}
+    for channels in (4, 16, 64):
+        network = build(CHAIN, replace(CONFIG, channels=channels), seed=0)
+        rates[channels] = prepare(network, TrainingConfig(learning_rate=1.0, width_power=0.5)).learning_rate
+        assert prepare(network, TrainingConfig(learning_rate=1.0)).learning_rate == 1.0
+    assert rates == {4: 2.0, 16: 1.0, 64: 0.5}
+    data = load("digits", seed=0)
+    few = replace(data, x_train=data.x_train[:64], y_train=data.y_train[:64])
+    record = []
+    scaled = TrainingConfig(epochs=1, schedule="constant", learning_rate=0.01, width_power=1.0)
+    train(build(CHAIN, CONFIG, seed=0), few, scaled, seed=0, log=record.append)
+    assert record[0]["lr"] == pytest.approx(0.04)  # of 4 channels
 
 
 def test_losses() -> None:
