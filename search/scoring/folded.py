@@ -80,8 +80,7 @@ def kernels(common: Tensor, neurons: int) -> Tensor:
 
 
 def log_determinants(matrices: Tensor) -> list[float]:
-    """Return log |det| of symmetric ``matrices`` (S, B, B), float64; -inf where one is singular up to rounding."""
-    matrices = matrices.cpu()
+    """Return log |det| of symmetric ``matrices`` (S, B, B), float64 on the host; -inf where singular up to rounding."""
     signs, logs = torch.linalg.slogdet(matrices)
     singular = torch.linalg.svdvals(matrices)
     floor = singular[:, 0] * matrices.shape[1] * torch.finfo(matrices.dtype).eps

@@ -1,4 +1,4 @@
-"""Run as a process: training steps and scorings on the fake device; prints {case: {"faults", "operations", "error"}}."""
+"""Run as a process: steps and scorings on the fake device; prints {case: {"faults", "operations", "error"}}."""
 
 # ruff: noqa: E402
 from __future__ import annotations
@@ -11,15 +11,24 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from snnas.search.mse_nas import rdm
+from snnas.search.mse_nas.config import MseConfig
+from snnas.search.mse_nas.encoding import GenomeSpace
+from snnas.search.mse_nas.network import MseNetwork
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.search.network.network import Network
+from snnas.search.network.space import get
+from snnas.search.scoring import depth_time, guards, proxies, tiles
+from snnas.search.scoring.batched import BatchedScorer
+from snnas.search.scoring.supernet import Supernet
 from snnas.toolchain.data.load import Dataset
 from snnas.toolchain.training import TrainingConfig
 from snnas.toolchain.training.parallel import World
@@ -42,7 +51,7 @@ def data() -> Dataset:
 
 
 def step(cell: dict[Any, str], plant: Callable[[Stepper], None] = lambda work: None, **recipe: Any) -> Work:
-    """A second step of a training: forward, backward, optimiser."""
+    """The first step of a training: forward, backward, optimiser."""
 
     def work(operations: Operations) -> None:
         with torch.device(DEVICE):
@@ -56,7 +65,6 @@ def step(cell: dict[Any, str], plant: Callable[[Stepper], None] = lambda work: N
         stepper(False, 1, 0)
         assert {p.device.type for p in network.parameters()} == {"cuda"}
         assert all(p.grad is not None for p in network.parameters())
-        stepper(False, 1, 1)
 
     return work
 
@@ -83,7 +91,6 @@ TRAINING: dict[str, Work] = {
     "feed-forward": step(FORWARD),
     "recurrent": step(RECURRENT),
     "target_sar": step(FORWARD, target_sar=0.05),
-    "recurrent target_sar": step(RECURRENT, target_sar=0.05),
     "bf16": step(FORWARD, amp="bf16"),
     "sgd": step(FORWARD, optimizer="sgd", loss="mse"),
     "accumulate": step(FORWARD, accumulate=2),
@@ -97,7 +104,87 @@ PLANTED: dict[str, Work] = {
     "made on the host": step(FORWARD, on_stem(lambda module, given, out: out * torch.tensor(2.0, device=out.device))),
     "copied": step(FORWARD, on_stem(lambda module, given, out: out.cpu().to(DEVICE))),
 }
+
+
+class Arrived(Exception):
+    """What was scored is on its way to the host: all that a scorer does on the device is done."""
+
+
+def scoring(make: Callable[[], Callable[[], object]]) -> Work:
+    """Scoring up to the one place where it may wait; ``make`` returns the scoring of candidates."""
+
+    def arrive(values: list[torch.Tensor]) -> list[torch.Tensor]:
+        assert all(value.is_cuda for value in values)
+        raise Arrived
+
+    def work(operations: Operations) -> None:
+        modules: list[Any] = [proxies, depth_time, guards, tiles, rdm]
+        for module in modules:  # no BN of a fresh supernet shifts
+            module.home = lambda values: [np.zeros(value.shape) for value in values]
+        score = make()
+        for module in modules:
+            module.home = arrive
+        operations.faults.clear()
+        operations.seen = 0
+        try:
+            score()
+        except Arrived:
+            return
+        raise AssertionError("a score came home another way")
+
+    return work
+
+
+def supernet(backward: bool) -> tuple[Supernet, torch.Tensor, list[Any]]:
+    space = get("lightsnn")
+    with torch.device(DEVICE):
+        net, x = Supernet(space, CONFIG, backward=backward, seed=0), torch.zeros(4, *CONFIG.input_shape)
+    wide = {at: ("conv3x3", "skip") if at[0] < at[1] else ("skip",) for at in space.edges(backward=backward)}
+    return net, x, [wide, {at: ops[:1] for at, ops in wide.items()}]
+
+
+def score_batched(backward: bool) -> Callable[[], object]:
+    net, x, candidates = supernet(backward)
+    return partial(BatchedScorer(net, x), candidates)
+
+
+def score_depth(backward: bool) -> Callable[[], object]:
+    net, x, candidates = supernet(backward)
+    return partial(depth_time.DepthTimeScorer(net, x), candidates)
+
+
+def score_one(name: str, backward: bool) -> Callable[[], object]:
+    net, x, candidates = supernet(backward)
+    return partial(getattr(net, name), x, candidates[0])
+
+
+def motifs(*given: Any) -> MseNetwork:
+    """A genome's network, on the device: else its weights are drawn on the host and brought over, once each."""
+    with torch.device(DEVICE):
+        return MseNetwork(*given)
+
+
+def score_motifs() -> Callable[[], object]:
+    rdm.MseNetwork = motifs  # type: ignore[assignment, misc]
+    sizes = MseConfig(input_shape=(3, 8, 8), classes=10, channels=4, timesteps=2)
+    found = GenomeSpace(len(sizes.motif_cells)).random(np.random.default_rng(0))
+    with torch.device(DEVICE):
+        batches = [torch.zeros(4, *sizes.input_shape)]
+    return partial(rdm.RdmScorer(sizes, batches, seed=0), [found])
+
+
+SCORING: dict[str, Work] = {}
+for back in (False, True):
+    kind = "recurrent" if back else "feed-forward"
+    SCORING |= {
+        f"sahd, {kind}": scoring(partial(score_batched, back)),
+        f"snnas, {kind}": scoring(partial(score_depth, back)),
+        f"sahd of one, {kind}": scoring(partial(score_one, "score", back)),
+        f"guards, {kind}": scoring(partial(score_one, "inspect", back)),
+    }
+SCORING["rdm"] = scoring(score_motifs)
 CASES = {f"step {name}": work for name, work in TRAINING.items()}
+CASES |= {f"score {name}": work for name, work in SCORING.items()}
 CASES |= {f"planted {name}": work for name, work in PLANTED.items()}
 
 
@@ -114,6 +201,10 @@ def run(work: Work) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    torch.Tensor.pin_memory = lambda self: self  # type: ignore[method-assign, assignment]  # FakeTensors have none
+    # What FakeTensors have not, and what torch asks of a GPU before it casts.
+    torch.Tensor.pin_memory = lambda self: self  # type: ignore[method-assign, assignment]
+    torch.cuda.amp.common.amp_definitely_not_available = lambda: False
+    nn.Module.to = lambda self, *args: self  # type: ignore[method-assign, assignment, return-value]  # made there
+    torch.cuda.is_bf16_supported = lambda: True  # type: ignore[assignment, misc]
     wanted = sys.argv[1:] or list(CASES)
     json.dump({name: run(CASES[name]) for name in wanted}, sys.stdout)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
@@ -23,6 +22,8 @@ SELF = str(Path(__file__))
 # They give the host a number, or a shape that depends on one.
 ASKING = {"_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "_unique2", "unique_consecutive"}
 COPYING = {"_to_copy", "copy_"}
+# They work in place, and FakeTensors do not know that.
+IN_PLACE = {"_fused_adamw_", "_fused_sgd_"}
 
 
 class Faults(Counter[str]):
@@ -48,12 +49,12 @@ class Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        self.seen += 1
         name = func.name().removeprefix("aten::").partition(".")[0]
+        self.seen += not name.startswith("prim::")
         given = _tensors((args, kwargs))
         if name in ASKING and any(x.is_cuda for x in given):
             self.faults.note("sync", name)
-        out = func(*args, **kwargs)
+        out = None if name in IN_PLACE else func(*args, **kwargs)
         kinds = {x.device.type for x in given}
         if name in COPYING:
             if len(kinds | {x.device.type for x in _tensors(out)}) > 1:
