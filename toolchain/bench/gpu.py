@@ -210,8 +210,9 @@ def training(
     name = f"bench-gpu-{time.strftime('%Y%m%d-%H%M%S')}"
     epochs = 1 if options.quick else options.epochs  # T is that of the recipe's last stage
     asked = {
-        "genotype": genotype, "dataset": dataset, "recipe": recipe, "epochs": epochs, **({"timesteps": 2} if options.quick else {}),
-        "channels": channels, "name": name, "device": device, "seed": options.seed, "runs-dir": folder,
+        "genotype": genotype, "dataset": dataset, "recipe": recipe, "epochs": epochs, "channels": channels,
+        "name": name, "device": device, "seed": options.seed, "runs-dir": folder,
+        **({"timesteps": 2} if options.quick else {}),
     }  # fmt: skip
     command = [
         sys.executable,
