@@ -10,9 +10,12 @@ from snnas.hw_sim.errors import UsageError
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.data.load import Dataset, load
-from snnas.toolchain.training import TrainingConfig, build, train
+from snnas.toolchain.searching.begin import begin_search
+from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.training import TrainingConfig, build, recipe_of, train
 from snnas.toolchain.training.optimisation import learning_rate
 from snnas.toolchain.training.stages import begins_stage, require_stages, stage_of, timesteps_asked
+from snnas.toolchain.training.transfer import train_genotype
 from snnas.toolchain.training.whitening import whiten
 
 CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
@@ -64,6 +67,22 @@ def test_stages_end_with_the_networks_timesteps(few: Dataset) -> None:
         require_stages(STAGED, replace(few, x_train=few.x_train[:, None]), 2)
     with pytest.raises(UsageError, match="end at T = 2, expected the network's, T = 3"):
         train(build(CHAIN, replace(CONFIG, timesteps=3), seed=0), few, STAGED, seed=0)
+
+
+def test_a_run_has_the_timesteps_of_the_last_stage(tmp_path: Path) -> None:
+    (tmp_path / "cell.json").write_text(CHAIN.to_json())
+    (tmp_path / "staged.toml").write_text("epochs = 6\nstages = [[1, 2], [2, 1]]\n")
+    asked = {"folder": tmp_path / "runs", "command": "", "device": "cpu"}
+    run = train_genotype(tmp_path / "cell.json", "digits", recipe=STAGED, **asked)
+    assert run.config()["network"]["timesteps"] == 2
+    assert recipe_of(run.section("train"), where="run.toml") == STAGED
+    with pytest.raises(UsageError, match=r"end at T = 2, expected the network's, T = 3"):
+        train_genotype(tmp_path / "cell.json", "digits", recipe=STAGED, timesteps=3, **asked)
+    options = SearchOptions(dataset="digits", recipe=str(tmp_path / "staged.toml"), device="cpu")
+    searched = begin_search(tmp_path / "runs", "searched", options, "")
+    assert searched.config()["network"]["timesteps"] == 2
+    with pytest.raises(UsageError, match=r"end at T = 2, expected the network's, T = 4"):
+        begin_search(tmp_path / "runs", None, replace(options, timesteps=4), "")
 
 
 def test_each_stage_runs_at_its_own_timesteps_and_the_best_epoch_is_of_the_last(few: Dataset) -> None:
