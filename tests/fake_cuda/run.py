@@ -202,18 +202,13 @@ def score_one(name: str, backward: bool) -> Callable[[], object]:
     return partial(getattr(net, name), x, candidates[0])
 
 
-def motifs(*given: Any) -> MseNetwork:
-    """A genome's network, on the device: else its weights are drawn on the host and brought over, once each."""
-    with torch.device(DEVICE):
-        return MseNetwork(*given)
-
-
 def score_motifs() -> Callable[[], object]:
-    rdm.MseNetwork = motifs  # type: ignore[assignment, misc]
     sizes = MseConfig(input_shape=(3, 8, 8), classes=10, channels=4, timesteps=2)
     found = GenomeSpace(len(sizes.motif_cells)).random(np.random.default_rng(0))
+    # In life a genome's weights are drawn on the host, and brought over once each.
     with torch.device(DEVICE):
-        batches = [torch.zeros(4, *sizes.input_shape)]
+        network, batches = MseNetwork(found, sizes), [torch.zeros(4, *sizes.input_shape)]
+    rdm.MseNetwork = lambda *_: network  # type: ignore[assignment, misc]
     return partial(rdm.RdmScorer(sizes, batches, seed=0), [found])
 
 

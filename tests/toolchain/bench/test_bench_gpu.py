@@ -1,4 +1,4 @@
-"""``snnas bench gpu`` on a CPU: what would be found wrong. All of it runs in tests/toolchain/results/test_schemas.py."""
+"""``snnas bench gpu`` on a CPU: what is found wrong. All of it runs in tests/toolchain/results/test_schemas.py."""
 
 import pytest
 
