@@ -30,7 +30,7 @@ def _forward(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
     inside = place < n
-    v = tl.load(before + place, mask=inside, other=0.0) if BEFORE else tl.zeros((SIZE,), tl.float32)
+    v = tl.load(before + place, mask=inside & BEFORE, other=0.0)
     x += place
     spikes += place
     voltage += place
@@ -54,7 +54,7 @@ def _backward(  # type: ignore[no-untyped-def]
 ):
     place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
     inside = place < n
-    carried = tl.load(later + place, mask=inside, other=0.0) if LATER else tl.zeros((SIZE,), tl.float32)
+    carried = tl.load(later + place, mask=inside & LATER, other=0.0)
     last = steps - 1
     grad += place + step * last.to(tl.int64)
     voltage += place + n * last.to(tl.int64)

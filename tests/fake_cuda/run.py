@@ -7,6 +7,7 @@ from tests.fake_cuda import build
 
 build.load()
 
+import contextlib
 import json
 import sys
 import traceback
@@ -17,11 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from snnas.search.mse_nas import rdm
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.encoding import GenomeSpace
 from snnas.search.mse_nas.network import MseNetwork
+from snnas.search.network.batch_norm import synchronise
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.search.network.network import Network
@@ -31,6 +34,7 @@ from snnas.search.scoring.batched import BatchedScorer
 from snnas.search.scoring.supernet import Supernet
 from snnas.toolchain.data.load import Dataset
 from snnas.toolchain.training import TrainingConfig
+from snnas.toolchain.training.evaluation import validate
 from snnas.toolchain.training.parallel import World
 from snnas.toolchain.training.step import Stepper
 from tests.fake_cuda.watch import Faults, Operations, watched
@@ -106,6 +110,46 @@ PLANTED: dict[str, Work] = {
 }
 
 
+def together(work: Callable[[World, nn.Module], None]) -> Work:
+    """What process 0 of two does; as nccl does, all_reduce takes nothing but tensors of the device."""
+
+    def checked(operations: Operations) -> None:
+        with torch.device(DEVICE):
+            network = Network(Genotype("lightsnn", (Cell.of(RECURRENT),) * 2), CONFIG).train()
+        synchronise(network)
+        added: list[torch.Tensor] = []
+
+        def all_reduce(tensor: torch.Tensor) -> None:
+            assert tensor.is_cuda, f"all_reduce of a tensor on {tensor.device}"
+            added.append(tensor)
+
+        torch.distributed.all_reduce = all_reduce  # type: ignore[assignment]
+        work(World(0, 2), network)
+        assert added
+
+    return checked
+
+
+def step_of_two(world: World, network: nn.Module) -> None:
+    stepper = Stepper(network, data(), TrainingConfig(epochs=2, batch=16, target_sar=0.05), 0, DEVICE, world, None)
+    stepper.begin(np.arange(SAMPLES))
+    stepper(False, 1, 0)
+
+
+def validation_of_two(world: World, network: nn.Module) -> None:
+    of = data()
+    # All that is left to do is to look at the sums, and there is nothing to see.
+    with contextlib.suppress(DataDependentOutputException):
+        validate(network, of.x_val, of.y_val, device=DEVICE, batch=8, unit=255, world=world)
+
+
+COLLECTIVES: dict[str, Work] = {
+    "step": together(step_of_two),
+    "validation": together(validation_of_two),
+    "planted": together(lambda world, network: world.add(torch.zeros(1))),
+}
+
+
 class Arrived(Exception):
     """What was scored is on its way to the host: all that a scorer does on the device is done."""
 
@@ -158,18 +202,13 @@ def score_one(name: str, backward: bool) -> Callable[[], object]:
     return partial(getattr(net, name), x, candidates[0])
 
 
-def motifs(*given: Any) -> MseNetwork:
-    """A genome's network, on the device: else its weights are drawn on the host and brought over, once each."""
-    with torch.device(DEVICE):
-        return MseNetwork(*given)
-
-
 def score_motifs() -> Callable[[], object]:
-    rdm.MseNetwork = motifs  # type: ignore[assignment, misc]
     sizes = MseConfig(input_shape=(3, 8, 8), classes=10, channels=4, timesteps=2)
     found = GenomeSpace(len(sizes.motif_cells)).random(np.random.default_rng(0))
+    # In life a genome's weights are drawn on the host, and brought over once each.
     with torch.device(DEVICE):
-        batches = [torch.zeros(4, *sizes.input_shape)]
+        network, batches = MseNetwork(found, sizes), [torch.zeros(4, *sizes.input_shape)]
+    rdm.MseNetwork = lambda *_: network  # type: ignore[assignment, misc]
     return partial(rdm.RdmScorer(sizes, batches, seed=0), [found])
 
 
@@ -184,6 +223,7 @@ for back in (False, True):
     }
 SCORING["rdm"] = scoring(score_motifs)
 CASES = {f"step {name}": work for name, work in TRAINING.items()}
+CASES |= {f"collectives {name}": work for name, work in COLLECTIVES.items()}
 CASES |= {f"score {name}": work for name, work in SCORING.items()}
 CASES |= {f"planted {name}": work for name, work in PLANTED.items()}
 

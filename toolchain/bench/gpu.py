@@ -203,7 +203,7 @@ def training(
     try:
         load(dataset, seed=options.seed, compact=True)
     except Exception as error:  # without data the rest was measured all the same
-        return {"good": True, "left_out": str(error).splitlines()[0][:200]}
+        return _trained(left_out=str(error).splitlines()[0][:200])
     cells = 1 if options.quick else 3
     genotype = folder / "bench-gpu.genotype.json"
     genotype.write_text(Genotype("lightsnn", (Cell.of(KINDS["feedforward"]),) * cells).to_json(), encoding="utf-8")
@@ -232,13 +232,22 @@ def training(
     finally:
         if process.poll() is None:
             process.kill()
-    found: dict[str, Any] = {"run": str(folder / name), "seconds": round(time.perf_counter() - begun, 1), "code": code}
-    found["goes_on_with"] = f"snnas train {name} --runs-dir {folder} --device {device}"
+    accuracy, goes_on = None, f"snnas train {name} --runs-dir {folder} --device {device}"
     if code == 0:
-        done = runs.find(folder, name, having="weights").config()["training"]
-        found["validation_accuracy"] = done["validation_accuracy"]
-        del found["goes_on_with"]
-    return found | {"good": code in (0, 130, -signal.SIGINT)}
+        accuracy = runs.find(folder, name, having="weights").config()["training"]["validation_accuracy"]
+    return _trained(
+        run=str(folder / name),
+        seconds=round(time.perf_counter() - begun, 1),
+        code=code,
+        validation_accuracy=accuracy,
+        goes_on_with=goes_on if code else None,
+        good=code in (0, 130, -signal.SIGINT),
+    )
+
+
+def _trained(**figures: Any) -> dict[str, Any]:
+    absent = dict.fromkeys(("run", "code", "validation_accuracy", "goes_on_with", "left_out"))
+    return {**absent, "seconds": 0.0, "good": True, **figures}
 
 
 @contextlib.contextmanager

@@ -56,3 +56,12 @@ def test_a_planted_fault_is_found(found: dict[str, dict], name: str) -> None:
         assert "two devices, cuda:0 and cpu" in case["error"]
     else:
         assert any(fault.startswith(PLANTED[name]) and ".py:" in fault for fault in case["faults"])
+
+
+@pytest.mark.parametrize("name", ["step", "validation"])
+def test_processes_add_up_tensors_of_the_device_alone(found: dict[str, dict], name: str) -> None:
+    assert found[f"collectives {name}"]["error"] == ""
+
+
+def test_a_sum_on_the_host_is_found(found: dict[str, dict]) -> None:
+    assert "all_reduce of a tensor on cpu" in found["collectives planted"]["error"]
