@@ -152,13 +152,8 @@ class TrainingConfig:
             return
         x = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
         if not (low < x < high or (with_low and x == low) or (with_high and x == high)):
-<<<<<<< HEAD
-            upper = f" <{'=' if with_high else ''} {high:g}" if high < math.inf else ""
-            ends = f"{low:g} <{'=' if with_low else ''} x{upper}"
-=======
             ends = f"{low:g} <{'=' if with_low else ''} x"
             ends += f" <{'=' if with_high else ''} {high:g}" if high < math.inf else ""
->>>>>>> b19net
             raise UsageError(f"{name} = {brief(value)} in the training configuration, expected {ends}")
 
     def plain(self) -> dict[str, Any]:
