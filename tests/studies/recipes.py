@@ -32,7 +32,6 @@ BASE = {"learning_rate": 1e-2, "augment": ("shift:2", "flip")}
 VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "base": (1, {}),
     "whitening": (1, {"whitening": True}),
-    "warmup_steps 40": (1, {"warmup_steps": 40}),
     "sgd .1": (1, {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}),
     "no augmentation": (1, {"augment": ()}),
     "T = 2": (2, {}),

@@ -33,7 +33,7 @@ RANGES = {
     "target_sar": (0.0, 1.0, False, False),
     "width_power": (0.0, 1.0, True, True),
 }
-WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "warmup_steps": 0, "accumulate": 1}
+WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "accumulate": 1}
 OPTIONAL = ("dropout", "target_sar")
 
 
@@ -54,8 +54,6 @@ class TrainingConfig:
     schedule: str = "cosine"
     warmup: int = 0
     """In epochs."""
-    warmup_steps: int = 0
-    """The same in steps, for trainings of few epochs."""
     stages: tuple[tuple[int, int], ...] = ()
     """(T, epochs) one after the other: cheap timesteps first. Scaled to ``epochs``; the last T is the network's."""
     weight_decay: float = 1e-2
@@ -127,8 +125,6 @@ class TrainingConfig:
             )
         if self.warmup >= self.epochs and self.warmup:
             raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
-        if self.warmup and self.warmup_steps:
-            raise UsageError("warmup and warmup_steps in the training configuration, expected one of them")
 
     def _check_stages(self) -> None:
         stages: Any = self.stages

@@ -53,7 +53,7 @@ def prepare(network: nn.Module, config: TrainingConfig) -> TrainingConfig:
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
     """Return the learning rate of ``step`` (from 0), with ``steps`` per epoch."""
-    rise, total = config.warmup * steps + config.warmup_steps, config.epochs * steps
+    rise, total = config.warmup * steps, config.epochs * steps
     if step < rise:
         return config.learning_rate * (step + 1) / rise
     if config.schedule == "constant":

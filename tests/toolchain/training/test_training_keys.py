@@ -1,4 +1,4 @@
-"""Keys of a recipe that change what is learnt or how: stages, warm-up in steps, whitening."""
+"""Keys of a recipe that change what is learnt or how: timesteps in stages, a whitened stem."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,6 @@ from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.searching.begin import begin_search
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.training import TrainingConfig, build, recipe_of, train
-from snnas.toolchain.training.optimisation import learning_rate
 from snnas.toolchain.training.stages import begins_stage, require_stages, stage_of, timesteps_asked
 from snnas.toolchain.training.transfer import train_genotype
 from snnas.toolchain.training.whitening import whiten
@@ -36,7 +35,6 @@ def few() -> Dataset:
         ({"stages": [[1, 2], 3]}, r"stages = \[\[1, 2\], 3\] .*expected pairs of whole numbers >= 1"),
         ({"stages": [[0, 2]]}, "expected pairs"),
         ({"stages": [[1, 1], [2, 1]], "epochs": 1}, "at most 1: one epoch each"),
-        ({"warmup": 1, "warmup_steps": 5}, "expected one of them"),
         ({"whitening": 1}, "expected true or false"),
     ],
 )
@@ -131,8 +129,3 @@ def test_a_whitened_stem_has_currents_of_unit_variance_and_no_correlation(few: D
     assert torch.equal(conv.weight, before)
     with pytest.raises(UsageError, match="expected a network of cells"):
         whiten(torch.nn.Linear(1, 1), x, few.unit)
-
-
-def test_warm_up_in_steps() -> None:
-    config = TrainingConfig(epochs=2, warmup_steps=4, learning_rate=1.0)
-    assert [learning_rate(config, step, 10) for step in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
