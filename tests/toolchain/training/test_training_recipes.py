@@ -92,14 +92,14 @@ def test_losses() -> None:
 
 def test_augmentation_moves_mirrors_and_cuts_all_frames_alike() -> None:
     x = torch.arange(1.0, 2 * 3 * 2 * 4 * 5 + 1).reshape(2, 3, 2, 4, 5)
-    moved = Augmentation(["shift:2"]).apply(x, [np.array([[1, -2], [0, 0]])])
+    moved = Augmentation(["shift:2"]).apply(x, [torch.tensor([[1, -2], [0, 0]])])
     assert torch.equal(moved[1], x[1])
     assert torch.equal(moved[0, ..., 1:, :3], x[0, ..., :3, 2:])
     assert float(moved[0, ..., 0, :].abs().sum() + moved[0, ..., 3:].abs().sum()) == 0
-    flipped = Augmentation(["flip"]).apply(x, [np.array([[True, True], [False, False]])])
+    flipped = Augmentation(["flip"]).apply(x, [torch.tensor([[True, True], [False, False]])])
     assert torch.equal(flipped[0], x[0].flip(-1))
     assert torch.equal(flipped[1], x[1])
-    cut = Augmentation(["cutout:2"]).apply(x, [np.array([[0.5, 0.5], [0.0, 0.0]])])
+    cut = Augmentation(["cutout:2"]).apply(x, [torch.tensor([[0.5, 0.5], [0.0, 0.0]])])
     assert int((cut[0] == 0).sum()) == 4 * 6
     assert int((cut[1] == 0).sum()) == 1 * 6
     assert torch.equal(cut[0] == 0, cut[0, :1, :1].expand_as(cut[0]) == 0)
