@@ -51,14 +51,15 @@ def validate(
     """
     mine = world.span(len(y))
     labels = torch.as_tensor(y[mine]).to(device)
-    right, loss, spikes, places = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(4))
+    where = device if device.startswith("cuda") else "cpu"  # others may have no float64
+    right, loss, spikes, places = (torch.zeros((), dtype=torch.float64, device=where) for _ in range(4))
     with Meter(network) as meter:
         if len(labels):
             out = _logits(network, x[mine], device, batch, unit, amp)
-            right += (out.argmax(1) == labels).sum()
-            loss += nn.functional.cross_entropy(out, labels, reduction="sum")
+            right += (out.argmax(1) == labels).sum().to(where)
+            loss += nn.functional.cross_entropy(out, labels, reduction="sum").to(where)
             fired, counted = meter.take()
-            spikes += fired
+            spikes += fired.to(where)
             places += counted
     world.add(right, loss, spikes, places)
     total: list[float] = torch.stack([right, loss, spikes, places]).tolist()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class Stepper:
     ) -> None:
         self.network, self.config, self.device, self.world = network, config, device, here
         self.unit = data.unit
-        self.teacher = teacher and Teacher(teacher.logits.to(device), teacher.temperature)
+        self.teacher = teacher and replace(teacher, logits=teacher.logits.to(device))
         self.x, self.y = (torch.from_numpy(array).to(device) for array in (data.x_train, data.y_train))
         # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
         self.steps = math.ceil(len(self.x) / config.batch)
