@@ -6,7 +6,8 @@ One forward cell (0->1 and 1->3 convolutions, 0->3 skip) on the bundled digits, 
   convolution is held at 0). ``conv``, ``skip``: with that operation on 3->0. Cures stand behind a plus: ``conv+zero``.
 - Task ``digits``: a static image, T = 5. Task ``first``: two different digits one after the other, blank frames about
   them, and the label is the first. The readout adds over T, so a network that remembers nothing may tell which two they
-  were, but not their order: one half is its best.
+  were, but not their order: one half is its best. (Neurons remember a little: what is left of a membrane after two
+  blank frames, and in which of them a neuron fires that its bias drives.)
 
 Networks are paired: a seed draws the split, the samples, the shuffles, and the weights that all of them have. 360
 digits (500 pairs) validate, and those choose; the test split is shown with --test alone. The recipe is ``digits`` with
