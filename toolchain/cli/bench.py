@@ -20,6 +20,7 @@ STUDIES = (
     "periods",
     "ranges",
     "recipes",
+    "recurrent",
     "robustness",
     "spikenas",
     "time_to_accuracy",
