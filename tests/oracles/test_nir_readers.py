@@ -15,7 +15,7 @@ import pytest
 
 from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import write_nir
-from tests.oracles.nir_peers import READERS, worker
+from tests.oracles.nir_peers import READERS, interpreter_of, worker
 from tests.studies.conformance_matrix import CASES, STEPS, Case, outcome
 from tests.studies.conformance_readers import DIFFERS, EQUAL, FILE, REASONS, STOPS, TOOLS, measured
 
@@ -30,6 +30,7 @@ def found_by(tmp_path_factory: pytest.TempPathFactory) -> Any:
     known: dict[str, tuple[Found, str]] = {}
 
     def run(tool: str) -> tuple[Found, str]:
+        interpreter_of(tool)  # a skip, if it is one, before all cases are run
         if tool not in known:
             folder = tmp_path_factory.mktemp(tool)
             runs = [written(case, folder / f"{k:02}") for k, case in enumerate(CASES)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from snnas.hw_sim.errors import InvalidFileError, brief
@@ -38,9 +39,15 @@ def hold(record: type[R], value: Any, where: str, mend: str, *, toml: bool = Fal
         return record.model_validate(value)
     except ValidationError as error:
         place, found = _place(value, error.errors(include_url=False, include_input=False)[0]["loc"])
-        wanted = _wanted(record.model_json_schema(), place, "a table" if toml else "an object")
+        wanted = _wanted(_schema(record), place, "a table" if toml else "an object")
         spelled = _spelled(place, wanted == "a table") if toml else _dotted(place)
         raise InvalidFileError(f"{where}: {spelled or 'it'} is {found}, expected {wanted}; {mend}") from None
+
+
+@cache
+def _schema(record: type[Record]) -> Tree:
+    """A report's takes as long as reading it two hundred times, and a page asks for it once a section."""
+    return record.model_json_schema()
 
 
 def _place(value: Any, loc: Sequence[Key]) -> tuple[list[Key], str]:
