@@ -1,0 +1,83 @@
+"""A drawn graph taken through the whole road, and what came of it: one home for the tests and the study."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import h5py
+import nir
+import numpy as np
+
+from snnas.export.compiler.compile import calibration_spikes, compile_graph
+from snnas.export.compiler.parts import differing
+from snnas.export.dialects.conventions import Convention
+from snnas.export.executors import interpreter
+from snnas.export.formats import hdf5_child, hdf5_guard, nir_file
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.program import Program
+from snnas.hw_sim.simulate.simulator import simulate_input
+from tests.export.foreign.random_graphs import Foreign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """decisions: spikes compared with the literal interpreter's; float_differing: of them; output: the largest gap.
+
+    refusal: why there is no program. wrong, total: spikes of the program that are not the graph's, and all of them.
+    x: the samples as the program takes them.
+    """
+
+    decisions: int
+    float_differing: int
+    output: float
+    refusal: str = ""
+    program: Program | None = None
+    wrong: int = 0
+    total: int = 0
+    x: np.ndarray | None = None
+
+
+def read(foreign: Foreign, *, guarded: bool = False) -> Graph:
+    """Written by nir and read by us. guarded: by the child process, too, that reads strangers' files."""
+    with tempfile.TemporaryDirectory(prefix="snnas-foreign-") as place:
+        path = Path(place) / "foreign.nir"
+        nir.write(path, foreign.graph)
+        reader = nir_file.read_hdf5 if guarded else _read_here
+        with patch.object(nir_file, "read_hdf5", reader):
+            return nir_file.read_nir(path, delayed=foreign.delayed, convention=Convention(dt=foreign.dt))
+
+
+def _read_here(path: Path) -> hdf5_guard.Tree:
+    reader = hdf5_child.Reader(1 << 30)
+    with h5py.File(path) as file:
+        header = json.dumps({"tree": reader.group(file, 0)}).encode()
+    return hdf5_guard.decode(len(header).to_bytes(8, "little") + header + b"".join(reader.chunks), str(path))
+
+
+def take(foreign: Foreign, *, guarded: bool = False) -> Taken:
+    """Read, run by our interpreter, compiled and simulated."""
+    graph = read(foreign, guarded=guarded)
+    x = foreign.x.reshape(*foreign.x.shape[:2], *graph.shapes()[graph.input])
+    steps = x.shape[1]
+    ours = interpreter.run(graph, x, steps)
+    theirs = foreign.played
+    wrong = sum(int((ours.spikes[n].reshape(s.shape) != s).sum()) for n, s in theirs.spikes.items())
+    made = {
+        "decisions": sum(s.size for s in theirs.spikes.values()),
+        "float_differing": wrong,
+        "output": float(np.abs(ours.output.reshape(theirs.output.shape) - theirs.output).max()),
+    }
+    try:
+        spikes = calibration_spikes(graph, x, steps, foreign.input_kind)
+        program = compile_graph(graph, timesteps=steps, input_kind=foreign.input_kind, spikes=spikes)
+    except UnsupportedError as error:
+        return Taken(**made, refusal=str(error))
+    boxed = x.reshape(*x.shape[:2], *program.input_shape)
+    trace, _ = next(simulate_input(program, boxed, batch=len(x)))
+    unlike, total = differing(program, trace.spikes, ours.spikes)
+    return Taken(**made, program=program, wrong=unlike, total=total, x=boxed)
