@@ -12,15 +12,22 @@ import h5py
 import nir
 import numpy as np
 
+from snnas.export.compiler.circuit import trace as circuit_of
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
 from snnas.export.compiler.parts import differing
 from snnas.export.dialects.conventions import Convention
 from snnas.export.executors import interpreter
 from snnas.export.formats import hdf5_child, hdf5_guard, nir_file
+from snnas.export.formats.npz_file import write_npz
+from snnas.export.formats.program_file import write_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.lava import run as lava
+from snnas.hw_sim.lava.run import Comparison
+from snnas.hw_sim.limits import DECAY_MAX
 from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.toolchain.exporting.on_target import recorded
 from tests.export.foreign.random_graphs import Foreign
 
 
@@ -29,7 +36,7 @@ class Taken:
     """decisions: spikes compared with the literal interpreter's; float_differing: of them; output: the largest gap.
 
     refusal: why there is no program. wrong, total: spikes of the program that are not the graph's, and all of them.
-    x: the samples as the program takes them.
+    whole: whether the program holds every number of the graph unrounded. x: the samples as the program takes them.
     """
 
     decisions: int
@@ -39,6 +46,7 @@ class Taken:
     program: Program | None = None
     wrong: int = 0
     total: int = 0
+    whole: bool = False
     x: np.ndarray | None = None
 
 
@@ -80,4 +88,31 @@ def take(foreign: Foreign, *, guarded: bool = False) -> Taken:
     boxed = x.reshape(*x.shape[:2], *program.input_shape)
     trace, _ = next(simulate_input(program, boxed, batch=len(x)))
     unlike, total = differing(program, trace.spikes, ours.spikes)
-    return Taken(**made, program=program, wrong=unlike, total=total, x=boxed)
+    return Taken(**made, program=program, wrong=unlike, total=total, whole=_whole(graph, program), x=boxed)
+
+
+def _whole(graph: Graph, program: Program) -> bool:
+    """No weight is rounded, and no leak: of several hardware steps in a timestep each takes a root of it."""
+    if program.schedule.period > 1 and any(0 < p.dv < DECAY_MAX for p in program.populations):
+        return False
+    real = {link.id: link for link in circuit_of(graph, program.input_kind).links}
+    for s in program.synapses:
+        if s.id in real:
+            wanted = real[s.id].map.weight * program.population(s.dst).scale
+            if np.abs(wanted - s.map.weight * 2.0**s.exponent).max() > 1e-6 * np.abs(wanted).max():
+                return False
+    return True
+
+
+def in_lava(taken: Taken, python: Path, folder: Path) -> Comparison:
+    """The program's run against that of Lava's stock processes."""
+    assert taken.program is not None
+    assert taken.x is not None
+    samples = len(taken.x)
+    trace, currents = next(simulate_input(taken.program, taken.x, batch=samples))
+    spikes_in = None if currents else taken.x > 0
+    golden = recorded(trace.spikes, trace.logits, currents, spikes_in, samples)
+    write_program(folder / "program.npz", taken.program)
+    write_npz(folder / "golden.npz", golden)
+    found = lava.run_worker(folder, folder / "lava", samples=samples, python=python)
+    return lava.compare(golden, found["arrays"], taken.program, samples)
