@@ -1,7 +1,7 @@
 """Every way from a spike source to a reader as one linear map: a convolution, a matrix, or pools around them.
 
 What has a shape of its own (pools, one weighted layer, factors per channel) keeps it. Convolutions in a row are one
-convolution, pools between them too; where a later one pads what is not 0, a sparse matrix for the border comes beside it.
+convolution, pools between them too; where a later one pads what is not 0, a sparse matrix for the border comes beside.
 Anything else, such as a factor per neuron behind a convolution, is multiplied out to a matrix where that is small.
 """
 

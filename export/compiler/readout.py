@@ -19,7 +19,6 @@ from snnas.export.dialects.conventions import Convention, decay_of
 from snnas.export.graph.graph import INTEGRATING, CubaLi, Graph, I, Integrating, Li
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError
-from snnas.hw_sim.linear import apply as apply_map
 from snnas.hw_sim.readout import LIMIT, Read, Reading, Readout
 
 MAX_READOUT = 1 << 24

@@ -87,7 +87,10 @@ def _of_exact(seed: int, graphs: int, lava: int, narrator: Narrator) -> dict[str
                 with tempfile.TemporaryDirectory(prefix="snnas-foreign-") as place:
                     comparison = in_lava(found, worker, Path(place))
                 checked += 1
-                lava_differing, lava_spikes = lava_differing + comparison.differing_spikes, lava_spikes + comparison.spikes
+                lava_differing, lava_spikes = (
+                    lava_differing + comparison.differing_spikes,
+                    lava_spikes + comparison.spikes,
+                )
             advance(index + 1, graphs)
     return {
         "graphs": graphs,
@@ -115,13 +118,17 @@ def _print(result: dict[str, Any]) -> None:
     f, e = result["float"], result["exact"]
     print(f"seed {result['seed']}, {result['seconds']:.0f} s")
     print(f"graphs              {f['graphs']}, {f['redrawn']} drawn again because a layer would not fire")
-    print(f"float decisions     {f['differing']} of {f['decisions']:,} differ; nearest to a threshold {f['nearest']:.2g}")
+    print(
+        f"float decisions     {f['differing']} of {f['decisions']:,} differ; nearest to a threshold {f['nearest']:.2g}"
+    )
     print(f"refused             {f['refused']}")
     for reason, count in f["refusals"].items():
         print(f"                    {count} x {reason}")
     print(f"program, int8       {f['program_differing']} of {f['program_spikes']:,} spikes differ from float")
     print(f"exact graphs        {e['graphs']}, {e['whole']} of them whole in the program, {e['refused']} refused")
-    print(f"their programs      {e['differing']} of {e['spikes']:,} spikes differ; of the others' {e['rounded_differing']}")
+    print(
+        f"their programs      {e['differing']} of {e['spikes']:,} spikes differ; of the others' {e['rounded_differing']}"
+    )
     print(f"stock Lava          {e['lava_graphs']} graphs, {e['lava_differing']} of {e['lava_spikes']:,} spikes differ "
           f"({e['lava']})")  # fmt: skip
     print("drawn:", ", ".join(f"{name} {count}" for name, count in f["has"].items()))

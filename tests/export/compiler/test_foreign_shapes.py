@@ -229,10 +229,14 @@ ROWS: dict[str, tuple[list[Any], tuple[int, ...], str]] = {
     "a factor between": ([conv(4, 8, 1, 1), PER_CHANNEL, conv(5, 4, 2, 2)], (5, 11, 11), "conv"),
     "other borders": ([conv(2, 8, 3, 3, padding=1), conv(2, 2, 3, 3, padding=1)], (2, 12, 12), "conv sparse"),
     "other borders, strided": (
-        [conv(4, 8, 3, 3, padding=1, stride=2), conv(5, 4, 3, 3, padding=1, stride=2)], (5, 3, 3), "conv sparse"
+        [conv(4, 8, 3, 3, padding=1, stride=2), conv(5, 4, 3, 3, padding=1, stride=2)],
+        (5, 3, 3),
+        "conv sparse",
     ),
     "other borders behind a pool": (
-        [pool(2), conv(4, 8, 3, 3, padding=1), conv(5, 4, 3, 3, padding=1)], (5, 6, 6), "pooled_conv sparse"
+        [pool(2), conv(4, 8, 3, 3, padding=1), conv(5, 4, 3, 3, padding=1)],
+        (5, 6, 6),
+        "pooled_conv sparse",
     ),
 }
 
