@@ -195,7 +195,7 @@ def test_what_a_dialect_makes_of_the_graph_is_found_once_for_all_readings(
     monkeypatch.setattr(dialect_rows, "steps", counted)
     monkeypatch.setattr(find_convention, "elementary", lambda graph: few)
     read = list(read_recording(recorded, read_dialect(model, TABLE["nir"])).read_otherwise())
-    assert len(read) == 3  # a timestep late, two, three
+    assert len(read) == 4  # time first; a timestep late, two, three
     assert whose(model, recorded).status == "none"
     assert set(asked.values()) == {1}
     assert set(few) <= set(asked)
