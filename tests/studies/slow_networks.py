@@ -43,7 +43,7 @@ def samples(rng: np.random.Generator, classes: np.ndarray, templates: np.ndarray
         rate = np.full((timesteps, CHANNELS), 1.5 / timesteps)
         for channel, at in templates[label]:
             first = int(channel * (CHANNELS - WIDTH)) + int(rng.integers(-10, 11))
-            bump = 14 / timesteps * np.exp(-(((now - at - rng.normal(0, 0.03)) / 0.08) ** 2))
+            bump = 25 / timesteps * np.exp(-(((now - at - rng.normal(0, 0.03)) / 0.08) ** 2))
             rate[:, max(first, 0) : first + WIDTH] += bump[:, None]
         x[k] = rng.random((timesteps, CHANNELS)) < rate
     return x
@@ -54,7 +54,7 @@ def network(rng: np.random.Generator, timesteps: int, x: np.ndarray) -> Graph:
     nodes: dict[str, Any] = {"input": Input(shape=(CHANNELS,))}
     before = CHANNELS
     for k, size in enumerate(HIDDEN):
-        weight = rng.normal(0.3, 1.0, (size, before)).astype(np.float32) / np.float32(np.sqrt(before))
+        weight = rng.normal(0.02, 1.0, (size, before)).astype(np.float32) / np.float32(np.sqrt(before))
 
         def full(value: float, size: int = size) -> np.ndarray:
             return np.full((size,), value, np.float32)
@@ -82,7 +82,7 @@ def with_readout(graph: Graph, counts: np.ndarray, labels: np.ndarray, timesteps
     """The readout that ridge regression gives for the spike counts of the last population."""
     centred = counts - counts.mean(axis=0)
     wanted = np.eye(CLASSES)[labels] - 1 / CLASSES
-    weight = np.linalg.solve(centred.T @ centred + 3.0 * np.eye(counts.shape[1]), centred.T @ wanted).T
+    weight = np.linalg.solve(centred.T @ centred + 20.0 * np.eye(counts.shape[1]), centred.T @ wanted).T
     bias = ((1 / CLASSES - weight @ counts.mean(axis=0)) / timesteps).astype(np.float32)  # it comes at each timestep
     return Graph(nodes={**graph.nodes, "out": Linear(weight=weight.astype(np.float32), bias=bias)}, edges=graph.edges)
 
