@@ -30,7 +30,7 @@ names = list(nodes)
 nir.write(folder / "model.nir", nir.NIRGraph(nodes, list(pairwise(names))))
 x = (rng.random((20, 10, 16)) < 0.3).astype(np.uint8)  # (N, T, ...): spikes
 np.savez(folder / "data.npz", x=x)
-reading = snnas.Wanted(data=str(folder / "data.npz"))
+reading = snnas.ReadingOptions(data=str(folder / "data.npz"))
 result = snnas.estimate(snnas.EstimateOptions(model=folder / "model.nir", reading=reading)).figures
 print("notes:", *result["notes"])
 print(f"{result['fit']['cores']} core; {result['spikes_per_inference']['mean']:.0f} spikes per inference")

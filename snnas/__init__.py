@@ -11,9 +11,9 @@ does. Functions are verbs: ``snnas.search``, ``snnas.export``, ``snnas.hw_sim`` 
 - ``read_report``, ``compare_runs``, ``write_page``: figures of runs.
 - ``list_datasets``, ``fetch_dataset``, ``examine_installation``, ``set_up_lava``, ``write_profile_template``.
 
-``Wanted`` is how a foreign graph is read. A ``Narrator`` tells on stderr what goes on; without one a function is silent
-but for notes. Errors are those of ``snnas.hw_sim.errors``. Importing snnas loads nothing: a name is imported where it
-is first used.
+``ReadingOptions`` are how a foreign graph is read. A ``Narrator`` tells on stderr what goes on; without one a function
+is silent but for notes. Errors are those of ``snnas.hw_sim.errors``. Importing snnas loads nothing: a name is imported
+where it is first used.
 """
 
 from typing import TYPE_CHECKING
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from snnas.toolchain.commands.search import run_search as run_search
     from snnas.toolchain.commands.train import TrainOptions as TrainOptions
     from snnas.toolchain.commands.train import run_training as run_training
-    from snnas.toolchain.models.convention_options import Wanted as Wanted
+    from snnas.toolchain.models.reading_options import ReadingOptions as ReadingOptions
     from snnas.toolchain.output.stderr import Narrator as Narrator
     from snnas.toolchain.searching.options import ResumeOptions as ResumeOptions
     from snnas.toolchain.searching.options import SearchOptions as SearchOptions
@@ -81,7 +81,7 @@ _HOMES = {
     **dict.fromkeys(("TrainOptions", "run_training"), "commands.train"),
     "CheckOptions": "checking.options",
     **dict.fromkeys(("ResumeOptions", "SearchOptions"), "searching.options"),
-    "Wanted": "models.convention_options",
+    "ReadingOptions": "models.reading_options",
     "Narrator": "output.stderr",
 }
 __all__ = list(_HOMES)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import copy
+import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from snnas.export.formats import hdf5_guard
 from snnas.hw_sim.lava import environment as lava_environment
 
-
-# `snnas check` refuses to write expectations where a pipeline runs it; the suite itself runs in pipelines and at desks, and
-# means the same in both. The tests of the refusal set the variable themselves.
+# `snnas check` refuses to write expectations where a pipeline runs it; the suite runs in pipelines and at desks,
+# and means the same in both. The tests of the refusal set the variable themselves.
 os.environ.pop("CI", None)
 
 
@@ -44,3 +47,23 @@ def lava_python() -> Path:
     if not found["usable"]:
         pytest.skip(f"no Lava worker: {found['reason']}")
     return python
+
+
+_READ: dict[tuple[object, ...], hdf5_guard.Tree] = {}
+_GUARD_TESTS = {"formats", "faults"}  # folders whose tests are of the guarded child itself
+
+
+@pytest.fixture(autouse=True)
+def _hdf5_is_read_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of equal content are read by one guarded child, of which each costs a quarter of a second."""
+    if _GUARD_TESTS & set(request.path.parts):
+        return
+    ask = hdf5_guard.ask_child
+
+    def ask_once(child: Path, path: Path, what: str, **limits: Any) -> hdf5_guard.Tree:
+        key = (child, hashlib.sha256(path.read_bytes()).digest(), *sorted(limits.items()))
+        if key not in _READ:
+            _READ[key] = ask(child, path, what, **limits)
+        return copy.deepcopy(_READ[key])
+
+    monkeypatch.setattr(hdf5_guard, "ask_child", ask_once)

@@ -189,7 +189,7 @@ def test_a_narrator_tells(bars: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_foreign_graph(tmp_path: Path) -> None:
     example = ROOT / "examples/ci_gate/graph.nir"
-    reading = snnas.Wanted(data=str(ROOT / "examples/ci_gate/graph.nir.check.npz"))
+    reading = snnas.ReadingOptions(data=str(ROOT / "examples/ci_gate/graph.nir.check.npz"))
     options = snnas.GraphExportOptions(graph=example, reading=reading, target="frobnicate", out=tmp_path / "out")
     with pytest.raises(UsageError, match="--target frobnicate: unknown"):
         snnas.export_graph(options)

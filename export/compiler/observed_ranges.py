@@ -24,7 +24,7 @@ class Recording:
     spikes_in: np.ndarray | None
 
 
-def settled(program: Program, x: np.ndarray, *, batch: int = 128) -> dict[str, Range]:
+def prove_or_observe(program: Program, x: np.ndarray, *, batch: int = 128) -> dict[str, Range]:
     """``prove``, and where that fails what the registers hold on the samples x: ``observed``.
 
     x: as ``simulate_input`` takes it. UnsupportedError where a register overflows on them.

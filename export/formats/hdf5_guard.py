@@ -33,7 +33,7 @@ _HEADER = 8
 
 def read_hdf5(path: Path, *, seconds: float = SECONDS, limit_bytes: int = LIMIT_BYTES) -> Tree:
     """The file as nested dicts of arrays. InvalidFileError says what is wrong with it."""
-    if not path.is_file():
+    if not path.exists():
         raise InvalidFileError(f"{path}: no such file; expected a .nir (HDF5) file", code="SN101")
     return ask_child(CHILD, path, str(path), seconds=seconds, limit_bytes=limit_bytes)
 

@@ -21,7 +21,7 @@ from snnas.toolchain.checking import recording
 from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
-from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.reading_options import ReadingOptions
 
 READING = ("timesteps", "input_kind", "delayed", "convention", "dt", "decay", "compare", "reset", "current", "readout")
 
@@ -61,7 +61,7 @@ def replaced(out: Path | None, options: CheckOptions) -> Recording | None:
         raise UsageError(f"--record: its samples cannot be taken again: {error}") from None
 
 
-def reading(out: Path, old: Recording, wanted: Wanted) -> Wanted:
+def reading(out: Path, old: Recording, wanted: ReadingOptions) -> ReadingOptions:
     """How ``old`` was recorded; UsageError where the command line says otherwise."""
     then = old.wanted
     odd = [

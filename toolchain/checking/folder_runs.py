@@ -12,7 +12,7 @@ import numpy as np
 
 from snnas.export.compiler.circuit import trace
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
-from snnas.export.compiler.observed_ranges import settled
+from snnas.export.compiler.observed_ranges import prove_or_observe
 from snnas.export.compiler.ranges import NAMES, prove
 from snnas.export.compiler.resolution import resolutions
 from snnas.export.compiler.schedule import schedule
@@ -129,7 +129,7 @@ def check_ranges(book: Book, program: Program) -> None:
             break
     if problem is None and program.observed:
         try:
-            settled(program, _stimulus(book.subject, program))
+            prove_or_observe(program, _stimulus(book.subject, program))
         except UnsupportedError as error:
             problem = str(error)
     proved = sum(range_.status == "proved" for range_ in found.values())

@@ -23,9 +23,9 @@ from snnas.toolchain.checking.graph_rules import check_portability, check_versio
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
 from snnas.toolchain.models.calibrate import Split, compile_opened, split_of
-from snnas.toolchain.models.convention_options import Wanted, edges_of
 from snnas.toolchain.models.open import Subject, open_graph
 from snnas.toolchain.models.opened import Opened
+from snnas.toolchain.models.reading_options import ReadingOptions, edges_of
 
 ANSWERS = 1e-9  # float64, summed in another order
 
@@ -87,7 +87,7 @@ def check_nir(book: Book, options: CheckOptions) -> Lone:
     return Lone(_subject(path, opened, split, compiled), kept)
 
 
-def _as_recorded(wanted: Wanted, known: Recording | None) -> Wanted:
+def _as_recorded(wanted: ReadingOptions, known: Recording | None) -> ReadingOptions:
     """The command line's options, and where it gives none the recording's."""
     if known is None:
         return wanted
@@ -95,7 +95,7 @@ def _as_recorded(wanted: Wanted, known: Recording | None) -> Wanted:
     return replace(wanted, **{n: getattr(wanted, n) or getattr(then, n) for n in again.READING})
 
 
-def _read(path: Path, wanted: Wanted) -> Graph:
+def _read(path: Path, wanted: ReadingOptions) -> Graph:
     delayed = edges_of(wanted)
     if wanted.dialect is not None:
         return read_dialect(path, wanted.dialect, delayed=delayed, own=wanted.own)
@@ -107,7 +107,7 @@ def _run(opened: Opened, x: np.ndarray, batch: int) -> Fired:
     return Fired({name: done.spikes[name] for name in neurons_of(opened.graph)}, done.answers)
 
 
-def _record(book: Book, out: Path, wanted: Wanted, old: Recording | None) -> Recording:
+def _record(book: Book, out: Path, wanted: ReadingOptions, old: Recording | None) -> Recording:
     """Runs the graph on the samples asked for, the recorded or drawn ones, and writes what it fires."""
     path = book.subject
     again_from = str(out) if old and wanted.data is None else wanted.data

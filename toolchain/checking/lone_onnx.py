@@ -20,7 +20,7 @@ from snnas.toolchain.checking.onnx_rules import open_onnx
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
 from snnas.toolchain.data import user_samples
-from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.reading_options import ReadingOptions
 
 ANSWERS = 1e-5  # float32, summed in another order
 Figures = dict[str, float | None]
@@ -81,7 +81,7 @@ def onnx_figures(fired: Fired, y: np.ndarray | None) -> Figures:
 
 
 def _record(
-    book: Book, model: OnnxModel, digests: Mapping[str, str], out: Path, asked: Wanted, old: Recording | None
+    book: Book, model: OnnxModel, digests: Mapping[str, str], out: Path, asked: ReadingOptions, old: Recording | None
 ) -> Recording:
     wanted = again.reading(out, old, asked) if old else asked
     kind = _kind(model, wanted.input_kind)

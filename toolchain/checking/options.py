@@ -9,8 +9,8 @@ from pathlib import Path
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.checking.drift import Tolerances
 from snnas.toolchain.checking.rules.rules import find
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.estimate import Pricing
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.searching.budgets import Limits
 
 
@@ -34,7 +34,7 @@ class CheckOptions:
     """Make the recording of a .nir or .onnx: 'auto' (GRAPH.check.npz), or the .npz."""
     recording: Path | None = None
     """The recording to replay; None: GRAPH.check.npz, where there is one."""
-    reading: Wanted = field(default_factory=Wanted)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     """How a foreign graph is read, and the samples to record."""
     pricing: Pricing = field(default_factory=Pricing)
     """Chip and energy profile of a lone .nir."""

@@ -20,7 +20,7 @@ from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.program import InputKind
 from snnas.toolchain.checking.equivalence import Fired
 from snnas.toolchain.data.seeds import stream
-from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.reading_options import ReadingOptions
 
 FORMAT = "snnas.recording/1"
 LIMIT_BYTES = 1 << 30
@@ -54,9 +54,9 @@ class Recording:
         return len(next(iter(self.counts.values())))
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> ReadingOptions:
         known = {key: value for key, value in self.options.items() if key in OPTIONS}
-        return Wanted(**known, delayed=tuple(self.options.get("delayed", ())), samples=False)
+        return ReadingOptions(**known, delayed=tuple(self.options.get("delayed", ())), samples=False)
 
 
 def path_of(graph: Path) -> Path:
@@ -69,7 +69,7 @@ def make(
     y: np.ndarray | None,
     run: Fired,
     content: Mapping[str, str],
-    wanted: Wanted,
+    wanted: ReadingOptions,
     source: str,
     meta: Mapping[str, Any] | None = None,
 ) -> Recording:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from snnas.toolchain.models.convention_options import Wanted
+    from snnas.toolchain.models.reading_options import ReadingOptions
 
 RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs [SNNAS_RUNS, else ./runs].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -80,11 +80,11 @@ def reading(
     calibration: Path | None = None,
     current: str | None = None,
     readout: str | None = None,
-) -> Wanted:
+) -> ReadingOptions:
     """What was asked of a graph that may be anybody's."""
-    from snnas.toolchain.models.convention_options import MEANT, Wanted
+    from snnas.toolchain.models.reading_options import MEANT, ReadingOptions
 
-    return Wanted(
+    return ReadingOptions(
         data=data,
         timesteps=timesteps,
         input_kind=input_kind,

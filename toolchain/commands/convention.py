@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from snnas.export.compiler.circuit import trace
 from snnas.export.dialects.steps import read_dialect
 from snnas.hw_sim.errors import UnsupportedError
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.find_convention import Verdict, whose
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.stderr import Narrator
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def say_next(verdict: Verdict, options: ConventionOptions, narrator: Narrator) -
         narrator.say("no tool of the table means this; say it with --dt, --decay, --compare, --reset, --current")
         return
     kind: InputKind = "spikes" if verdict.spikes_in else "analogue"
-    asked = Wanted(
+    asked = ReadingOptions(
         data="FILE.npz",
         convention=convention,
         timesteps=None if verdict.framed else verdict.timesteps,

@@ -8,7 +8,7 @@ from typing import Any
 
 from snnas.toolchain.diagnosing import diagnose as diagnosing
 from snnas.toolchain.diagnosing.case import Case, open_case
-from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.stderr import Narrator, with_runs_dir
 
 
@@ -18,7 +18,7 @@ class DiagnoseOptions:
 
     subject: str | None = None
     """A run, a folder that ``snnas export`` wrote, or a .nir; None: the newest run."""
-    reading: Wanted = field(default_factory=Wanted)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     """Samples, and what a foreign graph leaves open."""
     program: Path | None = None
     """Of a .nir: the program.npz that is said to be its."""

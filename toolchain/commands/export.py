@@ -15,7 +15,7 @@ from snnas.toolchain.exporting.foreign_folder import folder_of
 from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.exporting.pipeline import write_dump
 from snnas.toolchain.finetuning.options import asked as asked_finetuning
-from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.run import after_export
 from snnas.toolchain.output.stderr import Narrator, with_runs_dir
 from snnas.toolchain.runs.run import Run
@@ -80,7 +80,7 @@ class GraphExportOptions(ProgramOptions):
 
     graph: Path
     """The .nir."""
-    reading: Wanted = field(default_factory=Wanted)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     """Samples, and what the file leaves open."""
     out: Path | None = None
     """Folder to write; None: NAME-lava, or NAME-onnx."""

@@ -10,9 +10,9 @@ from typing import Any
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.models import estimate as estimating
 from snnas.toolchain.models import simulate as simulating
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.estimate import Pricing
 from snnas.toolchain.models.open import Subject, open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.stderr import Narrator
 
 
@@ -22,7 +22,7 @@ class SimulateOptions:
 
     model: Path
     """A .nir, a program.npz, or a folder that ``snnas export`` wrote."""
-    reading: Wanted = field(default_factory=Wanted)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     """Samples, and what a foreign graph leaves open."""
 
 
@@ -32,7 +32,7 @@ class EstimateOptions:
 
     model: Path
     """A .nir, a program.npz, or a folder that ``snnas export`` wrote."""
-    reading: Wanted = field(default_factory=Wanted)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     """Samples, and what a foreign graph leaves open."""
     profile: str | None = None
     """Energy profile: a name or a .toml file; None: the system's own."""
@@ -66,13 +66,13 @@ class Estimated:
     """What one would type next, behind ``snnas``; None where there is nothing."""
 
 
-def open_model(path: Path, reading: Wanted | None = None) -> Subject:
+def open_model(path: Path, reading: ReadingOptions | None = None) -> Subject:
     """Reads a .nir, a program.npz or an export folder with its samples; a graph is compiled to a program.
 
     Without ``reading`` no samples are read. UsageError (2) names the option that is missing, InvalidFileError (3) and
     UnsupportedError (4) what cannot be read or compiled.
     """
-    return open_subject(path, Wanted(samples=False) if reading is None else reading)
+    return open_subject(path, ReadingOptions(samples=False) if reading is None else reading)
 
 
 def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simulated:
@@ -122,7 +122,7 @@ def write_profile_template(path: Path) -> Path:
     return path
 
 
-def _opened(model: Path, reading: Wanted, narrator: Narrator) -> Subject:
+def _opened(model: Path, reading: ReadingOptions, narrator: Narrator) -> Subject:
     subject = open_subject(model, reading)
     for note in subject.notes:
         narrator.note(note)

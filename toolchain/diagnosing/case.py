@@ -17,8 +17,8 @@ from snnas.toolchain import runs
 from snnas.toolchain.data import user_samples
 from snnas.toolchain.diagnosing.pairing import hard
 from snnas.toolchain.models.calibrate import compile_opened, split_of
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import open_graph, open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.report import is_foreign, read_report
 
 DEFAULT_LIMIT = 128
@@ -46,7 +46,7 @@ class Case:
 
 
 def open_case(
-    subject: str | None, wanted: Wanted, *, program: Path | None = None, runs_dir: Path | None = None
+    subject: str | None, wanted: ReadingOptions, *, program: Path | None = None, runs_dir: Path | None = None
 ) -> Case:
     """A run's name or folder (its newest export), an export folder, or a .nir with its samples or its program.
 
@@ -75,14 +75,14 @@ def open_case(
     return _of_newest_export(runs.find(runs.directory(runs_dir), subject), wanted)
 
 
-def _of_newest_export(run: runs.Run, wanted: Wanted) -> Case:
+def _of_newest_export(run: runs.Run, wanted: ReadingOptions) -> Case:
     exports = sorted(run.path.glob("export/*/program.npz"), key=lambda p: p.stat().st_mtime)
     if not exports:
         raise UsageError(f"run {run.name} has no export with a program; make one with: snnas export {run.name}")
     return _of_export(exports[-1].parent, wanted, run)
 
 
-def _of_export(folder: Path, wanted: Wanted, run: runs.Run | None = None) -> Case:
+def _of_export(folder: Path, wanted: ReadingOptions, run: runs.Run | None = None) -> Case:
     if not (folder / "model.nir").is_file():
         raise InvalidFileError(f"{folder}: no model.nir in it; a program alone does not say what it stands for")
     opened = open_subject(folder, replace(wanted, samples=run is None))
@@ -112,7 +112,7 @@ def _figures(folder: Path, taken: int) -> dict[str, Any] | None:
 
 
 def _of_run(
-    run: runs.Run, folder: Path, wanted: Wanted, program: Program
+    run: runs.Run, folder: Path, wanted: ReadingOptions, program: Program
 ) -> tuple[np.ndarray, np.ndarray | None, str, tuple[str, ...]]:
     """The run's test split, or the samples that its export kept where the data set is not here."""
     from snnas.toolchain.runs.dataset import dataset_of
@@ -128,7 +128,7 @@ def _of_run(
     return x, data.y_test[: wanted.limit], f"{data.name}, test split", ()
 
 
-def _of_graph(path: Path, wanted: Wanted, file: Path | None) -> Case:
+def _of_graph(path: Path, wanted: ReadingOptions, file: Path | None) -> Case:
     """With a program: the graph is read as the options say, and everything else is the program's."""
     program = None if file is None else read_program(file)
     if program is not None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from snnas.hw_sim.errors import GateError, UnsupportedError
 from snnas.hw_sim.files import read_text
-from snnas.hw_sim.lava import run as worker
+from snnas.hw_sim.lava import run_lava as stand_alone
+from snnas.hw_sim.lava.run import Comparison, compare, run_worker
 from snnas.hw_sim.program import Program
 from snnas.toolchain.exporting.options import ExportOptions, lava_python
 from snnas.toolchain.output.stderr import Narrator
@@ -17,12 +18,12 @@ from snnas.toolchain.output.stderr import Narrator
 
 def script() -> str:
     """The text of run_lava.py, which stands alone beside a program."""
-    return read_text(Path(worker.__file__).with_name("run_lava.py"))
+    return read_text(Path(stand_alone.__file__))
 
 
 def run_lava(
     stage: Path, program: Program, golden: dict[str, np.ndarray], options: ExportOptions, narrator: Narrator
-) -> tuple[worker.Comparison | None, str]:
+) -> tuple[Comparison | None, str]:
     """Lava on the recorded samples; GateError names the first population, step and neuron that differ.
 
     None with the reason where there is no Lava; UnsupportedError where it was required.
@@ -36,8 +37,8 @@ def run_lava(
     samples = len(golden["logits"])
     narrator.say(f"Lava: {samples} samples ({why})")
     out = stage / "lava"
-    result = worker.run_worker(stage, out, samples=samples, python=python, timeout=options.lava_timeout)
-    comparison = worker.compare(golden, result["arrays"], program, samples)
+    result = run_worker(stage, out, samples=samples, python=python, timeout=options.lava_timeout)
+    comparison = compare(golden, result["arrays"], program, samples)
     shutil.rmtree(out, ignore_errors=True)
     if not comparison.equal and comparison.first is not None:
         f = comparison.first

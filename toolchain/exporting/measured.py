@@ -11,7 +11,7 @@ from snnas.export.compiler.quantisation_error import PopulationError
 from snnas.export.compiler.ranges import Range
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.energy.profile import Profile
-from snnas.hw_sim.lava import run as lava
+from snnas.hw_sim.lava.run import Comparison
 from snnas.hw_sim.map.mapping import Mapping
 from snnas.hw_sim.program import Program
 from snnas.toolchain.exporting.float_run import NirRun, Trained
@@ -35,6 +35,6 @@ class Measured:
     nir: NirRun
     target: OnTarget
     labels: np.ndarray
-    lava: lava.Comparison | None
+    lava: Comparison | None
     lava_note: str
     finetune: dict[str, Any] | None = None

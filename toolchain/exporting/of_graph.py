@@ -28,8 +28,8 @@ from snnas.toolchain.exporting.source import Floats, Origin
 from snnas.toolchain.exporting.split import ExportSplit, export_split
 from snnas.toolchain.finetuning.options import Finetuning
 from snnas.toolchain.models.calibrate import compile_opened
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import ASKED, open_graph
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.extras import install
 from snnas.toolchain.runs.versions import fingerprint
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def export_graph(
-    path: Path, wanted: Wanted, options: ExportOptions, narrator: Narrator, *, out: Path | None = None
+    path: Path, wanted: ReadingOptions, options: ExportOptions, narrator: Narrator, *, out: Path | None = None
 ) -> dict[str, Any]:
     """Exports a .nir and returns its report. out: the folder, ``<stem>-lava`` by default.
 
@@ -57,7 +57,7 @@ class OfGraph:
 
     hashed = ("graph", "data")
 
-    def __init__(self, path: Path, wanted: Wanted, folder: Path, options: ExportOptions) -> None:
+    def __init__(self, path: Path, wanted: ReadingOptions, folder: Path, options: ExportOptions) -> None:
         self.path, self.wanted, self.folder = path, wanted, folder
         self.opened = opened = open_graph(path, wanted)
         self.finetuned = options.finetune is not None
@@ -148,7 +148,7 @@ class OfGraph:
         return found
 
 
-def _check(path: Path, wanted: Wanted, options: ExportOptions) -> None:
+def _check(path: Path, wanted: ReadingOptions, options: ExportOptions) -> None:
     """Raises before any work is done."""
     if wanted.calibration is not None and options.finetune is not None:
         raise UsageError("--calibration: of an export without --finetune, which trains on a part of --data")

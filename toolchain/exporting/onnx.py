@@ -25,8 +25,8 @@ from snnas.hw_sim.errors import GateError, UsageError
 from snnas.hw_sim.files import sha256, write_json
 from snnas.toolchain.exporting.foreign_folder import folder_of, rewritten
 from snnas.toolchain.exporting.reuse import reusable
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import ASKED, open_graph
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run
@@ -86,7 +86,7 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator) -> dict[str,
 
 
 def export_graph_onnx(
-    path: Path, asked: Wanted, options: OnnxOptions, narrator: Narrator, *, out: Path | None = None
+    path: Path, asked: ReadingOptions, options: OnnxOptions, narrator: Narrator, *, out: Path | None = None
 ) -> dict[str, Any]:
     """Export anybody's .nir to the folder ``out`` (``<stem>-onnx`` by default); what ``export_onnx`` returns.
 

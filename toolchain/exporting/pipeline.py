@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from snnas.export.compiler.observed_ranges import settled
+from snnas.export.compiler.observed_ranges import prove_or_observe
 from snnas.export.compiler.quantisation_error import PopulationError, quantisation_errors, short_of_bits, with_spikes
 from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import read_nir
@@ -91,7 +91,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
         program = tuned.program
     write_program(stage / "program.npz", program)
     program = read_program(stage / "program.npz")
-    ranges = settled(program, x[: max(keep, OBSERVED_SAMPLES)])
+    ranges = prove_or_observe(program, x[: max(keep, OBSERVED_SAMPLES)])
     mapping = map_program(program, load_system())
     target = simulate_split(program, mapping, x, keep, narrator)
     labels = {} if floats.y is None else {"labels": floats.y[:keep]}

@@ -10,8 +10,8 @@ import numpy as np
 from snnas.toolchain.data import load as datasets
 from snnas.toolchain.data import user_samples as samples
 from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES, Split, require_calibration, split_of
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.opened import Opened
+from snnas.toolchain.models.reading_options import ReadingOptions
 
 if TYPE_CHECKING:
     from snnas.toolchain.finetuning.exported import Samples
@@ -32,7 +32,7 @@ class ExportSplit:
         return Split(x=self.x, y=self.y, calibration=self.calibration, share=self.share)
 
 
-def export_split(opened: Opened, wanted: Wanted, *, finetuned: bool) -> ExportSplit:
+def export_split(opened: Opened, wanted: ReadingOptions, *, finetuned: bool) -> ExportSplit:
     """As every command divides samples (``models.calibrate``), and for a fine-tuning what it learns from.
 
     There the training split of a named set trains and calibrates and its validation split chooses; of a file, drawn
@@ -51,7 +51,7 @@ def export_split(opened: Opened, wanted: Wanted, *, finetuned: bool) -> ExportSp
     return ExportSplit(x=split.x, y=split.y, calibration=calibration, share=split.share, learnt=learnt)
 
 
-def _drawn(opened: Opened, wanted: Wanted) -> ExportSplit:
+def _drawn(opened: Opened, wanted: ReadingOptions) -> ExportSplit:
     """A user's samples in three parts: what is learnt from, what chooses, and what is measured."""
     from snnas.toolchain.finetuning.exported import drawn
 

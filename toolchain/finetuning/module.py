@@ -97,10 +97,10 @@ class TrainableProgram(nn.Module):
         """Eval mode first brings the registers into their ranges."""
         super().train(mode)
         if not mode:
-            self.settle()
+            self.bring_into_range()
         return self
 
-    def settle(self) -> None:
+    def bring_into_range(self) -> None:
         """Clip what has left its range, and shrink the weights into neurons whose registers might overflow."""
         for module in self.modules():
             if isinstance(module, Integers):

@@ -25,8 +25,8 @@ from snnas.hw_sim.program import Program
 from snnas.toolchain.data.load import NAMES, load
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.data.user_samples import frames, read_arrays, repeated, scaled
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.opened import Opened
+from snnas.toolchain.models.reading_options import ReadingOptions
 
 CALIBRATION_SAMPLES = 256
 CALIBRATION_SHARE = 5  # one of so many samples of a user's file calibrates
@@ -50,7 +50,7 @@ class Split:
         return f"calibrated on {self.share}" if self.calibration is not None else f"uncalibrated: {self.share}"
 
 
-def split_of(opened: Opened, wanted: Wanted) -> Split:
+def split_of(opened: Opened, wanted: ReadingOptions) -> Split:
     """The samples of an opened graph, divided; raises InvalidFileError for a ``--calibration`` that does not fit."""
     if opened.x is None:
         return Split(x=None, y=None, calibration=None, share="there are no samples")
@@ -115,7 +115,7 @@ def input_shape(graph: Graph) -> tuple[int, int, int]:
     return shape3(graph.shapes()[graph.input])
 
 
-def _limited(x: np.ndarray, y: np.ndarray | None, by: np.ndarray | None, share: str, wanted: Wanted) -> Split:
+def _limited(x: np.ndarray, y: np.ndarray | None, by: np.ndarray | None, share: str, wanted: ReadingOptions) -> Split:
     return Split(x=x[: wanted.limit], y=None if y is None else y[: wanted.limit], calibration=by, share=share)
 
 

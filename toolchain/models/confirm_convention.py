@@ -20,7 +20,7 @@ from snnas.export.formats.nir_file import read_nir
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import GateError
 from snnas.hw_sim.files import sha256
-from snnas.toolchain.models.convention_options import Wanted, edges_of
+from snnas.toolchain.models.reading_options import ReadingOptions, edges_of
 from snnas.toolchain.models.recording import Recording, read_recording
 
 
@@ -41,7 +41,7 @@ class Confirmed:
         return f"{self.file}: 0 of {self.compared} decisions differ{doubtful}"
 
 
-def confirm(path: Path, wanted: Wanted, graph: Graph) -> Confirmed:
+def confirm(path: Path, wanted: ReadingOptions, graph: Graph) -> Confirmed:
     """Plays the recording of ``wanted.expect`` in the convention that the options name.
 
     graph: as it was read. GateError (1) names the first spike that differs, or says that the recording settles nothing.

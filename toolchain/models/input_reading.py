@@ -14,12 +14,14 @@ from snnas.export.dialects import conventions
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.program import InputKind
-from snnas.toolchain.models.convention_options import Wanted
+from snnas.toolchain.models.reading_options import ReadingOptions
 
 KINDS: tuple[InputKind, ...] = ("analogue", "spikes", "counts")
 
 
-def settled(graph: Graph, x: np.ndarray | None, wanted: Wanted, path: Path, name: str) -> tuple[InputKind, int]:
+def kind_and_timesteps(
+    graph: Graph, x: np.ndarray | None, wanted: ReadingOptions, path: Path, name: str
+) -> tuple[InputKind, int]:
     """Input kind and timesteps, of the options, the file or the samples; one UsageError asks for all that is open."""
     kind = _input_kind(graph, x, wanted, path)
     known = wanted.timesteps or graph.meta.get("timesteps")
@@ -42,7 +44,7 @@ def settled(graph: Graph, x: np.ndarray | None, wanted: Wanted, path: Path, name
     raise UsageError(f"{path} does not say {' nor '.join(open_)}; give {', and '.join(options)}")
 
 
-def _input_kind(graph: Graph, x: np.ndarray | None, wanted: Wanted, path: Path) -> InputKind | None:
+def _input_kind(graph: Graph, x: np.ndarray | None, wanted: ReadingOptions, path: Path) -> InputKind | None:
     found = wanted.input_kind or graph.meta.get("input_kind")
     for kind in KINDS:
         if found == kind:
@@ -60,7 +62,7 @@ def input_range(graph: Graph, x: np.ndarray | None) -> tuple[float, float]:
     return (0.0, 1.0) if x is None else (min(0.0, float(x.min())), max(1.0, float(x.max())))
 
 
-def reading_notes(graph: Graph, x: np.ndarray, kind: str, wanted: Wanted, name: str) -> Iterator[str]:
+def reading_notes(graph: Graph, x: np.ndarray, kind: str, wanted: ReadingOptions, name: str) -> Iterator[str]:
     """How a user's samples are read where they could have been meant otherwise."""
     if not name.endswith(".npz") or graph.meta.get("format") == conventions.FORMAT:
         return

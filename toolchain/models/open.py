@@ -25,9 +25,9 @@ from snnas.toolchain.data import load as datasets
 from snnas.toolchain.data import user_samples as samples
 from snnas.toolchain.models.calibrate import compile_opened, split_of
 from snnas.toolchain.models.confirm_convention import Confirmed, confirm
-from snnas.toolchain.models.convention_options import SINGLE, Wanted, edges_of
-from snnas.toolchain.models.input_reading import KINDS, input_range, reading_notes, settled
+from snnas.toolchain.models.input_reading import KINDS, input_range, kind_and_timesteps, reading_notes
 from snnas.toolchain.models.opened import Opened
+from snnas.toolchain.models.reading_options import SINGLE, ReadingOptions, edges_of
 
 CHUNK_BYTES = 1 << 29  # what the simulator's unfolded windows may take at once
 UNVERIFIED = "convention unverified"
@@ -70,7 +70,7 @@ class Subject:
         return self.x
 
 
-def open_subject(path: Path, wanted: Wanted) -> Subject:
+def open_subject(path: Path, wanted: ReadingOptions) -> Subject:
     """Reads the model, then its data, and compiles a graph. Errors name the option that is missing."""
     if wanted.timesteps is not None and wanted.timesteps < 1:
         raise UsageError(f"--timesteps {wanted.timesteps}: expected a whole number >= 1")
@@ -91,7 +91,7 @@ def open_subject(path: Path, wanted: Wanted) -> Subject:
     raise UsageError(f"{path}: neither .nir, .npz nor a folder; name one of these")
 
 
-def _of_folder(folder: Path, wanted: Wanted) -> Subject:
+def _of_folder(folder: Path, wanted: ReadingOptions) -> Subject:
     program = folder / "program.npz"
     if not program.is_file():
         raise InvalidFileError(f"{folder}: no program.npz in it; name a folder that snnas export wrote")
@@ -103,7 +103,7 @@ def _of_folder(folder: Path, wanted: Wanted) -> Subject:
     return subject
 
 
-def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wanted) -> Subject:
+def _of_program(path: Path, program: Program, graph: Graph | None, wanted: ReadingOptions) -> Subject:
     for option, given, found in (
         ("--timesteps", wanted.timesteps, program.timesteps),
         ("--input-kind", wanted.input_kind, program.input_kind),
@@ -129,7 +129,7 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Wante
     return Subject(path=path, program=program, graph=graph, x=raw, y=y, data=name, seed=seed)
 
 
-def open_graph(path: Path, wanted: Wanted) -> Opened:
+def open_graph(path: Path, wanted: ReadingOptions) -> Opened:
     """Reads a graph and its samples, and settles what the file leaves open. Errors name the options that are missing.
 
     GateError (1) where the reading is not what ``wanted.expect`` recorded.
@@ -149,7 +149,7 @@ def open_graph(path: Path, wanted: Wanted) -> Opened:
     shapes = graph.shapes()
     x = None if raw is None else samples.frames(raw, shape3(shapes[graph.input]), name)
     samples.check_labels(y, int(np.prod(shapes[graph.output])), name)
-    kind, timesteps = settled(graph, x, wanted, path, name)
+    kind, timesteps = kind_and_timesteps(graph, x, wanted, path, name)
     notes = [] if x is None else list(reading_notes(graph, x, kind, wanted, name))
     x = None if x is None else samples.repeated(samples.scaled(x, kind), timesteps, kind)
     verified = confirmed is not None or (ours and graph.meta.get("verified", True) is True)
@@ -167,14 +167,14 @@ def _options() -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in ("convention", *SINGLE))
 
 
-def _unverified(graph: Graph, wanted: Wanted) -> str:
+def _unverified(graph: Graph, wanted: ReadingOptions) -> str:
     if wanted.convention is not None:
         return f"{UNVERIFIED}: that of {wanted.said}, as asked for; a recording confirms it with: --expect RECORDED.npz"
     why = "as the options say" if wanted.answers is not None else "assumed, since the file does not say"
     return f"{UNVERIFIED}: {graph.convention} ({why}); a recording settles it with: snnas whose"
 
 
-def _of_graph(path: Path, wanted: Wanted) -> Subject:
+def _of_graph(path: Path, wanted: ReadingOptions) -> Subject:
     g = open_graph(path, wanted)
     split = split_of(g, wanted)
     program = compile_opened(g, split, name=path.name, bits=wanted.bits, soft_reset=True)
@@ -186,7 +186,7 @@ def _of_graph(path: Path, wanted: Wanted) -> Subject:
     )  # fmt: skip
 
 
-def _samples(path: Path, wanted: Wanted) -> tuple[np.ndarray | None, np.ndarray | None, str, int]:
+def _samples(path: Path, wanted: ReadingOptions) -> tuple[np.ndarray | None, np.ndarray | None, str, int]:
     """The arrays x and y as stored, where they come from, and the seed of splits and intervals."""
     seed = wanted.seed if wanted.seed is not None else samples.run_seed(path)
     name = wanted.data

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from snnas.export.compiler.observed_ranges import settled
+from snnas.export.compiler.observed_ranges import prove_or_observe
 from snnas.hw_sim.files import sha256
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.wiring import wirings
@@ -30,7 +30,7 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
     """
     x = subject.samples
     program = subject.program
-    ranges = settled(program, x, batch=subject.batch)
+    ranges = prove_or_observe(program, x, batch=subject.batch)
     reach: dict[str, np.ndarray] = {}
     for w in wirings(program).values():
         reach[w.src] = reach.get(w.src, 0) + fan_out(w.map, w.src_shape)

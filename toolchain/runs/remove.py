@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain.runs import run as runs
-from snnas.toolchain.runs.run import Run
+from snnas.toolchain.runs.run import Run, find
 
 SCHEMA = "snnas.runs.remove/1"
 
@@ -31,7 +30,7 @@ def _found(folder: Path, name: str) -> Run:
             raise UsageError(f"{path} is a link to {path.readlink()}; remove the link, or name the run's own folder")
         if path.is_dir() and not (path / "run.toml").is_file():
             raise UsageError(f"{path} is no run (no run.toml in it); it stays as it is")
-    run = runs.find(folder, name)
+    run = find(folder, name)
     if Path.cwd().is_relative_to(run.path):
         raise UsageError(f"{run.path} holds the folder that you are in; leave it first")
     return run

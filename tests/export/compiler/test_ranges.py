@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from snnas.export.compiler.compile import compile_graph
-from snnas.export.compiler.observed_ranges import Recording, observe, settled
+from snnas.export.compiler.observed_ranges import Recording, observe, prove_or_observe
 from snnas.export.compiler.ranges import LIMITS, input_bounds, neuron_bounds, prove, verify_ranges
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError
@@ -237,12 +237,12 @@ def test_a_scale_at_which_u_wraps_is_named_with_its_population() -> None:
     # every input fires: the first layer does, and the second wraps
     x = np.ones((3, 6, 2, 10, 10), np.float32)
     with pytest.raises(UnsupportedError, match=rf"population {victim}: violated: its .* reaches -?\d+ on these sam"):
-        settled(program, x)
+        prove_or_observe(program, x)
 
 
 def test_what_is_not_proved_is_observed_where_the_samples_fit() -> None:
     program, victim = planted()
-    ranges = settled(program, np.zeros((3, 6, 2, 10, 10), np.float32))
+    ranges = prove_or_observe(program, np.zeros((3, 6, 2, 10, 10), np.float32))
     assert {name: r.status for name, r in ranges.items()} == {program.populations[0].id: "proved", victim: "observed"}
     assert all(bound.margin <= 1 for bound in ranges[victim].registers.values())
 

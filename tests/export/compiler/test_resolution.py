@@ -13,7 +13,7 @@ import pytest
 from snnas.export.compiler.circuit import trace as circuit_of
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
 from snnas.export.compiler.observed_currents import MARGIN
-from snnas.export.compiler.observed_ranges import settled
+from snnas.export.compiler.observed_ranges import prove_or_observe
 from snnas.export.compiler.ranges import LIMITS, prove, verify_ranges
 from snnas.export.compiler.resolution import FEW_BITS, resolution, resolutions
 from snnas.export.compiler.scales import CLOCK_MOST
@@ -149,10 +149,10 @@ def test_a_proof_that_costs_bits_gives_way_to_what_is_observed() -> None:
     assert left.zeros < lost.zeros / 2
     assert off(auto, graph, others, 60) < 0.7 * off(proved, graph, others, 60)
     boxed = others.reshape(*others.shape, 1, 1)
-    found = settled(auto, boxed)
+    found = prove_or_observe(auto, boxed)
     assert found["n0"].status == "observed"
     assert found["n1"].status == "proved"
-    seen = settled(auto, mine.reshape(*mine.shape, 1, 1))["n0"].registers
+    seen = prove_or_observe(auto, mine.reshape(*mine.shape, 1, 1))["n0"].registers
     assert max(seen["a"].margin, seen["u"].margin) <= 1 / MARGIN + 0.02
 
 

@@ -19,9 +19,9 @@ from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.simulate.simulator import simulate
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.estimate import Pricing, estimate
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.models.simulate import simulate as simulate_subject
 from snnas.toolchain.output.stderr import Narrator
 from tests.export.nir_nets import cuba, dyadic, graph_of, integrate_and_fire, lif, read, written
@@ -137,7 +137,7 @@ def test_what_keeps_no_membrane_cannot_subtract_later(tmp_path: Path) -> None:
 def test_the_commands_end_in_a_price_or_a_mend(tmp_path: Path) -> None:
     path, quiet = written(tmp_path, net(lambda n: lif(n, tau=4, r=4.0))), Narrator(quiet=True)
     np.savez(tmp_path / "data.npz", x=spikes_in(20).astype(np.uint8), y=np.arange(20) % 4)
-    wanted = Wanted(data=str(tmp_path / "data.npz"), convention="snntorch")
+    wanted = ReadingOptions(data=str(tmp_path / "data.npz"), convention="snntorch")
     subject = open_subject(path, wanted)
     assert simulate_subject(subject, quiet)["sar"]["mean"] > 0
     result = estimate(subject, Pricing(system="generic", every=True), quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import h5py
@@ -98,6 +99,11 @@ def test_an_edge_to_nowhere_is_named(healthy: bytes, tmp_path: Path) -> None:
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     _refused(tmp_path, "no such file")
+
+
+def test_what_is_no_regular_file_is_named_as_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.nir")
+    _refused(tmp_path, "a FIFO, expected a file")
 
 
 def test_a_file_that_is_no_hdf5_says_so(tmp_path: Path) -> None:

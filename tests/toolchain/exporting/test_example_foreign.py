@@ -12,10 +12,10 @@ import pytest
 from snnas.toolchain.checking import CheckOptions, check
 from snnas.toolchain.exporting.of_graph import export_graph
 from snnas.toolchain.exporting.options import ExportOptions
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.estimate import Pricing, estimate
 from snnas.toolchain.models.find_convention import whose
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.stderr import Narrator
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "foreign_nmnist"
@@ -33,7 +33,7 @@ def noise(tmp_path: Path) -> str:
 
 
 def export(tmp_path: Path, data: str, **options: Any) -> dict[str, Any]:
-    wanted = Wanted(data=data, convention="snntorch-zero")
+    wanted = ReadingOptions(data=data, convention="snntorch-zero")
     return export_graph(MODEL, wanted, ExportOptions(**options), QUIET, out=tmp_path / "out")
 
 
@@ -46,7 +46,7 @@ def test_the_recording_names_snntorch_with_a_reset_to_zero() -> None:
 
 
 def test_the_estimate_ends_in_joules(noise: str) -> None:
-    result = estimate(open_subject(MODEL, Wanted(data=noise, convention="snntorch-zero")), Pricing(), QUIET)
+    result = estimate(open_subject(MODEL, ReadingOptions(data=noise, convention="snntorch-zero")), Pricing(), QUIET)
     assert result["energy_uJ"]["total"]["nominal"] > result["energy_uJ"]["dynamic"]["nominal"] > 0
     assert result["fit"]["chips_used"] == 1
     assert 0.2 < result["sar"]["mean"] < 0.4
@@ -72,5 +72,5 @@ def test_the_accuracy_of_the_readme(tmp_path: Path) -> None:
 
     split = data.load("nmnist", seed=0, frames=8)
     np.savez(tmp_path / "test.npz", x=split.x_test.astype(np.uint8), y=split.y_test)
-    wanted = Wanted(data=str(tmp_path / "test.npz"), convention="snntorch-zero")
+    wanted = ReadingOptions(data=str(tmp_path / "test.npz"), convention="snntorch-zero")
     assert estimate(open_subject(MODEL, wanted), Pricing(), QUIET)["accuracy"]["on_target"] == pytest.approx(0.92)

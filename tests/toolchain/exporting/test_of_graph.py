@@ -22,9 +22,9 @@ from snnas.toolchain.exporting.of_graph import export_graph
 from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.exporting.split import export_split
 from snnas.toolchain.models import open as subjects
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.estimate import Pricing, estimate
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.models.simulate import simulate
 from snnas.toolchain.output.report import read_report, table
 from snnas.toolchain.output.stderr import Narrator
@@ -71,7 +71,7 @@ def data(folder: Path, *, labels: bool = True, kind: str = "spikes", samples: in
 
 def export(path: Path, samples: int = 4, force: bool = False, out: Path | None = None, **wanted: Any) -> dict[str, Any]:
     options = ExportOptions(samples=samples, force=force)
-    return export_graph(path, Wanted(**wanted), options, QUIET, out=out)
+    return export_graph(path, ReadingOptions(**wanted), options, QUIET, out=out)
 
 
 @pytest.mark.parametrize("kind", ["spikes", "analogue"])
@@ -107,8 +107,8 @@ def test_the_float_side_is_the_interpreters_on_the_samples_that_do_not_calibrate
     name = data(model.parent)
     report = export(model, data=name)
     arrays = np.load(name)
-    opened = subjects.open_graph(model, Wanted(data=name))
-    split = export_split(opened, Wanted(data=name), finetuned=False)
+    opened = subjects.open_graph(model, ReadingOptions(data=name))
+    split = export_split(opened, ReadingOptions(data=name), finetuned=False)
     kept = np.array([any(np.array_equal(a.ravel(), b.ravel()) for b in split.x) for a in arrays["x"]])
     assert kept.sum() == 32
     run = interpreter.run(opened.graph, arrays["x"][kept], STEPS)
@@ -189,7 +189,7 @@ def test_a_delayed_edge_reaches_the_program_and_the_check(here: Path) -> None:
 
 def test_simulate_and_estimate_take_the_same_graph(model: Path) -> None:
     name = data(model.parent)
-    subject = open_subject(model, Wanted(data=name, dt=2e-4))
+    subject = open_subject(model, ReadingOptions(data=name, dt=2e-4))
     assert not subject.verified
     assert subject.notes[0].startswith("convention unverified: dt = 0.0002 s")
     assert simulate(subject, QUIET)["convention"] == "unverified"
@@ -198,10 +198,10 @@ def test_simulate_and_estimate_take_the_same_graph(model: Path) -> None:
     assert result["energy_uJ"]["total"]["nominal"] > 0
     assert result["convention"] == "unverified"
     export(model, data=name)
-    folder = open_subject(Path("foreign-lava"), Wanted())
+    folder = open_subject(Path("foreign-lava"), ReadingOptions())
     assert not folder.verified  # that our own file now says it makes it no truer
     with pytest.raises(UsageError, match="says its convention itself"):
-        open_subject(Path("foreign-lava/model.nir"), Wanted(data=name, dt=5e-5))
+        open_subject(Path("foreign-lava/model.nir"), ReadingOptions(data=name, dt=5e-5))
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_one_dimensional_data_reach_a_graph_of_conv1d(here: Path) -> None:
     np.savez(here / "lines.npz", x=x)
     report = export(path, data=str(here / "lines.npz"))
     assert all(v["differing"] == 0 for v in report["quantisation"].values())
-    program = open_subject(Path("foreign-lava"), Wanted()).program
+    program = open_subject(Path("foreign-lava"), ReadingOptions()).program
     assert program.source_shape(INPUT) == (2, 1, 9)
     assert read(here, graph_of((2, 9), {"c": first, "n": integrate_and_fire(3, 5)}, (3, 5))).nodes["n"].shape == (
         3,

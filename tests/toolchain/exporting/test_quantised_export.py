@@ -14,8 +14,8 @@ from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.files import read_json
 from snnas.toolchain.exporting.of_graph import export_graph
 from snnas.toolchain.exporting.options import ExportOptions
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.models.simulate import simulate
 from snnas.toolchain.output.estimate import simulated
 from snnas.toolchain.output.report import read_report, table
@@ -40,7 +40,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def export(model: Path, bits: int, *, force: bool = False) -> dict[str, object]:
     options = ExportOptions(samples=6, bits=bits, force=force)
-    return export_graph(model, Wanted(data="data.npz"), options, QUIET)
+    return export_graph(model, ReadingOptions(data="data.npz"), options, QUIET)
 
 
 def shown(renderable: object) -> str:
@@ -83,16 +83,16 @@ def test_an_export_of_other_bits_is_not_taken_for_this_one(model: Path) -> None:
 
 def test_a_graph_is_simulated_at_the_bits_that_are_asked_for(model: Path) -> None:
     for bits, expected in ((None, 8), (6, 6)):
-        subject = open_subject(model, Wanted(data="data.npz", bits=bits))
+        subject = open_subject(model, ReadingOptions(data="data.npz", bits=bits))
         result = simulate(subject, QUIET)
         assert result["weight_bits"] == expected
         assert "2 of 2" in shown(next(iter(simulated(result))))
     export(model, 4)
-    assert open_subject(Path("net-lava"), Wanted(bits=4)).program.weight_bits == 4
+    assert open_subject(Path("net-lava"), ReadingOptions(bits=4)).program.weight_bits == 4
     with pytest.raises(UsageError, match="--bits 8: the program is compiled for 4; leave the option out"):
-        open_subject(Path("net-lava"), Wanted(bits=8))
+        open_subject(Path("net-lava"), ReadingOptions(bits=8))
     with pytest.raises(UsageError, match="--bits 7: expected one of"):
-        open_subject(model, Wanted(data="data.npz", bits=7))
+        open_subject(model, ReadingOptions(data="data.npz", bits=7))
 
 
 def test_a_foreign_program_whose_current_wraps_is_refused_by_name(model: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_foreign_program_whose_current_wraps_is_refused_by_name(model: Path) -
     for name, x in (("ones", np.ones((3, 6, 2, 10, 10), np.uint8)), ("none", np.zeros((3, 6, 2, 10, 10), np.uint8))):
         np.savez(f"{name}.npz", x=x)
     with pytest.raises(UnsupportedError, match=f"population {victim}: violated: its .* on these samples, the limit"):
-        simulate(open_subject(Path("planted.npz"), Wanted(data="ones.npz")), QUIET)
-    result = simulate(open_subject(Path("planted.npz"), Wanted(data="none.npz")), QUIET)
+        simulate(open_subject(Path("planted.npz"), ReadingOptions(data="ones.npz")), QUIET)
+    result = simulate(open_subject(Path("planted.npz"), ReadingOptions(data="none.npz")), QUIET)
     assert result["ranges"][victim]["status"] == "observed"
     assert "1 of 2" in shown(next(iter(simulated(result))))

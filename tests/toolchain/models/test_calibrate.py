@@ -20,9 +20,9 @@ from snnas.toolchain.diagnosing.case import open_case
 from snnas.toolchain.exporting.of_graph import export_graph
 from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.models.calibrate import split_of
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.estimate import Pricing, estimate
 from snnas.toolchain.models.open import open_graph, open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.models.simulate import simulate
 from snnas.toolchain.output.stderr import Narrator
 from tests.studies.ranges import cuba_chain
@@ -53,7 +53,7 @@ def content(program: Program) -> str:
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_every_command_compiles_the_same_program(bits: int, model: Path) -> None:
-    wanted = Wanted(data="data.npz", bits=bits, timesteps=STEPS)
+    wanted = ReadingOptions(data="data.npz", bits=bits, timesteps=STEPS)
     report = export_graph(model, wanted, ExportOptions(samples=4, bits=bits), QUIET)
     exported = read_program("net-lava/program.npz")
     opened = open_subject(model, wanted)
@@ -72,7 +72,9 @@ def test_every_command_compiles_the_same_program(bits: int, model: Path) -> None
 
 
 def test_a_limit_cuts_what_is_measured_alone(model: Path) -> None:
-    whole, part = (open_subject(model, Wanted(data="data.npz", timesteps=STEPS, limit=limit)) for limit in (None, 3))
+    whole, part = (
+        open_subject(model, ReadingOptions(data="data.npz", timesteps=STEPS, limit=limit)) for limit in (None, 3)
+    )
     assert content(whole.program) == content(part.program)
     assert whole.x is not None
     assert part.x is not None
@@ -81,17 +83,17 @@ def test_a_limit_cuts_what_is_measured_alone(model: Path) -> None:
 
 def test_too_few_samples_calibrate_nothing_and_it_is_said(model: Path) -> None:
     saved(4)
-    subject = open_subject(model, Wanted(data="data.npz", timesteps=STEPS))
+    subject = open_subject(model, ReadingOptions(data="data.npz", timesteps=STEPS))
     assert subject.x is not None
     assert len(subject.x) == 4
     few = "uncalibrated: 4 samples, fewer than the 5 of which a fifth would calibrate"
     assert few in subject.notes
     with pytest.raises(UsageError, match="4 samples; at least 5 are needed"):
-        export_graph(model, Wanted(data="data.npz", timesteps=STEPS), ExportOptions(), QUIET)
+        export_graph(model, ReadingOptions(data="data.npz", timesteps=STEPS), ExportOptions(), QUIET)
 
 
 def test_what_calibrates_is_never_measured(model: Path) -> None:
-    wanted = Wanted(data="data.npz", timesteps=STEPS)
+    wanted = ReadingOptions(data="data.npz", timesteps=STEPS)
     split = split_of(open_graph(model, wanted), wanted)
     assert split.x is not None
     assert split.calibration is not None

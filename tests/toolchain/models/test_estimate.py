@@ -17,8 +17,8 @@ from snnas.hw_sim.energy import compare_ann
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.program import INPUT, HostMap, LinearMap
 from snnas.toolchain.cli.app import run_command
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
 from tests.hw_sim.simulate.test_counts import conv, dense, population, program
 
 SPIKES = np.random.default_rng(0).random((12, 6, 2, 8, 8)) < 0.3
@@ -317,7 +317,7 @@ def test_the_run_of_an_export_gives_the_seed(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (tmp_path / "runs/r/run.toml").write_text("seed = 7")
     model = foreign(folder / "m.nir")
-    wanted = Wanted(data=str(data(tmp_path / "d.npz")))
+    wanted = ReadingOptions(data=str(data(tmp_path / "d.npz")))
     assert open_subject(model, wanted).seed == 7
     assert open_subject(model, replace(wanted, seed=2)).seed == 2
     assert open_subject(foreign(tmp_path / "m.nir"), wanted).seed == 0

@@ -26,10 +26,10 @@ from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import read_choices
 from snnas.hw_sim.errors import GateError, InvalidFileError, SnnasError, UnsupportedError, UsageError
 from snnas.toolchain.models import dialect_rows, find_convention
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.dialect_rows import Row
 from snnas.toolchain.models.find_convention import ADVICE, Verdict, as_table, whose
 from snnas.toolchain.models.open import open_graph
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.models.recording import read_recording
 from tests.export import nir_nets
 
@@ -136,7 +136,7 @@ def test_nodes_of_different_conventions_are_named_each(tmp_path: Path) -> None:
 def test_a_per_node_convention_is_read_so_and_confirmed(tmp_path: Path) -> None:
     model, recorded, arrays = mixed(tmp_path, {"one": "norse-seconds", "two": "snntorch-zero"}, tau=30)
     assert whose(model, recorded).nodes["one"][0].dialect.name == "norse-seconds"
-    wanted = Wanted(
+    wanted = ReadingOptions(
         convention="snntorch-zero,one=norse-seconds", expect=recorded, timesteps=24, input_kind="spikes", samples=False
     )
     opened = open_graph(model, wanted)
@@ -171,7 +171,7 @@ def test_a_recording_that_is_late_is_named_as_such(tmp_path: Path, lag: int) -> 
     assert "nir" in [r.dialect.name for r in verdict.fitting]
     assert f"recorded {lag} timestep" in verdict.headline
     assert open_graph(
-        model, Wanted(expect=recorded, timesteps=24, input_kind="spikes", dt=1e-4, samples=False)
+        model, ReadingOptions(expect=recorded, timesteps=24, input_kind="spikes", dt=1e-4, samples=False)
     ).verified
 
 

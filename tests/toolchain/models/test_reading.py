@@ -20,8 +20,8 @@ from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.exporting.of_graph import OfGraph, export_graph
 from snnas.toolchain.exporting.options import ExportOptions, settings
-from snnas.toolchain.models.convention_options import Wanted
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.stderr import Narrator
 from tests.export.nir_nets import dyadic, graph_of, lif, written
 from tests.toolchain.models.test_find_convention import unpacked
@@ -64,11 +64,11 @@ def fails(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
 
 
 def inputs(path: Path, **asked: Any) -> dict[str, Any]:
-    wanted = Wanted(timesteps=STEPS, input_kind="analogue", **asked)
+    wanted = ReadingOptions(timesteps=STEPS, input_kind="analogue", **asked)
     return of_options(path, wanted, ExportOptions())
 
 
-def of_options(path: Path, wanted: Wanted, options: ExportOptions) -> dict[str, Any]:
+def of_options(path: Path, wanted: ReadingOptions, options: ExportOptions) -> dict[str, Any]:
     """What decides an export of the graph."""
     return {**OfGraph(path, wanted, path.parent, options).inputs, **settings(options)}
 
@@ -97,7 +97,7 @@ def test_no_two_readings_share_the_inputs_of_an_export(model: Path) -> None:
 def test_what_else_decides_an_export_is_among_its_inputs(model: Path, change: dict[str, Any]) -> None:
     data = currents()
     saved("other.npz", x=np.ones((2, 6), np.float32))
-    wanted = Wanted(data=data, timesteps=STEPS, input_kind="analogue")
+    wanted = ReadingOptions(data=data, timesteps=STEPS, input_kind="analogue")
     other = replace(wanted, **change)
     a, b = (
         of_options(model, w, ExportOptions()) for w in (wanted, other)
@@ -131,7 +131,7 @@ def test_a_recording_verifies_the_convention_that_gives_it(tmp_path: Path, tool:
     model, recorded = unpacked(tmp_path, tool)
     with np.load(recorded) as held:
         data = saved(str(tmp_path / "d.npz"), x=held["x"])
-    wanted = Wanted(data=data, convention=tool, input_kind="analogue", expect=recorded)
+    wanted = ReadingOptions(data=data, convention=tool, input_kind="analogue", expect=recorded)
     subject = open_subject(model, wanted)
     assert subject.verified
     assert subject.confirmed is not None
@@ -151,7 +151,7 @@ def test_the_first_difference_is_the_one_that_was_made(tmp_path: Path) -> None:
     arrays["output"][at] = was = 1 - arrays["output"][at]
     other = saved(str(tmp_path / "other.npz"), **arrays)
     data = saved(str(tmp_path / "d.npz"), x=arrays["x"])
-    wanted = Wanted(data=data, convention="norse", input_kind="analogue", expect=Path(other))
+    wanted = ReadingOptions(data=data, convention="norse", input_kind="analogue", expect=Path(other))
     where = rf"first at node \w+, sample 1, timestep 2, index \(0,.*recorded {was:g}, here {1 - was:g};"
     with pytest.raises(GateError, match=where):
         open_subject(model, wanted)
@@ -159,7 +159,7 @@ def test_the_first_difference_is_the_one_that_was_made(tmp_path: Path) -> None:
 
 def test_silence_verifies_nothing(model: Path) -> None:
     recorded = saved("silent.npz", x=np.zeros((3, 6)), output=np.zeros((3, STEPS, 5)))
-    wanted = Wanted(data=currents(), timesteps=STEPS, input_kind="analogue", expect=Path(recorded))
+    wanted = ReadingOptions(data=currents(), timesteps=STEPS, input_kind="analogue", expect=Path(recorded))
     with pytest.raises(GateError, match="holds no spike, which confirms no convention"):
         open_subject(model, wanted)
 
@@ -170,7 +170,7 @@ def test_a_verified_export_says_so_for_good(tmp_path: Path, monkeypatch: pytest.
     with np.load(recorded) as held:
         x = held["x"]
     data = saved(str(tmp_path / "d.npz"), x=np.concatenate([x, x, x]))
-    wanted = Wanted(data=data, convention="norse", input_kind="analogue", expect=recorded)
+    wanted = ReadingOptions(data=data, convention="norse", input_kind="analogue", expect=recorded)
     out = tmp_path / "out"
     report = export_graph(model, wanted, ExportOptions(samples=2), QUIET, out=out)
     assert report["convention"]["verified"]
@@ -178,7 +178,7 @@ def test_a_verified_export_says_so_for_good(tmp_path: Path, monkeypatch: pytest.
     assert report["convention"]["recording"]["compared"] > 300
     assert not any("unverified" in note for note in report["notes"])
     assert read_nir(out / "model.nir").meta["verified"] is True
-    assert open_subject(out, Wanted()).verified
+    assert open_subject(out, ReadingOptions()).verified
 
 
 # ----------------------------------------------------------------------------------------------------------- next lines
@@ -229,9 +229,9 @@ def test_commands_repeat_what_they_were_asked(model: Path, capsys: pytest.Captur
 
 def test_everything_open_is_asked_at_once(model: Path) -> None:
     with pytest.raises(UsageError, match=r"--input-kind analogue .* and --timesteps T$"):
-        open_subject(model, Wanted(data=currents()))
+        open_subject(model, ReadingOptions(data=currents()))
     with pytest.raises(UsageError, match=r"give --timesteps T$"):
-        open_subject(model, Wanted(data=currents(), input_kind="analogue"))
+        open_subject(model, ReadingOptions(data=currents(), input_kind="analogue"))
 
 
 # ------------------------------------------------------------------------------------------------------ wrong arguments
@@ -263,7 +263,7 @@ def test_names_of_conventions_are_found_in_any_case() -> None:
 
 def test_calibration_by_another_file_leaves_every_sample_to_be_measured(model: Path) -> None:
     calibration = saved("cal.npz", x=np.random.default_rng(3).random((7, 6)).astype(np.float32))
-    wanted = Wanted(data=currents(20), timesteps=STEPS, input_kind="analogue", calibration=calibration)
+    wanted = ReadingOptions(data=currents(20), timesteps=STEPS, input_kind="analogue", calibration=calibration)
     report = export_graph(model, wanted, ExportOptions(samples=2), QUIET)
     assert report["accuracy"]["samples"] == 20
     assert report["calibration"] == "7 samples of cal.npz"
@@ -279,26 +279,28 @@ def test_labels_beyond_the_outputs_are_refused(model: Path, low: int, mend: str)
     y = np.arange(20) % 5 + low
     data = currents(y=y)
     with pytest.raises(InvalidFileError, match=rf"labels in {low}\.\.{low + 4}; the model has 5 outputs.*{mend}"):
-        open_subject(model, Wanted(data=data, timesteps=STEPS, input_kind="analogue"))
+        open_subject(model, ReadingOptions(data=data, timesteps=STEPS, input_kind="analogue"))
 
 
 def test_the_reading_of_samples_is_said_where_it_could_be_another(model: Path) -> None:
     x = np.random.default_rng(0).random((STEPS, 30, 6)).astype(np.float32)
-    wanted = Wanted(data=saved("frames.npz", x=x), input_kind="analogue")
+    wanted = ReadingOptions(data=saved("frames.npz", x=x), input_kind="analogue")
     notes = open_subject(model, wanted).notes
     assert "frames.npz: x is read as 8 samples of 30 timesteps (time is the second axis)" in notes
     with pytest.raises(UsageError, match="30 frames, but 8 timesteps are asked for; put time second"):
         open_subject(model, replace(wanted, timesteps=STEPS))
     with pytest.raises(InvalidFileError, match="put its samples first and time second"):
         open_subject(model, replace(wanted, data=saved("labelled.npz", x=x, y=np.zeros(30, np.int64))))
-    grey = Wanted(data=saved("grey.npz", x=np.full((3, 6), 16, np.uint8)), timesteps=STEPS, input_kind="analogue")
+    grey = ReadingOptions(
+        data=saved("grey.npz", x=np.full((3, 6), 16, np.uint8)), timesteps=STEPS, input_kind="analogue"
+    )
     subject = open_subject(model, grey)
     assert any("read as x / 255" in note for note in subject.notes)
     assert subject.samples.max() < 0.1
 
 
 def test_the_export_needs_no_torch(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = Wanted(data=currents(y=np.arange(20) % 5), timesteps=STEPS, input_kind="analogue")
+    wanted = ReadingOptions(data=currents(y=np.arange(20) % 5), timesteps=STEPS, input_kind="analogue")
     with_torch = export_graph(model, wanted, ExportOptions(), QUIET, out=Path("with"))
     monkeypatch.setattr(on_target, "find_spec", lambda name: None)
     monkeypatch.setattr("snnas.hw_sim.simulate.torch_simulator.TorchSimulator", None)

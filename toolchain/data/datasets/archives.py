@@ -20,7 +20,7 @@ from typing import Any
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import require_regular
 
-Wanted = Callable[[str], bool]
+Reading = Callable[[str], bool]
 
 MAX_MEMBERS = 250_000  # N-MNIST has 70,000
 MAX_UNPACKED = 16 * 2**30  # DVS128 Gesture, the largest, is said to unpack to 6 GB
@@ -62,7 +62,7 @@ def readable(path: Path, expected: str) -> Iterator[None]:
         ) from None
 
 
-def listing(path: Path, wanted: Wanted) -> dict[str, int]:
+def listing(path: Path, wanted: Reading) -> dict[str, int]:
     """{name: size in bytes, unpacked} of the wanted files, by name; names are relative, with '/'.
 
     The size is what the archive declares; ``contents`` holds it to that. Raises InvalidFileError.
@@ -77,7 +77,7 @@ def listing(path: Path, wanted: Wanted) -> dict[str, int]:
             return dict(sorted((member.name, member.size) for member in _tar_members(tar, path, wanted)))
 
 
-def contents(path: Path, wanted: Wanted, *, limit: int) -> Iterator[tuple[str, bytes]]:
+def contents(path: Path, wanted: Reading, *, limit: int) -> Iterator[tuple[str, bytes]]:
     """(name, content) of the wanted files: by name from a folder or a .zip, as they come from a .tar.gz.
 
     limit: bytes of the largest file that is read; a larger one raises InvalidFileError, and so does a broken archive.
@@ -123,7 +123,7 @@ def gunzip(path: Path, size: int) -> bytes:
     return data
 
 
-def _folder(path: Path, wanted: Wanted) -> Iterator[tuple[str, int]]:
+def _folder(path: Path, wanted: Reading) -> Iterator[tuple[str, int]]:
     """Hidden folders (our cache) are left out; links are followed, as the user laid them himself."""
     for folder, below, files in os.walk(path):
         below[:] = sorted(name for name in below if not name.startswith("."))
@@ -134,7 +134,7 @@ def _folder(path: Path, wanted: Wanted) -> Iterator[tuple[str, int]]:
                 yield name, full.stat().st_size
 
 
-def _zip_members(archive: zipfile.ZipFile, path: Path, wanted: Wanted) -> list[zipfile.ZipInfo]:
+def _zip_members(archive: zipfile.ZipFile, path: Path, wanted: Reading) -> list[zipfile.ZipInfo]:
     members = archive.infolist()
     _bounded(path, len(members), sum(info.file_size for info in members))
     for info in members:
@@ -151,7 +151,7 @@ def _tar(path: Path) -> Iterator[tarfile.TarFile]:
             yield tar
 
 
-def _tar_members(tar: tarfile.TarFile, path: Path, wanted: Wanted) -> Iterator[tarfile.TarInfo]:
+def _tar_members(tar: tarfile.TarFile, path: Path, wanted: Reading) -> Iterator[tarfile.TarInfo]:
     total = 0
     for count, member in enumerate(tar, start=1):
         total += member.size

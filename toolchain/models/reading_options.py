@@ -26,7 +26,7 @@ MEANT = {spelt: sign for sign, spelt in SPELT.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ReadingOptions:
     """The options of the commands; None where the file or its run shall say."""
 
     data: str | None = None
@@ -111,7 +111,7 @@ def _spelt(value: Any) -> str:
     return SPELT.get(value, value) if isinstance(value, str) else str(value)
 
 
-def edges_of(wanted: Wanted) -> frozenset[tuple[str, str]] | None:
+def edges_of(wanted: ReadingOptions) -> frozenset[tuple[str, str]] | None:
     """The delayed edges that the options name; None where they name none."""
     return frozenset(_edge(text) for text in wanted.delayed) or None
 
