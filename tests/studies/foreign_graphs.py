@@ -126,9 +126,7 @@ def _print(result: dict[str, Any]) -> None:
         print(f"                    {count} x {reason}")
     print(f"program, int8       {f['program_differing']} of {f['program_spikes']:,} spikes differ from float")
     print(f"exact graphs        {e['graphs']}, {e['whole']} of them whole in the program, {e['refused']} refused")
-    print(
-        f"their programs      {e['differing']} of {e['spikes']:,} spikes differ; of the others' {e['rounded_differing']}"
-    )
+    print(f"their programs      {e['differing']} of {e['spikes']:,} spikes differ; others {e['rounded_differing']}")
     print(f"stock Lava          {e['lava_graphs']} graphs, {e['lava_differing']} of {e['lava_spikes']:,} spikes differ "
           f"({e['lava']})")  # fmt: skip
     print("drawn:", ", ".join(f"{name} {count}" for name, count in f["has"].items()))

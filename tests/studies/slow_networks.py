@@ -155,9 +155,9 @@ def good(result: dict[str, Any]) -> bool:
 def _print(result: dict[str, Any]) -> None:
     for n in result["networks"]:
         print(
-            f"T = {n['timesteps']:5}: float {n['float']:.1%}, on target {n['on_target']:.1%} of {n['test']}; predictions "
-            f"changed {n['predictions_changed']:.1%}, spikes {n['spikes_differing']:.2%}; largest weights "
-            f"{', '.join(map(str, n['largest_weight'].values()))}; observed {', '.join(n['observed']) or 'none'}"
+            f"T = {n['timesteps']:5}: float {n['float']:.1%}, on target {n['on_target']:.1%} of {n['test']}; "
+            f"predictions changed {n['predictions_changed']:.1%}, spikes {n['spikes_differing']:.2%}; "
+            f"largest weights {', '.join(map(str, n['largest_weight'].values()))}; observed {', '.join(n['observed']) or 'none'}"
         )
     print(f"seed {result['seed']}, {result['seconds']:.0f} s")
 
