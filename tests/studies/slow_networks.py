@@ -157,7 +157,8 @@ def _print(result: dict[str, Any]) -> None:
         print(
             f"T = {n['timesteps']:5}: float {n['float']:.1%}, on target {n['on_target']:.1%} of {n['test']}; "
             f"predictions changed {n['predictions_changed']:.1%}, spikes {n['spikes_differing']:.2%}; "
-            f"largest weights {', '.join(map(str, n['largest_weight'].values()))}; observed {', '.join(n['observed']) or 'none'}"
+            f"largest weights {', '.join(map(str, n['largest_weight'].values()))}; "
+            f"observed {', '.join(n['observed']) or 'none'}"
         )
     print(f"seed {result['seed']}, {result['seconds']:.0f} s")
 

@@ -12,7 +12,9 @@ from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.output.stdout import print_json
 
 # Scientific studies are no part of what is installed; they stand in tests/studies of a checkout.
-STUDIES = ("bits", "folds", "foreign_graphs", "mse_nas", "periods", "ranges", "robustness", "slow_networks", "spikenas", "worth")
+STUDIES = (
+    "bits", "folds", "foreign_graphs", "mse_nas", "periods", "ranges", "robustness", "slow_networks", "spikenas", "worth",
+)  # fmt: skip
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measurements of snnas itself.")
 
