@@ -41,10 +41,11 @@ def border(layers: Sequence[Layer], shape: Shape, most: int) -> LinearMap | None
 
     shape: the source's (C, H, W). Rows are the flattened outputs.
     """
-    sizes = [shape[1:]]
+    sizes: list[tuple[int, ...]] = [shape[1:]]
     for layer in layers:
-        kernel, c = layer.conv.weight.shape[2:], layer.conv
-        sizes.append(tuple(window_count(*n) for n in zip(sizes[-1], kernel, c.stride, c.pad, strict=True)))  # type: ignore[arg-type]
+        kernel, conv = layer.conv.weight.shape[2:], layer.conv
+        along = zip(sizes[-1], kernel, conv.stride, conv.pad, strict=True)
+        sizes.append(tuple(window_count(*n) for n in along))
     rows, columns = (_kinds(layers, sizes, axis) for axis in (0, 1))
     size, out = len(layers[-1].conv.weight), sizes[-1]
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

@@ -148,10 +148,10 @@ class _Build:
         scale = 1.0 if self.out is None else self.out.reshape(-1, 1, 1, 1)
         *before, last = self.layers or [_plain(first)]
         layers = [*before, replace(last, weight=last.weight * scale)]
-        whole: Conv | None = _plain(first)
-        whole = replace(whole, weight=whole.weight * scale)
+        start = _plain(first)
+        whole: Conv | None = replace(start, weight=start.weight * scale)
         bordered = self.bordered
-        for each in [*(_as_conv(pool, len(whole.weight)) for pool in self.post), _plain(second)]:
+        for each in [*(_as_conv(pool, len(start.weight)) for pool in self.post), _plain(second)]:
             bordered = bordered or (whole is not None and not _agree(whole, each))
             whole = whole and _then(whole, each)
             layers.append(each)
@@ -166,7 +166,7 @@ class _Build:
         before = [Layer(_as_conv(pool, source[0]), merged=False) for pool in self.pre]
         made = [Layer(conv, merged=k > 0) for k, conv in enumerate(self.layers)]
         behind = [Layer(_as_conv(pool, len(self.layers[-1].weight)), merged=False) for pool in self.post]
-        first, last = made[0].conv.weight * self.factor, 1.0
+        first, last = made[0].conv.weight * self.factor, np.ones(())
         if self.into is not None:
             first = first * self.into.reshape(1, -1, 1, 1)
         made[0] = replace(made[0], conv=replace(made[0].conv, weight=first))

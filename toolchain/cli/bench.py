@@ -13,7 +13,8 @@ from snnas.toolchain.output.stdout import print_json
 
 # Scientific studies are no part of what is installed; they stand in tests/studies of a checkout.
 STUDIES = (
-    "bits", "folds", "foreign_graphs", "mse_nas", "periods", "ranges", "robustness", "slow_networks", "spikenas", "worth",
+    "bits", "folds", "foreign_graphs", "mse_nas", "periods", "ranges", "robustness", "slow_networks", "spikenas",
+    "worth",
 )  # fmt: skip
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measurements of snnas itself.")
