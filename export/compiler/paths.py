@@ -166,13 +166,11 @@ class _Build:
         before = [Layer(_as_conv(pool, source[0]), merged=False) for pool in self.pre]
         made = [Layer(conv, merged=k > 0) for k, conv in enumerate(self.layers)]
         behind = [Layer(_as_conv(pool, len(self.layers[-1].weight)), merged=False) for pool in self.post]
-        first, last = made[0].conv.weight * self.factor, np.ones(())
-        if self.into is not None:
-            first = first * self.into.reshape(1, -1, 1, 1)
-        made[0] = replace(made[0], conv=replace(made[0].conv, weight=first))
+        first, last = made[0].conv, made[-1].conv
+        into = 1.0 if self.into is None else self.into.reshape(1, -1, 1, 1)
+        made[0] = replace(made[0], conv=replace(first, weight=first.weight * self.factor * into))
         if self.out is not None:
-            last = self.out.reshape(-1, 1, 1, 1)
-        made[-1] = replace(made[-1], conv=replace(made[-1].conv, weight=made[-1].conv.weight * last))
+            made[-1] = replace(made[-1], conv=replace(last, weight=last.weight * self.out.reshape(-1, 1, 1, 1)))
         return border([*before, *made, *behind], source, most)
 
     def scale(self, values: np.ndarray) -> bool:
