@@ -15,6 +15,7 @@ from snnas.toolchain.output.stdout import print_json
 STUDIES = (
     "bits",
     "folds",
+    "foreign_graphs",
     "heads",
     "mse_nas",
     "periods",
@@ -22,6 +23,7 @@ STUDIES = (
     "recipes",
     "recurrent",
     "robustness",
+    "slow_networks",
     "spikenas",
     "time_to_accuracy",
     "worth",
