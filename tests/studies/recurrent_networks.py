@@ -20,7 +20,7 @@ from snnas.search.network.genotype import Cell, Edge, Genotype
 from snnas.search.network.network import Network
 from snnas.toolchain.data.load import Array, Dataset, load
 from snnas.toolchain.data.seeds import stream
-from snnas.toolchain.training import loop
+from snnas.toolchain.training import step
 
 FORWARD: dict[Edge, str] = {(0, 1): "conv3x3", (1, 3): "conv3x3", (0, 3): "skip"}
 KINDS: dict[str, dict[Edge, str]] = {
@@ -145,8 +145,8 @@ class Clipped(StepwiseBatchNorm):
 @contextmanager
 def optimiser_of(name: str) -> Iterator[None]:
     """Trainings within take the optimiser that the network called ``name`` asks for."""
-    make: Callable[..., Any] = loop.make_optimizer
-    with patch.object(loop, "make_optimizer", _halving(make) if "half" in name.split("+") else make):
+    make: Callable[..., Any] = step.make_optimizer
+    with patch.object(step, "make_optimizer", _halving(make) if "half" in name.split("+") else make):
         yield
 
 

@@ -81,7 +81,7 @@ def test_half_the_rate_is_half_the_step(data: networks.Dataset) -> None:
         network = networks.network_of(name, data, seed=0, channels=2, cells=1)
         before = {key: value.detach().clone() for key, value in network.named_parameters()}
         with networks.optimiser_of(name):
-            optimizer = networks.loop.make_optimizer(network, recurrent_recipe())
+            optimizer = networks.step.make_optimizer(network, recurrent_recipe())
         for parameter in network.parameters():
             parameter.grad = torch.ones_like(parameter)
         optimizer.step()
