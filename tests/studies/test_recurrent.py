@@ -92,8 +92,8 @@ def test_half_the_rate_is_half_the_step(data: networks.Dataset) -> None:
         assert moved["conv+half"][key] == pytest.approx(step / 2 if "_b30_" in key else step, rel=1e-3)
 
 
-def recurrent_recipe() -> networks.loop.TrainingConfig:
-    return networks.loop.TrainingConfig(weight_decay=0.0)
+def recurrent_recipe() -> networks.step.TrainingConfig:
+    return networks.step.TrainingConfig(weight_decay=0.0)
 
 
 def test_differences_are_paired_and_have_students_interval() -> None:
