@@ -11,6 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from snnas.hw_sim.program import LinearMap, Pool, Shape
 
+CELLS = 1 << 22  # what a sparse map gathers at once: 32 MiB
+
 
 def pad_hw(x: np.ndarray, pad: tuple[int, int]) -> np.ndarray:
     return np.pad(x, ((0, 0), (0, 0), (pad[0], pad[0]), (pad[1], pad[1]))) if any(pad) else x
@@ -64,7 +66,10 @@ def _sparse_rows(linear: LinearMap, weight: np.ndarray, x: np.ndarray) -> np.nda
     out = np.zeros((len(x), linear.indptr.size - 1))
     filled = np.flatnonzero(np.diff(linear.indptr))
     if filled.size:
-        out[:, filled] = np.add.reduceat(x[:, linear.indices] * weight, linear.indptr[filled], axis=1)
+        together = max(1, CELLS // weight.size)
+        for first in range(0, len(x), together):
+            brought = x[first : first + together, linear.indices] * weight
+            out[first : first + together, filled] = np.add.reduceat(brought, linear.indptr[filled], axis=1)
     return out
 
 

@@ -54,7 +54,8 @@ def cell_of(name: str, node: Spiking, convention: Convention, *, soft_reset: boo
         )
     said = threshold.max()
     if convention.compare == ">=":
-        threshold = np.nextafter(threshold, -np.inf)
+        # one float32: what float64 arithmetic rounds by is smaller, and is taken for nothing (grids.ROUNDED)
+        threshold = np.nextafter(threshold.astype(np.float32), np.float32(-np.inf)).astype(np.float64)
     zero, decay = np.zeros(node.shape), 1.0
     match node:
         case Lif():

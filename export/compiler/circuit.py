@@ -124,8 +124,8 @@ class _Tracer:
     def _whole(self, name: str) -> bool:
         """Whether the weights into a node are whole multiples of one step each."""
         target = shape3(self.shapes[name])
-        maps = [compose(way, self.shapes[way.source], target, np.ones(())) for way in self.ways[name]]
-        return all(m is None or step(m.weight) is not None for m in maps)
+        maps = [m for way in self.ways[name] for m in compose(way, self.shapes[way.source], target, np.ones(()))]
+        return all(step(m.weight) is not None for m in maps)
 
     def _refuse_late_constants(self) -> None:
         late = {f"edge {s} -> {d}": f"{s}:{d}" for s, d in self.graph.delayed}
@@ -179,10 +179,9 @@ class _Tracer:
             self.groups.append(group)
         gain = _gain(node, parts, cells)
         for k, way in enumerate(self.ways[name]):
-            linear = compose(way, self.shapes[way.source], shape3(node.shape), gain)
-            if linear is not None:
+            for n, linear in enumerate(compose(way, self.shapes[way.source], shape3(node.shape), gain)):
                 for part in parts:
-                    self._link(f"{part.id}__{k}", part, way, linear, shape3(node.shape), late)
+                    self._link(f"{part.id}__{k}{'_border' * n}", part, way, linear, shape3(node.shape), late)
 
     def _link(self, made: str, part: Part, way: Path, linear: LinearMap, target: Shape, late: bool) -> None:
         """The links of one way into one population: of each population of its source."""

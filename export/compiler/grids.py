@@ -15,6 +15,7 @@ from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.program import Population, Synapse
 
 TOLERANCE = 2e-5  # of a step: float32 holds 127 steps to 127 * 2**-24 of one
+ROUNDED = 1e-9  # of a number: what float64 arithmetic has lost; a float32 just below another is 6e-8 of it away
 FINE = 1 << limits.STATE_SHIFT  # parts of a weight unit that the membrane holds
 COMMON = 1 << 10  # steps of the largest synapse's, or parts of one, that synapses, biases and threshold share
 MANY = 8  # different weights
@@ -130,6 +131,8 @@ def _threshold(units: float, alpha: float, values: int, grid: int, deepest: floa
     """
     if not units < limits.THRESHOLD_MAX:
         return None
+    if abs(units - round(units)) <= ROUNDED * units:  # 959.9999999999999 is 960, and not "at least 960"
+        units = float(round(units))
     if alpha in (0, 1) and grid:
         between = _between(units * FINE, grid, deepest * FINE if alpha else 0.0, memory=not alpha)
         if between is not None:

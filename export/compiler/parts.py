@@ -125,10 +125,31 @@ def cut(linear: LinearMap, source: Shape, target: Shape, into: Part, out: Part |
                 f"be written out for them ({int(np.prod(target))} x {int(np.prod(source))}); give a channel's neurons "
                 "one time constant"
             )
-    matrix = _matrix(linear, source, target)
+    if linear.kind == "sparse":
+        return _of_sparse(linear, into.index, columns, int(np.prod(source)))
+    matrix = matrix_of(linear, source, target)
     if into.index is not None:
         matrix = matrix[into.index]
     return as_map(matrix if columns is None else matrix[:, columns])
+
+
+def _of_sparse(linear: LinearMap, rows: np.ndarray | None, columns: np.ndarray | None, width: int) -> LinearMap | None:
+    """The rows and columns of a sparse map, without writing its zeros out."""
+    assert linear.indices is not None
+    assert linear.indptr is not None
+    counts = np.diff(linear.indptr)
+    row, place = np.repeat(np.arange(len(counts)), counts), np.full(width, -1)
+    place[columns if columns is not None else slice(None)] = np.arange(width if columns is None else len(columns))
+    chosen = np.arange(len(counts)) if rows is None else rows
+    where = np.full(len(counts), -1)
+    where[chosen] = np.arange(len(chosen))
+    kept = np.flatnonzero((where[row] >= 0) & (place[linear.indices] >= 0))
+    if not kept.size:
+        return None
+    kept = kept[np.lexsort((place[linear.indices[kept]], where[row[kept]]))]
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(where[row[kept]], minlength=len(chosen)))])
+    indices = place[linear.indices[kept]].astype(np.int32)
+    return replace(linear, weight=linear.weight[kept], indices=indices, indptr=indptr.astype(np.int32))
 
 
 def _channels(linear: LinearMap, rows: np.ndarray | None, columns: np.ndarray | None) -> LinearMap | None:
@@ -141,7 +162,8 @@ def _channels(linear: LinearMap, rows: np.ndarray | None, columns: np.ndarray | 
     return replace(linear, weight=weight, groups=groups)
 
 
-def _matrix(linear: LinearMap, source: Shape, target: Shape) -> np.ndarray:
+def matrix_of(linear: LinearMap, source: Shape, target: Shape) -> np.ndarray:
+    """The map as a matrix (targets, sources)."""
     if linear.kind == "dense":
         return linear.weight
     size = int(np.prod(source))

@@ -1,27 +1,29 @@
 """Every way from a spike source to a reader as one linear map: a convolution, a matrix, or pools around them.
 
 What has a shape of its own (pools, one weighted layer, factors per channel) keeps it. Convolutions in a row are one
-convolution where the later ones pad nothing, or what they pad would be 0 anyway; pools between them count as such.
+convolution, pools between them too; where a later one pads what is not 0, a sparse matrix for the border comes beside.
 Anything else, such as a factor per neuron behind a convolution, is multiplied out to a matrix where that is small.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
+from snnas.export.compiler.borders import Layer, border
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import LINEAR, SPIKING, Conv, Delay, Flatten, Graph, Input, Linear, Node, Pool, Scale
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.linear import apply as apply_map
+from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.program import LinearMap, Shape
 from snnas.hw_sim.program import Pool as SumPool
 
 MAX_PATHS = 10_000
 MAX_DELAY = 64  # timesteps; each but the last is a relay population
-MAX_EXPANDED = 1 << 24  # entries of a matrix that is multiplied out
+MAX_EXPANDED = 1 << 24  # entries of a matrix that is multiplied out, or weights of a border
 SPARSE_BELOW = 0.25  # share of non-zero entries
 
 
@@ -72,25 +74,33 @@ def shape3(shape: tuple[int, ...]) -> Shape:
     return (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], shape[2])
 
 
-def compose(path: Path, shape: tuple[int, ...], target: Shape, gain: np.ndarray) -> LinearMap | None:
-    """The path as one linear map, float64; None where its weights are all zero (its constant is in the bias).
+def compose(path: Path, shape: tuple[int, ...], target: Shape, gain: np.ndarray) -> list[LinearMap]:
+    """The path as linear maps that are added, float64; none where its weights are all zero (its constant is a bias).
 
-    shape: the source's in the graph, (N,) or (C, H, W). gain: of the target's neurons, without axes or of shape
-    ``target``.
+    One, or a convolution and the border that it gets wrong. shape: the source's in the graph, (N,) or (C, H, W). gain:
+    of the target's neurons, without axes or of shape ``target``.
     """
     source = shape3(shape)
-    linear = _structured(path, source, gain)
+    build = _Build([], [], factor=float(gain.reshape(-1)[0]) if gain.size == 1 else 1.0)
+    linear = _structured(build, path, source, gain)
     if linear is not None and linear.kind == "dense" and any(_masks(node) for _, node in path.nodes):
         linear = as_map(linear.weight)
         if linear is None:
-            return None
-    if linear is not None:
+            return []
+    if linear is not None and not build.bordered:
         out = linear.out_shape(source) if linear.weight.any() else None
         if out is None:
-            return None
+            return []
         if out in (target, (int(np.prod(target)), 1, 1)):
-            return linear
-    return _expanded(path, shape, target, gain)
+            return [linear]
+    elif linear is not None and linear.weight.any() and linear.out_shape(source) == target:
+        small = int(np.prod(shape)) * int(np.prod(target)) <= MAX_EXPANDED
+        most = int(fan_out(linear, source).sum()) - linear.weight.size if small else MAX_EXPANDED
+        ring = build.border(source, most)
+        if ring is not None:
+            return [linear, ring] if ring.weight.size else [linear]
+    whole = _expanded(path, shape, target, gain)
+    return [] if whole is None else [whole]
 
 
 def _masks(node: Node) -> bool:
@@ -100,7 +110,11 @@ def _masks(node: Node) -> bool:
 
 @dataclass(slots=True)
 class _Build:
-    """A path, taken node by node. into, out: factors per channel before and after the weights."""
+    """A path, taken node by node. into, out: factors per channel before and after the weights.
+
+    layers: the convolutions that ``weighted`` is made of, where it is made of several. bordered: it is another map than
+    they are at the border.
+    """
 
     pre: list[SumPool]
     post: list[SumPool]
@@ -108,6 +122,8 @@ class _Build:
     factor: float = 1.0
     into: np.ndarray | None = None
     out: np.ndarray | None = None
+    layers: list[Conv] = field(default_factory=list)
+    bordered: bool = False
 
     def take(self, node: Node) -> bool:
         """Whether the node fits in."""
@@ -129,21 +145,33 @@ class _Build:
 
     def convolve(self, first: Conv, second: Conv) -> bool:
         """Takes a convolution behind the one that is there, and the pools between them."""
-        weight = first.weight.astype(np.float64)
-        if self.out is not None:
-            weight = weight * self.out.reshape(-1, 1, 1, 1)
-        whole: Conv | None = replace(first, weight=weight, bias=None)
-        channels = len(weight)
-        for pool in self.post:
-            ones = np.ones((channels, 1, *pool.kernel))
-            whole = whole and _then(
-                whole, Conv(weight=ones, bias=None, stride=pool.stride, pad=pool.pad, groups=channels)
-            )
-        whole = whole and _then(whole, second)
+        scale = 1.0 if self.out is None else self.out.reshape(-1, 1, 1, 1)
+        *before, last = self.layers or [_plain(first)]
+        layers = [*before, replace(last, weight=last.weight * scale)]
+        start = _plain(first)
+        whole: Conv | None = replace(start, weight=start.weight * scale)
+        bordered = self.bordered
+        for each in [*(_as_conv(pool, len(start.weight)) for pool in self.post), _plain(second)]:
+            bordered = bordered or (whole is not None and not _agree(whole, each))
+            whole = whole and _then(whole, each)
+            layers.append(each)
         if whole is None:
             return False
         self.weighted, self.out, self.post = whole, None, []
+        self.layers, self.bordered = layers, bordered
         return True
+
+    def border(self, source: Shape, most: int) -> LinearMap | None:
+        """What the weights get wrong at the border; None where that takes over ``most`` weights."""
+        before = [Layer(_as_conv(pool, source[0]), merged=False) for pool in self.pre]
+        made = [Layer(conv, merged=k > 0) for k, conv in enumerate(self.layers)]
+        behind = [Layer(_as_conv(pool, len(self.layers[-1].weight)), merged=False) for pool in self.post]
+        first, last = made[0].conv, made[-1].conv
+        into = 1.0 if self.into is None else self.into.reshape(1, -1, 1, 1)
+        made[0] = replace(made[0], conv=replace(first, weight=first.weight * self.factor * into))
+        if self.out is not None:
+            made[-1] = replace(made[-1], conv=replace(last, weight=last.weight * self.out.reshape(-1, 1, 1, 1)))
+        return border([*before, *made, *behind], source, most)
 
     def scale(self, values: np.ndarray) -> bool:
         """Takes a factor per channel, or one for all."""
@@ -160,15 +188,27 @@ class _Build:
         return True
 
 
-def _then(first: Conv, second: Conv) -> Conv | None:
-    """Both as one convolution, float64 and without groups or biases; None where the border makes them another map.
+def _plain(conv: Conv) -> Conv:
+    """Of one group, float64, without a bias."""
+    return replace(conv, weight=ungrouped(conv.weight, conv.groups), bias=None, groups=1)
+
+
+def _as_conv(pool: SumPool, channels: int) -> Conv:
+    weight = np.eye(channels)[:, :, None, None] * np.ones(pool.kernel)
+    return Conv(weight=weight, bias=None, stride=pool.stride, pad=pool.pad)
+
+
+def _agree(first: Conv, second: Conv) -> bool:
+    """Whether a kernel over both is both at the border, too.
 
     What the second one pads is 0, while a kernel over both would see the input there: they agree where it pads
     nothing, or where the first one has a kernel of one point and so gives 0 outside of its input.
     """
-    point = first.weight.shape[2:] == (1, 1) and first.pad == (0, 0)
-    if second.pad != (0, 0) and not point:
-        return None
+    return second.pad == (0, 0) or (first.weight.shape[2:] == (1, 1) and first.pad == (0, 0))
+
+
+def _then(first: Conv, second: Conv) -> Conv | None:
+    """Both as one convolution, float64 and without groups or biases; None where its kernel would be too large."""
     a, b = ungrouped(first.weight, first.groups), ungrouped(second.weight, second.groups)
     (top, left), (rows, columns) = first.stride, b.shape[2:]
     size = (len(b), a.shape[1], a.shape[2] + (rows - 1) * top, a.shape[3] + (columns - 1) * left)
@@ -198,9 +238,8 @@ def ungrouped(weight: np.ndarray, groups: int) -> np.ndarray:
     return whole
 
 
-def _structured(path: Path, source: Shape, gain: np.ndarray) -> LinearMap | None:
-    """The map in a shape of its own, or None. Its target's shape is not looked at."""
-    build = _Build([], [], factor=float(gain.reshape(-1)[0]) if gain.size == 1 else 1.0)
+def _structured(build: _Build, path: Path, source: Shape, gain: np.ndarray) -> LinearMap | None:
+    """The map in a shape of its own, or None. Its target's shape is not looked at, nor what is wrong at its border."""
     if not all(build.take(node) for _, node in path.nodes):
         return None
     node = build.weighted
@@ -305,7 +344,7 @@ def _expanded(path: Path, shape: tuple[int, ...], target: Shape, gain: np.ndarra
         for node in linear:
             x = interpreter.apply(node, x)
         matrix[first:last] = x.reshape(last - first, -1)
-    return as_map(matrix.T * (gain if gain.size == 1 else gain.reshape(-1, 1)))
+    return as_map(matrix.T * gain.reshape(-1, 1))
 
 
 def as_map(matrix: np.ndarray) -> LinearMap | None:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnas.export.compiler.grids import step
-from snnas.export.compiler.parts import Part
+from snnas.export.compiler.parts import Part, matrix_of
 from snnas.export.compiler.paths import Path, compose, paths, shape3
 from snnas.export.dialects.conventions import Convention, decay_of
 from snnas.export.graph.graph import INTEGRATING, CubaLi, Graph, I, Integrating, Li
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError
-from snnas.hw_sim.linear import apply as apply_map
 from snnas.hw_sim.readout import LIMIT, Read, Reading, Readout
 
 MAX_READOUT = 1 << 24
@@ -170,13 +169,10 @@ def _weight(way: Path, source: tuple[int, ...], reader: tuple[int, ...], gain: n
     if not way.nodes:
         return np.eye(size) * gain.reshape(-1, 1)
     target = shape3(reader)
-    linear = compose(way, source, target, gain.reshape(target) if gain.ndim else gain)
-    if linear is None:
-        return np.zeros((classes, size))
-    if linear.kind == "dense":
-        return linear.weight
-    units = np.eye(size).reshape(size, *shape3(source))
-    return apply_map(linear, units, target).reshape(size, -1).T.copy()
+    total = np.zeros((classes, size))
+    for linear in compose(way, source, target, gain.reshape(target) if gain.ndim else gain):
+        total += matrix_of(linear, shape3(source), target)
+    return total
 
 
 # ------------------------------------------------------------------------------------------------- in whole numbers

@@ -8,6 +8,7 @@ depend on the ``snnas`` metadata, except which edge of a cycle waits a timestep;
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,25 @@ def _from_tree(
     graph = Graph(nodes=nodes, edges=tuple(edges), delayed=delayed, convention=convention, meta=meta)
     graph.verify_wiring()
     return read_by_membrane(spread(graph))
+
+
+def written_by(path: Path, tools: Iterable[str]) -> str:
+    """Which of the tools the file's metadata name, of the graph or of a node; '' where they name none, or several."""
+    found = set[str]()
+    names = {tool.lower(): tool for tool in tools}
+
+    def search(value: Any, inside: bool) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if inside and key != conventions.KEY:
+                    found.update(tool for name, tool in names.items() if name in str(key).lower())
+                search(item, (inside or key == "metadata") and key != conventions.KEY)
+        elif inside:
+            said = text(value).lower() if np.asarray(value).dtype.kind in "OSU" and np.asarray(value).size == 1 else ""
+            found.update(tool for name, tool in names.items() if name in said)
+
+    search(read_hdf5(path), False)
+    return found.pop() if len(found) == 1 else ""
 
 
 def _metadata(root: Tree, path: Path) -> dict[str, Any]:

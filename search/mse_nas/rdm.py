@@ -23,8 +23,8 @@ from torch import Tensor
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.genome import Genome
 from snnas.search.mse_nas.network import MseNetwork
-from snnas.search.scoring.guards import Finding, input_independent
-from snnas.search.scoring.proxies import Score
+from snnas.search.scoring.guards import Finding, extent, no_signal
+from snnas.search.scoring.proxies import Score, home
 
 MEASURES = ("per_neuron", "total")
 
@@ -68,9 +68,12 @@ class RdmScorer:
         seen = []
         for batch in self.batches:
             distances = Distances()
-            refusal = input_independent(network(batch, spikes=distances)) or ""
-            seen.append((distances, refusal))
-        refusal = next((refusal for _, refusal in seen if refusal), "")
+            seen.append((distances, extent(network(batch, spikes=distances))))
+        found = home([tensor for distances, span in seen for tensor in (distances.sums, span)])
+        for (distances, _), sums in zip(seen, found[::2], strict=True):
+            distances.read(sums)
+        refusals = (no_signal(span, len(batch)) for span, batch in zip(found[1::2], self.batches, strict=True))
+        refusal = next((refusal for refusal in refusals if refusal), "")
         count = len(seen)
         per_neuron = sum(sum(d.share.values()) / len(d.share) for d, _ in seen) / count
         total = sum(sum(d.total.values()) / len(d.total) for d, _ in seen) / count
@@ -88,10 +91,13 @@ class RdmScorer:
 class Distances(MutableMapping[str, Tensor]):
     """Takes the spikes of a network as they come and keeps the sums alone: a batch's spikes need not fit in memory.
 
-    share, total, firing: {LIF: ...}; total is the sum over i, j of H, mean over timesteps, and share that by N B (B-1).
+    share, total, firing: {LIF: ...}, once ``read`` has been told what ``sums`` are on the host; total is the sum over
+    i, j of H, mean over timesteps, and share that by N B (B - 1).
     """
 
     def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
         self.share: dict[str, float] = {}
         self.total: dict[str, float] = {}
         self.firing: dict[str, float] = {}
@@ -102,9 +108,20 @@ class Distances(MutableMapping[str, Tensor]):
         _, batch, neurons = train.shape
         # A neuron that k of B samples fire differs in 2 k (B - k) ordered pairs.
         fired = train.sum(1, dtype=torch.float64)
-        self.total[name] = float((2 * fired * (batch - fired)).sum(1).mean())
-        self.share[name] = self.total[name] / (neurons * batch * (batch - 1))
-        self.firing[name] = float(fired.mean()) / batch
+        self._sums[name] = torch.stack([(2 * fired * (batch - fired)).sum(1).mean(), fired.mean()])
+        self._sizes[name] = batch, neurons
+
+    @property
+    def sums(self) -> Tensor:
+        """What was kept, (LIFs, 2), where the spikes were."""
+        return torch.stack(list(self._sums.values()))
+
+    def read(self, sums: Tensor) -> None:
+        """Fill the figures from ``sums`` on the host."""
+        for (name, (batch, neurons)), (total, fired) in zip(self._sizes.items(), sums.tolist(), strict=True):
+            self.total[name] = total
+            self.share[name] = total / (neurons * batch * (batch - 1))
+            self.firing[name] = fired / batch
 
     def __getitem__(self, name: str) -> Tensor:
         raise KeyError(name)
@@ -113,7 +130,7 @@ class Distances(MutableMapping[str, Tensor]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.share)
+        return iter(self._sums)
 
     def __len__(self) -> int:
-        return len(self.share)
+        return len(self._sums)

@@ -15,14 +15,15 @@ class BatchNorm(nn.BatchNorm2d):
     swamps the small variances of a short training (400 images of small values, 6 epochs: 100 % in training, 25 % with
     the running statistics). Here batch n moves them by max(momentum, 1/n): the first one replaces what was there, and
     from the tenth on nothing differs. momentum: None averages over all batches, 0.0 leaves the statistics as they are.
+    Under autocast statistics and result are float32.
 
     With ``synced`` the statistics are those of all processes; torch's SyncBatchNorm does that on GPUs alone. It needs
     an initialised process group.
     """
 
     synced = False
-    # Batches that the statistics have seen. num_batches_tracked says it too, and is read once: on a GPU to look is to
-    # wait for the device.
+    # Batches that the statistics have seen. num_batches_tracked says it too, and is read when it is loaded: on a GPU to
+    # look is to wait for the device.
     _seen: int | None = None
 
     def effective(self) -> Tensor:
@@ -30,6 +31,7 @@ class BatchNorm(nn.BatchNorm2d):
         return self.weight
 
     def forward(self, input: Tensor) -> Tensor:
+        input = _exact(input)
         mean, var = self.running_mean, self.running_var
         moves = self.training and mean is not None
         rate = self._next_rate() if moves else 0.0
@@ -43,12 +45,13 @@ class BatchNorm(nn.BatchNorm2d):
         return out
 
     def reset_running_stats(self) -> None:
-        self._seen = None
+        self._seen = 0
         super().reset_running_stats()
 
     def _load_from_state_dict(self, *args: Any, **named: Any) -> None:
-        self._seen = None
         super()._load_from_state_dict(*args, **named)
+        self._seen = None
+        self._batches()
 
     def _batches(self) -> int:
         """Return how many batches the running statistics have seen."""
@@ -91,7 +94,7 @@ class StepwiseBatchNorm(BatchNorm):
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
         running = (self.running_mean, self.running_var) if self._batches() else None
-        out, mean, var, _ = _normalise(input, self.effective(), self.bias, running, self.eps, self.synced)
+        out, mean, var, _ = _normalise(_exact(input), self.effective(), self.bias, running, self.eps, self.synced)
         self._steps.append((mean, var))
         return out
 
@@ -172,7 +175,7 @@ def _statistics(x: Tensor, eps: float, synced: bool) -> tuple[Tensor, Tensor, Te
     # torch's own kernel: var_mean over three axes takes three to ten times as long on a CPU.
     _, mean, inverse = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)
     var = (inverse.double() ** -2 - eps).clamp_(min=0).to(mean.dtype)
-    count = torch.tensor(float(x.numel() // x.shape[1]), device=x.device)
+    count = torch.full((), float(x.numel() // x.shape[1]), device=x.device)
     if not synced:
         return mean, var, count
     # One after the other, each about the common mean: E[x^2] - E[x]^2 would lose what is small beside the mean.
@@ -182,6 +185,11 @@ def _statistics(x: Tensor, eps: float, synced: bool) -> tuple[Tensor, Tensor, Te
     second = (var + (mean - together) ** 2) * count
     distributed.all_reduce(second)
     return together, second / everything, everything
+
+
+def _exact(x: Tensor) -> Tensor:
+    """Return what autocast made bfloat16 or half as float32: statistics, current and neurons have that at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _wide(x: Tensor) -> Tensor:

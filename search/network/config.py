@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self
 from snnas.hw_sim.errors import InvalidFileError, UsageError, brief
 from snnas.search.network.genotype import MAX_CELLS
 
-
 # What stands between the pooled spikes of the last reduction and the classes: linear - LIF - linear; the same with a
 # batch norm before the LIF, which folds into the first linear on export; or a linear layer alone.
 HEADS = ("lif", "bn_lif", "linear")
@@ -90,7 +89,8 @@ class NetworkConfig(JsonConfig):
             min(self.input_shape[1:]) >> self.cells >= 1,
             "input_shape",
             self,
-            f"H and W >= {2**self.cells}: {self.cells} reductions halve it {self.cells} times; enlarge it, or take fewer cells",
+            f"H and W >= {2**self.cells}: {self.cells} reductions halve it {self.cells} times; enlarge it, or take "
+            "fewer cells",
         )
 
     @property

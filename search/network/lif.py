@@ -9,6 +9,7 @@ rounding. Of the forward pass only the voltage before the reset is kept: 4 bytes
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -70,9 +71,10 @@ class _Sequence(torch.autograd.Function):
         rows, out, kept = _rows(current), _rows(spikes), None if voltage is None else _rows(voltage)
         ctx.constants = tau, threshold
         ctx.save_for_backward(voltage)
-        if lif_kernel.usable(rows, out):
-            lif_kernel.forward(rows, None, ctx.constants, out, kept, None)
+        if kernel := _kernel(rows, out):
+            kernel.forward(rows, None, ctx.constants, out, kept, None)
             return spikes
+        share = divisor(tau, rows)
         for block in _blocks(rows):
             here = rows[:, block]
             after = torch.empty(here.shape[1:], dtype=state, device=current.device)
@@ -81,11 +83,11 @@ class _Sequence(torch.autograd.Function):
                 v = kept[step, block] if kept is not None else before
                 assert v is not None
                 if step == 0:
-                    torch.div(x, tau, out=v)
+                    torch.div(x, share, out=v)
                 else:
                     # With nothing kept, v and after are one tensor: the difference needs a place of its own.
                     difference = x - after if kept is None else torch.sub(x, after, out=v)
-                    torch.add(difference.div_(tau), after, out=v)
+                    torch.add(difference.div_(share), after, out=v)
                 fired = torch.ge(v, threshold, out=out[step, block])
                 # v - v s is v or 0 exactly.
                 torch.addcmul(v, v, fired.to(state), value=-1, out=after)
@@ -100,8 +102,8 @@ class _Sequence(torch.autograd.Function):
             grad = _like(voltage, grad.dtype).copy_(grad)
         out = _like(voltage, voltage.dtype)
         rows, kept, into = _rows(grad), _rows(voltage), _rows(out)
-        if lif_kernel.usable(rows, kept):
-            lif_kernel.backward(rows, kept, None, ctx.constants, into)
+        if kernel := _kernel(rows, kept):
+            kernel.backward(rows, kept, None, ctx.constants, into)
             return out, None, None
         for block in _blocks(rows):
             v, g, to = kept[:, block], rows[:, block].to(voltage.dtype), into[:, block]
@@ -130,14 +132,15 @@ class _Step(torch.autograd.Function):
         v, fired, after = (_like(x, x.dtype) for _ in range(3))
         ctx.constants = tau, threshold
         ctx.save_for_backward(v)
-        if lif_kernel.usable(x, before) and _dense(x[0]):
+        if _dense(x[0]) and (kernel := _kernel(x, before)):
             flat = None if before is None else _rows(before[None])[0]
-            lif_kernel.forward(_rows(x), flat, ctx.constants, _rows(fired), _rows(v), _rows(after)[0])
+            kernel.forward(_rows(x), flat, ctx.constants, _rows(fired), _rows(v), _rows(after)[0])
             return fired[0], after[0]
+        share = divisor(tau, x)
         if before is None:
-            torch.div(x, tau, out=v)
+            torch.div(x, share, out=v)
         else:
-            torch.sub(x, before, out=v).div_(tau).add_(before)
+            torch.sub(x, before, out=v).div_(share).add_(before)
         torch.ge(v, threshold, out=fired)
         torch.addcmul(v, v, fired, value=-1, out=after)
         return fired[0].to(current.dtype), after[0]
@@ -148,14 +151,34 @@ class _Step(torch.autograd.Function):
         tau, threshold = ctx.constants
         grad, later = (g if g.stride() == v[0].stride() else _like(v, v.dtype)[0].copy_(g) for g in grads)
         out = _like(v, v.dtype)
-        if lif_kernel.usable(grad, later, v):
-            lif_kernel.backward(_rows(grad[None]), _rows(v), _rows(later[None])[0], ctx.constants, _rows(out))
+        if kernel := _kernel(grad, later, v):
+            kernel.backward(_rows(grad[None]), _rows(v), _rows(later[None])[0], ctx.constants, _rows(out))
         else:
             torch.sub(v, threshold, out=out)
             torch.addcmul(torch.full_like(v, tau), out, out, value=tau * math.pi**2, out=out)
             torch.div(grad, out, out=out)
             out.addcmul_(later, torch.lt(v, threshold, out=torch.empty_like(v)), value=1 / tau)
         return out[0], out[0] * (tau - 1) if ctx.needs_input_grad[1] else None, None, None
+
+
+def divisor(tau: float, like: Tensor) -> Tensor | float:
+    """Return what currents of the kind of ``like`` are divided by. On a GPU torch would multiply by 1 / a number."""
+    return torch.full((), tau, dtype=like.dtype, device=like.device) if like.is_cuda else tau
+
+
+def _kernel(*tensors: Tensor | None) -> Any | None:
+    """Return the module whose ``forward`` and ``backward`` can run on ``tensors``; None where torch has to."""
+    kernel: Any = _of_gpu() if any(x is not None and x.is_cuda for x in tensors) else lif_kernel
+    return kernel if kernel is not None and kernel.usable(*tensors) else None
+
+
+@functools.cache
+def _of_gpu() -> Any | None:
+    try:
+        from snnas.search.network import lif_triton
+    except ImportError:
+        return None
+    return lif_triton
 
 
 def _state_dtype(current: Tensor) -> torch.dtype:

@@ -36,9 +36,9 @@ from snnas.search.network.layers import (
 from snnas.search.network.lif import LIF
 from snnas.search.network.lif_learnt import LEARNABLE, LearntLIF
 
-# The head 'lif' has no BN between its first linear and its LIF. Weights of variance 1 / (power N) give its current unit variance
-# when this is the mean square of its inputs (spikes, or averages of four), so that the head is alive before training:
-# torch's default leaves it silent.
+# The head 'lif' has no BN between its first linear and its LIF. Weights of variance 1 / (power N) give its current unit
+# variance when this is the mean square of its inputs (spikes, or averages of four), so that the head is alive before
+# training: torch's default leaves it silent.
 HEAD_INPUT_POWER = {"max": 0.15, "average": 0.03}
 
 

@@ -28,6 +28,7 @@ from snnas.search.scoring.proxies import (
     rdm,
     sahd_kernel,
     temporal_code,
+    time_shares,
     unit_log_det,
 )
 
@@ -185,8 +186,8 @@ _PROXIES = {
     "unit_kernels": _Proxy(lambda o: unit_log_det(list(o.kernels.values())), ("taps", "kernels")),
     "unit_last": _Proxy(lambda o: unit_log_det([o.kernels["red2"]]), ("taps", "kernels")),
     "live_depth": _Proxy(live_depth),
-    "temporal_code": _Proxy(lambda o: sum(temporal_code(o.cell_spikes(cell)) for cell in (1, 2))),
-    "clock_quiet": _Proxy(lambda o: clock_quiet(o.spikes)),
+    "temporal_code": _Proxy(lambda o: sum(temporal_code(map(time_shares, o.cell_spikes(cell))) for cell in (1, 2))),
+    "clock_quiet": _Proxy(lambda o: clock_quiet(list(map(time_shares, o.spikes)))),
     "upstream_gradient": _Proxy(upstream_gradient, ("gradients",)),
     "gradient_norm": _Proxy(gradient_norm, ("gradients",)),
     "jacobian": _Proxy(jacobian, ("gradients",)),

@@ -10,13 +10,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from spikingjelly.activation_based import functional
 from torch import Tensor
 
 from snnas.search.network.genotype import CONV_KERNELS, CellOps, Edge
-from snnas.search.scoring.proxies import LEAST_LEVELS, Score, clock_quiet, living_share, longest_path, temporal_code
+from snnas.search.scoring.proxies import (
+    LEAST_LEVELS,
+    Score,
+    TimeShares,
+    clock_quiet,
+    home,
+    living,
+    longest_path,
+    temporal_code,
+    time_moments,
+)
 from snnas.search.scoring.supernet import Candidate, Supernet, cells_of
 
 TERMS = ("live_depth", "temporal_code", "clock_quiet")
@@ -34,17 +45,43 @@ class DepthTimeScorer:
     @torch.no_grad()
     def __call__(self, candidates: Sequence[Candidate]) -> list[Score]:
         """Return the terms of every candidate; raises UsageError when one has no path from input to output."""
-        return [self._score(candidate) for candidate in candidates]
+        seen = [self._observe(candidate) for candidate in candidates]
+        tables = home([table for _, table in seen])
+        cells, count = self.supernet.config.cells, self.supernet.config.timesteps
+        scores = []
+        for candidate, (names, _), table in zip(candidates, seen, tables, strict=True):
+            found = {name: Observed(*row) for name, row in zip(names, table.tolist(), strict=True)}
+            scores.append(score(found, cells_of(candidate, cells), count))
+        return scores
 
-    def _score(self, candidate: Candidate) -> Score:
+    def _observe(self, candidate: Candidate) -> tuple[list[str], Tensor]:
         spikes: dict[str, Tensor] = {}
         self.supernet(self.x, candidate, spikes=spikes)
         functional.reset_net(self.supernet)
-        return score(spikes, cells_of(candidate, self.supernet.config.cells))
+        return list(spikes), torch.stack([observe(train) for train in spikes.values()])
 
 
-def score(spikes: Mapping[str, Tensor], cells: Sequence[CellOps]) -> Score:
-    """Return the terms of a network that fired ``spikes``, {LIF name: 0/1 (T, B, ...)}, with the operations ``cells``.
+class Observed(NamedTuple):
+    """What counts of a population: its rate, the share of neurons that fire, and ``proxies.time_moments``."""
+
+    rate: float
+    living: float
+    clock: float
+    sample: float
+    all: float
+
+    @property
+    def shares(self) -> TimeShares:
+        return TimeShares.of(self.clock, self.sample, self.all)
+
+
+def observe(spikes: Tensor) -> Tensor:
+    """Return the numbers of an Observed, (5,), where ``spikes``, 0/1 (T, B, ...), are."""
+    return torch.cat([torch.stack([spikes.mean(dtype=torch.float64), living(spikes)]), time_moments(spikes)])
+
+
+def score(found: Mapping[str, Observed], cells: Sequence[CellOps], timesteps: int) -> Score:
+    """Return the terms of a network of which ``found``, by LIF name, was observed, with the operations ``cells``.
 
     live_depth sums over cells the length of the longest path from node 0 to node 3 along forward edges: a convolution
     counts log((T + 1) x the share of the neurons before it that fire at all), anything else 0. temporal_code sums the
@@ -52,22 +89,23 @@ def score(spikes: Mapping[str, Tensor], cells: Sequence[CellOps]) -> Score:
     """
     depth = code = 0.0
     for number, ops in enumerate(cells, start=1):
-        of_cell = {name: train for name, train in spikes.items() if name.startswith(f"cell{number}_")}
-        depth += _live_depth(ops, {name.split("_")[1]: train for name, train in of_cell.items()})
-        code += temporal_code(list(of_cell.values()))
-    terms: dict[str, float] = dict(zip(TERMS, (depth, code, clock_quiet(list(spikes.values()))), strict=True))
-    return Score(depth, {name: float(train.mean(dtype=torch.float64)) for name, train in spikes.items()}, terms)
+        of_cell = {name: seen for name, seen in found.items() if name.startswith(f"cell{number}_")}
+        levels = {name.split("_")[1]: (timesteps + 1) * seen.living for name, seen in of_cell.items()}
+        depth += _live_depth(ops, levels)
+        code += temporal_code(seen.shares for seen in of_cell.values())
+    quiet = clock_quiet([seen.shares for seen in found.values()])
+    terms: dict[str, float] = dict(zip(TERMS, (depth, code, quiet), strict=True))
+    return Score(depth, {name: seen.rate for name, seen in found.items()}, terms)
 
 
-def _live_depth(ops: CellOps, trains: Mapping[str, Tensor]) -> float:
-    lengths = {edge: _length(edge, names, trains) for edge, names in ops.items() if edge[0] < edge[1]}
+def _live_depth(ops: CellOps, levels: Mapping[str, float]) -> float:
+    lengths = {edge: _length(edge, names, levels) for edge, names in ops.items() if edge[0] < edge[1]}
     length = longest_path(lengths)
     # A cell whose only way leads through backward edges is as deep as nothing.
     return length if length > -math.inf else 0.0
 
 
-def _length(edge: Edge, names: Iterable[str], trains: Mapping[str, Tensor]) -> float:
+def _length(edge: Edge, names: Iterable[str], levels: Mapping[str, float]) -> float:
     if not any(op in CONV_KERNELS for op in names):
         return 0.0
-    train = trains[f"n{edge[0]}"]
-    return math.log(max((len(train) + 1) * living_share(train), LEAST_LEVELS))
+    return math.log(max(levels[f"n{edge[0]}"], LEAST_LEVELS))

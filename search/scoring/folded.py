@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from snnas.search.network.lif import divisor
 from snnas.search.scoring.proxies import EXACT_IN_FLOAT32
 
 
@@ -42,8 +43,9 @@ def fire(currents: Tensor, state: Tensor | None, tau: float, threshold: float) -
     v <- v + (x - v)/tau, spike where v >= threshold, reset to 0; state: the voltage before, None at rest.
     """
     spikes = torch.empty(currents.shape, dtype=currents.dtype, device=currents.device)
+    share = divisor(tau, currents)
     for step, current in enumerate(currents.unbind(1)):
-        voltage = current / tau if state is None else torch.sub(current, state).div_(tau).add_(state)
+        voltage = current / share if state is None else torch.sub(current, state).div_(share).add_(state)
         torch.ge(voltage, threshold, out=spikes[:, step])
         # v - v s is v or 0 exactly.
         state = voltage.addcmul_(voltage, spikes[:, step], value=-1)
@@ -78,8 +80,7 @@ def kernels(common: Tensor, neurons: int) -> Tensor:
 
 
 def log_determinants(matrices: Tensor) -> list[float]:
-    """Return log |det| of symmetric ``matrices`` (S, B, B), float64; -inf where one is singular up to rounding."""
-    matrices = matrices.cpu()
+    """Return log |det| of symmetric ``matrices`` (S, B, B), float64 on the host; -inf where singular up to rounding."""
     signs, logs = torch.linalg.slogdet(matrices)
     singular = torch.linalg.svdvals(matrices)
     floor = singular[:, 0] * matrices.shape[1] * torch.finfo(matrices.dtype).eps

@@ -12,7 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from snnas.search.scoring.proxies import home
 
 # Of the outputs' size: rounding in a batch of equal rows stays far below it, a spike more or less far above.
 TOLERANCE = 1e-6
@@ -32,23 +35,41 @@ def inspect(outputs: Tensor, spikes: Mapping[str, Tensor]) -> tuple[Finding, ...
 
     'input' refuses; 'constant' reports the LIFs that fire, and alike for every sample.
     """
-    dead = input_independent(outputs)
-    alike = [name for name in constant_layers(spikes) if bool(spikes[name].any())]
+    span, *rest = home([extent(outputs), *(_alike(train) for train in spikes.values())])
+    dead = no_signal(span, len(outputs))
+    alike = [name for name, flags in zip(spikes, rest, strict=True) if bool(flags.all())]
     return (
         *([Finding("input", dead, refuses=True)] if dead else []),
         *(Finding("constant", f"{name} fires alike for every sample of the batch") for name in alike),
     )
 
 
+def extent(outputs: Tensor) -> Tensor:
+    """Return (2,): by how much ``outputs`` (B, ...) differ between samples, and how large they are."""
+    values = outputs.detach().flatten(1).double()
+    return torch.stack([(values.amax(0) - values.amin(0)).amax(), values.abs().amax()])
+
+
+def no_signal(extent: Tensor, samples: int, *, tolerance: float = TOLERANCE) -> str | None:
+    """Guard 'input' of what ``extent`` returned, on the host: say so when the output is the same for all samples."""
+    spread, size = extent.tolist()
+    if spread > tolerance * max(size, 1e-30):
+        return None
+    return f"the output is the same for all {samples} samples of the batch (spread {spread:.3g}): no signal arrives"
+
+
 def input_independent(outputs: Tensor, *, tolerance: float = TOLERANCE) -> str | None:
     """Guard 'input': say so when ``outputs`` (B, ...), of B >= 2 different samples, are the same for all of them."""
-    values = outputs.detach().flatten(1).double()
-    spread = float((values.amax(0) - values.amin(0)).amax())
-    if spread > tolerance * max(float(values.abs().amax()), 1e-30):
-        return None
-    return f"the output is the same for all {len(values)} samples of the batch (spread {spread:.3g}): no signal arrives"
+    (span,) = home([extent(outputs)])
+    return no_signal(span, len(outputs), tolerance=tolerance)
 
 
 def constant_layers(spikes: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Guard 'constant': return the LIFs that fire alike for every sample; spikes: {name: 0/1 (T, B, ...)}, B >= 2."""
-    return tuple(name for name, train in spikes.items() if bool((train == train[:, :1]).all()))
+    flags = home([_alike(train) for train in spikes.values()]) if spikes else []
+    return tuple(name for name, (alike, _) in zip(spikes, flags, strict=True) if bool(alike))
+
+
+def _alike(train: Tensor) -> Tensor:
+    """Return (2,): whether all samples fire alike, and whether anything fires."""
+    return torch.stack([(train == train[:, :1]).all(), train.any()])

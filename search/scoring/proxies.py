@@ -13,7 +13,7 @@ Everything is float64 and starts from the exact integers H: N - d rounded to flo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,23 +66,39 @@ def merits(scores: Sequence[Score]) -> list[float]:
     return [float(next(means)) if score.terms and score.value > -math.inf else -math.inf for score in scores]
 
 
+def home(values: Sequence[Tensor]) -> list[Tensor]:
+    """Return ``values`` as float64 on the host, in one copy: scoring waits for a device here alone, once per call."""
+    if not any(value.is_cuda for value in values):
+        return [value.double() for value in values]
+    flat = torch.cat([value.reshape(-1).double() for value in values]).cpu()
+    parts = torch.split(flat, [value.numel() for value in values])
+    return [part.reshape(value.shape) for part, value in zip(parts, values, strict=True)]
+
+
 def sahd(spikes: Mapping[str, Tensor], *, reduction: str = "sum") -> Score:
     """Return the SAHD score of one batch; ``spikes``: {LIF name: 0/1 tensor (T, B, ...)}, B >= 2 equal in all.
 
     reduction: 'sum' over LIFs (the paper's equation) or 'mean' (the released code), which rewards no further LIF. Two
     equal samples, or a network without a single spike, make the kernel singular: -inf.
     """
-    value = log_det([sahd_kernel(train) for train in spikes.values()], reduction=reduction)
-    return Score(value, {name: float(train.mean(dtype=torch.float64)) for name, train in spikes.items()})
+    kernel = _combined([sahd_kernel(train) for train in spikes.values()], reduction)
+    kernel, *rates = home([kernel, *(train.mean(dtype=torch.float64) for train in spikes.values())])
+    return Score(_log_det(kernel), {name: float(rate) for name, rate in zip(spikes, rates, strict=True)})
 
 
 def log_det(kernels: Sequence[Tensor], *, reduction: str = "sum") -> float:
     """Return log |det| of the sum or mean of ``kernels`` (B, B); -inf where it is singular up to rounding."""
+    return _log_det(*home([_combined(kernels, reduction)]))
+
+
+def _combined(kernels: Sequence[Tensor], reduction: str) -> Tensor:
     if reduction not in ("sum", "mean"):
         raise UsageError(f"reduction {reduction!r} of SAHD kernels, expected 'sum' or 'mean'")
     kernel = torch.stack(list(kernels)).sum(0)
-    if reduction == "mean":
-        kernel = kernel / len(kernels)
+    return kernel / len(kernels) if reduction == "mean" else kernel
+
+
+def _log_det(kernel: Tensor) -> float:
     sign, value = torch.linalg.slogdet(kernel)
     return float(value) if float(sign) != 0 and _full_rank(kernel) else -math.inf
 
@@ -128,9 +144,14 @@ def unit_log_det(kernels: Sequence[Tensor]) -> float:
     return float(torch.linalg.slogdet(scaled + ridge)[1])
 
 
+def living(spikes: Tensor) -> Tensor:
+    """Return the share () of a population's neurons that fire at all on the batch; spikes: 0/1 (T, B, ...)."""
+    return spikes.flatten(2).amax((0, 1)).mean(dtype=torch.float64)
+
+
 def living_share(spikes: Tensor) -> float:
-    """Return the share of a population's neurons that fire at all on the batch; spikes: 0/1 (T, B, ...)."""
-    return float(spikes.flatten(2).amax((0, 1)).mean(dtype=torch.float64))
+    """Return ``living`` as a number."""
+    return float(living(spikes))
 
 
 def longest_path(lengths: Mapping[Edge, float]) -> float:
@@ -153,6 +174,11 @@ class TimeShares:
     sample: float
     code: float
 
+    @classmethod
+    def of(cls, clock: float, sample: float, all: float) -> TimeShares:
+        """Return the shares from ``time_moments``."""
+        return cls(clock, sample, max(all - clock - sample, 0.0))
+
     @property
     def code_share(self) -> float:
         """The share of ``code`` in all that varies; 0 where nothing does."""
@@ -160,34 +186,38 @@ class TimeShares:
         return self.code / total if total > 0 else 0.0
 
 
-def time_shares(spikes: Tensor) -> TimeShares:
-    """Return the shares of one population; spikes: 0/1 (T, B, ...)."""
+def time_moments(spikes: Tensor) -> Tensor:
+    """Return (3,), float64, of one population: the shares 'clock' and 'sample', and all that varies."""
     train = spikes.flatten(2)
     by_step, by_sample = train.mean(1, dtype=torch.float64), train.mean(0, dtype=torch.float64)
     rate = by_step.mean(0)
-    clock = float((by_step - rate).square().mean())
-    sample = float((by_sample - rate).square().mean())
+    clock, sample = (by_step - rate).square().mean(), (by_sample - rate).square().mean()
     # Spikes are 0 or 1, so their variance is p (1 - p).
-    return TimeShares(clock, sample, max(float((rate * (1 - rate)).mean()) - clock - sample, 0.0))
+    return torch.stack([clock, sample, (rate * (1 - rate)).mean()])
 
 
-def temporal_code(spikes: Sequence[Tensor]) -> float:
+def time_shares(spikes: Tensor) -> TimeShares:
+    """Return the shares of one population; spikes: 0/1 (T, B, ...)."""
+    return TimeShares.of(*home([time_moments(spikes)])[0].tolist())
+
+
+def temporal_code(populations: Iterable[TimeShares]) -> float:
     """Return the largest share of sample-dependent spike timing among LIFs; 0 without any.
 
     A still image holds no time: the first LIF repeats nearly one code T times, one bit per neuron. Only dynamics that
     builds up through LIFs makes the times of spikes depend on the sample, so that T steps tell more than one. It grows
     with the depth that signals really pass, and with thresholds that integrate.
     """
-    return max((time_shares(train).code_share for train in spikes), default=0.0)
+    return max((shares.code_share for shares in populations), default=0.0)
 
 
-def clock_quiet(spikes: Sequence[Tensor]) -> float:
+def clock_quiet(populations: Sequence[TimeShares]) -> float:
     """Return minus the mean variance over LIFs that lies between timesteps alike for every sample.
 
     Such spikes tell the step and not the sample. BN shares its statistics over T, so currents that swing with the step
     are normalised by a deviation that is not the signal's.
     """
-    return -sum(time_shares(train).clock for train in spikes) / max(len(spikes), 1)
+    return -sum(shares.clock for shares in populations) / max(len(populations), 1)
 
 
 def _full_rank(kernel: Tensor) -> bool:

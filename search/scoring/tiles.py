@@ -16,7 +16,7 @@ from torch.nn import functional
 from snnas.search.network.genotype import CONV_KERNELS, NODES, Edge
 from snnas.search.network.layers import op_layer, reduction_parts
 from snnas.search.scoring import folded
-from snnas.search.scoring.proxies import Score
+from snnas.search.scoring.proxies import Score, home
 from snnas.search.scoring.sharing import STEM, WHOLE, Candidate, Plan, Reduction, Value
 from snnas.search.scoring.supernet import Supernet
 
@@ -36,8 +36,9 @@ class Bank:
         with torch.no_grad():
             self.stem: Tensor = supernet._stem(x)
         self.layers: dict[str, Any] = dict(supernet.named_modules())
-        norms = ((name, layer) for name, layer in self.layers.items() if isinstance(layer, torch.nn.BatchNorm2d))
-        self.shifted = frozenset(name for name, norm in norms if bool(norm.bias.any()))
+        norms = {name: layer for name, layer in self.layers.items() if isinstance(layer, torch.nn.BatchNorm2d)}
+        (shifts,) = home([torch.stack([norm.bias.detach().any() for norm in norms.values()])])
+        self.shifted = frozenset(name for name, shift in zip(norms, shifts.tolist(), strict=True) if shift)
         self._stacks: dict[tuple[str, ...], tuple[Tensor, ...]] = {}
 
     def stacked(self, cell: int, convs: Sequence[Conv]) -> tuple[Tensor, ...]:
@@ -264,32 +265,40 @@ class Tiles:
         """Turn the counts of every population into kernels, and their sums into scores."""
         made = {key: _kernels(torch.cat(parts), key[0]) for key, parts in self.common.items()}
         totals: list[Tensor] = []
-        firing: list[Mapping[str, float]] = []
         for way in self.plan.candidates:
             # Added in the order of its populations, so that a score does not depend on what it is scored with.
-            total, rates = None, {}
-            for name, readers, ids in way.populations:
+            total: Tensor | None = None
+            for _, readers, ids in way.populations:
                 places = [self.place[id] for id in ids]
                 parts = [made[key][0][row] for key, row in places]
                 kernel = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
                 kernel = kernel * readers if self.per_operation else kernel
                 total = kernel if total is None else total + kernel
-                places_in_all = places[0][0][0] * self.config.timesteps * len(kernel)
-                rates[name] = sum(made[key][1][row] for key, row in places) / places_in_all
             totals.append(_there(total))
-            firing.append(rates)
-        values = folded.log_determinants(torch.stack(totals))
+        matrices, *counted = home([torch.stack(totals), *(counts for _, counts in made.values())])
+        counts = {key: of_key.tolist() for key, of_key in zip(made, counted, strict=True)}
+        firing = [self._rates(way, counts) for way in self.plan.candidates]
+        values = folded.log_determinants(matrices)
         return [Score(value, rates) for value, rates in zip(values, firing, strict=True)]
 
+    def _rates(self, way: Candidate, counts: Mapping[tuple[int, int], Sequence[float]]) -> dict[str, float]:
+        """Return spikes / (neurons x T) of every population of a candidate; counts: spikes by row of a kernel."""
+        rates = {}
+        for name, _, ids in way.populations:
+            places = [self.place[id] for id in ids]
+            neurons = places[0][0][0]
+            spikes = sum(counts[key][row] for key, row in places)
+            rates[name] = spikes / (neurons * self.config.timesteps * self.bank.stem.shape[1])
+        return rates
 
-def _kernels(common: Tensor, neurons: int) -> tuple[Tensor, list[float]]:
+
+def _kernels(common: Tensor, neurons: int) -> tuple[Tensor, Tensor]:
     """Return kernels (R, B, B) and numbers of spikes of ``common`` (R, T, B, B), each row summed over timesteps."""
     kernels: list[Tensor] = []
     for start in range(0, len(common), KERNELS_AT_ONCE):
         steps = folded.kernels(common[start : start + KERNELS_AT_ONCE], neurons).unbind(1)
         kernels.append(sum(steps[1:], steps[0]))
-    counts: list[float] = common.diagonal(dim1=2, dim2=3).sum((1, 2), dtype=torch.float64).tolist()
-    return torch.cat(kernels), counts
+    return torch.cat(kernels), common.diagonal(dim1=2, dim2=3).sum((1, 2), dtype=torch.float64)
 
 
 def _groups(wanted: Mapping[int, tuple[Conv, ...]]) -> Iterator[tuple[list[Conv], list[int]]]:

@@ -37,6 +37,11 @@ _NO_NODE = _both("knows no such node and says so", "snntorch", "spikingjelly")
 _DROPPED = _both("leaves out a node that it does not know, without a word", "norse", defect=True)
 _RESET = _both("takes v_reset for 0", "snntorch", "norse", defect=True)
 _IF = _both("wants an IF with r = 1, of which it makes a Leaky with beta = 0.9; ours has r = 1 / dt", "snntorch")
+_TAUS = {
+    **_both("scales every neuron's input by the smallest tau of the layer", "snntorch", defect=True),
+    **_both("wants one tau for all neurons of a layer", "spikingjelly"),
+}
+_PATHS = _both("breaks on a second path into the output", "snntorch", "spikingjelly", defect=True)
 _LOOP = _both("runs the loop another way: its RLeaky and RSynaptic", "snntorch", defect=True)
 REASONS: dict[str, dict[str, Reason]] = {
     "LIF, r = 3, v_leak = 0.25": {
@@ -46,10 +51,8 @@ REASONS: dict[str, dict[str, Reason]] = {
     },
     "LIF, tau of one timestep": _both("wants tau > dt", "spikingjelly"),
     "LIF, a threshold per neuron": _both("wants one threshold for all neurons of a layer", "snntorch", "spikingjelly"),
-    "LIF, a tau per neuron": {
-        **_both("scales every neuron's input by the smallest tau of the layer", "snntorch", defect=True),
-        **_both("wants one tau for all neurons of a layer", "spikingjelly"),
-    },
+    "LIF, two taus": _TAUS,
+    "LIF, a tau per neuron": _TAUS,
     "LIF, v_reset = 0.25": {**_RESET, **_both("wants v_leak = v_reset", "spikingjelly")},
     "LIF, reset by subtraction": _UNSAID,
     "LIF, reset by subtraction, late": _UNSAID,
@@ -58,13 +61,19 @@ REASONS: dict[str, dict[str, Reason]] = {
     "IF, a spike iff v >= threshold": {**_IF, "norse": _UNSAID["norse"]},
     "Threshold": {**_NO_NODE, **_DROPPED},
     "I as the readout": {**_NO_NODE, **_DROPPED},
+    "CubaLIF, the current before": _UNSAID,
     "LI as the readout": {**_NO_NODE, **_DROPPED},
+    "LI, its largest value": {**_NO_NODE, **_DROPPED},
+    "CubaLI as the readout": {**_NO_NODE, **_DROPPED},
+    "LIF read by its membrane": {**_NO_NODE, **_DROPPED},
+    "two paths into the output": _PATHS,
     "I between neurons": {**_NO_NODE, **_DROPPED},
     "AvgPool2d": _DROPPED,
     "pool, Conv2d, pool": _DROPPED,
     "Scale": {**_NO_NODE, **_DROPPED},
     "Scale per pixel behind Conv2d": {**_NO_NODE, **_DROPPED},
     "Delay of 3 timesteps": {**_NO_NODE, **_DROPPED},
+    "Delay, another for each neuron": {**_NO_NODE, **_DROPPED},
     "a self-loop": _LOOP,
     "a self-loop of a CubaLIF": _LOOP,
     "a loop with a CubaLIF and another": _IF,

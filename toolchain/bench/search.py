@@ -148,8 +148,8 @@ def _supernet(width: int, seed: int, *, backward: bool) -> Supernet:
     from snnas.search.network.space import get
     from snnas.search.scoring.supernet import Supernet
 
-    sizes = {"classes": 10, "channels": 2 * width, "timesteps": TIMESTEPS}
-    config = NetworkConfig(input_shape=(1, PIXELS, PIXELS), head="lif", **sizes)
+    shape, channels = (1, PIXELS, PIXELS), 2 * width
+    config = NetworkConfig(input_shape=shape, classes=10, channels=channels, timesteps=TIMESTEPS, head="lif")
     return Supernet(get("lightsnn"), config, backward=backward, seed=torch_seed(seed, "supernet"))
 
 

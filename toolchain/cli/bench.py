@@ -8,11 +8,27 @@ from typing import Annotated, Any
 
 import typer
 
-from snnas.toolchain.cli.options import AsJson, Quiet
+from snnas.toolchain.cli.options import AsJson, Quiet, RunsDir
 from snnas.toolchain.output.stdout import print_json
 
 # Scientific studies are no part of what is installed; they stand in tests/studies of a checkout.
-STUDIES = ("bits", "folds", "mse_nas", "periods", "ranges", "robustness", "spikenas", "trained_search", "worth")
+STUDIES = (
+    "bits",
+    "folds",
+    "foreign_graphs",
+    "heads",
+    "mse_nas",
+    "periods",
+    "ranges",
+    "recipes",
+    "recurrent",
+    "robustness",
+    "slow_networks",
+    "spikenas",
+    "time_to_accuracy",
+    "trained_search",
+    "worth",
+)
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measurements of snnas itself.")
 
@@ -114,6 +130,37 @@ def train(
 
     options = TrainBenchOptions(turns=turns, channels=channels, pixels=pixels, batch=batch, seed=seed)
     figures = bench_train(options, Narrator(quiet=quiet))
+    _tell(figures, as_json, print_result, good=figures["good"])
+
+
+@bench_app.command()
+def gpu(
+    device: Annotated[str, typer.Option(help="cuda or cuda:N; cpu with --quick to try the code.")] = "cuda",
+    quick: Annotated[bool, typer.Option("--quick", help="Everything small: tries the code, measures nothing.")] = False,
+    minutes: Annotated[float, typer.Option(min=0, help="For all of it; the training gets what is left.")] = 10.0,
+    dataset: Annotated[str, typer.Option(help="That is trained on: a name, or the path of a .npz.")] = "cifar10",
+    recipe: Annotated[str, typer.Option(help="Of the training: a name, or a .toml file.")] = "cifar10_fast",
+    epochs: Annotated[int, typer.Option(min=1, help="Of the training.")] = 40,
+    runs_dir: RunsDir = None,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of weights and inputs.")] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure all that needs a GPU: parity with the CPU, waiting, throughput, search, training; exit 1 below a gate."""
+    from snnas.toolchain.bench.gpu import GpuBenchOptions, bench_gpu, print_result
+    from snnas.toolchain.output.stderr import Narrator
+
+    options = GpuBenchOptions(
+        device=device,
+        quick=quick,
+        minutes=minutes,
+        dataset=dataset,
+        recipe=recipe,
+        epochs=epochs,
+        runs_dir=runs_dir,
+        seed=seed,
+    )
+    figures = bench_gpu(options, Narrator(quiet=quiet))
     _tell(figures, as_json, print_result, good=figures["good"])
 
 

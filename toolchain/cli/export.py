@@ -24,7 +24,6 @@ from snnas.toolchain.cli.options import (
     Reset,
     RunsDir,
     Seed,
-    Timesteps,
     Verbose,
     options_given,
     reading,
@@ -33,7 +32,7 @@ from snnas.toolchain.output.stdout import print_json, print_table
 
 # What a graph of anybody's is asked for, and a run is not.
 OF_GRAPHS = (
-    "data", "timesteps", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
+    "data", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
     "current", "readout", "expect", "calibration", "out",
 )  # fmt: skip
 OF_INTEGERS = ("bits", "ranges", "finetune", "finetune_lr", "calibration")
@@ -60,7 +59,9 @@ def export(
     float64: Annotated[bool, typer.Option("--float64", help="Of --target onnx: exact, and slower.")] = False,
     inline: Annotated[bool, typer.Option("--inline", help="Of --target onnx: no model-local functions.")] = False,
     data: Data = None,
-    timesteps: Timesteps = None,
+    timesteps: Annotated[
+        int | None, typer.Option("--timesteps", "-T", help="Timesteps per sample [as trained, or as the file says].")
+    ] = None,
     input_kind: InputKind = None,
     delayed: Delayed = None,
     limit: Limit = None,
@@ -110,6 +111,7 @@ def export(
                 run=run, runs_dir=runs_dir, pick=pick, target=target, samples=samples, profile=profile, bits=bits,
                 ranges=cast(Any, ranges), finetune=finetune, finetune_lr=finetune_lr, require_lava=require_lava,
                 python=python, timeout=timeout, dump=dump, float64=float64, inline=inline, force=force,
+                timesteps=timesteps,
             ),
             narrator,
         )  # fmt: skip

@@ -39,7 +39,8 @@ def search(
     runs_dir: RunsDir = None,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of split, search and training.")] = 0,
     timesteps: Annotated[
-        int | None, typer.Option("--timesteps", "-T", help="Timesteps per sample [its frames; 5 of still images].")
+        int | None,
+        typer.Option("--timesteps", "-T", help="Timesteps per sample [its frames; else the recipe's stages, or 5]."),
     ] = None,
     channels: Annotated[
         int | None,
@@ -71,7 +72,7 @@ def search(
     population: Annotated[int, typer.Option(help="Genomes of a generation of mse_nas; the paper has 50.")] = 12,
     generations: Annotated[int, typer.Option(help="Generations of mse_nas; the paper has 100.")] = 6,
     cells: Annotated[int | None, typer.Option(help="Cells of the network [2; of mse_nas 3].")] = None,
-    head: Annotated[str | None, typer.Option(help="Before the classes: lif, bn_lif or linear [lif].")] = None,
+    head: Annotated[str | None, typer.Option(help="What stands before the classes: lif, bn_lif or linear.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Recipe of the training, a name or .toml [DATASET's].")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of training [the recipe's].")] = None,
     data: DataOptions = None,

@@ -34,13 +34,14 @@ def train(
     name: Annotated[str | None, typer.Option(help="With --genotype: name of the run.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="With --genotype: the one seed.")] = 0,
     timesteps: Annotated[
-        int | None, typer.Option("--timesteps", "-T", help="With --genotype: timesteps [frames; 5 of still images].")
+        int | None,
+        typer.Option("--timesteps", "-T", help="With --genotype: timesteps [frames; else the recipe's stages, or 5]."),
     ] = None,
     channels: Annotated[int, typer.Option(help="With --genotype: channels of the first cell.")] = 16,
     hidden: Annotated[int, typer.Option(help="With --genotype: neurons of the classifier.")] = 256,
     cells: Annotated[int | None, typer.Option(help="With --genotype: as often its cell [as the file has].")] = None,
     head: Annotated[
-        str | None, typer.Option(help="With --genotype: before the classes, lif, bn_lif or linear [lif].")
+        str | None, typer.Option(help="With --genotype: before the classes, lif, bn_lif or linear.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,

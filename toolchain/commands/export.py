@@ -72,6 +72,8 @@ class RunExportOptions(ProgramOptions):
     """Folder of the runs; None: SNNAS_RUNS, else ./runs."""
     pick: int | None = None
     """Point of the run's front, from 1; None: the run itself."""
+    timesteps: int | None = None
+    """T that the network runs at, of samples that are no sequences; None: as it was trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,7 @@ def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> E
         return _onnx(run, options, narrator)
     with run.lock():
         narrator.say(f"run {run.name} -> {run.export(options.target)}")
-        report = of_run.export_run(run, _for_program(options), narrator)
+        report = of_run.export_run(run, _for_program(options), narrator, timesteps=options.timesteps)
     following = with_runs_dir(after_export(run, report), options.runs_dir)
     return _exported(report, run.export(options.target), options.dump, (following,))
 
@@ -195,5 +197,5 @@ def _onnx(run: Run, options: RunExportOptions, narrator: Narrator) -> Exported:
     from snnas.toolchain.exporting.onnx import export_onnx
 
     with run.lock():
-        report = export_onnx(run, _for_onnx(options), narrator)
+        report = export_onnx(run, _for_onnx(options), narrator, timesteps=options.timesteps)
     return Exported(report=report, folder=run.export("onnx"))

@@ -43,12 +43,11 @@ class Augmentation:
                 drawn.append(rng.random((samples, 2)))
         return drawn
 
-    def apply(self, x: Tensor, drawn: Sequence[np.ndarray[Any, Any]]) -> Tensor:
-        """Return the changed batch (B, ..., H, W); ``drawn`` holds the rows of these samples."""
+    def apply(self, x: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """Return the changed batch (B, ..., H, W); ``drawn`` holds the rows of these samples, on its device."""
         import torch
 
-        for (kind, size), values in zip(self.steps, drawn, strict=True):
-            of = torch.from_numpy(np.ascontiguousarray(values)).to(x.device)
+        for (kind, size), of in zip(self.steps, drawn, strict=True):
             if kind == "shift":
                 x = _shift(x, of)
             elif kind == "flip":

@@ -20,17 +20,20 @@ from snnas.toolchain.finetuning.options import Finetuning
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run
-from snnas.toolchain.training.restore import network_of
+from snnas.toolchain.training.restore import network_at
 
 if TYPE_CHECKING:
     from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.finetuning.tune import Tuned
 
 
-def export_run(run: Run, options: ExportOptions, narrator: Narrator) -> dict[str, Any]:
-    """Exports a run and returns its report; GateError (exit 1) names the first spike that differs."""
+def export_run(run: Run, options: ExportOptions, narrator: Narrator, *, timesteps: int | None = None) -> dict[str, Any]:
+    """Exports a run and returns its report; GateError (exit 1) names the first spike that differs.
+
+    timesteps: that the network runs, instead of those that it was trained with.
+    """
     check_options(options)
-    report = export(OfRun(run, options.target), options, narrator)
+    report = export(OfRun(run, options.target, timesteps), options, narrator)
     # The run's own counts.json and report.json are those of its newest export, which holds them too.
     for name in ("counts.json", "report.json"):
         write_text(run.path / name, read_text(run.export(options.target) / name))
@@ -42,9 +45,9 @@ class OfRun:
 
     hashed = ("weights", "genotype", "data")
 
-    def __init__(self, run: Run, target: str) -> None:
+    def __init__(self, run: Run, target: str, timesteps: int | None = None) -> None:
         self.run = run
-        self.network = network_of(run)
+        self.network, other_time = network_at(run, timesteps)
         self.folder = run.export(target)
         config, self.timesteps = run.config(), int(self.network.config.timesteps)
         self.inputs: dict[str, Any] = {
@@ -53,6 +56,7 @@ class OfRun:
             "network": config.get("network"),
             "data": run.section("data").get("sha256"),
             "seed": config.get("seed"),
+            **other_time,
         }
         self.origin = Origin(
             name=run.name,

@@ -32,7 +32,7 @@ from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.runs.staging import staged
 from snnas.toolchain.runs.versions import fingerprint
-from snnas.toolchain.training.restore import network_of
+from snnas.toolchain.training.restore import network_at
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,17 +55,21 @@ class OnnxOptions:
         return {"precision": self.precision, "inline": self.inline, "samples": self.samples}
 
 
-def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator) -> dict[str, Any]:
-    """Export a run and return what was measured; GateError (exit 1) where one spike differs."""
+def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps: int | None = None) -> dict[str, Any]:
+    """Export a run and return what was measured; GateError (exit 1) where one spike differs.
+
+    timesteps: that the network runs, instead of those that it was trained with.
+    """
     from snnas.export.executors.deployed import run_deployed
 
-    network = network_of(run)
+    network, other_time = network_at(run, timesteps)
     final = run.export("onnx")
     inputs = {
         "weights": sha256(run.weights),
         "genotype": sha256(run.genotype),
         "data": run.section("data").get("sha256"),
         **options.settings,
+        **other_time,
     }
     reused = reusable(final, inputs, force=options.force)
     if reused is not None:

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from snnas.export.dialects.run import Played, play
-from snnas.export.dialects.steps import Step, possible_steps, steps
+from snnas.export.dialects.steps import Step, possible_steps
 from snnas.export.dialects.table import TABLE, Dialect, elementary, neighbours
-from snnas.export.graph.graph import NEURONS, SPIKING, CubaLi, CubaLif, Delay, Graph
+from snnas.export.formats.nir_file import written_by
+from snnas.export.graph.graph import NEURONS, SPIKING, CubaLi, CubaLif, Graph
 from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import Waiting, read_choices
-from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.models.dialect_rows import Row, Rows, fits
 from snnas.toolchain.models.recording import Recording, read_recording
 
 SCHEMA = "snnas.whose/1"
@@ -51,45 +53,6 @@ MATTERS = {
 DIFFERS = "which gives other spikes on other inputs"
 
 
-def _fits(counted: tuple[int, int, int]) -> bool:
-    """compared, differing and doubtful decisions."""
-    compared, differing, doubtful = counted
-    return not differing and compared > 0 and doubtful <= compared
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One dialect, with the edges that wait, against the recording. reason: why it could not be run."""
-
-    dialect: Dialect
-    delayed: Waiting = frozenset()
-    played: Played | None = None
-    found: dict[str, Step] = field(default_factory=dict)
-    reason: str = ""
-
-    @property
-    def fits(self) -> bool:
-        p = self.played
-        return p is not None and _fits((p.compared, p.differing, p.doubtful))
-
-    def key(self, *, ties: bool = True) -> tuple[Any, ...]:
-        """Equal for rows that no input tells apart."""
-        return (self.delayed, *((n, s.key(ties=ties)) for n, s in sorted(self.found.items())))
-
-    def to_json(self) -> dict[str, Any]:
-        d, p = self.dialect, self.played
-        return {
-            "name": d.name or None,
-            "tool": d.tool or None,
-            **d.choices,
-            "delayed": sorted(f"{s}:{t}" for s, t in self.delayed),
-            "differing": p.differing if p else None,
-            "compared": p.compared if p else None,
-            "doubtful": p.doubtful if p else None,
-            "not_run": self.reason or None,
-        }
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Which dialects give a recording."""
@@ -114,6 +77,8 @@ class Verdict:
     """The output that was recorded is the membrane of the last neurons."""
     lag: int = 0
     """Timesteps by which the recording is late."""
+    writer: str = ""
+    """The tool that wrote the file, where the file says so."""
     nodes: dict[str, list[Row]] = field(default_factory=dict)
     """Where no one dialect fits, the rows that fit each recorded node by itself."""
 
@@ -132,10 +97,10 @@ class Verdict:
             if best is None or best.played is None:
                 return "none: no dialect can be run on this graph"
             return f"none: the nearest is {best.dialect.name}, {best.played.differing} of {best.played.compared} differ"
-        names = ", ".join(_names(self.fitting))
+        names = ", ".join(_names(self.preferred))
         if self.status == "named":
-            waits = "".join(f"; waits a timestep: {s}:{t}" for s, t in sorted(self.fitting[0].delayed))
-            said = str(self.fitting[0].dialect)
+            waits = "".join(f"; waits a timestep: {s}:{t}" for s, t in sorted(self.preferred[0].delayed))
+            said = str(self.preferred[0].dialect)
             if "compare" in self.open:
                 said = said.replace(">= threshold", "> threshold").replace("> threshold", "> or >= threshold")
             first = "; read with time first" if self.swapped else ""
@@ -145,6 +110,12 @@ class Verdict:
         return f"ambiguous: {names}"
 
     @property
+    def preferred(self) -> list[Row]:
+        """Those that fit of the tool that wrote the file, where it is known and one of them; else all that fit."""
+        own = [r for r in self.fitting if self.writer and r.dialect.tool == self.writer]
+        return own or self.fitting
+
+    @property
     def lines(self) -> list[str]:
         """What is left to say below the headline."""
         if self.silent:
@@ -152,6 +123,12 @@ class Verdict:
         said = ["time is the first axis of this recording, and was read so; put it second (B, T, ...)"] * self.swapped
         if self.lag:
             said.append(f"the recording is {_late(self.lag)}, as a chip's output is, and was read so")
+        others = [name for name in _names(self.fitting) if name not in _names(self.preferred)]
+        if others and self.status != "none":
+            alike = "do the same here" if self.status == "named" else "fit as well"
+            said.append(f"the file says that {self.writer} wrote it; {', '.join(others)} {alike}")
+        elif self.writer and self.fitting and self.writer not in {r.dialect.tool for r in self.fitting}:
+            said.append(f"the file says that {self.writer} wrote it, of which no dialect fits")
         for name in self.open:
             said.append(f"open: {name}, {MATTERS.get(name, DIFFERS)}; to settle it, record {ADVICE[name]}")
         if self.nodes:
@@ -168,6 +145,7 @@ class Verdict:
             "headline": self.headline,
             "fitting": [r.to_json() for r in self.fitting],
             "open": self.open,
+            "writer": self.writer or None,
             "lag": self.lag,
             "nodes": {node: _names(rows) for node, rows in self.nodes.items()},
             "dialects": [r.to_json() for r in self.rows],
@@ -182,10 +160,11 @@ def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: No
     recording = read_recording(recorded, next(iter(graphs.values())))
     if recording.membrane:
         graphs = {waits: by_membrane(graph) for waits, graph in graphs.items()}
-    verdict = detect(graphs, recording, advance)
+    known = Rows(graphs)
+    verdict = detect(graphs, recording, advance, known)
     if verdict.status == "none":
         for other, how in recording.read_otherwise():
-            again = detect(graphs, other, advance)
+            again = detect(graphs, other, advance, known)
             if again.status != "none":
                 verdict, recording = replace(again, **how), other
                 break
@@ -198,6 +177,7 @@ def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: No
         framed=recording.framed,
         spikes_in=spikes_in,
         membrane=recording.membrane,
+        writer=written_by(model, {d.tool for d in TABLE.values()} - {"", "nir"}),
     )
 
 
@@ -230,9 +210,14 @@ def _late(steps: int) -> str:
     return f"{steps} timestep{'s' if steps > 1 else ''} late"
 
 
-def detect(graphs: dict[Waiting, Graph], recording: Recording, advance: Advance = lambda done, total: None) -> Verdict:
-    """The verdict on one graph, read once per choice of the edges that wait."""
-    trial = _Trial(graphs, recording)
+def detect(
+    graphs: dict[Waiting, Graph],
+    recording: Recording,
+    advance: Advance = lambda done, total: None,
+    known: Rows | None = None,
+) -> Verdict:
+    """The verdict on one graph, read once per choice of the edges that wait. known: what another reading has found."""
+    trial = _Trial(graphs, recording, known)
     rows = sorted(trial.rows(TABLE.values()), key=_badness)
     fitting = [r for r in rows if r.fits]
     if not fitting:
@@ -277,8 +262,9 @@ def as_table(verdict: Verdict) -> Any:
 class _Trial:
     """Runs dialects against one recording; each behaviour once."""
 
-    def __init__(self, graphs: dict[Waiting, Graph], recording: Recording) -> None:
+    def __init__(self, graphs: dict[Waiting, Graph], recording: Recording, known: Rows | None = None) -> None:
         self.graphs, self.recording = graphs, recording
+        self.rows_of = known or Rows(graphs)
         self.known: dict[tuple[Any, ...], Played] = {}
         self.forced: list[Row] | None = None
         self.anyhow: dict[Waiting, dict[str, Step]] = {}
@@ -289,30 +275,24 @@ class _Trial:
                 yield self.row(dialect, delayed, graph, stop=stop)
 
     def row(self, dialect: Dialect, delayed: Waiting, graph: Graph, *, stop: bool) -> Row:
-        try:
-            if dialect.convention.current == "late" and not graph.of_type((CubaLif, CubaLi)):
-                raise UnsupportedError("no current of the graph's has a memory")
-            if graph.of_type(Delay) and dialect.choices["dt"] != graph.convention.dt:
-                raise UnsupportedError(f"its Delay nodes are read at dt = {graph.convention.dt:g}")
-            found = steps(graph, dialect)
-        except UnsupportedError as error:
-            return Row(dialect, delayed, reason=str(error))
-        row = Row(dialect, delayed, found=found)
-        key, r = row.key(), self.recording
+        row, key = self.rows_of.of(dialect, delayed)
+        if row.reason:
+            return row
+        r = self.recording
         played = self.known.get(key)
         if played is None or (played.ended and not stop):
             with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
-                played = play(graph, found, r.x, r.timesteps, recorded=r.spikes, output=r.output, stop=stop)
+                played = play(graph, row.found, r.x, r.timesteps, recorded=r.spikes, output=r.output, stop=stop)
             played.spikes, played.output = {}, np.zeros(0)  # counts are all that is kept
             self.known[key] = played
-        return Row(dialect, delayed, played, found)
+        return replace(row, played=played)
 
     def fit_node(self, node: str) -> list[Row]:
         """Rows of the table that give a node's record, where every node before it is fed what was recorded."""
         if self.forced is None:
             self.forced = [row for dialect in TABLE.values() for row in self.force(dialect)]
         known = [row for row in self.forced if row.played and node in row.found]
-        return [row for row in known if row.played and _fits(row.played.each.get(node, (0, 0, 0)))]
+        return [row for row in known if row.played and fits(row.played.each.get(node, (0, 0, 0)))]
 
     def force(self, dialect: Dialect) -> Iterable[Row]:
         r = self.recording

@@ -30,11 +30,17 @@ class ReadingOptions:
     """The options of the commands; None where the file or its run shall say."""
 
     data: str | None = None
+    """The samples: an .npz (x and, for accuracy, y), or a data set's name."""
     timesteps: int | None = None
+    """Timesteps of a sample."""
     input_kind: str | None = None
+    """analogue (currents, such as pixels), spikes or counts."""
     delayed: tuple[str, ...] = ()
+    """SRC:DST: edges of the graph that wait a timestep."""
     limit: int | None = None
+    """Only the first so many samples."""
     seed: int | None = None
+    """Of intervals and digits' split; None: the run's, else 0."""
     samples: bool = True
     """False where none are needed, so that an export's own are not read."""
     convention: str | None = None
@@ -42,10 +48,15 @@ class ReadingOptions:
     dt: float | None = None
     """Seconds per timestep. This and the next five are single answers in place of the tool's."""
     decay: str | None = None
+    """euler or exact: how a membrane leaks in a timestep."""
     compare: str | None = None
+    """'>' or '>=': whether a spike is v > threshold or v >= threshold."""
     reset: str | None = None
+    """zero, subtract or late: what a spike does to the membrane."""
     current: str | None = None
+    """now or late: which synaptic current a membrane sees."""
     readout: str | None = None
+    """sum, last or max of the outputs, or of membranes: membrane-sum, ..."""
     bits: int | None = None
     """Of a weight; None: 8 of a graph, what a program says of itself."""
     expect: Path | None = None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # name: where its record is, beneath records/
 RECORDS = {
     "bench.conformance": "bench.conformance:ConformanceBench",
+    "bench.gpu": "bench.gpu:GpuBench",
     "bench.search": "bench.search:SearchBench",
     "bench.simulate": "bench.simulate:SimulateBench",
     "bench.train": "bench.train:TrainBench",

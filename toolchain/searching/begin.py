@@ -39,13 +39,16 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
     runner = RUNNERS[options.method]
     hardware = _hardware(options, runner)
     from snnas.toolchain.training.device import resolve_device
+    from snnas.toolchain.training.stages import require_stages, timesteps_asked
 
     device, asked = resolve_device(options.device), options
     training = _recipe(options)
+    options = replace(options, timesteps=timesteps_asked(training, options.timesteps))
     frames = parse_options(options.data)
     if options.dataset in SETS and SETS[options.dataset].events:
         frames.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)
     data = load(options.dataset, seed=options.seed, **frames)
+    require_stages(training, data, options.timesteps)
     options = replace(options, timesteps=timesteps_of(options.dataset, data, options.timesteps))
     sizes = {"input_shape": data.input_shape, "input_kind": data.input_kind, "classes": data.classes}
     sizes |= {"channels": options.channels or DEFAULT_CHANNELS, "timesteps": options.timesteps}

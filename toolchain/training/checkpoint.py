@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import require_regular, whole
 
-FORMAT = "snnas.checkpoint/1"
+FORMAT = "snnas.checkpoint/2"
 KEY = "snnas"
 
 
@@ -28,7 +28,7 @@ KEY = "snnas"
 class State:
     """Where a training is. epoch: from 1. step: batches done in it. best: (meets the target, accuracy, -loss).
 
-    shuffle: NumPy's generator at the beginning of the epoch; augment: as it is. seconds: spent before.
+    shuffle, augment: NumPy's generators at the beginning of the epoch. seconds: spent before.
     """
 
     epoch: int = 1
@@ -67,8 +67,11 @@ class Checkpoint:
             require_regular(self.path)
             with safe_open(self.path, framework="pt") as file:
                 plain = json.loads((file.metadata() or {})[KEY])
-                if plain.pop("format") != FORMAT:
-                    raise KeyError("format")
+                if (found := plain.pop("format")) != FORMAT:
+                    raise InvalidFileError(
+                        f"{self.path} is of format {str(found)[:40]!r}, expected {FORMAT!r}; remove {self.folder} to "
+                        "train from the beginning"
+                    )
                 if plain.pop("fingerprint") != self.fingerprint:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -33,6 +33,7 @@ RANGES = {
     "target_sar": (0.0, 1.0, False, False),
     "width_power": (0.0, 1.0, True, True),
 }
+WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "accumulate": 1}
 OPTIONAL = ("dropout", "target_sar")
 
 
@@ -52,6 +53,9 @@ class TrainingConfig:
     """The learning rate is of 16 channels, and multiplied by (16 / channels)^width_power; 0: the same for all."""
     schedule: str = "cosine"
     warmup: int = 0
+    """In epochs."""
+    stages: tuple[tuple[int, int], ...] = ()
+    """(T, epochs) one after the other: cheap timesteps first. Scaled to ``epochs``; the last T is the network's."""
     weight_decay: float = 1e-2
     """Decoupled with adamw, L2 with sgd; not of BN's gains and shifts."""
     momentum: float = 0.9
@@ -65,27 +69,27 @@ class TrainingConfig:
     """Cross entropy, or the mean square of logits against one-hot labels."""
     dropout: float | None = None
     """Before the head; None leaves the network's own."""
+    whitening: bool = False
+    """The stem has filters that whiten patches of training samples, and keeps them."""
     amp: str = "none"
-    """'bf16' computes convolutions and linear layers so."""
+    """'bf16' computes convolutions and linear layers so, all else and what is shipped in float32."""
     learn: tuple[str, ...] = ()
     """'tau', 'threshold': learnt too, one number for each population."""
     target_sar: float | None = None
     """The spiking activity rate that training is held to; None leaves it free."""
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch", 2), ("warmup", 0), ("accumulate", 1)):
+        for name, low in WHOLE.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
                 raise UsageError(
                     f"{name} = {brief(value)} in the training configuration, expected a whole number >= {low}"
                 )
-        if self.accumulate > self.batch // 2:
+        if not isinstance(self.whitening, bool):
             raise UsageError(
-                f"accumulate = {self.accumulate} in the training configuration, expected at most {self.batch // 2}: "
-                f"half of batch = {self.batch}, for batch norm needs two samples in every part"
+                f"whitening = {brief(self.whitening)} in the training configuration, expected true or false"
             )
-        if self.warmup >= self.epochs and self.warmup:
-            raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
+        self._check_stages()
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UsageError(
@@ -110,6 +114,32 @@ class TrainingConfig:
                 f"learn = {brief(learnt)} in the training configuration, expected a list of 'tau', 'threshold', or both"
             )
         object.__setattr__(self, "learn", tuple(learnt))
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        """UsageError where two keys do not go together."""
+        if self.accumulate > self.batch // 2:
+            raise UsageError(
+                f"accumulate = {self.accumulate} in the training configuration, expected at most {self.batch // 2}: "
+                f"half of batch = {self.batch}, for batch norm needs two samples in every part"
+            )
+        if self.warmup >= self.epochs and self.warmup:
+            raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")
+
+    def _check_stages(self) -> None:
+        stages: Any = self.stages
+        pairs = isinstance(stages, list | tuple) and all(isinstance(s, list | tuple) and len(s) == 2 for s in stages)
+        if not pairs or not all(type(n) is int and n >= 1 for stage in stages for n in stage):
+            raise UsageError(
+                f"stages = {brief(stages)} in the training configuration, expected pairs of whole numbers >= 1, "
+                "[[T, epochs], ...]"
+            )
+        if len(stages) > self.epochs:
+            raise UsageError(
+                f"stages = {brief(stages)} in the training configuration, expected at most {self.epochs}: one epoch "
+                "each"
+            )
+        object.__setattr__(self, "stages", tuple(tuple(stage) for stage in stages))
 
     def _check_range(self, name: str) -> None:
         value: Any = getattr(self, name)
@@ -118,13 +148,15 @@ class TrainingConfig:
             return
         x = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
         if not (low < x < high or (with_low and x == low) or (with_high and x == high)):
-            ends = f"{low:g} <{'=' if with_low else ''} x" + (f" < {high:g}" if high < math.inf else "")
+            ends = f"{low:g} <{'=' if with_low else ''} x"
+            ends += f" <{'=' if with_high else ''} {high:g}" if high < math.inf else ""
             raise UsageError(f"{name} = {brief(value)} in the training configuration, expected {ends}")
 
     def plain(self) -> dict[str, Any]:
         """The recipe as TOML and JSON can hold it; what is None is left out."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
-        return {**values, "augment": list(self.augment), "learn": list(self.learn)}
+        lists = {"augment": list(self.augment), "learn": list(self.learn)}
+        return {**values, **lists, "stages": [list(stage) for stage in self.stages]}
 
 
 def recipe_names() -> list[str]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from snnas.toolchain.data.load import Array
 from snnas.toolchain.training.activity import Meter
+from snnas.toolchain.training.device import autocast
 from snnas.toolchain.training.parallel import World
 
 
@@ -32,31 +33,53 @@ def evaluate(
     return float((predictions == y).mean()), predictions
 
 
-def validate(network: nn.Module, x: Array, y: Array, *, device: str, batch: int, unit: int, world: World) -> Validation:
-    """Return how a network does on the validation split, shared among the processes. Sets eval mode."""
-    mine, labels = world.share(x), torch.from_numpy(world.share(y))
-    right, loss, spikes, places = (torch.zeros(1, dtype=torch.float64) for _ in range(4))
+def validate(
+    network: nn.Module,
+    x: Array | Tensor,
+    y: Array | Tensor,
+    *,
+    device: str,
+    batch: int,
+    unit: int,
+    world: World,
+    amp: str = "none",
+) -> Validation:
+    """Return how a network does on the validation split, shared among the processes. Sets eval mode.
+
+    Sums stay on the device until all are there: processes that talk by nccl can add up nothing else. amp: see
+    ``TrainingConfig``.
+    """
+    mine = world.span(len(y))
+    labels = torch.as_tensor(y[mine]).to(device)
+    where = device if device.startswith("cuda") else "cpu"  # others may have no float64
+    right, loss, spikes, places = (torch.zeros((), dtype=torch.float64, device=where) for _ in range(4))
     with Meter(network) as meter:
-        if len(mine):
-            out = logits(network, mine, device, batch, unit)
-            right += (out.argmax(1) == labels).sum()
-            loss += nn.functional.cross_entropy(out, labels, reduction="sum")
+        if len(labels):
+            out = _logits(network, x[mine], device, batch, unit, amp)
+            right += (out.argmax(1) == labels).sum().to(where)
+            loss += nn.functional.cross_entropy(out, labels, reduction="sum").to(where)
             fired, counted = meter.take()
-            spikes += fired.cpu()
+            spikes += fired.to(where)
             places += counted
     world.add(right, loss, spikes, places)
-    return Validation(float(right) / len(y), float(loss) / len(y), float(spikes / places))
+    total: list[float] = torch.stack([right, loss, spikes, places]).tolist()
+    return Validation(total[0] / len(y), total[1] / len(y), total[2] / total[3])
+
+
+def logits(network: nn.Module, x: Array, device: str, batch: int, unit: int) -> Tensor:
+    """Return the logits (N, classes) on the CPU. Sets eval mode."""
+    return _logits(network, x, device, batch, unit, "none").cpu()
 
 
 @torch.no_grad()
-def logits(network: nn.Module, x: Array, device: str, batch: int, unit: int) -> Tensor:
-    """Return the logits (N, classes) on the CPU. Sets eval mode."""
+def _logits(network: nn.Module, x: Array | Tensor, device: str, batch: int, unit: int, amp: str) -> Tensor:
     network.eval()
     parts: list[Tensor] = []
-    for start in range(0, len(x), batch):
-        images = torch.from_numpy(x[start : start + batch]).to(device)
-        parts.append(network(inputs(images, unit)).cpu())
-    return torch.cat(parts).float()
+    with autocast(device, amp):
+        for start in range(0, len(x), batch):
+            images = torch.as_tensor(x[start : start + batch]).to(device)
+            parts.append(network(inputs(images, unit)).float())
+    return torch.cat(parts)
 
 
 def inputs(x: Tensor, unit: int) -> Tensor:

@@ -4,37 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from snnas.hw_sim.errors import GateError
 from snnas.search.network.batch_norm import synchronise
-from snnas.toolchain.data.augmentation import Augmentation
-from snnas.toolchain.data.load import Array, Dataset
+from snnas.toolchain.data.load import Dataset
 from snnas.toolchain.data.seeds import stream, torch_seed
-from snnas.toolchain.training.activity import Meter, Target
 from snnas.toolchain.training.checkpoint import Checkpoint, State, network_tensors, part, restore_network
 from snnas.toolchain.training.config import TrainingConfig
-from snnas.toolchain.training.evaluation import Validation, inputs, validate
+from snnas.toolchain.training.evaluation import Validation, validate
 from snnas.toolchain.training.identity import fingerprint
-from snnas.toolchain.training.memory import keep_pages, lay_out, wide
-from snnas.toolchain.training.optimisation import Teacher, learning_rate, loss_sum, make_optimizer, prepare
+from snnas.toolchain.training.interrupts import Stopped, interruptible
+from snnas.toolchain.training.memory import keep_pages, lay_out
+from snnas.toolchain.training.optimisation import Teacher, learning_rate, prepare
 from snnas.toolchain.training.parallel import World, world
+from snnas.toolchain.training.stages import begins_stage, require_stages, set_timesteps
 from snnas.toolchain.training.statistics import measure_statistics
+from snnas.toolchain.training.step import STEPS_BETWEEN_LOOKS, Stepper
 
 Record = dict[str, Any]
-# A GPU is asked this seldom whether the loss is still finite: to ask is to wait for it.
-STEPS_BETWEEN_LOOKS = 32
 # A long epoch is saved on the way as well.
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
 # An epoch this close to the target SAR, as a share of it, has met it.
@@ -88,11 +83,12 @@ def train(
     Under ``torchrun`` every process calls this with the same arguments. Raises GateError when the loss stops being
     finite, InvalidFileError for a damaged checkpoint.
     """
+    require_stages(config, data, getattr(getattr(network, "config", None), "timesteps", None))
     with world(device) as here:
         training = _Training(network, data, config, seed, device, here, teacher)
         saved = Checkpoint(checkpoint, fingerprint(network, data, config, seed)) if checkpoint is not None else None
         devices = [device] if device.startswith("cuda") else []
-        with torch.random.fork_rng(devices=devices), training.memory_format(), _interruptible() as ended_by:
+        with torch.random.fork_rng(devices=devices), training.fastest(), interruptible() as ended_by:
             torch.manual_seed(torch_seed(seed, f"dropout {here.rank}" if here.rank else "dropout"))
             training.resume(saved)
             for record in training.state.log:
@@ -123,31 +119,29 @@ class _Training:
             for module in network.modules():
                 if isinstance(module, nn.Dropout):
                     module.p = config.dropout
-        self.unit, self.teacher = data.unit, teacher
-        self.x, self.y = (torch.from_numpy(array).to(device) for array in (data.x_train, data.y_train))
-        # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
-        self.steps = math.ceil(len(self.x) / config.batch)
-        self.optimizer = make_optimizer(network, config)
-        self.shuffle, self.draws = stream(seed, "shuffle"), stream(seed, "augment")
-        self.augmentation = Augmentation(config.augment)
-        self.target = Target(config.target_sar, device) if config.target_sar is not None else None
-        self.meter = Meter(network)
-        self.losses = torch.zeros(self.steps, device=device)
-        self.right = torch.zeros((), device=device)
+        self.step = Stepper(self.network, data, config, seed, device, here, teacher)
+        self.steps, self.shuffle = self.step.steps, stream(seed, "shuffle")
+        self.x_val, self.y_val = (torch.from_numpy(array).to(device) for array in (data.x_val, data.y_val))
         self.state, self.best, self.resumed_at = State(), dict[str, Tensor](), 0
-        self.order = np.arange(0)
-        self.wide = device == "cpu" and wide(network)
 
     @contextlib.contextmanager
-    def memory_format(self) -> Iterator[None]:
-        """Channels last while training, where that is faster; behind it the network is laid out as it was."""
-        if self.wide:
+    def fastest(self) -> Iterator[None]:
+        """Channels last while training, where that is faster, and on a GPU convolutions chosen by trying them.
+
+        Behind it the network has its layout and its T again.
+        """
+        chosen = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = chosen or self.step.on_gpu
+        if self.step.wide:
             lay_out(self.network, torch.channels_last)
         try:
             yield
         finally:
-            if self.wide:
+            torch.backends.cudnn.benchmark = chosen
+            if self.step.wide:
                 lay_out(self.network, torch.contiguous_format)
+            if self.config.stages:
+                set_timesteps(self.network, self.config, self.config.epochs)
 
     def resume(self, saved: Checkpoint | None) -> None:
         """Go on where the checkpoint stands, or begin."""
@@ -157,18 +151,18 @@ class _Training:
             return
         self.state, tensors = found
         try:
-            restore_network(self.network, self.optimizer, tensors)
+            restore_network(self.network, self.step.optimizer, tensors)
             self.best = {name: tensor.to(self.device) for name, tensor in part(tensors, "best").items()}
             self.shuffle.bit_generator.state = self.state.shuffle
-            self.draws.bit_generator.state = self.state.augment
+            self.step.draws.bit_generator.state = self.state.augment
             if self.world.rank == 0:
                 torch.set_rng_state(tensors["random/cpu"])
-                if self.device.startswith("cuda"):
+                if self.step.on_gpu:
                     torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
-            self.losses.copy_(tensors["losses"])
-            self.right.copy_(tensors["right"])
-            if self.target is not None:
-                self.target.weight.copy_(tensors["sar_weight"])
+            self.step.losses.copy_(tensors["losses"])
+            self.step.right.copy_(tensors["right"])
+            if self.step.target is not None:
+                self.step.target.weight.copy_(tensors["sar_weight"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise saved.damaged(str(error)) from None
         self.resumed_at = (self.state.epoch - 1) * self.steps + self.state.step
@@ -177,14 +171,13 @@ class _Training:
         """Write the checkpoint; process 0 does it for all."""
         if saved is None or self.world.rank:
             return
-        self.state.augment = dict(self.draws.bit_generator.state)
-        tensors = network_tensors(self.network, self.optimizer)
+        tensors = network_tensors(self.network, self.step.optimizer)
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        tensors |= {"random/cpu": torch.get_rng_state(), "losses": self.losses, "right": self.right}
-        if self.device.startswith("cuda"):
+        tensors |= {"random/cpu": torch.get_rng_state(), "losses": self.step.losses, "right": self.step.right}
+        if self.step.on_gpu:
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
-        if self.target is not None:
-            tensors["sar_weight"] = self.target.weight
+        if self.step.target is not None:
+            tensors["sar_weight"] = self.step.target.weight
         saved.write(self.state, tensors)
 
     def run(
@@ -200,10 +193,15 @@ class _Training:
         total = self.config.epochs * self.steps
         while self.state.epoch <= self.config.epochs:
             begun = time.perf_counter()
-            self.order = self.shuffle.permutation(len(self.x))
+            if self.config.stages:
+                set_timesteps(self.network, self.config, self.state.epoch)
+                if not self.state.step and begins_stage(self.config, self.state.epoch):
+                    self.state.best_epoch = 0  # of another T
+            self.state.augment = dict(self.step.draws.bit_generator.state)
+            self.step.begin(self.shuffle.permutation(len(self.step.x)))
             self.network.train()
-            for index in np.array_split(self.order, self.steps)[self.state.step :]:
-                stop = self.step(index, bool(ended_by))
+            while self.state.step < self.steps:
+                stop = self.step(bool(ended_by), self.state.epoch, self.state.step)
                 self.state.step += 1
                 self.look()
                 on_step((self.state.epoch - 1) * self.steps + self.state.step, total)
@@ -214,7 +212,7 @@ class _Training:
                     self.save(saved)
                     written = time.perf_counter()
                 if stop:
-                    raise _Stopped
+                    raise Stopped
             self.look(now=True)
             record = self.finish_epoch(begun)
             self.state.seconds = before + time.perf_counter() - started
@@ -224,7 +222,11 @@ class _Training:
             on_epoch(record["epoch"], self.config.epochs)
         self.network.load_state_dict(self.best)
         best = self.state.log[self.state.best_epoch - 1]
-        kept, statistics = self.ship(Validation(best["val_accuracy"], best["val_loss"], best["val_sar"]))
+        running = Validation(best["val_accuracy"], best["val_loss"], best["val_sar"])
+        if self.config.amp != "none":
+            self.network.eval()
+            running = self.validate(self.x_val, self.y_val)  # in float32, as it is shipped
+        kept, statistics = self.ship(running)
         return TrainingResult(
             best_epoch=self.state.best_epoch,
             validation_accuracy=kept.accuracy,
@@ -234,7 +236,7 @@ class _Training:
             resumed_at=self.resumed_at,
             statistics=statistics,
             training_accuracy=best["train_accuracy"],
-            seen_accuracy=self.validate(self.data.x_train[:SEEN], self.data.y_train[:SEEN]).accuracy,
+            seen_accuracy=self.validate(self.step.x[:SEEN], self.step.y[:SEEN]).accuracy,
         )
 
     def ship(self, running: Validation) -> tuple[Validation, str]:
@@ -242,20 +244,20 @@ class _Training:
 
         running: how the network does with those that training left. Leaves eval mode.
         """
-        if not measure_statistics(self.network, self.x, self.unit, self.config.batch):
+        if not measure_statistics(self.network, self.step.x, self.step.unit, self.config.batch):
             self.network.eval()
             return running, "running"
-        measured = self.validate(self.data.x_val, self.data.y_val)
+        measured = self.validate(self.x_val, self.y_val)
         if self.merit(measured) >= self.merit(running):
             return measured, "measured"
         self.network.load_state_dict(self.best)
         self.network.eval()
         return running, "running"
 
-    def validate(self, x: Array, y: Array) -> Validation:
+    def validate(self, x: Tensor, y: Tensor, amp: str = "none") -> Validation:
         """Return how the network does on some samples."""
-        batch = self.config.batch
-        return validate(self.network, x, y, device=self.device, batch=batch, unit=self.unit, world=self.world)
+        batch, unit = self.config.batch, self.step.unit
+        return validate(self.network, x, y, device=self.device, batch=batch, unit=unit, world=self.world, amp=amp)
 
     def merit(self, found: Validation) -> list[float]:
         """Return what is compared: whether the target is met, the accuracy, and of equal ones the lower loss."""
@@ -263,74 +265,23 @@ class _Training:
         met = target is None or found.sar <= target * (1 + SAR_TOLERANCE)
         return [float(met), found.accuracy, -found.loss]
 
-    def step(self, index: np.ndarray[Any, Any], stop: bool) -> bool:
-        """Take one step on the samples ``index``; return whether some process has been asked to stop."""
-        mine = self.world.share(index)
-        xb, yb = inputs(self.x[mine], self.unit), self.y[mine]
-        if self.augmentation.steps:
-            drawn = self.augmentation.draw(len(index), self.draws)
-            xb = self.augmentation.apply(xb, [self.world.share(values) for values in drawn])
-        if self.wide and xb.dim() == 4:
-            xb = xb.contiguous(memory_format=torch.channels_last)
-        rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + self.state.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        value, right, sar = (torch.zeros((), device=self.device) for _ in range(3))
-        for places in np.array_split(np.arange(len(mine)), min(self.config.accumulate, max(1, len(mine) // 2))):
-            part = slice(int(places[0]), int(places[-1]) + 1)
-            of_part = self.backward(xb[part], yb[part], mine[part], len(index))
-            for total, term in zip((value, right, sar), of_part, strict=True):
-                total += term
-        asked = torch.full((), float(stop), device=self.device)
-        self.world.add_gradients(self.network, value, asked, right, sar)
-        if self.config.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip, foreach=True)
-        self.optimizer.step()
-        if self.target is not None:
-            self.target.update(sar)
-        self.losses[self.state.step] = value
-        self.right += right
-        return bool(asked) if self.world.size > 1 else stop  # to look at a tensor is to wait for the device
-
-    def backward(
-        self, xb: Tensor, yb: Tensor, mine: np.ndarray[Any, Any], samples: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Add the gradients of a part of a batch of ``samples``; return its share of loss, right answers and SAR."""
-        kind = torch.device(self.device).type
-        with (
-            torch.autocast(kind, torch.bfloat16, enabled=self.config.amp == "bf16"),
-            self.meter if self.target is not None else contextlib.nullcontext(),
-        ):
-            logits = self.network(xb).float()
-        taught = self.teacher
-        loss = (loss_sum(logits, yb, self.config) if taught is None else taught.loss_sum(logits, mine)) / samples
-        objective, sar = loss, torch.zeros((), device=self.device)
-        if self.target is not None:
-            spikes, places = self.meter.take()
-            places = places // len(mine) * samples
-            objective = loss + self.target.penalty(spikes, places)
-            sar = spikes.detach() / places
-        objective.backward()  # type: ignore[no-untyped-call]
-        return loss.detach(), (logits.argmax(1) == yb).sum().float(), sar
-
     def look(self, *, now: bool = False) -> None:
         """Raise GateError when a loss of this epoch was not finite."""
         done = self.state.step
-        if not now and self.device.startswith("cuda") and done % STEPS_BETWEEN_LOOKS:
+        if not now and self.step.on_gpu and done % STEPS_BETWEEN_LOOKS:
             return
-        since = 0 if now or self.device.startswith("cuda") else done - 1
-        bad = torch.isfinite(self.losses[since:done]).logical_not_()
+        since = 0 if now or self.step.on_gpu else done - 1
+        bad = torch.isfinite(self.step.losses[since:done]).logical_not_()
         if not bool(bad.any()):
             return
         step = since + int(bad.nonzero()[0]) + 1
         rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + step - 1, self.steps)
-        raise diverged(f"the loss is {float(self.losses[step - 1])} at", step, self.state.epoch, rate)
+        raise diverged(f"the loss is {float(self.step.losses[step - 1])} at", step, self.state.epoch, rate)
 
     def finish_epoch(self, begun: float) -> Record:
         """Validate, keep the weights where they are the best so far, and go to the next epoch."""
         config, state = self.config, self.state
-        found = self.validate(self.data.x_val, self.data.y_val)
+        found = self.validate(self.x_val, self.y_val, amp=config.amp)
         if not math.isfinite(found.loss):
             # The losses are those before each step: what the last one broke is seen here alone.
             rate = learning_rate(config, state.epoch * self.steps - 1, self.steps)
@@ -340,11 +291,11 @@ class _Training:
         if not state.best_epoch or merit > state.best:
             state.best_epoch, state.best = state.epoch, merit
             self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        sizes = [len(piece) for piece in np.array_split(self.order, self.steps)]
+        sizes = [batch.stop - batch.start for batch in self.step.batches]
         record = {
             "epoch": state.epoch,
-            "loss": float((self.losses.double().cpu() * torch.tensor(sizes)).sum()) / len(self.x),
-            "train_accuracy": float(self.right) / len(self.x),
+            "loss": float((self.step.losses.double().cpu() * torch.tensor(sizes)).sum()) / len(self.step.x),
+            "train_accuracy": float(self.step.right) / len(self.step.x),
             "val_accuracy": found.accuracy,
             "val_loss": found.loss,
             "val_sar": found.sar,
@@ -353,7 +304,8 @@ class _Training:
         }
         state.log.append(record)
         state.epoch, state.step, state.shuffle = state.epoch + 1, 0, dict(self.shuffle.bit_generator.state)
-        self.right.zero_()
+        state.augment = dict(self.step.draws.bit_generator.state)
+        self.step.right.zero_()
         return record
 
 
@@ -363,37 +315,3 @@ def diverged(what: str, step: int, epoch: int, rate: float) -> GateError:
         f"{what} step {step} of epoch {epoch} (learning rate {rate:.2g}), expected a finite number; lower "
         "learning_rate in the recipe"
     )
-
-
-class _Stopped(BaseException):
-    """SIGINT or SIGTERM came, and the checkpoint is written; ``_interruptible`` turns it into the signal."""
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Hold SIGINT and SIGTERM back until the step is done; the list names the one that came."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        # A second one is not held back: something may hang.
-        came.append(number)
-        if len(came) > 1:
-            signal.signal(number, before[signal.Signals(number)])
-            signal.raise_signal(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    stopped = False
-    try:
-        yield came
-    except _Stopped:
-        stopped = True
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came or stopped:
-        signal.raise_signal(came[0] if came else signal.SIGTERM)
-    if stopped:
-        raise KeyboardInterrupt

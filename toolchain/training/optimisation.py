@@ -14,8 +14,11 @@ from snnas.toolchain.training.config import TrainingConfig
 
 
 def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser; BN's gains and shifts set the firing rates, and are not decayed."""
-    parameters = list(network.parameters())
+    """Return the recipe's optimiser; BN's gains and shifts set the firing rates, and are not decayed.
+
+    Frozen weights are left out.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},

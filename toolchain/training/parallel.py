@@ -7,16 +7,15 @@ and stop at the same one. What is drawn (shuffles, augmentation) is drawn alike 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain.data.load import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,9 @@ class World:
     rank: int = 0
     size: int = 1
 
-    def share(self, index: Array) -> Array:
-        """Return this process's part of a batch's indices, or of anything with a first axis."""
-        part: Array = np.array_split(index, self.size)[self.rank] if self.size > 1 else index
-        return part
+    def span(self, length: int) -> slice:
+        """Return this process's part of ``length`` places."""
+        return spans(length, self.size)[self.rank]
 
     def add(self, *values: Tensor) -> None:
         """Replace each of ``values`` by its sum over all processes."""
@@ -54,6 +52,13 @@ class World:
             distributed.barrier()
 
 
+def spans(length: int, parts: int) -> list[slice]:
+    """Return ``parts`` slices of nearly equal size, the larger ones first, that together are ``length`` places."""
+    small, larger = divmod(length, parts)
+    ends = [part * small + min(part, larger) for part in range(parts + 1)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+
+
 def rank() -> int:
     """The rank that ``torchrun`` gave this process; 0 outside of it."""
     return int(os.environ.get("RANK", "0"))
@@ -74,8 +79,16 @@ def world(device: str) -> Iterator[World]:
     if not 0 <= rank() < size:
         raise UsageError(f"RANK {rank()} of WORLD_SIZE {size}, expected 0 to {size - 1}; start it with torchrun")
     mine = not distributed.is_initialized()
+    on_gpu = device.startswith("cuda")
+    # nccl works on the device that is current; without one, all processes of a machine meet on its first.
+    with torch.cuda.device(device) if on_gpu else contextlib.nullcontext():
+        yield from _joined(mine, on_gpu, size)
+
+
+def _joined(mine: bool, on_gpu: bool, size: int) -> Iterator[World]:
     if mine:
-        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        at = torch.device("cuda", torch.cuda.current_device()) if on_gpu else None
+        distributed.init_process_group("nccl" if on_gpu else "gloo", device_id=at)
     try:
         yield World(rank(), size)
         if mine:

@@ -6,10 +6,28 @@ from typing import TYPE_CHECKING
 
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import read_text
+from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run
 
 if TYPE_CHECKING:
     from snnas.search.network.network import Network
+
+
+def network_at(run: Run, timesteps: int | None) -> tuple[Network, dict[str, int]]:
+    """The trained network of a run, running ``timesteps``; and {"timesteps": T} where these are not its own.
+
+    UsageError where the samples are sequences, which settle it.
+    """
+    network = network_of(run)
+    if timesteps is None or timesteps == network.config.timesteps:
+        return network, {}
+    if dataset_of(run).x_train.ndim == 5:
+        raise UsageError(
+            f"--timesteps {timesteps}: the samples of run {run.name} are sequences of {network.config.timesteps} "
+            "frames; leave it out"
+        )
+    network.set_timesteps(timesteps)
+    return network, {"timesteps": timesteps}
 
 
 def network_of(run: Run, *, trained: bool = True) -> Network:

@@ -52,6 +52,7 @@ def train_genotype(
     from snnas.search.network.space import get
     from snnas.toolchain.data.load import load
     from snnas.toolchain.training import TrainingConfig
+    from snnas.toolchain.training.stages import require_stages, timesteps_asked
 
     try:
         text = read_text(genotype, GENOTYPE_BYTES, errors="replace")
@@ -69,6 +70,9 @@ def train_genotype(
         found = Genotype(found.space, found.cells[:1] * cells)
     device = resolve_device(device)
     data = load(dataset, seed=seed, **(data_options or {}))
+    recipe = recipe or TrainingConfig()
+    timesteps = timesteps_asked(recipe, timesteps)
+    require_stages(recipe, data, timesteps)
     network = NetworkConfig(
         input_shape=data.input_shape,
         input_kind=data.input_kind,
@@ -88,7 +92,7 @@ def train_genotype(
         "data": data_section(dataset, data),
         "method": {"name": found.space, "space": found.space, "backward": backward, "batch": 2},
         "network": json.loads(network.to_json()),
-        "train": (recipe or TrainingConfig()).plain(),
+        "train": recipe.plain(),
         "search": {"seconds": 0.0, "evaluations": 0, "guards": 0, "architecture": found.architecture_id},
         "transfer": {"genotype": str(genotype.absolute()), "sha256": sha256(genotype)},
         "versions": fingerprint(device),

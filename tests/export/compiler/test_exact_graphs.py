@@ -149,6 +149,16 @@ def test_a_bias_finer_than_the_weights_is_on_the_grid_too(kind: str) -> None:
     assert 0.02 < fired < 0.6
 
 
+def test_a_threshold_that_float64_has_rounded_is_still_the_whole_number() -> None:
+    """What is in units of a threshold of 1.5 may lose a bit: 959.9999999999999 is 960, and not "at least 960"."""
+    quarters = np.arange(-3, 5) / 4
+    weights = [quarters[:, None] / 2.0, quarters[:, None] / 1.5]
+    assert exact_scale(weights, float(np.nextafter(5.0, 0.0)), 0.25, 240.0) == (192.0, 960)
+    below = exact_scale([quarters[:, None]], float(np.nextafter(np.float32(1), np.float32(0))) * 4, 0.25, 240.0)
+    assert below is not None
+    assert below[1] == 4 * below[0] - 1  # one float32 below means "at least"
+
+
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(steps=st.integers(0, 2000), above=st.floats(0.001, 0.999), deepest=st.integers(0, 2000), shift=st.integers(1, 6))
 def test_what_is_left_of_the_old_membrane_decides_nothing(steps: int, above: float, deepest: int, shift: int) -> None:

@@ -20,7 +20,7 @@ from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
 from snnas.toolchain.exporting.on_target import recorded
-from tests.export.nir_nets import cuba, dyadic, full, graph_of, integrate_and_fire, lif, read
+from tests.export.nir_nets import conv, cuba, dyadic, full, graph_of, integrate_and_fire, lif, read
 
 STEPS, SAMPLES = 10, 4
 
@@ -117,6 +117,29 @@ def in_lava(program: Program, x: np.ndarray, python: Path, tmp_path: Path) -> Tr
     comparison = lava.compare(golden, result["arrays"], program, samples)
     assert comparison.differing_spikes == 0, comparison.first
     return trace
+
+
+@pytest.mark.lava
+def test_padded_convolutions_in_a_row_are_exact_in_stock_lava(lava_python: Path, tmp_path: Path) -> None:
+    """A kernel and its border, where a population is several and where it is one."""
+    rng = np.random.default_rng(2)
+    mixed = lif(4, 9, 8, tau=2, threshold=2.5)
+    mixed.tau[::2] = np.float32(4e-4)
+    nodes = {
+        "a": conv(dyadic(rng, 4, 2, 3, 3), padding=1),
+        "b": conv(dyadic(rng, 4, 4, 3, 3), padding=1, bias=dyadic(rng, 4)),
+        "mixed": mixed,
+        "c": conv(dyadic(rng, 4, 1, 3, 3), padding=1, groups=4),
+        "d": conv(dyadic(rng, 2, 4, 3, 3), padding=1, stride=2),
+        "n": integrate_and_fire(2, 5, 4, threshold=9.3),
+    }
+    graph = read(tmp_path, graph_of((2, 9, 8), nodes, (2, 5, 4)))
+    x = (np.random.default_rng(1).random((SAMPLES, STEPS, 2, 9, 8)) < 0.3).astype(np.float32)
+    program = compile_graph(graph, timesteps=STEPS, input_kind="spikes")
+    assert sum(s.id.endswith("_border") for s in program.synapses) == 4
+    in_lava(program, x, lava_python, tmp_path)
+    for name, spikes in interpreter.run(graph, x, STEPS).spikes.items():
+        assert 0.02 < spikes.mean() < 0.98, name
 
 
 @pytest.mark.lava

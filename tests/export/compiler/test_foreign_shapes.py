@@ -9,6 +9,7 @@ import nir
 import numpy as np
 import pytest
 
+from snnas.export.compiler import paths
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.compiler.parts import differing
 from snnas.export.executors import interpreter
@@ -226,7 +227,17 @@ ROWS: dict[str, tuple[list[Any], tuple[int, ...], str]] = {
     "a pool between": ([conv(4, 8, 3, 3), pool(2), conv(5, 4, 2, 2)], (5, 4, 4), "conv"),
     "pools around": ([pool(2), conv(4, 8, 1, 1), conv(5, 4, 2, 2), pool(2)], (5, 2, 2), "pooled_conv"),
     "a factor between": ([conv(4, 8, 1, 1), PER_CHANNEL, conv(5, 4, 2, 2)], (5, 11, 11), "conv"),
-    "other borders": ([conv(2, 8, 3, 3, padding=1), conv(2, 2, 3, 3, padding=1)], (2, 12, 12), "dense sparse"),
+    "other borders": ([conv(2, 8, 3, 3, padding=1), conv(2, 2, 3, 3, padding=1)], (2, 12, 12), "conv sparse"),
+    "other borders, strided": (
+        [conv(4, 8, 3, 3, padding=1, stride=2), conv(5, 4, 3, 3, padding=1, stride=2)],
+        (5, 3, 3),
+        "conv sparse",
+    ),
+    "other borders behind a pool": (
+        [pool(2), conv(4, 8, 3, 3, padding=1), conv(5, 4, 3, 3, padding=1)],
+        (5, 6, 6),
+        "pooled_conv sparse",
+    ),
 }
 
 
@@ -254,6 +265,27 @@ def test_a_separable_block_of_any_size_is_taken(tmp_path: Path) -> None:
     (synapse,) = program.synapses
     assert synapse.map.kind == "conv"
     assert synapse.map.weight.shape == (16, 16, 3, 3)
+
+
+def test_padded_convolutions_in_a_row_of_any_size_are_a_kernel_and_a_border(tmp_path: Path) -> None:
+    begin, end = ends((16, 34, 34), (16, 34, 34))
+    layers = {"a": conv(16, 16, 3, 3, padding=1), "b": conv(16, 16, 3, 3, padding=1)}
+    graph = read(tmp_path, {"input": begin, **layers, "n": neurons(16, 34, 34), "output": end})
+    kernel, ring = compile_graph_of(graph).synapses
+    assert kernel.map.weight.shape == (16, 16, 5, 5)
+    assert (ring.id, ring.map.kind) == ("input__n__0_border", "sparse")
+    pixels = np.unique(np.repeat(np.arange(16 * 34 * 34), np.diff(ring.map.indptr)) % (34 * 34))
+    inner = np.pad(np.zeros((32, 32), bool), 1, constant_values=True)
+    assert set(pixels) == set(np.flatnonzero(inner))  # the outermost ring, and no other pixel
+
+
+def test_a_border_that_would_be_too_large_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "MAX_EXPANDED", 100)
+    begin, end = ends((2, 12, 12), (2, 12, 12))
+    layers = {"a": conv(2, 2, 3, 3, padding=1), "b": conv(2, 2, 3, 3, padding=1)}
+    graph = read(tmp_path, {"input": begin, **layers, "n": neurons(2, 12, 12), "output": end})
+    with pytest.raises(UnsupportedError, match="node b: a, b make one matrix of 288 x 288, over 100 entries"):
+        compile_graph(graph, timesteps=3, input_kind="spikes")
 
 
 def compile_graph_of(graph: Graph) -> Any:

@@ -16,6 +16,7 @@ def test_distances_are_those_of_every_pair() -> None:
     found = Distances()
     for name, train in spikes.items():
         found[name] = train
+    found.read(found.sums)
     for name, train in spikes.items():
         codes = train.flatten(2)
         pairs = [(codes[:, i] - codes[:, j]).abs().sum() / 3 for i, j in itertools.product(range(5), repeat=2)]

@@ -100,3 +100,20 @@ def test_measured_statistics_of_a_stepwise_norm() -> None:
     everything = torch.cat([x * t for t in range(3)])
     torch.testing.assert_close(network.norm.running_mean, everything.mean((0, 2, 3)))
     torch.testing.assert_close(network.norm.running_var, everything.var((0, 2, 3), correction=0))
+
+
+@pytest.mark.parametrize("kind", [BatchNorm, StepwiseBatchNorm])
+def test_what_autocast_made_bfloat16_is_normalised_in_float32(kind: type[BatchNorm]) -> None:
+    x = torch.randn(8, 4, 5, 5, generator=torch.Generator().manual_seed(0)).bfloat16()
+    cast, exact = kind(4).train(), kind(4).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = cast(x)
+    expected = exact(x.float())
+    for norm in (cast, exact):
+        if isinstance(norm, StepwiseBatchNorm):
+            norm.commit()
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    assert cast.running_var is not None
+    assert torch.equal(cast.running_var, exact.running_var)
+    assert not torch.equal(cast.running_var, torch.ones(4))

@@ -116,7 +116,7 @@ def test_a_linear_head_has_one_vote_and_no_neurons() -> None:
         "head_drop",
         "head_fc",
     ]
-    with pytest.raises(UsageError, match="head = 'mlp' .* expected 'lif' or 'bn_lif' or 'linear'"):
+    with pytest.raises(UsageError, match=r"head = 'mlp' .* expected 'lif' or 'bn_lif' or 'linear'"):
         NetworkConfig(input_shape=(1, 8, 8), classes=10, head="mlp")
 
 

@@ -174,5 +174,5 @@ def test_motifs_keep_theirs(data: Dataset) -> None:
     sizes = MseConfig(input_shape=(1, 8, 8), classes=10, channels=2, timesteps=2, cells=1, reductions=())
     space = GenomeSpace(1)
     genome = space.decode(np.zeros_like(space.sizes))
-    with pytest.raises(UsageError, match="learn = .* network of motifs"):
+    with pytest.raises(UsageError, match=r"learn = .* network of motifs"):
         train(build(genome, sizes, seed=0), data, TrainingConfig(epochs=1, learn=("tau",)), seed=0)

@@ -10,7 +10,7 @@ import torch
 from snnas.search.methods import lightsnn, snasnet
 from snnas.search.network import space
 from snnas.search.network.config import NetworkConfig
-from snnas.search.scoring.depth_time import TERMS, DepthTimeScorer, score
+from snnas.search.scoring.depth_time import TERMS, DepthTimeScorer, Observed, observe, score
 from snnas.search.scoring.guards import Finding, inspect
 from snnas.search.scoring.proxies import LEAST_LEVELS, Score, merits
 from snnas.search.scoring.supernet import Supernet
@@ -19,23 +19,25 @@ T = 3
 FULL, SILENT = torch.ones(T, 2, 4, 1, 1), torch.zeros(T, 2, 4, 1, 1)
 
 
-def trains(**by_node: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {f"cell1_{node}_lif": train for node, train in by_node.items()}
+def terms(cell: dict, **by_node: torch.Tensor) -> Score:
+    """The score of one cell whose nodes fired so."""
+    found = {f"cell1_{node}_lif": Observed(*observe(train).tolist()) for node, train in by_node.items()}
+    return score(found, [cell], len(next(iter(by_node.values()))))
 
 
 def test_depth_is_that_of_the_longest_living_path() -> None:
     chain = {(0, 1): ("conv3x3",), (1, 3): ("conv3x3",)}
-    assert score(trains(n0=FULL, n1=FULL), [chain]).value == pytest.approx(2 * math.log(T + 1))
+    assert terms(chain, n0=FULL, n1=FULL).value == pytest.approx(2 * math.log(T + 1))
     half = FULL.clone()
     half[:, :, :2] = 0
-    assert score(trains(n0=FULL, n1=half), [chain]).value == pytest.approx(math.log(T + 1) + math.log((T + 1) / 2))
-    assert score(trains(n0=FULL, n1=SILENT), [chain]).value == pytest.approx(math.log(T + 1) + math.log(LEAST_LEVELS))
+    assert terms(chain, n0=FULL, n1=half).value == pytest.approx(math.log(T + 1) + math.log((T + 1) / 2))
+    assert terms(chain, n0=FULL, n1=SILENT).value == pytest.approx(math.log(T + 1) + math.log(LEAST_LEVELS))
     # A skip past the convolutions makes it no deeper, and no shallower.
-    assert score(trains(n0=FULL, n1=FULL), [{**chain, (0, 3): ("skip",)}]).value == pytest.approx(2 * math.log(T + 1))
+    assert terms({**chain, (0, 3): ("skip",)}, n0=FULL, n1=FULL).value == pytest.approx(2 * math.log(T + 1))
     # Of several operations on an edge, the one that reaches deepest; backward edges add nothing.
     several = {(0, 3): ("skip", "conv3x3"), (3, 0): ("conv3x3",)}
-    assert score(trains(n0=FULL, n3=FULL), [several]).value == pytest.approx(math.log(T + 1))
-    assert score(trains(n0=FULL), [{(0, 3): ("skip",)}]).value == 0
+    assert terms(several, n0=FULL, n3=FULL).value == pytest.approx(math.log(T + 1))
+    assert terms({(0, 3): ("skip",)}, n0=FULL).value == 0
 
 
 def test_clock_and_code_are_told_apart() -> None:
@@ -43,7 +45,7 @@ def test_clock_and_code_are_told_apart() -> None:
     clock[0] = 1  # the first step, whatever the sample
     code[0, 0] = code[1, 1] = 1  # each sample at a step of its own
     cell = {(0, 3): ("conv3x3",)}
-    by_clock, by_code = (score(trains(n0=train), [cell]).terms for train in (clock, code))
+    by_clock, by_code = (terms(cell, n0=train).terms for train in (clock, code))
     assert by_clock["temporal_code"] == 0
     assert by_code["temporal_code"] == 1
     assert by_clock["clock_quiet"] == -0.25

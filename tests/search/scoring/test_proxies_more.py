@@ -168,12 +168,13 @@ def test_time_proxies_on_plain_cases() -> None:
     still = (torch.rand(1, 6, 50, generator=generator) < 0.3).float().expand(4, -1, -1)
     clock = (torch.rand(4, 1, 50, generator=generator) < 0.3).float().expand(-1, 6, -1)
     free = (torch.rand(4, 6, 50, generator=generator) < 0.3).float()
-    assert temporal_code([still]) == pytest.approx(0, abs=1e-6)
-    assert temporal_code([clock]) == pytest.approx(0, abs=1e-6)
-    assert temporal_code([still, free]) == temporal_code([free]) > 0.4
-    assert temporal_code([]) == temporal_code([torch.zeros(4, 6, 5)]) == 0
-    assert clock_quiet([still]) == pytest.approx(0, abs=1e-9)
-    assert clock_quiet([clock]) < clock_quiet([free]) < 0
+    steady, ticking, loose = map(time_shares, (still, clock, free))
+    assert temporal_code([steady]) == pytest.approx(0, abs=1e-6)
+    assert temporal_code([ticking]) == pytest.approx(0, abs=1e-6)
+    assert temporal_code([steady, loose]) == temporal_code([loose]) > 0.4
+    assert temporal_code([]) == temporal_code([time_shares(torch.zeros(4, 6, 5))]) == 0
+    assert clock_quiet([steady]) == pytest.approx(0, abs=1e-9)
+    assert clock_quiet([ticking]) < clock_quiet([loose]) < 0
 
 
 def test_unit_kernels_give_a_wide_layer_no_louder_vote() -> None:

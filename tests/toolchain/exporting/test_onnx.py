@@ -11,6 +11,7 @@ pytest.importorskip("onnxruntime")
 from snnas.export.executors.onnx_runner import OnnxModel
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.exporting import lava, pipeline
 from tests.export.nir_nets import graph_of
 
 
@@ -67,6 +68,31 @@ def test_a_network_of_event_frames_fires_alike_on_its_whole_test_split(backward,
     model = tmp_path / "tiny/export/onnx/model.onnx"
     assert OnnxModel(model).about["input_kind"] == "spikes"
     assert run_command(["check", str(model.parent)]) == 0
+    assert run_command(["export", "tiny", "--target", "onnx", "--runs-dir", str(tmp_path), "-T", "3"]) == 2
+    assert "sequences of 5 frames" in capsys.readouterr().err
+
+
+def test_a_network_is_exported_at_another_t(folder, capsys, monkeypatch) -> None:
+    assert export(folder, capsys, "--quiet", "--force")[0] == 0
+    assert export(folder, capsys, "--quiet", "-T", "5")[0] == 2  # another export stands there
+    code, out = export(folder, capsys, "--json", "--quiet", "-T", "5", "--force")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["timesteps"], report["spikes_differing"]) == (5, 0)
+    assert report["sar"] > 0
+    inputs = json.loads((folder / "tiny/export/onnx/manifest.json").read_text())["inputs"]
+    assert inputs["timesteps"] == 5
+    monkeypatch.setattr(pipeline, "lava_python", lambda options: (None, "not asked for here"))
+    monkeypatch.setattr(lava, "lava_python", lambda options: (None, "not asked for here"))
+    asked = ["export", "tiny", "--runs-dir", str(folder), "--json", "--quiet", "--samples", "4"]
+    assert run_command([*asked, "-T", "5"]) == 0
+    five = json.loads(capsys.readouterr().out)
+    assert run_command([*asked, "--force"]) == 0
+    three = json.loads(capsys.readouterr().out)
+    assert (five["timesteps"], three["timesteps"]) == (5, 3)
+    assert five["accuracy"]["training"] != three["accuracy"]["training"]
+    assert run_command([*asked, "-T", "0"]) == 2
+    assert "timesteps = 0" in capsys.readouterr().err
 
 
 def test_another_precision_needs_force(folder, capsys) -> None:

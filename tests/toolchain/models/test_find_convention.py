@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,20 @@ import nir
 import numpy as np
 import pytest
 
-from snnas.export.dialects.conventions import Convention
+from snnas.export.dialects.conventions import OURS, Convention
 from snnas.export.dialects.run import play, run
 from snnas.export.dialects.steps import read_dialect, steps
 from snnas.export.dialects.table import TABLE, Dialect
 from snnas.export.executors import interpreter
-from snnas.export.formats.nir_file import write_nir
+from snnas.export.formats.nir_file import write_nir, written_by
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.graph.graph import CubaLif, Graph, Input, Lif, Linear, Output
 from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import read_choices
 from snnas.hw_sim.errors import GateError, InvalidFileError, SnnasError, UnsupportedError, UsageError
-from snnas.toolchain.models.find_convention import ADVICE, as_table, whose
+from snnas.toolchain.models import dialect_rows, find_convention
+from snnas.toolchain.models.dialect_rows import Row
+from snnas.toolchain.models.find_convention import ADVICE, Verdict, as_table, whose
 from snnas.toolchain.models.open import open_graph
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.models.recording import read_recording
@@ -170,6 +173,60 @@ def test_a_recording_that_is_late_is_named_as_such(tmp_path: Path, lag: int) -> 
     assert open_graph(
         model, ReadingOptions(expect=recorded, timesteps=24, input_kind="spikes", dt=1e-4, samples=False)
     ).verified
+
+
+def test_what_a_dialect_makes_of_the_graph_is_found_once_for_all_readings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, recorded, arrays = mixed(tmp_path, {"one": "snntorch", "two": "norse"})
+    rng = np.random.default_rng(0)
+    noise = {n: rng.permuted(a, axis=0) if n.startswith("spikes.") else a for n, a in arrays.items()}
+    for name, values in noise.items():
+        if name.startswith("spikes."):
+            values[:, :3] = 0
+    write_npz(recorded, noise)
+    asked: Counter[Any] = Counter()
+
+    def counted(graph: Graph, dialect: Any) -> Any:
+        asked[dialect] += 1
+        return steps(graph, dialect)
+
+    few = [replace(TABLE["nir"], name="", tool="", convention=replace(OURS, dt=dt)) for dt in (1e-3, 1e-2)]
+    monkeypatch.setattr(dialect_rows, "steps", counted)
+    monkeypatch.setattr(find_convention, "elementary", lambda graph: few)
+    read = list(read_recording(recorded, read_dialect(model, TABLE["nir"])).read_otherwise())
+    assert len(read) == 4  # time first; a timestep late, two, three
+    assert whose(model, recorded).status == "none"
+    assert set(asked.values()) == {1}
+    assert set(few) <= set(asked)
+
+
+def test_the_tool_that_wrote_the_file_is_answered_first(tmp_path: Path) -> None:
+    rows = [Row(TABLE["nir"]), Row(TABLE["spikingjelly"]), Row(TABLE["norse"])]
+    found = Verdict("named", rows, rows, [], writer="norse")
+    assert found.headline.startswith("norse (")
+    assert found.lines == ["the file says that norse wrote it; nir, spikingjelly do the same here"]
+    assert replace(found, writer="").headline.startswith("nir, spikingjelly, norse (")
+    other = replace(found, writer="sinabs")
+    assert other.headline.startswith("nir, spikingjelly, norse (")
+    assert other.lines == ["the file says that sinabs wrote it, of which no dialect fits"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tool"),
+    [
+        ({}, ""),
+        ({"exporter": "Norse 1.1.0"}, "norse"),
+        ({"norse_version": "1.1.0"}, "norse"),
+        ({"comment": "snntorch, to be read by norse"}, ""),
+        ({"exporter": "mine"}, ""),
+    ],
+)
+def test_who_wrote_a_file_is_read_in_its_metadata(metadata: dict[str, str], tool: str, tmp_path: Path) -> None:
+    graph = nir_nets.graph_of((3,), {"snntorch": nir_nets.lif(3)}, (3,))  # a node's name says nothing
+    graph.metadata = metadata
+    nir.write(tmp_path / "m.nir", graph)
+    assert written_by(tmp_path / "m.nir", {"norse", "snntorch"}) == tool
 
 
 def test_what_stays_open_is_said_in_plain_words(tmp_path: Path) -> None:

@@ -215,7 +215,10 @@ CASES = [
     ("bench train --turns 1 --channels 1 --pixels 8 --batch 2 -q", "bench.train", None, []),
 ]
 # Of sizes of its own: a minute, most of it Lava's.
-SLOW = [("bench simulate --lava-samples 1 --images 1 --no-sizes -q", "bench.simulate", None, list[str]())]
+SLOW = [
+    ("bench simulate --lava-samples 1 --images 1 --no-sizes -q", "bench.simulate", None, list[str]()),
+    ("bench gpu --device cpu --quick --runs-dir gpu -q", "bench.gpu", 0, []),
+]
 
 
 def test_no_schema_is_left_out() -> None:

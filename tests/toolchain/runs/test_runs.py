@@ -252,7 +252,7 @@ def test_an_interrupted_training_loses_nothing(
         raise KeyboardInterrupt
 
     if moment == "epoch":
-        monkeypatch.setattr("snnas.toolchain.training.loop.loss_sum", stop)
+        monkeypatch.setattr("snnas.toolchain.training.step.loss_sum", stop)
     else:
         monkeypatch.setattr(snnas.toolchain.training, "save_weights", stop)
     fails(capsys, ["train", "--force", "--runs-dir", str(run.path.parent), "-q"], 130, "snnas train mine-lightsnn-001")

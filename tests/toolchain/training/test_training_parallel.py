@@ -1,7 +1,9 @@
 """Two processes train as one does, at the same global batch."""
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,20 +27,43 @@ RECIPE = TrainingConfig(epochs=2, batch=17, augment=("shift:1",), target_sar=0.0
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
     import json, sys, torch
-    from tests.toolchain.training.test_training_parallel import curve
+    from pathlib import Path
+    from tests.toolchain.training.test_training_parallel import curve, curve_of_two_halves
     torch.set_num_threads(1)
-    print(json.dumps(curve(sys.argv[1])))
+    kind, folder = sys.argv[1:]
+    print(json.dumps([curve(kind), curve_of_two_halves(kind, Path(folder))]))
 """
 
 
-def curve(kind: str) -> list[dict]:
+def curve(kind: str, **more) -> list[dict]:
     log: list = []
-    train(build(CELLS[kind], CONFIG, seed=0), few(), RECIPE, seed=0, log=log.append)
+    train(build(CELLS[kind], CONFIG, seed=0), few(), RECIPE, seed=0, log=log.append, **more)
     return log
 
 
+class Ended(Exception):
+    """The signal that a training was ended by."""
+
+
+def curve_of_two_halves(kind: str, folder: Path) -> list[dict]:
+    """The same, ended in the second epoch by a signal that process 0 alone gets, and gone on with."""
+
+    def end(*_: object) -> None:
+        raise Ended
+
+    def on_step(done: int, total: int) -> None:
+        if done == total - 2 and os.environ["RANK"] == "0":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+    with contextlib.suppress(Ended):
+        curve(kind, checkpoint=folder, on_step=on_step)
+    assert (folder / "state.safetensors").exists()
+    return curve(kind, checkpoint=folder)
+
+
 @pytest.mark.parametrize("kind", CELLS)
-def test_two_processes_give_the_loss_curve_of_one(kind: str) -> None:
+def test_two_processes_give_the_loss_curve_of_one(kind: str, tmp_path: Path) -> None:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -46,7 +71,7 @@ def test_two_processes_give_the_loss_curve_of_one(kind: str) -> None:
     env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(SCRIPT), kind],
+            [sys.executable, "-c", textwrap.dedent(SCRIPT), kind, str(tmp_path)],
             cwd=ROOT,
             env={**env, "RANK": str(rank)},
             stdout=subprocess.PIPE,
@@ -57,11 +82,11 @@ def test_two_processes_give_the_loss_curve_of_one(kind: str) -> None:
     ]
     outs = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outs[0][1][-2000:] + outs[1][1][-2000:]
-    both = [json.loads(out.splitlines()[-1]) for out, _ in outs]
+    (first, halves), (second, _) = (json.loads(out.splitlines()[-1]) for out, _ in outs)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     alone = curve(kind)
     torch.set_num_threads(before)
     for key in ("loss", "val_loss", "val_sar", "train_accuracy"):
-        assert [r[key] for r in both[0]] == [r[key] for r in both[1]]
-        assert [r[key] for r in both[0]] == pytest.approx([r[key] for r in alone], rel=2e-3), key
+        assert [r[key] for r in first] == [r[key] for r in second] == [r[key] for r in halves]
+        assert [r[key] for r in first] == pytest.approx([r[key] for r in alone], rel=2e-3), key

@@ -18,7 +18,7 @@ from snnas.toolchain.data.load import load
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.training import TrainingConfig, build, evaluate, load_recipe, recipe_names, train
 from snnas.toolchain.training.of_run import train_run
-from snnas.toolchain.training.optimisation import learning_rate, loss_sum
+from snnas.toolchain.training.optimisation import learning_rate, loss_sum, prepare
 from snnas.toolchain.training.transfer import train_genotype
 
 CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
@@ -34,8 +34,8 @@ def one_thread():
 
 
 def test_every_shipped_recipe_is_good_and_survives_toml() -> None:
-    names = "cifar10 cifar100 cifar10_dvs cifar10_paper digits dvs128_gesture fashion_mnist mnist nmnist shd"
-    assert recipe_names() == names.split()
+    cifar = ["cifar10", "cifar100", "cifar10_dvs", "cifar10_fast", "cifar10_paper"]
+    assert recipe_names() == [*cifar, "digits", "dvs128_gesture", "fashion_mnist", "mnist", "nmnist", "shd"]
     for name in recipe_names():
         recipe = load_recipe(name)
         assert TrainingConfig(**recipe.plain()) == recipe
@@ -56,6 +56,9 @@ def test_every_shipped_recipe_is_good_and_survives_toml() -> None:
         ("augment = 'flip'", UsageError, "expected a list"),
         ("target_sar = 0", UsageError, "0 < x < 1"),
         ("clip = nan", UsageError, "clip = nan"),
+        ("width_power = 2", UsageError, "width_power = 2 .* 0 <= x <= 1"),
+        ("learn = ['reset']", UsageError, r"learn = \['reset'\] .* 'tau', 'threshold', or both"),
+        ("learn = 'tau'", UsageError, "learn = 'tau' .* expected a list"),
         ("warmup = 15", UsageError, "less than the epochs"),
         ("epochs = ", InvalidFileError, "not TOML"),
     ],
@@ -82,6 +85,21 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert learning_rate(replace(config, schedule="constant"), 39, 10) == 1.0
 
 
+def test_the_learning_rate_is_of_sixteen_channels() -> None:
+    rates = {}
+    for channels in (4, 16, 64):
+        network = build(CHAIN, replace(CONFIG, channels=channels), seed=0)
+        rates[channels] = prepare(network, TrainingConfig(learning_rate=1.0, width_power=0.5)).learning_rate
+        assert prepare(network, TrainingConfig(learning_rate=1.0)).learning_rate == 1.0
+    assert rates == {4: 2.0, 16: 1.0, 64: 0.5}
+    data = load("digits", seed=0)
+    few = replace(data, x_train=data.x_train[:64], y_train=data.y_train[:64])
+    record = []
+    scaled = TrainingConfig(epochs=1, schedule="constant", learning_rate=0.01, width_power=1.0)
+    train(build(CHAIN, CONFIG, seed=0), few, scaled, seed=0, log=record.append)
+    assert record[0]["lr"] == pytest.approx(0.04)  # of 4 channels
+
+
 def test_losses() -> None:
     logits, y = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
     config = TrainingConfig(label_smoothing=0.0, loss="mse")
@@ -92,14 +110,14 @@ def test_losses() -> None:
 
 def test_augmentation_moves_mirrors_and_cuts_all_frames_alike() -> None:
     x = torch.arange(1.0, 2 * 3 * 2 * 4 * 5 + 1).reshape(2, 3, 2, 4, 5)
-    moved = Augmentation(["shift:2"]).apply(x, [np.array([[1, -2], [0, 0]])])
+    moved = Augmentation(["shift:2"]).apply(x, [torch.tensor([[1, -2], [0, 0]])])
     assert torch.equal(moved[1], x[1])
     assert torch.equal(moved[0, ..., 1:, :3], x[0, ..., :3, 2:])
     assert float(moved[0, ..., 0, :].abs().sum() + moved[0, ..., 3:].abs().sum()) == 0
-    flipped = Augmentation(["flip"]).apply(x, [np.array([[True, True], [False, False]])])
+    flipped = Augmentation(["flip"]).apply(x, [torch.tensor([[True, True], [False, False]])])
     assert torch.equal(flipped[0], x[0].flip(-1))
     assert torch.equal(flipped[1], x[1])
-    cut = Augmentation(["cutout:2"]).apply(x, [np.array([[0.5, 0.5], [0.0, 0.0]])])
+    cut = Augmentation(["cutout:2"]).apply(x, [torch.tensor([[0.5, 0.5], [0.0, 0.0]])])
     assert int((cut[0] == 0).sum()) == 4 * 6
     assert int((cut[1] == 0).sum()) == 1 * 6
     assert torch.equal(cut[0] == 0, cut[0, :1, :1].expand_as(cut[0]) == 0)

@@ -137,8 +137,8 @@ class NetworkTable(Record):
     hidden: OrAbsent[Positive] = None
     """Neurons of the head; not of mse_nas."""
     head: OrAbsent[Head] = None
-    """Linear, LIF, linear; the same with a batch norm before the LIF; or linear alone. Left out by runs before 0.2, which
-    mean lif; not of mse_nas."""
+    """Linear, LIF, linear; the same with a batch norm before the LIF; or linear alone. Left out by runs before 0.2,
+    which mean lif; not of mse_nas."""
     votes: OrAbsent[Positive] = None
     """Outputs averaged per class; not of mse_nas."""
     timesteps: OrAbsent[Positive] = None

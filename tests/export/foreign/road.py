@@ -1,0 +1,118 @@
+"""A drawn graph taken through the whole road, and what came of it: one home for the tests and the study."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import h5py
+import nir
+import numpy as np
+
+from snnas.export.compiler.circuit import trace as circuit_of
+from snnas.export.compiler.compile import calibration_spikes, compile_graph
+from snnas.export.compiler.parts import differing
+from snnas.export.dialects.conventions import Convention
+from snnas.export.executors import interpreter
+from snnas.export.formats import hdf5_child, hdf5_guard, nir_file
+from snnas.export.formats.npz_file import write_npz
+from snnas.export.formats.program_file import write_program
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.lava import run as lava
+from snnas.hw_sim.lava.run import Comparison
+from snnas.hw_sim.limits import DECAY_MAX
+from snnas.hw_sim.program import Program
+from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.toolchain.exporting.on_target import recorded
+from tests.export.foreign.random_graphs import Foreign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """decisions: spikes compared with the literal interpreter's; float_differing: of them; output: the largest gap.
+
+    refusal: why there is no program. wrong, total: spikes of the program that are not the graph's, and all of them.
+    whole: whether the program holds every number of the graph unrounded. x: the samples as the program takes them.
+    """
+
+    decisions: int
+    float_differing: int
+    output: float
+    refusal: str = ""
+    program: Program | None = None
+    wrong: int = 0
+    total: int = 0
+    whole: bool = False
+    x: np.ndarray | None = None
+
+
+def read(foreign: Foreign, *, guarded: bool = False) -> Graph:
+    """Written by nir and read by us. guarded: by the child process, too, that reads strangers' files."""
+    with tempfile.TemporaryDirectory(prefix="snnas-foreign-") as place:
+        path = Path(place) / "foreign.nir"
+        nir.write(path, foreign.graph)
+        reader = nir_file.read_hdf5 if guarded else _read_here
+        with patch.object(nir_file, "read_hdf5", reader):
+            return nir_file.read_nir(path, delayed=foreign.delayed, convention=Convention(dt=foreign.dt))
+
+
+def _read_here(path: Path) -> hdf5_guard.Tree:
+    reader = hdf5_child.Reader(1 << 30)
+    with h5py.File(path) as file:
+        header = json.dumps({"tree": reader.group(file, 0)}).encode()
+    return hdf5_guard.decode(len(header).to_bytes(8, "little") + header + b"".join(reader.chunks), str(path))
+
+
+def take(foreign: Foreign, *, guarded: bool = False) -> Taken:
+    """Read, run by our interpreter, compiled and simulated."""
+    graph = read(foreign, guarded=guarded)
+    x = foreign.x.reshape(*foreign.x.shape[:2], *graph.shapes()[graph.input])
+    steps = x.shape[1]
+    ours = interpreter.run(graph, x, steps)
+    theirs = foreign.played
+    wrong = sum(int((ours.spikes[n].reshape(s.shape) != s).sum()) for n, s in theirs.spikes.items())
+    made = {
+        "decisions": sum(s.size for s in theirs.spikes.values()),
+        "float_differing": wrong,
+        "output": float(np.abs(ours.output.reshape(theirs.output.shape) - theirs.output).max()),
+    }
+    try:
+        spikes = calibration_spikes(graph, x, steps, foreign.input_kind)
+        program = compile_graph(graph, timesteps=steps, input_kind=foreign.input_kind, spikes=spikes)
+    except UnsupportedError as error:
+        return Taken(**made, refusal=str(error))
+    boxed = x.reshape(*x.shape[:2], *program.input_shape)
+    trace, _ = next(simulate_input(program, boxed, batch=len(x)))
+    unlike, total = differing(program, trace.spikes, ours.spikes)
+    return Taken(**made, program=program, wrong=unlike, total=total, whole=_whole(graph, program), x=boxed)
+
+
+def _whole(graph: Graph, program: Program) -> bool:
+    """No weight is rounded, and no leak: of several hardware steps in a timestep each takes a root of it."""
+    if program.schedule.period > 1 and any(0 < p.dv < DECAY_MAX for p in program.populations):
+        return False
+    real = {link.id: link for link in circuit_of(graph, program.input_kind).links}
+    for s in program.synapses:
+        if s.id in real:
+            wanted = real[s.id].map.weight * program.population(s.dst).scale
+            if np.abs(wanted - s.map.weight * 2.0**s.exponent).max() > 1e-6 * np.abs(wanted).max():
+                return False
+    return True
+
+
+def in_lava(taken: Taken, python: Path, folder: Path) -> Comparison:
+    """The program's run against that of Lava's stock processes."""
+    assert taken.program is not None
+    assert taken.x is not None
+    samples = len(taken.x)
+    trace, currents = next(simulate_input(taken.program, taken.x, batch=samples))
+    spikes_in = None if currents else taken.x > 0
+    golden = recorded(trace.spikes, trace.logits, currents, spikes_in, samples)
+    write_program(folder / "program.npz", taken.program)
+    write_npz(folder / "golden.npz", golden)
+    found = lava.run_worker(folder, folder / "lava", samples=samples, python=python)
+    return lava.compare(golden, found["arrays"], taken.program, samples)

@@ -1,0 +1,83 @@
+"""Random foreign graphs: our float decisions against a second reading of NIR, and exact graphs down to the chip.
+
+The first of what ``python -m tests.studies.foreign_graphs`` measures on hundreds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.export.foreign.literal import convolved
+from tests.export.foreign.random_graphs import LEAST, MOST, Foreign, draw
+from tests.export.foreign.road import in_lava, read, take
+
+SEED, GRAPHS, EXACT = 0, 18, 12
+
+
+@pytest.mark.parametrize("index", range(GRAPHS))
+def test_no_float_decision_differs_from_the_literal_interpreters(index: int) -> None:
+    foreign = draw(SEED, index)
+    assert all(LEAST <= s.mean() <= MOST for s in foreign.played.spikes.values())
+    found = take(foreign, guarded=index == 0)
+    assert found.float_differing == 0, foreign.has
+    assert found.output < 1e-9
+    assert found.decisions > 100
+    if found.program is None:
+        assert found.refusal.split()[0] in ("node", "population"), found.refusal
+    else:
+        assert found.wrong <= 0.1 * found.total
+
+
+@pytest.mark.parametrize("index", range(EXACT))
+def test_no_spike_of_a_graph_of_quarters_differs(index: int) -> None:
+    found = take(draw(SEED, index, exact=True))
+    assert found.float_differing == 0
+    assert found.program is not None, found.refusal
+    assert found.wrong == 0 or not found.whole
+
+
+def test_most_graphs_of_quarters_are_kept_whole() -> None:
+    assert sum(take(draw(SEED, k, exact=True)).whole for k in range(4)) >= 3
+
+
+def test_a_graph_does_not_depend_on_how_many_are_drawn() -> None:
+    first, again = draw(SEED, 3), draw(SEED, 3)
+    assert first.graph.edges == again.graph.edges
+    assert np.array_equal(first.x, again.x)
+    assert {n: s.sum() for n, s in first.played.spikes.items()} == {n: s.sum() for n, s in again.played.spikes.items()}
+
+
+def test_a_planted_fault_is_seen() -> None:
+    """A threshold that one of the interpreters has and the other has not."""
+    foreign = draw(SEED, 0)
+    name = next(n for n, node in foreign.graph.nodes.items() if hasattr(node, "v_threshold"))
+    foreign.graph.nodes[name].v_threshold = foreign.graph.nodes[name].v_threshold * np.float32(1.5)
+    assert take(foreign).float_differing > 0
+
+
+def test_the_literal_convolution_is_torchs() -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, weight, bias = rng.normal(size=(2, 4, 7, 6)), rng.normal(size=(6, 2, 3, 2)), rng.normal(size=6)
+    theirs = torch.nn.functional.conv2d(
+        torch.from_numpy(x), torch.from_numpy(weight), torch.from_numpy(bias), (2, 1), (1, 2), (2, 1), 2
+    )
+    assert np.allclose(convolved(x, weight, (2, 1), (1, 2), (2, 1), 2, bias), theirs.numpy(), atol=1e-12)
+
+
+@pytest.mark.lava
+@pytest.mark.parametrize("index", [0, 3, 4, 7])
+def test_exact_graphs_in_stock_lava(index: int, lava_python: Path, tmp_path: Path) -> None:
+    found = take(draw(SEED, index, exact=True))
+    assert found.wrong == 0
+    comparison = in_lava(found, lava_python, tmp_path)
+    assert comparison.differing_spikes == 0, comparison.first
+    assert comparison.spikes > 1000
+
+
+def test_what_is_drawn_can_be_read_without_metadata() -> None:
+    foreign: Foreign = draw(SEED, 2)
+    assert not read(foreign).meta
