@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -41,4 +42,5 @@ def hypervolume(rows: Rows, box: Rows) -> float:
     if not rows:
         return 0.0
     scaled = (np.array(rows, dtype=float)[:, wide] - low[wide]) / (high - low)[wide]
-    return float(HV(ref_point=np.ones(int(wide.sum())))(scaled))
+    volume: Any = HV(ref_point=np.ones(int(wide.sum())))(scaled)
+    return float(volume)

@@ -10,6 +10,7 @@ the voltages before and behind the reset (12 bytes per neuron and timestep again
 for), and wants every step's current in memory, where a still image's is one for all.
 """
 
+# pyright: reportMissingImports=false, reportIndexIssue=false
 from __future__ import annotations
 
 import contextlib

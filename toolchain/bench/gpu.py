@@ -255,7 +255,8 @@ def _exact_convolutions() -> Iterator[None]:
     """Within it a GPU's float32 is float32, and its convolutions add up in one order."""
     import torch
 
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic
     cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic = False, False, True
     try:

@@ -64,7 +64,8 @@ def throughput(device: str, sizes: Sizes, seed: int) -> dict[str, Any]:
                     failed[f"{kind}_{number}"] = str(error).splitlines()[0][:200]
         loop = TrainLoop(network_of(kind, sizes, seed)).to(device).train()
         optimizer = torch.optim.AdamW(loop.parameters(), lr=1e-3)
-        x, y = stepper.x[: sizes.batch].float().div(255), stepper.y[: sizes.batch]
+        fresh = stepper_of(kind, device, sizes, seed)
+        x, y = fresh.x[: sizes.batch].float().div(255), fresh.y[: sizes.batch]
         few = Sizes(batch=sizes.batch, steps=max(1, sizes.steps // 4))
         figures[f"{kind}_loop"] = _images_per_s(device, few, again(loop, optimizer, x, y))
     best = max(value for key, value in figures.items() if key.startswith("feedforward_float32"))
