@@ -223,11 +223,16 @@ UNSUPPORTED: dict[str, tuple[Callable[[], nir.NIRGraph], dict[str, Any], str]] =
     "a matrix that is too large": (
         lambda: graph_of(
             (8, 32, 32),
-            {"c": conv(BLUR, padding=1), "d": conv(BLUR, padding=1), "n": lif(8, 32, 32)},
+            {
+                "c": conv(BLUR, padding=1),
+                "s": nir.Scale(np.linspace(1, 2, 8192).reshape(8, 32, 32)),
+                "d": conv(BLUR, padding=1),
+                "n": lif(8, 32, 32),
+            },
             (8, 32, 32),
         ),
         {},
-        "node d: c, d make one matrix of 8192 x 8192, over .* put a neuron between them",
+        "node d: c, s, d make one matrix of 8192 x 8192, over .* put a neuron between them",
     ),
 }  # fmt: skip
 
