@@ -126,7 +126,7 @@ def test_extras_are_those_of_the_project_and_doctor_shows_what_each_brings(monke
     offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for extra, packages in extras.EXTRAS.items():
         assert {re.split(r"[<>=]", line)[0] for line in offered[extra]} == set(packages)
-    assert set(offered) - set(extras.EXTRAS) == {"docs", "dev", "types"}
+    assert set(offered) - set(extras.EXTRAS) == {"docs", "dev", "types", "triton"}
     assert set(extras.USES) == set(extras.EXTRAS)
 
     def absent(name: str) -> str:
