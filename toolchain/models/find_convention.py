@@ -145,7 +145,7 @@ class Verdict:
             "headline": self.headline,
             "fitting": [r.to_json() for r in self.fitting],
             "open": self.open,
-            "writer": self.writer or None,
+            **({"writer": self.writer} if self.writer else {}),
             "lag": self.lag,
             "nodes": {node: _names(rows) for node, rows in self.nodes.items()},
             "dialects": [r.to_json() for r in self.rows],

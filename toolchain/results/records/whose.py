@@ -69,7 +69,7 @@ class ConventionsFound(Document):
     """Conventions without a difference."""
     open: list[str]
     """Choices that the recording does not settle."""
-    writer: OrAbsent[str | None] = None
+    writer: OrAbsent[str] = None
     """The tool that wrote the file, where its metadata name one: its rows are answered first."""
     lag: OrAbsent[Count] = None
     """Timesteps by which the recording is late, as a chip's output is."""
