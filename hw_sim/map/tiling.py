@@ -67,7 +67,7 @@ def slots_per_neuron(
     for w in joined:
         if w.src == name:
             for box in boxes[w.dst]:
-                slots[w.reached(box)] += 2 if w.population_axons(system.in_axons) else 1
+                w.add(slots, box, 2 if w.population_axons(system.in_axons) else 1)
     return slots
 
 

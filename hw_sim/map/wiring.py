@@ -51,6 +51,9 @@ class Wiring:
         self.map, self.src, self.dst, self.src_shape, self.dst_shape = linear, src, dst, src_shape, dst_shape
         self.bits = bits
         self.is_conv = linear.kind in ("conv", "pooled_conv")
+        # A large cell asks a million times; a convolution's windows depend on rows and columns, its memory on channels.
+        self._seen: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
+        self._kept: dict[tuple[int, ...], int] = {}
         if self.is_conv:
             self.rows, self.columns = (support(linear, src_shape, axis) for axis in (0, 1))
 
@@ -61,22 +64,42 @@ class Wiring:
     def reached(self, box: Box) -> Index:
         """The source neurons with a synapse into the box, as an index of a (C, H, W) array."""
         if self.is_conv:
-            out, into = self.map.weight.shape[0] // self.map.groups, self.map.weight.shape[1]
-            channels = np.arange(box[0] // out * into, -(-box[1] // out) * into)
-            rows, columns = self.rows[box[2] : box[3]].any(axis=0), self.columns[box[4] : box[5]].any(axis=0)
-            return np.ix_(channels, np.flatnonzero(rows), np.flatnonzero(columns))
+            return np.ix_(np.arange(*self._channels(box)), *self._windows(box))
         if self.map.kind == "dense":
             return np.ix_(*(np.arange(n) for n in self.src_shape))
         return np.unravel_index(np.unique(self._columns(box)), self.src_shape)
 
+    def add(self, counts: np.ndarray, box: Box, value: int) -> None:
+        """Add ``value`` to the counts (C, H, W) of all that is ``reached``."""
+        if self.is_conv:
+            rows, columns = self._windows(box)
+            if all(len(at) and at[0] + len(at) - 1 == at[-1] for at in (rows, columns)):  # no gaps: a view
+                first, last = self._channels(box)
+                counts[first:last, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += value
+                return
+        counts[self.reached(box)] += value
+
     def in_axons(self, box: Box, limit: int) -> int:
         """Entries in the core's table of incoming axons, which holds ``limit``."""
-        index = self.reached(box)
+        if self.is_conv:
+            return math.prod(map(len, self._windows(box)))
+        sources = math.prod(self.src_shape) if self.map.kind == "dense" else np.unique(self._columns(box))
         if not self.population_axons(limit):
-            return int(np.broadcast(*index).size)
-        if index[0].ndim == 1:
-            return int(np.unique(index[1] * self.src_shape[2] + index[2]).size)
-        return int(index[1].size * index[2].size)
+            return sources if isinstance(sources, int) else len(sources)
+        pixels = math.prod(self.src_shape[1:])
+        return pixels if isinstance(sources, int) else len(np.unique(sources % pixels))
+
+    def _channels(self, box: Box) -> tuple[int, int]:
+        """The first channel of the source that a convolution's box sees, and the one behind the last."""
+        out, into = self.map.weight.shape[0] // self.map.groups, self.map.weight.shape[1]
+        return box[0] // out * into, -(-box[1] // out) * into
+
+    def _windows(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """The rows and the columns of the source that a convolution's box sees."""
+        if (found := self._seen.get(box[2:])) is None:
+            rows, columns = self.rows[box[2] : box[3]].any(axis=0), self.columns[box[4] : box[5]].any(axis=0)
+            found = self._seen[box[2:]] = np.flatnonzero(rows), np.flatnonzero(columns)
+        return found
 
     def memory(self, box: Box) -> int:
         """Bytes of synaptic memory on the box's core."""
@@ -84,11 +107,14 @@ class Wiring:
             return math.prod(self.src_shape) * int(list_bytes(box_size(box), self.bits))
         if self.map.kind == "sparse":
             return int(list_bytes(np.bincount(self._columns(box)), self.bits + INDEX_BITS).sum())
-        o, into = self.map.weight.shape[:2]
-        o //= self.map.groups
-        per_group = [min(box[1], (g + 1) * o) - max(box[0], g * o) for g in range(box[0] // o, -(-box[1] // o))]
-        window = math.prod(_effective_kernel(self.map, axis) for axis in (0, 1))
-        return int(into * list_bytes(np.array(per_group) * window, self.bits + INDEX_BITS).sum())
+        if (found := self._kept.get(box[:2])) is None:
+            o, into = self.map.weight.shape[:2]
+            o //= self.map.groups
+            per_group = [min(box[1], (g + 1) * o) - max(box[0], g * o) for g in range(box[0] // o, -(-box[1] // o))]
+            window = math.prod(_effective_kernel(self.map, axis) for axis in (0, 1))
+            found = int(into * list_bytes(np.array(per_group) * window, self.bits + INDEX_BITS).sum())
+            self._kept[box[:2]] = found
+        return found
 
     def connections(self, box: Box) -> int:
         """Synapses into the box, edge-aware."""
