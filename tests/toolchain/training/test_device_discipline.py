@@ -23,7 +23,11 @@ PLANTED = {
     "copied": "copy",
 }
 
-pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
+# In one worker: what they share takes forty seconds.
+pytestmark = [
+    pytest.mark.skipif(build.missing() is not None, reason=str(build.missing())),
+    pytest.mark.xdist_group("fake cuda"),
+]
 
 
 @pytest.fixture(scope="module")
