@@ -7,13 +7,16 @@ and stop at the same one. What is drawn (shuffles, augmentation) is drawn alike 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from snnas.hw_sim.errors import UsageError
 
@@ -85,10 +88,26 @@ def world(device: str) -> Iterator[World]:
         yield from _joined(mine, on_gpu, size)
 
 
+# All processes train equally often.
+_TRAININGS = itertools.count()
+
+
+@functools.cache
+def _store() -> Any:
+    """The store in which processes find each other, one for all trainings.
+
+    Of one for each, who comes to the next training first would find the last one's, and addresses that are gone.
+    """
+    store, _, _ = next(iter(rendezvous("env://")))
+    return store
+
+
 def _joined(mine: bool, on_gpu: bool, size: int) -> Iterator[World]:
     if mine:
         at = torch.device("cuda", torch.cuda.current_device()) if on_gpu else None
-        distributed.init_process_group("nccl" if on_gpu else "gloo", device_id=at)
+        store = distributed.PrefixStore(f"training {next(_TRAININGS)}", _store())  # type: ignore[attr-defined]
+        backend = "nccl" if on_gpu else "gloo"
+        distributed.init_process_group(backend, store=store, rank=rank(), world_size=size, device_id=at)
     try:
         yield World(rank(), size)
         if mine:
