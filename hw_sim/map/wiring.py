@@ -83,11 +83,11 @@ class Wiring:
         """Entries in the core's table of incoming axons, which holds ``limit``."""
         if self.is_conv:
             return math.prod(map(len, self._windows(box)))
-        sources = math.prod(self.src_shape) if self.map.kind == "dense" else np.unique(self._columns(box))
-        if not self.population_axons(limit):
-            return sources if isinstance(sources, int) else len(sources)
-        pixels = math.prod(self.src_shape[1:])
-        return pixels if isinstance(sources, int) else len(np.unique(sources % pixels))
+        by_pixel, pixels = self.population_axons(limit), math.prod(self.src_shape[1:])
+        if self.map.kind == "dense":
+            return pixels if by_pixel else math.prod(self.src_shape)
+        columns = self._columns(box)
+        return len(np.unique(columns % pixels if by_pixel else columns))
 
     def _channels(self, box: Box) -> tuple[int, int]:
         """The first channel of the source that a convolution's box sees, and the one behind the last."""

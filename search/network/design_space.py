@@ -6,7 +6,7 @@ convolution is no rarity, and no form is likelier for being spelt in many ways.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
@@ -79,10 +79,15 @@ class DesignSpace:
         return {f.name: list(getattr(self, f.name)) for f in fields(self)}
 
     @cached_property
+    def plainest(self) -> Mapping[Hashable, Cell]:
+        """The cells of the space, one for each functional form."""
+        return representatives(tuple(sorted({ZEROIZE, *self.ops})))
+
+    @cached_property
     def forms(self) -> Mapping[int, Sequence[Cell]]:
-        """The cells of the space, one for each functional form, by their number of convolutions."""
+        """``plainest`` by the number of convolutions."""
         found: dict[int, list[Cell]] = {}
-        for cell in representatives(tuple(sorted({ZEROIZE, *self.ops}))).values():
+        for cell in self.plainest.values():
             found.setdefault(sum(op in CONV_KERNELS for op in cell.live().values()), []).append(cell)
         return found
 
@@ -134,10 +139,9 @@ class DesignSpace:
             at = int(rng.integers(len(cells)))
             edge = _one(rng, FORWARD_EDGES)
             changed = Cell.of({**cells[at].ops(), edge: _one(rng, (ZEROIZE, *self.ops))})
-            known = representatives(tuple(sorted({ZEROIZE, *self.ops})))
             if not changed.live():
                 return None
-            cells[at] = known[form(changed)]
+            cells[at] = self.plainest[form(changed)]
             return self._design(cells, axes)
         name = _one(rng, [name for name in ("cells", *AXES) if len(getattr(self, name)) > 1] or ["cells"])
         if name == "cells":

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.rendezvous import rendezvous
 
 from snnas.hw_sim.errors import UsageError
 
@@ -98,6 +97,8 @@ def _store() -> Any:
 
     Of one for each, who comes to the next training first would find the last one's, and addresses that are gone.
     """
+    from torch.distributed.rendezvous import rendezvous  # which a torch without distributed lacks
+
     store, _, _ = next(iter(rendezvous("env://")))
     return store
 
