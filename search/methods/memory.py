@@ -75,19 +75,22 @@ def parameters(genotype: Genotype, config: NetworkConfig) -> int:
 
 
 def _stem(config: NetworkConfig) -> int:
-    return 9 * config.input_shape[0] * config.channels
+    return _taps(config, 3) * config.input_shape[0] * config.channels
+
+
+def _taps(config: NetworkConfig, kernel: int) -> int:
+    return math.prod(config.window(kernel))
 
 
 def _layers(genotype: Genotype, config: NetworkConfig) -> Iterator[LayerSize]:
     if config.input_kind != "analogue":
         yield LayerSize("stem", _stem(config), 0)
-    _, height, width = config.input_shape
     for number, cell in enumerate(genotype.cells, start=1):
         channels = config.width(number)
-        pixels = (height >> (number - 1)) * (width >> (number - 1))
-        kernels = sum(CONV_KERNELS[op] ** 2 for op in cell.live().values() if op in CONV_KERNELS)
+        pixels = math.prod(config.extents(number - 1))
+        kernels = sum(_taps(config, CONV_KERNELS[op]) for op in cell.live().values() if op in CONV_KERNELS)
         yield LayerSize(f"cell{number}", kernels * channels**2, populations(cell) * channels * pixels)
-        convolution = 18 * channels**2 if number < config.cells else 0
+        convolution = 2 * _taps(config, 3) * channels**2 if number < config.cells else 0
         yield LayerSize(f"red{number}", convolution, channels * pixels)
     yield LayerSize("head", config.head_weights, config.head_neurons)
 

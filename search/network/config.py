@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -54,15 +55,16 @@ class JsonConfig:
 class NetworkConfig(JsonConfig):
     """The sizes and constants around the cells.
 
-    input_shape: (C, H, W). input_kind: 'analogue', 'spikes' or 'counts'. channels: of the first cell, doubled by each
-    reduction. hidden: neurons of the head. votes: outputs averaged per class. timesteps: T. tau, threshold: of every
-    LIF. reduction: 'max' (pools spikes) or 'average'. dropout: before the head, in training. cells: number of cells.
-    head: one of HEADS; 'linear' has no hidden neurons, and its votes are 1 whatever is given: an average of outputs of
-    one linear layer is one output. Raises UsageError for a value out of range, and when pooling leaves nothing of the
-    image.
+    input_shape: (C, H, W); (C, 1, L) is a signal, (C, 1, 1) has no space. input_kind: 'analogue', 'spikes' or 'counts'.
+    channels: of the first cell, doubled by each reduction. hidden: neurons of the head. votes: outputs averaged per
+    class. timesteps: T. tau, threshold: of every LIF. reduction: 'max' (pools spikes) or 'average'. dropout: before the
+    head, in training. cells: number of cells. head: one of HEADS; 'linear' has no hidden neurons, and its votes are 1
+    whatever is given: an average of outputs of one linear layer is one output. gain: what each channel of the input is
+    multiplied by first; it folds into the stem. Raises UsageError for a value out of range, and when pooling leaves
+    nothing of the image.
     """
 
-    older: ClassVar[Mapping[str, Any]] = {"head": "lif"}  # of before 0.2
+    older: ClassVar[Mapping[str, Any]] = {"head": "lif", "gain": ()}  # of before 0.2
 
     input_shape: tuple[int, int, int]
     classes: int
@@ -77,20 +79,22 @@ class NetworkConfig(JsonConfig):
     dropout: float = 0.0
     cells: int = 2
     head: str = DEFAULT_HEAD
+    gain: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         require_skeleton(self, ("hidden", "votes"), most_cells=MAX_CELLS)
+        require_gain(self)
         require(self.head in HEADS, "head", self, " or ".join(map(repr, HEADS)))
         if self.head == "linear":
             object.__setattr__(self, "votes", 1)
         require(self.reduction in ("max", "average"), "reduction", self, "'max' or 'average'")
         require(is_float(self.dropout) and 0 <= self.dropout < 1, "dropout", self, "a number in [0, 1)")
         require(
-            min(self.input_shape[1:]) >> self.cells >= 1,
+            min(self.extents(self.cells)) >= 1,
             "input_shape",
             self,
-            f"H and W >= {2**self.cells}: {self.cells} reductions halve it {self.cells} times; enlarge it, or take "
-            "fewer cells",
+            f"H and W >= {2**self.cells}, or 1: {self.cells} reductions halve them {self.cells} times; enlarge it, or "
+            "take fewer cells",
         )
 
     @property
@@ -106,8 +110,17 @@ class NetworkConfig(JsonConfig):
     @property
     def features(self) -> int:
         """The length of the head's input: channels x H x W after the last reduction (pooling floors)."""
+        return self.width(self.cells) * math.prod(self.extents(self.cells))
+
+    def extents(self, reductions: int) -> tuple[int, int]:
+        """Return H and W behind so many reductions: each halves them (pooling floors), and leaves an axis of 1."""
         _, height, width = self.input_shape
-        return self.width(self.cells) * (height >> self.cells) * (width >> self.cells)
+        return height >> (reductions if height > 1 else 0), width >> (reductions if width > 1 else 0)
+
+    def window(self, size: int) -> tuple[int, int]:
+        """Return a kernel or a pooling window of ``size``: 1 along an axis of 1, so that a signal has 1 x ``size``."""
+        _, height, width = self.input_shape
+        return size if height > 1 else 1, size if width > 1 else 1
 
     def width(self, cell: int) -> int:
         """Return the channels of cell number ``cell``, counted from 1."""
@@ -135,6 +148,13 @@ def require_skeleton(config: Any, whole: Sequence[str] = (), *, most_cells: int)
     # tau = 1 would forget everything at once, and spikingjelly wants a float.
     require(is_float(config.tau) and config.tau > 1, "tau", config, "a finite number > 1")
     require(is_float(config.threshold) and config.threshold > 0, "threshold", config, "a finite number > 0")
+
+
+def require_gain(config: Any) -> None:
+    """UsageError unless ``gain`` is () or a number > 0 for each channel."""
+    good = isinstance(config.gain, tuple) and len(config.gain) in (0, config.input_shape[0])
+    good = good and all(is_float(value) and value > 0 for value in config.gain)
+    require(good, "gain", config, "a number > 0 for each channel of the input, or none")
 
 
 def require(good: bool, name: str, config: JsonConfig, expected: str) -> None:

@@ -110,7 +110,7 @@ class DesignSizes(JsonConfig):
     Raises UsageError for a value out of range.
     """
 
-    older: ClassVar[dict[str, Any]] = {}
+    older: ClassVar[dict[str, Any]] = {"gain": ()}
 
     input_shape: tuple[int, int, int]
     classes: int
@@ -119,6 +119,7 @@ class DesignSizes(JsonConfig):
     tau: float = 4 / 3
     threshold: float = 1.0
     dropout: float = 0.0
+    gain: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         self._with(cells=1, channels=1, timesteps=1, hidden=1)

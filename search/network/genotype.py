@@ -24,8 +24,10 @@ FORWARD_EDGES: tuple[Edge, ...] = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3
 BACKWARD_EDGES: tuple[Edge, ...] = ((1, 0), (2, 0), (3, 0), (2, 1), (3, 1), (3, 2))
 
 ZEROIZE = "zeroize"
-OPS = (ZEROIZE, "skip", "conv1x1", "conv3x3", "avgpool3x3")
-CONV_KERNELS = {"conv1x1": 1, "conv3x3": 3}
+OPS = (ZEROIZE, "skip", "conv1x1", "conv3x3", "avgpool3x3", "conv5x5", "conv3x3d2")
+# Taps along an axis, and the steps between them where these are not 1. Along an axis of 1 every kernel has one tap.
+CONV_KERNELS = {"conv1x1": 1, "conv3x3": 3, "conv5x5": 5, "conv3x3d2": 3}
+DILATIONS = {"conv3x3d2": 2}
 
 FORMAT = "snnas-genotype"
 VERSION = 1

@@ -53,17 +53,24 @@ def convolutions(ops: CellOps) -> list[tuple[Edge, str]]:
 
 
 def op_layer(cell: int, edge: Edge, op: str, kind: str) -> str:
-    """Return the layer name of an operation: cell1_e01_conv; cell1_b30_bn for a backward edge; conv1x1 says so."""
+    """Return the layer name of an operation: cell1_e01_conv, cell1_b30_bn; what is not conv3x3 says so."""
     direction = "e" if edge[0] < edge[1] else "b"
-    suffix = "1x1" if op == "conv1x1" else ""
+    suffix = op[4:] if op in CONV_KERNELS and op != "conv3x3" else ""
     return f"cell{cell}_{direction}{edge[0]}{edge[1]}_{kind}{suffix}"
 
 
 def reduction_parts(cell: int, config: NetworkConfig) -> tuple[str, ...]:
     """Return what stands behind the LIF of reduction number ``cell``; the last one has no convolution."""
+    pool = ("pool",) if config.window(2) != (1, 1) else ()
     if cell == config.cells:
-        return ("pool",)
-    return ("pool", "conv", "bn2") if config.reduction == "max" else ("conv", "bn2", "pool")
+        return pool
+    return (*pool, "conv", "bn2") if config.reduction == "max" else ("conv", "bn2", *pool)
+
+
+def average(x: Tensor, config: NetworkConfig) -> Tensor:
+    """Return the operation avgpool3x3 of (N, C, H, W); the average counts the padding."""
+    kernel = config.window(3)
+    return nn.functional.avg_pool2d(x, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
 
 
 def describe(config: NetworkConfig, cells: Sequence[CellOps], network: nn.Module) -> Generator[Layer, None, None]:
@@ -72,9 +79,13 @@ def describe(config: NetworkConfig, cells: Sequence[CellOps], network: nn.Module
     cells: the one operation on every live edge. network: has a child for every layer that stores something.
     """
     yield layer("input", "input", (), shape=config.input_shape, kind=config.input_kind, range=(0.0, 1.0))
-    terms = yield from _chain(network, ["input"], "stem_conv", "stem_bn")
+    stem = _torch_layer(network, "stem_conv", ["input"])
+    if config.gain:
+        stem["weight"] *= np.array(config.gain, np.float32)[None, :, None, None]
+    yield stem
+    terms = yield from _chain(network, ["stem_conv"], "stem_bn")
     for cell, ops in enumerate(cells, start=1):
-        terms = yield from _describe_cell(network, cell, ops, terms)
+        terms = yield from _describe_cell(network, config, cell, ops, terms)
         parts = ("bn", "lif", *reduction_parts(cell, config))
         terms = yield from _chain(network, terms, *(f"red{cell}_{part}" for part in parts))
     terms = yield from _chain(network, terms, *HEAD_PARTS[config.head])
@@ -84,7 +95,7 @@ def describe(config: NetworkConfig, cells: Sequence[CellOps], network: nn.Module
     yield layer("output", "output", terms)
 
 
-def _describe_cell(network: nn.Module, cell: int, ops: CellOps, inputs: Sequence[str]) -> Part:
+def _describe_cell(network: nn.Module, config: NetworkConfig, cell: int, ops: CellOps, inputs: Sequence[str]) -> Part:
     arriving: dict[int, list[str]] = {node: [] for node in NODES}
     arriving[0] += inputs
     for node in sorted({i for i, j in ops if i > j}):
@@ -92,7 +103,7 @@ def _describe_cell(network: nn.Module, cell: int, ops: CellOps, inputs: Sequence
     for edge, (op,) in ops.items():
         if edge[0] > edge[1]:
             delayed = [f"cell{cell}_n{edge[0]}_delay"]
-            arriving[edge[1]] += yield from _describe_op(network, cell, edge, op, delayed)
+            arriving[edge[1]] += yield from _describe_op(network, config, cell, edge, op, delayed)
     for node in NODES:
         lif = f"cell{cell}_n{node}_lif"
         if node in lif_nodes(ops):
@@ -100,16 +111,17 @@ def _describe_cell(network: nn.Module, cell: int, ops: CellOps, inputs: Sequence
         for edge, (op,) in ops.items():
             if edge[0] == node and edge[1] > node:
                 source = [lif] if op in CONV_KERNELS else arriving[node]
-                arriving[edge[1]] += yield from _describe_op(network, cell, edge, op, source)
+                arriving[edge[1]] += yield from _describe_op(network, config, cell, edge, op, source)
     return arriving[3]
 
 
-def _describe_op(network: nn.Module, cell: int, edge: Edge, op: str, source: list[str]) -> Part:
+def _describe_op(network: nn.Module, config: NetworkConfig, cell: int, edge: Edge, op: str, source: list[str]) -> Part:
     if op == "skip":
         return list(source)
     if op == "avgpool3x3":
         name = op_layer(cell, edge, op, "pool")
-        yield layer(name, "avgpool", source, kernel=(3, 3), stride=(1, 1), pad=(1, 1))
+        kernel = config.window(3)
+        yield layer(name, "avgpool", source, kernel=kernel, stride=(1, 1), pad=(kernel[0] // 2, kernel[1] // 2))
         return [name]
     return (yield from _chain(network, source, *(op_layer(cell, edge, op, kind) for kind in ("conv", "bn"))))
 
@@ -126,8 +138,8 @@ def _torch_layer(network: nn.Module, name: str, inputs: Sequence[str]) -> Layer:
     child: Any = network.get_submodule(name)
     match child:
         case nn.Conv2d():
-            arrays = {"weight": array(child.weight), "bias": None}
-            return layer(name, "conv", inputs, **arrays, stride=tuple(child.stride), pad=tuple(child.padding))
+            weight, pad = dilated(array(child.weight), child.dilation), tuple(child.padding)
+            return layer(name, "conv", inputs, weight=weight, bias=None, stride=tuple(child.stride), pad=pad)
         case nn.BatchNorm2d():
             stored = {"gamma": child.weight, "beta": child.bias, "mean": child.running_mean, "var": child.running_var}
             return layer(name, "bn", inputs, **{key: array(value) for key, value in stored.items()}, eps=child.eps)
@@ -135,10 +147,21 @@ def _torch_layer(network: nn.Module, name: str, inputs: Sequence[str]) -> Layer:
             return layer(name, "linear", inputs, weight=array(child.weight), bias=None)
         case nn.MaxPool2d() | nn.AvgPool2d():
             op = "maxpool" if isinstance(child, nn.MaxPool2d) else "avgpool"
-            return layer(name, op, inputs, kernel=(2, 2), stride=(2, 2), pad=(0, 0))
+            window: Any = child.kernel_size
+            return layer(name, op, inputs, kernel=window, stride=window, pad=(0, 0))
         case _:
             tau, threshold = child.constants()
             return layer(name, "lif", inputs, tau=tau, threshold=threshold, decay_input=True, reset="zero")
+
+
+def dilated(weight: np.ndarray[Any, Any], steps: Sequence[int]) -> np.ndarray[Any, Any]:
+    """Return a kernel (O, I, kh, kw) with the zeros between its taps written out."""
+    if tuple(steps) == (1, 1):
+        return weight
+    spread = [(taps - 1) * step + 1 for taps, step in zip(weight.shape[2:], steps, strict=True)]
+    out = np.zeros((*weight.shape[:2], *spread), weight.dtype)
+    out[:, :, :: steps[0], :: steps[1]] = weight
+    return out
 
 
 def layer(name: str, op: str, inputs: Sequence[str], **values: Any) -> Layer:

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from snnas.hw_sim.errors import UsageError, brief
 from snnas.search.network.batch_norm import BatchNorm, StepwiseBatchNorm
 from snnas.search.network.config import NetworkConfig
-from snnas.search.network.genotype import CONV_KERNELS, NODES, CellOps, Edge, Genotype
+from snnas.search.network.genotype import CONV_KERNELS, DILATIONS, NODES, CellOps, Edge, Genotype
 from snnas.search.network.layers import (
+    average,
     convolutions,
     describe,
     lif_nodes,
@@ -54,6 +55,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.config = config
         self.cells: tuple[CellOps, ...] = tuple(cells)
+        gain = torch.tensor(config.gain)[:, None, None] if config.gain else None
+        self.register_buffer("stem_gain", gain, persistent=False)
         self._conv("stem_conv", config.input_shape[0], config.channels, 3)
         self.add_module("stem_bn", BatchNorm(config.channels))
         for number, ops in enumerate(self.cells, start=1):
@@ -68,15 +71,17 @@ class Backbone(nn.Module):
         for node in sorted(lif_nodes(ops)):
             self._lif(f"cell{number}_n{node}_lif")
         for edge, op in convolutions(ops):
-            self._conv(op_layer(number, edge, op, "conv"), width, width, CONV_KERNELS[op])
+            self._conv(op_layer(number, edge, op, "conv"), width, width, CONV_KERNELS[op], DILATIONS.get(op, 1))
             self.add_module(op_layer(number, edge, op, "bn"), make_bn(width))
 
     def _build_reduction(self, number: int) -> None:
         width = self.config.width(number)
         self.add_module(f"red{number}_bn", BatchNorm(width))
         self._lif(f"red{number}_lif")
-        pool = nn.MaxPool2d(2) if self.config.reduction == "max" else nn.AvgPool2d(2)
-        self.add_module(f"red{number}_pool", pool)
+        window = self.config.window(2)
+        if window != (1, 1):
+            pool = nn.MaxPool2d(window) if self.config.reduction == "max" else nn.AvgPool2d(window)
+            self.add_module(f"red{number}_pool", pool)
         if number < self.config.cells:
             self._conv(f"red{number}_conv", width, 2 * width, 3)
             self.add_module(f"red{number}_bn2", BatchNorm(2 * width))
@@ -94,8 +99,10 @@ class Backbone(nn.Module):
         self._lif("head_lif")
         self.add_module("head_fc2", nn.Linear(config.hidden, config.classes * config.votes, bias=False))
 
-    def _conv(self, name: str, inputs: int, outputs: int, kernel: int) -> None:
-        conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    def _conv(self, name: str, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
+        window = self.config.window(kernel)
+        pad = dilation * (window[0] // 2), dilation * (window[1] // 2)
+        conv = nn.Conv2d(inputs, outputs, window, padding=pad, dilation=dilation, bias=False)
         nn.init.kaiming_normal_(conv.weight)
         self.add_module(name, conv)
 
@@ -129,12 +136,18 @@ class Backbone(nn.Module):
         shape, expected = tuple(x.shape), self.config.input_shape
         if x.dim() not in (4, 5) or shape[-3:] != expected:
             raise UsageError(f"input of shape {shape}, expected (B, C, H, W) or (B, T, C, H, W) ending in {expected}")
+        x = self.scaled(x)
         if x.dim() == 4:
             current = self._fold(x, "stem_conv", "stem_bn")
             return current.expand(self.config.timesteps, *current.shape)
         if shape[1] != self.config.timesteps:
             raise UsageError(f"input of {shape[1]} timesteps, expected {self.config.timesteps} as configured")
         return self._fold(x.transpose(0, 1), "stem_conv", "stem_bn")
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Return an input (..., C, H, W), each channel multiplied by its gain."""
+        gain: Tensor | None = self._buffers["stem_gain"]
+        return x if gain is None else x * gain
 
     def _fold(self, x: Tensor, *names: str) -> Tensor:
         """Apply layers that act on (B, C, H, W) one behind the other; a leading T is folded into the batch."""
@@ -206,8 +219,7 @@ class Backbone(nn.Module):
         if op == "skip":
             return source
         if op == "avgpool3x3":
-            pooled = nn.functional.avg_pool2d(source.flatten(0, -4), 3, stride=1, padding=1)
-            return pooled.reshape(source.shape)
+            return average(source.flatten(0, -4), self.config).reshape(source.shape)
         return self._fold(source, *(op_layer(number, edge, op, kind) for kind in ("conv", "bn")))
 
     def _run_reduction(self, number: int, x: Tensor, spikes: dict[str, Tensor] | None) -> Tensor:

@@ -53,11 +53,15 @@ def fire(currents: Tensor, state: Tensor | None, tau: float, threshold: float) -
     return spikes, state
 
 
-def max_pool(spikes: Tensor) -> Tensor:
-    """Return the 2x2 maximum of (..., H, W), an odd last row or column left out; 9 times faster than max_pool2d."""
+def max_pool(spikes: Tensor, window: tuple[int, int] = (2, 2)) -> Tensor:
+    """Return the maximum of (..., H, W) in windows of 1 or 2 a side, an odd last row or column left out.
+
+    9 times faster than max_pool2d.
+    """
     height, width = spikes.shape[-2] // 2 * 2, spikes.shape[-1] // 2 * 2
-    rows = torch.maximum(spikes[..., 0:height:2, :width], spikes[..., 1:height:2, :width])
-    return torch.maximum(rows[..., 0::2], rows[..., 1::2])
+    if window[0] == 2:
+        spikes = torch.maximum(spikes[..., 0:height:2, :], spikes[..., 1:height:2, :])
+    return torch.maximum(spikes[..., 0:width:2], spikes[..., 1:width:2]) if window[1] == 2 else spikes
 
 
 def common_spikes(spikes: Tensor) -> Tensor:

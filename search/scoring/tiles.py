@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snnas.search.network.genotype import CONV_KERNELS, NODES, Edge
-from snnas.search.network.layers import op_layer, reduction_parts
+from snnas.search.network.genotype import CONV_KERNELS, DILATIONS, NODES, Edge
+from snnas.search.network.layers import average, op_layer, reduction_parts
 from snnas.search.scoring import folded
 from snnas.search.scoring.proxies import Score, home
 from snnas.search.scoring.sharing import STEM, WHOLE, Candidate, Plan, Reduction, Value
@@ -58,8 +58,8 @@ class Bank:
     def shape(self, cell: int, number: int) -> tuple[int, ...]:
         """Return the shape (timesteps, B, C, H, W) of a node's current in pass ``number`` of a cell."""
         steps = self.config.timesteps if number == WHOLE else 1
-        batch, _, height, width = self.stem.shape[1:]
-        return steps, batch, self.config.width(cell), height >> (cell - 1), width >> (cell - 1)
+        batch = self.stem.shape[1]
+        return steps, batch, self.config.width(cell), *self.config.extents(cell - 1)
 
 
 @dataclass(slots=True)
@@ -173,8 +173,7 @@ class Tiles:
         if op == "skip":
             return current
         if delayed not in kept.pooled:
-            pooled = functional.avg_pool2d(current.flatten(0, 1), 3, stride=1, padding=1)
-            kept.pooled[delayed] = pooled.reshape(current.shape)
+            kept.pooled[delayed] = average(current.flatten(0, 1), self.config).reshape(current.shape)
         return kept.pooled[delayed]
 
     def _fire(self, values: Sequence[Value], currents: Tensor) -> None:
@@ -206,7 +205,8 @@ class Tiles:
 
     def _convolve(self, cell: int, convs: Sequence[Conv], spikes: Tensor) -> list[Tensor]:
         weight, gain, shift = self.bank.stacked(cell, convs)
-        out = functional.conv2d(spikes.flatten(0, 2), weight, padding=weight.shape[2] // 2)
+        like = self.bank.layers[op_layer(cell, *convs[0], "conv")]
+        out = functional.conv2d(spikes.flatten(0, 2), weight, padding=like.padding, dilation=like.dilation)
         rows = out.reshape(len(spikes), -1, *out.shape[1:])
         normal = folded.normalise(rows, gain, shift, self.bank.norm(cell, convs[0]).eps)
         return [row.reshape(*spikes.shape[1:3], *row.shape[1:]) for row in normal]
@@ -227,7 +227,7 @@ class Tiles:
             if part == "bn2":
                 fired = self._normalise(f"red{cell}_bn2", fired)
             elif part == "pool" and self.config.reduction == "max":
-                fired = folded.max_pool(fired)
+                fired = folded.max_pool(fired, self.config.window(2))
             else:
                 out = self.bank.layers[f"red{cell}_{part}"](fired.flatten(0, 2))
                 fired = out.reshape(*fired.shape[:3], *out.shape[1:])
@@ -306,10 +306,11 @@ def _groups(wanted: Mapping[int, tuple[Conv, ...]]) -> Iterator[tuple[list[Conv]
 
     wanted: the convolutions that each row needs.
     """
-    for size in sorted({CONV_KERNELS[op] for convs in wanted.values() for _, op in convs}):
+    kinds = {op for convs in wanted.values() for _, op in convs}
+    for kind in sorted(kinds, key=lambda op: (CONV_KERNELS[op], DILATIONS.get(op, 1))):
         groups: dict[tuple[Conv, ...], list[int]] = {}
         for row, convs in wanted.items():
-            own = tuple(conv for conv in convs if CONV_KERNELS[conv[1]] == size)
+            own = tuple(conv for conv in convs if conv[1] == kind)
             if own:
                 groups.setdefault(own, []).append(row)
         union = list(dict.fromkeys(conv for convs in groups for conv in convs))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.hw_sim.signals import SignalInput
 from snnas.toolchain.data.datasets import recordings
 from snnas.toolchain.data.datasets.cache import cached_frames
 from snnas.toolchain.data.datasets.catalogue import SETS, Official, data_folder
@@ -25,7 +26,9 @@ from snnas.toolchain.data.datasets.frames import FrameOptions, SplitBy
 from snnas.toolchain.data.datasets.images import read_images
 from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, read_npz
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest, floats
+from snnas.toolchain.data.datasets.series import is_series
 from snnas.toolchain.data.datasets.shd import shd, shd_files
+from snnas.toolchain.data.datasets.signals import declared, framed, read_signals
 from snnas.toolchain.data.seeds import stream
 
 __all__ = ["NAMES", "Array", "Dataset", "digest", "load", "read_npz"]
@@ -51,7 +54,8 @@ class Dataset:
     every value of a sequence is 0 or 1, or 'counts'. digest: of x and y before the split, as they are stored (a lone
     .npz: as float32). path: the user's file or folder, absolute, None for a set that has a name. options: what ``load``
     needs beside name and seed to give the same again, plain values. class_names: by label, or (). own_test: the test
-    split is the set's own, and not drawn.
+    split is the set's own, and not drawn. gain: what a network multiplies each channel by first, or (). signal: what
+    was made of signals to get x_*, or None. note: what a user should know of what was read, or ''.
     """
 
     name: str
@@ -70,6 +74,9 @@ class Dataset:
     options: dict[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     own_test: bool = False
+    gain: tuple[float, ...] = ()
+    signal: SignalInput | None = None
+    note: str = ""
 
     @property
     def summary(self) -> str:
@@ -80,7 +87,8 @@ class Dataset:
         drawn = "the set's own test split" if self.own_test else "test split drawn"
         held = f"{train + val + test:,} samples of {frames}{shape}, {self.classes} classes, {self.input_kind}"
         splits = f"{train:,} training, {val:,} validation, {test:,} test ({drawn})"
-        return f"{self.path.name if self.path else self.name}: {held}; {splits}"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.path.name if self.path else self.name}: {held}; {splits}{note}"
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -105,6 +113,14 @@ def load(
     train_limit: int | None = None,
     compact: bool = False,
     download: bool = False,
+    axis: str | None = None,
+    window: int | None = None,
+    hop: int | None = None,
+    length: int | None = None,
+    encoder: str | None = None,
+    threshold: float | None = None,
+    levels: int | None = None,
+    steps: int | None = None,
     advance: Advance = lambda done, total: None,
 ) -> Dataset:
     """Return the data set of that name, or the one in a .npz file or a folder, split by ``seed``.
@@ -113,7 +129,8 @@ def load(
     y; a folder (``folder``). frames (16), split_by ('count'), downsample (1) and counts are of event
     sets alone: ``FrameOptions``. train_limit: keeps that many training samples, stratified.
     compact: bytes stay bytes, a quarter of the memory (digits and a lone .npz are float32). download: gets missing
-    official files first. advance: takes (recordings done, in all) while frames are made.
+    official files first. axis, window, hop, length, encoder, threshold, levels, steps: of signals: ``Declared``.
+    advance: takes (recordings done, in all) while frames are made.
 
     An official test split stays; else 20 % of the samples (10 % of CIFAR10-DVS, the papers' share) are drawn for it.
     8 % of the samples, or of the official training part, validate. All draws are stratified and rounded up (digits: 360
@@ -124,7 +141,12 @@ def load(
     path = Path(name_or_path)
     asked = {"frames": frames, "split_by": split_by, "downsample": downsample, "counts": counts or None}
     options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    said: dict[str, Any] = {"axis": axis, "window": window, "hop": hop, "length": length}
+    said |= {"encoder": encoder, "threshold": threshold, "levels": levels, "steps": steps}
+    of_signals = {key: value for key, value in said.items() if value is not None}
     official = SETS.get(name)
+    if of_signals and name in NAMES:
+        raise UsageError(f"--data {next(iter(of_signals))}: {name} holds no signals; leave it out")
     if options and (official is None or not official.events):
         option = next(iter(options)).replace("_", "-")
         events = ", ".join(key for key, entry in SETS.items() if entry.events)
@@ -139,6 +161,10 @@ def load(
     elif name == "digits":
         raw = _digits()
         hashed = digest(raw.x, raw.y)
+    elif is_series(path) or (of_signals and (path.suffix == ".npz" or _is_folder(path))):
+        raw = read_signals(path, declared(of_signals))
+        hashed = digest(raw.x, raw.y)
+        options |= of_signals
     elif path.suffix == ".npz":
         raw = _read_npz(path)
         hashed = digest(raw.x, raw.y)
@@ -149,7 +175,8 @@ def load(
         near = get_close_matches(name, NAMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(
-            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file or a folder{hint}"
+            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file, a .ts file or "
+            f"a folder{hint}"
         )
     named = name in NAMES
     if train_limit is not None:
@@ -213,6 +240,20 @@ def _split(name: str, raw: Raw, seed: int, *, train_limit: int | None, compact: 
             )
         train = _draw(y, train, train, train_limit, stream(seed, "train limit"))
     masks = {"train": train, "val": val, "test": test}
+    if raw.signal is not None:
+        return Dataset(
+            name=name,
+            y_train=y[train],
+            y_val=y[val],
+            y_test=y[test],
+            classes=raw.classes,
+            input_kind=raw.input_kind,
+            class_names=raw.class_names,
+            own_test=raw.test is not None,
+            note=raw.note,
+            **framed(raw, masks),
+            **about,
+        )
     size = math.prod(raw.x.shape[1:]) * int(sum(mask.sum() for mask in masks.values()))
     if not compact and 4 * size > MAX_ARRAY_BYTES:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,14 @@ KINDS: dict[str, type] = {
     "downsample": int,
     "counts": bool,
     "train_limit": int,
+    "axis": str,
+    "window": int,
+    "hop": int,
+    "length": int,
+    "encoder": str,
+    "threshold": float,
+    "levels": int,
+    "steps": int,
 }
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -21,12 +30,23 @@ WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 def parse_options(items: Iterable[str] | None) -> dict[str, Any]:
     """``["frames=16", "split_by=time"]`` -> {"frames": 16, "split_by": "time"}; UsageError names what is wrong."""
     options: dict[str, Any] = {}
-    for item in items or ():
+    for item in (part for given in items or () for part in _parts(given)):
         name, _, text = item.partition("=")
         if name not in KINDS or not text:
             raise UsageError(f"--data {item[:80]!r}: expected NAME=VALUE with a name of {', '.join(KINDS)}")
         options[name] = _value(item, KINDS[name], text)
     return options
+
+
+def _parts(given: str) -> list[str]:
+    """``"window=32,hop=16"`` is two options; a comma that no name of an option follows belongs to the value."""
+    parts: list[str] = []
+    for part in given.split(","):
+        if parts and part.partition("=")[0] not in KINDS:
+            parts[-1] += f",{part}"
+        else:
+            parts.append(part)
+    return parts
 
 
 def _value(item: str, kind: type, text: str) -> Any:
@@ -38,4 +58,12 @@ def _value(item: str, kind: type, text: str) -> Any:
         if not (text.isdecimal() and len(text) < 10 and int(text) >= 1):
             raise UsageError(f"--data {item[:80]!r}: expected a whole number >= 1")
         return int(text)
+    if kind is float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise UsageError(f"--data {item[:80]!r}: expected a number > 0")
+        return value
     return text

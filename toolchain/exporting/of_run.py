@@ -74,7 +74,9 @@ class OfRun:
     @property
     def meta(self) -> dict[str, Any]:
         """What a graph of ours says of itself."""
-        kind = {"input_kind": self.data.input_kind, "input_range": list(self.data.range)}
+        kind: dict[str, Any] = {"input_kind": self.data.input_kind, "input_range": list(self.data.range)}
+        if self.data.signal is not None:
+            kind["signal"] = self.data.signal.to_json()
         return {"run": self.run.name, "timesteps": self.timesteps, **kind}
 
     def floats(self, stage: Path, options: ExportOptions, narrator: Narrator) -> Floats:

@@ -51,6 +51,8 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
     require_stages(training, data, options.timesteps)
     options = replace(options, timesteps=timesteps_of(options.dataset, data, options.timesteps))
     sizes = {"input_shape": data.input_shape, "input_kind": data.input_kind, "classes": data.classes}
+    if data.gain:
+        sizes["gain"] = data.gain
     sizes |= {"channels": options.channels or DEFAULT_CHANNELS, "timesteps": options.timesteps}
     network = runner.network(options, sizes, device)
     require_distinct(data, 2 * runner.batches)

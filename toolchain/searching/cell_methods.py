@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -197,11 +198,12 @@ def _fits_memory(network: NetworkConfig, space: Space, options: SearchOptions, d
     from snnas.search.network.genotype import CONV_KERNELS
 
     outputs = network.classes * network.votes
-    fixed = 9 * network.input_shape[0] * network.channels + network.features * (network.head_neurons or outputs)
+    taps = {kernel: math.prod(network.window(kernel)) for kernel in {3, *CONV_KERNELS.values()}}
+    fixed = taps[3] * network.input_shape[0] * network.channels + network.features * (network.head_neurons or outputs)
     fixed += network.head_neurons * outputs
     widths = [network.width(cell) for cell in range(1, network.cells + 1)]
-    fixed += sum(18 * width**2 for width in widths[:-1])
-    kernels = [CONV_KERNELS[op] ** 2 for op in space.ops if op in CONV_KERNELS]
+    fixed += sum(2 * taps[3] * width**2 for width in widths[:-1])
+    kernels = [taps[CONV_KERNELS[op]] for op in space.ops if op in CONV_KERNELS]
     searched = sum(kernels) * len(space.edges(backward=options.backward)) * sum(width**2 for width in widths)
     # Float32: the supernet holds them once; training holds weight, gradient and two moments, of one conv at the least.
     parameters = fixed + searched

@@ -59,7 +59,8 @@ class TrainedMethod(Runner):
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
         from snnas.search.network.design import DesignSizes
 
-        return DesignSizes(**{name: given[name] for name in ("input_shape", "input_kind", "classes")})
+        names = ("input_shape", "input_kind", "classes", "gain")
+        return DesignSizes(**{name: given[name] for name in names if name in given})
 
     def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
         return {**super().settings(options, data), "axes": space_of(options, data).plain()}
@@ -143,7 +144,7 @@ def space_of(options: SearchOptions, data: Dataset) -> DesignSpace:
         head=head,
         timesteps=frames or options.timesteps,
     )
-    size = min(data.input_shape[1:])
+    size = min([extent for extent in data.input_shape[1:] if extent > 1], default=1 << max(space.cells))
     cells = tuple(number for number in space.cells if size >> number >= 1)
     if not cells:
         raise UsageError(

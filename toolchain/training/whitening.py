@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from snnas.hw_sim.errors import UsageError
+from snnas.search.network.network import Backbone
 from snnas.toolchain.training.evaluation import inputs
 
 SAMPLES = 2000  # whose patches are looked at
@@ -26,7 +27,8 @@ def whiten(network: nn.Module, x: Tensor, unit: int) -> None:
             "whitening in the training configuration: expected a network of cells with a stem; leave it out"
         )
     images = inputs(x[:SAMPLES], unit)
-    images = images[:, 0] if images.dim() == 5 else images
+    assert isinstance(network, Backbone)
+    images = network.scaled(images[:, 0] if images.dim() == 5 else images)
     patches = nn.functional.unfold(images, (conv.kernel_size[0], conv.kernel_size[1])).transpose(1, 2)
     rows = patches.reshape(-1, patches.shape[-1]).double()
     centred = rows - rows.mean(0)

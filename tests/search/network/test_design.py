@@ -129,7 +129,7 @@ def test_depth_is_of_the_longest_path() -> None:
     ("change", "words"),
     [
         ({"ops": ["skip"]}, "convolution"),
-        ({"ops": ["conv5x5"]}, "conv5x5"),
+        ({"ops": ["conv7x7"]}, "conv7x7"),
         ({"channels": []}, "channels"),
         ({"channels": [4, 2]}, "ascending"),
         ({"channels": [2, 2]}, "once"),

@@ -228,7 +228,8 @@ def test_missing_and_unknown(tmp_path: Path) -> None:
     with pytest.raises(InvalidFileError, match="does not exist"):
         data.load(tmp_path / "none.npz", seed=0)
     with pytest.raises(
-        UsageError, match=r"'digit', expected digits, mnist, .* path of a \.npz file or a folder; did you mean 'digits'"
+        UsageError,
+        match=r"'digit', expected digits, mnist, .* path of a \.npz file, .* a folder; did you mean 'digits'",
     ):
         data.load("digit", seed=0)
     (tmp_path / "folder.npz").mkdir()

@@ -196,7 +196,7 @@ def test_folders_that_hold_no_data(tmp_path: Path) -> None:
     (tmp_path / "b/x.gif").touch()
     with pytest.raises(InvalidFileError, match=r"holds 0 \.png, \.jpg and \.npy files in 2 folders and 1 \.gif files"):
         data.load(tmp_path, seed=0)
-    with pytest.raises(UsageError, match=r"path of a \.npz file or a folder"):
+    with pytest.raises(UsageError, match=r"path of a \.npz file, a \.ts file or a folder"):
         data.load("x" * 5000, seed=0)
 
 

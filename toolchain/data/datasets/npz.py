@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,19 +34,24 @@ def read_npz(path: Path) -> tuple[Array, Array]:
     return floats(x, byte_unit(x)), y
 
 
-def read_stored(path: Path) -> tuple[Array, Array]:
+def _samples(x: Array, path: Path) -> Array:
+    x = compact(x, f"array 'x' of {path}")
+    check_values(x, path)
+    return x
+
+
+def read_stored(path: Path, checked: Callable[[Array, Path], Array] = _samples) -> tuple[Array, Array]:
     """The arrays x, uint8 or float32, and y, int64, each file checked by itself: shapes, ranges, labels >= 0.
 
-    Headers are checked against the limits and the file's own sizes before anything is allocated; pickled arrays are
-    refused. Raises InvalidFileError.
+    checked: takes x as it is stored, and the path, and returns it as it is used. Headers are checked against the limits
+    and the file's own sizes before anything is allocated; pickled arrays are refused. Raises InvalidFileError.
     """
     expected = "a .npz file with the arrays x and y; write it with numpy.savez"
     # numpy warns of headers that it had to mend: those were not written by it.
     with readable(path, expected), warnings.catch_warnings(action="error"), zipfile.ZipFile(path) as archive:
         x = _read_array(archive, "x", path)
         y = _read_array(archive, "y", path)
-    x = compact(x, f"array 'x' of {path}")
-    check_values(x, path)
+    x = checked(x, path)
     if y.ndim == 2 and len(y) == len(x):
         raise InvalidFileError(
             f"y of {path} has shape {y.shape}, expected ({len(x)},): one label per sample of x; of one-hot labels "
@@ -75,7 +81,10 @@ def compact(x: Array, what: str) -> Array:
 def check_values(x: Array, path: Path) -> None:
     """InvalidFileError unless x is (N, C, H, W) or (N, T, C, H, W), none empty, and floats lie in [0, 1]."""
     if x.ndim not in (4, 5) or 0 in x.shape:
-        mend = {2: "; reshape it: x.reshape(-1, 1, H, W)", 3: "; of grey images store x[:, None]"}.get(x.ndim, "")
+        mend = {
+            2: "; of images reshape it, x.reshape(-1, 1, H, W); of signals (N, L) say --data axis=time",
+            3: "; of grey images store x[:, None]; of signals (N, L, C) say --data axis=time or window=W,hop=H",
+        }.get(x.ndim, "")
         raise InvalidFileError(
             f"x of {path} has shape {x.shape}, expected (N, C, H, W) or (N, T, C, H, W), none empty{mend}"
         )

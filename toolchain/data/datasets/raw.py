@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from snnas.hw_sim.signals import SignalInput
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -18,6 +20,7 @@ class Raw:
     x: uint8 or float32, (N, C, H, W) or (N, T, C, H, W); a float is its own value, a byte stands for byte / ``unit``.
     y: int64 (N,). test: bool (N,), the official test split, or None where there is none; then ``test_share`` of the
     samples is drawn. input_kind: 'analogue', 'spikes' (every value 0 or 1) or 'counts'. class_names: by label, or ().
+    signal: x is (N, L, C) in units of its own, and this is what becomes of it. note: what a user should know, or ''.
     """
 
     x: Array
@@ -28,6 +31,8 @@ class Raw:
     input_kind: str = "analogue"
     classes: int
     class_names: tuple[str, ...] = ()
+    signal: SignalInput | None = None
+    note: str = ""
 
 
 def digest(x: Array, y: Array) -> str:

@@ -1,0 +1,197 @@
+"""A user's signals, from .npz, .ts and .csv: what is read, and what is said of what cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.toolchain.data.load import Dataset, load
+from snnas.toolchain.data.options import parse_options
+
+
+def waves(path: Path, *, samples: int = 20, length: int = 12, channels: int = 2, **changed: Any) -> Path:
+    """Two classes of signals, in units far from 0..1."""
+    y = np.arange(samples) % 2
+    x = np.random.default_rng(0).normal(size=(samples, length, channels)).astype(np.float32)
+    x[..., 0] *= 500
+    np.savez(path, **{"x": x, "y": y, **changed})
+    return path
+
+
+def write_ts(path: Path, rows: list[str], header: str = "@classLabel true walk run") -> Path:
+    path.write_text(f"# a comment\n@problemName Gait\n@timeStamps false\n{header}\n@data\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def gait(folder: Path) -> Path:
+    train = [f"{k},{k + 1},{k + 2}:{k},{k},{k}:{'walk' if k % 2 else 'run'}" for k in range(8)]
+    write_ts(folder / "Gait_TRAIN.ts", train)
+    write_ts(folder / "Gait_TEST.ts", ["9,9:1,2:run", "0.5,1.5,100,3:1,2,3,4:walk"])
+    return folder
+
+
+def test_options_may_stand_in_one() -> None:
+    assert parse_options(["window=32,hop=16", "data_dir=/a,b"]) == {"window": 32, "hop": 16, "data_dir": "/a,b"}
+    assert parse_options(["threshold=.5"]) == {"threshold": 0.5}
+    with pytest.raises(UsageError, match="a number > 0"):
+        parse_options(["threshold=-1"])
+
+
+def test_units_stay_and_each_channel_gets_a_gain_of_its_own(tmp_path: Path) -> None:
+    data = load(waves(tmp_path / "a.npz"), seed=0, axis="time")
+    assert data.input_shape == (2, 1, 1)
+    assert data.x_train.shape[1] == 12
+    known = np.concatenate([data.x_train, data.x_val])[..., 0, 0]
+    assert data.range == (known.min(), known.max())
+    largest = np.abs(known).max((0, 1))
+    assert np.all((largest * data.gain > 0.5) & (largest * data.gain <= 1))
+    assert all(np.log2(gain).is_integer() for gain in data.gain)
+
+
+def test_the_test_split_settles_no_range(tmp_path: Path) -> None:
+    path = waves(tmp_path / "a.npz")
+    with np.load(path) as held:
+        x, y = held["x"], held["y"]
+    kept = load(path, seed=0, axis="time")
+    # Wherever the test samples lie: all of them a thousand times larger.
+    test = [k for k in range(len(x)) if any(np.array_equal(x[k], s[..., 0, 0]) for s in kept.x_test)]
+    assert len(test) >= 2
+    x[test] *= 1000
+    np.savez(path, x=x, y=y)
+    again = load(path, seed=0, axis="time", encoder=None)
+    assert (again.range, again.gain) == (kept.range, kept.gain)
+    assert again.x_test.max() == again.range[1]
+    assert load(path, seed=0, axis="time", encoder="delta").signal is not None
+
+
+def test_spikes_stay_spikes(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((20, 7, 5)) < 0.3
+    np.savez(tmp_path / "s.npz", x=x, y=np.arange(20) % 2)
+    data = load(tmp_path / "s.npz", seed=0, axis="time")
+    assert (data.input_kind, data.input_shape, data.gain) == ("spikes", (5, 1, 1), ())
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "kind"),
+    [
+        ({"window": 4, "hop": 2}, (5, 2, 1, 4), "analogue"),
+        ({"axis": "length"}, (2, 1, 12), "analogue"),
+        ({"axis": "time", "encoder": "delta"}, (12, 4, 1, 1), "spikes"),
+        ({"axis": "time", "encoder": "level", "levels": 3}, (12, 6, 1, 1), "spikes"),
+        ({"axis": "length", "encoder": "latency", "steps": 6}, (6, 2, 1, 12), "spikes"),
+    ],
+)
+def test_frames(tmp_path: Path, options: dict[str, Any], shape: tuple[int, ...], kind: str) -> None:
+    data = load(waves(tmp_path / "a.npz"), seed=0, **options)
+    assert (data.x_train.shape[1:], data.input_kind) == (shape, kind)
+    assert data.options == options
+
+
+def test_ts_files_of_unequal_length(tmp_path: Path) -> None:
+    data = load(gait(tmp_path), seed=0, axis="time")
+    assert data.own_test
+    assert data.class_names == ("walk", "run")
+    assert data.x_test[0, :, :, 0, 0].tolist() == [[9, 1], [9, 2], [9, 2], [9, 2]]
+    # 100 is beyond what training and validation hold.
+    assert data.x_test[1, :, 0, 0, 0].tolist() == [0.5, 1.5, data.range[1], 3]
+    assert data.y_test.tolist() == [1, 0]
+    assert "lengths 2 .. 4, the last value held" in data.summary
+    assert load(tmp_path / "Gait_TEST.ts", seed=0, axis="time").digest == data.digest
+    assert load(tmp_path, seed=0, axis="time", length=2).x_train.shape[1] == 2
+
+
+def test_a_folder_of_csv_files(tmp_path: Path) -> None:
+    for part, count in (("train", 4), ("test", 2)):
+        for name in ("still", "moving"):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for k in range(count):
+                (folder / f"{k}.csv").write_text(f"time;ax;ay\n0;1;{k}\n1;2.5;{k}\n")
+    data = load(tmp_path, seed=0, axis="time")
+    assert (len(data.y_train) + len(data.y_val), len(data.y_test), data.own_test) == (8, 4, True)
+    assert data.class_names == ("moving", "still")
+    assert data.x_test[1, :, :, 0, 0].tolist() == [[1, 1], [2.5, 1]]
+    assert "the column 'time' was left out" in data.summary
+    (tmp_path / "test/still/1.csv").write_text("time;ax\n0;1\n")
+    with pytest.raises(InvalidFileError, match=r"still.1\.csv has the columns time, ax, .* time, ax, ay; expected one"):
+        load(tmp_path, seed=0, axis="time")
+    (tmp_path / "test/still/notes.txt").touch()
+    with pytest.raises(InvalidFileError, match=r"notes\.txt: expected \.csv files alone"):
+        load(tmp_path, seed=0, axis="time")
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "words"),
+    [
+        (["1,2:walk", "1,?:run"], None, r"line 7: '\?', expected numbers"),
+        (["1,2:walk", "1,nan:run"], None, "line 7: NaN"),
+        (["1,2:walk", "1,2:fly"], None, "sample 2 has the label 'fly', expected walk, run"),
+        (["1,2:3,4:walk", "1,2:run"], None, "samples of 1, 2 channels"),
+        (["1,2:3:walk"], None, "2 dimensions of 1, 2 values"),
+        (["1:walk"], "@targetLabel true", "@classLabel is 'missing'"),
+        (["1:walk"], "@classLabel false", "@classLabel is 'false'"),
+        ([], None, "holds no samples"),
+        (["1:walk"], "@timeStamps true\n@classLabel true walk run", "@timeStamps true"),
+        (["1:walk"], "hello", "'hello', expected '@...' until @data"),
+    ],
+)
+def test_ts_files_that_cannot_be_used(tmp_path: Path, rows: list[str], header: str | None, words: str) -> None:
+    path = write_ts(tmp_path / "a.ts", rows, header or "@classLabel true walk run")
+    with pytest.raises(InvalidFileError, match=words):
+        load(path, seed=0, axis="time")
+
+
+def test_a_folder_of_several_sets_asks_which(tmp_path: Path) -> None:
+    gait(tmp_path)
+    (tmp_path / "Gait_eq_TRAIN.ts").write_bytes((tmp_path / "Gait_TRAIN.ts").read_bytes())
+    with pytest.raises(InvalidFileError, match=r"holds Gait_TRAIN\.ts, Gait_eq_TRAIN\.ts; name the one .* --dataset"):
+        load(tmp_path, seed=0, axis="time")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hop": 2}, "neither axis nor window; say what time is"),
+        ({"axis": "time", "window": 3}, "axis=time and window=3"),
+        ({"axis": "height"}, "axis=height: expected time or length"),
+        ({"axis": "time", "hop": 3}, "hop=3: expected window=W"),
+        ({"axis": "time", "levels": 3}, "levels=3: expected encoder=level"),
+        ({"axis": "time", "encoder": "rate"}, "encoder = 'rate'"),
+        ({"axis": "time", "encoder": "latency"}, "expected window=W"),
+    ],
+)
+def test_declarations_that_do_not_go_together(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        load(waves(tmp_path / "a.npz"), seed=0, **options)
+
+
+def test_what_is_said_where_nothing_is_declared(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFileError, match=r"of signals \(N, L, C\) say --data axis=time"):
+        load(waves(tmp_path / "a.npz"), seed=0)
+    with pytest.raises(UsageError, match=r"holds signals; say what time is: --data axis=time"):
+        load(gait(tmp_path), seed=0)
+    with pytest.raises(UsageError, match="--data axis: digits holds no signals"):
+        load("digits", seed=0, axis="time")
+    images = tmp_path / "images.npz"
+    np.savez(images, x=np.zeros((6, 1, 8, 8), np.uint8), y=np.arange(6) % 2)
+    with pytest.raises(InvalidFileError, match=r"expected signals \(N, L\) or \(N, L, C\), time second"):
+        load(images, seed=0, axis="time")
+
+
+def test_one_sample_per_row_has_one_channel(tmp_path: Path) -> None:
+    data = load(waves(tmp_path / "a.npz", x=np.arange(200, dtype=np.int16).reshape(20, 10) - 90), seed=0, axis="time")
+    assert (data.x_train.shape[1:], data.range[0] < 0) == ((10, 1, 1, 1), True)
+
+
+def _same(one: Dataset, other: Dataset) -> bool:
+    return one.digest == other.digest and np.array_equal(one.x_test, other.x_test)
+
+
+def test_what_a_run_records_gives_the_same_again(tmp_path: Path) -> None:
+    path = waves(tmp_path / "a.npz")
+    first = load(path, seed=3, window=5, hop=5, encoder="delta", threshold=0.5)
+    assert _same(first, load(path, seed=3, **first.options))

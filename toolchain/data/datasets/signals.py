@@ -1,0 +1,176 @@
+"""A user's signals: what ``--data`` declares of them, and the samples that the declaration makes of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.signals import DEFAULT_LEVELS, DEFAULT_STEPS, DEFAULT_THRESHOLD, MAX_TIMESTEPS, SignalInput, held
+from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, check_classes, read_stored
+from snnas.toolchain.data.datasets.raw import Array, Raw
+from snnas.toolchain.data.datasets.series import is_series, read_series
+
+AXES = ("time", "length")
+OPTIONS = ("axis", "window", "hop", "length", "encoder", "threshold", "levels", "steps")
+DECLARE = (
+    "say what time is: --data axis=time (a timestep per sample), --data window=W,hop=H (a window per timestep) or "
+    "--data axis=length (one still window)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What was said of a signal. UsageError for what does not go together.
+
+    axis: 'time' or 'length'; window, hop: samples; length: to cut or fill to; encoder and its numbers: of SignalInput.
+    """
+
+    axis: str | None = None
+    window: int | None = None
+    hop: int | None = None
+    length: int | None = None
+    encoder: str | None = None
+    threshold: float | None = None
+    levels: int | None = None
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.axis is not None and self.axis not in AXES:
+            raise UsageError(f"--data axis={self.axis}: expected {' or '.join(AXES)}, or window=W,hop=H instead")
+        if (self.axis is None) == (self.window is None):
+            found = f"axis={self.axis} and window={self.window}" if self.axis else "neither axis nor window"
+            raise UsageError(f"--data of a signal: {found}; {DECLARE}")
+        if self.hop is not None and self.window is None:
+            raise UsageError(f"--data hop={self.hop}: expected window=W with it")
+        for name, encoder in (("threshold", "delta"), ("levels", "level"), ("steps", "latency")):
+            if getattr(self, name) is not None and self.encoder != encoder:
+                raise UsageError(f"--data {name}={getattr(self, name)}: expected encoder={encoder} with it")
+        self.of(1)  # its values, before a file is read
+
+    def of(self, longest: int) -> SignalInput:
+        """The declaration, for signals of at most ``longest`` samples."""
+        length = self.length or longest
+        encoding: Any = self.encoder or "direct"
+        return SignalInput(
+            window=0 if self.axis == "time" else length if self.axis == "length" else self.window or 0,
+            hop=self.hop or 0,
+            length=length,
+            encoding=encoding,
+            threshold=self.threshold or DEFAULT_THRESHOLD,
+            levels=self.levels or DEFAULT_LEVELS,
+            steps=self.steps or DEFAULT_STEPS,
+        )
+
+
+def declared(options: dict[str, Any]) -> Declared | None:
+    """What of ``options`` is of signals; None where nothing is."""
+    given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
+    return Declared(**given) if given else None
+
+
+def read_signals(path: Path, said: Declared | None) -> Raw:
+    """The signals of an .npz, a .ts file or a folder, as they are stored; ``signal`` says what becomes of them.
+
+    InvalidFileError for a file that cannot be used; UsageError where nothing is said of time.
+    """
+    if said is None:
+        raise UsageError(f"{path} holds signals; {DECLARE}")
+    if is_series(path):
+        series = read_series(path)
+        check_classes(series.y, path, least=3 if series.test is None else 2)
+        lengths = [len(sample) for sample in series.samples]
+        x = np.stack([held(sample[None], said.length or max(lengths))[0] for sample in series.samples])
+        y, test, names, note = series.y, series.test, series.class_names, series.note
+        if min(lengths) < x.shape[1]:
+            note += ("; " if note else "") + f"lengths {min(lengths)} .. {max(lengths)}, the last value held"
+    else:
+        x, y, test = _arrays(path)
+        names, note = (), ""
+        x = held(x, said.length or x.shape[1])
+    signal = said.of(x.shape[1])
+    _check_size(signal, x, path)
+    spikes = not signal.spikes and bool(((x == 0) | (x == 1)).all())
+    return Raw(
+        x=x,
+        y=y,
+        test=test,
+        classes=max(len(names), int(y.max()) + 1),
+        class_names=names,
+        input_kind="spikes" if spikes or signal.spikes else "analogue",
+        signal=replace(signal, length=x.shape[1]),
+        note=note,
+    )
+
+
+def framed(raw: Raw, masks: Mapping[str, Array]) -> dict[str, Any]:
+    """What a Dataset holds of signals: the splits, by their masks, as frames or spikes, and what made them so.
+
+    The encoder's constants, the range and the gains come from training and validation alone: values of the test split
+    beyond that range are cut off. A gain is a power of two, so that it changes no digit of a weight it is folded into.
+    """
+    assert raw.signal is not None
+    known = raw.x[masks["train"] | masks["val"]]
+    low, high = (0.0, 1.0) if raw.input_kind == "spikes" else (float(known.min()), float(known.max()))
+    signal = raw.signal.fitted(known)
+    parts = {f"x_{key}": signal.apply(raw.x[mask]).astype(np.float32) for key, mask in masks.items()}
+    gain: tuple[float, ...] = ()
+    if raw.input_kind != "spikes":
+        parts["x_test"] = parts["x_test"].clip(low, high)
+        largest = np.abs(known).reshape(-1, known.shape[2]).max(0)
+        gain = tuple(float(2.0 ** -np.ceil(np.log2(value))) if value else 1.0 for value in largest)
+    return {**parts, "range": (low, high), "gain": gain, "signal": signal}
+
+
+def _arrays(path: Path) -> tuple[Array, Array, Array | None]:
+    """Arrays x (N, L, C) and y, and the official test split, of an .npz or a folder of train.npz and test.npz."""
+    if path.suffix == ".npz":
+        x, y = read_stored(path, _signal)
+        check_classes(y, path, least=3)
+        return x, y, None
+    (x, y), (x_test, y_test) = (read_stored(path / name, _signal) for name in ("train.npz", "test.npz"))
+    if x.shape[2] != x_test.shape[2]:
+        raise InvalidFileError(
+            f"the samples of {path} have {x.shape[2]} channels to train and {x_test.shape[2]} to test, expected as many"
+        )
+    check_classes(y, path, least=2)
+    if int(y_test.max()) > int(y.max()):
+        raise InvalidFileError(f"label {y_test.max()} of {path} is in the test split alone, expected it in train too")
+    longest = max(x.shape[1], x_test.shape[1])
+    test = np.arange(len(y) + len(y_test)) >= len(y)
+    return np.concatenate([held(x, longest), held(x_test, longest)]), np.concatenate([y, y_test]), test
+
+
+def _signal(x: Array, path: Path) -> Array:
+    """An array of signals as float32 (N, L, C); InvalidFileError for one that holds none."""
+    if x.ndim not in (2, 3) or 0 in x.shape:
+        raise InvalidFileError(
+            f"x of {path} has shape {x.shape}, expected signals (N, L) or (N, L, C), time second; of images leave "
+            "axis and window out"
+        )
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32)
+    if not np.isfinite(x).all():
+        first = int((~np.isfinite(x)).reshape(len(x), -1).any(1).argmax())
+        raise InvalidFileError(f"x of {path}: NaN or infinity, first in sample {first}; fill or leave out such samples")
+    return x.reshape(*x.shape[:2], -1)
+
+
+def _check_size(signal: SignalInput, x: Array, path: Path) -> None:
+    """UsageError where there are too many timesteps, or the frames do not fit in memory."""
+    one = signal.fitted(x[:1]).apply(x[:1])
+    timesteps = one.shape[1] if one.ndim == 5 else 1
+    if timesteps > MAX_TIMESTEPS:
+        raise UsageError(
+            f"{path}: {timesteps} timesteps, expected at most {MAX_TIMESTEPS}; take a longer window and hop, or cut "
+            "the signals with --data length=L"
+        )
+    if 4 * one.size * len(x) > MAX_ARRAY_BYTES:
+        raise UsageError(
+            f"{path} takes {4e-9 * one.size * len(x):.1f} GB as frames, expected at most {MAX_ARRAY_BYTES / 1e9:.1f} "
+            "GB; take a longer hop"
+        )
