@@ -6,7 +6,7 @@ neuron or the output. Four rewrites are exact, weights and batch norms set accor
 
 1. What is not on a walk from input to output vanishes.
 2. Convolutions of one neuron span a space: of several that reach the same targets one is left, one whose targets are a
-   combination of others' is absorbed by them, and a 1x1 beside a 3x3 is a 3x3.
+   combination of others' is absorbed by them, and a 1x1 beside a 3x3 is a 3x3, both beside a 5x5 a 5x5.
 3. The batch norm before the cell takes the scale of its input, the one behind it (of the reduction) the scale of its
    output. So a cell without a convolution has one form, however often its input is added up.
 4. Neurons have no order beyond that of who reads whom.
@@ -25,6 +25,10 @@ from functools import cache
 
 from snnas.search.network.genotype import CONV_KERNELS, FORWARD_EDGES, NODES, Cell, Edge
 
+# The convolutions that have a tap in the same place, for each kind of place but the middle; of cells of the papers'
+# operations alone, and of others. What two of them have in common at a place is one free weight there.
+_NARROW = (("conv3x3",),)
+_WIDE = (("conv5x5",), ("conv3x3", "conv5x5"), ("conv3x3d2", "conv5x5"))
 # A term of a current: the cell's input (None) or the convolution on an edge, and the average pools that it passed.
 Term = tuple[Edge | None, int]
 # What adds up at a node: how often each term does.
@@ -96,10 +100,12 @@ def _described(
     def row(source: Edge | None) -> Row:
         return tuple(Fraction(c.get((source, passed), 0)) for c in consumers for passed in range(pools))
 
+    wide = any(op in ("conv5x5", "conv3x3d2") for op in live.values())
+    places = _WIDE if wide else _NARROW
     # The input's row, reduced like the others, loses its scale, which the batch norm before the cell takes.
     spans = [_reduced([row(None)])]
     for neuron in order:
-        for kernels in (("conv3x3",), tuple(CONV_KERNELS)):
+        for kernels in (*places, tuple(CONV_KERNELS)):
             spans.append(_reduced([row(edge) for edge in readers[neuron] if live[edge] in kernels]))
     inner = len(order) * pools
     # What reaches the output beside a neuron is known up to one factor, which the batch norm behind the cell takes.

@@ -57,7 +57,7 @@ class Space:
         """Draw one genotype uniformly from the valid ones; all cells share it.
 
         Valid: the input reaches the output through at least one convolution. SNASNet instead asks that edge 0->3 is
-        not zeroize; so does the space 'snasnet', besides.
+        not zeroize; so do the spaces 'snasnet' and 'snasnet_1d', besides.
         """
         for _ in range(MAX_DRAWS):
             cell = Cell.of(self._draw(rng, backward))
@@ -81,9 +81,10 @@ class Space:
         """Return whether ``random_genotype`` may draw ``cell``."""
         live = cell.live()
         has_conv = any(op in CONV_KERNELS for op in live.values())
-        return has_conv and (self.name != "snasnet" or (0, 3) in live_edges(live))
+        return has_conv and (self.name not in ("snasnet", "snasnet_1d") or (0, 3) in live_edges(live))
 
 
+_ALONG = ("conv1x1", "conv3x3", "conv5x5", "conv3x3d2")
 SPACES = {
     space.name: space
     for space in (
@@ -91,6 +92,10 @@ SPACES = {
         Space("snasnet", (ZEROIZE, "skip", "conv1x1", "conv3x3", "avgpool3x3"), "average", both_directions=False),
         # In the order of its own ranking of operations.
         Space("spikenas", ("conv3x3", "skip", "avgpool3x3"), "average", both_directions=False),
+        # The same for signals (C, 1, L), along which longer and dilated kernels are cheap: 1 x 1, 1 x 3, 1 x 5 taps.
+        Space("lightsnn_1d", (ZEROIZE, "skip", *_ALONG), "max", both_directions=True),
+        Space("snasnet_1d", (ZEROIZE, "skip", *_ALONG, "avgpool3x3"), "average", both_directions=False),
+        Space("spikenas_1d", (*_ALONG[::-1], "skip", "avgpool3x3"), "average", both_directions=False),
     )
 }
 names = tuple(SPACES)

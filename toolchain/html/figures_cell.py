@@ -8,11 +8,13 @@ from snnas.toolchain.output.markup import Raw, el, figure, join, note, number, t
 from snnas.toolchain.output.svg import WIDTH, box, picture, text
 
 # Colours of the style sheet; the name of the operation stands on the edge besides.
-CLASSES = {"skip": "c6", "conv1x1": "c3", "conv3x3": "c1", "avgpool3x3": "c4"}
+CLASSES = {"skip": "c6", "conv1x1": "c3", "conv3x3": "c1", "avgpool3x3": "c4", "conv5x5": "c2", "conv3x3d2": "c5"}
 FULL = {
     "skip": "skip: the value itself",
     "conv1x1": "conv1x1: LIF, convolution 1 x 1, BN",
     "conv3x3": "conv3x3: LIF, convolution 3 x 3, BN",
+    "conv5x5": "conv5x5: LIF, convolution 5 x 5, BN",
+    "conv3x3d2": "conv3x3d2: LIF, convolution 3 x 3 of every second pixel, BN",
     "avgpool3x3": "avgpool3x3: mean of 3 x 3",
 }
 MARGIN, RADIUS = 34, 17

@@ -63,7 +63,7 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
         "data": data_section(options.dataset, data),
         "method": {
             "name": options.method,
-            "space": runner.space,
+            "space": runner.space_for(data.input_shape),
             "proxy": options.proxy,
             "backward": options.backward,
             "batch": options.batch,

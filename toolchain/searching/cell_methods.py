@@ -44,7 +44,7 @@ class CellMethod(Runner):
         from snnas.search.network.config import DEFAULT_HEAD, NetworkConfig
         from snnas.search.network.space import get
 
-        space = get(self.space)
+        space = get(self.space_for(given["input_shape"]))
         network = NetworkConfig(
             **given,
             hidden=options.hidden or DEFAULT_HIDDEN,
@@ -54,6 +54,13 @@ class CellMethod(Runner):
         )
         _fits_memory(network, space, options, device)
         return network
+
+    def spaces(self) -> tuple[str, ...]:
+        return self.space, f"{self.space}_1d"
+
+    def space_for(self, shape: tuple[int, int, int]) -> str:
+        _, height, width = shape
+        return self.space if height > 1 or width == 1 else f"{self.space}_1d"
 
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         return _SupernetScorer(spec, bank)

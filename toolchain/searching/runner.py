@@ -133,6 +133,14 @@ class Runner(ABC):
     chunk: ClassVar[int] = CHUNK
     trains: ClassVar[bool] = False
 
+    def spaces(self) -> tuple[str, ...]:
+        """The names of all that it searches."""
+        return (self.space,)
+
+    def space_for(self, shape: tuple[int, int, int]) -> str:
+        """The name of what it searches for samples (C, H, W)."""
+        return self.space
+
     def refuse(self, options: SearchOptions) -> None:
         """UsageError for what this method does not take. What is wrong for every method is refused elsewhere."""
         if options.study and not 2 <= options.study <= self.studies:

@@ -234,7 +234,7 @@ def _check(run: Run) -> None:
     runner, study = RUNNERS.get(method["name"]), method.get("study", 0)
     faults = (
         ("[method] name", method["name"], runner is not None),
-        ("[method] space", method["space"], runner is not None and method["space"] == runner.space),
+        ("[method] space", method["space"], runner is not None and method["space"] in runner.spaces()),
         ("[method] study", study, study <= MAX_STUDY),
         ("[objectives] names", names, all(name in ("score", *METRICS) for name in names)),
     )

@@ -127,8 +127,10 @@ def space_of(options: SearchOptions, data: Dataset) -> DesignSpace:
     UsageError where nothing is left of it, InvalidFileError for a file that holds no space.
     """
     from snnas.search.network.design_space import DesignSpace, reduced
+    from snnas.search.network.genotype import CONV_KERNELS
 
-    path = options.space or DEFAULT_SPACE
+    signal = data.input_shape[1] == 1
+    path = options.space or DEFAULT_SPACE.with_name("signal.toml" if signal else "chip.toml")
     table = read_table(path)
     try:
         space = DesignSpace.of(table)
@@ -144,6 +146,8 @@ def space_of(options: SearchOptions, data: Dataset) -> DesignSpace:
         head=head,
         timesteps=frames or options.timesteps,
     )
+    if data.input_shape[1:] == (1, 1):
+        space = replace(space, ops=(*(op for op in space.ops if op not in CONV_KERNELS), "conv1x1"))
     size = min([extent for extent in data.input_shape[1:] if extent > 1], default=1 << max(space.cells))
     cells = tuple(number for number in space.cells if size >> number >= 1)
     if not cells:

@@ -90,7 +90,7 @@ def train_genotype(
         "command": command,
         "seed": seed,
         "data": data_section(dataset, data),
-        "method": {"name": found.space, "space": found.space, "backward": backward, "batch": 2},
+        "method": {"name": found.space.removesuffix("_1d"), "space": found.space, "backward": backward, "batch": 2},
         "network": json.loads(network.to_json()),
         "train": recipe.plain(),
         "search": {"seconds": 0.0, "evaluations": 0, "guards": 0, "architecture": found.architecture_id},

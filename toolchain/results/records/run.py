@@ -21,7 +21,7 @@ from snnas.toolchain.results.records.shared import InputKind, Stage
 
 Head = Literal["lif", "bn_lif", "linear"]
 Reduction = Literal["max", "average"]
-Operation = Literal["zeroize", "skip", "conv1x1", "conv3x3", "avgpool3x3"]
+Operation = Literal["zeroize", "skip", "conv1x1", "conv3x3", "avgpool3x3", "conv5x5", "conv3x3d2"]
 
 
 class DataOptions(Record):
