@@ -75,6 +75,18 @@ class SignalInput:
         """Whether a program is given spikes."""
         return self.encoding != "direct"
 
+    @property
+    def lines(self) -> int:
+        """What a program is given of a channel: its value, or so many lines of spikes."""
+        return {"delta": 2, "level": self.levels}.get(self.encoding, 1)
+
+    def shape(self, channels: int) -> tuple[int, int, int, int]:
+        """Return (T, C', 1, W) of a signal; a still image has T = 1."""
+        hop = self.hop or self.window
+        frames = max(0, -(-(self.length - self.window) // hop)) + 1 if self.window else self.length
+        steps = self.steps if self.encoding == "latency" else 1
+        return frames * steps, channels * self.lines, 1, self.window or 1
+
     def fitted(self, x: np.ndarray) -> SignalInput:
         """Return it with the constants of the encoder, from the samples ``x`` (N, L, C)."""
         rows = x.reshape(-1, x.shape[-1]).astype(np.float64)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from snnas.export.formats.npz_file import read_npz
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.program import Program, Shape
+from snnas.hw_sim.signals import SignalInput, held
 from snnas.hw_sim.tables import read_table
+from snnas.toolchain.data.datasets.series import read_series
+
+
+def read_files(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The signals (N, L, C) of a .ts file or a folder of .csv files, and their labels: the test split, or all."""
+    found = read_series(Path(name))
+    longest = max(len(sample) for sample in found.samples)
+    x = np.stack([held(sample[None], longest)[0] for sample in found.samples])
+    return (x, found.y) if found.test is None else (x[found.test], found.y[found.test])
 
 
 def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -93,6 +105,29 @@ def frames(x: np.ndarray, shape: Shape, name: str) -> np.ndarray:
         if rest == shape or flat or (height == 1 and rest == (c, length)):
             return x.reshape(*x.shape[:sample_axes], *shape)
     raise InvalidFileError(f"{name}: a sample of x has shape {x.shape[1:]}; the model takes {shape}, or T of them")
+
+
+def of_signals(
+    x: np.ndarray, meta: Mapping[str, Any], limits: tuple[float, float], shape: Shape, timesteps: int, name: str
+) -> np.ndarray:
+    """Signals (N, L) or (N, L, C) as what the program is given, where ``meta`` says that it was trained on signals.
+
+    As in training: encoded by the constants that stand there, values cut off at ``limits``. Frames stay what they are.
+    """
+    if meta.get("signal") is None or x.ndim not in (2, 3):
+        return x
+    signal = SignalInput.of(meta["signal"], name)
+    x = x.reshape(*x.shape[:2], -1)
+    wanted = (timesteps, *shape)
+    made = signal.shape(x.shape[2])
+    still = made[0] == 1 and not signal.spikes
+    if made[still:] != wanted[still:]:
+        raise InvalidFileError(
+            f"{name}: a sample of x is {x.shape[1]} samples of {x.shape[2]} channels, which make {made}; the program "
+            f"takes {wanted}: expected {shape[0] // signal.lines} channels, (N, L, C)"
+        )
+    made_of_it = signal.apply(x)
+    return made_of_it if signal.spikes else made_of_it.clip(*limits)
 
 
 def repeated(x: np.ndarray, timesteps: int, kind: str) -> np.ndarray:

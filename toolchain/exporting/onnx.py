@@ -18,6 +18,7 @@ from snnas.export.executors import interpreter
 from snnas.export.executors.onnx_runner import OnnxModel
 from snnas.export.formats.nir_file import write_nir
 from snnas.export.formats.npz_file import write_npz
+from snnas.export.formats.onnx_encoder import write_encoder
 from snnas.export.formats.onnx_file import write_onnx
 from snnas.export.graph import digest
 from snnas.export.graph.graph import Graph
@@ -78,6 +79,7 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps
     data = dataset_of(run)
     timesteps = int(network.config.timesteps)
     meta = {"run": run.name, "timesteps": timesteps, "input_kind": data.input_kind, "input_range": list(data.range)}
+    meta |= {} if data.signal is None else {"signal": data.signal.to_json()}
     graph = fold(network.layers(), meta={**meta, "architecture": network.genotype.architecture_id})
     with staged(final) as stage:
         narrator.say("deployed network -> ONNX")
@@ -85,6 +87,10 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps
         wanted = run_deployed(graph, data.x_test, timesteps)
         samples = Samples(x=data.x_test, y=data.y_test, timesteps=timesteps)
         report = _measured(stage, graph, samples, wanted, run.name, options)
+        if data.signal is not None and data.signal.spikes:
+            channels = data.input_shape[0] // data.signal.lines
+            report["encoder_spikes_compared"] = write_encoder(stage / "encoder.onnx", data.signal, channels)
+            narrator.say(f"  encoder.onnx: 0 of {report['encoder_spikes_compared']:,} spikes differ")
         _finish(stage, report, inputs)
     return report
 
@@ -180,6 +186,7 @@ def _measured(
         "accuracy": accuracy,
         "spikes_compared": compared,
         "spikes_differing": 0,
+        "encoder_spikes_compared": 0,
         "output_difference": float(np.abs(total - answers).max()),
         "sar": sum(int(v.sum()) for v in spikes.values()) / max(1, compared),
         "bytes": path.stat().st_size,

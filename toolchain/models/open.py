@@ -23,6 +23,7 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.program import LinearMap, Program, Shape
 from snnas.toolchain.data import load as datasets
 from snnas.toolchain.data import user_samples as samples
+from snnas.toolchain.data.datasets.series import is_series
 from snnas.toolchain.models.calibrate import compile_opened, split_of
 from snnas.toolchain.models.confirm_convention import Confirmed, confirm
 from snnas.toolchain.models.input_reading import KINDS, input_range, kind_and_timesteps, reading_notes
@@ -119,6 +120,8 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Readi
     raw, y = (None if each is None else each[: wanted.limit] for each in (raw, y))
     samples.check_labels(y, program.readout.classes, name)
     if raw is not None:
+        where = (program.input_range, program.input_shape, program.timesteps, name)
+        raw = samples.of_signals(raw, program.meta, *where)
         raw = samples.frames(samples.scaled(raw, program.input_kind), program.input_shape, name)
         if raw.ndim == 5 and raw.shape[1] != program.timesteps:
             raise InvalidFileError(
@@ -147,7 +150,10 @@ def open_graph(path: Path, wanted: ReadingOptions) -> Opened:
     confirmed = None if wanted.expect is None else confirm(path, wanted, graph)
     raw, y, name, seed = _samples(path, wanted)
     shapes = graph.shapes()
-    x = None if raw is None else samples.frames(raw, shape3(shapes[graph.input]), name)
+    shape = shape3(shapes[graph.input])
+    if raw is not None and isinstance(graph.meta.get("timesteps"), int):
+        raw = samples.of_signals(raw, graph.meta, input_range(graph, None), shape, graph.meta["timesteps"], name)
+    x = None if raw is None else samples.frames(raw, shape, name)
     samples.check_labels(y, int(np.prod(shapes[graph.output])), name)
     kind, timesteps = kind_and_timesteps(graph, x, wanted, path, name)
     notes = [] if x is None else list(reading_notes(graph, x, kind, wanted, name))
@@ -199,6 +205,8 @@ def _samples(path: Path, wanted: ReadingOptions) -> tuple[np.ndarray | None, np.
         return None, None, "none", seed
     if name.endswith(".npz"):
         x, y = samples.read_arrays(name)
+    elif is_series(Path(name)):
+        x, y = samples.read_files(name)
     else:
         split = datasets.load(name, seed=seed)
         x, y = split.x_test, split.y_test

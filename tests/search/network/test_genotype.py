@@ -83,7 +83,9 @@ def test_has_backward_counts_live_edges_only() -> None:
 
 
 def test_unknown_space_suggests_the_near_one() -> None:
-    with pytest.raises(UsageError, match=r"'lightsn', expected lightsnn, snasnet, spikenas, .*; did you mean 'lightsnn'\?"):
+    with pytest.raises(
+        UsageError, match=r"'lightsn', expected lightsnn, snasnet, spikenas, .*; did you mean 'lightsnn'\?"
+    ):
         space.get("lightsn")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,15 +163,15 @@ def _signal(x: Array, path: Path) -> Array:
 
 def _check_size(signal: SignalInput, x: Array, path: Path) -> None:
     """UsageError where there are too many timesteps, or the frames do not fit in memory."""
-    one = signal.fitted(x[:1]).apply(x[:1])
-    timesteps = one.shape[1] if one.ndim == 5 else 1
+    shape = signal.shape(x.shape[2])
+    timesteps, size = shape[0], math.prod(shape) * len(x)
     if timesteps > MAX_TIMESTEPS:
         raise UsageError(
             f"{path}: {timesteps} timesteps, expected at most {MAX_TIMESTEPS}; take a longer window and hop, or cut "
             "the signals with --data length=L"
         )
-    if 4 * one.size * len(x) > MAX_ARRAY_BYTES:
+    if 4 * size > MAX_ARRAY_BYTES:
         raise UsageError(
-            f"{path} takes {4e-9 * one.size * len(x):.1f} GB as frames, expected at most {MAX_ARRAY_BYTES / 1e9:.1f} "
+            f"{path} takes {4e-9 * size:.1f} GB as frames, expected at most {MAX_ARRAY_BYTES / 1e9:.1f} "
             "GB; take a longer hop"
         )

@@ -42,6 +42,8 @@ class OnnxExport(Document):
     """How many spikes (neurons x timesteps x samples) were compared."""
     spikes_differing: int
     """How many spikes differ."""
+    encoder_spikes_compared: int = 0
+    """Of encoder.onnx with the encoder of the run's signals, on signals made up for it; 0: it has none."""
     output_difference: float
     """Largest difference of a summed output."""
     sar: float

@@ -1,0 +1,154 @@
+"""The encoder of a program's signals as an ONNX step: values in, the spikes of one timestep out, state in and out.
+
+What ``hw_sim/signals.py`` computes, in the same float32 operations and order, so that the spikes are the same on any
+runtime. It goes before ``model.onnx``, which takes its output ``y`` as ``x``. Inputs ending with ``_next`` among the
+outputs are state: zeros at first.
+
+    delta     x (C, 1, 1), one sample of the signal. y (2 C, 1, 1). State: reference, begun.
+    level     x (C, 1, 1), one sample. y (K C, 1, 1).
+    latency   x (C, 1, W), the same frame for S steps. y (C, 1, W). State: step.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnas.hw_sim.errors import GateError, UnsupportedError
+from snnas.hw_sim.files import write_bytes
+from snnas.hw_sim.signals import SignalInput, windows
+
+OPSET, IR = 20, 10
+CHECKED = 32  # signals that a written encoder is compared on
+
+
+def write_encoder(path: Path, signal: SignalInput, channels: int) -> int:
+    """Write the encoder to ``path`` and compare it with ``SignalInput.apply``; return how many spikes were compared.
+
+    GateError where one differs; UnsupportedError where onnx or onnxruntime is missing.
+    """
+    write_bytes(path, build_encoder(signal, channels).SerializeToString(deterministic=True))
+    x = _signals(signal, channels)
+    wanted = signal.apply(x)
+    found = run_encoder(path, signal, x)
+    differing = int((found != wanted).sum())
+    if differing:
+        raise GateError(
+            f"{path.name}: {differing} of {wanted.size} spikes differ; this is a fault of ours, please report it"
+        )
+    return int(wanted.size)
+
+
+def build_encoder(signal: SignalInput, channels: int) -> Any:
+    """Return the checked ``onnx.ModelProto``."""
+    try:
+        from onnx import TensorProto, checker, helper, numpy_helper
+    except ImportError:
+        raise UnsupportedError("ONNX needs the package onnx; install snnas with the extra [onnx]") from None
+    nodes: list[Any] = []
+    stored: list[Any] = []
+
+    def constant(name: str, value: Any) -> str:
+        stored.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+        return name
+
+    def add(op: str, inputs: list[str], out: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(op, inputs, [out], name=out, **attributes))
+        return out
+
+    def fired(name: str) -> str:
+        return add("Cast", [name], f"{name}_spikes", to=TensorProto.FLOAT)
+
+    states: list[tuple[str, tuple[int, ...]]] = []
+    size = (channels, 1, signal.window if signal.encoding == "latency" else 1)
+    if signal.encoding == "delta":
+        states = [("reference", size), ("begun", (1,))]
+        threshold = constant("threshold", np.array(signal.thresholds).reshape(size))
+        begun = add("Cast", ["begun"], "has_begun", to=TensorProto.BOOL)
+        before = add("Where", [begun, "reference", "x"], "before")
+        up = fired(add("GreaterOrEqual", [add("Sub", ["x", before], "above"), threshold], "up"))
+        down = fired(add("GreaterOrEqual", [add("Sub", [before, "x"], "below"), threshold], "down"))
+        add("Concat", [up, down], "y", axis=0)
+        moved = add("Mul", [threshold, add("Sub", [up, down], "steps")], "moved")
+        add("Add", [before, moved], "reference_next")
+        add("Identity", [constant("one", [1])], "begun_next")
+    elif signal.encoding == "level":
+        reached = np.array(signal.reached)
+        lines = [
+            fired(add("GreaterOrEqual", ["x", constant(f"level{k}", reached[:, k].reshape(size))], f"reaches{k}"))
+            for k in range(signal.levels)
+        ]
+        add("Concat", lines, "y", axis=0)
+    elif signal.encoding == "latency":
+        states = [("step", (1,))]
+        low, high = (np.array(signal.ends, np.float32)[:, k].reshape(channels, 1, 1) for k in (0, 1))
+        beyond = add("Sub", ["x", constant("low", low)], "beyond")
+        share = add("Div", [beyond, constant("span", high - low)], "of_span")
+        share = add("Clip", [share, constant("zero", 0), constant("one", 1)], "share")
+        late = add("Mul", [add("Sub", ["one", share], "rest"), constant("last", signal.steps - 1)], "late")
+        when = add("Floor", [add("Add", [late, constant("half", 0.5)], "rounded")], "when")
+        nodes.append(helper.make_node("Equal", [when, "step"], ["now"], name="now"))
+        add("Cast", ["now"], "y", to=TensorProto.FLOAT)
+        onward = add("Add", ["step", "one"], "onward")
+        begins = add("Equal", [onward, constant("steps", signal.steps)], "begins")
+        add("Where", [begins, "zero", onward], "step_next")
+    else:
+        raise UnsupportedError(f"encoder {signal.encoding!r}: values stay values; model.onnx takes them as they are")
+
+    def tensor(name: str, shape: tuple[int, ...]) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    inputs = [tensor("x", size), *(tensor(name, shape) for name, shape in states)]
+    outputs = [tensor("y", (channels * signal.lines, *size[1:])), *(tensor(f"{n}_next", shape) for n, shape in states)]
+    model = helper.make_model(
+        helper.make_graph(nodes, "encoder", inputs, outputs, stored),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR,
+        producer_name="snnas",
+    )
+    helper.set_model_props(model, {"signal": json.dumps(signal.to_json(), sort_keys=True)})
+    checker.check_model(model, full_check=True)
+    return model
+
+
+def run_encoder(path: Path, signal: SignalInput, x: np.ndarray) -> np.ndarray:
+    """Return what ``SignalInput.apply`` returns of signals (N, L, C), each timestep by onnxruntime."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UnsupportedError("running ONNX needs onnxruntime; install snnas with the extra [onnx]") from None
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    shapes = {value.name: tuple(value.shape) for value in session.get_inputs()}
+    plain = SignalInput(
+        window=signal.window if signal.encoding == "latency" else 0, hop=signal.hop, length=signal.length
+    )
+    frames = plain.apply(x)
+    frames = frames if frames.ndim == 5 else frames[:, None]
+    repeats = signal.steps if signal.encoding == "latency" else 1
+    out = []
+    for sample in frames:
+        state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name != "x"}
+        for step in np.repeat(sample, repeats, axis=0):
+            made = dict(zip(names, session.run(names, {"x": np.ascontiguousarray(step), **state}), strict=True))
+            out.append(made["y"])
+            state = {name: made[f"{name}_next"] for name in state}
+    spikes = np.stack(out).reshape(len(frames), -1, *out[0].shape).astype(np.uint8)
+    if signal.window and signal.encoding != "latency":
+        return windows(spikes[..., 0, 0], signal.window, signal.hop or signal.window)
+    return spikes
+
+
+def _signals(signal: SignalInput, channels: int) -> np.ndarray:
+    """Signals that reach every level and end of the encoder: walks, scaled to its constants."""
+    walks = np.random.default_rng(0).normal(size=(CHECKED, signal.length, channels)).cumsum(axis=1)
+    scale = np.array(signal.thresholds or (1.0,) * channels)
+    middle = np.zeros(channels)
+    ends = signal.ends or tuple((row[0], row[-1]) for row in signal.reached)
+    if ends:
+        low, high = np.array(ends).T
+        middle, scale = (low + high) / 2, np.maximum(high - low, 1e-6) / np.sqrt(signal.length)
+    return (middle + walks * scale).astype(np.float32)
