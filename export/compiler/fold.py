@@ -17,6 +17,7 @@ import numpy as np
 from snnas.export.compiler.layer_list import Layer, live, merged_layers, pair, shape3, shapes_of
 from snnas.export.compiler.terms import Stage, Term, Value, absorbed, distinct, scaled
 from snnas.export.dialects import conventions
+from snnas.export.graph.flat import without_space
 from snnas.export.graph.graph import Conv, Delay, Flatten, Graph, Input, Lif, Linear, Node, Output, Pool
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 
@@ -50,7 +51,7 @@ class _Folder:
         if self.merged:
             meta = {**meta, "merged": self.merged}
         graph = Graph(nodes=self.nodes, edges=tuple(self.edges), delayed=frozenset(self.delayed), meta=meta)
-        return _in_order(graph)
+        return _in_order(without_space(graph))
 
     # -- values ------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from snnas.export.dialects import conventions
+from snnas.export.executors.interpreter import fitted
 from snnas.export.graph.graph import (
     NEURONS,
     SPIKING,
@@ -41,6 +42,7 @@ def run_deployed(
 
     (Or its last or its largest value, as the graph is read.)
     """
+    x = fitted(x, graph.shapes()[graph.input])
     spikes: dict[str, list[np.ndarray]] = {}
     sums = []
     for k in range(0, len(x), batch):

@@ -65,7 +65,7 @@ class Run:
 
 def run(graph: Graph, x: np.ndarray, timesteps: int, *, batch: int = 128) -> Run:
     """x: (B, *input shape), repeated at every timestep, or (B, T, *input shape); a flat input takes (N, 1, 1) too."""
-    x = _fitted(x, graph.shapes()[graph.input])
+    x = fitted(x, graph.shapes()[graph.input])
     parts = [_run(graph, x[k : k + batch], timesteps) for k in range(0, len(x), batch)]
     return Run(
         spikes={n: np.concatenate([p.spikes[n] for p in parts]) for n in parts[0].spikes},
@@ -75,7 +75,7 @@ def run(graph: Graph, x: np.ndarray, timesteps: int, *, batch: int = 128) -> Run
     )
 
 
-def _fitted(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def fitted(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Samples boxed as (C, H, W) in the shape of the input, which may be flat."""
     return x.reshape(*x.shape[:-3], *shape) if len(shape) == 1 and x.shape[-3:] == (*shape, 1, 1) else x
 

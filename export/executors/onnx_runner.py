@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from snnas.export.dialects import conventions
+from snnas.export.executors.interpreter import fitted
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 
 BATCH = 128
@@ -82,6 +83,7 @@ class OnnxModel:
         InvalidFileError where the model cannot be run.
         """
         try:
+            x = fitted(x, self._shapes["x"])
             parts = [self._run(x[k : k + BATCH]) for k in range(0, len(x), BATCH)]
         except Exception as error:  # as above: the file loads, and cannot be run
             raise InvalidFileError(f"{self.path} cannot be run ({_line(error)})") from None

@@ -8,7 +8,7 @@ depend on the ``snnas`` metadata, except which edge of a cycle waits a timestep;
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,9 @@ from snnas.hw_sim.files import write_hdf5
 def write_nir(path: Path, graph: Graph) -> None:
     """Writes the graph through a temporary name; an existing file is replaced whole or not at all.
 
-    Node types, parameters and the convention survive; nested graphs, Conv1d and dilations stay laid open. nir 1.0
-    infers wrong shapes for kernels that are not square: such a file is for readers with ``type_check=False``.
+    Node types, parameters and the convention survive; nested graphs and dilations stay laid open. A graph of signals,
+    (C, 1, L) throughout, is written as (C, L) with Conv1d; NIR has no pool of one axis: a Pool2d stands there.
+    nir 1.0 infers wrong shapes for kernels that are not square: such a file is for readers with ``type_check=False``.
     """
     import nir
 
@@ -54,7 +55,11 @@ def write_nir(path: Path, graph: Graph) -> None:
         name: _to_nir(node, shapes[graph.sources(name)[0]] if graph.sources(name) else (), graph.convention)
         for name, node in graph.nodes.items()
     }
-    square = all(n.weight.shape[2] == n.weight.shape[3] for n in graph.nodes.values() if isinstance(n, Conv))
+    line = _is_line(graph, shapes)
+    if line:
+        nodes = {name: _along_line(node) for name, node in nodes.items()}
+    convs = [node for node in graph.nodes.values() if isinstance(node, Conv)]
+    square = not line and all(conv.weight.shape[2] == conv.weight.shape[3] for conv in convs)
     out = nir.NIRGraph(
         nodes=nodes,
         edges=_in_order(graph),
@@ -101,12 +106,60 @@ def _to_nir(node: Node, shape: tuple[int, ...], convention: Convention) -> Any:
     raise TypeError(type(node).__name__)
 
 
+def _is_line(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether all maps are (C, 1, L), some longer than 1, and all kernels 1 x k."""
+    maps = [shape for shape in shapes.values() if len(shape) == 3]
+    convs = [node for node in graph.nodes.values() if isinstance(node, Conv)]
+    along = all(n.weight.shape[2] == 1 and (n.stride[0], n.pad[0]) == (1, 0) for n in convs)
+    scaled = any(isinstance(node, Scale) for node in graph.nodes.values())
+    return along and not scaled and any(s[2] > 1 for s in maps) and all(s[1] == 1 for s in maps)
+
+
+def _along_line(node: Any) -> Any:
+    """A node of nir for (C, 1, L) as one for (C, L)."""
+    import nir
+
+    match node:
+        case nir.Input():
+            return nir.Input(input_type={"input": _line(node.input_type["input"])})
+        case nir.Output():
+            return nir.Output(output_type={"output": _line(node.output_type["output"])})
+        case nir.Conv2d():
+            return nir.Conv1d(
+                input_shape=node.input_shape[1],
+                weight=node.weight[:, :, 0],
+                stride=node.stride[1],
+                padding=node.padding[1],
+                dilation=1,
+                groups=1,
+                bias=node.bias,
+            )
+        case nir.Flatten():
+            return nir.Flatten(input_type={"input": _line(node.input_type["input"])}, start_dim=0, end_dim=-1)
+        case nir.Delay():
+            return nir.Delay(delay=_squeezed(node.delay))
+    parameters = {key: _squeezed(value) for key, value in vars(node).items() if isinstance(value, np.ndarray)}
+    if type(node).__name__ in NEURON_TYPES:
+        return type(node)(**parameters)
+    return node
+
+
+def _line(shape: Any) -> np.ndarray:
+    extents = np.asarray(shape)
+    return extents[[0, 2]] if len(extents) == 3 else extents
+
+
+def _squeezed(value: np.ndarray) -> np.ndarray:
+    return value[:, 0] if value.ndim == 3 else value
+
+
 def _in_order(graph: Graph) -> list[tuple[str, str]]:
     """The edges sorted by the topological order of their sources: readers that run them as listed run them rightly."""
     place = {name: k for k, name in enumerate(graph.order())}
     return sorted(graph.edges, key=lambda edge: place[edge[0]])
 
 
+NEURON_TYPES = ("Threshold", "IF", "LIF", "CubaLIF", "LI", "CubaLI", "I")
 _NIR_NAMES = {"Lif": "LIF", "If": "IF", "CubaLif": "CubaLIF", "CubaLi": "CubaLI", "Li": "LI"}
 
 

@@ -4,9 +4,9 @@ What ``hw_sim/signals.py`` computes, in the same float32 operations and order, s
 runtime. It goes before ``model.onnx``, which takes its output ``y`` as ``x``. Inputs ending with ``_next`` among the
 outputs are state: zeros at first.
 
-    delta     x (C, 1, 1), one sample of the signal. y (2 C, 1, 1). State: reference, begun.
-    level     x (C, 1, 1), one sample. y (K C, 1, 1).
-    latency   x (C, 1, W), the same frame for S steps. y (C, 1, W). State: step.
+    delta     x (B, C), one sample of B signals. y (B, 2 C). State: reference, begun.
+    level     x (B, C), one sample. y (B, K C).
+    latency   x (B, C, 1, W), the same frame for S steps. y (B, C, 1, W). State: step.
 """
 
 from __future__ import annotations
@@ -63,27 +63,27 @@ def build_encoder(signal: SignalInput, channels: int) -> Any:
         return add("Cast", [name], f"{name}_spikes", to=TensorProto.FLOAT)
 
     states: list[tuple[str, tuple[int, ...]]] = []
-    size = (channels, 1, signal.window if signal.encoding == "latency" else 1)
+    size = (channels, 1, signal.window) if signal.encoding == "latency" else (channels,)
     if signal.encoding == "delta":
-        states = [("reference", size), ("begun", (1,))]
-        threshold = constant("threshold", np.array(signal.thresholds).reshape(size))
+        states = [("reference", size), ("begun", size)]
+        threshold = constant("threshold", np.array(signal.thresholds))
         begun = add("Cast", ["begun"], "has_begun", to=TensorProto.BOOL)
         before = add("Where", [begun, "reference", "x"], "before")
         up = fired(add("GreaterOrEqual", [add("Sub", ["x", before], "above"), threshold], "up"))
         down = fired(add("GreaterOrEqual", [add("Sub", [before, "x"], "below"), threshold], "down"))
-        add("Concat", [up, down], "y", axis=0)
+        add("Concat", [up, down], "y", axis=1)
         moved = add("Mul", [threshold, add("Sub", [up, down], "steps")], "moved")
         add("Add", [before, moved], "reference_next")
-        add("Identity", [constant("one", [1])], "begun_next")
+        add("Add", [add("Mul", ["begun", constant("zero", 0)], "none"), constant("one", 1)], "begun_next")
     elif signal.encoding == "level":
         reached = np.array(signal.reached)
         lines = [
-            fired(add("GreaterOrEqual", ["x", constant(f"level{k}", reached[:, k].reshape(size))], f"reaches{k}"))
+            fired(add("GreaterOrEqual", ["x", constant(f"level{k}", reached[:, k])], f"reaches{k}"))
             for k in range(signal.levels)
         ]
-        add("Concat", lines, "y", axis=0)
+        add("Concat", lines, "y", axis=1)
     elif signal.encoding == "latency":
-        states = [("step", (1,))]
+        states = [("step", (1, 1, 1))]
         low, high = (np.array(signal.ends, np.float32)[:, k].reshape(channels, 1, 1) for k in (0, 1))
         beyond = add("Sub", ["x", constant("low", low)], "beyond")
         share = add("Div", [beyond, constant("span", high - low)], "of_span")
@@ -99,7 +99,7 @@ def build_encoder(signal: SignalInput, channels: int) -> Any:
         raise UnsupportedError(f"encoder {signal.encoding!r}: values stay values; model.onnx takes them as they are")
 
     def tensor(name: str, shape: tuple[int, ...]) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
 
     inputs = [tensor("x", size), *(tensor(name, shape) for name, shape in states)]
     outputs = [tensor("y", (channels * signal.lines, *size[1:])), *(tensor(f"{n}_next", shape) for n, shape in states)]
@@ -128,18 +128,20 @@ def run_encoder(path: Path, signal: SignalInput, x: np.ndarray) -> np.ndarray:
     )
     frames = plain.apply(x)
     frames = frames if frames.ndim == 5 else frames[:, None]
-    repeats = signal.steps if signal.encoding == "latency" else 1
+    size = shapes["x"][1:]
+    steps = np.repeat(frames.reshape(*frames.shape[:2], *size), signal.steps if signal.encoding == "latency" else 1, 1)
+    state = {name: np.zeros((len(x), *shape[1:]), np.float32) for name, shape in shapes.items() if name != "x"}
     out = []
-    for sample in frames:
-        state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name != "x"}
-        for step in np.repeat(sample, repeats, axis=0):
-            made = dict(zip(names, session.run(names, {"x": np.ascontiguousarray(step), **state}), strict=True))
-            out.append(made["y"])
-            state = {name: made[f"{name}_next"] for name in state}
-    spikes = np.stack(out).reshape(len(frames), -1, *out[0].shape).astype(np.uint8)
-    if signal.window and signal.encoding != "latency":
-        return windows(spikes[..., 0, 0], signal.window, signal.hop or signal.window)
-    return spikes
+    for t in range(steps.shape[1]):
+        made = dict(zip(names, session.run(names, {"x": steps[:, t], **state}), strict=True))
+        out.append(np.asarray(made["y"], np.float32))
+        state = {name: made[f"{name}_next"] for name in state}
+    spikes = np.stack(out, axis=1).astype(np.uint8)
+    if signal.encoding == "latency":
+        return spikes
+    if signal.window:
+        return windows(spikes, signal.window, signal.hop or signal.window)
+    return spikes[..., None, None]
 
 
 def _signals(signal: SignalInput, channels: int) -> np.ndarray:

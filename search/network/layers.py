@@ -116,7 +116,7 @@ def _describe_cell(network: nn.Module, config: NetworkConfig, cell: int, ops: Ce
 
 
 def _describe_op(network: nn.Module, config: NetworkConfig, cell: int, edge: Edge, op: str, source: list[str]) -> Part:
-    if op == "skip":
+    if op == "skip" or (op == "avgpool3x3" and config.window(3) == (1, 1)):
         return list(source)
     if op == "avgpool3x3":
         name = op_layer(cell, edge, op, "pool")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import nir
 import numpy as np
 import pytest
 import torch
 
 from snnas.export.compiler.fold import fold
 from snnas.export.executors import interpreter
+from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.export.graph.graph import Conv, Pool
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.search.network import space
@@ -50,8 +54,24 @@ def test_the_graph_has_the_networks_spikes(shape: tuple[int, int, int], back: di
         assert {(1, 1), (1, 3), (1, 5)} <= kernels
         assert (1, 2) in pools
     else:
-        assert kernels == {(1, 1)}
-        assert pools <= {(1, 1)}
+        assert not kernels | pools
+        assert {len(flat) for flat in graph.shapes().values()} == {1}
+
+
+@pytest.mark.parametrize(("shape", "kinds"), [(LINE, {"Conv1d", "SumPool2d"}), (POINT, {"Affine"})])
+def test_nir_has_nodes_of_one_axis_or_none(tmp_path: Path, shape: tuple[int, int, int], kinds: set[str]) -> None:
+    genotype = Genotype("lightsnn_1d", (Cell.of({**EVERY, (3, 1): "conv3x3"}),) * 2)
+    graph, x = fold(network(genotype, 0, input_shape=shape).layers()), frames(shape)
+    write_nir(tmp_path / "model.nir", graph)
+    stored = nir.read(tmp_path / "model.nir", type_check=False).nodes
+    found = {type(node).__name__ for node in stored.values()}
+    assert kinds <= found
+    assert not {"Conv2d", "Linear"} & found
+    assert stored["cell1_n0_lif"].tau.shape == (4, *shape[2:][: len(kinds) - 1])
+    again, wanted = interpreter.run(read_nir(tmp_path / "model.nir"), x, 5), interpreter.run(graph, x, 5)
+    assert sum(int(spikes.sum()) for spikes in wanted.spikes.values()) > 100
+    for name, spikes in wanted.spikes.items():
+        assert np.array_equal(again.spikes[name].reshape(spikes.shape), spikes), name
 
 
 def test_a_gain_is_folded_into_the_stem() -> None:
