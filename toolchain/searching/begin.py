@@ -81,11 +81,14 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
 
 
 def _recipe(options: SearchOptions) -> TrainingConfig:
-    """The recipe asked for, else the data set's own, else the default; --epochs over all."""
+    """The recipe asked for, else the data set's own, else that of signals or the default; --epochs over all."""
+    from snnas.toolchain.data.datasets.signals import declared
+    from snnas.toolchain.data.options import parse_options
     from snnas.toolchain.training import load_recipe, recipe_names, recipe_of
 
     changes = {"epochs": options.epochs}
-    name = options.recipe or (options.dataset if options.dataset in recipe_names() else None)
+    of_set = options.dataset if options.dataset in recipe_names() else None
+    name = options.recipe or of_set or ("signals" if declared(parse_options(options.data)) else None)
     return load_recipe(name, changes) if name else recipe_of({}, where="the command line", overrides=changes)
 
 

@@ -35,7 +35,7 @@ def one_thread():
 
 def test_every_shipped_recipe_is_good_and_survives_toml() -> None:
     cifar = ["cifar10", "cifar100", "cifar10_dvs", "cifar10_fast", "cifar10_paper"]
-    assert recipe_names() == [*cifar, "digits", "dvs128_gesture", "fashion_mnist", "mnist", "nmnist", "shd"]
+    assert recipe_names() == [*cifar, "digits", "dvs128_gesture", "fashion_mnist", "mnist", "nmnist", "shd", "signals"]
     for name in recipe_names():
         recipe = load_recipe(name)
         assert TrainingConfig(**recipe.plain()) == recipe

@@ -1,0 +1,101 @@
+"""Signals end to end: searched, trained, exported, and simulated on raw recordings."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnas.export.formats.program_file import read_program
+from snnas.hw_sim.signals import SignalInput
+from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.data.load import load
+from snnas.toolchain.exporting import lava, pipeline
+
+SMALL = ["--channels", "4", "--hidden", "8", "--epochs", "2", "--batch", "16", "--quiet", "--json"]
+
+
+@pytest.fixture(autouse=True)
+def _without_lava(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (lava, pipeline):
+        monkeypatch.setattr(module, "lava_python", lambda options: (None, "not asked for here"))
+
+
+def waves(path: Path) -> Path:
+    """Slow and fast waves of two channels, whose units are 700 apart."""
+    rng, y = np.random.default_rng(0), np.arange(60) % 2
+    time = np.arange(24)[:, None] + rng.uniform(0, 20, (60, 1, 1))
+    x = np.sin(time * np.where(y, 1.2, 0.4)[:, None, None]) * (700, 1) + rng.normal(0, 0.05, (60, 24, 2))
+    np.savez(path, x=x.astype(np.float32), y=y)
+    return path
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: object) -> Any:
+    capsys.readouterr()
+    assert run_command([str(word) for word in words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "declared", ["axis=time", "axis=time,encoder=delta", "window=8,hop=4,encoder=level,levels=3", "axis=length"]
+)
+def test_a_program_takes_raw_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str], declared: str) -> None:
+    path, runs = waves(tmp_path / "waves.npz"), ["--runs-dir", tmp_path]
+    printed(capsys, "search", "--dataset", path, "--data", declared, "--name", "tiny", *runs, *SMALL)
+    report = printed(capsys, "export", "tiny", *runs, "--quiet", "--json")
+    folder = tmp_path / "tiny/export/lava"
+    program = read_program(folder / "program.npz")
+    # The test split, raw: the same spikes as those that the export counted.
+    options: dict[str, Any] = dict(part.split("=") for part in declared.split(","))
+    data = load(path, seed=0, **{k: int(v) if v.isdecimal() else v for k, v in options.items()})
+    with np.load(path) as held:
+        raw = held["x"]
+    signal = SignalInput.of(program.meta["signal"], "program.npz")
+    assert signal == data.signal
+    frames = signal.apply(raw).clip(*data.range)
+    places = [int(np.flatnonzero((frames == wanted).reshape(60, -1).all(1))[0]) for wanted in data.x_test]
+    np.savez(tmp_path / "new.npz", x=raw[places], y=data.y_test)
+    found = printed(capsys, "simulate", folder, "--data", tmp_path / "new.npz", "--json", "--quiet")
+    assert found["accuracy"]["on_target"] == report["accuracy"]["on_target"]
+    assert found["spikes_per_inference"]["mean"] == pytest.approx(report["spikes_per_inference"]["on_target"])
+    assert found["sar"]["mean"] > 0
+
+
+def test_recordings_of_other_channels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, runs = waves(tmp_path / "waves.npz"), ["--runs-dir", str(tmp_path)]
+    printed(capsys, "search", "--dataset", path, "--data", "axis=time", "--name", "tiny", *runs, *SMALL)
+    printed(capsys, "export", "tiny", *runs, "--quiet", "--json")
+    np.savez(tmp_path / "new.npz", x=np.zeros((2, 24, 3), np.float32), y=[0, 1])
+    assert run_command(["simulate", str(tmp_path / "tiny/export/lava"), "--data", str(tmp_path / "new.npz")]) == 3
+    assert "24 samples of 3 channels" in capsys.readouterr().err
+
+
+def test_real_motions_of_a_smart_watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """BasicMotions as aeon's wheel holds it."""
+    found = importlib.util.find_spec("aeon")
+    if found is None or found.origin is None:
+        pytest.skip("needs aeon: pip install aeon")
+    path = Path(found.origin).parent / "datasets/data/BasicMotions"
+    runs = ["--runs-dir", tmp_path]
+    small = [
+        "--channels",
+        "8",
+        "--hidden",
+        "32",
+        "--epochs",
+        "20",
+        "--head",
+        "bn_lif",
+        "--batch",
+        "16",
+        "--quiet",
+        "--json",
+    ]
+    printed(capsys, "search", "--dataset", path, "--data", "axis=time", "--name", "watch", *runs, *small)
+    report = printed(capsys, "export", "watch", *runs, "--quiet", "--json")
+    assert report["accuracy"]["samples"] == 40
+    assert report["accuracy"]["on_target"] >= 0.6  # of four classes
