@@ -23,7 +23,7 @@ DataOptions = Annotated[
     typer.Option(
         "--data",
         help="Of the data set, repeatable: data_dir=DIR, frames=16, split_by=time, downsample=2, "
-        "counts=true, train_limit=1000.",
+        "counts=true, train_limit=1000; of signals axis=time or window=32,hop=16, encoder=delta.",
     ),
 ]
 RunName = Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")]

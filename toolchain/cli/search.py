@@ -30,7 +30,8 @@ GOES_WITH_RESUME = {
 def search(
     context: typer.Context,
     dataset: Annotated[
-        str, typer.Option(help="A name of snnas data list, an .npz, or a folder; with --resume: where it is now.")
+        str,
+        typer.Option(help="A name of snnas data list, an .npz, a .ts, or a folder; with --resume: where it is now."),
     ] = "digits",
     method: Annotated[str, typer.Option(help="lightsnn, snasnet, spikenas, mse_nas or trained.")] = "lightsnn",
     proxy: Annotated[str, typer.Option(help="What scores a candidate: sahd (the papers') or snnas.")] = "sahd",
