@@ -74,6 +74,23 @@ def test_recordings_of_other_channels_are_refused(tmp_path: Path, capsys: pytest
     assert "24 samples of 3 channels" in capsys.readouterr().err
 
 
+def test_motifs_are_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = waves(tmp_path / "waves.npz")
+    words = [
+        "search",
+        "--dataset",
+        str(path),
+        "--data",
+        "axis=time",
+        "--method",
+        "mse_nas",
+        "--runs-dir",
+        str(tmp_path),
+    ]
+    assert run_command(words) == 2
+    assert "these samples are signals (2, 1, 1); take another method" in capsys.readouterr().err
+
+
 def test_real_motions_of_a_smart_watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """BasicMotions as aeon's wheel holds it."""
     found = importlib.util.find_spec("aeon")
