@@ -182,6 +182,15 @@ def test_what_is_said_where_nothing_is_declared(tmp_path: Path) -> None:
         load(images, seed=0, axis="time")
 
 
+def test_a_csv_among_images_makes_no_signals(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            np.save(tmp_path / name / f"{k}.npy", np.full((4, 4), k, np.uint8))
+    (tmp_path / "a/labels.csv").write_text("0,1\n")
+    assert load(tmp_path, seed=0).input_shape == (1, 4, 4)
+
+
 def test_one_sample_per_row_has_one_channel(tmp_path: Path) -> None:
     data = load(waves(tmp_path / "a.npz", x=np.arange(200, dtype=np.int16).reshape(20, 10) - 90), seed=0, axis="time")
     assert (data.x_train.shape[1:], data.range[0] < 0) == ((10, 1, 1, 1), True)

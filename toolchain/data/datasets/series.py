@@ -36,11 +36,16 @@ class Series:
 
 
 def is_series(path: Path) -> bool:
-    """Whether ``path`` is a .ts file, or a folder of such, or of class folders of .csv files."""
+    """Whether ``path`` is a .ts file, or a folder of such, or of class folders of .csv files and no other samples."""
     if path.suffix == ".ts":
         return True
     try:
-        return path.is_dir() and (any(path.glob("*.ts")) or any(path.glob("*/*.csv")) or any(path.glob("*/*/*.csv")))
+        if not path.is_dir():
+            return False
+        if any(path.glob("*.ts")):
+            return True
+        inside = {file.suffix.lower() for below in ("*/*", "*/*/*") for file in path.glob(below)}
+        return ".csv" in inside and not inside & {".png", ".jpg", ".jpeg", ".npy"}
     except OSError:  # a name too long for a file
         return False
 
