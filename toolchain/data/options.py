@@ -13,6 +13,10 @@ KINDS: dict[str, type] = {
     "split_by": str,
     "downsample": int,
     "counts": bool,
+    "layout": str,
+    "background": str,
+    "groups": str,
+    "class_weights": str,
     "train_limit": int,
 }
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

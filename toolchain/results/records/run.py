@@ -37,6 +37,14 @@ class DataOptions(Record):
     """Pixels of the sensor per pixel and side."""
     counts: OrAbsent[bool] = None
     """Whether frames hold counts of events, or spikes."""
+    layout: OrAbsent[str] = None
+    """Axes of x in the user's file, such as NHWC."""
+    background: OrAbsent[Literal["white", "black"]] = None
+    """What shows where pictures are transparent."""
+    groups: OrAbsent[str] = None
+    """What says which samples belong together and were not parted."""
+    class_weights: OrAbsent[Literal["balanced"]] = None
+    """How the loss weighs classes."""
     train_limit: OrAbsent[Positive] = None
     """Training samples kept."""
 
