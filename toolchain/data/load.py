@@ -27,7 +27,7 @@ from snnas.toolchain.data.datasets.images import read_images
 from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, ArrayOptions, read_npz
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest, floats
 from snnas.toolchain.data.datasets.shd import shd, shd_files
-from snnas.toolchain.data.split import Masks, split
+from snnas.toolchain.data.split import Masks, split, test_copies_note
 from snnas.toolchain.data.split import class_weights as class_weights_of
 
 __all__ = ["NAMES", "Array", "Dataset", "digest", "load", "read_npz"]
@@ -283,6 +283,7 @@ def timesteps_of(name: str, data: Dataset, asked: int | None) -> int:
 
 def data_section(name: str, data: Dataset) -> dict[str, Any]:
     """[data] of run.toml: what ``restoring.dataset_of`` needs to have the same data again, and the splits' sizes."""
+    notes = [*data.notes, *test_copies_note(data.x_train, data.x_test)]
     return {
         "name": name,
         **({"path": str(data.path)} if data.path is not None else {}),
@@ -292,4 +293,5 @@ def data_section(name: str, data: Dataset) -> dict[str, Any]:
         "val": len(data.y_val),
         "test": len(data.y_test),
         "summary": data.summary,
+        **({"notes": notes} if notes else {}),
     }

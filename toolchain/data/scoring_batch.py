@@ -13,14 +13,11 @@ import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.toolchain.data.seeds import stream
-from snnas.toolchain.data.split import content
+from snnas.toolchain.data.split import COUNTED_BYTES, content
 
 if TYPE_CHECKING:
     from snnas.toolchain.data.datasets.raw import Array
     from snnas.toolchain.data.load import Dataset
-
-# What is hashed in a second; a larger set is looked through for copies only where they leave the batch short.
-COUNTED_BYTES = 1 << 30
 
 
 def scoring_batch(data: Dataset, seed: int, size: int, name: str = "proxy") -> Array:

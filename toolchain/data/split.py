@@ -15,6 +15,7 @@ from snnas.toolchain.data.datasets.raw import Array, Raw
 from snnas.toolchain.data.seeds import stream
 
 VALIDATION_SHARE = 0.08
+COUNTED_BYTES = 1 << 30  # what is hashed in a second or two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,19 @@ def copies_in_test(train: Array, test: Array) -> int:
     """How many test samples equal a training sample, value by value."""
     known = {content(sample) for sample in train}
     return sum(content(sample) in known for sample in test)
+
+
+def test_copies_note(train: Array, test: Array) -> list[str]:
+    """A line on test samples that are copies of training samples; none where there are none, or too many to look."""
+    if train.nbytes + test.nbytes > COUNTED_BYTES:
+        return []
+    copies = copies_in_test(train, test)
+    if not copies:
+        return []
+    return [
+        f"{copies} of {len(test)} test samples are copies of training samples: they tell nothing about new ones; "
+        f"remove them, or keep what belongs together on one side (--data groups=)"
+    ]
 
 
 def content(sample: Array) -> bytes:

@@ -60,6 +60,8 @@ class DataTable(Record):
     """What the set takes beside its name."""
     summary: OrAbsent[str] = None
     """What was read, in one line."""
+    notes: OrAbsent[list[str]] = None
+    """What was left out or read otherwise than one may think, and copies of training samples that are to test."""
     sha256: Sha256
     """Of x and y, as they are stored."""
     train: Count
@@ -237,6 +239,8 @@ class TrainingTable(Record):
     """Epoch whose weights were kept."""
     validation_accuracy: Fraction
     """Accuracy on the validation split, of those weights."""
+    validation_balanced_accuracy: OrAbsent[Fraction] = None
+    """Mean over the classes of each one's accuracy there; where classes are uneven."""
     validation_sar: Fraction
     """Spiking activity rate there: spikes / (neurons x timesteps)."""
     statistics: OrAbsent[Literal["running", "measured"]] = None
