@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -21,10 +21,11 @@ from snnas.toolchain.data.datasets.cache import cached_frames
 from snnas.toolchain.data.datasets.catalogue import SETS, Official, data_folder
 from snnas.toolchain.data.datasets.fetch import fetch
 from snnas.toolchain.data.datasets.folder import read_folder, read_one
-from snnas.toolchain.data.datasets.frames import FrameOptions, SplitBy
+from snnas.toolchain.data.datasets.frames import FrameOptions, Polarity, SplitBy
 from snnas.toolchain.data.datasets.image_file import Background
 from snnas.toolchain.data.datasets.images import read_images
 from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, ArrayOptions, read_npz
+from snnas.toolchain.data.datasets.own_recordings import are_recordings, read_own_recordings
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest, floats
 from snnas.toolchain.data.datasets.shd import shd, shd_files
 from snnas.toolchain.data.split import Masks, split, test_copies_note
@@ -33,8 +34,9 @@ from snnas.toolchain.data.split import class_weights as class_weights_of
 __all__ = ["NAMES", "Array", "Dataset", "digest", "load", "read_npz"]
 
 NAMES = ("digits", *SETS)
-EVENT_OPTIONS = ("frames", "split_by", "downsample", "counts")
+EVENT_OPTIONS = tuple(field.name for field in fields(FrameOptions))
 OWN_OPTIONS = {
+    "sensor": "event recordings of your own",
     "layout": "a .npz file of your own",
     "groups": "data of your own",
     "background": "a folder of pictures",
@@ -109,8 +111,13 @@ def load(
     data_dir: str | Path | None = None,
     frames: int | None = None,
     split_by: SplitBy | None = None,
+    duration: int | None = None,
+    overlap: int | None = None,
     downsample: int | None = None,
+    polarity: Polarity | None = None,
+    hot_pixels: int | None = None,
     counts: bool = False,
+    sensor: str | None = None,
     layout: str | None = None,
     background: Background | None = None,
     groups: str | None = None,
@@ -123,9 +130,9 @@ def load(
     """Return the data set of that name, or the one in a .npz file or a folder, split by ``seed``.
 
     name_or_path: one of NAMES, read from <data_dir>/<name> (data_dir: else $SNNAS_DATA, else ./data); a .npz with x and
-    y; a folder (``folder``). frames (16), split_by ('count') and downsample (1) are of event sets alone:
-    ``FrameOptions``; counts and groups (what belongs together and is not parted) of arrays of one's own too, layout of
-    these alone (``ArrayOptions``); background, of folders of pictures: what shows where they are transparent.
+    y; a folder (``folder``, ``own_recordings``). frames to counts are of events: ``FrameOptions``; counts is of arrays
+    of one's own too; sensor, 'WIDTHxHEIGHT', of recordings that do not say theirs. groups: what belongs together and is
+    not parted. layout: ``ArrayOptions``. background: what shows where pictures of a folder are transparent.
     class_weights: 'balanced', the loss weighs a sample by the rarity of its class. train_limit: keeps that many
     training samples, stratified.
     compact: bytes stay bytes, a quarter of the memory (digits and a lone .npz are float32). download: gets missing
@@ -139,8 +146,9 @@ def load(
     """
     name = str(name_or_path)
     path = Path(name_or_path)
-    asked: dict[str, Any] = {"frames": frames, "split_by": split_by, "downsample": downsample, "counts": counts or None}
-    asked |= {"layout": layout, "background": background, "groups": groups}
+    asked: dict[str, Any] = {"frames": frames, "split_by": split_by, "duration": duration, "overlap": overlap}
+    asked |= {"downsample": downsample, "polarity": polarity, "hot_pixels": hot_pixels, "counts": counts or None}
+    asked |= {"sensor": sensor, "layout": layout, "background": background, "groups": groups}
     options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     if background not in (None, *get_args(Background)):
         raise UsageError(f"--data background={background}: expected {' or '.join(get_args(Background))}")
@@ -160,8 +168,7 @@ def load(
         raw = _digits()
         hashed = digest(raw.x, raw.y)
     elif path.suffix == ".npz" or _is_folder(path):
-        raw = _own(path, options)
-        hashed = digest(raw.x, raw.y)
+        raw, hashed = _own(path, options, advance)
     else:
         near = get_close_matches(name, NAMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -193,12 +200,17 @@ def _require_known(options: dict[str, Any], known: tuple[str, ...], name: str) -
         raise UsageError(f"--data {option} is for {OWN_OPTIONS[option]}, and {name[:80]} is none; leave it away")
 
 
-def _own(path: Path, options: dict[str, Any]) -> Raw:
-    """A user's file or folder."""
+def _own(path: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, str]:
+    """A user's file or folder, and its digest."""
     file = path.suffix == ".npz"
+    if not file and are_recordings(path):
+        _require_known(options, (*EVENT_OPTIONS, "sensor", "groups"), str(path))
+        asked = FrameOptions(**{key: value for key, value in options.items() if key in EVENT_OPTIONS})
+        return read_own_recordings(path, asked, options.get("sensor"), options.get("groups"), advance)
     _require_known(options, ("counts", "layout", "groups", *(() if file else ("background",))), str(path))
     how = ArrayOptions(**{key: value for key, value in options.items() if key != "background"})
-    return read_one(path, how) if file else read_folder(path, how, options.get("background", "white"))
+    raw = read_one(path, how) if file else read_folder(path, how, options.get("background", "white"))
+    return raw, digest(raw.x, raw.y)
 
 
 def _read_official(official: Official, data_dir: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, str]:
@@ -211,6 +223,12 @@ def _read_official(official: Official, data_dir: Path, options: dict[str, Any], 
     return cached_frames(
         official, files(official, folder), lambda: opened(official, folder), how, data_dir / ".cache", advance
     )
+
+
+def takes_frames(name: str | Path) -> bool:
+    """Whether a data set is of event recordings, which become as many frames as one likes."""
+    official = SETS.get(str(name))
+    return official.events if official is not None else _is_folder(Path(name)) and are_recordings(Path(name))
 
 
 def _is_folder(path: Path) -> bool:

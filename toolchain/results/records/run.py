@@ -31,8 +31,18 @@ class DataOptions(Record):
     """Folder of the data sets, of this machine."""
     frames: OrAbsent[Positive] = None
     """Frames per recording."""
-    split_by: OrAbsent[Literal["count", "time"]] = None
+    split_by: OrAbsent[Literal["count", "time", "duration"]] = None
     """How a recording is cut into frames."""
+    duration: OrAbsent[Positive] = None
+    """Microseconds of a frame."""
+    overlap: OrAbsent[Positive] = None
+    """Microseconds that a frame shares with the one before it."""
+    polarity: OrAbsent[Literal["both", "merged", "on", "off"]] = None
+    """Which events, in how many channels."""
+    hot_pixels: OrAbsent[Positive] = None
+    """How many times the events of its busiest neighbour make a pixel a hot one, which is left out."""
+    sensor: OrAbsent[str] = None
+    """WIDTHxHEIGHT of the user's recordings."""
     downsample: OrAbsent[Positive] = None
     """Pixels of the sensor per pixel and side."""
     counts: OrAbsent[bool] = None
