@@ -28,6 +28,7 @@ from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, ArrayOptions, rea
 from snnas.toolchain.data.datasets.own_recordings import are_recordings, read_own_recordings
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest, floats
 from snnas.toolchain.data.datasets.shd import shd, shd_files
+from snnas.toolchain.data.datasets.tonic_sets import PREFIX, read_tonic
 from snnas.toolchain.data.split import Masks, split, test_copies_note
 from snnas.toolchain.data.split import class_weights as class_weights_of
 
@@ -116,6 +117,7 @@ def load(
     downsample: int | None = None,
     polarity: Polarity | None = None,
     hot_pixels: int | None = None,
+    transform: str | None = None,
     counts: bool = False,
     sensor: str | None = None,
     layout: str | None = None,
@@ -147,8 +149,8 @@ def load(
     name = str(name_or_path)
     path = Path(name_or_path)
     asked: dict[str, Any] = {"frames": frames, "split_by": split_by, "duration": duration, "overlap": overlap}
-    asked |= {"downsample": downsample, "polarity": polarity, "hot_pixels": hot_pixels, "counts": counts or None}
-    asked |= {"sensor": sensor, "layout": layout, "background": background, "groups": groups}
+    asked |= {"downsample": downsample, "polarity": polarity, "hot_pixels": hot_pixels, "transform": transform}
+    asked |= {"counts": counts or None, "sensor": sensor, "layout": layout, "background": background, "groups": groups}
     options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     if background not in (None, *get_args(Background)):
         raise UsageError(f"--data background={background}: expected {' or '.join(get_args(Background))}")
@@ -167,20 +169,28 @@ def load(
         _require_known(options, (), name)
         raw = _digits()
         hashed = digest(raw.x, raw.y)
+    elif name.startswith(PREFIX):
+        _require_known(options, (*EVENT_OPTIONS, "sensor"), name)
+        how = FrameOptions(**{key: value for key, value in options.items() if key != "sensor"})
+        found_in = data_folder(data_dir)
+        raw, hashed = read_tonic(name.removeprefix(PREFIX), found_in, how, sensor, advance)
+        if data_dir is not None:
+            options["data_dir"] = str(found_in)
     elif path.suffix == ".npz" or _is_folder(path):
         raw, hashed = _own(path, options, advance)
     else:
         near = get_close_matches(name, NAMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(
-            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file or a folder{hint}"
+            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file or a "
+            f"folder{hint}"
         )
-    named = name in NAMES
+    named = name in NAMES or name.startswith(PREFIX)
     more = {"class_weights": class_weights, "train_limit": train_limit}
     options |= {key: value for key, value in more.items() if value is not None}
     masks = split(raw, seed, name=name, train_limit=train_limit)
     return _dataset(
-        name if named else path.absolute().name.removesuffix(".npz"),
+        name.replace(":", "-") if named else path.absolute().name.removesuffix(".npz"),
         raw,
         masks,
         compact=compact,
@@ -228,6 +238,8 @@ def _read_official(official: Official, data_dir: Path, options: dict[str, Any], 
 def takes_frames(name: str | Path) -> bool:
     """Whether a data set is of event recordings, which become as many frames as one likes."""
     official = SETS.get(str(name))
+    if str(name).startswith(PREFIX):
+        return True
     return official.events if official is not None else _is_folder(Path(name)) and are_recordings(Path(name))
 
 

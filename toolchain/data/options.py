@@ -16,6 +16,7 @@ KINDS: dict[str, type] = {
     "downsample": int,
     "polarity": str,
     "hot_pixels": int,
+    "transform": str,
     "sensor": str,
     "counts": bool,
     "layout": str,

@@ -25,6 +25,7 @@ from snnas.toolchain.data.datasets.archives import READ_ERRORS
 from snnas.toolchain.data.datasets.frames import FrameOptions, left_out, to_frames
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest
 from snnas.toolchain.data.datasets.recordings import Recordings
+from snnas.toolchain.data.datasets.transforms import Transforms
 
 FORMAT = 2
 MAX_BYTES = 16 * 2**30
@@ -132,7 +133,10 @@ def _decode(
     """Gives ``keep`` the frames of every recording; returns the events behind the last frame, and all of them."""
     total, late, events_seen = len(recordings.labels), 0, 0
     seen = np.zeros(total, dtype=bool)
+    changed = Transforms.parse(options.transform) if options.transform else None
     for done, (row, events) in enumerate(recordings.events(), start=1):
+        if changed is not None and len(events):
+            events = changed(events, official.sample, row)
         if not len(events):
             named = recordings.names[row] if recordings.names else f"{official.name}: recording {row}"
             raise InvalidFileError(f"{named} holds no events, expected some; it is damaged")

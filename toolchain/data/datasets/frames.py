@@ -10,6 +10,7 @@ import numpy as np
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.raw import Array
+from snnas.toolchain.data.datasets.transforms import Transforms
 
 SplitBy = Literal["count", "time", "duration"]
 Polarity = Literal["both", "merged", "on", "off"]
@@ -37,11 +38,15 @@ class FrameOptions:
     """Two channels; or one: of all events, of the brighter or of the darker ones alone."""
     hot_pixels: int | None = None
     """A pixel with more events than this many times those of its busiest neighbour is left out."""
+    transform: str | None = None
+    """tonic's transforms of the events, before all else: ``transforms``."""
     counts: bool = False
     """A pixel holds the number of its events, at most 255; else 1 where there was one and 0 where not, which is what a
     chip that takes spikes can be given."""
 
     def __post_init__(self) -> None:
+        if self.transform is not None:
+            Transforms.parse(self.transform)
         limits = {"frames": (1, MAX_FRAMES), "downsample": (1, 64), "hot_pixels": (2, 10**6)}
         for name, (low, high) in (limits | {"duration": (1, MAX_MICROSECONDS), "overlap": (0, 10**9)}).items():
             value = getattr(self, name)

@@ -115,13 +115,18 @@ def read_own_recordings(
     return replace(raw, **about, notes=(*listed.notes, *raw.notes)), digest
 
 
+def sensor_asked(text: str) -> tuple[int, int]:
+    """(width, height) of 'WIDTHxHEIGHT'; UsageError for what is not."""
+    sides = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
+    if sides is None or not all(0 < int(side) <= MAX_SIDE for side in sides.groups()):
+        raise UsageError(f"--data sensor={text[:20]}: expected WIDTHxHEIGHT of 1 to {MAX_SIDE} pixels, as 346x260")
+    return int(sides[1]), int(sides[2])
+
+
 def _sensor_of(recordings: list[Recording], asked: str | None, folder: Path) -> tuple[int, int]:
     """(width, height): as asked, else as all files say; InvalidFileError where they do not."""
     if asked is not None:
-        sides = re.fullmatch(r"(\d{1,4})x(\d{1,4})", asked)
-        if sides is None or not all(0 < int(side) <= MAX_SIDE for side in sides.groups()):
-            raise UsageError(f"--data sensor={asked[:20]}: expected WIDTHxHEIGHT of 1 to {MAX_SIDE} pixels, as 346x260")
-        return int(sides[1]), int(sides[2])
+        return sensor_asked(asked)
     said = Counter(recording.sensor for recording in recordings)
     if len(said) == 1 and None not in said:
         (size,) = said

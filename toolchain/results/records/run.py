@@ -41,6 +41,8 @@ class DataOptions(Record):
     """Which events, in how many channels."""
     hot_pixels: OrAbsent[Positive] = None
     """How many times the events of its busiest neighbour make a pixel a hot one, which is left out."""
+    transform: OrAbsent[str] = None
+    """tonic's transforms of the events, before frames are made."""
     sensor: OrAbsent[str] = None
     """WIDTHxHEIGHT of the user's recordings."""
     downsample: OrAbsent[Positive] = None
