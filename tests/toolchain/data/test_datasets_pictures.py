@@ -211,8 +211,20 @@ def test_counts_of_ones_own_mean_what_they_are(tmp_path: Path, kind: str) -> Non
     told = data.load(tmp_path / "mine.npz", seed=0, counts=True)
     assert (told.input_kind, told.range, told.notes, float(told.x_train.max())) == ("counts", (0, 4), (), 4)
     np.savez(tmp_path / "mine.npz", x=held["x"] / 2, y=held["y"])
-    with pytest.raises(InvalidFileError, match=r"fractions|lies in \[0, 2\]"):
+    with pytest.raises(InvalidFileError, match=r"has fractions, expected frames|lies in \[0, 2\]"):
         data.load(tmp_path / "mine.npz", seed=0, counts=True)
+
+
+def test_counts_are_of_frames(tmp_path: Path) -> None:
+    folder(tmp_path / "pictures", plain)
+    with pytest.raises(
+        InvalidFileError, match=r"has shape \(10, 3, 4, 4\), expected frames .* with --data counts=true"
+    ):
+        data.load(tmp_path / "pictures", seed=0, counts=True)
+    held = arrays(high=5)["x"]
+    folder(tmp_path / "frames", lambda path, v: np.save(path.with_suffix(".npy"), held[v % 20]))
+    told = data.load(tmp_path / "frames", seed=0, counts=True)
+    assert (told.input_kind, float(told.x_train.max())) == ("counts", 4)
 
 
 def test_axes_in_another_order(tmp_path: Path) -> None:

@@ -292,6 +292,26 @@ def test_a_table_of_labels(tmp_path: Path) -> None:
             data.load(tmp_path, seed=0, sensor="40x30")
 
 
+def test_a_table_beside_pictures_is_no_table_of_recordings(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for name in ("left", "right"):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            image.new("L", (4, 4), k).save(tmp_path / name / f"{k}.png")
+    (tmp_path / "labels.csv").write_text("a,b\n")
+    assert data.load(tmp_path, seed=0).notes == ("not read: 1 .csv files",)
+
+
+def test_groups_of_folders_of_recordings(tmp_path: Path) -> None:
+    for k in range(12):
+        place = tmp_path / ("left", "right")[k % 2] / f"person {k // 2}" / "day 1"
+        place.mkdir(parents=True)
+        as_npz(place / "a.npz", made(k))
+    loaded = data.load(tmp_path, seed=0, sensor="40x30", groups="folder")
+    assert sorted(loaded.y_test.tolist()) in ([0, 1], [0, 0, 1, 1])
+    assert sorted(loaded.y_val.tolist()) in ([0, 1], [0, 0, 1, 1])
+
+
 def _write(folder: Path, rows: list) -> None:
     with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)

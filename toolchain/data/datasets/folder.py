@@ -43,7 +43,7 @@ class _Part:
 def read_one(path: Path, options: ArrayOptions) -> Raw:
     """A lone .npz, as float32."""
     x, y, groups = read_stored(path, options)
-    unit, kind, notes = input_kind(x, options)
+    unit, kind, notes = input_kind(x, options, path)
     x, groups = floats(x, unit), None if groups is None else _numbered([groups])
     return Raw(x=x, y=y, classes=int(y.max()) + 1, input_kind=kind, groups=groups, notes=notes)
 
@@ -96,6 +96,7 @@ def _files(folder: Path, options: ArrayOptions) -> Raw:
         np.concatenate([held.y for held in stored]),
         np.repeat(named, [len(held.y) for held in stored]),
         options,
+        folder,
         Raw(x=xs[0], y=first.y, classes=int(first.y.max()) + 1, groups=groups),
     )
 
@@ -115,8 +116,8 @@ def _one_type(folder: Path, named: list[str], xs: list[Array], options: ArrayOpt
     return xs
 
 
-def _raw(x: Array, y: Array, parts: Array, options: ArrayOptions, about: Raw) -> Raw:
-    unit, kind, notes = input_kind(x, options)
+def _raw(x: Array, y: Array, parts: Array, options: ArrayOptions, folder: Path, about: Raw) -> Raw:
+    unit, kind, notes = input_kind(x, options, folder)
     test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
     return replace(about, x=x, y=y, unit=unit, input_kind=kind, test=test, val=val, notes=(*about.notes, *notes))
 
@@ -140,19 +141,13 @@ def _classes(folder: Path, options: ArrayOptions, background: Background) -> Raw
     check_values(x, folder)
     groups = None
     if options.groups is not None:  # a/anna/1.png and b/anna/2.png are of one group
-        names = [file.parent.name if file.parent.name not in tree.names else "" for file in tree.files]
-        if "" in names:
-            raise InvalidFileError(
-                f"groups=folder: {tree.files[names.index('')]} lies in its class's own folder, expected in a folder of "
-                f"its group below it: {tree.names[0]}/GROUP/FILE"
-            )
-        groups = _numbered([np.array(names)])
+        groups = _numbered([np.array(tree.by_folder())])
     said = (f"{count} {what}" for what, count in found.most_common())
     about = Raw(
         x=x, y=np.zeros(0), classes=len(tree.names), class_names=tuple(tree.names), groups=groups,
         notes=(*tree.notes, *said),
     )  # fmt: skip
-    return _raw(x, np.array(tree.labels, dtype=np.int64), np.array(tree.parts), options, about)
+    return _raw(x, np.array(tree.labels, dtype=np.int64), np.array(tree.parts), options, folder, about)
 
 
 def _read_sample(file: Path, background: Background, found: Counter[str]) -> Array:

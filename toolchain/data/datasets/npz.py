@@ -73,8 +73,6 @@ def read_stored(path: Path, options: ArrayOptions) -> tuple[Array, Array, Array 
         x = x.astype(np.int64) if np.abs(x).max() < 2**31 else x
     x = compact(_in_layout(x, path, options), f"array 'x' of {path}")
     check_values(x, path, told=options.layout is not None)
-    if options.counts and x.dtype != np.uint8:
-        raise InvalidFileError(f"x of {path} holds fractions, expected whole numbers with --data counts=true")
     y = _labels(y, len(x), path)
     if groups is not None:
         if groups.shape != (len(x),):
@@ -126,9 +124,17 @@ def _several(y: Array, samples: int) -> str:
     return "; labels per timestep are not supported: cut x into parts of one label each, or keep one per sample"
 
 
-def input_kind(x: Array, options: ArrayOptions) -> tuple[int, str, tuple[str, ...]]:
-    """What bytes of own arrays are divided by, the input kind, and notes on what that rests on."""
+def input_kind(x: Array, options: ArrayOptions, path: Path) -> tuple[int, str, tuple[str, ...]]:
+    """What bytes of own arrays are divided by, the input kind, and notes on what that rests on.
+
+    InvalidFileError for counts that are no frames of whole numbers.
+    """
     if options.counts:
+        if x.ndim != 5 or x.dtype != np.uint8:
+            what = "fractions" if x.ndim == 5 else f"shape {x.shape}"
+            raise InvalidFileError(
+                f"x of {path} has {what}, expected frames (N, T, C, H, W) of whole numbers with --data counts=true"
+            )
         return 1, "counts", ()
     unit = byte_unit(x)
     if x.ndim != 5:

@@ -18,6 +18,7 @@ from snnas.hw_sim.files import read_text
 from snnas.toolchain.data.datasets.cache import cached_frames
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.frames import FrameOptions
+from snnas.toolchain.data.datasets.image_file import IMAGES
 from snnas.toolchain.data.datasets.npz import MAX_CLASSES
 from snnas.toolchain.data.datasets.raw import Raw
 from snnas.toolchain.data.datasets.recording_file import (
@@ -59,14 +60,11 @@ class _Listed:
 
 def are_recordings(folder: Path) -> bool:
     """Whether a folder holds event recordings, and not pictures or arrays of frames: by its first file of such."""
-    if (folder / TABLE).is_file():
-        return True
     for place in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[:1] not in "._"):
-        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in (*SUFFIXES, ".png"))
-        for file in files:
+        for file in sorted(path for path in place.rglob("*") if path.suffix.lower() in (*SUFFIXES, *IMAGES)):
             if file.is_file() and not file.name.startswith("."):
-                return file.suffix.lower() not in (".npy", ".png") or _is_table(file)
-    return False
+                return file.suffix.lower() not in (".npy", *IMAGES) or _is_table(file)
+    return (folder / TABLE).is_file()
 
 
 def _is_table(file: Path) -> bool:
@@ -153,9 +151,7 @@ def _by_folder(folder: Path, groups: str | None) -> _Listed:
             raise InvalidFileError(
                 f"groups={groups}: {folder} has no {TABLE} with such a column; expected groups=folder"
             )
-        named = [file.parent.name for file in tree.files]
-        if set(named) & set(tree.names):
-            raise InvalidFileError(f"groups=folder: a recording of {folder} lies in no folder below its class's")
+        named = tree.by_folder()
     return _Listed(
         files=tree.files, labels=tree.labels, parts=tree.parts, names=tree.names, groups=named, notes=tree.notes
     )

@@ -21,6 +21,8 @@ _SYSTEM = ("thumbs.db", "desktop.ini")  # and hidden files: no user put them the
 class Tree:
     """files: of all parts, by part, class and name; labels, parts: of each file. names: of the classes.
 
+    groups: of each file, the folder directly below its class's, '' where it lies in that itself.
+
     left: what lies there and is not read, counted by what it is called in a note.
     """
 
@@ -28,8 +30,18 @@ class Tree:
     files: list[Path] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
     nested: int = 0
+
+    def by_folder(self) -> list[str]:
+        """``groups`` as ``--data groups=folder`` wants them; InvalidFileError for a file that has none."""
+        if "" in self.groups:
+            raise InvalidFileError(
+                f"groups=folder: {self.files[self.groups.index('')]} lies in its class's own folder, expected in a "
+                f"folder of its group below it: {self.names[0]}/GROUP/FILE"
+            )
+        return self.groups
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -62,7 +74,7 @@ def read_tree(folder: Path, suffixes: Collection[str], how: str) -> Tree:
     for part, place in places.items():
         for label, name in enumerate(names):
             beside: Counter[str] = Counter()
-            found, deeper = _samples(place / name, suffixes, beside)
+            found = _samples(place / name, suffixes, beside)
             if not found and (part == "train" or name in classes[part]):
                 # An empty class is more likely a mistake than a wish, in a part that a user sorted by hand as well.
                 lying = _beside(beside)
@@ -73,7 +85,9 @@ def read_tree(folder: Path, suffixes: Collection[str], how: str) -> Tree:
             tree.files += found
             tree.labels += [label] * len(found)
             tree.parts += [part] * len(found)
-            tree.nested += deeper
+            below = [file.relative_to(place / name).parts[:-1] for file in found]
+            tree.groups += [folders[0] if folders else "" for folders in below]
+            tree.nested += sum(map(bool, below))
             tree.left += beside
             if len(tree.files) > MAX_SAMPLES:
                 raise InvalidFileError(f"{folder} holds over {MAX_SAMPLES} samples, expected fewer")
@@ -124,10 +138,9 @@ def _folders(place: Path, left: Counter[str]) -> list[str]:
     return names
 
 
-def _samples(place: Path, suffixes: Collection[str], left: Counter[str]) -> tuple[list[Path], int]:
-    """The samples below ``place`` by name, and how many lie deeper than in it."""
+def _samples(place: Path, suffixes: Collection[str], left: Counter[str]) -> list[Path]:
+    """The samples below ``place``, by name."""
     found: list[Path] = []
-    deeper = 0
     for at, below, files in os.walk(place):
         for name in sorted(below):
             if Path(at, name).is_symlink():
@@ -137,10 +150,9 @@ def _samples(place: Path, suffixes: Collection[str], left: Counter[str]) -> tupl
             path = Path(at, name)
             if path.suffix.lower() in suffixes and not name.startswith("."):
                 found.append(path)
-                deeper += Path(at) != place
             else:
                 _count(path, left)
-    return found, deeper
+    return found
 
 
 def _count(path: Path, left: Counter[str]) -> None:
