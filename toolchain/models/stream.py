@@ -9,7 +9,7 @@ import numpy as np
 
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.program import Program
-from snnas.hw_sim.readout import answers
+from snnas.hw_sim.readout import answers, currents
 from snnas.hw_sim.simulate.simulator import host_currents, simulate
 
 
@@ -21,9 +21,10 @@ def decided(program: Program, spikes: Mapping[str, np.ndarray]) -> np.ndarray | 
     readout, steps = program.readout, program.timesteps
     if not (readout.counts_spikes and len(readout.bias) == 1):
         return None
-    read = {part.src for part in readout.readings}
-    at = [answers(readout, {n: spikes[n][:, :t] for n in read}, t).argmax(axis=1) for t in range(1, steps + 1)]
-    other = np.stack(at, axis=1) != at[-1][:, None]
+    times = np.arange(1, steps + 1)[:, None]
+    so_far = 64 * currents(readout, spikes, steps).cumsum(axis=1) * readout.response[0] + times * readout.bias[0]
+    at = so_far.argmax(axis=2)
+    other = at != at[:, -1:]
     last = np.where(other, np.arange(1, steps + 1), 0).max(axis=1)
     found: np.ndarray = last.astype(np.int64) + 1
     return found
