@@ -99,7 +99,7 @@ def test_ts_files_of_unequal_length(tmp_path: Path) -> None:
     # 100 is beyond what training and validation hold.
     assert data.x_test[1, :, 0, 0, 0].tolist() == [0.5, 1.5, data.range[1], 3]
     assert data.y_test.tolist() == [1, 0]
-    assert "lengths 2 .. 4, the last value held" in data.summary
+    assert data.notes == ("lengths 2 .. 4, the last value held",)
     assert load(tmp_path / "Gait_TEST.ts", seed=0, axis="time").digest == data.digest
     assert load(tmp_path, seed=0, axis="time", length=2).x_train.shape[1] == 2
 
@@ -115,7 +115,7 @@ def test_a_folder_of_csv_files(tmp_path: Path) -> None:
     assert (len(data.y_train) + len(data.y_val), len(data.y_test), data.own_test) == (8, 4, True)
     assert data.class_names == ("moving", "still")
     assert data.x_test[1, :, :, 0, 0].tolist() == [[1, 1], [2.5, 1]]
-    assert "the column 'time' was left out" in data.summary
+    assert data.notes == ("the column 'time' was left out",)
     (tmp_path / "test/still/1.csv").write_text("time;ax\n0;1\n")
     with pytest.raises(InvalidFileError, match=r"still.1\.csv has the columns time, ax, .* time, ax, ay; expected one"):
         load(tmp_path, seed=0, axis="time")

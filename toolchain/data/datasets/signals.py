@@ -12,7 +12,7 @@ import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.signals import DEFAULT_LEVELS, DEFAULT_STEPS, DEFAULT_THRESHOLD, MAX_TIMESTEPS, SignalInput, held
-from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, check_classes, read_stored
+from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, ArrayOptions, check_classes, read_stored
 from snnas.toolchain.data.datasets.raw import Array, Raw
 from snnas.toolchain.data.datasets.series import is_series, read_series
 
@@ -86,12 +86,12 @@ def read_signals(path: Path, said: Declared | None) -> Raw:
         check_classes(series.y, path, least=3 if series.test is None else 2)
         lengths = [len(sample) for sample in series.samples]
         x = np.stack([held(sample[None], said.length or max(lengths))[0] for sample in series.samples])
-        y, test, names, note = series.y, series.test, series.class_names, series.note
+        y, test, names, notes = series.y, series.test, series.class_names, [series.note] if series.note else []
         if min(lengths) < x.shape[1]:
-            note += ("; " if note else "") + f"lengths {min(lengths)} .. {max(lengths)}, the last value held"
+            notes.append(f"lengths {min(lengths)} .. {max(lengths)}, the last value held")
     else:
         x, y, test = _arrays(path)
-        names, note = (), ""
+        names, notes = (), []
         x = held(x, said.length or x.shape[1])
     signal = said.of(x.shape[1])
     _check_size(signal, x, path)
@@ -104,7 +104,7 @@ def read_signals(path: Path, said: Declared | None) -> Raw:
         class_names=names,
         input_kind="spikes" if spikes or signal.spikes else "analogue",
         signal=replace(signal, length=x.shape[1]),
-        note=note,
+        notes=tuple(notes),
     )
 
 
@@ -130,10 +130,12 @@ def framed(raw: Raw, masks: Mapping[str, Array]) -> dict[str, Any]:
 def _arrays(path: Path) -> tuple[Array, Array, Array | None]:
     """Arrays x (N, L, C) and y, and the official test split, of an .npz or a folder of train.npz and test.npz."""
     if path.suffix == ".npz":
-        x, y = read_stored(path, _signal)
+        x, y, _ = read_stored(path, ArrayOptions(), _signal)
         check_classes(y, path, least=3)
         return x, y, None
-    (x, y), (x_test, y_test) = (read_stored(path / name, _signal) for name in ("train.npz", "test.npz"))
+    (x, y, _), (x_test, y_test, _) = (
+        read_stored(path / name, ArrayOptions(), _signal) for name in ("train.npz", "test.npz")
+    )
     if x.shape[2] != x_test.shape[2]:
         raise InvalidFileError(
             f"the samples of {path} have {x.shape[2]} channels to train and {x_test.shape[2]} to test, expected as many"
