@@ -64,7 +64,8 @@ class Dataset:
     every value of a sequence is 0 or 1, or 'counts'. digest: of x and y before the split, as they are stored (a lone
     .npz: as float32). path: the user's file or folder, absolute, None for a set that has a name. options: what ``load``
     needs beside name and seed to give the same again, plain values. class_names: by label, or (). own_test: the test
-    split is the set's own, and not drawn.
+    split is the set's own, and not drawn. gain: what a network multiplies each channel by first, or (). signal: what
+    was made of signals to get x_*, or None.
     """
 
     name: str
@@ -206,8 +207,8 @@ def load(
         near = get_close_matches(name, NAMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(
-            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file or a "
-            f"folder{hint}"
+            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file, a .ts "
+            f"file or a folder{hint}"
         )
     named = name in NAMES or name.startswith(PREFIX)
     more = {"class_weights": class_weights, "train_limit": train_limit}
