@@ -207,8 +207,8 @@ def load(
         near = get_close_matches(name, NAMES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UsageError(
-            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file, a .ts "
-            f"file or a folder{hint}"
+            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file, a "
+            f".ts file or a folder{hint}"
         )
     named = name in NAMES or name.startswith(PREFIX)
     more = {"class_weights": class_weights, "train_limit": train_limit}
