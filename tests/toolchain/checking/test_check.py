@@ -78,7 +78,7 @@ CASES: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "NaN input": (_stimulus(lambda a: a | {"x": a["x"] * np.nan}), 3, SPIKES),
     "flat input": (_stimulus(lambda a: a | {"x": a["x"][:, 0]}), 3, SPIKES),
     "energy NaN": (_figure("energy_uJ", "high", float("nan")), 3, "manifest"),
-    "energy negative": (_figure("energy_uJ", "high", -1), 1, "max energy_total"),
+    "energy negative": (_figure("energy_uJ", "high", -1), 1, "recorded figures"),
     "cores true": (_figure("resources", "cores", True), 1, "recorded resources"),
     "fewer neurons": (_figure("resources", "neurons", 3), 1, "recorded resources"),
     "a better accuracy": (_figure("accuracy", "on_target", 1.0), 1, "recorded figures"),
