@@ -33,7 +33,7 @@ def check(path: Path, options: CheckOptions) -> Book:
     _only_of_graphs(path, kind, options)
     if options.update_baseline:
         refuse_in_ci("--update-baseline", options.in_ci)
-    budget = options.budget or _budget_beside(path)
+    budget = options.budget or (_budget_beside(path) if options.budgets else None)
     asked = _ignored(budget) if budget else frozenset()
     ignored = options.ignored | (asked if options.budget else frozenset())
     policy = Policy(strict=options.strict, portable=options.portable, ignored=ignored)

@@ -48,6 +48,10 @@ class CheckOptions:
     """Warnings fail too, but for those of portability."""
     portable: bool = False
     """Warnings of portability fail: other tools run the graph otherwise."""
+    measure: bool = False
+    """Measure the figures although nothing judges them."""
+    budgets: bool = True
+    """Whether a budget.toml beside the graph counts where none is named."""
     trust_report: bool = False
     """Judge by figures that report.json claims, where they cannot be made again on as many samples."""
     ignored: frozenset[str] = frozenset()
@@ -56,7 +60,7 @@ class CheckOptions:
     @property
     def judges(self) -> bool:
         """Whether figures are asked for by the command line."""
-        return bool(self.limits or self.budget or self.baseline or self.update_baseline)
+        return bool(self.limits or self.budget or self.baseline or self.update_baseline or self.measure)
 
     def check(self) -> None:
         """UsageError for options that do not go together."""

@@ -5,6 +5,7 @@ Who writes a folder chooses what it is measured on. Digests of samples and label
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,6 +61,11 @@ def read_stimulus(folder: Path, shape: Shape, timesteps: int, bounds: tuple[floa
     if y is not None and (y.dtype.kind not in "iu" or y.shape != (len(x),) or y.min() < 0 or y.max() >= classes):
         raise InvalidFileError(f"{place}: y does not give each sample one of {classes} classes; export again")
     return Samples(x=x, y=y)
+
+
+def of_arrays(arrays: Mapping[str, np.ndarray]) -> Samples:
+    """X and y of a stimulus.npz, unchecked: for their digests."""
+    return Samples(x=arrays["x"].astype(np.float32), y=arrays.get("y"))
 
 
 def stimulus_of(folder: Path, program: Program) -> Samples:
