@@ -3,13 +3,15 @@
     python -m tests.mutants.campaign --out FOLDER [--seconds N] [--sample N] [MODULE ...]
 
 Everything happens in a copy of the tree under FOLDER, where a session per module (an SQLite file) holds what was tried:
-ended, or out of ``--seconds``, the next call goes on with what is pending. ``--sample``: of each module so many, drawn. ``FOLDER/score.md`` is the table of
-docs/reliability.md, ``FOLDER/alive.txt`` each mutant that lived, as a patch. Hours for all modules.
+ended, or out of ``--seconds``, the next call goes on with what is pending. ``--sample``: of each module so many, drawn.
+``FOLDER/score.md`` is the table of docs/reliability.md, ``FOLDER/alive.txt`` each mutant that lived, as a patch. Hours
+for all modules.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import random
 import shutil
@@ -78,14 +80,39 @@ def session_of(out: Path, module: str) -> Path:
     return out / f"{module.replace('/', '-')}.sqlite"
 
 
+def annotations(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where types are written, as (row, column) from and to: nobody evaluates them, so a mutant there does nothing."""
+    found: list[ast.expr | None] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append(node.returns)
+        elif isinstance(node, ast.arg | ast.AnnAssign):
+            found.append(node.annotation)
+    return [
+        ((a.lineno, a.col_offset), (a.end_lineno or a.lineno, a.end_col_offset or a.col_offset))
+        for a in found if a is not None
+    ]  # fmt: skip
+
+
+def leave_out_annotations(session: Path, source: str) -> None:
+    spans = annotations(source)
+    with sqlite3.connect(session) as db:
+        places = db.execute("select job_id, start_pos_row, start_pos_col from mutation_specs").fetchall()
+        idle = {job for job, row, column in places if any(start <= (row, column) < end for start, end in spans)}
+        _delete(db, idle)
+
+
+def _delete(db: sqlite3.Connection, jobs: set[str]) -> None:
+    for table in ("mutation_specs", "work_items"):
+        db.executemany(f"delete from {table} where job_id = ?", [(job,) for job in jobs])
+
+
 def draw(session: Path, number: int) -> None:
     """Keeps ``number`` mutants of a session, drawn with a seed of 0."""
     with sqlite3.connect(session) as db:
         order = "select job_id from mutation_specs order by operator_name, occurrence, start_pos_row, start_pos_col"
         jobs = [job for (job,) in db.execute(order).fetchall()]
-        left_out = set(jobs) - set(random.Random(0).sample(jobs, min(number, len(jobs))))
-        for table in ("mutation_specs", "work_items"):
-            db.executemany(f"delete from {table} where job_id = ?", [(job,) for job in left_out])
+        _delete(db, set(jobs) - set(random.Random(0).sample(jobs, min(number, len(jobs)))))
 
 
 def campaign(out: Path, modules: Sequence[str], seconds: float | None, sample: int | None = None) -> None:
@@ -108,6 +135,7 @@ def campaign(out: Path, modules: Sequence[str], seconds: float | None, sample: i
         environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
         if not session.exists():
             subprocess.run([*tool, "init", str(config), str(session)], cwd=tree, env=environment, check=True)
+            leave_out_annotations(session, (tree / module).read_text())
             if sample is not None:
                 draw(session, sample)
         print(f"{module}: {score_of(session, module).row()}", flush=True)

@@ -229,3 +229,22 @@ def test_fused_steps_hold_what_they_are_given() -> None:
         for _ in range(6):
             v, _ = kernels.membrane_step(v, np.array([1, -1]) * push * 64, np.array([1, -1]) * push, dv, vth, 2)
             assert not f.whole or int(np.abs(v).max()) * ((4096 - dv) // ((4096 - dv) & -(4096 - dv))) < 1 << 24
+
+
+def test_an_overflow_is_named_with_its_worst_value() -> None:
+    """The current before it decays by du + 1 of 4096; the input arrives shifted by 6 bits."""
+    zero, top = np.zeros(1, np.int64), kernels.STATE_LIMIT
+
+    def found(u: int, a: int, du: int = 4095) -> tuple[str, int, int] | None:
+        return kernels.overflow(zero + u, zero + a, du)
+
+    assert found(0, kernels.CURRENT_LIMIT) is None
+    assert found(0, -kernels.CURRENT_LIMIT) is None
+    assert found(0, kernels.CURRENT_LIMIT + 1) == ("a", kernels.CURRENT_LIMIT + 1, kernels.CURRENT_LIMIT)
+    assert found(0, -kernels.CURRENT_LIMIT - 1) == ("a", -kernels.CURRENT_LIMIT - 1, kernels.CURRENT_LIMIT)
+    kept = 4095 * (top - 1) // 4096  # du = 0 leaves 4095 / 4096
+    room = (top - 1 - kept) >> 6
+    assert found(top - 1, room, 0) is None
+    assert found(top - 1, room + 1, 0) == ("u", kept + ((room + 1) << 6), top - 1)
+    assert found(-(top - 1), -(room + 1), 0) == ("u", -kept - ((room + 1) << 6), top - 1)
+    assert kernels.overflow(np.zeros(0, np.int64), np.zeros(0, np.int64), 0) is None
