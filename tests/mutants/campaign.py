@@ -29,7 +29,7 @@ TIMEOUT = 120.0  # seconds of one mutant's tests: one that loops for ever is kil
 KILLED = "tests/mutants/test_killed.py"
 # A module, and the tests that are to kill its mutants: those of its own folder, and what once survived them.
 MODULES: dict[str, tuple[str, ...]] = {
-    "hw_sim/kernels.py": ("tests/hw_sim/test_kernels.py",),
+    "hw_sim/kernels.py": ("tests/hw_sim/test_kernels.py", "tests/hw_sim/simulate/test_soft_reset.py"),
     "hw_sim/simulate/simulator.py": (
         "tests/hw_sim/simulate/test_simulator.py", "tests/hw_sim/simulate/test_soft_reset.py"
     ),

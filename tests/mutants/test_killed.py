@@ -248,3 +248,12 @@ def test_an_overflow_is_named_with_its_worst_value() -> None:
     assert found(top - 1, room + 1, 0) == ("u", kept + ((room + 1) << 6), top - 1)
     assert found(-(top - 1), -(room + 1), 0) == ("u", -kept - ((room + 1) << 6), top - 1)
     assert kernels.overflow(np.zeros(0, np.int64), np.zeros(0, np.int64), 0) is None
+    for a, worst in (([-5, 40_000], 40_000), ([-40_000, 5], -40_000), ([-40_000, 40_001], 40_001)):
+        assert kernels.overflow(np.zeros(2, np.int64), np.array(a), 4095) == ("a", worst, kernels.CURRENT_LIMIT)
+
+
+def test_a_spike_takes_what_it_takes() -> None:
+    """Of a state that it shares bits with and of one that it does not; nothing of one that has not fired."""
+    v, fired = np.array([700, 640, 100, -30]), np.array([True, True, False, False])
+    assert kernels.after_spikes(v, fired, 640).tolist() == [60, 0, 100, -30]
+    assert kernels.after_spikes(v, fired).tolist() == [0, 0, 100, -30]

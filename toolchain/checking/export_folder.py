@@ -162,9 +162,11 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
     elif made.samples == made.reported and chosen.given is None:
         good = f"accuracy, activity, energy and latency as measured again on {amount_of(made.samples, 'sample')}"
         book.judge("SN307", "report's figures", made.recorded, good, place)
+    elif chosen.given is not None:
+        book.note(f"figures are measured on {amount_of(made.samples, 'sample')} of {chosen.given}")
     else:
-        said = f"of the {made.reported} that the report speaks of" if made.reported else "; the report names no number"
-        book.note(f"figures are measured on {amount_of(made.samples, 'sample')} {said}")
+        said = f"; the report speaks of {made.reported}" if made.reported else ""
+        book.note(f"figures are measured on {amount_of(made.samples, 'sample')}{said}")
     return made
 
 

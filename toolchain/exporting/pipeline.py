@@ -6,6 +6,7 @@ it is whole.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def write_dump(folder: Path, out: Path) -> None:
 
 def _current(manifest: dict[str, Any], report: dict[str, Any], options: ExportOptions) -> bool:
     """Whether an older export is what one of today would be."""
-    return manifest["format"] == FORMAT and says_the_same(manifest, report) and _lava(report, options)
+    same_script = manifest["files"].get("run_lava.py") == hashlib.sha256(script().encode()).hexdigest()
+    return manifest["format"] == FORMAT and same_script and says_the_same(manifest, report) and _lava(report, options)
 
 
 def _lava(report: dict[str, Any], options: ExportOptions) -> bool:

@@ -112,6 +112,16 @@ def test_a_damaged_export_is_made_again(
     assert checked(folder, capsys)[0] == 0
 
 
+def test_an_export_with_another_script_is_made_again(runs: Path, no_lava: None) -> None:
+    """As one that an older snnas wrote: what check calls another script, export does not call up to date."""
+    folder = only(runs) / "export/lava"
+    (folder / "run_lava.py").write_text("print('equal')\n")
+    _sign(folder, "run_lava.py")
+    assert run_command(["check", str(folder), "-q"]) == 1
+    assert run_command(["export", "--runs-dir", str(runs), "--samples", "4", "-q"]) == 0
+    assert run_command(["check", str(folder), "-q"]) == 0
+
+
 def test_an_export_that_was_killed_before_it_showed_its_report_shows_it_next_time(
     runs: Path,
     no_lava: None,
