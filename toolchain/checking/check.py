@@ -110,8 +110,13 @@ def _recorded(place: Path | None) -> Samples | None:
 
 def _gates(book: Book, options: CheckOptions, limits: Limits, made: Made) -> None:
     """SN4xx and SN5xx; the baseline written, where that is asked for and nothing else is wrong."""
+    path = options.baseline or (_beside(book.subject) if options.update_baseline else None)
+    known = None
+    if path is not None and not options.update_baseline:
+        known = book.attempt("SN502", "baseline", lambda: _baseline(path), path, asked=True)
+    pinned = _pinned(book, made, known, writing=options.update_baseline)
     for name, limit in limits.items():
-        _limit(book, name, limit, made, trusted=options.trust_report)
+        _limit(book, name, limit, made, trusted=options.trust_report, pinned=pinned is not None)
     book.figures = {
         name: Figure(
             metric=name,
@@ -123,11 +128,7 @@ def _gates(book: Book, options: CheckOptions, limits: Limits, made: Made) -> Non
         for name in GATED
         if name in made.figures or name in limits
     }
-    path = options.baseline or (_beside(book.subject) if options.update_baseline else None)
-    known = None
-    if path is not None and not options.update_baseline:
-        known = book.attempt("SN502", "baseline", lambda: _baseline(path), path, asked=True)
-    _check_pinned(book, limits, made, known, writing=options.update_baseline)
+    _check_pinned(book, limits, made, pinned)
     if path is not None and options.update_baseline:
         _update(book, path, made)
     if path is None or known is None:
@@ -138,9 +139,9 @@ def _gates(book: Book, options: CheckOptions, limits: Limits, made: Made) -> Non
         book.figures[name] = replace(now, baseline=then)
 
 
-def _limit(book: Book, name: str, limit: float, made: Made, *, trusted: bool) -> None:
+def _limit(book: Book, name: str, limit: float, made: Made, *, trusted: bool, pinned: bool) -> None:
     """SN4xx of one metric."""
-    value, more = made.binding(name, trusted=trusted)
+    value, more = made.binding(name, trusted=trusted, pinned=pinned)
     over = excesses({name: limit}, {name: value})
     least = GATED[name].least
     problem = f"{over[0]}{more}" if over else None
@@ -155,17 +156,22 @@ def _limit(book: Book, name: str, limit: float, made: Made, *, trusted: bool) ->
     book.judge(GATED[name].rule, f"{'min' if least else 'max'} {name}", problem, good)
 
 
-def _check_pinned(book: Book, limits: Limits, made: Made, known: Baseline | None, *, writing: bool) -> None:
+def _pinned(book: Book, made: Made, known: Baseline | None, *, writing: bool) -> str | None:
+    """How the caller has named the samples; None where an export's are its own choice."""
+    if book.kind != "export folder":
+        return "those of the recording"
+    if made.judged is not None and made.judged.given is not None:
+        return "given with --data"
+    return "those of the baseline" if writing or (known is not None and known.stimulus) else None
+
+
+def _check_pinned(book: Book, limits: Limits, made: Made, pinned: str | None) -> None:
     """SN312: the samples of an export that limits are judged on are those that the caller names."""
     if book.kind != "export folder" or made.judged is None or not OF_SAMPLES & set(limits):
         return
     what = amount_of(len(made.judged), "sample")
-    if made.judged.given is not None or writing or (known is not None and known.stimulus):
-        how = "given with --data" if made.judged.given is not None else "those of the baseline"
-        book.add("SN312", "samples judged", "passed", f"{what}, {how}")
-        return
     why = f"{what} and their labels are the folder's own choice: pin them with --baseline, or bring yours with --data"
-    book.add("SN312", "samples judged", "warned", why)
+    book.add("SN312", "samples judged", "passed" if pinned else "warned", f"{what}, {pinned}" if pinned else why)
 
 
 def _beside(subject: Path) -> Path:

@@ -29,6 +29,7 @@ from snnas.toolchain.searching.budgets import GATED
 
 WORK = 5e11  # synaptic operations, if all spiked, that figures are made with: minutes
 TORCH_WORTH = 2e10  # from here on the torch simulator repays the loading of torch
+FEW = 100  # samples below which an accuracy that nobody has pinned binds on the lower end of its interval
 SEED = 0  # of bootstrap intervals
 EQUAL = 1e-6  # relative: sums in float64, of constants in any order
 OF_SAMPLES = frozenset({"accuracy", "sar", "spikes", "synops", "energy_total", "energy_dynamic", "latency"})
@@ -53,20 +54,21 @@ class Made:
     why: str = ""
     recorded: str | None = None
 
-    @property
-    def few(self) -> bool:
-        """Whether the report speaks of more samples than there are."""
-        return self.samples < self.reported
+    def binding(self, name: str, *, trusted: bool, pinned: bool) -> tuple[float | None, str]:
+        """What a limit of ``name`` binds on, and how that is to be told.
 
-    def binding(self, name: str, *, trusted: bool) -> tuple[float | None, str]:
-        """What a limit of ``name`` binds on, and how that is to be told."""
-        value = self.figures.get(name)
-        if trusted and name in self.claimed and (value is None or self.few):
+        pinned: the caller has named the samples. Of fewer than the report's, or of few that nobody has named, a limit
+        from below binds on the lower end of the interval: no easy sample passes by itself.
+        """
+        value, fewer = self.figures.get(name), self.samples < self.reported
+        if trusted and name in self.claimed and (value is None or fewer):
             return self.claimed[name], f" (claimed by report.json, of {self.reported} samples)"
-        if value is None or name not in self.intervals or not self.few:
+        few = fewer or (not pinned and self.samples < FEW)
+        if value is None or name not in self.intervals or not few:
             return value, ""
         low, high = self.intervals[name]
-        of = f"{low:.4g} to {high:.4g}, of {self.samples} samples; the report's {self.reported} are not here"
+        of = f"{low:.4g} to {high:.4g}, of {self.samples} samples"
+        of += f"; the report's {self.reported} are not here" if fewer else ""
         return (low, f" (lower end of {of})") if GATED[name].least else (value, f" ({of})")
 
 

@@ -6,7 +6,8 @@ RULES = (
     Rule(
         "SN401", "accuracy is above its limit", "failed",
         "Of the program on target, on the recorded or exported samples; the recording needs labels. Where an export "
-        "holds fewer samples than its report speaks of, the lower end of their 95 % interval is judged.",
+        "holds fewer samples than its report speaks of, or fewer than 100 that nobody has pinned, the lower end of "
+        "their 95 % interval is judged.",
         "Train longer, quantise with more bits, or lower the limit knowingly. Without a figure: record with labels.",
     ),
     Rule(
