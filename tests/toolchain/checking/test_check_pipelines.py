@@ -216,7 +216,8 @@ def test_the_options_that_the_documents_name_exist(page: str) -> None:
         text=True,
         check=True,
     ).stdout
-    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text)) - {"--quiet", "--target"}  # of others
+    of_others = {"--quiet", "--target", "--out", "--compare"}
+    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text)) - of_others
     assert named <= set(re.findall(r"--[a-z][a-z-]+", help_text)), named
     assert set(re.findall(r"SN\d{3}", text)) <= set(RULES)
     if page == "check.md":
