@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick oracles docs figures generate light faults lint format clean
+.PHONY: help install demo test test-quick oracles docs figures generate light faults mutants lint format clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -118,6 +118,16 @@ faults: $(VENV)/.dev  ## Inject faults: hostile files, kills, bad machines, load
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.kill --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.machines --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.load --out $(FAULTS)
+
+# Each module's session goes on where it was ended; MUTANTS holds them, the score and the mutants that lived.
+MUTANTS ?= mutants.out
+mutants: $(VENV)/.dev  ## Plant faults in the code, by hand and by cosmic-ray: do tests find them? (hours; goes on)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.hand
+	$(BIN)/python -m venv .oracles/mutants
+	@.oracles/mutants/bin/python -m pip install --quiet cosmic-ray==8.7.0
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.oracles/mutants/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	OMP_NUM_THREADS=1 .oracles/mutants/bin/python -m tests.mutants.campaign --out $(MUTANTS)
 
 lint: $(VENV)/.types  ## Check style and types
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ does. Functions are verbs: ``snnas.search``, ``snnas.export``, ``snnas.hw_sim`` 
 - ``run_search``, ``resume_search``, ``run_training``: to a trained run; ``list_runs``, ``find_run``, ``remove_runs``.
 - ``export_run``, ``export_graph``: a run, or anybody's .nir, to a program on target.
 - ``open_model``, ``find_convention``: any model, and whose it is. ``simulate``, ``estimate``: what it does and costs.
-- ``diagnose``, ``check``, ``explain_rules``: where program and graph part; the gate for pipelines.
+- ``diagnose``, ``check``, ``explain_rules``: where program and graph part; the gate for pipelines. ``attest``: its sum.
 - ``read_report``, ``compare_runs``, ``write_page``: figures of runs.
 - ``list_datasets``, ``fetch_dataset``, ``examine_installation``, ``set_up_lava``, ``write_profile_template``.
 
@@ -22,7 +22,9 @@ from snnas.toolchain import lazily
 
 if TYPE_CHECKING:
     from snnas.toolchain.checking.options import CheckOptions as CheckOptions
+    from snnas.toolchain.commands.check import Attested as Attested
     from snnas.toolchain.commands.check import Checked as Checked
+    from snnas.toolchain.commands.check import attest as attest
     from snnas.toolchain.commands.check import check as check
     from snnas.toolchain.commands.check import explain_rules as explain_rules
     from snnas.toolchain.commands.convention import ConventionOptions as ConventionOptions
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from snnas.toolchain.searching.options import SearchOptions as SearchOptions
 
 _HOMES = {
-    **dict.fromkeys(("Checked", "check", "explain_rules"), "commands.check"),
+    **dict.fromkeys(("Attested", "Checked", "attest", "check", "explain_rules"), "commands.check"),
     **dict.fromkeys(("ConventionOptions", "find_convention"), "commands.convention"),
     **dict.fromkeys(("fetch_dataset", "list_datasets"), "commands.data"),
     **dict.fromkeys(("Diagnosed", "DiagnoseOptions", "diagnose"), "commands.diagnose"),

@@ -152,7 +152,7 @@ def test_from_data_to_joules(bars: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert snnas.check(snnas.CheckOptions(graphs=(exported.folder,))).exit_code == 0
 
     simulated = snnas.simulate(snnas.SimulateOptions(model=exported.folder))
-    assert simulated.figures["samples"] == 4
+    assert simulated.figures["samples"] == 24  # all that were measured, not the four that are recorded
     estimated = snnas.estimate(snnas.EstimateOptions(model=exported.folder))
     assert estimated.misfit is None
     assert estimated.figures["energy_uJ"]["total"]["nominal"] > 0

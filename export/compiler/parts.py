@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from snnas.export.compiler.adjoint import matrix_of
 from snnas.export.compiler.paths import as_map, grouped, ungrouped
 from snnas.export.dialects.conventions import Convention, decay_of
 from snnas.export.graph.graph import CubaLif, Lif, Spiking, Threshold
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
-from snnas.hw_sim.linear import apply as apply_map
 from snnas.hw_sim.program import LinearMap, Program, Shape
 
 MAX_PARTS = 64  # populations of one node; each has cores and synapses of its own
@@ -160,18 +160,6 @@ def _channels(linear: LinearMap, rows: np.ndarray | None, columns: np.ndarray | 
         return None
     groups, weight = grouped(weight)
     return replace(linear, weight=weight, groups=groups)
-
-
-def matrix_of(linear: LinearMap, source: Shape, target: Shape) -> np.ndarray:
-    """The map as a matrix (targets, sources)."""
-    if linear.kind == "dense":
-        return linear.weight
-    size = int(np.prod(source))
-    parts = []
-    for first in range(0, size, 256):
-        units = np.eye(min(256, size - first), size, first).reshape(-1, *source)
-        parts.append(apply_map(linear, units, target).reshape(len(units), -1))
-    return np.concatenate(parts).T
 
 
 # --------------------------------------------------------------------------------------------- a program's populations

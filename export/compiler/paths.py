@@ -12,11 +12,11 @@ from typing import Literal
 
 import numpy as np
 
+from snnas.export.compiler.adjoint import spread_pool
 from snnas.export.compiler.borders import Layer, border
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import LINEAR, SPIKING, Conv, Delay, Flatten, Graph, Input, Linear, Node, Pool, Scale
 from snnas.hw_sim.errors import UnsupportedError
-from snnas.hw_sim.linear import apply as apply_map
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.program import LinearMap, Shape
 from snnas.hw_sim.program import Pool as SumPool
@@ -320,11 +320,13 @@ def _unpool(weight: np.ndarray, shape: Shape, pre: list[SumPool]) -> np.ndarray:
     """Dense weights (O, C*H'*W') behind pools -> (O, C*H*W) on the unpooled source."""
     if not pre:
         return weight
-    c, h, w = shape
-    units = np.eye(h * w).reshape(h * w, 1, h, w)
-    pooling = LinearMap(kind="conv", weight=np.ones((1, 1, 1, 1)), pre=tuple(pre))
-    pooled = apply_map(pooling, units, pooling.out_shape((1, h, w))).reshape(h * w, -1)  # (HW, H'W')
-    return np.asarray((weight.reshape(len(weight) * c, -1) @ pooled.T).reshape(len(weight), -1))
+    shapes = [shape]
+    for pool in pre:
+        shapes.append(pool.out_shape(shapes[-1]))
+    whole = weight.reshape(len(weight), *shapes[-1])
+    for pool, seen in zip(reversed(pre), reversed(shapes[:-1]), strict=True):
+        whole = spread_pool(whole, pool, seen[1:])
+    return whole.reshape(len(weight), -1)
 
 
 def _expanded(path: Path, shape: tuple[int, ...], target: Shape, gain: np.ndarray) -> LinearMap | None:

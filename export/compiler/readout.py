@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnas.export.compiler.adjoint import matrix_of
 from snnas.export.compiler.grids import step
-from snnas.export.compiler.parts import Part, matrix_of
+from snnas.export.compiler.parts import Part
 from snnas.export.compiler.paths import Path, compose, paths, shape3
 from snnas.export.dialects.conventions import Convention, decay_of
 from snnas.export.graph.graph import INTEGRATING, CubaLi, Graph, I, Integrating, Li

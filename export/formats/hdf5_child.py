@@ -54,51 +54,68 @@ class Reader:
         self.items = 0
 
     def group(self, group: Any, depth: int) -> dict[str, Any]:
-        import h5py
+        """Of an open group. By HDF5's own calls: h5py's objects ask the file six times as often (1,600 layers: 5 s)."""
+        from h5py import h5d, h5g, h5l, h5o
 
         if depth > MAX_DEPTH:
             raise Refused(f"groups nested over {MAX_DEPTH} deep")
-        out = {}
+        out, here = {}, group.id
         for name in group:
             self.items += 1
             if self.items > MAX_ITEMS:
                 raise Refused(f"over {MAX_ITEMS} entries")
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            link = name.encode("utf-8", "surrogateescape")
+            if here.links.get_info(link).type != h5l.TYPE_HARD:
                 raise Outside(f"{name!r} is a soft or external link; only plain entries are read")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                out[name] = self.group(item, depth + 1)
-            elif isinstance(item, h5py.Dataset):
+            item = h5o.open(here, link)
+            if isinstance(item, h5g.GroupID):
+                out[name] = self.subgroup(item, depth + 1)
+            elif isinstance(item, h5d.DatasetID):
                 out[name] = self.dataset(name, item)
             else:
                 raise Refused(f"{name!r} is neither a group nor a dataset")
         return {"group": out}
 
+    def subgroup(self, item: Any, depth: int) -> dict[str, Any]:
+        import h5py
+
+        return self.group(h5py.Group(item), depth)
+
     def dataset(self, name: str, item: Any) -> dict[str, Any]:
+        """item: the dataset, open."""
         import h5py
         import numpy as np
+        from h5py import h5d, h5s
 
-        if item.is_virtual or item.external is not None:
+        stored = item.get_create_plist()
+        if stored.get_layout() == h5d.VIRTUAL or stored.get_external_count():
             raise Outside(f"{name!r} keeps its data outside the file")
-        if item.shape is None:
+        space = item.get_space().get_simple_extent_type()
+        if space == h5s.NULL:
             raise Refused(f"{name!r} is empty")
-        size = int(np.prod(item.shape, dtype=object)) * item.dtype.itemsize
-        if size > self.limit_bytes - self.offset:
-            raise Refused(f"{name!r} declares {size} bytes; at most {self.limit_bytes} are read")
-        if h5py.check_string_dtype(item.dtype) is not None or item.dtype.kind == "S":
-            self.strings += int(np.prod(item.shape, dtype=object))
+        shape, dtype = item.shape, item.dtype
+        number = 1
+        for axis in shape:
+            number *= axis
+        if number * dtype.itemsize > self.limit_bytes - self.offset:
+            raise Refused(f"{name!r} declares {number * dtype.itemsize} bytes; at most {self.limit_bytes} are read")
+        if h5py.check_string_dtype(dtype) is not None or dtype.kind == "S":
+            self.strings += number
             if self.strings > MAX_STRINGS:  # an empty one takes a byte in the file and a hundred here and behind
                 raise Refused(f"over {MAX_STRINGS} strings")
-            value = item[()]
-            flat = [value] if item.shape == () else list(np.asarray(value).reshape(-1))
+            value = h5py.Dataset(item)[()]
+            flat = [value] if shape == () else list(np.asarray(value).reshape(-1))
             texts = [t.decode("utf-8", "surrogateescape") if isinstance(t, bytes) else str(t) for t in flat]
             self.text += sum(len(t) for t in texts)
             if self.text > MAX_TEXT:
                 raise Refused(f"over {MAX_TEXT} characters of text")
-            return {"strings": texts, "shape": list(item.shape)}
-        if item.dtype.kind not in "fiub" or item.dtype.hasobject:
-            raise Refused(f"{name!r} holds {item.dtype}, expected numbers or text")
-        return self.array(np.ascontiguousarray(item[()]), list(item.shape))
+            return {"strings": texts, "shape": list(shape)}
+        if dtype.kind not in "fiub" or dtype.hasobject:
+            raise Refused(f"{name!r} holds {dtype}, expected numbers or text")
+        value = np.empty(shape, dtype)
+        if number:
+            item.read(h5s.ALL, h5s.ALL, value)
+        return self.array(value, list(shape))
 
     def array(self, value: Any, shape: list[int]) -> dict[str, Any]:
         data = value.astype(value.dtype.newbyteorder("<")).tobytes()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.hw_sim.files import write_text
 
 PINS = ("lava-nc==0.10.0", "numpy==1.26.4", "scipy==1.15.3", "networkx==2.8.7")
 PINS_DL = ("lava-dl==0.6.0", "torch==2.3.1")
@@ -195,9 +196,7 @@ def _setup(place: Path, python: str | os.PathLike[str] | None, with_dl: bool, re
     _logged(pip, log, "pip install")
     if reason := probe(made)["reason"]:
         raise UnsupportedError(f"{place} was made but Lava does not start in it: {reason}; see {log}")
-    partial = place / f"{READY}.part"
-    partial.write_text(json.dumps(wanted))
-    os.replace(partial, place / READY)
+    write_text(place / READY, json.dumps(wanted))
     return made
 
 

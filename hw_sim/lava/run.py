@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, WorkerError
+from snnas.hw_sim.files import copy
 from snnas.hw_sim.lava import run_lava
 from snnas.hw_sim.lava.environment import clean_environment, last_line
 from snnas.hw_sim.program import Program
@@ -119,8 +120,7 @@ def run_worker(
                 reasons.append(str(failure))
                 continue
             for name in ("spikes.npz", "result.json"):
-                shutil.copyfile(stage / "out" / name, out / f".{name}.part")
-                os.replace(out / f".{name}.part", out / name)
+                copy(stage / "out" / name, out / name)
             return result | {"attempts": attempt}
     raise WorkerError(f"the Lava worker ({python}) failed twice; expected a result; {reasons[-1]}; try fewer --samples")
 

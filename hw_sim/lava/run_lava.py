@@ -631,12 +631,13 @@ def versions() -> Dict[str, str]:
 
 
 def write_atomically(path: str, write: Callable[[Any], None]) -> None:
-    """``write(file)`` into a temporary name beside ``path``, then renamed: never half a file."""
-    with open(path + ".part", "wb") as file:
+    """``write(file)`` into a random name beside ``path``, then renamed: never half a file, and no link is followed."""
+    part = f"{path}.{os.urandom(4).hex()}.part"
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(path + ".part", path)
+    os.replace(part, path)
 
 
 def report(program: Dict[str, Any], golden: Arrays, run: Run, samples: int) -> Dict[str, Any]:

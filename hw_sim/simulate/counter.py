@@ -35,23 +35,39 @@ class _Cells:
         self.active = np.zeros((timesteps, *shape), dtype=np.int64)  # on the timestep's own hardware step
         self.carried = np.zeros((timesteps, *shape), dtype=np.int64)  # on the steps until the next one
         self.drained = np.zeros(shape, dtype=np.int64)  # on the steps after the last one
+        self.each: np.ndarray | None = None  # (3, B): the same of each sample of the last batch, where it is kept
 
-    def add(self, arrived: np.ndarray, late: np.ndarray, spikes: np.ndarray | None) -> None:
-        """arrived: bool (B, T, *shape). late: bool (B, *shape), delayed input after the last timestep."""
+    def add(self, arrived: np.ndarray, late: np.ndarray, spikes: np.ndarray | None, *, keep: bool = False) -> None:
+        """arrived: bool (B, T, *shape). late: bool (B, *shape), delayed input after the last timestep.
+
+        keep: what each sample did, too.
+        """
         state = np.zeros(late.shape, dtype=bool)
+        each = np.zeros((3, len(late)), dtype=np.int64)
         for t in range(arrived.shape[1]):
             state = state | self.biased | arrived[:, t]
             self.active[t] += state.sum(axis=0)
+            each[0] += _per_sample(state) if keep else 0
             if spikes is not None and not self.lingers:
                 state = state & ~spikes[:, t]
             if self.forgets:
                 state = np.zeros_like(state)
             self.carried[t] += state.sum(axis=0)
-        self.drained += (state | self.biased | late).sum(axis=0)
+            each[1] += _per_sample(state) if keep else 0
+        state = state | self.biased | late
+        self.drained += state.sum(axis=0)
+        each[2] += _per_sample(state) if keep else 0
+        self.each = each if keep else None
+
+
+def _per_sample(state: np.ndarray) -> np.ndarray:
+    return np.asarray(np.count_nonzero(state.reshape(len(state), -1), axis=1))
 
 
 class Counter:
     """Adds up traces of one program on one mapping; order and batch size do not matter."""
+
+    keeps_samples = False  # whether compartments keep what each sample of the last batch did
 
     def __init__(self, program: Program, mapping: Mapping) -> None:
         self.program, self.mapping = program, mapping
@@ -122,7 +138,7 @@ class Counter:
             arrived[wire.dst].append((wire, a > 0, self._distance[name]))
         for cells in self._cells:
             here, late = self._arrived(cells, arrived[cells.id], (batch, steps), currents)
-            cells.add(here, late, trace.spikes.get(cells.id))
+            cells.add(here, late, trace.spikes.get(cells.id), keep=self.keeps_samples)
         self._sample_synops += synops.tolist()
         counted = [trace.spikes[p.id] for p in self.program.populations if p.role == "neuron"]
         self._sample_spikes += sum((s.reshape(batch, -1).sum(axis=1) for s in counted), np.zeros(batch, int)).tolist()
@@ -185,10 +201,8 @@ class Counter:
         schedule, samples = self.program.schedule, len(self._sample_synops)
         steps = self.program.timesteps
         neurons = math.prod(cells.shape)
-        active = int(cells.active.sum()) + (schedule.period - 1) * int(cells.carried.sum())
-        active += schedule.blank * schedule.period * int(cells.drained.sum())
-        after = schedule.total_depth - cells.depth
-        filling = after * int(cells.drained.sum()) + cells.depth * int(cells.biased.sum()) * samples
+        active, filling = self._active(cells, *(int(n.sum()) for n in (cells.active, cells.carried, cells.drained)))
+        filling += cells.depth * int(cells.biased.sum()) * samples
         role: Literal["neuron", "or", "relay", "readout"] = "readout"
         spikes = [0] * steps
         if cells.id != READOUT:
@@ -204,6 +218,12 @@ class Counter:
             fill_active=filling,
             fill_idle=neurons * samples * schedule.total_depth - filling,
         )
+
+    def _active(self, cells: _Cells, active: Any, carried: Any, drained: Any) -> tuple[Any, Any]:
+        """Active updates on the timesteps' hardware steps, and after the last one while the pipeline drains."""
+        schedule = self.program.schedule
+        own = active + (schedule.period - 1) * carried + schedule.blank * schedule.period * drained
+        return own, (schedule.total_depth - cells.depth) * drained
 
     def _synapse(self, name: str, wire: Wiring) -> SynapseCount:
         reach = fan_out(wire.map, wire.src_shape)

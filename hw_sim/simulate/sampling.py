@@ -67,6 +67,8 @@ def latency_spread(program: Program, mapping: Placement, ran: Iterable[Ran], pro
 class SampleCounter(Counter):
     """A counter that remembers what each sample did: its spikes per source, its active updates."""
 
+    keeps_samples = True
+
     def __init__(self, program: Program, mapping: Placement) -> None:
         super().__init__(program, mapping)
         self._weights = _synop_maps(program)
@@ -77,31 +79,30 @@ class SampleCounter(Counter):
     def add(
         self, trace: Trace, *, spikes_in: np.ndarray | None = None, currents: Mapping[str, np.ndarray] | None = None
     ) -> None:
-        """As ``Counter.add``, one sample after the other."""
-        for one, given, driven in singles([(trace, spikes_in, dict(currents or {}))]):
-            before = self._active()
-            super().add(one, spikes_in=given, currents=driven)
-            self.active.append(self._active() - before)
-            self._remember(one, given)
+        """As ``Counter.add``."""
+        super().add(trace, spikes_in=spikes_in, currents=dict(currents) if currents else None)
+        updates = np.zeros(len(trace.logits), dtype=np.int64)
+        for cells in self._cells:
+            assert cells.each is not None
+            own, draining = self._active(cells, *cells.each)
+            updates += own + draining + cells.depth * int(cells.biased.sum())
+        self.active += updates.tolist()
+        self._remember(trace, spikes_in)
 
-    def _remember(self, one: Trace, given: np.ndarray | None) -> None:
-        events: dict[str, int] = {}
-        steps = self.program.timesteps
+    def _remember(self, trace: Trace, given: np.ndarray | None) -> None:
+        batch, steps = len(trace.logits), self.program.timesteps
+        events: dict[str, np.ndarray] = {}
         for name, weights in self._weights.items():
             if name == CLOCK:
-                spikes = np.ones((steps, 1, 1, 1), dtype=np.int64)
+                spikes: np.ndarray = np.ones((batch, steps, 1, 1, 1), dtype=bool)
             else:
-                spikes = (given if name == INPUT else one.spikes[name])[0]  # type: ignore[index]
-            self.sent[name].append(int(spikes.sum()))
+                spikes = given if name == INPUT else trace.spikes[name]  # type: ignore[assignment]
+            self.sent[name] += np.count_nonzero(spikes.reshape(batch, -1), axis=1).tolist()
             for (kind, unsent), reach in weights.items():
-                events[kind] = events.get(kind, 0) + int((reach * spikes[: steps - unsent].sum(axis=0)).sum())
+                fired = spikes[:, : steps - unsent].sum(axis=1, dtype=np.int64)
+                events[kind] = events.get(kind, 0) + (reach * fired).sum(axis=(1, 2, 3))
         for kind, n in events.items():
-            self.events.setdefault(kind, []).append(n)
-
-    def _active(self) -> int:
-        """Active updates so far, fill and drain included."""
-        populations = [self._population(c) for c in self._cells] if self._sample_synops else []
-        return sum(p.active + p.fill_active for p in populations)
+            self.events.setdefault(kind, []).extend(n.tolist())
 
     def dynamic_energy(self, counts: Counts, profile: Profile) -> np.ndarray:
         """Nominal microjoules of each sample, (N,); their mean is the bill's ``dynamic``.

@@ -155,3 +155,15 @@ def test_a_copy_is_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(content)
     copy(tmp_path / "one", tmp_path / "two")
     assert (tmp_path / "two").read_bytes() == content
+
+
+def test_the_script_that_travels_follows_no_planted_link(tmp_path: Path) -> None:
+    """run_lava.py stands alone and so has a writer of its own; its results lie where strangers may write."""
+    from snnas.hw_sim.lava import run_lava
+
+    victim, result = tmp_path / "victim", tmp_path / "result.json"
+    victim.write_text("kept")
+    (tmp_path / "result.json.part").symlink_to(victim)
+    run_lava.write_atomically(str(result), lambda file: file.write(b"new"))
+    assert (victim.read_text(), result.read_text()) == ("kept", "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["result.json", "result.json.part", "victim"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from snnas.export.formats.npz_file import read_npz
-from snnas.export.graph import digest
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError, brief
 from snnas.hw_sim.tables import read_table
 from snnas.toolchain.checking.again import refuse_in_ci
@@ -17,19 +16,12 @@ from snnas.toolchain.checking.figures import of_program
 from snnas.toolchain.checking.findings import Book, Figure, Policy, amount_of
 from snnas.toolchain.checking.lone_nir import check_nir
 from snnas.toolchain.checking.lone_onnx import check_onnx
+from snnas.toolchain.checking.made import OF_SAMPLES, Made
 from snnas.toolchain.checking.options import CheckOptions, parse_ignored
+from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.searching.budgets import CHECK_TABLE, GATED, Limits, excesses, read_budget
 
 BUDGET_NAME, BASELINE_NAME = "budget.toml", "baseline.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectFigures:
-    """figures: of the subject, by metric. samples: the file of those that they are measured on. why: there are none."""
-
-    figures: dict[str, float | None] = field(default_factory=dict)
-    samples: Path | None = None
-    why: str = ""
 
 
 def check(path: Path, options: CheckOptions) -> Book:
@@ -41,12 +33,15 @@ def check(path: Path, options: CheckOptions) -> Book:
     _only_of_graphs(path, kind, options)
     if options.update_baseline:
         refuse_in_ci("--update-baseline", options.in_ci)
-    budget = options.budget or _budget_beside(path)
-    ignored = options.ignored | (_ignored(budget) if budget else frozenset())
+    budget = options.budget or (_budget_beside(path) if options.budgets else None)
+    asked = _ignored(budget) if budget else frozenset()
+    ignored = options.ignored | (asked if options.budget else frozenset())
     policy = Policy(strict=options.strict, portable=options.portable, ignored=ignored)
     book = Book(subject=path, kind=kind, policy=policy)
     if budget is not None and options.budget is None:
         book.note(f"budget: {budget}, found beside the graph")
+        if asked - ignored:
+            book.note(f"it may not ignore {', '.join(sorted(asked - ignored))}: name it, --budget {budget}")
     limits = {**(read_budget(budget, names=GATED) if budget else {}), **options.limits}
     if not check_arrival(book):
         return book
@@ -83,66 +78,100 @@ def _ignored(budget: Path) -> frozenset[str]:
         raise InvalidFileError(f"{budget}: {error}") from None
 
 
-def _measured(book: Book, options: CheckOptions, judged: bool) -> SubjectFigures:
+def _measured(book: Book, options: CheckOptions, judged: bool) -> Made:
     """The rules of the subject's kind; its figures, where something judges them."""
     if book.kind == "export folder":
-        return SubjectFigures(figures=check_folder(book), samples=book.subject / "stimulus.npz")
+        return check_folder(book, options, judged=judged)
     if book.kind == "ONNX model":
         figures, samples = check_onnx(book, options)
-        return SubjectFigures(figures=figures, samples=samples, why="no recording")
+        return Made(figures=figures, judged=_recorded(samples), why="" if figures else "no recording")
     lone = check_nir(book, options)
     if lone.subject is None or not judged:
-        return SubjectFigures(samples=lone.recording, why=lone.why)
+        return Made(judged=_recorded(lone.recording), why=lone.why)
     try:
-        return SubjectFigures(figures=of_program(lone.subject, options.pricing), samples=lone.recording)
+        return replace(of_program(lone.subject, options.pricing), judged=_recorded(lone.recording))
     except SnnasError as error:
         if isinstance(error, UsageError):
             raise
         book.note(f"no figures: {error}")
-        return SubjectFigures(samples=lone.recording, why=str(error))
+        return Made(judged=_recorded(lone.recording), why=str(error))
 
 
-def _digest(samples: Path | None) -> str:
-    """Of the samples that figures are measured on; '' where there are none."""
-    if samples is None or not samples.is_file():
-        return ""
+def _recorded(place: Path | None) -> Samples | None:
+    """The samples of a recording, as they are stored; None where there are none."""
+    if place is None or not place.is_file():
+        return None
     try:
-        x = read_npz(samples, what="samples").get("x")
+        arrays = read_npz(place, what="samples")
     except SnnasError:
-        return ""
-    return "" if x is None else digest.of_array(x)
+        return None
+    return Samples(x=arrays["x"], y=arrays.get("y")) if "x" in arrays else None
 
 
-def _gates(book: Book, options: CheckOptions, limits: Limits, measured: SubjectFigures) -> None:
+def _gates(book: Book, options: CheckOptions, limits: Limits, made: Made) -> None:
     """SN4xx and SN5xx; the baseline written, where that is asked for and nothing else is wrong."""
-    figures, stimulus = measured.figures, _digest(measured.samples)
-    for name, limit in limits.items():
-        value = figures.get(name)
-        over = excesses({name: limit}, {name: value})
-        least = GATED[name].least
-        good = f"{value:.6g} {'>=' if least else '<='} {limit:.6g}" if value is not None else ""
-        problem = str(over[0]) if over else None
-        if problem and not figures:
-            problem = f"there is no figure for {name}: {measured.why or 'nothing was measured'}"
-        book.judge(GATED[name].rule, f"{'min' if least else 'max'} {name}", problem, good)
-    book.figures = {
-        name: Figure(metric=name, unit=GATED[name].unit, value=figures.get(name), limit=limits.get(name))
-        for name in GATED
-        if name in figures or name in limits
-    }
     path = options.baseline or (_beside(book.subject) if options.update_baseline else None)
-    if path is None:
+    known = None
+    if path is not None and not options.update_baseline:
+        known = book.attempt("SN502", "baseline", lambda: _baseline(path), path, asked=True)
+    pinned = _pinned(book, made, known, writing=options.update_baseline)
+    for name, limit in limits.items():
+        _limit(book, name, limit, made, trusted=options.trust_report, pinned=pinned is not None)
+    book.figures = {
+        name: Figure(
+            metric=name,
+            unit=GATED[name].unit,
+            value=made.figures.get(name),
+            interval=made.intervals.get(name),
+            limit=limits.get(name),
+        )
+        for name in GATED
+        if name in made.figures or name in limits
+    }
+    _check_pinned(book, limits, made, pinned)
+    if path is not None and options.update_baseline:
+        _update(book, path, made)
+    if path is None or known is None:
         return
-    if options.update_baseline:
-        _update(book, path, figures, stimulus)
-        return
-    known = book.attempt("SN502", "baseline", lambda: _baseline(path), path, asked=True)
-    if known is None:
-        return
-    check_drift(book, path, known, figures, stimulus, options.tolerances)
+    check_drift(book, path, known, made, options.tolerances)
     for name, then in known.figures.items():
         now = book.figures.get(name, Figure(metric=name, unit=GATED[name].unit, value=None))
         book.figures[name] = replace(now, baseline=then)
+
+
+def _limit(book: Book, name: str, limit: float, made: Made, *, trusted: bool, pinned: bool) -> None:
+    """SN4xx of one metric."""
+    value, more = made.binding(name, trusted=trusted, pinned=pinned)
+    over = excesses({name: limit}, {name: value})
+    least = GATED[name].least
+    problem = f"{over[0]}{more}" if over else None
+    if problem and value is None and name in made.claimed:
+        problem = (
+            f"{name} cannot be made again ({made.why or 'no labels'}); report.json claims {made.claimed[name]:.6g}: "
+            "--trust-report judges by it"
+        )
+    elif problem and not made.figures:
+        problem = f"there is no figure for {name}: {made.why or 'nothing was measured'}"
+    good = f"{value:.6g} {'>=' if least else '<='} {limit:.6g}{more}" if value is not None else ""
+    book.judge(GATED[name].rule, f"{'min' if least else 'max'} {name}", problem, good)
+
+
+def _pinned(book: Book, made: Made, known: Baseline | None, *, writing: bool) -> str | None:
+    """How the caller has named the samples; None where an export's are its own choice."""
+    if book.kind != "export folder":
+        return "those of the recording"
+    if made.judged is not None and made.judged.given is not None:
+        return "given with --data"
+    return "those of the baseline" if writing or (known is not None and known.stimulus) else None
+
+
+def _check_pinned(book: Book, limits: Limits, made: Made, pinned: str | None) -> None:
+    """SN312: the samples of an export that limits are judged on are those that the caller names."""
+    if book.kind != "export folder" or made.judged is None or not OF_SAMPLES & set(limits):
+        return
+    what = amount_of(len(made.judged), "sample")
+    why = f"{what} and their labels are the folder's own choice: pin them with --baseline, or bring yours with --data"
+    book.add("SN312", "samples judged", "passed" if pinned else "warned", f"{what}, {pinned}" if pinned else why)
 
 
 def _beside(subject: Path) -> Path:
@@ -154,14 +183,15 @@ def _baseline(path: Path) -> Baseline:
     return read_baseline(path)
 
 
-def _update(book: Book, path: Path, figures: dict[str, float | None], stimulus: str) -> None:
+def _update(book: Book, path: Path, made: Made) -> None:
+    figures = made.figures
     if book.exit_code:
         book.note(f"{path} is left as it was: the check did not pass")
     elif not any(value is not None for value in figures.values()):
         book.note(f"{path} is left as it was: there are no figures")
     else:
         changes = _changes(path, figures)
-        write_baseline(path, figures, stimulus)
+        write_baseline(path, figures, made.judged)
         changed = "" if changes is None else f", {amount_of(len(changes), 'figure')} changed"
         book.note(f"baseline written: {path}{changed}")
         for change in changes or ():

@@ -10,6 +10,8 @@ from pathlib import Path
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 from snnas.hw_sim.files import read_json, write_json
 from snnas.toolchain.checking.findings import Book
+from snnas.toolchain.checking.made import Made
+from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.searching.budgets import ALIASES, GATED, amount, enter, halves, number_of
 
 SCHEMA = "snnas.baseline/1"
@@ -33,10 +35,11 @@ Tolerances = Mapping[str, Tolerance]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """Figures to compare with. stimulus: a digest of the samples that they were measured on."""
+    """Figures to compare with. stimulus, labels: digests of the samples that they were measured on; '' unknown."""
 
     figures: Mapping[str, float]
     stimulus: str
+    labels: str = ""
 
 
 def parse_tolerances(items: Iterable[str]) -> dict[str, Tolerance]:
@@ -79,13 +82,16 @@ def read_baseline(path: Path) -> Baseline:
                 f"{path}: {str(name)[:40]!r} is {str(value)[:40]!r}; expected a number of one of {', '.join(GATED)}"
             )
         figures[name] = float(value)
-    return Baseline(figures=figures, stimulus=str(table.get("stimulus", "")))
+    return Baseline(
+        figures=figures, stimulus=str(table.get("stimulus", "")), labels=str(table.get("labels", ""))
+    )  # fmt: skip
 
 
-def write_baseline(path: Path, figures: Mapping[str, float | None], stimulus: str) -> None:
-    """The figures that there are, whole or not at all."""
+def write_baseline(path: Path, figures: Mapping[str, float | None], samples: Samples | None) -> None:
+    """The figures that there are, and of what samples, whole or not at all."""
     known = {name: value for name, value in figures.items() if value is not None}
-    write_json(path, {"schema": SCHEMA, "stimulus": stimulus, "figures": known})
+    pins = {"stimulus": samples.stimulus, "labels": samples.labels} if samples else {"stimulus": "", "labels": ""}
+    write_json(path, {"schema": SCHEMA, **pins, "figures": known})
 
 
 def moved(known: Baseline, figures: Mapping[str, float | None]) -> list[str]:
@@ -104,16 +110,18 @@ def moved(known: Baseline, figures: Mapping[str, float | None]) -> list[str]:
     return worse + other
 
 
-def check_drift(
-    book: Book, path: Path, known: Baseline, figures: Mapping[str, float | None], stimulus: str, tolerances: Tolerances
-) -> None:
+def check_drift(book: Book, path: Path, known: Baseline, made: Made, tolerances: Tolerances) -> None:
     """SN501 and SN502 of every figure of the baseline, SN503 of the samples."""
     unused = sorted(set(tolerances) - set(known.figures) - {EVERY})
     if unused:
         book.note(f"--tolerance {unused[0]}: the baseline has no such figure")
-    same = not known.stimulus or known.stimulus == stimulus
-    why = "as the baseline's" if same else "not those of the baseline: figures may differ without a change"
-    book.add("SN503", "baseline samples", "passed" if same else "warned", why, path)
+    figures = made.figures
+    problem = None
+    if known.stimulus and (made.judged is None or known.stimulus != made.judged.stimulus):
+        problem = "not those of the baseline: figures may differ without a change"
+    elif known.labels and (made.judged is None or known.labels != made.judged.labels):
+        problem = "their labels are not those of the baseline"
+    book.judge("SN503", "baseline samples", problem, "as the baseline's", path)
     for name, then in known.figures.items():
         now = figures.get(name)
         if now is None:

@@ -13,16 +13,22 @@ from typing import Any
 from snnas.export.formats.nir_file import read_nir
 from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Graph
-from snnas.hw_sim.errors import InvalidFileError
-from snnas.hw_sim.files import read_json, sha256
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.files import read_bytes, read_json, sha256
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking import folder_runs
 from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
-from snnas.toolchain.checking.findings import Book
+from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.folder_onnx import check_onnx
 from snnas.toolchain.checking.graph_rules import check_version, describe
+from snnas.toolchain.checking.made import Made, remake
 from snnas.toolchain.checking.onnx_rules import open_onnx
+from snnas.toolchain.checking.options import CheckOptions
+from snnas.toolchain.checking.same_network import check_rounding
+from snnas.toolchain.checking.samples import Samples, given, stimulus_of
+from snnas.toolchain.exporting.lava import script
 from snnas.toolchain.exporting.onnx import SCHEMA as ONNX_FORMAT
-from snnas.toolchain.exporting.pipeline import FORMAT
+from snnas.toolchain.exporting.pipeline import FORMAT, READ
 
 FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py")
 ONNX_FILES = ("model.nir", "model.onnx", "stimulus.npz", "report.json")
@@ -30,30 +36,32 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,200}", re.ASCII)
 Tree = Mapping[str, Any]
 
 
-def check_folder(book: Book) -> dict[str, float | None]:
-    """SN1xx to SN3xx and SN6xx of an export; its figures, empty where it cannot be read."""
+def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
+    """SN1xx to SN3xx and SN6xx of an export; its figures, made again where they are judged."""
     folder = book.subject
     manifest = book.attempt("SN105", "manifest", lambda: read_manifest(folder))
     if manifest is None:
-        return {}
+        return Made()
     book.add("SN103", "manifest", "passed", str(manifest["format"]))
     _check_files(book, manifest)
-    if not book.healthy:
-        return {}
+    if manifest["format"] != ONNX_FORMAT and book.healthy:
+        _check_script(book, manifest)
+    if book.bad("SN1"):
+        return Made()
     graph = book.attempt("SN105", "graph", lambda: read_nir(folder / "model.nir"), folder / "model.nir")
     if graph is not None:
         book.add("SN105", "graph", "passed", describe(graph), folder / "model.nir")
         check_version(book, graph, folder / "model.nir")
     if manifest["format"] == ONNX_FORMAT:
-        return _check_onnx(book, graph)
+        return _check_onnx(book, graph, options, judged=judged)
     place = folder / "program.npz"
     program = book.attempt("SN117", "program", lambda: read_program(place), place)
     if program is not None:
         counted = folder_runs.described(program)
         book.add("SN117", "program", "passed", counted, place)
     if graph is None or program is None or book.bad("SN1", "SN2"):
-        return {}
-    return _check_parts(book, graph, program, manifest)
+        return Made()
+    return _check_parts(book, graph, program, manifest, options, judged=judged)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -70,7 +78,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     refuse_pointer(path)
     manifest = read_json(path)
     found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found not in (FORMAT, ONNX_FORMAT):
+    if found not in (*READ, ONNX_FORMAT):
         newer = any(str(found).rpartition("/")[0] == known.rpartition("/")[0] for known in (FORMAT, ONNX_FORMAT))
         raise InvalidFileError(
             f"{path}: not the manifest of an export: format {str(found)[:40]!r}; this version reads {FORMAT} and "
@@ -101,23 +109,74 @@ def _check_files(book: Book, manifest: Tree) -> None:
             book.add("SN104", f"file {name}", "passed", recorded[name][:12], path)
 
 
-def _check_parts(book: Book, graph: Graph, program: Program, manifest: Tree) -> dict[str, float | None]:
-    folder = book.subject
-    book.attempt("SN207", "program against graph", lambda: folder_runs.check_structure(book, graph, program))
-    book.attempt("SN208", "ranges", lambda: folder_runs.check_ranges(book, program))
-    book.attempt("SN209", "resolution", lambda: folder_runs.check_resolution(book, graph, program))
-    book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program))
-    book.attempt("SN301", "graph's spikes", lambda: folder_runs.check_graph(book, graph, program, manifest))
-    book.attempt("SN307", "recorded resources", lambda: folder_runs.check_resources(book, program, manifest))
-    return (
-        book.attempt("SN307", "recorded figures", lambda: folder_runs.check_figures(book, folder, program, manifest))
-        or {}
+def _check_script(book: Book, manifest: Tree) -> None:
+    """SN120: run_lava.py, which a user runs by hand and believes."""
+    place, versions = book.subject / "run_lava.py", manifest.get("versions")
+    whose = versions.get("snnas") if isinstance(versions, Mapping) else None
+    same = read_bytes(place) == script().encode()
+    problem = (
+        f"not the script of this snnas; the export is of version {str(whose)[:40]}: check it there, or export again"
     )
+    book.judge("SN120", "run_lava.py", None if same else problem, "as this version ships it", place)
 
 
-def _check_onnx(book: Book, graph: Graph | None) -> dict[str, float | None]:
+def _check_parts(
+    book: Book, graph: Graph, program: Program, manifest: Tree, options: CheckOptions, *, judged: bool
+) -> Made:
+    folder = book.subject
+    report = book.attempt("SN307", "recorded figures", lambda: folder_runs.read_report(folder))
+    samples = book.attempt("SN301", "recorded spikes", lambda: stimulus_of(folder, program))
+    if report is None or samples is None:
+        return Made()
+    recorded = book.attempt("SN301", "recorded spikes", lambda: folder_runs.read_recorded(folder, samples))
+    if recorded is None:
+        return Made()
+    watched = samples.first(max(len(recorded.samples), folder_runs.OBSERVED_SAMPLES))
+    again = book.attempt(
+        "SN207", "program against graph", lambda: folder_runs.check_structure(book, graph, program, watched)
+    )
+    book.attempt("SN208", "ranges", lambda: folder_runs.check_ranges(book, program, watched))
+    book.attempt("SN209", "resolution", lambda: folder_runs.check_resolution(book, graph, program))
+    if again is not None:
+        book.attempt("SN211", "program's numbers", lambda: check_rounding(book, graph, program, again, report))
+    fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
+    book.attempt(
+        "SN301",
+        "graph's spikes",
+        lambda: folder_runs.check_graph(book, graph, program, manifest, recorded, fired),
+    )
+    book.attempt("SN307", "recorded resources", lambda: folder_runs.check_resources(book, program, manifest))
+    book.attempt("SN307", "recorded figures", lambda: folder_runs.check_tables(book, report, manifest))
+    if not judged:
+        return Made(judged=samples)
+    return _figures(book, graph, program, samples, options, report)
+
+
+def _figures(book: Book, graph: Graph, program: Program, samples: Samples, options: CheckOptions, report: Tree) -> Made:
+    """The figures, made again; SN307 where the report's samples give others than it says."""
+    chosen = given(book.subject, options.reading) or samples
+    made = remake(graph, program, chosen, options.pricing, report)
+    place = book.subject / "report.json"
+    if made.why:
+        book.note(f"no figures: {made.why}")
+    elif made.samples == made.reported and chosen.given is None:
+        good = f"accuracy, activity, energy and latency as measured again on {amount_of(made.samples, 'sample')}"
+        book.judge("SN307", "report's figures", made.recorded, good, place)
+    elif chosen.given is not None:
+        book.note(f"figures are measured on {amount_of(made.samples, 'sample')} of {chosen.given}")
+    else:
+        said = f"; the report speaks of {made.reported}" if made.reported else ""
+        book.note(f"figures are measured on {amount_of(made.samples, 'sample')}{said}")
+    return made
+
+
+def _check_onnx(book: Book, graph: Graph | None, options: CheckOptions, *, judged: bool) -> Made:
+    if options.reading.data is not None:
+        raise UsageError(
+            f"--data {options.reading.data}: {book.subject} holds no program to measure on it; leave it out"
+        )
     opened = open_onnx(book, book.subject / "model.onnx")
     if graph is None or opened is None:
-        return {}
-    found = book.attempt("SN301", "ONNX against NIR", lambda: folder_runs.check_onnx(book, graph, opened[0]))
-    return found or {}
+        return Made()
+    found = book.attempt("SN301", "ONNX against NIR", lambda: check_onnx(book, graph, opened[0], judged=judged))
+    return found or Made()

@@ -7,12 +7,13 @@ from typing import Any
 
 from snnas.export.graph.graph import parameters_of
 from snnas.toolchain.checking.folder_runs import memory_of
+from snnas.toolchain.checking.made import Made
 from snnas.toolchain.models.estimate import Pricing, estimate
 from snnas.toolchain.models.open import Subject
 from snnas.toolchain.output.stderr import Narrator
 
 
-def of_program(subject: Subject, pricing: Pricing) -> dict[str, float | None]:
+def of_program(subject: Subject, pricing: Pricing) -> Made:
     """Figures by the names of ``budgets.GATED``; None where there is none (no labels, no price, no fit)."""
     found = estimate(subject, pricing, Narrator(quiet=True))
     program = subject.program
@@ -24,7 +25,13 @@ def of_program(subject: Subject, pricing: Pricing) -> dict[str, float | None]:
             tree = tree.get(key) if isinstance(tree, dict) else None
         return float(tree) if type(tree) in (int, float) and math.isfinite(tree) else None
 
-    return {
+    def interval(*path: str) -> tuple[float, float] | None:
+        ends: Any = found
+        for key in path:
+            ends = ends.get(key) if isinstance(ends, dict) else None
+        return (float(ends[0]), float(ends[1])) if ends else None
+
+    figures = {
         "accuracy": at("accuracy", "on_target"),
         "energy_total": at("energy_uJ", "total", "high"),
         "energy_dynamic": at("energy_uJ", "dynamic", "high"),
@@ -38,3 +45,11 @@ def of_program(subject: Subject, pricing: Pricing) -> dict[str, float | None]:
         "spikes": at("spikes_per_inference", "mean"),
         "synops": at("work", "synops_per_inference", "mean"),
     }
+    over = {
+        "accuracy": interval("accuracy", "interval"),
+        "sar": interval("sar", "interval"),
+        "spikes": interval("spikes_per_inference", "interval"),
+        "synops": interval("work", "synops_per_inference", "interval"),
+    }
+    intervals = {name: ends for name, ends in over.items() if ends is not None}
+    return Made(figures=figures, intervals=intervals, samples=len(subject.samples))

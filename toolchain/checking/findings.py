@@ -74,13 +74,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A figure that was judged: its value now, in the baseline, and its limit; None where there is none."""
+    """A figure that was judged: its value now, in the baseline, and its limit; None where there is none.
+
+    interval: 95 %, over the samples that it is of.
+    """
 
     metric: str
     unit: str
     value: float | None
     baseline: float | None = None
     limit: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +17,43 @@ from snnas.export.compiler.ranges import NAMES, prove
 from snnas.export.compiler.resolution import resolutions
 from snnas.export.compiler.schedule import schedule
 from snnas.export.executors import interpreter
-from snnas.export.executors.onnx_runner import OnnxModel
 from snnas.export.formats.npz_file import read_npz
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.hw_sim.files import read_json
 from snnas.hw_sim.limits import STATE_LIMIT
 from snnas.hw_sim.map.mapping import load_system, map_program
-from snnas.hw_sim.program import CLOCK, Population, Program, Shape, Synapse
+from snnas.hw_sim.program import CLOCK, Population, Program, Synapse
 from snnas.hw_sim.simulate import simulator
-from snnas.toolchain.checking import determinism
+from snnas.toolchain.checking import determinism, same_network
 from snnas.toolchain.checking.equivalence import Fired, first_difference
 from snnas.toolchain.checking.findings import Book, amount_of
-from snnas.toolchain.checking.graph_rules import neurons_of
-from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
-from snnas.toolchain.searching.budgets import GATED
+from snnas.toolchain.checking.samples import Samples
 
 LIMIT_BYTES = 1 << 30
+OBSERVED_SAMPLES = 256  # as an export watches them
 STATE_BITS = STATE_LIMIT.bit_length()
 Tree = Mapping[str, Any]
 
 
-def read_stimulus(folder: Path, shape: Shape, timesteps: int, bounds: tuple[float, float]) -> np.ndarray:
-    """The recorded inputs, float32 (B, C, H, W) or (B, T, C, H, W), finite and within the input's range."""
-    place = folder / "stimulus.npz"
-    x = read_npz(place, limit_bytes=LIMIT_BYTES, what="stimulus.npz").get("x")
-    if x is None or x.dtype.kind not in "fu" or x.shape[-3:] != shape or x.ndim not in (4, 5) or not len(x):
-        raise InvalidFileError(f"{place}: x does not fit the program's input {shape}; export again")
-    if x.ndim == 5 and x.shape[1] != timesteps:
-        raise InvalidFileError(f"{place}: x has {x.shape[1]} timesteps, the program {timesteps}; export again")
-    low, high = bounds
-    x = x.astype(np.float32)
-    if not (np.isfinite(x).all() and x.min() >= low and x.max() <= high):
-        raise InvalidFileError(f"{place}: x leaves the input's range {low:g}..{high:g}; export again")
-    return x
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What an export recorded: golden.npz, and the samples of it, the first of those that stimulus.npz holds."""
+
+    golden: Tree
+    samples: Samples
 
 
-def _stimulus(folder: Path, program: Program) -> np.ndarray:
-    return read_stimulus(folder, program.input_shape, program.timesteps, program.input_range)
+def read_recorded(folder: Path, samples: Samples) -> Recorded:
+    """golden.npz beside its samples; InvalidFileError where it records more of them than there are, or none."""
+    place = folder / "golden.npz"
+    golden = read_npz(place, limit_bytes=LIMIT_BYTES, what="golden.npz")
+    number = len(golden["logits"]) if "logits" in golden and golden["logits"].ndim else 0
+    if not 1 <= number <= len(samples):
+        raise InvalidFileError(
+            f"{place}: records {amount_of(number, 'sample')}, stimulus.npz holds {len(samples)}; export again"
+        )
+    return Recorded(golden, samples.first(number))
 
 
 def _recorded(folder: Path, golden: Tree, name: str, like: np.ndarray) -> np.ndarray:
@@ -76,18 +75,17 @@ def simulate(program: Program, x: np.ndarray, batch: int = 128) -> tuple[Fired, 
     return Fired(spikes, np.concatenate([t.logits for t, _ in parts])), currents
 
 
-def check_program(book: Book, program: Program) -> None:
-    """SN303 to SN305: the simulator on the recorded input against the recorded currents, spikes and logits; SN6xx."""
-    folder = book.subject
-    golden = read_npz(folder / "golden.npz", limit_bytes=LIMIT_BYTES, what="golden.npz")
-    x = _stimulus(folder, program)
+def check_program(book: Book, program: Program, recorded: Recorded) -> Fired | None:
+    """SN303 to SN305: the simulator on the recorded input against the recorded currents, spikes and logits; SN6xx.
+
+    What the program fires; None where its input is not the recorded one.
+    """
+    folder, golden, x = book.subject, recorded.golden, recorded.samples.x
     fired, currents = simulate(program, x)
-    for name, current in currents.items():
-        like = current.astype(np.int32)
-        if (_recorded(folder, golden, f"currents.{name}", like) != like).any():
-            problem = f"the currents that the host injects into {name} differ"
-            book.add("SN304", "recorded spikes", "failed", problem, folder / "golden.npz")
-            return
+    problem = _other_input(folder, program, recorded, currents)
+    if problem is not None:
+        book.add("SN304", "recorded spikes", "failed", problem, folder / "golden.npz")
+        return None
     packed = fired.packed()
     known = {name: _recorded(folder, golden, f"spikes.{name}", like) for name, like in packed.items()}
     logits = _recorded(folder, golden, "logits", fired.answers)
@@ -99,26 +97,65 @@ def check_program(book: Book, program: Program) -> None:
         good = f"0 of {fired.total()} differ, {amount_of(len(x), 'sample')}"
         bad = None if difference is None else difference.text("population")
         book.judge("SN303", "recorded spikes", bad, good, folder / "golden.npz")
+    _check_life(book, program, fired)
     determinism.check_runs(book, "program", lambda s, batch: simulate(program, s, batch)[0], x, fired)
+    return fired
 
 
-def check_graph(book: Book, graph: Graph, program: Program, manifest: Tree) -> None:
-    """SN302: the graph, by the NumPy interpreter on the recorded input, against the spike counts of the manifest."""
-    recorded = manifest.get("graph_spikes")
-    if not isinstance(recorded, dict):
+def _other_input(folder: Path, program: Program, recorded: Recorded, currents: Tree) -> str | None:
+    """How golden.npz was driven otherwise than by the samples of stimulus.npz."""
+    golden, samples = recorded.golden, recorded.samples
+    for name, current in currents.items():
+        like = current.astype(np.int32)
+        if (_recorded(folder, golden, f"currents.{name}", like) != like).any():
+            return f"the currents that the host injects into {name} differ"
+    if program.input_kind != "analogue":
+        like = (samples.x > 0).astype(np.uint8)
+        if (_recorded(folder, golden, "input.spikes", like) != like).any():
+            return "the recorded input spikes are not those of stimulus.npz"
+    if samples.y is not None and "labels" in golden and not np.array_equal(golden["labels"], samples.y):
+        return "the recorded labels are not those of stimulus.npz"
+    return None
+
+
+def _check_life(book: Book, program: Program, fired: Fired) -> None:
+    """SN309: what never fires. Where that is all that the readout reads, every sample gets the same answer: failed."""
+    silent = [name for name, spikes in fired.spikes.items() if not spikes.any()]
+    place = book.subject / "golden.npz"
+    if set(program.readout.sources) <= set(silent):
+        dead = (
+            f"nothing that the readout reads ever fires ({', '.join(program.readout.sources)}): it is the same answer"
+        )
+        book.add("SN309", "recording reaches", "failed", f"{dead} whatever comes in", place)
+        return
+    text = f"{len(silent)} of {len(fired.spikes)} never fire: {', '.join(silent[:4])}" if silent else "all fire"
+    book.add("SN309", "recording reaches", "warned" if silent else "passed", text, place)
+
+
+def check_graph(
+    book: Book, graph: Graph, program: Program, manifest: Tree, recorded: Recorded, fired: Fired | None
+) -> None:
+    """SN302: the graph, by the NumPy interpreter on the recorded input, against the spike counts of the manifest.
+
+    SN311: against what the program fired on it.
+    """
+    known = manifest.get("graph_spikes")
+    if not isinstance(known, dict):
         raise InvalidFileError(f"{book.subject / 'manifest.json'}: no graph_spikes; export again")
-    run = interpreter.run(graph, _stimulus(book.subject, program), program.timesteps)
+    run = interpreter.run(graph, recorded.samples.x, program.timesteps)
     counted = interpreter.spikes_per_timestep(run.spikes)
     problem = None
     for name in graph.order():
-        if name in counted and recorded.get(name) != counted[name]:
-            problem = f"LIF {name} fires {counted[name]} spikes at each timestep, recorded were {recorded.get(name)}"
+        if name in counted and known.get(name) != counted[name]:
+            problem = f"LIF {name} fires {counted[name]} spikes at each timestep, recorded were {known.get(name)}"
             break
     good = f"{amount_of(sum(map(sum, counted.values())), 'spike')} of {amount_of(len(counted), 'LIF')} as recorded"
     book.judge("SN302", "graph's spikes", problem, good, book.subject / "model.nir")
+    if fired is not None:
+        same_network.check_spikes(book, program, fired, run)
 
 
-def check_ranges(book: Book, program: Program) -> None:
+def check_ranges(book: Book, program: Program, samples: Samples) -> None:
     """SN208: no admissible input overflows a register; no recorded one where the program says ``observed``."""
     found = prove(program)
     problem = None
@@ -129,7 +166,7 @@ def check_ranges(book: Book, program: Program) -> None:
             break
     if problem is None and program.observed:
         try:
-            prove_or_observe(program, _stimulus(book.subject, program))
+            prove_or_observe(program, samples.x)
         except UnsupportedError as error:
             problem = str(error)
     proved = sum(range_.status == "proved" for range_ in found.values())
@@ -149,16 +186,15 @@ def check_resolution(book: Book, graph: Graph, program: Program) -> None:
         book.add("SN209", "resolution", "passed", f"{least} of {program.weight_bits} bits left at least", where)
 
 
-def check_structure(book: Book, graph: Graph, program: Program) -> None:
+def check_structure(book: Book, graph: Graph, program: Program, samples: Samples) -> Program | None:
     """SN207: populations and geometry of the graph compiled again; SN603: compiled twice, equal bytes.
 
     The clock's synapses are left out: a bias has a coarse and a fine one, and which of the two are not all zeros
-    depends on rounding, as calibration and fine-tuning move it.
+    depends on rounding, as calibration and fine-tuning move it. What was compiled; None where it is another network.
     """
     spikes = None
     if program.observed:  # at a proved scale there might be no program
-        x = _stimulus(book.subject, program)
-        spikes = calibration_spikes(graph, x, program.timesteps, program.input_kind)
+        spikes = calibration_spikes(graph, samples.x, program.timesteps, program.input_kind)
 
     def compile_it() -> Program:
         return compile_graph(
@@ -172,8 +208,11 @@ def check_structure(book: Book, graph: Graph, program: Program) -> None:
 
     again = compile_it()
     good = f"{described(program)}, T = {program.timesteps}"
-    book.judge("SN207", "program against graph", _unlike(again, program), good, book.subject / "program.npz")
+    alike = book.judge(
+        "SN207", "program against graph", _unlike(again, program), good, book.subject / "program.npz"
+    )  # fmt: skip
     determinism.check_compile(book, compile_it, again)
+    return again if alike else None
 
 
 def described(program: Program) -> str:
@@ -185,8 +224,8 @@ def _unlike(again: Program, program: Program) -> str | None:
     odd = sorted(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
     if odd:
         return f"{odd[0]} is not the same in graph and program; export again"
-    if (again.schedule.period, *_read(again)) != (program.schedule.period, *_read(program)):
-        return "the schedule's period or the readout is not the same in graph and program; export again"
+    if (again.schedule, *_read(again)) != (program.schedule, *_read(program)):
+        return "the schedule or the readout is not the same in graph and program; export again"
     return None
 
 
@@ -235,57 +274,25 @@ def check_resources(book: Book, program: Program, manifest: Tree) -> None:
     book.judge("SN307", "recorded resources", problem, good, book.subject / "manifest.json")
 
 
-def check_figures(book: Book, folder: Path, program: Program, manifest: Tree) -> dict[str, float | None]:
-    """SN307: the manifest's figures are those of report.json; the figures themselves, by metric."""
-    figures = manifest.get("figures")
-    if not isinstance(figures, dict):
-        raise InvalidFileError(f"{folder / 'manifest.json'}: no figures; export again")
+def read_report(folder: Path) -> dict[str, Any]:
+    """report.json; empty where there is none."""
     report = read_json(folder / "report.json") if (folder / "report.json").is_file() else {}
     if not isinstance(report, dict):
         raise InvalidFileError(f"{folder}: report.json is no JSON object; export again")
-    problem = next((_other(figures, report, name) for name in figures if _other(figures, report, name)), None)
-    good = f"{amount_of(len(figures), 'table')} as in report.json"
-    book.judge("SN307", "recorded figures", problem, good, folder / "manifest.json")
-    found = {name: _value({**report, **figures}, metric.figure) for name, metric in GATED.items() if metric.figure}
-    return found | {"memory": memory_of(program)}
+    return report
 
 
-def _other(figures: Tree, report: Tree, name: str) -> str | None:
-    """Why a table of figures is not the report's; NaN is equal to nothing."""
-    if not report or figures[name] == report.get(name):
-        return None
-    return f"{name} of the manifest is not that of report.json; export again"
-
-
-def _value(tree: Any, path: tuple[str, ...]) -> float | None:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    return float(tree) if type(tree) in (int, float) and math.isfinite(tree) else None
+def check_tables(book: Book, report: Tree, manifest: Tree) -> None:
+    """SN307: the manifest's tables of figures are those of report.json."""
+    figures, place = manifest.get("figures"), book.subject / "manifest.json"
+    if not isinstance(figures, dict):
+        raise InvalidFileError(f"{place}: no figures; export again")
+    other = [name for name in figures if report and figures[name] != report.get(name)]  # NaN is equal to nothing
+    problem = f"{other[0]} of the manifest is not that of report.json; export again" if other else None
+    book.judge("SN307", "recorded figures", problem, f"{amount_of(len(figures), 'table')} as in report.json", place)
 
 
 def memory_of(program: Program) -> float:
     """Bytes: weights at their stored width (the readout's are the host's), and the state of every neuron."""
     weights = sum(s.map.weight.size for s in program.synapses)
     return math.ceil((weights * program.weight_bits + sum(p.size for p in program.populations) * STATE_BITS) / 8)
-
-
-def check_onnx(book: Book, graph: Graph, model: OnnxModel) -> dict[str, float | None]:
-    """SN308: the interpreter on model.nir and onnxruntime on model.onnx, on the recorded samples; SN6xx."""
-    shape = graph.shapes()[graph.input]
-    boxed: Any = shape if len(shape) == 3 else (*shape, 1, 1)
-    x = read_stimulus(book.subject, boxed, model.timesteps, (-math.inf, math.inf))
-    done = interpreter.run(graph, x, model.timesteps)
-    names = neurons_of(graph)
-    x = x.reshape(*x.shape[:-3], *shape)
-    fired = run_onnx(model, x)
-    if {n: s.shape for n, s in fired.spikes.items()} != {n: done.spikes[n].shape for n in names}:
-        problem: str | None = "their neuron layers are not the same"
-    else:
-        wanted = Fired({n: done.spikes[n] for n in names}, done.answers).packed()
-        difference = first_difference(wanted, fired, names)
-        problem = difference.text() if difference else None
-    good = f"0 of {fired.total()} differ, {amount_of(len(x), 'sample')}"
-    book.judge("SN308", "ONNX against NIR", problem, good, book.subject / "model.onnx")
-    determinism.check_runs(book, "model", lambda s, batch: run_onnx(model, s, batch), x, fired, tolerance=1e-5)
-    labels = read_npz(book.subject / "stimulus.npz", limit_bytes=LIMIT_BYTES, what="stimulus.npz").get("y")
-    return onnx_figures(fired, labels)

@@ -48,13 +48,19 @@ class CheckOptions:
     """Warnings fail too, but for those of portability."""
     portable: bool = False
     """Warnings of portability fail: other tools run the graph otherwise."""
+    measure: bool = False
+    """Measure the figures although nothing judges them."""
+    budgets: bool = True
+    """Whether a budget.toml beside the graph counts where none is named."""
+    trust_report: bool = False
+    """Judge by figures that report.json claims, where they cannot be made again on as many samples."""
     ignored: frozenset[str] = frozenset()
     """Codes of rules that are shown and pass, with those of the budget file."""
 
     @property
     def judges(self) -> bool:
         """Whether figures are asked for by the command line."""
-        return bool(self.limits or self.budget or self.baseline or self.update_baseline)
+        return bool(self.limits or self.budget or self.baseline or self.update_baseline or self.measure)
 
     def check(self) -> None:
         """UsageError for options that do not go together."""
@@ -69,8 +75,16 @@ class CheckOptions:
             raise UsageError(f"{', '.join(odd)}: of one GRAPH, got {len(self.graphs)}; check them one by one")
         if self.tolerances and self.baseline is None:
             raise UsageError("--tolerance is of a baseline; give --baseline FILE")
-        if self.record is None and (self.reading.data is not None or self.reading.limit is not None):
-            raise UsageError("--data and --limit are what --record records; give --record auto, or leave them out")
+        given = self.reading.data is not None or self.reading.limit is not None
+        if self.record is None and given and not all(path.is_dir() for path in self.graphs):
+            raise UsageError(
+                "--data and --limit are what --record records, or what an export is measured on; give --record auto, "
+                "or leave them out"
+            )
+        if self.reading.limit is not None and self.reading.data is None and self.record is None:
+            raise UsageError(f"--limit {self.reading.limit}: of --data; give it too, or leave --limit out")
+        if given and self.record is None and not self.judges:
+            raise UsageError("--data: nothing judges what is measured on it; give --min, --max, --budget or --baseline")
         if self.record is None and (self.force or self.new_recording):
             raise UsageError("--force and --new-recording are of --record; give --record auto, or leave them out")
         if self.record is not None and self.recording is not None:

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from snnas.toolchain.cli import exits
+from snnas.toolchain.cli.attest import attest
 from snnas.toolchain.cli.bench import bench_app
 from snnas.toolchain.cli.check import check
 from snnas.toolchain.cli.data import data_app
@@ -63,6 +64,7 @@ app.command(short_help="Say where a program parts from its graph, and why.")(dia
 app.command(short_help="Find the convention that a foreign .nir was written with.")(whose)
 app.command(short_help="Show the figures of an exported run, or of several.")(report)
 app.command(short_help="Guard an exported graph in a pipeline.")(check)
+app.command(short_help="Sum up an export in a document that others can make again.")(attest)
 app.command(short_help="Say what a rule of snnas check means, and its mend.")(explain)
 app.command()(doctor)
 app.command(short_help="Print the JSON Schema of what --json prints.")(schema)

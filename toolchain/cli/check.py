@@ -57,6 +57,10 @@ def check(
     portable: Annotated[
         bool, typer.Option("--portable", help="Warnings of portability fail: other tools run the graph otherwise.")
     ] = False,
+    trust_report: Annotated[
+        bool,
+        typer.Option("--trust-report", help="Judge by report.json what cannot be measured again on as many samples."),
+    ] = False,
     ignore: Annotated[
         list[str] | None, typer.Option(help="CODE,CODE: failed or warned, these are shown and pass; repeatable.")
     ] = None,
@@ -69,17 +73,17 @@ def check(
     in_ci: Annotated[
         bool, typer.Option("--in-ci", help="Write recording or baseline although the variable CI is set.")
     ] = False,
-    profile: Annotated[str | None, typer.Option(help="Energy profile of a lone .nir [the system's].")] = None,
+    profile: Annotated[str | None, typer.Option(help="Energy profile [the system's].")] = None,
     system: Annotated[
-        str, typer.Option(help="Chip of a lone .nir: loihi1, loihi2, generic or a .toml file.")
+        str, typer.Option(help="Chip that is priced: loihi1, loihi2, generic or a .toml file.")
     ] = "loihi1",
     data: Annotated[
-        str | None, typer.Option(help="With --record: digits, or an .npz with x and, for accuracy, y [drawn samples].")
+        str | None, typer.Option(help="With --record, or to measure an export on: digits, or an .npz with x and y.")
     ] = None,
     timesteps: Timesteps = None,
     input_kind: InputKind = None,
     delayed: Delayed = None,
-    limit: Annotated[int | None, typer.Option(help="With --record: so many samples [32].")] = None,
+    limit: Annotated[int | None, typer.Option(help="So many samples of --data [with --record: 32].")] = None,
     seed: Seed = None,
     convention: ConventionName = None,
     dt: Dt = None,
@@ -122,6 +126,7 @@ def check(
         in_ci=in_ci,
         strict=strict,
         portable=portable,
+        trust_report=trust_report,
         ignored=parse_ignored(ignore or []),
     )
     checked = guard(options)

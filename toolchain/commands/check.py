@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from snnas.export.compiler.quantise import check_bits
+from snnas.toolchain.checking import attest as attesting
 from snnas.toolchain.checking.check import check as check_one
 from snnas.toolchain.checking.findings import Book, exit_code
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.rules.rules import RULES, Rule, find
+from snnas.toolchain.models.estimate import Pricing
+from snnas.toolchain.searching.budgets import GATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,52 @@ def check(options: CheckOptions) -> Checked:
         check_bits(options.reading.bits)
     options.check()
     return Checked(books=tuple(check_one(path, options) for path in options.graphs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attested:
+    """An export, attested."""
+
+    document: dict[str, Any]
+    """The attestation, schema snnas.attestation/1."""
+    differences: tuple[str, ...] | None
+    """What the one that it is compared with says otherwise; None where there is none."""
+
+    @property
+    def exit_code(self) -> int:
+        """That of the check; 1 where the two attestations differ."""
+        return int(self.document["exit_code"]) or int(bool(self.differences))
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        d = self.document
+        out, samples = [f"attestation {d['digest']}"], d["samples"]
+        if samples:
+            labels = f"labels {samples['labels']}" if samples["labels"] else "no labels"
+            out.append(f"measured on {samples['number']} samples ({samples['stimulus']}), {labels}")
+        for name, value in d["figures"].items():
+            shown = "-" if value is None else f"{value:.6g} {GATED[name].unit}".rstrip()
+            out.append(f"  {name:<16} {shown}")
+        failing = sorted({code for code, _, status in d["checks"] if status in ("failed", "invalid", "unsupported")})
+        failed = f"FAILED ({', '.join(failing)}); snnas check says why"
+        out.append(failed if failing else f"{len(d['checks'])} checks passed")
+        if self.differences is not None:
+            out += [f"  {line}" for line in self.differences]
+            out.append(f"{len(self.differences)} entries differ" if self.differences else "equal to the one compared")
+        return out
+
+
+def attest(folder: Path, pricing: Pricing, *, compare: Path | None = None) -> Attested:
+    """The attestation of an export, beside one that was made elsewhere.
+
+    UsageError for what is no export; InvalidFileError for an attestation that is none, or was edited.
+    """
+    theirs = None if compare is None else attesting.read_attestation(compare)
+    document, _ = attesting.attest(folder, pricing)
+    return Attested(
+        document=document,
+        differences=None if theirs is None else tuple(attesting.differences(document, theirs)),
+    )
 
 
 def explain_rules(codes: Sequence[str] = ()) -> list[Rule]:

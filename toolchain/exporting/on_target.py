@@ -108,15 +108,17 @@ def measure(
     return run_program(program, x, y, profile, system or load_system())
 
 
-def run_program(program: Program, x: np.ndarray, y: np.ndarray, profile: Profile | None, system: System) -> Figures:
-    """Places a program on ``system``, runs it on the samples x, y, and prices it; profile None: without a price."""
-    from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
+def run_program(
+    program: Program, x: np.ndarray, y: np.ndarray, profile: Profile | None, system: System, *, torch: bool = True
+) -> Figures:
+    """Places a program on ``system``, runs it on the samples x, y, and prices it; profile None: without a price.
 
+    torch: run it by the torch simulator, where that is installed; loading it takes a second and a half.
+    """
     mapping = map_program(program, system)
     counter, predictions = Counter(program, mapping), list[np.ndarray]()
     done = 0
-    for trace, currents in TorchSimulator(program).run_input(x):
-        assert isinstance(trace, Trace)
+    for trace, currents in _runs(program, x, lambda _done, _total: None, torch=torch):
         spikes_in = x[done : done + len(trace.logits)] > 0 if program.input_kind != "analogue" else None
         counter.add(trace, currents=currents or None, spikes_in=spikes_in)
         predictions.append(trace.predictions)
@@ -162,9 +164,11 @@ def simulate_split(
     return OnTarget(counter.result(), np.concatenate(predictions), golden, first)
 
 
-def _runs(program: Program, x: np.ndarray, advance: Advance) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
+def _runs(
+    program: Program, x: np.ndarray, advance: Advance, *, torch: bool = True
+) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
     """Each chunk's trace and the currents that drove it, by the fastest simulator that is installed."""
-    if find_spec("torch") is None:
+    if not torch or find_spec("torch") is None:
         done = 0
         for trace, currents in simulate_input(program, x):
             yield trace, currents

@@ -26,6 +26,7 @@ from snnas.hw_sim.errors import GateError, UsageError
 from snnas.hw_sim.files import sha256, write_json
 from snnas.toolchain.exporting.foreign_folder import folder_of, rewritten
 from snnas.toolchain.exporting.reuse import reusable
+from snnas.toolchain.exporting.stimulus import kept
 from snnas.toolchain.models.open import ASKED, open_graph
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.stderr import Narrator
@@ -43,7 +44,7 @@ SCHEMA = "snnas.export.onnx/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxOptions:
-    """What an ONNX export is asked for. samples: how many of the test split stimulus.npz keeps."""
+    """What an ONNX export is asked for. samples: how many of the test split stimulus.npz keeps at least."""
 
     precision: Literal["float32", "float64"] = "float32"
     inline: bool = False
@@ -157,8 +158,7 @@ def _measured(
     path, (spikes, answers), y = stage / "model.onnx", wanted, samples.y
     write_nir(stage / "model.nir", graph)
     write_onnx(path, graph, timesteps=samples.timesteps, precision=options.precision, inline=options.inline)
-    kept = {"x": samples.x[: options.samples], **({} if y is None else {"y": y[: options.samples]})}
-    write_npz(stage / "stimulus.npz", {n: np.ascontiguousarray(v) for n, v in kept.items()})
+    write_npz(stage / "stimulus.npz", kept(samples.x, y, options.samples, whole=False))
     found, total = OnnxModel(path).run(samples.x if samples.fed is None else samples.fed)
     differing = {n: int((found[n].reshape(v.shape) != v).sum()) for n, v in spikes.items()}
     compared = sum(v.size for v in spikes.values())

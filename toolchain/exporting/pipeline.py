@@ -6,10 +6,9 @@ it is whole.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from snnas.export.compiler.observed_ranges import prove_or_observe
 from snnas.export.compiler.quantisation_error import PopulationError, quantisation_errors, short_of_bits, with_spikes
@@ -29,11 +28,13 @@ from snnas.toolchain.exporting.options import ExportOptions, lava_python, settin
 from snnas.toolchain.exporting.report import build_report
 from snnas.toolchain.exporting.reuse import from_report, reusable, says_the_same
 from snnas.toolchain.exporting.source import Source
+from snnas.toolchain.exporting.stimulus import kept
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.staging import staged
 from snnas.toolchain.runs.versions import fingerprint
 
-FORMAT = "snnas.export/1"
+FORMAT = "snnas.export/2"
+READ = ("snnas.export/1", FORMAT)  # 1 kept no more samples than were recorded
 FEW_BITS_MEND = "snnas diagnose says what it costs"
 OBSERVED_SAMPLES = 256  # on which registers are watched that no proof covers
 
@@ -42,7 +43,7 @@ def export(source: Source, options: ExportOptions, narrator: Narrator) -> dict[s
     """Exports a source and returns its report; GateError (exit 1) names the first spike that differs."""
     final = source.folder
     inputs = {**source.inputs, **settings(options)}
-    reused = reusable(final, inputs, force=options.force, whole=lambda m, r: says_the_same(m, r) and _lava(r, options))
+    reused = reusable(final, inputs, force=options.force, whole=lambda m, r: _current(m, r, options))
     if reused is not None:
         narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
@@ -72,6 +73,12 @@ def write_dump(folder: Path, out: Path) -> None:
     write_text(out / "program.txt", dump(read_program(folder / "program.npz")))
 
 
+def _current(manifest: dict[str, Any], report: dict[str, Any], options: ExportOptions) -> bool:
+    """Whether an older export is what one of today would be."""
+    same_script = manifest["files"].get("run_lava.py") == hashlib.sha256(script().encode()).hexdigest()
+    return manifest["format"] == FORMAT and same_script and says_the_same(manifest, report) and _lava(report, options)
+
+
 def _lava(report: dict[str, Any], options: ExportOptions) -> bool:
     """Whether an older export holds all of Lava that can be had here."""
     return bool(report["checks"]["lava_samples"]) or lava_python(options)[0] is None
@@ -96,8 +103,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     target = simulate_split(program, mapping, x, keep, narrator)
     labels = {} if floats.y is None else {"labels": floats.y[:keep]}
     write_npz(stage / "golden.npz", {**target.golden, **labels})
-    stimulus = {"x": np.ascontiguousarray(x[:keep], dtype=np.float32)}
-    write_npz(stage / "stimulus.npz", stimulus if floats.y is None else {**stimulus, "y": floats.y[:keep]})
+    write_npz(stage / "stimulus.npz", kept(x, floats.y, keep, whole=program.input_kind != "analogue"))
     write_text(stage / "run_lava.py", script())
     comparison, note = run_lava(stage, program, target.golden, options, narrator)
     finetuned = None

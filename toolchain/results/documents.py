@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # name: where its record is, beneath records/
 RECORDS = {
+    "attestation": "check:Attestation",
     "bench.conformance": "bench.conformance:ConformanceBench",
     "bench.gpu": "bench.gpu:GpuBench",
     "bench.search": "bench.search:SearchBench",

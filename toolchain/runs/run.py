@@ -176,7 +176,7 @@ def find(folder: Path, name: str | None, *, having: str = "") -> Run:
     """
     if name is not None:
         for path in (folder / name, Path(name)):
-            if (path / "run.toml").is_file():
+            if (path / "run.toml").exists():  # a FIFO, too: what it is says whoever reads it
                 return Run(path.resolve())
         known = [r.name for r in every(folder)]
         there = ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnas.export.compiler.parts import Part, cut, matrix_of
+from snnas.export.compiler.adjoint import matrix_of
+from snnas.export.compiler.parts import Part, cut
 from snnas.export.compiler.paths import Path, compose
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Conv, If, Node, Pool, Scale, output_shape

@@ -78,7 +78,7 @@ CASES: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "NaN input": (_stimulus(lambda a: a | {"x": a["x"] * np.nan}), 3, SPIKES),
     "flat input": (_stimulus(lambda a: a | {"x": a["x"][:, 0]}), 3, SPIKES),
     "energy NaN": (_figure("energy_uJ", "high", float("nan")), 3, "manifest"),
-    "energy negative": (_figure("energy_uJ", "high", -1), 1, "max energy_total"),
+    "energy negative": (_figure("energy_uJ", "high", -1), 1, "recorded figures"),
     "cores true": (_figure("resources", "cores", True), 1, "recorded resources"),
     "fewer neurons": (_figure("resources", "neurons", 3), 1, "recorded resources"),
     "a better accuracy": (_figure("accuracy", "on_target", 1.0), 1, "recorded figures"),
@@ -110,6 +110,16 @@ def test_a_damaged_export_is_made_again(
     assert "up to date" not in capsys.readouterr().err
     assert sha256(folder / name) == before
     assert checked(folder, capsys)[0] == 0
+
+
+def test_an_export_with_another_script_is_made_again(runs: Path, no_lava: None) -> None:
+    """As one that an older snnas wrote: what check calls another script, export does not call up to date."""
+    folder = only(runs) / "export/lava"
+    (folder / "run_lava.py").write_text("print('equal')\n")
+    _sign(folder, "run_lava.py")
+    assert run_command(["check", str(folder), "-q"]) == 1
+    assert run_command(["export", "--runs-dir", str(runs), "--samples", "4", "-q"]) == 0
+    assert run_command(["check", str(folder), "-q"]) == 0
 
 
 def test_an_export_that_was_killed_before_it_showed_its_report_shows_it_next_time(

@@ -152,7 +152,8 @@ def test_what_is_ignored_is_shown_and_passes(here: Path, capsys: pytest.CaptureF
     assert code == 0
     assert [f["code"] for f in findings if f["status"] == "ignored"] == ["SN405"]
     Path("budget.toml").write_text('[budget]\nenergy_total = "1nJ"\n[check]\nignore = ["SN405"]\n')
-    assert checked(capsys, GRAPH)[0] == 0
+    assert checked(capsys, GRAPH)[0] == 1, "not one that nobody named"
+    assert checked(capsys, GRAPH, "--budget", "budget.toml")[0] == 0
     for wrong, word in (('ignore = ["SN4O5"]', "SN4O5"), ("ignore = 405", "405"), ("skip = 1", "skip")):
         Path("budget.toml").write_text(f"[check]\n{wrong}\n")
         fails(capsys, ["check", GRAPH], 3, "budget.toml", word)

@@ -240,6 +240,17 @@ def _wide_register(path: Path) -> None:
     change_arrays(path, **{"program.json": widened})
 
 
+def _fine_tuned(_: Patch) -> None:
+    """Shuffled weights, recorded again, in an export that is said to be fine-tuned."""
+    from tests.toolchain.checking.test_check_fooled import plant_shuffled
+
+    plant_shuffled()
+    report = read_json(Path("lava/report.json"))
+    del report["quantisation"]
+    write_json(Path("lava/report.json"), {**report, "finetune": {"best_epoch": 3}})
+    sign(Path("lava"), "report.json")
+
+
 # -- spoiling an .onnx
 
 
@@ -436,12 +447,12 @@ FAULTS = [
     # exports
     Fault("an export without its program", lambda _: Path("lava/program.npz").unlink(), LAVA, "SN103", 3, "missing"),
     Fault("an export without its manifest", lambda _: Path("lava/manifest.json").unlink(), LAVA, "SN103", 3),
-    Fault("an export newer than ours", _manifest(lambda m: m.update(format="snnas.export/2")), LAVA, "SN102", 3),
+    Fault("an export newer than ours", _manifest(lambda m: m.update(format="snnas.export/3")), LAVA, "SN102", 3),
     Fault("a wrong hash", _arrays("lava/stimulus.npz", extra=np.zeros(1)), LAVA, "SN104", 3, "hash"),
     Fault("a manifest that leads away", _manifest(lambda m: m["files"].update({"../x": "0"})), LAVA, "SN115", 3),
     Fault("a cut program", _signed("program.npz", lambda p: p.write_bytes(p.read_bytes()[:500])), LAVA, "SN101", 3),
     Fault("a register too wide", _signed("program.npz", _wide_register), LAVA, "SN117", 3, "vth"),
-    Fault("a changed program weight", _signed("program.npz", _program_weight), LAVA, "SN303", 1, "population"),
+    Fault("a changed program weight", _signed("program.npz", _program_weight), LAVA, "SN211", 1, "synapse"),
     Fault("a program of another graph", _signed("program.npz", _other_program), LAVA, "SN207", 1),
     Fault("a register that may overflow", _signed("program.npz", _overflowing), LAVA, "SN208", 1, "ballot"),
     Fault("weights of few steps", _signed("program.npz", _coarse), LAVA, "SN209", 1, "ballot: 2 of 8 bits left"),
@@ -449,6 +460,9 @@ FAULTS = [
     Fault("changed logits", _golden(logits=lambda v: v[:, ::-1]), LAVA, "SN305", 1, "readout"),
     Fault("a doubled spike on target", _golden(**{"spikes.ballot": _double}), LAVA, "SN303", 1, "first at sample 0"),
     Fault("an edited figure", _manifest(lambda m: m["figures"]["sar"].update(on_target=0)), LAVA, "SN307", 1, "sar"),
+    Fault("another script", _signed("run_lava.py", lambda p: p.write_text(p.read_text() + "#")), LAVA, "SN120", 1),
+    Fault("another network that says it was fine-tuned", _fine_tuned, LAVA, "SN311", 1, "spikes differ"),
+    Fault("samples that nobody pinned", lambda _: None, (*LAVA, "--min", "accuracy=50%", "--strict"), "SN312", 1),
     Fault("edited cores", _manifest(lambda m: m["figures"]["resources"].update(cores=0)), LAVA, "SN307", 1, "core"),
     # ONNX
     Fault("bytes that are no model", lambda _: Path(ONNX).write_bytes(b"\x08\x0asnnas"), (ONNX,), "SN101", 3),
@@ -489,8 +503,11 @@ def test_a_planted_fault_is_caught_by_its_rule(
 
 @pytest.mark.parametrize("subject", [GRAPH, ONNX, "lava", "onnx"])
 def test_what_is_healthy_passes(subject: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    limits = ["--max", "sar=50%", "--min", "accuracy=90%"]
-    code, findings = checked(capsys, subject, *limits, "--strict")
+    limits = ["--max", "sar=50%", "--min", "accuracy=90%", "--strict"]
+    if subject in ("lava", "onnx"):
+        assert run_command(["check", subject, "--update-baseline", "--baseline", "pinned.json"]) == 0
+        limits += ["--baseline", "pinned.json"]
+    code, findings = checked(capsys, subject, *limits)
     assert code == 0, [f for f in findings if f["status"] != "passed"]
     assert {f["status"] for f in findings} == {"passed"}
     assert {"SN401", "SN402", "SN601", "SN602"} <= {f["code"] for f in findings}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -106,6 +107,7 @@ def run_action(repository: Path, **inputs: str) -> tuple[subprocess.CompletedPro
     given = {name: inputs.get(name, entry.get("default", "")) for name, entry in described["inputs"].items()}
     assert not set(inputs) - set(given)
     variables = {}
+    assert "inputs.token" not in str(step["env"]), "the check runs without it"
     for name, expression in step["env"].items():
         (key,) = re.fullmatch(r"\$\{\{ inputs\.([a-z-]+) \}\}", expression).groups()  # type: ignore[union-attr]
         variables[name] = given[key]
@@ -214,7 +216,8 @@ def test_the_options_that_the_documents_name_exist(page: str) -> None:
         text=True,
         check=True,
     ).stdout
-    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text)) - {"--quiet", "--target"}  # of others
+    of_others = {"--quiet", "--target", "--out", "--compare"}
+    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text)) - of_others
     assert named <= set(re.findall(r"--[a-z][a-z-]+", help_text)), named
     assert set(re.findall(r"SN\d{3}", text)) <= set(RULES)
     if page == "check.md":
@@ -241,3 +244,35 @@ def test_the_recipe_for_make_runs(repository: Path) -> None:
     result = bash(recipe, repository)
     assert result.returncode == 1
     assert "SN301" in result.stdout
+
+
+def test_the_action_comments_what_got_worse_first(repository: Path) -> None:
+    """On an event as GitHub records it, with a curl that keeps what it would send."""
+    (step,) = [s for s in action()["runs"]["steps"] if s.get("name") == "Comment"]
+    baseline = repository / "baseline.json"
+    table = json.loads(baseline.read_text())
+    table["figures"] |= {"synops": table["figures"]["synops"] / 2, "energy_total": table["figures"]["energy_total"] * 2}
+    baseline.write_text(json.dumps(table))
+    checked, _ = run_action(repository, graph="graph.nir", baseline="baseline.json")
+    assert checked.returncode == 1
+    curl = repository.parent / "bin/curl"
+    keep = 'for a in "$@"; do case "$a" in @*) cp "${a#@}" "$LOG.body";; esac; done'
+    curl.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "$LOG"\n{keep}\n')
+    curl.chmod(0o755)
+    event = repository.parent / "event.json"
+    event.write_text(json.dumps({"action": "synchronize", "pull_request": {"number": 17}}))
+    log = repository.parent / "log"
+    variables = {"GITHUB_API_URL": "https://api", "GITHUB_REPOSITORY": "o/r", "TOKEN": "secret", "LOG": str(log)}
+    done = bash(step["run"], repository, GITHUB_EVENT_PATH=str(event), **variables)
+    assert done.returncode == 0, done.stderr
+    assert log.read_text().splitlines()[-1] == "https://api/repos/o/r/issues/17/comments"
+    text = json.loads(Path(f"{log}.body").read_text())["body"]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    figures = rows[[row[0] for row in rows].index("figure") + 1 :]
+    assert (figures[0][0], figures[0][4]) == ("synops", "+100.00% worse")
+    assert " to " in figures[0][2]
+    assert (figures[-1][0], figures[-1][4]) == ("energy\\_total", "-50.00% better")
+    (repository.parent / "temp/snnas-check/summary.md").unlink()
+    log.unlink()
+    assert bash(step["run"], repository, GITHUB_EVENT_PATH=str(event), **variables).returncode == 0
+    assert not log.exists()

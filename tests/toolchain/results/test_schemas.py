@@ -190,6 +190,7 @@ CASES = [
     ("export foreign.nir --data data.npz --samples 4 --profile nothing.toml -q", "report", 0, []),
     (f"check {EXPORT}", "check", 0, []),
     (f"check {EXPORT} foreign.nir", "checks", None, []),
+    (f"attest {EXPORT}", "attestation", 0, []),
     ("diagnose a --limit 8 -q", "diagnose", 0, []),
     ("explain", "rules", 0, []),
     ("report a", "report", 0, []),

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.files import read_text
+from snnas.toolchain.output.report import read_report
 from snnas.toolchain.runs import create as new_run
 from snnas.toolchain.runs import run as runs
 from snnas.toolchain.runs.run import Run
@@ -128,3 +130,22 @@ def test_a_disk_that_cannot_lock_is_not_taken_for_another_process(
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(OSError, match="locks"), run.lock():
         pass
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device"])
+def test_no_reader_of_a_run_waits_or_reads_without_end(kind: str, tmp_path: Path) -> None:
+    """Whoever unpacks a stranger's run may have such files in it; each is refused by what it is."""
+    made = begin(tmp_path, "mine")
+    files = {"run.toml": made.config, "search.jsonl": made.search_log.read, "train.jsonl": made.train_log.read}
+    files |= {"report.json": lambda: read_report(made.report), "genotype.json": lambda: read_text(made.genotype)}
+    for name, reads in files.items():
+        path = made.path / name
+        path.unlink(missing_ok=True)
+        if kind == "a FIFO":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("/dev/zero")
+        assert runs.find(tmp_path, "mine") == made
+        with pytest.raises(InvalidFileError, match=kind):
+            reads()
+    assert [r.name for r in runs.every(tmp_path)] == ["mine"]

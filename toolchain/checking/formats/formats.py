@@ -73,6 +73,7 @@ def as_data(book: Book) -> dict[str, Any]:
     ]
     figures = {
         name: {"unit": f.unit, "value": f.value, "baseline": f.baseline, "limit": f.limit}
+        | ({"interval": list(f.interval)} if f.interval else {})
         for name, f in book.figures.items()
     }
     return {

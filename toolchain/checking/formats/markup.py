@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from snnas.toolchain.checking.findings import Book, Finding, exit_code, shown
+from snnas.toolchain.checking.findings import Book, Figure, Finding, exit_code, shown
 from snnas.toolchain.checking.rules.rules import RULES
+from snnas.toolchain.searching.budgets import GATED
 
 SUMMARY_BYTES = 900_000  # GitHub takes 1 MiB per step and drops the whole summary above
 ANNOTATIONS = 10  # of each level that GitHub shows per step
@@ -34,13 +36,35 @@ def markdown(books: Sequence[Book]) -> str:
         passed = sum(f.status == "passed" for f in book.findings)
         out += [f"{passed} of {len(book.findings)} checks passed.", ""]
         if book.figures:
-            out += ["| figure | now | baseline | limit |", "|---|---:|---:|---:|"]
-            for name, f in book.figures.items():
-                cells = (_number(v, f.unit) for v in (f.value, f.baseline, f.limit))
-                out.append(f"| {escaped(name)} | {' | '.join(cells)} |")
-            out.append("")
+            out += [*_figures(book.figures.values()), ""]
         out += [f"- {escaped(note)}" for note in book.notes]
     return _cut(out)
+
+
+def _figures(figures: Iterable[Figure]) -> list[str]:
+    """A table of figures beside their baseline, what got worse first; intervals are over the samples."""
+    rows = sorted(((f, *_change(f)) for f in figures), key=lambda row: row[1], reverse=True)
+    out = ["| figure | now | 95 % interval | baseline | change | limit |", "|---|---:|---:|---:|---:|---:|"]
+    for f, _, told in rows:
+        interval = " to ".join(f"{end:.4g}" for end in f.interval) if f.interval else ""
+        cells = _number(f.value, f.unit), interval, _number(f.baseline, f.unit), told, _number(f.limit, f.unit)
+        out.append(f"| {escaped(f.metric)} | {' | '.join(cells)} |")
+    return out
+
+
+def _change(figure: Figure) -> tuple[float, str]:
+    """By what share of the baseline a figure is worse (below 0: better), and that in words."""
+    now, then = figure.value, figure.baseline
+    if then is None:
+        return 0.0, ""
+    if now is None:
+        return math.inf, "gone"
+    worse = then - now if GATED[figure.metric].least else now - then
+    share = worse / abs(then) if then else math.copysign(math.inf, worse) if worse else 0.0
+    if abs(share) < 5e-10:
+        return 0.0, "as before"
+    size = f"{now - then:+.4g}" if math.isinf(share) else f"{(now - then) / abs(then):+.2%}"
+    return share, f"{size} {'worse' if worse > 0 else 'better'}"
 
 
 def _cut(lines: list[str]) -> str:

@@ -109,4 +109,10 @@ RULES = (
         "input, which are the spikes, and how many timesteps there are.",
         "Export with snnas export --target onnx; keep metadata_props in later conversions.",
     ),
+    Rule(
+        "SN120", "run_lava.py is the script that this version ships", "failed",
+        "It is run by hand and its verdict is believed: a line of it changed, and Lava agrees with anything. Another "
+        "version of snnas may have had another script.",
+        "Check with the version that wrote the export (the detail names it), or export again.",
+    ),
 )  # fmt: skip

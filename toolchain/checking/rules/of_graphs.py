@@ -40,7 +40,7 @@ RULES = (
     Rule(
         "SN207", "the program is the graph's", "failed",
         "The graph is compiled again: populations, leaks and the geometry of every synapse must be those of "
-        "program.npz. Integer weights may differ (calibration, fine-tuning); they are judged by their spikes, SN303. "
+        "program.npz. Integer weights may differ (calibration, fine-tuning); they are judged by SN211 and SN303. "
         "A lone graph must compile; where it cannot, that is a warning: it may be meant for another target.",
         "Export again; model.nir and program.npz are of different networks. A lone graph that resets by subtraction "
         "has a program with --system generic.",
@@ -60,6 +60,14 @@ RULES = (
         "whose weights are exact as they are is not meant.",
         "Export with samples that calibrate (--data, --calibration) and --ranges auto; bring the population's weights "
         "nearer to one another; snnas diagnose says what it costs.",
+    ),
+    Rule(
+        "SN211", "the program's numbers are the graph's within rounding", "failed",
+        "Weights, thresholds and biases of program.npz are the graph's, rounded: of a synapse's weights the RMS error "
+        "is at most 1 step (0.3 to 0.5 is usual), of a threshold and a bias 1 step each; the readout's and the host's "
+        "are equal. A program that was fine-tuned differs on purpose: of every program the errors must be those that "
+        "report.json recorded.",
+        "Export again; program.npz was changed, or is of another graph.",
     ),
     Rule(
         "SN301", "there is a recording, and it fits", "invalid",
@@ -100,8 +108,9 @@ RULES = (
     ),
     Rule(
         "SN307", "the manifest's figures are what is measured again", "failed",
-        "Neurons, cores and chips are counted again; accuracy, activity, energy and latency must be those of "
-        "report.json, whose hash is recorded. Limits are judged by these figures.",
+        "Neurons, cores and chips are counted again; the manifest's tables must be those of report.json. Where a limit "
+        "or a baseline judges figures, accuracy, activity, energy and latency are measured again too; they must be the "
+        "report's where the export holds all of its samples. Limits are judged by what is measured, not by the report.",
         "Export again, with --force where it is said to be up to date; do not edit figures.",
     ),
     Rule(
@@ -111,7 +120,21 @@ RULES = (
     ),
     Rule(
         "SN309", "the recording makes every neuron layer fire", "warned",
-        "What never fires is not compared: a recording in which a layer is silent proves nothing about what follows.",
-        "Record on real samples: --record auto --data FILE.npz --new-recording.",
+        "What never fires is not compared: a recording in which a layer is silent proves nothing about what follows. "
+        "Where nothing fires that is read, every answer is the same whatever comes in: that has failed.",
+        "Record on real samples: --record auto --data FILE.npz --new-recording. Of an export: train or export again.",
+    ),
+    Rule(
+        "SN311", "graph and program fire alike but for rounding", "failed",
+        "On the recorded input, at most 60 % of a population's spikes are missing on the other side (to 26 % are usual "
+        "at 4 bits, 85 % of another network), and at least half of the samples are classified alike. Recorded spikes "
+        "that were made again with a program prove the program alone.",
+        "Export again; snnas diagnose names the first population that parts, and why.",
+    ),
+    Rule(
+        "SN312", "the samples that limits are judged on are the caller's", "warned",
+        "Who writes an export chooses its samples and labels, and may choose easy ones. A baseline pins them by their "
+        "digest; --data brings the caller's own.",
+        "snnas check FOLDER --update-baseline once, reviewed and committed, then --baseline; or --data FILE.npz.",
     ),
 )  # fmt: skip

@@ -28,6 +28,7 @@ class RaggedReader(Reader):
         base = h5py.check_vlen_dtype(item.dtype)
         if base is None or np.dtype(base).kind not in "fiu":
             return super().dataset(name, item)
+        item = h5py.Dataset(item)
         if item.is_virtual or item.external is not None or item.ndim != 1 or item.shape[0] > MAX_ROWS:
             raise Refused(f"{name!r} has shape {item.shape}, expected one row for each sample, in the file itself")
         rows = item[()]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Count, Document, Interval, OrAbsent, Record, Sha256
 
 
 class Finding(Record):
@@ -37,6 +37,8 @@ class FigureJudged(Record):
     """Figure of the baseline; null without."""
     limit: float | None
     """Limit; null without."""
+    interval: OrAbsent[Interval] = None
+    """95 % interval over the samples that the figure is of; absent where there is none."""
 
 
 class Check(Document):
@@ -96,3 +98,54 @@ class RuleList(Document):
     schema_: Literal["snnas.rules/1"] = Field(alias="schema")
     rules: list[RuleRow]
     """Rules, in order."""
+
+
+class SamplesAttested(Record):
+    """The samples that figures are of."""
+
+    number: Count
+    """How many."""
+    stimulus: str
+    """Digest of the samples."""
+    labels: str
+    """Digest of the labels; empty without."""
+
+
+class Source(Record):
+    """A file of constants."""
+
+    name: str
+    """Name, or path."""
+    sha256: Sha256
+    """Hash of the file."""
+
+
+class Priced(Record):
+    """What places and prices."""
+
+    system: Source
+    """Chip."""
+    profile: Source | None
+    """Energy profile; null where none is public of the chip."""
+
+
+class Attestation(Document):
+    """What an export is and does; nothing of the machine or the time that it was made on."""
+
+    printed_by = ("attest",)
+
+    schema_: Literal["snnas.attestation/1"] = Field(alias="schema")
+    exit_code: int
+    """That of snnas check."""
+    digest: Sha256
+    """Hash of all that follows."""
+    files: dict[str, Sha256]
+    """Hashes of the export's files; empty where they are not those of its manifest."""
+    samples: SamplesAttested | None
+    """The samples; null where they cannot be read."""
+    priced: Priced
+    """What places and prices."""
+    figures: dict[str, float | None]
+    """Figures by metric, measured again, to nine digits; null where there is none."""
+    checks: list[list[str]]
+    """Code, name and status of each check."""

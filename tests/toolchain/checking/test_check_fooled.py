@@ -1,0 +1,219 @@
+"""Exports made to look better than they are, every hash and record of theirs agreeing: the gate is not fooled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnas.export.formats.nir_file import write_nir
+from snnas.export.formats.npz_file import read_npz, write_npz
+from snnas.export.formats.program_file import read_program, write_program
+from snnas.hw_sim.files import read_json, write_json
+from snnas.hw_sim.program import CLOCK, Program, Synapse
+from snnas.toolchain.checking import folder_runs, made
+from snnas.toolchain.checking.samples import Samples
+from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.exporting.on_target import reference
+from snnas.toolchain.exporting.stimulus import LIMIT_BYTES, kept
+from tests.programs import random_program
+from tests.toolchain.checking.check_subjects import change_arrays, checked, example, healthy, here, sign  # noqa: F401
+
+LAVA = Path("lava")
+FIGURES = ("accuracy", "sar", "energy_uJ", "latency_us", "resources")
+
+
+def failing(findings: list[dict[str, Any]]) -> set[str]:
+    return {f["code"] for f in findings if f["status"] in ("failed", "invalid", "unsupported")}
+
+
+def edit_report(**tables: dict[str, Any]) -> None:
+    """Merges tables into report.json and the manifest, and signs."""
+    for path in (LAVA / "report.json", LAVA / "manifest.json"):
+        document = read_json(path)
+        target = document.get("figures", document)
+        for name, entries in tables.items():
+            if name in target:
+                target[name] = {**target[name], **entries}
+        write_json(path, document)
+    sign(LAVA, "report.json")
+
+
+def shuffled(program: Program) -> Program:
+    """Every synapse's weights in another order: those of one neuron are the next one's. It fires as much as before."""
+
+    def other(s: Synapse) -> Synapse:
+        return s if s.src == CLOCK else replace(s, map=replace(s.map, weight=np.roll(s.map.weight, 1, axis=0)))
+
+    return replace(program, synapses=tuple(map(other, program.synapses)))
+
+
+def plant_shuffled() -> None:
+    """Another network, its recording made again with it."""
+    program = shuffled(read_program(LAVA / "program.npz"))
+    write_program(LAVA / "program.npz", program)
+    golden = read_npz(LAVA / "golden.npz", what="golden")
+    x = read_npz(LAVA / "stimulus.npz", what="stimulus")["x"][: len(golden["logits"])]
+    write_npz(LAVA / "golden.npz", {**reference(program, x), "labels": golden["labels"]})
+    sign(LAVA, "program.npz")
+    sign(LAVA, "golden.npz")
+
+
+def test_figures_that_were_edited_are_not_those_that_are_judged(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    band = {"low": 0.0001, "nominal": 0.0005, "high": 0.001}
+    edit_report(accuracy={"on_target": 1.0}, energy_uJ={"total": band}, latency_us={**band, "high": 1.0})
+    code, findings = checked(capsys, "lava", "--max", "energy_total=1uJ,latency=1us", "--min", "accuracy=0.99")
+    assert code == 1
+    assert {"SN307", "SN405", "SN408"} <= failing(findings)
+    assert checked(capsys, "lava", "--max", "energy_total=1uJ", "--trust-report")[0] == 1, "what is made again binds"
+    assert checked(capsys, "lava")[0] == 0, "nothing judges them: they are as in report.json"
+
+
+def test_shuffled_weights_are_another_network(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plant_shuffled()
+    code, findings = checked(capsys, "lava")
+    assert code == 1
+    assert "SN211" in failing(findings)
+    assert not {"SN303", "SN304", "SN305"} & failing(findings), "its own recording agrees with it"
+    report = read_json(LAVA / "report.json")
+    del report["quantisation"]
+    write_json(LAVA / "report.json", {**report, "finetune": {"best_epoch": 3}})
+    sign(LAVA, "report.json")
+    code, findings = checked(capsys, "lava", "--min", "accuracy=90%")
+    assert code == 1
+    assert "SN211" not in failing(findings), "a fine-tuned program may differ"
+    assert {"SN311", "SN401"} <= failing(findings)
+
+
+def test_recorded_rounding_is_measured_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = read_json(LAVA / "report.json")
+    name = next(iter(report["quantisation"]))
+    report["quantisation"][name]["weight"] += 0.01
+    write_json(LAVA / "report.json", report)
+    sign(LAVA, "report.json")
+    code, findings = checked(capsys, "lava")
+    assert (code, failing(findings)) == (1, {"SN211"})
+    assert name in next(f["detail"] for f in findings if f["code"] == "SN211")
+
+
+def test_a_budget_in_the_folder_ignores_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_arrays(LAVA / "golden.npz", logits=lambda v: v[:, ::-1])
+    sign(LAVA, "golden.npz")
+    (LAVA / "budget.toml").write_text('[budget]\ncores = 100\n[check]\nignore = ["SN305"]\n')
+    code, findings = checked(capsys, "lava")
+    assert (code, failing(findings)) == (1, {"SN305"})
+    run_command(["check", "lava"])
+    assert "it may not ignore SN305: name it, --budget lava/budget.toml" in capsys.readouterr().err
+    assert checked(capsys, "lava", "--budget", "lava/budget.toml")[0] == 0
+
+
+def test_a_network_in_which_nothing_fires_does_not_pass(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = example().graph()
+    deaf = {n: replace(graph.nodes[n], v_threshold=graph.nodes[n].v_threshold * 1e4) for n in ("edges", "ballot")}
+    write_nir(Path("deaf.nir"), replace(graph, nodes=graph.nodes | deaf))
+    x = read_npz(Path("bars.npz"), what="bars")["x"]
+    np.savez("easy.npz", x=x, y=np.zeros(len(x), np.int64))
+    if run_command(["export", "deaf.nir", "--data", "easy.npz", "--out", "deaf", "--samples", "4", "-q"]) != 0:
+        return
+    code, findings = checked(capsys, "deaf", "--min", "accuracy=85%")
+    assert code == 1
+    assert failing(findings) == {"SN309"}, "each answer is class 0, and so is each label"
+
+
+def test_one_easy_sample_passes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("stimulus.npz", "golden.npz"):
+        arrays = {key: value[:1] for key, value in read_npz(LAVA / name, what=name).items()}
+        write_npz(LAVA / name, arrays)
+        sign(LAVA, name)
+    code, findings = checked(capsys, "lava", "--min", "accuracy=50%")
+    assert code == 1
+    assert "SN401" in failing(findings)
+    assert "lower end" in next(f["detail"] for f in findings if f["code"] == "SN401")
+    edit_report(accuracy={"samples": 1, "on_target": 1.0})
+    code, findings = checked(capsys, "lava", "--min", "accuracy=50%")
+    assert code == 1
+    assert "SN401" in failing(findings), "nor where the report speaks of no more"
+
+
+def test_other_samples_or_labels_are_found_by_the_baseline(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["check", "lava", "--update-baseline", "--baseline", "pinned.json"]) == 0
+    pinned = ["--baseline", "pinned.json", "--min", "accuracy=50%"]
+    code, findings = checked(capsys, "lava", *pinned, "--strict")
+    assert code == 0, findings
+    assert next(f["detail"] for f in findings if f["code"] == "SN312").endswith("those of the baseline")
+    before = (LAVA / "stimulus.npz").read_bytes()
+    change_arrays(LAVA / "stimulus.npz", y=lambda y: np.concatenate([y[:8], y[8:] * 0]))
+    sign(LAVA, "stimulus.npz")
+    code, findings = checked(capsys, "lava", *pinned)
+    assert code == 1
+    assert "labels" in next(f["detail"] for f in findings if f["code"] == "SN503")
+    (LAVA / "stimulus.npz").write_bytes(before)
+    change_arrays(LAVA / "stimulus.npz", x=lambda x: np.concatenate([x[:8], x[8:] * 0.5]))
+    sign(LAVA, "stimulus.npz")
+    code, findings = checked(capsys, "lava", *pinned)
+    assert code == 1
+    assert "not those of" in next(f["detail"] for f in findings if f["code"] == "SN503")
+
+
+def test_the_caller_brings_the_samples(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, findings = checked(capsys, "lava", "--min", "accuracy=80%", "--data", "bars.npz", "--strict")
+    assert code == 0, findings
+    assert next(f["detail"] for f in findings if f["code"] == "SN312") == "40 samples, given with --data"
+    change_arrays(Path("bars.npz"), y=lambda y: (y + 1) % 4)
+    code, findings = checked(capsys, "lava", "--min", "accuracy=80%", "--data", "bars.npz")
+    assert (code, failing(findings)) == (1, {"SN401"})
+    assert run_command(["check", "lava", "--min", "accuracy=80%", "--data", "absent.npz"]) == 2
+    assert run_command(["check", "lava", "--data", "bars.npz"]) == 2
+    assert run_command(["check", "onnx", "--min", "accuracy=80%", "--data", "bars.npz"]) == 2
+
+
+def test_a_claimed_figure_binds_where_the_report_is_trusted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_arrays(LAVA / "stimulus.npz", y=None)
+    sign(LAVA, "stimulus.npz")
+    code, findings = checked(capsys, "lava", "--min", "accuracy=50%")
+    assert code == 1
+    assert "--trust-report" in next(f["detail"] for f in findings if f["code"] == "SN401")
+    code, findings = checked(capsys, "lava", "--min", "accuracy=50%", "--trust-report")
+    assert code == 0, findings
+    assert "claimed" in next(f["detail"] for f in findings if f["code"] == "SN401")
+
+
+def test_recorded_input_is_the_stimulus() -> None:
+    """Of spikes; currents follow from the samples by arithmetic."""
+    rng = np.random.default_rng(0)
+    x = (rng.random((2, 3, 1, 2, 2)) < 0.5).astype(np.float32)
+    y, spiking = np.array([1, 0]), SimpleNamespace(input_kind="spikes")
+    golden = {"input.spikes": x.astype(np.uint8), "labels": y}
+
+    def other(**changes: np.ndarray) -> str | None:
+        recorded = folder_runs.Recorded({**golden, **changes}, Samples(x=x, y=y))
+        return folder_runs._other_input(Path("x"), spiking, recorded, {})  # type: ignore[arg-type]
+
+    assert other() is None
+    assert "input spikes" in str(other(**{"input.spikes": 1 - golden["input.spikes"]}))
+    assert "labels" in str(other(labels=y[::-1]))
+
+
+def test_a_stimulus_holds_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = np.zeros((6, 1, 2, 2), np.float32), np.arange(6)
+    assert len(kept(x, y, 2, whole=False)["y"]) == 6
+    monkeypatch.setattr("snnas.toolchain.exporting.stimulus.LIMIT_BYTES", 4 * 16)
+    assert [len(v) for v in kept(x, y, 2, whole=False).values()] == [4, 4]
+    assert len(kept(x, None, 5, whole=False)["x"]) == 5, "what is recorded is kept whatever it takes"
+    assert kept(x, None, 2, whole=True)["x"].dtype == np.uint8
+    assert kept(x + 0.5, None, 2, whole=True)["x"].dtype == np.float32
+    assert LIMIT_BYTES == 16e6
+
+
+def test_what_is_measured_again_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = random_program(0)
+    one = made.work_of(program)
+    assert one > 0
+    monkeypatch.setattr(made, "WORK", 3.5 * one)
+    assert [made.affordable(program, n) for n in (1, 3, 100)] == [1, 3, 3]
+    monkeypatch.setattr(made, "WORK", one / 2)
+    assert made.affordable(program, 100) == 1

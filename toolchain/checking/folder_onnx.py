@@ -1,0 +1,72 @@
+"""The ONNX model of an export folder beside its graph, on the samples that it carries."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from snnas.export.executors import interpreter
+from snnas.export.executors.onnx_runner import OnnxModel
+from snnas.export.graph.graph import Graph
+from snnas.hw_sim.files import read_json
+from snnas.toolchain.checking import determinism
+from snnas.toolchain.checking.equivalence import Fired, first_difference
+from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.graph_rules import neurons_of
+from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
+from snnas.toolchain.checking.made import Made, number
+from snnas.toolchain.checking.samples import Samples, read_stimulus
+from snnas.toolchain.data.statistics import wilson
+from snnas.toolchain.searching.budgets import GATED
+
+COMPARED = 32  # samples: the interpreter takes its time
+
+
+def check_onnx(book: Book, graph: Graph, model: OnnxModel, *, judged: bool) -> Made:
+    """SN308: the interpreter on model.nir and onnxruntime on model.onnx, on the first samples; SN6xx.
+
+    The figures of all samples, where they are judged.
+    """
+    shape = graph.shapes()[graph.input]
+    boxed: Any = shape if len(shape) == 3 else (*shape, 1, 1)
+    classes = math.prod(graph.shapes()[graph.output])
+    samples = read_stimulus(book.subject, boxed, model.timesteps, (-math.inf, math.inf), classes)
+    x = samples.first(COMPARED).x
+    done = interpreter.run(graph, x, model.timesteps)
+    names = neurons_of(graph)
+    fired = run_onnx(model, x.reshape(*x.shape[:-3], *shape))
+    if {n: s.shape for n, s in fired.spikes.items()} != {n: done.spikes[n].shape for n in names}:
+        problem: str | None = "their neuron layers are not the same"
+    else:
+        wanted = Fired({n: done.spikes[n] for n in names}, done.answers).packed()
+        difference = first_difference(wanted, fired, names)
+        problem = difference.text() if difference else None
+    good = f"0 of {fired.total()} differ, {amount_of(len(x), 'sample')}"
+    book.judge("SN308", "ONNX against NIR", problem, good, book.subject / "model.onnx")
+    flat = x.reshape(*x.shape[:-3], *shape)
+    determinism.check_runs(book, "model", lambda s, batch: run_onnx(model, s, batch), flat, fired, tolerance=1e-5)
+    return _figures(book, model, samples, shape) if judged else Made(judged=samples)
+
+
+def _figures(book: Book, model: OnnxModel, samples: Samples, shape: tuple[int, ...]) -> Made:
+    fired = run_onnx(model, samples.x.reshape(*samples.x.shape[:-3], *shape))
+    figures = onnx_figures(fired, samples.y)
+    report = read_json(book.subject / "report.json")
+    said = {"accuracy": number(report, ("accuracy", "onnxruntime")), "sar": number(report, ("sar",))}
+    reported = int(number(report, ("samples",)) or 0)
+    intervals = {}
+    if figures["accuracy"] is not None:
+        intervals["accuracy"] = wilson(round(figures["accuracy"] * len(samples)), len(samples))
+    if len(samples) == reported:
+        odd = [n for n, v in said.items() if v is not None and not math.isclose(v, figures[n] or 0.0, abs_tol=1e-9)]
+        told = f"{odd[0]} is {figures[odd[0]]}, the report says {said[odd[0]]}" if odd else None
+        good = f"accuracy and activity as measured again on {amount_of(len(samples), 'sample')}"
+        book.judge("SN307", "report's figures", told, good, book.subject / "report.json")
+    return Made(
+        figures=figures,
+        intervals=intervals,
+        claimed={n: v for n, v in said.items() if v is not None and n in GATED},
+        samples=len(samples),
+        reported=reported,
+        judged=samples,
+    )
