@@ -1,8 +1,8 @@
 """Which C compilers and which emulator there are: whatever is installed is used.
 
 A cross compiler is the vendor's gcc, or Zig's ``zig cc`` (pip install ziglang), which compiles for every core. unicorn
-emulates the cores. Both may live in an interpreter of their own, which SNNAS_C_PYTHON names: unicorn is GPL, and runs in
-a process of its own in any case.
+emulates the cores. Both may live in an interpreter of their own, which SNNAS_C_PYTHON names: unicorn is GPL, and runs
+in a process of its own in any case.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def emulator() -> tuple[Path | None, str]:
 
 def version(compiler: Compiler) -> str:
     """The first line of what a compiler says of itself, after its name."""
-    said = _said((*compiler.command[:1], "--version") if compiler.name != "zig cc" else (*compiler.command[:3], "version"))
+    said = _said(
+        (*compiler.command[:1], "--version") if compiler.name != "zig cc" else (*compiler.command[:3], "version")
+    )
     return f"{compiler.name}: {said}" if said else compiler.name
 
 

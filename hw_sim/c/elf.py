@@ -1,4 +1,4 @@
-"""Reads 32-bit ELF files, as much as an emulator and a count of bytes need. They come from a compiler that we started."""
+"""Reads 32-bit ELF files, as much as an emulator and a count of bytes need. A compiler of ours wrote them."""
 
 from __future__ import annotations
 

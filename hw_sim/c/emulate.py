@@ -1,4 +1,4 @@
-"""Builds a model as the image of a microcontroller's core, and runs it in an emulator: spikes, logits, what it takes."""
+"""Builds a model as a microcontroller's image, and runs it in an emulator: spikes, logits, what it takes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def emulate(
         write_text(folder / "model.h", model.header)
         write_text(folder / "model.c", model.source)
         alone = folder / "model.o"
-        compiled([*compiler.command, *WARNINGS, *OPTIMISED, "-I", place, "-c", str(folder / "model.c"), "-o", str(alone)])
+        compiled(
+            [*compiler.command, *WARNINGS, *OPTIMISED, "-I", place, "-c", str(folder / "model.c"), "-o", str(alone)]
+        )
         held = elf.read(alone)
         if held.undefined:
             raise GateError(f"{core.name}: the model calls {', '.join(held.undefined)}; it must be freestanding")
@@ -121,5 +123,7 @@ def _emulated(
         raise UnsupportedError(f"the emulator does not run: {' '.join(str(error).split())[:200]}") from None
     if done.returncode or not result.is_file():
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise GateError(f"{core.name}: the emulator ends with {done.returncode}: {(lines or ['nothing said'])[-1][:300]}")
+        raise GateError(
+            f"{core.name}: the emulator ends with {done.returncode}: {(lines or ['nothing said'])[-1][:300]}"
+        )
     return done.stdout, json.loads(result.read_text())

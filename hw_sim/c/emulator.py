@@ -6,9 +6,12 @@ JOB.json: {"arch": "arm" or "riscv", "image": path, "segments": [[address, size,
 Python 3.9 syntax, unicorn, and nothing of ours.
 """
 
+from __future__ import annotations
+
 import json
 import struct
 import sys
+from typing import Any
 
 import unicorn
 from unicorn import arm_const, riscv_const
@@ -18,9 +21,9 @@ STACK, STACK_BYTES, FILL = 0x70000000, 1 << 16, 0xA5
 RETURN = 0x7F000000
 
 
-def main(path):
-    with open(path) as file:
-        job = json.load(file)
+def main(path: str) -> None:
+    with open(path) as text:
+        job = json.load(text)
     machine, pointer, link = _machine(job["arch"])
     thumb = 1 if job["arch"] == "arm" else 0
     with open(job["image"], "rb") as file:
@@ -32,12 +35,12 @@ def main(path):
     counter = _Counter(machine, thumb)
     symbols = job["symbols"]
 
-    def call(name):
+    def call(name: str) -> int:
         machine.reg_write(pointer, STACK + STACK_BYTES)
         machine.reg_write(link, RETURN | thumb)
         before = counter.total
         machine.emu_start(symbols[name][0] | thumb, RETURN)
-        return counter.total - before
+        return int(counter.total - before)
 
     found = []
     for sample in range(job["samples"]):
@@ -59,11 +62,12 @@ def main(path):
     sys.stdout.buffer.flush()
     stack = bytes(machine.mem_read(STACK, STACK_BYTES))
     used = len(stack.lstrip(bytes([FILL])))
-    with open(job["result"], "w") as file:
-        json.dump({"instructions": found, "stack": used, "unicorn": unicorn.__version__}, file)
+    with open(job["result"], "w") as out:
+        json.dump({"instructions": found, "stack": used, "unicorn": unicorn.__version__}, out)
 
 
-def _machine(arch):
+def _machine(arch: str) -> tuple[Any, int, int]:
+    """The core, and the numbers of its stack pointer and link register."""
     if arch == "arm":
         machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         machine.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
@@ -72,11 +76,11 @@ def _machine(arch):
     return machine, riscv_const.UC_RISCV_REG_SP, riscv_const.UC_RISCV_REG_RA
 
 
-def _map(machine, segments, image):
-    pages = set()
+def _map(machine: Any, segments: list[list[int]], image: bytes) -> None:
+    pages: set[int] = set()
     for address, size, _, _ in segments:
         pages.update(range(address // PAGE, (address + size - 1) // PAGE + 1))
-    start = None
+    start: int | None = None
     for page in sorted(pages):
         if start is None:
             start = page
@@ -90,20 +94,21 @@ def _map(machine, segments, image):
 class _Counter:
     """Instructions, block by block: a block's are counted once, from their lengths."""
 
-    def __init__(self, machine, thumb):
-        self.machine, self.thumb, self.total, self.known = machine, thumb, 0, {}
+    def __init__(self, machine: Any, thumb: int) -> None:
+        self.machine, self.thumb, self.total = machine, thumb, 0
+        self.known: dict[tuple[int, int], int] = {}
         self.hook = machine.hook_add(unicorn.UC_HOOK_BLOCK, self.block)
 
-    def stop(self):
+    def stop(self) -> None:
         self.machine.hook_del(self.hook)
 
-    def block(self, machine, address, size, _):
+    def block(self, machine: Any, address: int, size: int, _: Any) -> None:
         count = self.known.get((address, size))
         if count is None:
             count = self.known[address, size] = self.length(bytes(machine.mem_read(address, size)))
         self.total += count
 
-    def length(self, code):
+    def length(self, code: bytes) -> int:
         at = count = 0
         while at < len(code):
             (first,) = struct.unpack_from("<H", code, at)

@@ -32,7 +32,7 @@ class Ran:
 
 
 def decoded(model: CModel, raw: bytes, samples: int) -> Ran | None:
-    """The output of a traced run: per sample its spikes, timestep by timestep, then its logits; None where it is cut."""
+    """What a traced run wrote: per sample the spikes of each timestep, then the logits; None where it is cut."""
     spikes = model.timesteps * sum(model.words)
     each = spikes + 2 * model.classes
     if len(raw) != 4 * each * samples:

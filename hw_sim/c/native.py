@@ -43,12 +43,19 @@ def compiled(command: list[str]) -> None:
     """Runs a compiler; GateError with the first thing that it says."""
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=COMPILING, env=_environment(), stdin=subprocess.DEVNULL, check=False
+            command,
+            capture_output=True,
+            timeout=COMPILING,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnsupportedError(f"{command[0]}: {' '.join(str(error).split())[:200]}") from None
     if done.returncode:
-        raise GateError(f"{command[0]} refuses the model: {_first(done.stderr)}; this is a fault of ours, please report it")
+        raise GateError(
+            f"{command[0]} refuses the model: {_first(done.stderr)}; this is a fault of ours, please report it"
+        )
 
 
 def execute(model: CModel, program: Path, frames: np.ndarray) -> Ran:
@@ -68,7 +75,8 @@ def _execute(model: CModel, program: Path, frames: np.ndarray) -> Ran:
     ran = decoded(model, done.stdout, len(frames)) if done.returncode == 0 else None
     if ran is None:
         raise GateError(
-            f"the compiled model ends with {done.returncode}: {_first(done.stderr)}; this is a fault of ours, please report it"
+            f"the compiled model ends with {done.returncode}: {_first(done.stderr)}; this is a fault of ours, please "
+            "report it"
         )
     return ran
 
@@ -76,7 +84,3 @@ def _execute(model: CModel, program: Path, frames: np.ndarray) -> Ran:
 def _first(said: bytes) -> str:
     lines = [" ".join(line.split()) for line in said.decode("utf-8", "replace").splitlines()]
     return next((line[:300] for line in lines if "error" in line.lower()), next(filter(None, lines), "nothing said"))
-
-
-def _environment() -> dict[str, str]:
-    return clean_environment()

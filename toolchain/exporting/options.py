@@ -17,7 +17,7 @@ from snnas.hw_sim.tables import shipped
 from snnas.toolchain.finetuning.options import Finetuning
 from snnas.toolchain.runs.versions import versions_of
 
-TARGETS = ("lava", "onnx")  # onnx: snnas.toolchain.exporting.onnx
+TARGETS = ("lava", "c", "onnx")  # c: snnas.toolchain.exporting.c; onnx: snnas.toolchain.exporting.onnx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

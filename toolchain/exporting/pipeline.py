@@ -1,4 +1,4 @@
-"""``snnas export --target lava``: float network -> NIR -> integer program -> every sample -> Lava -> report.
+"""``snnas export --target lava`` or ``c``: float network -> NIR -> integer program -> every sample -> Lava -> report.
 
 One road for every source; each joint is checked. Everything is built in a folder beside the final one and renamed when
 it is whole.
@@ -42,7 +42,9 @@ def export(source: Source, options: ExportOptions, narrator: Narrator) -> dict[s
     """Exports a source and returns its report; GateError (exit 1) names the first spike that differs."""
     final = source.folder
     inputs = {**source.inputs, **settings(options)}
-    reused = reusable(final, inputs, force=options.force, whole=lambda m, r: says_the_same(m, r) and _lava(r, options))
+    reused = reusable(
+        final, inputs, force=options.force, whole=lambda m, r: says_the_same(m, r) and _run_whole(r, options)
+    )
     if reused is not None:
         narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
@@ -72,8 +74,12 @@ def write_dump(folder: Path, out: Path) -> None:
     write_text(out / "program.txt", dump(read_program(folder / "program.npz")))
 
 
-def _lava(report: dict[str, Any], options: ExportOptions) -> bool:
-    """Whether an older export holds all of Lava that can be had here."""
+def _run_whole(report: dict[str, Any], options: ExportOptions) -> bool:
+    """Whether an older export was run on all that there is here."""
+    if options.target == "c":
+        from snnas.toolchain.exporting.c import complete
+
+        return complete(report["c"]) and (bool(report["checks"]["lava_samples"]) or not options.require_lava)
     return bool(report["checks"]["lava_samples"]) or lava_python(options)[0] is None
 
 
@@ -100,6 +106,11 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     write_npz(stage / "stimulus.npz", stimulus if floats.y is None else {**stimulus, "y": floats.y[:keep]})
     write_text(stage / "run_lava.py", script())
     comparison, note = run_lava(stage, program, target.golden, options, narrator)
+    c = None
+    if options.target == "c":
+        from snnas.toolchain.exporting.c import export_c
+
+        c = export_c(stage, program, x, target.logits, keep, narrator)
     finetuned = None
     if tuned is not None:
         from snnas.toolchain.finetuning.exported import figures
@@ -119,6 +130,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
         lava=comparison,
         lava_note=note,
         finetune=finetuned,
+        c=c,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_json, sha256
+from snnas.toolchain.output.c import add_rows
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.run import Run
@@ -66,7 +67,7 @@ def table(report: dict[str, Any]) -> Table:
     from rich.table import Table
 
     acc, sar, spikes, checks = report["accuracy"], report["sar"], report["spikes_per_inference"], report["checks"]
-    energy, latency, res, plan = report["energy_uJ"], report["latency_us"], report["resources"], report["schedule"]
+    energy, res = report["energy_uJ"], report["resources"]
     out = Table(
         title=f"{report['run']}  ({report['dataset']}, {report['method']}, T = {report['timesteps']})",
         title_justify="left",
@@ -93,42 +94,12 @@ def table(report: dict[str, Any]) -> Table:
     out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", both)
     out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
     out.add_row("synops / inference", "", f"{report['synops_per_inference']:,.0f}", "simulated")
-    out.add_row("latency (us)", "", span(latency), "estimated")
-    if report.get("latency_samples_us"):
-        out.add_row("  of single samples", "", *spread_of(report["latency_samples_us"]))
-    evidence = f", evidence: {energy['evidence']}" if energy["evidence"] else ""
-    out.add_row(
-        "energy (uJ / inference)",
-        "",
-        span(energy["total"]),
-        f"estimated, profile {energy['profile']}{evidence}",
-    )
-    for part in ("encode", "dynamic", "floor"):
-        out.add_row(
-            f"  {part}",
-            "",
-            span(energy[part]),
-            "" if energy[part]["nominal"] is not None else "not priced by this profile",
-        )
-    where = f"{counted(res['cores'], 'core')}, {counted(res['chips'], 'chip')}"
     out.add_row(
         "neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}", "OR and relay neurons added"
     )
-    out.add_row(
-        "mapped on",
-        "",
-        where if res["fits"] else "does not fit",
-        "; ".join(res["misfits"][:1]) or "greedy, layer order",
-    )
     out.add_row("bits of a weight", "", str(res["weight_bits"]), "clock biases and readout 8")
-    relays = plan["relays"]
-    cost = (
-        f"{relays['neurons']:,} neurons, {relays['spikes_per_inference']:,.0f} spikes" if relays["populations"] else ""
-    )
-    out.add_row(
-        "schedule", "", f"period {plan['period']}, depth {plan['depth']}", "hardware steps per timestep; pipeline"
-    )
-    out.add_row("  relays", "", str(relays["populations"]), cost)
+    if "c" not in report:
+        _add_chip(out, report)
     out.add_section()
     if not foreign:
         out.add_row(
@@ -148,12 +119,51 @@ def table(report: dict[str, Any]) -> Table:
         compared = f"{checks['lava_spikes_compared'] or 0:,} compared"
         verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {compared}"
         out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)
-    else:
+    elif "c" not in report:
         out.add_row("Lava: differing spikes", "", "not run", checks["lava"])
-    if energy["unpriced"]:
+    if "c" in report:
+        add_rows(out, report["c"])
+    if energy["unpriced"] and "c" not in report:
         out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
         out.caption_justify = "left"
     return out
+
+
+def _add_chip(out: Table, report: dict[str, Any]) -> None:
+    """Time, energy and place of a chip of Loihi's kind."""
+    energy, latency, res, plan = report["energy_uJ"], report["latency_us"], report["resources"], report["schedule"]
+    out.add_row("latency (us)", "", span(latency), "estimated")
+    if report.get("latency_samples_us"):
+        out.add_row("  of single samples", "", *spread_of(report["latency_samples_us"]))
+    evidence = f", evidence: {energy['evidence']}" if energy["evidence"] else ""
+    out.add_row(
+        "energy (uJ / inference)",
+        "",
+        span(energy["total"]),
+        f"estimated, profile {energy['profile']}{evidence}",
+    )
+    for part in ("encode", "dynamic", "floor"):
+        out.add_row(
+            f"  {part}",
+            "",
+            span(energy[part]),
+            "" if energy[part]["nominal"] is not None else "not priced by this profile",
+        )
+    where = f"{counted(res['cores'], 'core')}, {counted(res['chips'], 'chip')}"
+    out.add_row(
+        "mapped on",
+        "",
+        where if res["fits"] else "does not fit",
+        "; ".join(res["misfits"][:1]) or "greedy, layer order",
+    )
+    relays = plan["relays"]
+    cost = (
+        f"{relays['neurons']:,} neurons, {relays['spikes_per_inference']:,.0f} spikes" if relays["populations"] else ""
+    )
+    out.add_row(
+        "schedule", "", f"period {plan['period']}, depth {plan['depth']}", "hardware steps per timestep; pipeline"
+    )
+    out.add_row("  relays", "", str(relays["populations"]), cost)
 
 
 def _add_finetuning(out: Table, found: dict[str, Any]) -> None:

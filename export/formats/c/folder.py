@@ -14,7 +14,8 @@ from snnas.hw_sim.simulate.simulator import Trace
 
 SOURCES = ("model.h", "model.c", "golden.h", "golden.c", "test_main.c", "Makefile", "README.md")
 
-MAKEFILE = """# make test: builds and runs the recorded samples here. make model.o CC=arm-none-eabi-gcc TARGET="-mcpu=cortex-m4 -mthumb"
+MAKEFILE = """# make test: builds and runs the recorded samples here
+# make model.o CC=arm-none-eabi-gcc TARGET="-mcpu=cortex-m4 -mthumb": for a microcontroller
 TARGET ?=
 CFLAGS ?= -O2
 WARNINGS = -std=c99 -Wall -Wextra -Wconversion -Werror -pedantic
@@ -48,8 +49,9 @@ def _readme(plan: Plan) -> str:
     if p.input_kind == "analogue":
         parts = ", ".join(f"{u.population.id} {u.population.shape}" for u in plan.hosted)
         frame = (
-            f"`int16_t frame[{plan.frame}]`: the currents that the host stage injects, in weight units, (C, H, W) order: "
-            f"{parts}. `program.npz` holds the host stage; `snnas.hw_sim.simulate.simulator.host_currents` computes it."
+            f"`int16_t frame[{plan.frame}]`: the currents that the host stage injects, in weight units, "
+            f"(C, H, W) order: {parts}. `program.npz` holds the host stage, and\n"
+            "`snnas.hw_sim.simulate.simulator.host_currents` computes it."
         )
     else:
         frame = f"`uint8_t frame[{plan.frame}]`: the input {p.input_shape} in (C, H, W) order; not 0 is a spike."

@@ -16,7 +16,7 @@ from snnas.hw_sim.simulate.simulator import Trace
 BYTES = 1 << 17  # of recorded frames, beyond which fewer samples are kept
 FNV_BASE, FNV_PRIME = 2166136261, 16777619
 
-TEST = """/* Runs the model on the samples of golden.c: exit code 0 where every population and every logit is as recorded. */
+TEST = """/* Runs the model on the samples of golden.c: 0 where every population and logit is as recorded. */
 #include "golden.h"
 
 #if defined(__STDC_HOSTED__) && __STDC_HOSTED__

@@ -52,6 +52,7 @@ def _header(plan: Plan, made: Synapses, read: Read) -> str:
         if analogue
         else f"Input neurons, (C, H, W) = {p.input_shape}; what is not 0 is a spike."
     )
+    value = "int16_t" if analogue else "uint8_t"
     members = ["uint32_t step;"]
     members += [line for u in plan.units for line in registers(u)]
     members += [f"uint32_t {name};" for name in _kept(plan)]
@@ -65,7 +66,7 @@ def _header(plan: Plan, made: Synapses, read: Read) -> str:
         HEADER
         + f"#define SNNAS_TIMESTEPS {p.timesteps}u\n#define SNNAS_CLASSES {p.readout.classes}u\n"
         + f"#define SNNAS_POPULATIONS {len(plan.units)}u\n"
-        + f"/* {frame} */\n#define SNNAS_FRAME {plan.frame}u\ntypedef {'int16_t' if analogue else 'uint8_t'} snnas_value;\n"
+        + f"/* {frame} */\n#define SNNAS_FRAME {plan.frame}u\ntypedef {value} snnas_value;\n"
         + (f"typedef uint{16 if made.wide else 8}_t snnas_count;\n" if made.counts else "")
         + "\ntypedef struct {\n"
         + "".join(f"    {line}\n" for line in members)
@@ -76,8 +77,8 @@ def _header(plan: Plan, made: Synapses, read: Read) -> str:
         + "void snnas_logits(const snnas_state *state, int64_t *logits);\n"
         + "/* The class of the largest logit, the first of equal ones. */\n"
         + "uint32_t snnas_class(const snnas_state *state);\n\n"
-        + "#ifdef SNNAS_TRACE\n/* Yours: called once per population and timestep, in this order; a bit per neuron, the\n"
-        + f" * lowest of the first word first, in (H, W, C) order.\n{names} */\n"
+        + "#ifdef SNNAS_TRACE\n/* Yours: called once per population and timestep, in this order; a bit per neuron,\n"
+        + f" * the lowest of the first word first, in (H, W, C) order.\n{names} */\n"
         + "void snnas_trace(uint32_t population, const uint32_t *spikes);\n#endif\n\n#endif\n"
     )
 

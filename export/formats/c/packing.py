@@ -46,7 +46,7 @@ def rows(weight: np.ndarray, bits: int) -> tuple[str, np.ndarray]:
     w = (filled + (1 << bits - 1)).reshape(-1, ROWS)
     if bits == 8:
         return ROW_TYPE[8], w[:, 0] | w[:, 2] << 8 | w[:, 1] << 16 | w[:, 3] << 24
-    packed = sum(w[:, k] << bits * k for k in range(ROWS))
+    packed = w @ (1 << bits * np.arange(ROWS))
     if bits == 4:
         return ROW_TYPE[4], packed
     return ROW_TYPE[6], np.stack([packed >> shift & 255 for shift in (0, 8, 16)], axis=-1).ravel()
@@ -57,8 +57,8 @@ def singles(weight: np.ndarray, bits: int) -> tuple[str, np.ndarray]:
     w = weight.astype(np.int64).ravel()
     if bits == 8:
         return "int8_t", w
-    w = np.pad(w + (1 << bits - 1), (0, up(max(len(w), 1), ROWS) - len(w))).reshape(-1, ROWS)
-    packed = sum(w[:, k] << bits * k for k in range(ROWS))
+    filled = np.pad(w + (1 << bits - 1), (0, up(max(len(w), 1), ROWS) - len(w)))
+    packed = filled.reshape(-1, ROWS) @ (1 << bits * np.arange(ROWS))
     each = np.stack([packed >> shift & 255 for shift in range(0, ROWS * bits, 8)], axis=-1).ravel()
     return "uint8_t", np.append(each, 0)  # of 6 bits, two bytes are read
 
@@ -92,6 +92,4 @@ def table(name: str, values: np.ndarray, factor: int = 1) -> Table:
     flat = values[:, 0, 0] if per_channel else np.moveaxis(values, 0, -1).ravel()
     kind = smallest(flat)[1]
     cast = "" if kind == "int32_t" else "(int32_t)"
-    return Table(
-        array(kind, name, flat), lambda k, c: f"{cast}{name}[{c if per_channel else k}]{times}", zero=False
-    )
+    return Table(array(kind, name, flat), lambda k, c: f"{cast}{name}[{c if per_channel else k}]{times}", zero=False)

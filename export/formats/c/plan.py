@@ -1,8 +1,8 @@
 """What of a program becomes C, and how: populations in order, synapses between them, widths, and the static memory.
 
-The chip's schedule is not needed: populations run in the order of their depths within a timestep. A relay passes on what
-its source sends, so it vanishes: what it fed reads the source itself, as many timesteps late. A population's neurons
-lie in (H, W, C) order, so that what one spike brings to a pixel's channels lies side by side.
+The chip's schedule is not needed: populations run in the order of their depths within a timestep. A relay passes on
+what its source sends, so it vanishes: what it fed reads the source itself, as many timesteps late. A population's
+neurons lie in (H, W, C) order, so that what one spike brings to a pixel's channels lies side by side.
 """
 
 from __future__ import annotations
@@ -181,14 +181,18 @@ def plan(program: Program) -> Plan:
             if src == CLOCK:
                 constants.append((s.distance + late, _of_clock(s, p)))
                 continue
-            bits, distance = program.weight_bits, s.distance + late
-            connections.append(
-                Connection(
-                    index=count, id=s.id, src=at[src], map=s.map, exponent=s.exponent, distance=distance, bits=bits
-                )
+            connection = Connection(
+                index=count,
+                id=s.id,
+                src=at[src],
+                map=s.map,
+                exponent=s.exponent,
+                distance=s.distance + late,
+                bits=program.weight_bits,
             )
+            connections.append(connection)
             count += 1
-            history[at[src]] = max(history[at[src]], distance)
+            history[at[src]] = max(history[at[src]], connection.distance)
         units.append(_unit(program, p, at[p.id], tuple(connections), tuple(constants)))
     readings = []
     for r in program.readout.readings:

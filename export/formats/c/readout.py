@@ -43,7 +43,9 @@ def _weights(plan: Plan) -> tuple[list[str], str, int]:
     for n, (unit, weight, _) in enumerate(plan.readings):
         kind, packed = rows(weight.T, WEIGHT_BITS)
         arrays.append(array(kind, f"r{n}", packed))
-        row = row_call(WEIGHT_BITS, 1, "a", row_at(f"r{n}", "32u * i + snnas_lowest(f)", fours, WEIGHT_BITS), fours, "1u")
+        row = row_call(
+            WEIGHT_BITS, 1, "a", row_at(f"r{n}", "32u * i + snnas_lowest(f)", fours, WEIGHT_BITS), fours, "1u"
+        )
         functions += f"""/* What the spikes of {plan.units[unit].population.id} bring to the classes. */
 static void read_{n}(const uint32_t *s, uint32_t *a)
 {{

@@ -64,7 +64,8 @@ def row(bits: int, lanes: int) -> str:
             body += f"\n        a[{k}] += ({cast}({part}) - {bias}u) * scale;"
         body += "\n        a += 4;"
     kind = element(lanes)
-    return f"""static inline void snnas_row{bits}_{lanes}({kind} *a, const {ROW_TYPE[bits]} *w, uint32_t n, {kind} scale)
+    takes = f"{kind} *a, const {ROW_TYPE[bits]} *w, uint32_t n, {kind} scale"
+    return f"""static inline void snnas_row{bits}_{lanes}({takes})
 {{
     for (; n != 0; n--) {{
         {LOAD[bits]}

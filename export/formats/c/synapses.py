@@ -154,9 +154,7 @@ def _counting(offset: int, shape: Shape, kind: str) -> str:
     return f"                    {cell} = (snnas_count)({cell} + {value});\n"
 
 
-def _conv(
-    made: Synapses, c: Connection, source: _Source, to: Layout, lanes: int, a: str, scale: str
-) -> str:
+def _conv(made: Synapses, c: Connection, source: _Source, to: Layout, lanes: int, a: str, scale: str) -> str:
     """The weights of a convolution, row by row where a pixel's channels are whole rows, else one by one."""
     m = c.map
     o, _, kh, kw = m.weight.shape

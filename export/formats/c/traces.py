@@ -117,7 +117,11 @@ def _first(plan: Plan, unlike: np.ndarray, logits: np.ndarray) -> Difference | N
     at = np.argwhere(unlike)
     if not len(at):
         wrong = np.argwhere(logits)
-        return Difference(population=None, sample=int(wrong[0][0]), timestep=0, neuron=int(wrong[0][1])) if len(wrong) else None
+        return (
+            Difference(population=None, sample=int(wrong[0][0]), timestep=0, neuron=int(wrong[0][1]))
+            if len(wrong)
+            else None
+        )
     sample, timestep, word = (int(n) for n in at[0])
     value = int(unlike[sample, timestep, word])
     for u in plan.units:
