@@ -1,28 +1,16 @@
-"""``snnas export --target c``: the program as C99, run here and on emulated cores, and compared spike by spike.
-
-What is installed is used: without a compiler or an emulator the C is written all the same, and the report says what was
-not run and why.
-"""
+"""``snnas export --target c``: what the export of a program as C adds to the chain."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snnas.export.formats.c import Compared, Plan, c_model, compare, frames, plan, write_c
-from snnas.hw_sim.c import compilers, emulate, native
-from snnas.hw_sim.c.model import CModel
-from snnas.hw_sim.errors import GateError
+from snnas.export.formats.c import write_c
 from snnas.hw_sim.program import Program
-from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate
+from snnas.toolchain.models.in_c import prepare, run_in_c
 from snnas.toolchain.output.stderr import Narrator
-
-COUNTED = 4  # samples whose instructions are counted, one by one: the emulator is slow then
-CHUNK = 256  # samples whose frames are held at once
 
 
 def export_c(
@@ -32,124 +20,7 @@ def export_c(
 
     x: all samples that are measured; logits: what the simulator made of them; keep: how many are recorded.
     """
-    made = plan(program)
-    model = c_model(made)
-    first = x[:keep]
-    given, trace = _run(made, first)
-    write_c(stage, made, model, given, trace)
-    narrator.say(f"C: model.c, {len(made.units)} populations")
-    return {
-        "populations": len(made.units),
-        "native": _native(made, model, x, logits, given, trace, narrator),
-        "cores": [_core(made, model, given, trace, core, narrator) for core in compilers.CORES.values()],
-    }
-
-
-def complete(found: dict[str, Any]) -> bool:
-    """Whether an older export holds all that can be run here."""
-    native_there, emulator = compilers.native()[0], compilers.emulator()[0]
-    missing = [core for core in found["cores"] if core["missing"] is not None]
-    could = [emulator is not None and compilers.cross(compilers.CORES[core["core"]])[0] is not None for core in missing]
-    return not any(could) and (found["native"]["missing"] is None or native_there is None)
-
-
-def _run(made: Plan, x: np.ndarray) -> tuple[np.ndarray, Trace]:
-    """The frames of some samples, and what the program does with them."""
-    if made.program.input_kind == "analogue":
-        currents = host_currents(made.program, x)
-        return frames(made, None, currents), simulate(made.program, currents=currents)
-    return frames(made, x > 0, {}), simulate(made.program, spikes_in=x > 0)
-
-
-def _native(
-    made: Plan,
-    model: CModel,
-    x: np.ndarray,
-    logits: np.ndarray,
-    given: np.ndarray,
-    trace: Trace,
-    narrator: Narrator,
-) -> dict[str, Any]:
-    """The recorded samples under the sanitizers, spike by spike; every sample's logits as compiled for use."""
-    compiler, why = compilers.native()
-    if compiler is None:
-        narrator.say(f"  C not run here: {why}")
-        return {"missing": why, "compiler": None, **_figures(None), "split_samples": 0, "split_differing_logits": None}
-    found = compare(made, trace, native.run(model, given, compiler, sanitize=True))
-    _refuse(found, "natively")
-    unlike = 0
-    with tempfile.TemporaryDirectory(prefix="snnas-c-") as place:
-        built = native.build(model, Path(place), compiler)
-        with narrator.progress(f"C on {len(x)} samples") as advance:
-            for start, part in _chunks(made, x):
-                ran = native.execute(model, built, part)
-                unlike += int((ran.logits != logits[start : start + len(part)]).sum())
-                advance(start + len(part), len(x))
-    if unlike:
-        raise GateError(f"C and the simulator differ in {unlike} of {logits.size} logits; please report it")
-    narrator.say(f"  0 of {found.spikes} spikes differ ({compiler.name}, sanitizers silent), 0 of {logits.size} logits")
-    return {
-        "missing": None,
-        "compiler": compilers.version(compiler),
-        **_figures(found),
-        "split_samples": len(x),
-        "split_differing_logits": unlike,
-    }
-
-
-def _chunks(made: Plan, x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    for start in range(0, len(x), CHUNK):
-        part = x[start : start + CHUNK]
-        if made.program.input_kind == "analogue":
-            yield start, frames(made, None, host_currents(made.program, part))
-        else:
-            yield start, frames(made, part > 0, {})
-
-
-def _core(
-    made: Plan, model: CModel, given: np.ndarray, trace: Trace, core: compilers.Core, narrator: Narrator
-) -> dict[str, Any]:
-    """An emulated core: the recorded samples, spike by spike, and what they take."""
-    compiler, why = compilers.cross(core)
-    python, no_emulator = compilers.emulator()
-    if compiler is None or python is None:
-        missing = why if compiler is None else no_emulator
-        narrator.say(f"  {core.title} not emulated: {missing}")
-        sizes = dict.fromkeys(("flash_bytes", "state_bytes", "stack_bytes", "instructions"))
-        return {"core": core.name, "missing": missing, "compiler": None, **_figures(None), **sizes, "counted": 0}
-    narrator.say(f"{core.title}: {len(given)} samples")
-    image = emulate.emulate(model, given, core, compiler, python, counted=min(COUNTED, len(given)))
-    found = compare(made, trace, image.ran)
-    _refuse(found, f"on {core.title}")
-    taken = float(image.instructions.sum(axis=1).mean())
-    narrator.say(f"  0 of {found.spikes} spikes differ; {taken:,.0f} instructions, {image.flash:,} bytes of flash")
-    return {
-        "core": core.name,
-        "missing": None,
-        "compiler": compilers.version(compiler),
-        **_figures(found),
-        "flash_bytes": image.flash,
-        "state_bytes": image.state,
-        "stack_bytes": image.stack,
-        "instructions": taken,
-        "counted": len(image.instructions),
-    }
-
-
-def _figures(found: Compared | None) -> dict[str, int | None]:
-    if found is None:
-        return dict.fromkeys(("spikes_compared", "differing_spikes", "differing_logits"))
-    return {
-        "spikes_compared": found.spikes,
-        "differing_spikes": found.differing_spikes,
-        "differing_logits": found.differing_logits,
-    }
-
-
-def _refuse(found: Compared, where: str) -> None:
-    if not found.equal:
-        raise GateError(
-            f"C and the simulator differ {where} in {found.differing_spikes} of {found.spikes} spikes and "
-            f"{found.differing_logits} of {found.logits} logits: first at {found.first}; this is a fault of ours, "
-            "please report it"
-        )
+    c = prepare(program, x[:keep])
+    write_c(stage, c.plan, c.model, c.given, c.trace)
+    narrator.say(f"C: model.c, {len(c.plan.units)} populations")
+    return run_in_c(c, x, logits, narrator)

@@ -77,7 +77,7 @@ def write_dump(folder: Path, out: Path) -> None:
 def _run_whole(report: dict[str, Any], options: ExportOptions) -> bool:
     """Whether an older export was run on all that there is here."""
     if options.target == "c":
-        from snnas.toolchain.exporting.c import complete
+        from snnas.toolchain.models.in_c import complete
 
         return complete(report["c"]) and (bool(report["checks"]["lava_samples"]) or not options.require_lava)
     return bool(report["checks"]["lava_samples"]) or lava_python(options)[0] is None

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.observed_ranges import prove_or_observe
-from snnas.hw_sim.files import sha256
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import read_text, sha256
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.wiring import wirings
 from snnas.hw_sim.program import CLOCK, INPUT
@@ -21,6 +22,7 @@ from snnas.toolchain.models.open import Subject
 from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.simulate/1"
+C_SAMPLES = 32  # that emulated cores run
 
 
 def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
     for w in wirings(program).values():
         reach[w.src] = reach.get(w.src, 0) + fan_out(w.map, w.src_shape)
     spikes: dict[str, list[np.ndarray]] = {p.id: [] for p in program.in_order}
-    synops, predictions = [], []
+    synops, predictions, logits = [], [], []
     clock = program.timesteps * int(reach[CLOCK].sum()) if CLOCK in reach else 0
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, _, part in runs(subject):
@@ -46,6 +48,7 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
             for name, total in spikes.items():
                 total.append(sums[name].sum(axis=(1, 2, 3)))
             predictions.append(trace.predictions)
+            logits.append(trace.logits)
             advance(sum(map(len, predictions)), len(x))
     each = {name: np.concatenate(parts) for name, parts in spikes.items()}
     ours = [p for p in program.in_order if p.role == "neuron"]
@@ -55,6 +58,7 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         **head(subject),
+        **_in_c(subject, np.concatenate(logits), narrator),
         "accuracy": accuracy(np.concatenate(predictions), subject.y),
         "sar": _interval(fired / slots, subject.seed),
         "spikes_per_inference": _interval(fired, subject.seed),
@@ -75,6 +79,24 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
         "ranges": {name: found.to_json() for name, found in ranges.items()},
         "provenance": "simulated",
     }
+
+
+def _in_c(subject: Subject, logits: np.ndarray, narrator: Narrator) -> dict[str, Any]:
+    """``c`` of an export to C: written anew from its program, run here and on emulated cores.
+
+    The folder's own model.c is compiled by nobody but its owner: InvalidFileError where it is not what we write.
+    """
+    folder = subject.path
+    if not (folder.is_dir() and (folder / "model.c").is_file()):
+        return {}
+    from snnas.toolchain.models.in_c import prepare, run_in_c
+
+    c = prepare(subject.program, subject.samples[:C_SAMPLES])
+    if read_text(folder / "model.c") != c.model.source:
+        raise InvalidFileError(
+            f"{folder / 'model.c'}: not the C of program.npz beside it: changed, or of another version; export again"
+        )
+    return {"c": run_in_c(c, subject.samples, logits, narrator)}
 
 
 def runs(subject: Subject) -> Iterator[tuple[Trace, dict[str, np.ndarray], np.ndarray]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_json, sha256
-from snnas.toolchain.output.c import add_rows
+from snnas.toolchain.output import c as in_c
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.run import Run
@@ -115,6 +115,16 @@ def table(report: dict[str, Any]) -> Table:
         "your .nir vs our rewriting of it" if foreign else "deployed network vs .nir re-read without metadata",
     )
     _add_quantisation(out, report["quantisation"], report["ranges"], checks)
+    _add_witnesses(out, report)
+    if energy["unpriced"] and "c" not in report:
+        out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
+        out.caption_justify = "left"
+    return out
+
+
+def _add_witnesses(out: Table, report: dict[str, Any]) -> None:
+    """Lava, and C: what the simulator was compared with."""
+    checks = report["checks"]
     if checks["lava_samples"]:
         compared = f"{checks['lava_spikes_compared'] or 0:,} compared"
         verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {compared}"
@@ -122,11 +132,11 @@ def table(report: dict[str, Any]) -> Table:
     elif "c" not in report:
         out.add_row("Lava: differing spikes", "", "not run", checks["lava"])
     if "c" in report:
-        add_rows(out, report["c"])
-    if energy["unpriced"] and "c" not in report:
-        out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
-        out.caption_justify = "left"
-    return out
+        for row in in_c.costs(report["c"]):
+            out.add_row(row[0], "", *row[1:])
+        out.add_section()
+        for row in in_c.verdicts(report["c"]):
+            out.add_row(row[0], "", *row[1:])
 
 
 def _add_chip(out: Table, report: dict[str, Any]) -> None:
