@@ -19,7 +19,7 @@ from snnas.hw_sim.lava.environment import clean_environment
 
 PYTHON = "SNNAS_C_PYTHON"
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic")
-SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZED = ("-Og", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 MEND = "pip install ziglang unicorn (in an interpreter of its own where you like: name it in SNNAS_C_PYTHON)"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from snnas.export.formats.c.packing import array
 from snnas.export.formats.c.plan import Plan, words
-from snnas.export.formats.c.traces import expected
+from snnas.export.formats.c.traces import as_words, expected
 from snnas.hw_sim.simulate.simulator import Trace
 
 BYTES = 1 << 17  # of recorded frames, beyond which fewer samples are kept
@@ -114,7 +114,7 @@ void golden_frame(uint32_t sample, uint32_t timestep, snnas_value *frame)
 def _bits(frames: np.ndarray) -> np.ndarray:
     """Uint32 words of 0/1 frames (B, T, frame)."""
     filled = np.pad(frames, ((0, 0), (0, 0), (0, words(frames.shape[2]) * 32 - frames.shape[2])))
-    return np.packbits(filled, axis=-1, bitorder="little").view("<u4")
+    return as_words(filled)
 
 
 def _checksums(plan: Plan, spikes: np.ndarray) -> np.ndarray:

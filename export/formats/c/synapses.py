@@ -129,7 +129,7 @@ def _span(axis: str, size: int, kernel: int, stride: int, pad: int) -> str:
     at = f"{axis} + {pad}u" if pad else axis
     over = f"({at}) / {stride}u" if stride > 1 else f"({at})"
     first = f"({at} - {kernel}u) / {stride}u + 1u" if stride > 1 else f"{at} - {kernel - 1}u"
-    last = f"{over} < {size - 1}u ? {over} + 1u : {size}u"
+    last = f"{over} < {size - 1}u ? {over} + 1u : {size}u" if size > 1 else "1u"
     return f"const uint32_t {axis}0 = {at} >= {kernel}u ? {first} : 0, {axis}1 = {last};"
 
 

@@ -90,8 +90,13 @@ def expected(plan: Plan, spikes: Mapping[str, np.ndarray]) -> np.ndarray:
         flat = fired.reshape(*fired.shape[:2], -1)[..., u.layout.order]
         size = words(u.population.size) * 32
         filled = np.pad(flat, ((0, 0), (0, 0), (0, size - flat.shape[2])))
-        parts.append(np.packbits(filled, axis=-1, bitorder="little").view("<u4"))
+        parts.append(as_words(filled))
     return np.concatenate(parts, axis=2)
+
+
+def as_words(bits: np.ndarray) -> np.ndarray:
+    """Uint32 words of 0 and 1 (..., a multiple of 32), the lowest bit first."""
+    return np.ascontiguousarray(np.packbits(bits, axis=-1, bitorder="little")).view("<u4")
 
 
 def compare(plan: Plan, trace: Trace, ran: Ran) -> Compared:
