@@ -96,8 +96,7 @@ def of_neurons(p: Program, change: object) -> Program:
 def in_bits(p: Program, bits: int) -> Program:
     low, high = weight_range(bits)
     small = [
-        s if s.src == CLOCK else replace(s, map=replace(s.map, weight=s.map.weight.clip(low, high)))
-        for s in p.synapses
+        s if s.src == CLOCK else replace(s, map=replace(s.map, weight=s.map.weight.clip(low, high))) for s in p.synapses
     ]
     return replace(p, synapses=tuple(small), meta={**p.meta, "bits": bits})
 

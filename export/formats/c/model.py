@@ -111,13 +111,14 @@ def _spikes(plan: Plan, index: int, late: int = 0) -> str:
 def _input(plan: Plan) -> str:
     return f"""static void pack(const snnas_value *frame, uint32_t *out)
 {{
-    uint32_t bits = 0, bit = 1;
-    for (uint32_t k = 0; k < {plan.frame}u; k++) {{
-        bits |= frame[k] != 0 ? bit : 0u;
-        bit <<= 1;
-        if (bit == 0) {{ *out++ = bits; bits = 0; bit = 1; }}
+    for (uint32_t left = {plan.frame}u; left != 0;) {{
+        const uint32_t n = left < 32u ? left : 32u;
+        uint32_t bits = 0;
+        for (uint32_t k = 0; k < n; k++) bits |= (frame[k] != 0 ? 1u : 0u) << k;
+        *out++ = bits;
+        frame += n;
+        left -= n;
     }}
-    if (bit != 1u) *out = bits;
 }}
 """
 

@@ -40,11 +40,12 @@ def neurons(u: Unit, frame: int) -> Neurons:
     text += _fires(u)
     text += f"static void {name}({', '.join(takes)})\n{{\n"
     text += "".join(f"    {kind} *{n} = t->{n}_{u.index};\n" for n, kind in state)
-    text += "    uint32_t k = 0, bits = 0, bit = 1;\n"
+    text += "    uint32_t k = 0, bits = 0;\n"
     unused = not state and all(d == 0 for d, _ in u.constants)
     text += "    (void)t;\n" if unused else ""
     text += _loop(u, bias, late, frame)
-    text += "    if (bit != 1u) *out = bits;\n}\n"
+    left = p.size % 32
+    text += f"    *out = bits >> {32 - left};\n}}\n" if left else "}\n"
     return Neurons((bias.declared, *(t.declared for t in late)), text)
 
 
@@ -124,10 +125,13 @@ def _loop(u: Unit, bias: Table, late: list[Table], frame: int) -> str:
     plain = channels == 1 or pixels == 1  # one row of neurons, without gaps
     across, stride = (u.population.size, u.layout.places) if plain else (channels, u.layout.stride)
 
+    times = f" * {1 << u.shift}" if u.shift else ""
+    store = "if ((k & 31u) == 0) *out++ = bits;"
+
     def neuron(gathered: str, offset: str) -> str:
         at, c = (f"(k{offset})", f"(c{offset})") if offset else ("k", "c")
         channel = "0" if channels == 1 else c
-        terms = [gathered] if gathered else []
+        terms = [f"{gathered}{times}"] if gathered else []
         if u.hosted:
             place = f"{c} * {pixels}u + p" if not plain else c
             terms.append(f"frame[{frame}u + {place}]" if frame else f"frame[{place}]")
@@ -136,7 +140,7 @@ def _loop(u: Unit, bias: Table, late: list[Table], frame: int) -> str:
             terms.append(f"(t->step >= {since}u ? {added} : 0)" if since else f"({added})")
         given = " + ".join(terms) or "0"
         states = "".join(f", {name} + {at}" for name, _ in _state(u))
-        return f"bits |= fires_{u.index}({given}, {bias.at(at, channel)}{states}) ? bit : 0u; STORE"
+        return f"bits = bits >> 1 | fires_{u.index}({given}, {bias.at(at, channel)}{states}) << 31;"
 
     if not u.connections:
         one, each, tail = neuron("", ""), 1, ""
@@ -148,22 +152,23 @@ def _loop(u: Unit, bias: Table, late: list[Table], frame: int) -> str:
         place = f"(p * {stride}u + c) / 2u" if not plain else "c / 2u"
         pair = f"const uint32_t x = a[{place}]; a[{place}] = 0;\n"
         low, high = neuron("(int32_t)(int16_t)x", ""), neuron("(int32_t)(int16_t)((x + 0x8000u) >> 16)", " + 1u")
-        one, each, tail = f"{pair}{low}\n{high}", 2, f"{pair}{low}" if across % 2 else ""
-    pad = "        " if plain else "            "
-    text = _for("c", across // each * each, each, one, pad[4:], f"k += {each}u")
+        between = "\nif (((k + 1u) & 31u) == 0) *out++ = bits;\n" if across % 2 else "\n"  # a word may end between them
+        one, each, tail = f"{pair}{low}{between}{high}", 2, f"{pair}{low}" if across % 2 else ""
+    pad = "    " if plain else "        "
+    text = _for("c", across // each * each, each, f"{one}\nk += {each}u;\n{store}", pad)
     if tail:
-        text += f"{pad[4:]}{{\n{pad}const uint32_t c = {across - 1}u;\n{_lines(tail, pad)}{pad}k++;\n{pad[4:]}}}\n"
+        tail = f"const uint32_t c = {across - 1}u;\n{tail}\nk++;\n{store}"
+        text += f"{pad}{{\n{_lines(tail, pad + '    ')}{pad}}}\n"
     if not plain:
         text = f"    for (uint32_t p = 0; p < {pixels}u; p++) {{\n{text}    }}\n"
-    store = "bit <<= 1; if (bit == 0) { *out++ = bits; bits = 0; bit = 1; }"
-    return text.replace("STORE", store)
+    return text
 
 
-def _for(name: str, size: int, step: int, body: str, pad: str, behind: str) -> str:
+def _for(name: str, size: int, step: int, body: str, pad: str) -> str:
     if size == 0:
         return ""
     by = f"{name}++" if step == 1 else f"{name} += {step}u"
-    return f"{pad}for (uint32_t {name} = 0; {name} < {size}u; {by}, {behind}) {{\n{_lines(body, pad + '    ')}{pad}}}\n"
+    return f"{pad}for (uint32_t {name} = 0; {name} < {size}u; {by}) {{\n{_lines(body, pad + '    ')}{pad}}}\n"
 
 
 def _lines(text: str, pad: str) -> str:

@@ -90,6 +90,7 @@ class Connection:
     """Index of a unit, or -1: the input."""
     map: LinearMap
     exponent: int
+    """Beyond the one that all connections of its unit share."""
     distance: int
     """Timesteps, those of vanished relays included."""
     bits: int
@@ -108,6 +109,8 @@ class Unit:
     """What the clock adds: from which timestep, and int64 (C, H, W) in weight units."""
     hosted: bool
     """Whether the host injects a current."""
+    shift: int
+    """Exponent that all its connections share: what they gather counts so often."""
     lanes: int
     """Synaptic inputs in one word: 2 where 16 bits are proved, 1 of 32 bits, 0: one of 64 bits."""
     clips: bool
@@ -246,8 +249,11 @@ def _unit(
     gathered = max(int(high.max()), -int(low.min()))
     gate = p.dv == limits.DECAY_MAX and not p.taken and p.vth << limits.STATE_SHIFT <= limits.DECAY_MAX
     clips = not (proved and largest["v"] <= clip)
+    shift = min((c.exponent for c in connections), default=0)
+    connections = tuple(replace(c, exponent=c.exponent - shift) for c in connections)
     return Unit(
         index=index,
+        shift=shift,
         population=p,
         layout=layout(p.shape),
         connections=connections,

@@ -8,7 +8,7 @@ import numpy as np
 
 from snnas.export.formats.c.packing import array, rows, smallest
 from snnas.export.formats.c.plan import ROWS, Plan, up, words
-from snnas.export.formats.c.runtime import row_at, row_call
+from snnas.export.formats.c.runtime import row, row_at
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.readout import constant, weights_in_time
 
@@ -43,15 +43,15 @@ def _weights(plan: Plan) -> tuple[list[str], str, int]:
     for n, (unit, weight, _) in enumerate(plan.readings):
         kind, packed = rows(weight.T, WEIGHT_BITS)
         arrays.append(array(kind, f"r{n}", packed))
-        row = row_call(
-            WEIGHT_BITS, 1, "a", row_at(f"r{n}", "32u * i + snnas_lowest(f)", fours, WEIGHT_BITS), fours, "1u"
-        )
+        at = row_at(f"r{n}", "32u * i + snnas_lowest(f)", fours, WEIGHT_BITS)
+        lines = "".join(f"            {line}\n" for line in row(WEIGHT_BITS, 1, "a", "w", fours, "1u"))
         functions += f"""/* What the spikes of {plan.units[unit].population.id} bring to the classes. */
 static void read_{n}(const uint32_t *s, uint32_t *a)
 {{
     for (uint32_t i = 0; i < {words(weight.shape[1])}u; i++)
-        for (uint32_t f = s[i]; f != 0; f &= f - 1u)
-            {row}
+        for (uint32_t f = s[i]; f != 0; f &= f - 1u) {{
+            const {kind} *w = {at};
+{lines}        }}
 }}
 
 """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from snnas.export.formats.c.packing import ROW_STEP, ROW_TYPE
+from snnas.export.formats.c.plan import ROWS as PLACES
+
+STRAIGHT = 8  # fours of a row that are written out; a longer one is a loop
 
 LOWEST = """/* The place of the lowest bit that is set; f is not 0. */
 static inline uint32_t snnas_lowest(uint32_t f)
@@ -39,9 +42,9 @@ PAIR = {
     4: ("(x & 0xfu) | (x << 12 & 0xf0000u)", "(x >> 8 & 0xfu) | (x << 4 & 0xf0000u)"),
 }
 LOAD = {
-    8: "const uint32_t x = *w++;",
-    6: "const uint32_t x = (uint32_t)w[0] | (uint32_t)w[1] << 8 | (uint32_t)w[2] << 16; w += 3;",
-    4: "const uint32_t x = *w++;",
+    8: "const uint32_t x = w[0];",
+    6: "const uint32_t x = (uint32_t)w[0] | (uint32_t)w[1] << 8 | (uint32_t)w[2] << 16;",
+    4: "const uint32_t x = w[0];",
 }
 
 
@@ -50,38 +53,45 @@ def element(lanes: int) -> str:
     return "uint64_t" if lanes == 0 else "uint32_t"
 
 
-def row(bits: int, lanes: int) -> str:
-    """``snnas_row<bits>_<lanes>``: adds ``scale`` times a row of weights, four at a time."""
+def four(bits: int, lanes: int) -> str:
+    """``snnas_four<bits>_<lanes>``: adds ``scale`` times four weights."""
     even, odd = PAIR[bits]
     bias = 1 << bits - 1
     if lanes == 2:
         both = f"0x{bias << 16 | bias:x}u"
-        body = f"a[0] += (({even}) - {both}) * scale; a[1] += (({odd}) - {both}) * scale; a += 2;"
+        body = f"    a[0] += (({even}) - {both}) * scale;\n    a[1] += (({odd}) - {both}) * scale;\n"
     else:
         cast = "(uint64_t)" if lanes == 0 else ""
-        body = "const uint32_t e = " + even + ", o = " + odd + ";"
+        body = f"    const uint32_t e = {even}, o = {odd};\n"
         for k, part in enumerate(("e & 0xffffu", "e >> 16", "o & 0xffffu", "o >> 16")):
-            body += f"\n        a[{k}] += ({cast}({part}) - {bias}u) * scale;"
-        body += "\n        a += 4;"
+            body += f"    a[{k}] += ({cast}({part}) - {bias}u) * scale;\n"
     kind = element(lanes)
-    takes = f"{kind} *a, const {ROW_TYPE[bits]} *w, uint32_t n, {kind} scale"
-    return f"""static inline void snnas_row{bits}_{lanes}({takes})
-{{
-    for (; n != 0; n--) {{
-        {LOAD[bits]}
-        {body}
-    }}
-}}
-"""
+    takes = f"{kind} *a, const {ROW_TYPE[bits]} *w, {kind} scale"
+    return f"static inline void snnas_four{bits}_{lanes}({takes})\n{{\n    {LOAD[bits]}\n{body}}}\n"
 
 
-def row_call(bits: int, lanes: int, a: str, w: str, n: int, scale: str) -> str:
-    return f"snnas_row{bits}_{lanes}({a}, {w}, {n}u, {scale});"
+def row(bits: int, lanes: int, a: str, w: str, fours: int, scale: str) -> list[str]:
+    """Lines that add ``scale`` times a row of ``fours`` times four weights; a and w: pointers, named."""
+    each = PLACES // max(lanes, 1)
+
+    def one(to: str, of: str, k: int) -> str:
+        return f"snnas_four{bits}_{lanes}({to} + {k * each}u, {of} + {k * ROW_STEP[bits]}u, {scale});"
+
+    if fours <= STRAIGHT:
+        return [one(a, w, k) for k in range(fours)]
+    step = next(n for n in (8, 4, 2, 1) if fours % n == 0)
+    return [
+        f"{element(lanes)} *b = {a};",
+        f"const {ROW_TYPE[bits]} *v = {w};",
+        f"for (uint32_t n = {fours // step}u; n != 0; n--, b += {step * each}u, v += {step * ROW_STEP[bits]}u) {{",
+        *(f"    {one('b', 'v', k)}" for k in range(step)),
+        "}",
+    ]
 
 
-def row_at(name: str, index: str, n: int, bits: int) -> str:
-    """Where row number ``index`` of ``n`` fours begins."""
-    return f"{name} + ({index}) * {n * ROW_STEP[bits]}u"
+def row_at(name: str, index: str, fours: int, bits: int) -> str:
+    """Where row number ``index`` begins."""
+    return f"{name} + ({index}) * {fours * ROW_STEP[bits]}u"
 
 
 ONE = {
@@ -107,6 +117,6 @@ def used(text: str) -> str:
     """The functions of this module that ``text`` calls."""
     parts = [LOWEST] if "snnas_lowest(" in text else []
     parts += [SINGLES[b] for b in SINGLES if f"snnas_w{b}(" in text]
-    parts += [row(b, n) for b in PAIR for n in ONE if f"snnas_row{b}_{n}(" in text]
+    parts += [four(b, n) for b in PAIR for n in ONE if f"snnas_four{b}_{n}(" in text]
     parts += [body for n, body in ONE.items() if f"snnas_one_{n}(" in text]
     return "\n".join(parts)

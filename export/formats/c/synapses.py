@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from snnas.export.formats.c.packing import array, rows, single, singles
+from snnas.export.formats.c.packing import ROW_STEP, array, rows, single, singles
 from snnas.export.formats.c.plan import ROWS, Connection, Layout, Plan, Unit, layout, of_pixels, up, words
-from snnas.export.formats.c.runtime import element, row_at, row_call
+from snnas.export.formats.c.runtime import element, row, row_at
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.program import LinearMap, Pool, Shape
 
@@ -161,24 +161,51 @@ def _conv(made: Synapses, c: Connection, source: _Source, to: Layout, lanes: int
     n, each = o // m.groups, source.shape[0] // m.groups
     # (source channel, kH, kW, the target channels that it reaches)
     weight = m.weight.reshape(m.groups, n, each, kh, kw).transpose(0, 2, 3, 4, 1).reshape(-1, kh, kw, n)
-    tap = f"(c * {kh}u + y + {m.pad[0]}u - oy * {m.stride[0]}u) * {kw}u + x + {m.pad[1]}u - ox * {m.stride[1]}u"
-    pixel = f"(oy * {to.shape[2]}u + ox) * {to.stride}u"
-    first = f"c / {each}u * {n}u" if m.groups > 1 else "0u"
-    name = f"w{c.index}"
+    first = f" + c / {each}u * {n}u" if m.groups > 1 else ""
     if to.aligned and (m.groups == 1 or n % ROWS == 0):
-        kind, packed = rows(weight, c.bits)
-        fours = up(n, ROWS) // ROWS
-        place = f"{a} + ({pixel} + {first}) / {max(lanes, 1)}u"
-        inner = row_call(c.bits, lanes, place, row_at(name, tap, fours, c.bits), fours, scale)
-        inner = f"                    {inner}\n"
-    else:
-        kind, packed = singles(weight, c.bits)
-        value = f"(uint32_t)({single(name, f'j * {n}u + e', c.bits)}) * ({scale})"
-        inner = f"                    const uint32_t j = {tap};\n"
-        inner += f"                    for (uint32_t e = 0; e < {n}u; e++)\n"
-        inner += f"                        snnas_one_{lanes}({a}, {pixel} + {first} + e, {value});\n"
-    made.arrays.append(array(kind, name, packed))
+        return source.loop(source.split + _in_rows(made, c, weight, to, lanes, a, scale, first))
+    kind, packed = singles(weight, c.bits)
+    made.arrays.append(array(kind, f"w{c.index}", packed))
+    tap = f"(c * {kh}u + y + {m.pad[0]}u - oy * {m.stride[0]}u) * {kw}u + x + {m.pad[1]}u - ox * {m.stride[1]}u"
+    value = f"(uint32_t)({single(f'w{c.index}', f'j * {n}u + e', c.bits)}) * ({scale})"
+    inner = f"                    const uint32_t j = {tap};\n"
+    inner += f"                    for (uint32_t e = 0; e < {n}u; e++)\n"
+    place = f"(oy * {to.shape[2]}u + ox) * {to.stride}u{first} + e"
+    inner += f"                        snnas_one_{lanes}({a}, {place}, {value});\n"
     return source.loop(source.split + _over((kh, kw), m.stride, m.pad, to.shape, inner))
+
+
+def _in_rows(
+    made: Synapses, c: Connection, weight: np.ndarray, to: Layout, lanes: int, a: str, scale: str, first: str
+) -> str:
+    """A row of windows in one go: weights lie in the order in which its columns come, every stride-th from the last.
+
+    weight: (source channel, kH, kW, target channels).
+    """
+    m, (_, kh, kw, n) = c.map, weight.shape
+    stride = m.stride[1]
+    order = sorted(range(kw), key=lambda q: (q % stride, -q))
+    kind, packed = rows(weight[:, :, order], c.bits)
+    made.arrays.append(array(kind, f"w{c.index}", packed))
+    column = f"{kw - 1}u - q"
+    if stride > 1:
+        made.arrays.append(array("uint8_t" if kw <= 256 else "uint16_t", f"q{c.index}", np.argsort(order)))
+        column = f"q{c.index}[q]"
+    fours = up(n, ROWS) // ROWS
+    step, across = fours * ROW_STEP[c.bits], to.stride // max(lanes, 1)
+    pixel = f"(oy * {to.shape[2]}u + x0) * {to.stride}u{first}"
+    tap = f"(c * {kh}u + y + {m.pad[0]}u - oy * {m.stride[0]}u) * {kw}u + {column}"
+    body = "".join(f"                    {line}\n" for line in row(c.bits, lanes, "to", "w", fours, scale))
+    return f"""            {_span("y", to.shape[1], kh, m.stride[0], m.pad[0])}
+            {_span("x", to.shape[2], kw, stride, m.pad[1])}
+            const uint32_t q = x + {m.pad[1]}u - x0 * {stride}u;
+            for (uint32_t oy = y0; oy < y1; oy++) {{
+                const {kind} *w = {row_at(f"w{c.index}", tap, fours, c.bits)};
+                {element(lanes)} *to = {a} + ({pixel}) / {max(lanes, 1)}u;
+                for (uint32_t ox = x0; ox < x1; ox++, w += {step}u, to += {across}u) {{
+{body}                }}
+            }}
+"""
 
 
 def _summed(made: Synapses, unit: Unit, c: Connection, source: _Source) -> str:
@@ -230,8 +257,9 @@ def _dense(made: Synapses, unit: Unit, c: Connection, source: _Source) -> str:
     kind, packed = rows(each, c.bits)
     made.arrays.append(array(kind, f"w{c.index}", packed))
     fours = each.shape[1] // ROWS
-    row = row_at(f"w{c.index}", "k", fours, c.bits)
-    return source.loop(f"            {row_call(c.bits, unit.lanes, 'a', row, fours, source.times(c.exponent))}\n")
+    body = f"            const {kind} *w = {row_at(f'w{c.index}', 'k', fours, c.bits)};\n"
+    lines = row(c.bits, unit.lanes, "a", "w", fours, source.times(c.exponent))
+    return source.loop(body + "".join(f"            {line}\n" for line in lines))
 
 
 def _sparse(made: Synapses, unit: Unit, c: Connection, source: _Source) -> str:

@@ -8,6 +8,7 @@ import pytest
 from snnas.export.formats.c import c_model, compare, plan
 from snnas.hw_sim.c import compilers, native
 from snnas.hw_sim.errors import GateError, UnsupportedError
+from snnas.hw_sim.program import Pool
 from snnas.toolchain.models.in_c import prepare
 from tests.c_programs import every_map, overflowing, random_variant, read_otherwise, samples
 
@@ -27,7 +28,9 @@ def differing(program, compiler, x=None):
     return compare(c.plan, c.trace, native.run(c.model, c.given, compiler, sanitize=True))
 
 
-@pytest.mark.parametrize(("seed", "shape", "bits", "channels"), [(0, (2, 7, 6), 8, 8), (1, (1, 6, 6), 6, 3), (2, (3, 6, 7), 4, 6)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("seed", "shape", "bits", "channels"), [(0, (2, 7, 6), 8, 8), (1, (1, 6, 6), 6, 3), (2, (3, 6, 7), 4, 6)]
+)
 def test_every_map_from_input_and_population(seed, shape, bits, channels, compiler) -> None:
     found = differing(every_map(seed, shape, bits, channels), compiler)
     assert found.equal, found.first
@@ -64,7 +67,8 @@ def test_a_wrong_number_is_found_where_it_acts(compiler) -> None:
     program = random_variant(2)
     c = prepare(program, samples(program))
     victim = c.plan.units[1].population
-    wrong = replace(program, populations=tuple(replace(p, vth=p.vth // 4) if p is victim else p for p in program.populations))  # fmt: skip
+    populations = [replace(p, vth=p.vth // 4) if p is victim else p for p in program.populations]
+    wrong = replace(program, populations=tuple(populations))
     ran = native.run(c_model(plan(wrong)), c.given, compiler)
     found = compare(c.plan, c.trace, ran)
     assert found.first is not None
@@ -92,18 +96,17 @@ def test_a_warning_is_an_error(compiler) -> None:
 
 def test_a_current_beyond_16_bits_is_refused_by_name() -> None:
     program = random_variant(1)
-    with pytest.raises(UnsupportedError, match="population p0: the host injects .* beyond 16 bits"):
+    with pytest.raises(UnsupportedError, match=r"population p0: the host injects .* beyond 16 bits"):
         prepare(program, samples(program) * 1e4)
 
 
 def test_windows_of_too_many_spikes_are_refused_by_name() -> None:
-    from snnas.hw_sim.program import Pool
-
     program = every_map(0, (1, 6, 6))
     pools = (Pool((301, 301), (1, 1), (150, 150)),)
-    synapses = [replace(s, map=replace(s.map, pre=pools, kind="pooled_conv")) if s.map.kind == "conv" else s for s in program.synapses]  # fmt: skip
+    first = program.synapses[0]
+    pooled = replace(first, map=replace(first.map, pre=pools, kind="pooled_conv"))
     with pytest.raises(UnsupportedError, match="pools of 90601 spikes"):
-        c_model(plan(replace(program, synapses=tuple(synapses[:1]))))
+        c_model(plan(replace(program, synapses=(pooled,))))
 
 
 def test_equal_programs_give_equal_text() -> None:
