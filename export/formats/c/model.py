@@ -6,7 +6,7 @@ import numpy as np
 
 from snnas.export.formats.c import runtime
 from snnas.export.formats.c.neurons import neurons, registers
-from snnas.export.formats.c.plan import Plan, Unit, words
+from snnas.export.formats.c.plan import Plan, Unit, held
 from snnas.export.formats.c.readout import Read, readout
 from snnas.export.formats.c.synapses import Synapses, synapses
 
@@ -87,7 +87,7 @@ def _kept(plan: Plan) -> list[str]:
     """Spikes of several timesteps, the newest first."""
     sizes = [(f"spikes_{u.index}", u.history, u.population.size) for u in plan.units]
     sizes.append(("spikes_input", plan.input_history, int(np.prod(plan.program.input_shape))))
-    return [f"{name}[{history + 1}][{words(n)}]" for name, history, n in sizes if history]
+    return [f"{name}[{history + 1}][{held(n)}]" for name, history, n in sizes if history]
 
 
 def _inputs(plan: Plan) -> list[tuple[str, int, int]]:
@@ -109,6 +109,41 @@ def _spikes(plan: Plan, index: int, late: int = 0) -> str:
 
 
 def _input(plan: Plan) -> str:
+    channels, height, width = plan.program.input_shape
+    pixels = height * width
+    if 1 < channels <= 4 and channels != 3 and pixels > 1:  # whole pixels in a word
+        each = 32 // channels
+        tests = "".join(
+            f"            if (frame[{c * pixels}u] != 0) bits |= 0x{1 << 32 - channels + c:x}u;\n"
+            for c in range(channels)
+        )
+        return f"""static void pack(const snnas_value *frame, uint32_t *out)
+{{
+    for (uint32_t left = {pixels}u; left != 0;) {{
+        const uint32_t n = left < {each}u ? left : {each}u;
+        uint32_t bits = 0;
+        for (uint32_t k = n; k != 0; k--, frame++) {{
+            bits >>= {channels};
+{tests}        }}
+        *out++ = bits >> (32u - {channels}u * n);
+        left -= n;
+    }}
+}}
+"""
+    if channels > 1 and pixels > 1:
+        return f"""static void pack(const snnas_value *frame, uint32_t *out)
+{{
+    uint32_t bits = 0, k = 0;
+    for (uint32_t p = 0; p < {pixels}u; p++) {{
+        for (uint32_t c = 0; c < {channels}u; c++) {{
+            bits |= (frame[c * {pixels}u + p] != 0 ? 1u : 0u) << (k & 31u);
+            k++;
+            if ((k & 31u) == 0) {{ *out++ = bits; bits = 0; }}
+        }}
+    }}
+    if ((k & 31u) != 0) *out = bits;
+}}
+"""
     return f"""static void pack(const snnas_value *frame, uint32_t *out)
 {{
     for (uint32_t left = {plan.frame}u; left != 0;) {{

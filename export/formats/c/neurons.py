@@ -62,7 +62,7 @@ def registers(u: Unit) -> list[str]:
 
 
 def _fires(u: Unit) -> str:
-    """``fires_<n>``: one neuron's timestep; 1 where it fires."""
+    """``fires_<n>``: one neuron's timestep; the highest bit where it fires."""
     p = u.population
     wide = "int64_t" if u.lanes == 0 else "int32_t"
     takes = [f"{wide} a", "int32_t bias", *(f"{kind} *{name}" for name, kind in _state(u))]
@@ -78,7 +78,7 @@ def _fires(u: Unit) -> str:
     if p.current_decays:
         lines.append("*u = current;")
     if u.forgets:
-        lines.append(f"return current + bias > {p.vth << STATE_SHIFT} ? 1u : 0u;")
+        lines.append(f"return (uint32_t)({p.vth << STATE_SHIFT} - (current + bias)) & 0x80000000u;")
     else:
         lines += ["int32_t x = *v;", *_leak("x", "int32_t", ONE - p.dv, u.leaks, u.reach)]
         if u.lanes == 0:
@@ -91,7 +91,8 @@ def _fires(u: Unit) -> str:
                 lines.append(f"if (x > {STATE_LIMIT - 1}) x = {STATE_LIMIT - 1};")
                 lines.append(f"else if (x < -{STATE_LIMIT - 1}) x = -{STATE_LIMIT - 1};")
         after = f"x - {p.taken}" if p.taken else "0"
-        lines += [f"const uint32_t fired = x > {p.vth << STATE_SHIFT} ? 1u : 0u;", f"*v = fired ? {after} : x;"]
+        fired = f"const uint32_t fired = (uint32_t)({p.vth << STATE_SHIFT} - x) & 0x80000000u;"  # the sign
+        lines += [fired, f"*v = fired ? {after} : x;"]
         lines.append("return fired;")
     body = "".join(f"    {line}\n" for line in lines)
     return f"static inline uint32_t fires_{u.index}({', '.join(takes)})\n{{\n{body}}}\n\n"
@@ -140,7 +141,7 @@ def _loop(u: Unit, bias: Table, late: list[Table], frame: int) -> str:
             terms.append(f"(t->step >= {since}u ? {added} : 0)" if since else f"({added})")
         given = " + ".join(terms) or "0"
         states = "".join(f", {name} + {at}" for name, _ in _state(u))
-        return f"bits = bits >> 1 | fires_{u.index}({given}, {bias.at(at, channel)}{states}) << 31;"
+        return f"bits = bits >> 1 | fires_{u.index}({given}, {bias.at(at, channel)}{states});"
 
     if not u.connections:
         one, each, tail = neuron("", ""), 1, ""

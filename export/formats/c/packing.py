@@ -89,6 +89,8 @@ def table(name: str, values: np.ndarray, factor: int = 1) -> Table:
         return Table("", lambda k, c: str(first * factor), zero=first == 0)
     times = f" * {factor}" if factor != 1 else ""
     per_channel = (values == values[:, :1, :1]).all()
+    if per_channel:  # few numbers: the product itself
+        values, times = values * factor, ""
     flat = values[:, 0, 0] if per_channel else np.moveaxis(values, 0, -1).ravel()
     kind = smallest(flat)[1]
     cast = "" if kind == "int32_t" else "(int32_t)"

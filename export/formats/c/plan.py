@@ -163,6 +163,11 @@ def words(neurons: int) -> int:
     return up(neurons, 32) // 32
 
 
+def held(neurons: int) -> int:
+    """Words that their spikes take in memory: windows are read two words at a time, up to one beyond the last."""
+    return words(neurons) + 1
+
+
 def plan(program: Program) -> Plan:
     """Of a verified program."""
     relays = {p.id: s for p in program.populations if (s := _passes_on(program, p)) is not None}
@@ -272,7 +277,7 @@ def _shared(
     program: Program, units: list[Unit], read: list[int], history: dict[int, int]
 ) -> tuple[dict[int, int], int]:
     """Places of the spikes that are needed within their timestep alone: the first gap that is free while they live."""
-    size = {u.index: words(u.population.size) for u in units} | {-1: words(int(np.prod(program.input_shape)))}
+    size = {u.index: held(u.population.size) for u in units} | {-1: held(int(np.prod(program.input_shape)))}
     last = {k: k for k in size}
     for u in units:
         for c in u.connections:

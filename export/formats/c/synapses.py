@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from snnas.export.formats.c.packing import ROW_STEP, array, rows, single, singles
+from snnas.export.formats.c import gather
+from snnas.export.formats.c.packing import ROW_STEP, ROW_TYPE, array, rows, single, singles
 from snnas.export.formats.c.plan import ROWS, Connection, Layout, Plan, Unit, layout, of_pixels, up, words
 from snnas.export.formats.c.runtime import element, row, row_at
 from snnas.hw_sim.errors import UnsupportedError
@@ -38,8 +39,6 @@ class _Source:
     kind: str
     pointer: str
     shape: Shape
-    planar: bool = False
-    """Whether it is in (C, H, W) order, as a frame of the input is."""
 
     def loop(self, body: str) -> str:
         """``body`` for each source neuron k that gave something (value, where it is no spike)."""
@@ -61,11 +60,8 @@ class _Source:
     @property
     def split(self) -> str:
         """Channel c, row y and column x of neuron k."""
-        c, h, w = self.shape
-        if self.planar:
-            channel, pixel = (f"k / {h * w}u", f"k % {h * w}u") if c > 1 else ("0", "k")
-        else:
-            channel, pixel = (f"k % {c}u", f"k / {c}u") if c > 1 else ("0", "k")
+        c, _, w = self.shape
+        channel, pixel = (f"k % {c}u", f"k / {c}u") if c > 1 else ("0", "k")
         across = f"p / {w}u, x = p % {w}u" if w > 1 else "p, x = 0"
         return f"            const uint32_t c = {channel}, p = {pixel}, y = {across};\n"
 
@@ -86,7 +82,7 @@ def synapses(plan: Plan) -> Synapses:
 
 
 def _one(made: Synapses, plan: Plan, unit: Unit, c: Connection) -> None:
-    source = _Source("bits", "s", plan.source(c.src), planar=c.src < 0)
+    source = _Source("bits", "s", plan.source(c.src))
     body, m = "", c.map
     offset = 0
     for pool in m.pre:
@@ -106,6 +102,11 @@ def _one(made: Synapses, plan: Plan, unit: Unit, c: Connection) -> None:
         body += _dense(made, unit, c, source)
     elif m.kind == "sparse":
         body += _sparse(made, unit, c, source)
+    elif (
+        not (m.pre or m.post) and unit.lanes == 2 and unit.layout.aligned and gather.pays(m, source.shape, unit.layout)
+    ):
+        packed, body = gather.convolution(f"w{c.index}", m, source.shape, unit.layout, c.bits, 1 << c.exponent)
+        made.arrays.append(array(ROW_TYPE[c.bits], f"w{c.index}", packed))
     elif not m.post:
         body += _conv(made, c, source, unit.layout, unit.lanes, "a", source.times(c.exponent))
     else:
@@ -252,8 +253,11 @@ def _check_sums(c: Connection, unit: Unit) -> None:
 
 def _dense(made: Synapses, unit: Unit, c: Connection, source: _Source) -> str:
     weight = c.map.weight.reshape(*unit.population.shape, -1)
-    columns = np.arange(weight.shape[-1]) if source.planar else of_pixels(source.shape)
-    each = unit.layout.placed(np.moveaxis(weight, -1, 0)[columns])
+    each = unit.layout.placed(np.moveaxis(weight, -1, 0)[of_pixels(source.shape)])
+    if unit.lanes == 2 and source.kind == "bits":
+        packed, text = gather.dense(f"w{c.index}", each, c.bits, 1 << c.exponent)
+        made.arrays.append(array(ROW_TYPE[c.bits], f"w{c.index}", packed))
+        return text
     kind, packed = rows(each, c.bits)
     made.arrays.append(array(kind, f"w{c.index}", packed))
     fours = each.shape[1] // ROWS
@@ -269,7 +273,7 @@ def _sparse(made: Synapses, unit: Unit, c: Connection, source: _Source) -> str:
     assert m.indptr is not None
     n = int(np.prod(source.shape))
     rank = np.empty(n, np.int64)
-    rank[np.arange(n) if source.planar else of_pixels(source.shape)] = np.arange(n)
+    rank[of_pixels(source.shape)] = np.arange(n)
     target = np.repeat(np.arange(m.indptr.size - 1), np.diff(m.indptr))
     src = rank[m.indices]
     order = np.lexsort((target, src))
