@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnas.export.formats.c import c_model, compare, plan
+from snnas.export.formats.c import c_model, compare, gather, plan
 from snnas.hw_sim.c import compilers, native
 from snnas.hw_sim.errors import GateError, UnsupportedError
 from snnas.hw_sim.program import Pool
@@ -28,10 +28,12 @@ def differing(program, compiler, x=None):
     return compare(c.plan, c.trace, native.run(c.model, c.given, compiler, sanitize=True))
 
 
+@pytest.mark.parametrize("gathered", [False, True])
 @pytest.mark.parametrize(
-    ("seed", "shape", "bits", "channels"), [(0, (2, 7, 6), 8, 8), (1, (1, 6, 6), 6, 3), (2, (3, 6, 7), 4, 6)]
+    ("seed", "shape", "bits", "channels"), [(0, (2, 7, 6), 8, 8), (1, (1, 6, 6), 6, 3), (2, (12, 5, 6), 4, 20)]
 )
-def test_every_map_from_input_and_population(seed, shape, bits, channels, compiler) -> None:
+def test_every_map_from_input_and_population(seed, shape, bits, channels, gathered, compiler, monkeypatch) -> None:
+    monkeypatch.setattr(gather, "pays", lambda m, *_: gathered and m.groups == 1)
     found = differing(every_map(seed, shape, bits, channels), compiler)
     assert found.equal, found.first
     assert found.spikes > 10_000
