@@ -13,15 +13,14 @@ import struct
 import sys
 from typing import Any
 
-import unicorn
-from unicorn import arm_const, riscv_const
-
 PAGE = 4096
 STACK, STACK_BYTES, FILL = 0x70000000, 1 << 16, 0xA5
 RETURN = 0x7F000000
 
 
 def main(path: str) -> None:
+    import unicorn
+
     with open(path) as text:
         job = json.load(text)
     machine, pointer, link = _machine(job["arch"])
@@ -68,6 +67,9 @@ def main(path: str) -> None:
 
 def _machine(arch: str) -> tuple[Any, int, int]:
     """The core, and the numbers of its stack pointer and link register."""
+    import unicorn
+    from unicorn import arm_const, riscv_const
+
     if arch == "arm":
         machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         machine.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
@@ -97,6 +99,8 @@ class _Counter:
     def __init__(self, machine: Any, thumb: int) -> None:
         self.machine, self.thumb, self.total = machine, thumb, 0
         self.known: dict[tuple[int, int], int] = {}
+        import unicorn
+
         self.hook = machine.hook_add(unicorn.UC_HOOK_BLOCK, self.block)
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,12 +95,13 @@ def table(report: dict[str, Any]) -> Table:
     out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", both)
     out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
     out.add_row("synops / inference", "", f"{report['synops_per_inference']:,.0f}", "simulated")
-    out.add_row(
-        "neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}", "OR and relay neurons added"
-    )
-    out.add_row("bits of a weight", "", str(res["weight_bits"]), "clock biases and readout 8")
-    if "c" not in report:
-        _add_chip(out, report)
+    neurons = ("neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}")
+    bits = ("bits of a weight", "", str(res["weight_bits"]), "clock biases and readout 8")
+    if "c" in report:
+        out.add_row(*neurons, "in C, relays are none")
+        out.add_row(*bits)
+    else:
+        _add_chip(out, report, (*neurons, "OR and relay neurons added"), bits)
     out.add_section()
     if not foreign:
         out.add_row(
@@ -139,7 +141,7 @@ def _add_witnesses(out: Table, report: dict[str, Any]) -> None:
             out.add_row(row[0], "", *row[1:])
 
 
-def _add_chip(out: Table, report: dict[str, Any]) -> None:
+def _add_chip(out: Table, report: dict[str, Any], neurons: Iterable[str], bits: Iterable[str]) -> None:
     """Time, energy and place of a chip of Loihi's kind."""
     energy, latency, res, plan = report["energy_uJ"], report["latency_us"], report["resources"], report["schedule"]
     out.add_row("latency (us)", "", span(latency), "estimated")
@@ -159,6 +161,7 @@ def _add_chip(out: Table, report: dict[str, Any]) -> None:
             span(energy[part]),
             "" if energy[part]["nominal"] is not None else "not priced by this profile",
         )
+    out.add_row(*neurons)
     where = f"{counted(res['cores'], 'core')}, {counted(res['chips'], 'chip')}"
     out.add_row(
         "mapped on",
@@ -166,6 +169,7 @@ def _add_chip(out: Table, report: dict[str, Any]) -> None:
         where if res["fits"] else "does not fit",
         "; ".join(res["misfits"][:1]) or "greedy, layer order",
     )
+    out.add_row(*bits)
     relays = plan["relays"]
     cost = (
         f"{relays['neurons']:,} neurons, {relays['spikes_per_inference']:,.0f} spikes" if relays["populations"] else ""
