@@ -1,9 +1,11 @@
 """A search that trains: evolution over designs by accuracy and cost on target, and successive halving.
 
-First designs are drawn, half of them at random, half by a prior (of several draws the one with the most convolutions on
-its longest path). Then the best breed: mu + lambda. Best are, under a budget, the most accurate, for only accuracy is
-left to win there; else those on the first fronts of accuracy and cost (NSGA-II). What breaks a limit stands behind
-everything that keeps all, by how much. No functional duplicate is trained twice.
+First designs are drawn, half of them at random, half with one convolution in all: a plain network leaves most of a
+budget to its width, and what evolution adds has to be worth more (with the deepest of several draws in their place
+98.4 % at 90 uJ on digits, where one convolution per cell had 99.2 %; means of three seeds). Then the best breed, mu +
+lambda, beside a few that are drawn anew. Best are, under a budget, the most accurate, for only accuracy is left to win
+there; else those on the first fronts of accuracy and cost (NSGA-II). What breaks a limit stands behind everything that
+keeps all, by how much. No functional duplicate is trained twice.
 
 Every design is trained shortly on a part of the data; the best third longer; the best of these with more seeds, on
 another part of the data each, and the mean over seeds decides: so no lucky one wins. Where nothing limits the cost, the
@@ -30,7 +32,7 @@ from snnas.search.network.design_space import DesignSpace
 
 POPULATION, CHILDREN = 12, 8
 FIRST_SHARE = 1 / 3  # of the trainings: what is drawn before anything breeds
-PRIOR_DRAWS = 4  # of which the deepest is taken
+FRESH = 2  # of the children: drawn anew, so that no family of designs is all there is
 LONGER_SHARE = 1 / 3  # of the trainings: designs that are trained longer
 FINAL_SHARE = 1 / 8  # of the trainings: designs that are trained longer with several seeds
 SEEDS = 4  # of each of these
@@ -205,7 +207,8 @@ class _Search:
         drawn = -(-count // 2) if not self.plan.random else count
         found = [(design, "random") for design in self._new(drawn, lambda: self.space.draw(self.rng))]
         if found and not self.plan.random:
-            found += [(design, "depth") for design in self._new(count - len(found), self._deep)]
+            plain = self._new(count - len(found), lambda: self.space.draw_plain(self.rng))
+            found += [(design, "plain") for design in plain]
         if not found:
             raise GateError(f"none of the {len(self.seen)} designs drawn is predicted to keep the budget")
         self._train(found)
@@ -225,9 +228,11 @@ class _Search:
             known = crossed.architecture_id in self.seen
             return self.space.mutate(crossed, self.rng) if known or self.rng.random() < 0.5 else crossed
 
-        found = self._new(min(left, CHILDREN), (lambda: self.space.draw(self.rng)) if self.plan.random else child)
-        self._train([(design, "random" if self.plan.random else "bred") for design in found])
-        return bool(found)
+        count = min(left, CHILDREN)
+        bred = [] if self.plan.random else self._new(max(1, count - FRESH), child)
+        drawn = self._new(count - len(bred), lambda: self.space.draw(self.rng))
+        self._train([*((design, "bred") for design in bred), *((design, "random") for design in drawn)])
+        return bool(bred or drawn)
 
     def choose(self) -> SearchResult:
         """Train the best for longer, and choose among them by the mean over seeds."""
@@ -286,10 +291,6 @@ class _Search:
         spread = float(np.std([found.accuracy for found in finals[best]], ddof=1)) / math.sqrt(SEEDS)
         as_good = [name for name in means if means[name].accuracy >= means[best].accuracy - spread]
         return min(as_good, key=lambda n: (means[n].figure(first), -means[n].accuracy))
-
-    def _deep(self) -> Design:
-        drawn = [self.space.draw(self.rng) for _ in range(PRIOR_DRAWS)]
-        return max(drawn, key=self.space.depth)
 
     def _parent(self, ranked: Sequence[str]) -> Design:
         """A binary tournament: the better ranked of two."""

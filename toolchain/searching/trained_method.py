@@ -46,10 +46,10 @@ class TrainedMethod(Runner):
     trains = True
 
     def refuse(self, options: SearchOptions) -> None:
-        if options.backward or options.proxy != "sahd" or options.study:
+        if options.backward or options.proxy != "sahd" or options.sahd != "per-node" or options.study:
             raise UsageError(
-                f"--backward, --proxy and --study: {options.method} trains feed-forward cells and scores none before; "
-                "leave them out, or take another --method"
+                f"--backward, --proxy, --sahd and --study: {options.method} trains feed-forward cells and scores none "
+                "before; leave them out, or take another --method"
             )
         for name, least in (("trainings", LEAST), ("short_epochs", 1)):
             if getattr(options, name) < least:
@@ -158,7 +158,6 @@ def _plan(task: Task) -> Any:
 
     settings, limits = task.spec.settings, task.spec.limits
     predictor = task.spec.predictor
-    assert predictor is not None
     # Where nothing prices a chip, its cores are what there is.
     plain = "energy_total" if predictor.chip.profile else "cores"
     costs = task.spec.objectives or tuple(limits)[:1] or (plain,)
@@ -183,7 +182,6 @@ class Trainer:
 
     def __init__(self, spec: Spec) -> None:
         assert spec.material is not None
-        assert spec.predictor is not None
         self.spec, self.material, self.predictor = spec, spec.material, spec.predictor
         self.epochs = int(spec.settings["short_epochs"])
 

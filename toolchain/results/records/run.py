@@ -99,6 +99,8 @@ class MethodTable(Record):
     """Search space."""
     proxy: OrAbsent[Literal["sahd", "snnas"]] = None
     """What scores a candidate without training."""
+    sahd: OrAbsent[Literal["per-node", "per-op"]] = None
+    """LIFs that sahd counts; absent: per-node."""
     backward: bool
     """Whether backward edges are searched too."""
     batch: Annotated[int, Field(ge=2)]
