@@ -77,7 +77,9 @@ def _go_through(run: Run, narrator: Narrator, workers: int, engine: str, train: 
 def _say_begun(run: Run, narrator: Narrator) -> None:
     """What was read and what is asked of it. Less than was asked for is done aloud."""
     config = run.config()
-    for line in (config["data"].get("summary"), config.get("budget") and f"budget: {amounts(config['budget'])}"):
+    notes = [f"note: {note}" for note in config["data"].get("notes", [])]
+    budget = config.get("budget") and f"budget: {amounts(config['budget'])}"
+    for line in (config["data"].get("summary"), *notes, budget):
         if line:
             narrator.say(f"  {line}")
     batch, there = config["method"]["batch"], config["data"].get("train", 0)

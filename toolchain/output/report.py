@@ -83,6 +83,9 @@ def table(report: dict[str, Any]) -> Table:
         calibration = report.get("calibration", "-").removesuffix(", drawn")
         tested = f"{both}, {acc['samples']} samples; calibrated on {calibration}"
     out.add_row("accuracy", percent(acc["training"]), percent(acc["on_target"]), tested)
+    if "balanced_on_target" in acc:
+        beside = "mean of the classes' accuracies: they are uneven"
+        out.add_row("  balanced", percent(acc["balanced_training"]), percent(acc["balanced_on_target"]), beside)
     if acc["interval"] is None:
         out.add_row("  same prediction", "", percent(acc.get("agreement")), "the samples have no labels")
     else:

@@ -24,8 +24,7 @@ PROXIES = ("sahd", "snnas")
 
 def begin_search(folder: Path, name: str | None, options: SearchOptions, command: str) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
-    from snnas.toolchain.data.datasets.catalogue import SETS
-    from snnas.toolchain.data.load import load
+    from snnas.toolchain.data.load import load, takes_frames
     from snnas.toolchain.data.options import parse_options
     from snnas.toolchain.data.scoring_batch import require_distinct
 
@@ -45,7 +44,7 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
     training = _recipe(options)
     options = replace(options, timesteps=timesteps_asked(training, options.timesteps))
     frames = parse_options(options.data)
-    if options.dataset in SETS and SETS[options.dataset].events:
+    if takes_frames(options.dataset):
         frames.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)
     data = load(options.dataset, seed=options.seed, **frames)
     require_stages(training, data, options.timesteps)

@@ -24,7 +24,7 @@ from snnas.toolchain.searching.runner import Bank, Judged, Runner, Scorer, Spec,
 if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.methods import SearchResult
-    from snnas.search.methods.trained import Trained, Trial
+    from snnas.search.methods.trials import Trained, Trial
     from snnas.search.network.design_space import DesignSpace
     from snnas.search.scoring.guards import Finding
     from snnas.toolchain.data.load import Dataset
@@ -193,7 +193,7 @@ class Trainer:
         return ()
 
     def _one(self, trial: Trial) -> Trained:
-        from snnas.search.methods.trained import Trained
+        from snnas.search.methods.trials import Trained
         from snnas.toolchain.training import build, train
 
         begun = time.perf_counter()

@@ -10,7 +10,8 @@ import pytest
 from snnas.hw_sim.errors import GateError, InvalidFileError
 from snnas.search.methods import SearchResult, no_refusal
 from snnas.search.methods.nondominated import by_rank_and_crowding, hypervolume
-from snnas.search.methods.trained import SEEDS, Plan, Trained, Trial, mean, run
+from snnas.search.methods.trained import SEEDS, Plan, run
+from snnas.search.methods.trials import Trained, Trial, mean
 from snnas.search.network.design_space import DesignSpace
 
 SPACE = DesignSpace.of(
