@@ -20,6 +20,7 @@ from snnas.toolchain.output.stdout import print_table
 if TYPE_CHECKING:
     from snnas.hw_sim.lava.run import Comparison
     from snnas.search.network.config import NetworkConfig
+    from snnas.toolchain.bench.conformance_c import ConformanceC
 
 MAX_REFUSED = 0.05  # share of the genotypes that may be refused
 
@@ -40,6 +41,10 @@ class ConformanceBenchOptions:
     """UnsupportedError (4) where Lava is not usable."""
     lava_python: Path | None = None
     """The worker's Python 3.10; None: looked for."""
+    target: str = "lava"
+    """lava; or c: every program as C in place of Lava."""
+    emulated: int = 20
+    """With c: how many of them emulated cores run, half of them recurrent."""
 
 
 @dataclass(slots=True)
@@ -57,6 +62,7 @@ class Conformance:
     lava_first: list[str] = field(default_factory=list)
     seconds: float = 0.0
     seconds_lava: float = 0.0
+    c: ConformanceC | None = None
 
     @property
     def compiled(self) -> list[Case]:
@@ -74,7 +80,8 @@ class Conformance:
     def good(self) -> bool:
         """No spike differs anywhere, and at most 5 % are refused."""
         differing = self.nir_differing_spikes + self.lava_differing_spikes
-        return not differing and len(self.refused) <= MAX_REFUSED * len(self.cases)
+        in_c = self.c is None or self.c.good
+        return not differing and in_c and len(self.refused) <= MAX_REFUSED * len(self.cases)
 
     def to_json(self) -> dict[str, Any]:
         refusals = Counter(general(c.refusal) for c in self.refused)
@@ -108,6 +115,7 @@ class Conformance:
             "lava_genotypes": self.lava_checked,
             "seconds": round(self.seconds, 1),
             "seconds_lava": round(self.seconds_lava, 1),
+            **({"c": self.c.to_json()} if self.c is not None else {}),
             "good": self.good,
         }
 
@@ -179,7 +187,14 @@ def bench_conformance(options: ConformanceBenchOptions, narrator: Narrator | Non
 
     narrator = narrator or Narrator(quiet=True)
     genotypes, lava, seed, samples = options.genotypes, options.lava, options.seed, options.samples
-    for name, value, least in (("--genotypes", genotypes, 1), ("--lava", lava, 0), ("--samples", samples, 1)):
+    in_c = _in_c(options)
+    lava = 0 if in_c else lava
+    for name, value, least in (
+        ("--genotypes", genotypes, 1),
+        ("--lava", lava, 0),
+        ("--emulated", options.emulated, 0),
+        ("--samples", samples, 1),
+    ):
         if value < least:
             raise UsageError(f"{name} {value}: expected a whole number >= {least}")
     worker, why = lava_python(ExportOptions(lava_python=options.lava_python)) if lava else (None, "not asked for")
@@ -199,7 +214,24 @@ def bench_conformance(options: ConformanceBenchOptions, narrator: Narrator | Non
     narrator.say(f"  {len(result.compiled)} compiled, {len(result.refused)} refused in {result.seconds:.0f} s")
     if worker is not None:
         _run_lava(result, chosen(result.compiled, lava), worker, narrator)
+    if in_c:
+        from snnas.toolchain.bench.conformance_c import run_all
+
+        emulated = [case.index for case in chosen(result.compiled, options.emulated)]
+        programs = [(case.index, case.program, case.x) for case in result.compiled if case.program]
+        result.c = run_all(programs, emulated, narrator)
     return result
+
+
+def _in_c(options: ConformanceBenchOptions) -> bool:
+    """Whether C stands in Lava's place; UsageError for another target, UnsupportedError without a compiler."""
+    from snnas.toolchain.bench.conformance_c import begin
+
+    if options.target not in ("lava", "c"):
+        raise UsageError(f"--target {options.target}: expected lava or c")
+    if options.target == "c":
+        begin(options.emulated)
+    return options.target == "c"
 
 
 # -------------------------------------------------------------------------------------------------------------- Lava
@@ -293,8 +325,23 @@ def print_result(figures: dict[str, Any]) -> None:
             "Lava against program",
             f"{figures['lava_differing_spikes']} of {figures['lava_spikes_compared']} spikes differ",
         )
-    else:
+    elif "c" not in figures:
         table.add_row("Lava", f"not run: {figures['lava']}")
     for line in figures["lava_first_differences"]:
         table.add_row("", line)
+    for row in _rows_of_c(figures["c"]) if "c" in figures else ():
+        table.add_row(*row)
     print_table(table)
+
+
+def _rows_of_c(c: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [
+        ("C", f"{c['programs']} programs in {c['seconds']:.0f} s ({c['compiler']}, sanitized)"),
+        ("C against program", f"{c['differing']} of {c['spikes_compared']} spikes and logits differ"),
+    ]
+    if c["emulated"]:
+        rows.append(("emulated cores", f"{c['emulated']} programs on each core ({c['emulator']})"))
+        rows.append(("  against program", f"{c['emulated_differing']} of {c['emulated_spikes_compared']} differ"))
+    else:
+        rows.append(("emulated cores", f"not run: {c['emulator']}"))
+    return [*rows, *(("", line) for line in (*c["refused"], *c["first_differences"]))]

@@ -48,10 +48,14 @@ def conformance(
     seed: Annotated[int, typer.Option(min=0, help="The one seed of genotypes, weights and inputs.")] = 0,
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
     lava_python: Annotated[Path | None, typer.Option(help="The worker's Python 3.10.")] = None,
+    target: Annotated[
+        str, typer.Option(help="lava; or c: all programs as C, some of them on emulated cores.")
+    ] = "lava",
+    emulated: Annotated[int, typer.Option(help="With --target c: how many programs emulated cores run.")] = 20,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take random genotypes of both spaces to programs and to stock Lava; exit 1 where one spike differs."""
+    """Take random genotypes of both spaces to programs and to stock Lava, or to C; exit 1 where one spike differs."""
     from snnas.toolchain.bench.conformance import ConformanceBenchOptions, bench_conformance, print_result
     from snnas.toolchain.output.stderr import Narrator
 
@@ -62,6 +66,8 @@ def conformance(
         seed=seed,
         require_lava=require_lava,
         lava_python=lava_python,
+        target=target,
+        emulated=emulated,
     )
     result = bench_conformance(options, Narrator(quiet=quiet))
     _tell(result.to_json(), as_json, print_result, good=result.good)

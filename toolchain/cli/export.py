@@ -41,7 +41,9 @@ OF_INTEGERS = ("bits", "ranges", "finetune", "finetune_lr", "calibration")
 def export(
     context: typer.Context,
     run: Annotated[str | None, typer.Argument(help="A run, or anybody's .nir; the newest run where left out.")] = None,
-    target: Annotated[str, typer.Option(help="lava, or onnx: the float network, one step.")] = "lava",
+    target: Annotated[
+        str, typer.Option(help="lava; c: the same program as C99; onnx: the float network, one step.")
+    ] = "lava",
     pick: Annotated[int | None, typer.Option(min=1, help="Point of the run's front, from 1.")] = None,
     runs_dir: RunsDir = None,
     samples: Annotated[int, typer.Option(help="Samples of the test split that Lava runs and golden.npz keeps.")] = 32,
@@ -77,7 +79,7 @@ def export(
     calibration: Annotated[
         Path | None, typer.Option(help="Of a .nir: an .npz whose x steers the scales [a fifth of --data].")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Of a .nir: the folder to write [NAME-lava].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Of a .nir: the folder to write [NAME-TARGET].")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an export of other inputs.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -32,7 +32,7 @@ class ProgramOptions:
     """What every export to an integer program is asked for."""
 
     target: str = "lava"
-    """lava: an integer program in Loihi's arithmetic. onnx: the float network, one step."""
+    """lava: an integer program in Loihi's arithmetic. c: the same program as C99. onnx: the float network, one step."""
     samples: int = 32
     """Samples that Lava runs and golden.npz keeps."""
     profile: str = "loihi1"
@@ -85,7 +85,7 @@ class GraphExportOptions(ProgramOptions):
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     """Samples, and what the file leaves open."""
     out: Path | None = None
-    """Folder to write; None: NAME-lava, or NAME-onnx."""
+    """Folder to write; None: NAME-lava, NAME-c or NAME-onnx."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ def export_graph(options: GraphExportOptions, narrator: Narrator | None = None) 
         report = export_graph_onnx(options.graph, options.reading, _for_onnx(options), narrator, out=options.out)
         return Exported(report=report, folder=folder_of(options.graph, options.out, "onnx"))
     report = of_graph.export_graph(options.graph, options.reading, _for_program(options), narrator, out=options.out)
-    folder = folder_of(options.graph, options.out)
+    folder = folder_of(options.graph, options.out, options.target)
     return _exported(report, folder, options.dump, (), notes=tuple(report["notes"]))
 
 

@@ -22,7 +22,7 @@ class Item:
     """One thing that is usable, or not."""
 
     name: str
-    """python, a package, cuda, lava-nc or lava-dl."""
+    """python, a package, cuda, lava-nc, lava-dl, a C compiler or the emulator."""
     status: str
     """ok, missing or broken."""
     detail: str
@@ -38,7 +38,7 @@ def examine_installation() -> list[Item]:
     items += [_package(name, f"pip install {name}") for name in BASE]
     for extra, names in EXTRAS.items():
         items += [_package(name, install(extra), use=f"for {USES[extra]}; ", load=name in LOADED) for name in names]
-    return [*items, _cuda(), *_lava()]
+    return [*items, _cuda(), *_lava(), *_c()]
 
 
 def set_up_lava(python: Path | None = None, *, with_dl: bool = False, narrator: Narrator | None = None) -> Path:
@@ -78,6 +78,22 @@ def _cuda() -> Item:
         return Item("cuda", "ok", f"{torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}")
     why = "this torch is a CPU build" if torch.version.cuda is None else "torch sees no device"
     return Item("cuda", "missing", f"{why}; everything runs on the CPU ({torch.get_num_threads()} threads)")
+
+
+def _c() -> list[Item]:
+    """What --target c compiles with, and runs on."""
+    from snnas.hw_sim.c import compilers
+
+    native, why = compilers.native()
+    items = [
+        Item("c compiler", "missing", why) if native is None else Item("c compiler", "ok", compilers.version(native))
+    ]
+    for core in compilers.CORES.values():
+        found, why = compilers.cross(core)
+        said = Item(core.name, "missing", why) if found is None else Item(core.name, "ok", compilers.version(found))
+        items.append(said)
+    python, why = compilers.emulator()
+    return [*items, Item("emulator", "missing" if python is None else "ok", why)]
 
 
 def _lava() -> list[Item]:

@@ -28,6 +28,8 @@ def run_lava(
 
     None with the reason where there is no Lava; UnsupportedError where it was required.
     """
+    if options.target != "lava" and not options.require_lava:
+        return None, f"not asked for: --target {options.target}"
     python, why = lava_python(options)
     if python is None:
         if options.require_lava:

@@ -22,7 +22,8 @@ from snnas.toolchain.exporting.on_target import OnTarget
 class Measured:
     """Everything that the report is written from.
 
-    ranges, errors: by population, of the program as it was read again. finetune: ``finetune`` of report.json.
+    ranges, errors: by population, of the program as it was read again. finetune, c: ``finetune`` and ``c`` of
+    report.json.
     """
 
     graph: Graph
@@ -38,3 +39,4 @@ class Measured:
     lava: Comparison | None
     lava_note: str
     finetune: dict[str, Any] | None = None
+    c: dict[str, Any] | None = None

@@ -41,15 +41,13 @@ if TYPE_CHECKING:
 def export_graph(
     path: Path, wanted: ReadingOptions, options: ExportOptions, narrator: Narrator, *, out: Path | None = None
 ) -> dict[str, Any]:
-    """Exports a .nir and returns its report. out: the folder, ``<stem>-lava`` by default.
+    """Exports a .nir and returns its report. out: the folder, ``<stem>-<target>`` by default.
 
     InvalidFileError (3) and UnsupportedError (4) name node and mend; GateError (1) the first spike that differs.
     """
-    if options.target != "lava":
-        raise UsageError(f"--target {options.target}: unknown; a .nir goes to lava or onnx")
     check_options(options)
     _check(path, wanted, options)
-    return export(OfGraph(path, wanted, folder_of(path, out), options), options, narrator)
+    return export(OfGraph(path, wanted, folder_of(path, out, options.target), options), options, narrator)
 
 
 class OfGraph:

@@ -44,6 +44,8 @@ class OnTarget:
 
     counts: Counts
     predictions: np.ndarray
+    logits: np.ndarray
+    """Of every sample, int64 (N, classes)."""
     golden: dict[str, np.ndarray]
     """What is recorded of the first samples."""
     recorded: list[Ran]
@@ -146,6 +148,7 @@ def simulate_split(
     """
     counter = Counter(program, mapping)
     predictions: list[np.ndarray] = []
+    logits: list[np.ndarray] = []
     golden, first = reference(program, x[:golden_samples]), list[Ran]()
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, currents in _runs(program, x, advance):
@@ -154,6 +157,7 @@ def simulate_split(
             spikes_in = x[here] > 0 if program.input_kind != "analogue" else None
             counter.add(trace, currents=currents or None, spikes_in=spikes_in)
             predictions.append(trace.predictions)
+            logits.append(trace.logits)
             keep = min(len(trace.logits), max(0, golden_samples - done))
             first += islice(singles([(trace, spikes_in, currents or None)]), keep)
             for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
@@ -161,7 +165,7 @@ def simulate_split(
                     raise GateError(
                         f"the torch and the NumPy simulator differ in {name}; this is a fault of ours, please report it"
                     )
-    return OnTarget(counter.result(), np.concatenate(predictions), golden, first)
+    return OnTarget(counter.result(), np.concatenate(predictions), np.concatenate(logits), golden, first)
 
 
 def _runs(

@@ -17,7 +17,7 @@ from snnas.hw_sim.tables import shipped
 from snnas.toolchain.finetuning.options import Finetuning
 from snnas.toolchain.runs.versions import versions_of
 
-TARGETS = ("lava", "onnx")  # onnx: snnas.toolchain.exporting.onnx
+TARGETS = ("lava", "c", "onnx")  # c: snnas.toolchain.exporting.c; onnx: snnas.toolchain.exporting.onnx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class ExportOptions:
 def check_options(options: ExportOptions) -> None:
     """Raises before any work is done: unknown target or profile, impossible numbers, a required Lava that is absent."""
     if options.target not in TARGETS:
-        raise UsageError(f"unknown target {options.target!r}; expected {', '.join(TARGETS)}")
+        raise UsageError(f"--target {options.target}: unknown; expected {', '.join(TARGETS)}")
     if options.samples < 1:
         raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
     if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:

@@ -1,4 +1,4 @@
-"""``snnas export --target lava``: float network -> NIR -> integer program -> every sample -> Lava -> report.
+"""``snnas export --target lava`` or ``c``: float network -> NIR -> integer program -> every sample -> Lava -> report.
 
 One road for every source; each joint is checked. Everything is built in a folder beside the final one and renamed when
 it is whole.
@@ -76,11 +76,17 @@ def write_dump(folder: Path, out: Path) -> None:
 def _current(manifest: dict[str, Any], report: dict[str, Any], options: ExportOptions) -> bool:
     """Whether an older export is what one of today would be."""
     same_script = manifest["files"].get("run_lava.py") == hashlib.sha256(script().encode()).hexdigest()
-    return manifest["format"] == FORMAT and same_script and says_the_same(manifest, report) and _lava(report, options)
+    return (
+        manifest["format"] == FORMAT and same_script and says_the_same(manifest, report) and _run_whole(report, options)
+    )
 
 
-def _lava(report: dict[str, Any], options: ExportOptions) -> bool:
-    """Whether an older export holds all of Lava that can be had here."""
+def _run_whole(report: dict[str, Any], options: ExportOptions) -> bool:
+    """Whether an older export was run on all that there is here."""
+    if options.target == "c":
+        from snnas.toolchain.models.in_c import complete
+
+        return complete(report["c"]) and (bool(report["checks"]["lava_samples"]) or not options.require_lava)
     return bool(report["checks"]["lava_samples"]) or lava_python(options)[0] is None
 
 
@@ -106,6 +112,11 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     write_npz(stage / "stimulus.npz", kept(x, floats.y, keep, whole=program.input_kind != "analogue"))
     write_text(stage / "run_lava.py", script())
     comparison, note = run_lava(stage, program, target.golden, options, narrator)
+    c = None
+    if options.target == "c":
+        from snnas.toolchain.exporting.c import export_c
+
+        c = export_c(stage, program, x, target.logits, keep, narrator)
     finetuned = None
     if tuned is not None:
         from snnas.toolchain.finetuning.exported import figures
@@ -125,6 +136,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
         lava=comparison,
         lava_note=note,
         finetune=finetuned,
+        c=c,
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.observed_ranges import prove_or_observe
-from snnas.hw_sim.files import sha256
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.files import read_text, sha256
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.wiring import wirings
 from snnas.hw_sim.program import CLOCK, INPUT, Program
@@ -22,6 +23,7 @@ from snnas.toolchain.models.stream import Streamed, decided, in_a_row
 from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.simulate/1"
+C_SAMPLES = 32  # that emulated cores run
 
 
 def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) ->
     for w in wirings(program).values():
         reach[w.src] = reach.get(w.src, 0) + fan_out(w.map, w.src_shape)
     spikes: dict[str, list[np.ndarray]] = {p.id: [] for p in program.in_order}
-    synops, predictions, timesteps = [], [], list[np.ndarray]()
+    synops, predictions, logits, timesteps = [], [], list[np.ndarray](), list[np.ndarray]()
     clock = program.timesteps * int(reach[CLOCK].sum()) if CLOCK in reach else 0
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, _, part in runs(subject):
@@ -48,6 +50,7 @@ def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) ->
             for name, total in spikes.items():
                 total.append(sums[name].sum(axis=(1, 2, 3)))
             predictions.append(trace.predictions)
+            logits.append(trace.logits)
             settled = decided(program, trace.spikes)
             timesteps += [] if settled is None else [settled]
             advance(sum(map(len, predictions)), len(x))
@@ -60,6 +63,7 @@ def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) ->
     return {
         "schema": SCHEMA,
         **head(subject),
+        **_in_c(subject, np.concatenate(logits), narrator),
         "accuracy": accuracy(predicted, subject.y),
         **({"decision": _decision(program, np.concatenate(timesteps), subject.seed)} if timesteps else {}),
         **({"stream": _stream(subject, predicted, stream)} if stream is not None else {}),
@@ -82,6 +86,24 @@ def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) ->
         "ranges": {name: found.to_json() for name, found in ranges.items()},
         "provenance": "simulated",
     }
+
+
+def _in_c(subject: Subject, logits: np.ndarray, narrator: Narrator) -> dict[str, Any]:
+    """``c`` of an export to C: written anew from its program, run here and on emulated cores.
+
+    The folder's own model.c is compiled by nobody but its owner: InvalidFileError where it is not what we write.
+    """
+    folder = subject.path
+    if not (folder.is_dir() and (folder / "model.c").is_file()):
+        return {}
+    from snnas.toolchain.models.in_c import prepare, run_in_c
+
+    c = prepare(subject.program, subject.samples[:C_SAMPLES])
+    if read_text(folder / "model.c") != c.model.source:
+        raise InvalidFileError(
+            f"{folder / 'model.c'}: not the C of program.npz beside it: changed, or of another version; export again"
+        )
+    return {"c": run_in_c(c, subject.samples, logits, narrator)}
 
 
 def _decision(program: Program, timesteps: np.ndarray, seed: int) -> dict[str, Any]:

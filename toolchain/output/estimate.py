@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from snnas.toolchain.output import c as in_c
 from snnas.toolchain.output.report import spread_of
 from snnas.toolchain.output.stderr import counted
 
@@ -30,6 +31,8 @@ def simulated(result: dict[str, Any]) -> Iterator[Table]:
     proved = sum(r["status"] == "proved" for r in ranges)
     why = "no input overflows a register" if proved == len(ranges) else "the rest fit on these samples"
     out.add_row("ranges: proved populations", f"{proved} of {len(ranges)}", why)
+    for row in (*in_c.costs(result["c"]), *in_c.verdicts(result["c"])) if "c" in result else ():
+        out.add_row(*row)
     yield out
     each = Table(
         "population", "role", "neurons", "spikes / inference", "rate", title="populations", title_justify="left"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_json, sha256
+from snnas.toolchain.output import c as in_c
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.run import Run
@@ -66,7 +68,7 @@ def table(report: dict[str, Any]) -> Table:
     from rich.table import Table
 
     acc, sar, spikes, checks = report["accuracy"], report["sar"], report["spikes_per_inference"], report["checks"]
-    energy, latency, res, plan = report["energy_uJ"], report["latency_us"], report["resources"], report["schedule"]
+    energy, res = report["energy_uJ"], report["resources"]
     out = Table(
         title=f"{report['run']}  ({report['dataset']}, {report['method']}, T = {report['timesteps']})",
         title_justify="left",
@@ -96,6 +98,55 @@ def table(report: dict[str, Any]) -> Table:
     out.add_row("spikes / inference", f"{spikes['training']:,.0f}", f"{spikes['on_target']:,.0f}", both)
     out.add_row("  overhead (OR, relay)", "", f"{spikes['overhead']:,.0f}", "simulated")
     out.add_row("synops / inference", "", f"{report['synops_per_inference']:,.0f}", "simulated")
+    neurons = ("neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}")
+    bits = ("bits of a weight", "", str(res["weight_bits"]), "clock biases and readout 8")
+    if "c" in report:
+        out.add_row(*neurons, "in C, relays are none")
+        out.add_row(*bits)
+    else:
+        _add_chip(out, report, (*neurons, "OR and relay neurons added"), bits)
+    out.add_section()
+    if not foreign:
+        out.add_row(
+            "fold: differing spikes",
+            "",
+            str(checks["fold_differing_spikes"]),
+            "unfolded network vs deployed (a figure, no gate)",
+        )
+    out.add_row(
+        "NIR: differing spikes",
+        "",
+        str(checks["nir_differing_spikes"]),
+        "your .nir vs our rewriting of it" if foreign else "deployed network vs .nir re-read without metadata",
+    )
+    _add_quantisation(out, report["quantisation"], report["ranges"], checks)
+    _add_witnesses(out, report)
+    if energy["unpriced"] and "c" not in report:
+        out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
+        out.caption_justify = "left"
+    return out
+
+
+def _add_witnesses(out: Table, report: dict[str, Any]) -> None:
+    """Lava, and C: what the simulator was compared with."""
+    checks = report["checks"]
+    if checks["lava_samples"]:
+        compared = f"{checks['lava_spikes_compared'] or 0:,} compared"
+        verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {compared}"
+        out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)
+    elif "c" not in report:
+        out.add_row("Lava: differing spikes", "", "not run", checks["lava"])
+    if "c" in report:
+        for row in in_c.costs(report["c"]):
+            out.add_row(row[0], "", *row[1:])
+        out.add_section()
+        for row in in_c.verdicts(report["c"]):
+            out.add_row(row[0], "", *row[1:])
+
+
+def _add_chip(out: Table, report: dict[str, Any], neurons: Iterable[str], bits: Iterable[str]) -> None:
+    """Time, energy and place of a chip of Loihi's kind."""
+    energy, latency, res, plan = report["energy_uJ"], report["latency_us"], report["resources"], report["schedule"]
     out.add_row("latency (us)", "", span(latency), "estimated")
     if report.get("latency_samples_us"):
         out.add_row("  of single samples", "", *spread_of(report["latency_samples_us"]))
@@ -113,17 +164,15 @@ def table(report: dict[str, Any]) -> Table:
             span(energy[part]),
             "" if energy[part]["nominal"] is not None else "not priced by this profile",
         )
+    out.add_row(*neurons)
     where = f"{counted(res['cores'], 'core')}, {counted(res['chips'], 'chip')}"
-    out.add_row(
-        "neurons", f"{res['neurons']:,}", f"{res['neurons'] + res['overhead_neurons']:,}", "OR and relay neurons added"
-    )
     out.add_row(
         "mapped on",
         "",
         where if res["fits"] else "does not fit",
         "; ".join(res["misfits"][:1]) or "greedy, layer order",
     )
-    out.add_row("bits of a weight", "", str(res["weight_bits"]), "clock biases and readout 8")
+    out.add_row(*bits)
     relays = plan["relays"]
     cost = (
         f"{relays['neurons']:,} neurons, {relays['spikes_per_inference']:,.0f} spikes" if relays["populations"] else ""
@@ -132,31 +181,6 @@ def table(report: dict[str, Any]) -> Table:
         "schedule", "", f"period {plan['period']}, depth {plan['depth']}", "hardware steps per timestep; pipeline"
     )
     out.add_row("  relays", "", str(relays["populations"]), cost)
-    out.add_section()
-    if not foreign:
-        out.add_row(
-            "fold: differing spikes",
-            "",
-            str(checks["fold_differing_spikes"]),
-            "unfolded network vs deployed (a figure, no gate)",
-        )
-    out.add_row(
-        "NIR: differing spikes",
-        "",
-        str(checks["nir_differing_spikes"]),
-        "your .nir vs our rewriting of it" if foreign else "deployed network vs .nir re-read without metadata",
-    )
-    _add_quantisation(out, report["quantisation"], report["ranges"], checks)
-    if checks["lava_samples"]:
-        compared = f"{checks['lava_spikes_compared'] or 0:,} compared"
-        verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {compared}"
-        out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)
-    else:
-        out.add_row("Lava: differing spikes", "", "not run", checks["lava"])
-    if energy["unpriced"]:
-        out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
-        out.caption_justify = "left"
-    return out
 
 
 def _add_finetuning(out: Table, found: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from snnas.toolchain.results.record import (
     Record,
     Sha256,
 )
+from snnas.toolchain.results.records.c import CExport
 from snnas.toolchain.results.records.shared import (
     BandOrNone,
     Convention,
@@ -357,6 +358,8 @@ class Report(Document):
     """What rounding did, by population."""
     ranges: dict[str, Range]
     """Which integers can occur, by population."""
+    c: OrAbsent[CExport] = None
+    """What the C does; left out where the target is another."""
     provenance: dict[str, Literal["measured", "simulated", "estimated"]]
     """measured, simulated or estimated, by figure."""
     versions: dict[str, str]

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from snnas.toolchain.results.record import OrAbsent, Record
+from snnas.toolchain.results.records.c import CExport
 from snnas.toolchain.results.records.shared import OfModel, Range, Role, SampleMean, TargetAccuracy
 
 
@@ -79,5 +80,7 @@ class Simulation(OfModel):
     """Bits of a weight."""
     ranges: dict[str, Range]
     """Which integers can occur, by population."""
+    c: OrAbsent[CExport] = None
+    """Of an export to C: its run here and on emulated cores."""
     provenance: Literal["simulated"]
     """What every figure here is."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Count, Document, OrAbsent, Record
 
 
 class SharesDiffering(Record):
@@ -16,6 +16,33 @@ class SharesDiffering(Record):
     """Of feed-forward networks."""
     recurrent: float | None
     """How many, or which figure, of recurrent networks."""
+
+
+class ConformanceInC(Record):
+    """``c`` of ``ConformanceBench``."""
+
+    compiler: str
+    """The compiler of this machine."""
+    programs: Count
+    """Programs that were compiled, with sanitizers, and run."""
+    spikes_compared: Count
+    """Spikes and logits that were compared."""
+    differing: Count
+    """Of them, those that differ."""
+    emulator: str
+    """The emulator, or why there was none."""
+    emulated: Count
+    """Programs that emulated cores ran."""
+    emulated_spikes_compared: Count
+    """Spikes and logits of emulated cores."""
+    emulated_differing: Count
+    """Of them, those that differ."""
+    refused: list[str]
+    """Programs that C cannot hold, with the reason."""
+    first_differences: list[str]
+    """The first difference of each, in a sentence."""
+    seconds: float
+    """Seconds of wall clock."""
 
 
 class ConformanceBench(Document):
@@ -68,5 +95,7 @@ class ConformanceBench(Document):
     """Seconds of wall clock."""
     seconds_lava: float
     """Seconds of Lava."""
+    c: OrAbsent[ConformanceInC] = None
+    """Of --target c: what C was compared in."""
     good: bool
     """Whether every gate was reached."""

@@ -1,0 +1,88 @@
+"""What lies in a C export: the model, its test with recorded samples, and how to build them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from snnas.export.formats.c.golden import golden_texts
+from snnas.export.formats.c.plan import Plan
+from snnas.hw_sim.c.model import CModel
+from snnas.hw_sim.files import write_text
+from snnas.hw_sim.simulate.simulator import Trace
+
+SOURCES = ("model.h", "model.c", "golden.h", "golden.c", "test_main.c", "Makefile", "README.md")
+
+MAKEFILE = """# make test: builds and runs the recorded samples here
+# make model.o CC=arm-none-eabi-gcc TARGET="-mcpu=cortex-m4 -mthumb": for a microcontroller
+TARGET ?=
+CFLAGS ?= -O2
+WARNINGS = -std=c99 -Wall -Wextra -Wconversion -Werror -pedantic
+
+test: test_model
+\t./test_model
+
+test_model: model.c golden.c test_main.c model.h golden.h
+\t$(CC) $(TARGET) $(CFLAGS) $(WARNINGS) -DSNNAS_TRACE model.c golden.c test_main.c -o $@
+
+model.o: model.c model.h
+\t$(CC) $(TARGET) $(CFLAGS) $(WARNINGS) -ffreestanding -c model.c -o $@
+
+clean:
+\trm -f test_model model.o
+
+.PHONY: test clean
+"""
+
+
+def write_c(folder: Path, plan: Plan, model: CModel, given: np.ndarray, trace: Trace) -> None:
+    """Writes ``SOURCES``. given: frames of the samples to record; trace: what the program did with them."""
+    texts = {"model.h": model.header, "model.c": model.source, **golden_texts(plan, given, trace)}
+    texts |= {"Makefile": MAKEFILE, "README.md": _readme(plan)}
+    for name, text in texts.items():
+        write_text(folder / name, text)
+
+
+def _readme(plan: Plan) -> str:
+    p = plan.program
+    if p.input_kind == "analogue":
+        parts = ", ".join(f"{u.population.id} {u.population.shape}" for u in plan.hosted)
+        frame = (
+            f"`int16_t frame[{plan.frame}]`: the currents that the host stage injects, in weight units, "
+            f"(C, H, W) order: {parts}. `program.npz` holds the host stage, and\n"
+            "`snnas.hw_sim.simulate.simulator.host_currents` computes it."
+        )
+    else:
+        frame = f"`uint8_t frame[{plan.frame}]`: the input {p.input_shape} in (C, H, W) order; not 0 is a spike."
+    rows = "\n".join(
+        f"| {u.index} | {u.population.id} | {' x '.join(map(str, u.population.shape))} | {u.population.role} |"
+        for u in plan.units
+    )
+    return f"""# A spiking network in C
+
+`model.h` and `model.c` hold the network of `program.npz`, spike for spike: C99, whole numbers, no libc, no heap, no
+floats. `make test` runs the recorded samples of `golden.c` and exits with 0 where every population is as recorded.
+
+```c
+#include "model.h"
+
+static snnas_state state;               /* any number of instances */
+snnas_init(&state);
+for (uint32_t t = 0; t < SNNAS_TIMESTEPS; t++)
+    snnas_step(&state, frame);          /* the frame of timestep t; a still input is given every time */
+uint32_t found = snnas_class(&state);   /* or snnas_logits(&state, logits) */
+```
+
+{frame}
+
+{p.timesteps} timesteps, {p.readout.classes} classes, weights of {p.weight_bits} bits in flash. With `-DSNNAS_TRACE` the
+model calls your `snnas_trace` with every population's spikes:
+
+| | population | C x H x W | |
+|---|---|---|---|
+{rows}
+
+gcc may turn loops into calls of `memset` and `memcpy`, which your libc has; without one, add
+`-fno-tree-loop-distribute-patterns`. CMake: `add_library(snnas_model STATIC model.c)`.
+"""

@@ -1,0 +1,176 @@
+"""Neurons as C: leak, input, clip, threshold and reset, as ``hw_sim/kernels.py`` has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnas.export.formats.c.packing import Table, table
+from snnas.export.formats.c.plan import Unit
+from snnas.export.formats.c.runtime import element
+from snnas.hw_sim import limits
+from snnas.hw_sim.kernels import STATE_LIMIT, STATE_SHIFT
+
+INT = 1 << 31
+ONE = limits.DECAY_ONE
+UNROLLED = 4  # leaks of a timestep; more are a loop
+
+
+@dataclass(frozen=True, slots=True)
+class Neurons:
+    """The C of a population: its tables, and the function that takes it through a timestep."""
+
+    tables: tuple[str, ...]
+    function: str
+
+
+def neurons(u: Unit, frame: int) -> Neurons:
+    """frame: where the unit's currents begin in a frame."""
+    p = u.population
+    late = [table(f"c{u.index}_{k}", values) for k, (_, values) in enumerate(u.constants)]
+    bias = table(f"b{u.index}", p.bias.astype(np.int64), 1 << p.bias_exponent)
+    name = f"neurons_{u.index}"
+    state = _state(u)
+    takes = ["snnas_state *t"]
+    takes += [f"{element(u.lanes)} *a"] if u.connections else []
+    takes += ["const int16_t *frame"] if u.hosted else []
+    takes += ["uint32_t *out"]
+    text = f"/* {p.id}: {p.role}, {'x'.join(map(str, p.shape))}, dv {p.dv}, vth {p.vth} */\n"
+    text += _fires(u)
+    text += f"static void {name}({', '.join(takes)})\n{{\n"
+    text += "".join(f"    {kind} *{n} = t->{n}_{u.index};\n" for n, kind in state)
+    text += "    uint32_t k = 0, bits = 0;\n"
+    unused = not state and all(d == 0 for d, _ in u.constants)
+    text += "    (void)t;\n" if unused else ""
+    text += _loop(u, bias, late, frame)
+    left = p.size % 32
+    text += f"    *out = bits >> {32 - left};\n}}\n" if left else "}\n"
+    return Neurons((bias.declared, *(t.declared for t in late)), text)
+
+
+def _state(u: Unit) -> list[tuple[str, str]]:
+    """Registers that outlive a timestep, with their types."""
+    wide = "int64_t" if u.lanes == 0 else "int32_t"
+    current = [("u", wide)] if u.population.current_decays else []
+    return current + ([] if u.forgets else [("v", "int32_t")])
+
+
+def registers(u: Unit) -> list[str]:
+    """What the state holds of the population."""
+    return [f"{kind} {name}_{u.index}[{u.population.size}];" for name, kind in _state(u)]
+
+
+def _fires(u: Unit) -> str:
+    """``fires_<n>``: one neuron's timestep; the highest bit where it fires."""
+    p = u.population
+    wide = "int64_t" if u.lanes == 0 else "int32_t"
+    takes = [f"{wide} a", "int32_t bias", *(f"{kind} *{name}" for name, kind in _state(u))]
+    lines: list[str] = []
+    reach = INT << STATE_SHIFT if u.lanes == 0 else STATE_LIMIT
+    if p.current_decays:
+        lines += [f"{wide} current = *u;", *_leak("current", wide, ONE - p.du - 1, 1, reach), "current += a * 64;"]
+    else:
+        lines.append(f"{'' if u.turns else 'const '}{wide} current = a * 64;")
+    if u.turns:
+        lines.append(f"if (current > {STATE_LIMIT}) current -= {2 * STATE_LIMIT};")
+        lines.append(f"else if (current <= -{STATE_LIMIT}) current += {2 * STATE_LIMIT};")
+    if p.current_decays:
+        lines.append("*u = current;")
+    if u.forgets:
+        lines.append(f"return (uint32_t)({p.vth << STATE_SHIFT} - (current + bias)) & 0x80000000u;")
+    else:
+        lines += ["int32_t x = *v;", *_leak("x", "int32_t", ONE - p.dv, u.leaks, u.reach)]
+        if u.lanes == 0:
+            lines.append("const int64_t sum = x + current + bias;")
+            lines.append(f"x = (int32_t)(sum > {STATE_LIMIT - 1} ? {STATE_LIMIT - 1} : sum < -{STATE_LIMIT - 1} ? "
+                         f"-{STATE_LIMIT - 1} : sum);")  # fmt: skip
+        else:
+            lines.append("x += current + bias;")
+            if u.clips:
+                lines.append(f"if (x > {STATE_LIMIT - 1}) x = {STATE_LIMIT - 1};")
+                lines.append(f"else if (x < -{STATE_LIMIT - 1}) x = -{STATE_LIMIT - 1};")
+        after = f"x - {p.taken}" if p.taken else "0"
+        fired = f"const uint32_t fired = (uint32_t)({p.vth << STATE_SHIFT} - x) & 0x80000000u;"  # the sign
+        lines += [fired, f"*v = fired ? {after} : x;"]
+        lines.append("return fired;")
+    body = "".join(f"    {line}\n" for line in lines)
+    return f"static inline uint32_t fires_{u.index}({', '.join(takes)})\n{{\n{body}}}\n\n"
+
+
+def _leak(name: str, kind: str, factor: int, leaks: int, reach: int) -> list[str]:
+    """``leaks`` times ``name = trunc(name * factor / 4096)``; C rounds a quotient toward zero. reach: of |name|."""
+    if factor == ONE:
+        return []
+    if factor == 0:
+        return [f"{name} = 0;"]
+    shift = limits.DECAY_BITS + 1 - (factor & -factor).bit_length()
+    odd = factor >> limits.DECAY_BITS - shift
+    if odd == 1:  # trunc(trunc(v / 2^a) / 2^b) = trunc(v / 2^(a + b))
+        total = shift * leaks
+        return [f"{name} /= {1 << total};" if 1 << total <= reach else f"{name} = 0;"]
+    if reach * odd < INT:
+        line = f"{name} = {name} * {odd} / {1 << shift};"
+    else:
+        cast = "" if kind == "int64_t" else "(int32_t)"
+        line = f"{name} = {cast}((int64_t){name} * {factor} / {ONE});"
+    if leaks <= UNROLLED:
+        return [line] * leaks
+    return [f"for (uint32_t leak = 0; leak < {leaks}u; leak++) {line}"]
+
+
+def _loop(u: Unit, bias: Table, late: list[Table], frame: int) -> str:
+    """Every neuron in (H, W, C) order; what its synapses gathered is read and cleared on the way."""
+    channels, height, width = u.population.shape
+    pixels = height * width
+    plain = channels == 1 or pixels == 1  # one row of neurons, without gaps
+    across, stride = (u.population.size, u.layout.places) if plain else (channels, u.layout.stride)
+
+    times = f" * {1 << u.shift}" if u.shift else ""
+    store = "if ((k & 31u) == 0) *out++ = bits;"
+
+    def neuron(gathered: str, offset: str) -> str:
+        at, c = (f"(k{offset})", f"(c{offset})") if offset else ("k", "c")
+        channel = "0" if channels == 1 else c
+        terms = [f"{gathered}{times}"] if gathered else []
+        if u.hosted:
+            place = f"{c} * {pixels}u + p" if not plain else c
+            terms.append(f"frame[{frame}u + {place}]" if frame else f"frame[{place}]")
+        for (since, _), values in zip(u.constants, late, strict=True):
+            added = values.at(at, channel)
+            terms.append(f"(t->step >= {since}u ? {added} : 0)" if since else f"({added})")
+        given = " + ".join(terms) or "0"
+        states = "".join(f", {name} + {at}" for name, _ in _state(u))
+        return f"bits = bits >> 1 | fires_{u.index}({given}, {bias.at(at, channel)}{states});"
+
+    if not u.connections:
+        one, each, tail = neuron("", ""), 1, ""
+    elif u.lanes != 2:
+        read = f"({'int64_t' if u.lanes == 0 else 'int32_t'})x"
+        place = f"p * {stride}u + c" if not plain else "c"
+        one, each, tail = f"const {element(u.lanes)} x = a[{place}]; a[{place}] = 0;\n{neuron(read, '')}", 1, ""
+    else:
+        place = f"(p * {stride}u + c) / 2u" if not plain else "c / 2u"
+        pair = f"const uint32_t x = a[{place}]; a[{place}] = 0;\n"
+        low, high = neuron("(int32_t)(int16_t)x", ""), neuron("(int32_t)(int16_t)((x + 0x8000u) >> 16)", " + 1u")
+        between = "\nif (((k + 1u) & 31u) == 0) *out++ = bits;\n" if across % 2 else "\n"  # a word may end between them
+        one, each, tail = f"{pair}{low}{between}{high}", 2, f"{pair}{low}" if across % 2 else ""
+    pad = "    " if plain else "        "
+    text = _for("c", across // each * each, each, f"{one}\nk += {each}u;\n{store}", pad)
+    if tail:
+        tail = f"const uint32_t c = {across - 1}u;\n{tail}\nk++;\n{store}"
+        text += f"{pad}{{\n{_lines(tail, pad + '    ')}{pad}}}\n"
+    if not plain:
+        text = f"    for (uint32_t p = 0; p < {pixels}u; p++) {{\n{text}    }}\n"
+    return text
+
+
+def _for(name: str, size: int, step: int, body: str, pad: str) -> str:
+    if size == 0:
+        return ""
+    by = f"{name}++" if step == 1 else f"{name} += {step}u"
+    return f"{pad}for (uint32_t {name} = 0; {name} < {size}u; {by}) {{\n{_lines(body, pad + '    ')}{pad}}}\n"
+
+
+def _lines(text: str, pad: str) -> str:
+    return "".join(f"{pad}{line}\n" for line in text.split("\n"))

@@ -1,0 +1,38 @@
+/* What an image holds beside the model: memory that the emulator fills and reads, and three entries. */
+#include "model.h"
+
+snnas_state device_state;
+snnas_value device_frame[SNNAS_FRAME];
+int64_t device_logits[SNNAS_CLASSES];
+
+void device_init(void);
+void device_step(void);
+void device_logits_out(void);
+void _start(void);
+
+#ifdef SNNAS_TRACE
+static const uint32_t words[SNNAS_POPULATIONS] = { SNNAS_WORDS };
+uint32_t device_spikes[SNNAS_ALL_WORDS];
+
+void snnas_trace(uint32_t population, const uint32_t *spikes)
+{
+    uint32_t at = 0;
+    for (uint32_t p = 0; p < population; p++) at += words[p];
+    for (uint32_t k = 0; k < words[population]; k++) device_spikes[at + k] = spikes[k];
+}
+#endif
+
+void device_init(void) { snnas_init(&device_state); }
+
+void device_step(void) { snnas_step(&device_state, device_frame); }
+
+void device_logits_out(void) { snnas_logits(&device_state, device_logits); }
+
+void _start(void)
+{
+    for (;;) {
+        device_init();
+        device_step();
+        device_logits_out();
+    }
+}

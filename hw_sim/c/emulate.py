@@ -1,0 +1,129 @@
+"""Builds a model as a microcontroller's image, and runs it in an emulator: spikes, logits, what it takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnas.hw_sim.c import elf
+from snnas.hw_sim.c.compilers import WARNINGS, Compiler, Core
+from snnas.hw_sim.c.model import CModel, Ran, decoded
+from snnas.hw_sim.c.native import compiled
+from snnas.hw_sim.errors import GateError, UnsupportedError
+from snnas.hw_sim.files import write_json, write_text
+from snnas.hw_sim.lava.environment import clean_environment
+
+HERE = Path(__file__).parent
+OPTIMISED = ("-O2", "-ffreestanding", "-fno-strict-aliasing", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
+RUNNING = 7200.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A model's image on a core.
+
+    flash: bytes of the model's code and constants. state, stack: bytes of memory: an instance, and the deepest stack
+    that was seen. instructions: int64 (samples, 3): of snnas_init, of all timesteps, of snnas_logits. ran: the traced
+    run of all samples.
+    """
+
+    core: str
+    compiler: str
+    flash: int
+    state: int
+    stack: int
+    instructions: np.ndarray
+    ran: Ran
+
+    @property
+    def ram(self) -> int:
+        return self.state + self.stack
+
+
+def emulate(
+    model: CModel, frames: np.ndarray, core: Core, compiler: Compiler, python: Path, *, counted: int = 1
+) -> Image:
+    """frames: (B, T, frame). counted: of how many samples instructions are counted, which takes its time.
+
+    GateError (1) where the image does not build or ends badly, or where the untraced image answers otherwise.
+    """
+    with tempfile.TemporaryDirectory(prefix="snnas-c-") as place:
+        folder = Path(place)
+        write_text(folder / "model.h", model.header)
+        write_text(folder / "model.c", model.source)
+        alone = folder / "model.o"
+        compiled(
+            [*compiler.command, *WARNINGS, *OPTIMISED, "-I", place, "-c", str(folder / "model.c"), "-o", str(alone)]
+        )
+        held = elf.read(alone)
+        if held.undefined:
+            raise GateError(f"{core.name}: the model calls {', '.join(held.undefined)}; it must be freestanding")
+        traced = _image(model, folder, compiler, trace=True)
+        raw, _ = _emulated(model, folder, traced, frames, core, python, counted=0)
+        ran = decoded(model, raw, len(frames))
+        plain = _image(model, folder, compiler, trace=False)
+        few = frames[:counted]
+        answers, result = _emulated(model, folder, plain, few, core, python, counted=len(few))
+        if ran is None or answers != ran.logits[: len(few)].astype("<i8").tobytes():
+            raise GateError(f"{core.name}: the image answers otherwise when it is traced; please report it")
+        return Image(
+            core=core.name,
+            compiler=compiler.name,
+            flash=held.flash + held.ram,
+            state=elf.read(plain).symbols["device_state"][1],
+            stack=int(result["stack"]),
+            instructions=np.array(result["instructions"], np.int64).reshape(-1, 3),
+            ran=ran,
+        )
+
+
+def _image(model: CModel, folder: Path, compiler: Compiler, *, trace: bool) -> Path:
+    out = folder / ("traced.elf" if trace else "plain.elf")
+    words = ",".join(map(str, model.words))
+    flags = ["-DSNNAS_TRACE", f"-DSNNAS_WORDS={words}", f"-DSNNAS_ALL_WORDS={sum(model.words)}"] if trace else []
+    sources = [str(folder / "model.c"), str(HERE / "device.c")]
+    link = ["-nostdlib", "-static", f"-Wl,-T,{HERE / 'device.ld'}"]
+    compiled([*compiler.command, *WARNINGS, *OPTIMISED, *flags, "-I", str(folder), *sources, *link, "-o", str(out)])
+    return out
+
+
+def _emulated(
+    model: CModel, folder: Path, image: Path, frames: np.ndarray, core: Core, python: Path, *, counted: int
+) -> tuple[bytes, dict[str, Any]]:
+    """What the image wrote, and the worker's result."""
+    found = elf.read(image)
+    job, result = folder / "job.json", folder / "result.json"
+    write_json(
+        job,
+        {
+            "arch": "arm" if core.name.startswith("cortex") else "riscv",
+            "image": str(image),
+            "segments": [[s.address, s.size, s.offset, s.held] for s in found.segments],
+            "symbols": {name: list(at) for name, at in found.symbols.items() if name.startswith("device_")},
+            "samples": len(frames),
+            "timesteps": model.timesteps,
+            "frame_bytes": model.frame * np.dtype(model.value).itemsize,
+            "counted": counted,
+            "result": str(result),
+        },
+    )
+    given = np.ascontiguousarray(frames, dtype=model.value).tobytes()
+    command = [str(python), "-I", str(HERE / "emulator.py"), str(job)]
+    try:
+        done = subprocess.run(
+            command, input=given, capture_output=True, timeout=RUNNING, env=clean_environment(), check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnsupportedError(f"the emulator does not run: {' '.join(str(error).split())[:200]}") from None
+    if done.returncode or not result.is_file():
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise GateError(
+            f"{core.name}: the emulator ends with {done.returncode}: {(lines or ['nothing said'])[-1][:300]}"
+        )
+    return done.stdout, json.loads(result.read_text())

@@ -1,0 +1,126 @@
+"""Runs an image in unicorn, alone in its process: python emulator.py JOB.json < frames > spikes and logits.
+
+JOB.json: {"arch": "arm" or "riscv", "image": path, "segments": [[address, size, offset, held], ...], "symbols": {name:
+[address, size]}, "samples": B, "timesteps": T, "frame_bytes": n, "counted": how many samples' instructions are counted,
+"result": path}. The result: {"instructions": [[of init, of all timesteps, of the logits], ...], "stack": bytes}.
+Python 3.9 syntax, unicorn, and nothing of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from typing import Any
+
+PAGE = 4096
+STACK, STACK_BYTES, FILL = 0x70000000, 1 << 16, 0xA5
+RETURN = 0x7F000000
+
+
+def main(path: str) -> None:
+    import unicorn
+
+    with open(path) as text:
+        job = json.load(text)
+    machine, pointer, link = _machine(job["arch"])
+    thumb = 1 if job["arch"] == "arm" else 0
+    with open(job["image"], "rb") as file:
+        image = file.read()
+    _map(machine, job["segments"], image)
+    machine.mem_map(STACK, STACK_BYTES)
+    machine.mem_write(STACK, bytes([FILL]) * STACK_BYTES)
+    machine.mem_map(RETURN, PAGE)
+    counter = _Counter(machine, thumb)
+    symbols = job["symbols"]
+
+    def call(name: str) -> int:
+        machine.reg_write(pointer, STACK + STACK_BYTES)
+        machine.reg_write(link, RETURN | thumb)
+        before = counter.total
+        machine.emu_start(symbols[name][0] | thumb, RETURN)
+        return int(counter.total - before)
+
+    found = []
+    for sample in range(job["samples"]):
+        if sample == job["counted"]:
+            counter.stop()
+        counts = [call("device_init"), 0, 0]
+        for _ in range(job["timesteps"]):
+            frame = sys.stdin.buffer.read(job["frame_bytes"])
+            if len(frame) != job["frame_bytes"]:
+                raise SystemExit("frames are missing")
+            machine.mem_write(symbols["device_frame"][0], frame)
+            counts[1] += call("device_step")
+            if "device_spikes" in symbols:
+                sys.stdout.buffer.write(bytes(machine.mem_read(*symbols["device_spikes"])))
+        counts[2] = call("device_logits_out")
+        sys.stdout.buffer.write(bytes(machine.mem_read(*symbols["device_logits"])))
+        if sample < job["counted"]:
+            found.append(counts)
+    sys.stdout.buffer.flush()
+    stack = bytes(machine.mem_read(STACK, STACK_BYTES))
+    used = len(stack.lstrip(bytes([FILL])))
+    with open(job["result"], "w") as out:
+        json.dump({"instructions": found, "stack": used, "unicorn": unicorn.__version__}, out)
+
+
+def _machine(arch: str) -> tuple[Any, int, int]:
+    """The core, and the numbers of its stack pointer and link register."""
+    import unicorn
+    from unicorn import arm_const, riscv_const
+
+    if arch == "arm":
+        machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+        machine.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
+        return machine, arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_LR
+    machine = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
+    return machine, riscv_const.UC_RISCV_REG_SP, riscv_const.UC_RISCV_REG_RA
+
+
+def _map(machine: Any, segments: list[list[int]], image: bytes) -> None:
+    pages: set[int] = set()
+    for address, size, _, _ in segments:
+        pages.update(range(address // PAGE, (address + size - 1) // PAGE + 1))
+    start: int | None = None
+    for page in sorted(pages):
+        if start is None:
+            start = page
+        if page + 1 not in pages:
+            machine.mem_map(start * PAGE, (page + 1 - start) * PAGE)
+            start = None
+    for address, _, offset, held in segments:
+        machine.mem_write(address, image[offset : offset + held])
+
+
+class _Counter:
+    """Instructions, block by block: a block's are counted once, from their lengths."""
+
+    def __init__(self, machine: Any, thumb: int) -> None:
+        self.machine, self.thumb, self.total = machine, thumb, 0
+        self.known: dict[tuple[int, int], int] = {}
+        import unicorn
+
+        self.hook = machine.hook_add(unicorn.UC_HOOK_BLOCK, self.block)
+
+    def stop(self) -> None:
+        self.machine.hook_del(self.hook)
+
+    def block(self, machine: Any, address: int, size: int, _: Any) -> None:
+        count = self.known.get((address, size))
+        if count is None:
+            count = self.known[address, size] = self.length(bytes(machine.mem_read(address, size)))
+        self.total += count
+
+    def length(self, code: bytes) -> int:
+        at = count = 0
+        while at < len(code):
+            (first,) = struct.unpack_from("<H", code, at)
+            long = first >> 11 in (0b11101, 0b11110, 0b11111) if self.thumb else first & 3 == 3
+            at += 4 if long else 2
+            count += 1
+        return count
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

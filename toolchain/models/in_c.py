@@ -1,0 +1,154 @@
+"""A program as C, run here and on emulated cores, and compared with the simulator spike by spike.
+
+What is installed is used: without a compiler or an emulator the figures say what was not run, and why.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnas.export.formats.c import Compared, Plan, c_model, compare, frames, plan
+from snnas.hw_sim.c import compilers, emulate, native
+from snnas.hw_sim.c.model import CModel
+from snnas.hw_sim.errors import GateError
+from snnas.hw_sim.program import Program
+from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate
+from snnas.toolchain.output.stderr import Narrator
+
+COUNTED = 4  # samples whose instructions are counted, one by one: the emulator is slow then
+CHUNK = 256  # samples whose frames are held at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InC:
+    """A program's C, and the samples it is compared on: their frames, and what the simulator does with them."""
+
+    plan: Plan
+    model: CModel
+    given: np.ndarray
+    trace: Trace
+
+
+def prepare(program: Program, x: np.ndarray) -> InC:
+    """x: samples as ``simulate_input`` takes them. UnsupportedError for what C cannot hold."""
+    made = plan(program)
+    given, trace = _run(made, x)
+    return InC(plan=made, model=c_model(made), given=given, trace=trace)
+
+
+def run_in_c(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> dict[str, Any]:
+    """``c`` of report.json; GateError where one spike or logit differs.
+
+    x: all samples that are measured; logits: what the simulator made of them.
+    """
+    return {
+        "populations": len(c.plan.units),
+        "native": _native(c, x, logits, narrator),
+        "cores": [_core(c, core, narrator) for core in compilers.CORES.values()],
+    }
+
+
+def complete(found: dict[str, Any]) -> bool:
+    """Whether an older export holds all that can be run here."""
+    native_there, emulator = compilers.native()[0], compilers.emulator()[0]
+    missing = [core for core in found["cores"] if core["missing"] is not None]
+    could = [emulator is not None and compilers.cross(compilers.CORES[core["core"]])[0] is not None for core in missing]
+    return not any(could) and (found["native"]["missing"] is None or native_there is None)
+
+
+def _run(made: Plan, x: np.ndarray) -> tuple[np.ndarray, Trace]:
+    """The frames of some samples, and what the program does with them."""
+    if made.program.input_kind == "analogue":
+        currents = host_currents(made.program, x)
+        return frames(made, None, currents), simulate(made.program, currents=currents)
+    return frames(made, x > 0, {}), simulate(made.program, spikes_in=x > 0)
+
+
+def _native(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> dict[str, Any]:
+    """The recorded samples under the sanitizers, spike by spike; every sample's logits as compiled for use."""
+    compiler, why = compilers.native()
+    if compiler is None:
+        narrator.say(f"  C not run here: {why}")
+        return {"missing": why, "compiler": None, **_figures(None), "split_samples": 0, "split_differing_logits": None}
+    found = compare(c.plan, c.trace, native.run(c.model, c.given, compiler, sanitize=True))
+    _refuse(found, "natively")
+    unlike = 0
+    with tempfile.TemporaryDirectory(prefix="snnas-c-") as place:
+        built = native.build(c.model, Path(place), compiler)
+        with narrator.progress(f"C on {len(x)} samples") as advance:
+            for start, part in _chunks(c.plan, x):
+                ran = native.execute(c.model, built, part)
+                unlike += int((ran.logits != logits[start : start + len(part)]).sum())
+                advance(start + len(part), len(x))
+    if unlike:
+        raise GateError(f"C and the simulator differ in {unlike} of {logits.size} logits; please report it")
+    narrator.say(f"  0 of {found.spikes} spikes differ ({compiler.name}, sanitizers silent), 0 of {logits.size} logits")
+    return {
+        "missing": None,
+        "compiler": compilers.version(compiler),
+        **_figures(found),
+        "split_samples": len(x),
+        "split_differing_logits": unlike,
+    }
+
+
+def _chunks(made: Plan, x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, len(x), CHUNK):
+        part = x[start : start + CHUNK]
+        if made.program.input_kind == "analogue":
+            yield start, frames(made, None, host_currents(made.program, part))
+        else:
+            yield start, frames(made, part > 0, {})
+
+
+def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
+    """An emulated core: the recorded samples, spike by spike, and what they take."""
+    compiler, why = compilers.cross(core)
+    python, no_emulator = compilers.emulator()
+    if compiler is None or python is None:
+        missing = why if compiler is None else no_emulator
+        narrator.say(f"  {core.title} not emulated: {missing}")
+        sizes = dict.fromkeys(("flash_bytes", "state_bytes", "stack_bytes", "instructions"))
+        return {"core": core.name, "missing": missing, "compiler": None, **_figures(None), **sizes, "counted": 0}
+    narrator.say(f"{core.title}: {len(c.given)} samples")
+    image = emulate.emulate(c.model, c.given, core, compiler, python, counted=min(COUNTED, len(c.given)))
+    found = compare(c.plan, c.trace, image.ran)
+    _refuse(found, f"on {core.title}")
+    taken = float(image.instructions.sum(axis=1).mean())
+    narrator.say(f"  0 of {found.spikes} spikes differ; {taken:,.0f} instructions, {image.flash:,} bytes of flash")
+    return {
+        "core": core.name,
+        "missing": None,
+        "compiler": compilers.version(compiler),
+        **_figures(found),
+        "flash_bytes": image.flash,
+        "state_bytes": image.state,
+        "stack_bytes": image.stack,
+        "instructions": taken,
+        "counted": len(image.instructions),
+    }
+
+
+def _figures(found: Compared | None) -> dict[str, int | None]:
+    if found is None:
+        return dict.fromkeys(("spikes_compared", "differing_spikes", "differing_logits"))
+    return {
+        "spikes_compared": found.spikes,
+        "differing_spikes": found.differing_spikes,
+        "differing_logits": found.differing_logits,
+    }
+
+
+def _refuse(found: Compared, where: str) -> None:
+    if not found.equal:
+        raise GateError(
+            f"C and the simulator differ {where} in {found.differing_spikes} of {found.spikes} spikes and "
+            f"{found.differing_logits} of {found.logits} logits: first at {found.first}; this is a fault of ours, "
+            "please report it"
+        )
