@@ -9,12 +9,13 @@ from snnas.export.graph.graph import parameters_of
 from snnas.toolchain.checking.folder_runs import memory_of
 from snnas.toolchain.models.estimate import Pricing, estimate
 from snnas.toolchain.models.open import Subject
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import Narrator
 
 
 def of_program(subject: Subject, pricing: Pricing) -> dict[str, float | None]:
     """Figures by the names of ``budgets.GATED``; None where there is none (no labels, no price, no fit)."""
-    found = estimate(subject, pricing, Narrator(quiet=True))
+    found, _ = estimate(subject, pricing, Narrator(quiet=True))
     program = subject.program
     fit = found["fit"]
 
@@ -25,7 +26,7 @@ def of_program(subject: Subject, pricing: Pricing) -> dict[str, float | None]:
         return float(tree) if type(tree) in (int, float) and math.isfinite(tree) else None
 
     return {
-        "accuracy": at("accuracy", "on_target"),
+        "accuracy": None if silence.why_none(silence.of(found)) else at("accuracy", "on_target"),
         "energy_total": at("energy_uJ", "total", "high"),
         "energy_dynamic": at("energy_uJ", "dynamic", "high"),
         "latency": at("latency_us", "high"),

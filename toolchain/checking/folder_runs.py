@@ -31,6 +31,8 @@ from snnas.toolchain.checking.equivalence import Fired, first_difference
 from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.graph_rules import neurons_of
 from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
+from snnas.toolchain.checking.reach import check_reach
+from snnas.toolchain.output import silence
 from snnas.toolchain.searching.budgets import GATED
 
 LIMIT_BYTES = 1 << 30
@@ -77,7 +79,7 @@ def simulate(program: Program, x: np.ndarray, batch: int = 128) -> tuple[Fired, 
 
 
 def check_program(book: Book, program: Program) -> None:
-    """SN303 to SN305: the simulator on the recorded input against the recorded currents, spikes and logits; SN6xx."""
+    """SN303 to SN305 and SN309, SN310: the simulator on the recorded input; SN6xx."""
     folder = book.subject
     golden = read_npz(folder / "golden.npz", limit_bytes=LIMIT_BYTES, what="golden.npz")
     x = _stimulus(folder, program)
@@ -99,6 +101,9 @@ def check_program(book: Book, program: Program) -> None:
         good = f"0 of {fired.total()} differ, {amount_of(len(x), 'sample')}"
         bad = None if difference is None else difference.text("population")
         book.judge("SN303", "recorded spikes", bad, good, folder / "golden.npz")
+    ours = {p.id for p in program.populations if p.role == "neuron"}
+    neurons = {name: spikes for name, spikes in fired.spikes.items() if name in ours}
+    check_reach(book, Fired(neurons, fired.answers), folder / "golden.npz")
     determinism.check_runs(book, "program", lambda s, batch: simulate(program, s, batch)[0], x, fired)
 
 
@@ -247,6 +252,8 @@ def check_figures(book: Book, folder: Path, program: Program, manifest: Tree) ->
     good = f"{amount_of(len(figures), 'table')} as in report.json"
     book.judge("SN307", "recorded figures", problem, good, folder / "manifest.json")
     found = {name: _value({**report, **figures}, metric.figure) for name, metric in GATED.items() if metric.figure}
+    if silence.why_none(silence.of(report, "on_target")):
+        found["accuracy"] = None
     return found | {"memory": memory_of(program)}
 
 

@@ -11,8 +11,9 @@ from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.models import estimate as estimating
 from snnas.toolchain.models import simulate as simulating
 from snnas.toolchain.models.estimate import Pricing
-from snnas.toolchain.models.open import Subject, open_subject
+from snnas.toolchain.models.open import ASKED, Subject, open_subject
 from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.models.silent import Explained
 from snnas.toolchain.output.stderr import Narrator
 
 
@@ -83,10 +84,14 @@ def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simu
     """
     narrator = narrator or Narrator(quiet=True)
     subject = _opened(options.model, options.reading, narrator)
-    figures = simulating.simulate(subject, narrator)
+    figures, found = simulating.simulate(subject, narrator)
     soft = ["--system", "generic"] if _subtracts(subject) else []
-    following = shlex.join(["estimate", str(options.model), *options.reading.arguments(), *soft])
-    return Simulated(figures=figures, next_command=following)
+    following = ["estimate", str(options.model), *options.reading.arguments(), *soft]
+    if found.silence:
+        narrator.note(str(found.silence))
+    if found.silence.no_measurement:
+        following = _ways_out("simulate", options.model, options.reading, found)
+    return Simulated(figures=figures, next_command=shlex.join(following))
 
 
 def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Estimated:
@@ -98,14 +103,25 @@ def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Esti
     reading = options.reading
     if options.rate is not None and reading.data is not None:
         raise UsageError("--rate assumes what --data would measure; give one of them")
-    subject = _opened(options.model, replace(reading, samples=options.rate is None), narrator)
+    model = options.model
+    if options.rate is None and reading.data is None and model.is_file() and model.suffix in (".nir", ".npz"):
+        more = ASKED if model.suffix == ".nir" else ""
+        raise UsageError(
+            f"{model}: no samples; give --data FILE.npz or --data digits{more}; or --rate 0.05, which assumes so many "
+            "spikes per neuron and timestep"
+        )
+    subject = _opened(model, replace(reading, samples=options.rate is None), narrator)
     pricing = Pricing(profile=options.profile, system=options.system, every=options.all_profiles, rate=options.rate)
-    figures = estimating.estimate(subject, pricing, narrator)
+    figures, found = estimating.estimate(subject, pricing, narrator)
+    if found and found.silence:
+        narrator.note(str(found.silence))
     fit = figures["fit"]
     misfit = following = None
     if not fit["fits"]:
         ways = "; or ".join(fit["advice"])
         misfit = f"{options.model} does not fit {fit['system']}, no energy: {fit['misfits'][0]}; {ways}"
+    elif found is not None and found.silence.no_measurement:
+        following = shlex.join(_ways_out("estimate", options.model, reading, found))
     elif options.model.suffix == ".nir" and not _subtracts(subject):
         following = shlex.join(["export", str(options.model), *reading.arguments(data=reading.data or "FILE")])
     return Estimated(figures=figures, misfit=misfit, next_command=following)
@@ -127,6 +143,12 @@ def _opened(model: Path, reading: ReadingOptions, narrator: Narrator) -> Subject
     for note in subject.notes:
         narrator.note(note)
     return subject
+
+
+def _ways_out(command: str, model: Path, reading: ReadingOptions, found: Explained) -> list[str]:
+    """The same with another reading, where one is likely; else what says where the spikes end."""
+    again = command if found.instead or model.suffix == ".npz" else "diagnose"
+    return [again, str(model), *reading.arguments(**found.instead)]
 
 
 def _subtracts(subject: Subject) -> bool:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.hw_sim.errors import UnsupportedError, UsageError, did_you_mean
 from snnas.toolchain.data.datasets import recordings
 from snnas.toolchain.data.datasets.cache import cached_frames
 from snnas.toolchain.data.datasets.catalogue import SETS, Official, data_folder
@@ -146,11 +145,8 @@ def load(
         raw = read_folder(path)
         hashed = digest(raw.x, raw.y)
     else:
-        near = get_close_matches(name, NAMES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(
-            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file or a folder{hint}"
-        )
+        require_known(name)
+        raise AssertionError(name)
     named = name in NAMES
     if train_limit is not None:
         options["train_limit"] = train_limit
@@ -162,6 +158,15 @@ def load(
         compact=compact,
         about={"digest": hashed, "path": None if named else path.absolute(), "options": options},
     )
+
+
+def require_known(name: str) -> None:
+    """UsageError for what is neither a name of NAMES nor a path of an .npz or of a folder."""
+    if name not in NAMES and Path(name).suffix != ".npz" and not _is_folder(Path(name)):
+        raise UsageError(
+            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file or a folder"
+            f"{did_you_mean(name, NAMES)}"
+        )
 
 
 def _read_official(official: Official, data_dir: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, str]:

@@ -45,8 +45,6 @@ def export_graph(
 
     InvalidFileError (3) and UnsupportedError (4) name node and mend; GateError (1) the first spike that differs.
     """
-    if options.target != "lava":
-        raise UsageError(f"--target {options.target}: unknown; a .nir goes to lava or onnx")
     check_options(options)
     _check(path, wanted, options)
     return export(OfGraph(path, wanted, folder_of(path, out), options), options, narrator)

@@ -62,6 +62,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
             "flips_to_wrong": int((changed & was_right).sum()),
             "flips_to_right": int((changed & right).sum()),
         },
+        "silence": {"training": m.trained.silence.to_json(), "on_target": m.silence.to_json()},
         "sar": {
             "training": sum(m.trained.spikes.values()) / max(1, mapped_neurons * counts.timesteps * samples),
             "on_target": counts.sar,

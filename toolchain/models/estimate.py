@@ -27,9 +27,11 @@ from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.expected import expected_counts
 from snnas.hw_sim.simulate.sampling import Ran, SampleCounter, latency_spread, singles
+from snnas.hw_sim.simulate.silence import Answers
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.data.statistics import bootstrap
 from snnas.toolchain.models.open import Subject, graph_layers
+from snnas.toolchain.models.silent import Explained, explain
 from snnas.toolchain.models.simulate import accuracy, head, runs
 from snnas.toolchain.output.stderr import Narrator
 
@@ -51,8 +53,11 @@ class Pricing:
     rate: float | None = None
 
 
-def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str, Any]:
-    """Counts, fit, latency, energy and the ANN's work. Where it does not fit: the fit and advice, no joule."""
+def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> tuple[dict[str, Any], Explained | None]:
+    """Counts, fit, latency, energy and the ANN's work. Where it does not fit: the fit and advice, no joule.
+
+    And what was silent; None where no sample was run.
+    """
     profile = profile_of(pricing)
     program, system = subject.program, load_system(pricing.system)
     if pricing.rate is not None and not 0 <= pricing.rate <= 1:
@@ -63,12 +68,14 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     mapping = map_program(program, system, rates=rates)
     result = {"schema": SCHEMA, **head(subject), "fit": _fit(program, mapping)}
     if not mapping.fits:
-        return result | {"energy_uJ": None, "latency_us": None}
+        return result | {"energy_uJ": None, "latency_us": None}, None
     counter: SampleCounter | None = None
-    predictions, first = None, list[Ran]()
+    predictions, first, explained = None, list[Ran](), None
     if pricing.rate is None:
-        counter, predictions, first = _count(subject, mapping, narrator)
+        counter, predictions, answers, first = _count(subject, mapping, narrator)
         counts = counter.result()
+        silence = answers.with_spikes(counts.fired)
+        explained = explain(silence, program, subject.samples, subject.graph)
     else:
         assumed = {p.id: pricing.rate for p in program.populations} | {INPUT: pricing.rate}
         counts = expected_counts(program, mapping, assumed)
@@ -78,16 +85,17 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     energy = _energy(bill, profile)
     if counter is not None and profile is not None and energy["dynamic"] is not None:
         energy["dynamic_interval"] = list(bootstrap(counter.dynamic_energy(counts, profile), subject.seed))
-    return result | {
+    figures = {
         "assumed_rate": pricing.rate,
         "accuracy": accuracy(predictions, subject.y),
+        "silence": explained.silence.to_json() if explained else None,
         **_activity(counts, subject.seed if counter is not None else None),
         "latency_us": _band(latency.inference_us) if latency else None,
         "latency_samples_us": times.to_json() if times else None,
         "throughput_per_s": _band(latency.throughput) if latency else None,
         "energy_uJ": energy,
         "profiles": [_row(counts, load_profile(name)) for name in _rows(system)] if pricing.every else None,
-        "ann": _ann(subject, counts),
+        "ann": _ann(subject, counts, explained),
         "provenance": {
             "accuracy": "simulated",
             "activity": "simulated" if pricing.rate is None else "assumed",
@@ -98,6 +106,7 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
             "ann": "estimated",
         },
     }
+    return result | figures, explained
 
 
 def profiles() -> list[str]:
@@ -141,20 +150,23 @@ def _rates(subject: Subject) -> Mapping[str, float]:
     return {name: float(s.mean()) for name, s in trace.spikes.items()}
 
 
-def _count(subject: Subject, mapping: Placement, narrator: Narrator) -> tuple[SampleCounter, np.ndarray, list[Ran]]:
-    """What all samples did, the predictions, and what the first samples did each."""
+def _count(
+    subject: Subject, mapping: Placement, narrator: Narrator
+) -> tuple[SampleCounter, np.ndarray, Answers, list[Ran]]:
+    """What all samples did, predictions and answers, and what the first samples did each."""
     program, total = subject.program, len(subject.samples)
-    first: list[Ran] = []
+    first, answers = list[Ran](), Answers()
     counter, predictions = SampleCounter(program, mapping), list[np.ndarray]()
     with narrator.progress(f"integer simulation of {total} samples") as advance:
         for trace, currents, part in runs(subject):
             spikes_in = part > 0 if program.input_kind != "analogue" else None
             counter.add(trace, currents=currents or None, spikes_in=spikes_in)
             predictions.append(trace.predictions)
+            answers.add(trace.logits)
             if len(first) < TIMED_SAMPLES:
                 first += islice(singles([(trace, spikes_in, currents or None)]), TIMED_SAMPLES - len(first))
             advance(sum(map(len, predictions)), total)
-    return counter, np.concatenate(predictions), first
+    return counter, np.concatenate(predictions), answers, first
 
 
 def _activity(counts: Counts, seed: int | None) -> dict[str, Any]:
@@ -228,7 +240,7 @@ def _row(counts: Counts, profile: Profile) -> dict[str, Any]:
     }
 
 
-def _ann(subject: Subject, counts: Counts) -> dict[str, Any]:
+def _ann(subject: Subject, counts: Counts, explained: Explained | None) -> dict[str, Any]:
     """The work of an ANN of the same shape, and both sides' arithmetic under one compute-only profile."""
     program, graph = subject.program, subject.graph
     macs = compare_ann.program_macs(program) if graph is None else compare_ann.dense_macs(graph_layers(graph))
@@ -245,4 +257,6 @@ def _ann(subject: Subject, counts: Counts) -> dict[str, Any]:
     add, mac = (prices.constants[f"energy.{name}"].value * 1e-6 for name in ("synop", "host_mac"))
     compute = {"snn_uJ": synops * add + counts.host_macs / counts.samples * mac, "ann_uJ": macs * mac}
     shape_from = "graph" if graph is not None else "program"
-    return found.to_json() | {"shape_from": shape_from, "compute_only": {**compute, "banner": prices.banner}}
+    made = found.to_json() | {"shape_from": shape_from, "compute_only": {**compute, "banner": prices.banner}}
+    why = explained.silence.no_measurement if explained else None
+    return made if why is None else made | {"verdict": f"none; {why}"}

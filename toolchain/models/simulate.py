@@ -15,16 +15,18 @@ from snnas.hw_sim.files import sha256
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.wiring import wirings
 from snnas.hw_sim.program import CLOCK, INPUT
+from snnas.hw_sim.simulate.silence import Answers
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.data.statistics import bootstrap, wilson
 from snnas.toolchain.models.open import Subject
+from snnas.toolchain.models.silent import Explained, explain
 from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.simulate/1"
 
 
-def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
-    """Accuracy (with labels), activity, synops and register ranges of the program on the samples.
+def simulate(subject: Subject, narrator: Narrator) -> tuple[dict[str, Any], Explained]:
+    """Accuracy (with labels), activity, synops and register ranges of the program on the samples; and its silence.
 
     UnsupportedError where a register overflows on them, which a chip would not report.
     """
@@ -35,7 +37,7 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
     for w in wirings(program).values():
         reach[w.src] = reach.get(w.src, 0) + fan_out(w.map, w.src_shape)
     spikes: dict[str, list[np.ndarray]] = {p.id: [] for p in program.in_order}
-    synops, predictions = [], []
+    synops, predictions, answers = [], [], Answers()
     clock = program.timesteps * int(reach[CLOCK].sum()) if CLOCK in reach else 0
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, _, part in runs(subject):
@@ -46,13 +48,16 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
             for name, total in spikes.items():
                 total.append(sums[name].sum(axis=(1, 2, 3)))
             predictions.append(trace.predictions)
+            answers.add(trace.logits)
             advance(sum(map(len, predictions)), len(x))
     each = {name: np.concatenate(parts) for name, parts in spikes.items()}
     ours = [p for p in program.in_order if p.role == "neuron"]
     fired = np.sum([each[p.id] for p in ours], axis=0)
     slots = sum(p.size for p in ours) * program.timesteps
     events = np.concatenate(synops)
-    return {
+    silence = answers.with_spikes({p.id: int(each[p.id].sum()) for p in ours})
+    explained = explain(silence, program, x, subject.graph)
+    figures = {
         "schema": SCHEMA,
         **head(subject),
         "accuracy": accuracy(np.concatenate(predictions), subject.y),
@@ -73,8 +78,10 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
         ],
         "weight_bits": program.weight_bits,
         "ranges": {name: found.to_json() for name, found in ranges.items()},
+        "silence": explained.silence.to_json(),
         "provenance": "simulated",
     }
+    return figures, explained
 
 
 def runs(subject: Subject) -> Iterator[tuple[Trace, dict[str, np.ndarray], np.ndarray]]:

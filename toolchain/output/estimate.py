@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.report import spread_of
 from snnas.toolchain.output.stderr import counted
 
@@ -14,7 +15,7 @@ from snnas.toolchain.output.stderr import counted
 def simulated(result: dict[str, Any]) -> Iterator[Table]:
     """Of ``snnas simulate``: the figures, then the populations."""
     out = _table(result, "simulated on target")
-    _accuracy(out, result["accuracy"])
+    _accuracy(out, result)
     out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
     out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
     out.add_row("  overhead (OR, relay)", f"{result['overhead_spikes_per_inference']:,.0f}", "")
@@ -38,7 +39,7 @@ def estimated(result: dict[str, Any]) -> Iterator[Table]:
         yield _unfit(result)
         return
     out = _table(result, "estimated" if result["assumed_rate"] is None else "estimated at an assumed rate")
-    _accuracy(out, result["accuracy"])
+    _accuracy(out, result)
     work = result["work"]
     out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
     out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
@@ -52,6 +53,8 @@ def estimated(result: dict[str, Any]) -> Iterator[Table]:
         out.add_row("  of single samples", *spread_of(result["latency_samples_us"]))
     energy = result["energy_uJ"]
     how = f"{energy['profile']}, {energy['evidence']}" if energy["profile"] else energy["banner"]
+    if silence.why_none(silence.of(result)):
+        how += "; no verdict, for nothing was measured"
     out.add_row("energy (uJ / inference)", _span(energy["total"]), how)
     if energy.get("dynamic_interval"):
         low, high = energy["dynamic_interval"]
@@ -83,12 +86,18 @@ def _unfit(result: dict[str, Any]) -> Table:
     return out
 
 
-def _accuracy(out: Table, accuracy: dict[str, Any] | None) -> None:
-    if accuracy is None:
+def _accuracy(out: Table, result: dict[str, Any]) -> None:
+    accuracy, found = result["accuracy"], silence.of(result)
+    none = silence.why_none(found)
+    if none:
+        out.add_row("accuracy on target", silence.NONE, none)
+    elif accuracy is None:
         out.add_row("accuracy on target", "-", "no labels")
-        return
-    low, high = accuracy["interval"]
-    out.add_row("accuracy on target", f"{accuracy['on_target']:.2%}", f"{low:.2%} .. {high:.2%}")
+    else:
+        low, high = accuracy["interval"]
+        out.add_row("accuracy on target", f"{accuracy['on_target']:.2%}", f"{low:.2%} .. {high:.2%}")
+    for row in silence.rows(found):
+        out.add_row(*row)
 
 
 def _fit_rows(out: Table, fit: dict[str, Any]) -> None:

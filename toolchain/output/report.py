@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_json, sha256
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.run import Run
@@ -80,13 +81,20 @@ def table(report: dict[str, Any]) -> Table:
     if foreign:
         calibration = report.get("calibration", "-").removesuffix(", drawn")
         tested = f"{both}, {acc['samples']} samples; calibrated on {calibration}"
-    out.add_row("accuracy", percent(acc["training"]), percent(acc["on_target"]), tested)
-    if acc["interval"] is None:
+    mute = silence.of(report, "on_target")
+    none = silence.why_none(mute)
+    before = silence.NONE if silence.why_none(silence.of(report, "training")) else percent(acc["training"])
+    out.add_row("accuracy", before, silence.NONE if none else percent(acc["on_target"]), none or tested)
+    if none:
+        out.add_row("  95 % interval", "", "-", tested)
+    elif acc["interval"] is None:
         out.add_row("  same prediction", "", percent(acc.get("agreement")), "the samples have no labels")
     else:
         low, high = acc["interval"]
         changed = f"{acc['flips']} prediction{'' if acc['flips'] == 1 else 's'} changed"
         out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", changed)
+    for name, value, said in silence.rows(mute):
+        out.add_row(name, "", value, said)
     if report["finetune"] is not None:
         _add_finetuning(out, report["finetune"])
     out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", both)

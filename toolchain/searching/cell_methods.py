@@ -28,6 +28,7 @@ CELLS = 2  # as the papers have
 class CellMethod(Runner):
     """A method that searches cells. whole: candidates are whole networks: each is priced, and may stand on a front."""
 
+    shared = ("proxy", "backward", "hidden", "head")
     whole: ClassVar[bool] = False
 
     def refuse(self, options: SearchOptions) -> None:

@@ -33,15 +33,6 @@ class MseNas(Runner):
                 f"--budget and --objective take --method {OTHERS}; {options.method} knows no chip yet: export what it "
                 "finds, and hold it to limits with: snnas check --max"
             )
-        if options.backward or options.proxy != "sahd":
-            raise UsageError(
-                f"--backward and --proxy: {options.method} has cells and a fitness of its own; leave them out, or take "
-                f"--method {OTHERS}"
-            )
-        if options.head is not None:
-            raise UsageError(
-                f"--head {options.head}: {options.method} ends with a linear layer on pooled spikes; leave it out"
-            )
         super().refuse(options)
 
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:

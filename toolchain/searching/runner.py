@@ -120,18 +120,25 @@ class Runner(ABC):
 
     space: the name of what it searches, which the genotype says too: it settles their kind (``snnas.search.kinds``).
     own: the options that are its alone, as ``SearchOptions`` has them; those that are not 0 stand in [method] of
-    run.toml. batches: of ``--batch`` samples each, that a candidate sees. parallel: workers may evaluate candidates.
+    run.toml. shared: options of some other methods that it takes too; what all take stands in neither.
+    batches: of ``--batch`` samples each, that a candidate sees. parallel: workers may evaluate candidates.
     studies: repeats of an operation study that it takes at most. chunk: candidates that a worker takes at once.
     trains: its candidates are trained and measured, so that budgets bind on what it measured.
     """
 
     space: ClassVar[str]
     own: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[tuple[str, ...]] = ()
     batches: ClassVar[int] = 1
     parallel: ClassVar[bool] = True
     studies: ClassVar[int] = 0
     chunk: ClassVar[int] = CHUNK
     trains: ClassVar[bool] = False
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The options that it takes and not every method does."""
+        return (*self.own, *self.shared)
 
     def refuse(self, options: SearchOptions) -> None:
         """UsageError for what this method does not take. What is wrong for every method is refused elsewhere."""

@@ -17,6 +17,7 @@ from snnas.toolchain.training.device import resolve_device
 from snnas.toolchain.training.restore import network_of
 
 if TYPE_CHECKING:
+    from snnas.hw_sim.simulate.silence import Silence
     from snnas.toolchain.training import Record, TrainingConfig, TrainingResult
 
 # Epochs that take this long are narrated one by one, others when nothing was said for a while.
@@ -35,6 +36,7 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
     """
     from snnas.toolchain import training
     from snnas.toolchain.training import parallel
+    from snnas.toolchain.training.silence import silence_of
 
     config = run.config()
     device = resolve_device(parallel.local_device(resolve_device(device or config["versions"]["device"])))
@@ -85,7 +87,12 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         f"  {result.seconds:.1f} s{resumed}; best epoch {result.best_epoch} of {result.epochs}, "
         f"validation accuracy {result.validation_accuracy:.1%}, SAR {result.sar:.3f}"
     )
-    doubts = (chance_note(result.validation_accuracy, data.y_val), gap_note(result))
+    mute = silence_of(network, data, device)
+    doubts = (
+        None if mute.no_measurement else chance_note(result.validation_accuracy, data.y_val),
+        gap_note(result),
+        silence_note(mute),
+    )
     for doubt in filter(None, doubts):
         narrator.say(f"  note: {doubt}")
     config["train"] = recipe.plain()
@@ -95,6 +102,8 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         "validation_accuracy": result.validation_accuracy,
         "validation_sar": result.sar,
         "statistics": result.statistics,
+        **({"silent": list(mute.silent)} if mute.silent else {}),
+        **({"no_measurement": mute.no_measurement} if mute.no_measurement else {}),
         "device": device,
     }
     run.write_config(config)
@@ -110,6 +119,12 @@ def chance_note(accuracy: float, labels: np.ndarray) -> str | None:
         f"{accuracy:.1%} of {counted(samples, 'validation sample')} is no better than always naming one class "
         f"({most / samples:.1%}); train longer with --epochs, or look at the data"
     )
+
+
+def silence_note(mute: Silence) -> str | None:
+    """What is said of populations that never fire on validation samples, and of answers that are no measurement."""
+    mend = "train longer with --epochs, or with a lower learning_rate in the recipe"
+    return f"{mute} (on {counted(mute.samples, 'validation sample')}); {mend}" if mute else None
 
 
 def gap_note(result: TrainingResult) -> str | None:

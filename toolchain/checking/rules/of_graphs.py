@@ -114,4 +114,11 @@ RULES = (
         "What never fires is not compared: a recording in which a layer is silent proves nothing about what follows.",
         "Record on real samples: --record auto --data FILE.npz --new-recording.",
     ),
+    Rule(
+        "SN310", "the answers tell samples apart", "failed",
+        "Where every prediction is a tie, or every sample has the same answers, the lowest class is taken each time: "
+        "an accuracy is then the share of that class, and no gate on it holds anything.",
+        "Find what is silent and why: snnas simulate GRAPH names the likely cause (an IF graph read with dt = 1e-4: "
+        "--dt 1 or --convention; event counts read as x / 255; a threshold out of reach). Then record or export again.",
+    ),
 )  # fmt: skip

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Record
-from snnas.toolchain.results.records.shared import OfModel, Range, Role, SampleMean, TargetAccuracy
+from snnas.toolchain.results.record import OrAbsent, Record
+from snnas.toolchain.results.records.shared import OfModel, Range, Role, SampleMean, Silence, TargetAccuracy
 
 
 class PopulationDone(Record):
@@ -35,6 +35,8 @@ class Simulation(OfModel):
     schema_: Literal["snnas.simulate/1"] = Field(alias="schema")
     accuracy: TargetAccuracy | None
     """Accuracy, 0..1."""
+    silence: OrAbsent[Silence] = None
+    """What never fired, and whether the accuracy is a measurement."""
     sar: SampleMean
     """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
     spikes_per_inference: SampleMean
