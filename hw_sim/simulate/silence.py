@@ -30,6 +30,8 @@ class Silence:
     """Whether all samples, two at least, have the same answers."""
     cause: str | None = None
     """The likely cause, with its mend; None where none is known."""
+    options: str | None = None
+    """Options of the command line that are worth trying, '--dt 1'; None where none is known."""
 
     @property
     def no_measurement(self) -> str | None:

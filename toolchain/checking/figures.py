@@ -15,7 +15,7 @@ from snnas.toolchain.output.stderr import Narrator
 
 def of_program(subject: Subject, pricing: Pricing) -> dict[str, float | None]:
     """Figures by the names of ``budgets.GATED``; None where there is none (no labels, no price, no fit)."""
-    found, _ = estimate(subject, pricing, Narrator(quiet=True))
+    found = estimate(subject, pricing, Narrator(quiet=True))
     program = subject.program
     fit = found["fit"]
 

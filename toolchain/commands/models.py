@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.simulate.silence import Silence
 from snnas.toolchain.models import estimate as estimating
 from snnas.toolchain.models import simulate as simulating
 from snnas.toolchain.models.estimate import Pricing
 from snnas.toolchain.models.open import ASKED, Subject, open_subject
 from snnas.toolchain.models.reading_options import ReadingOptions
-from snnas.toolchain.models.silent import Explained
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import Narrator
 
 
@@ -84,13 +85,12 @@ def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simu
     """
     narrator = narrator or Narrator(quiet=True)
     subject = _opened(options.model, options.reading, narrator)
-    figures, found = simulating.simulate(subject, narrator)
+    figures = simulating.simulate(subject, narrator)
     soft = ["--system", "generic"] if _subtracts(subject) else []
     following = ["estimate", str(options.model), *options.reading.arguments(), *soft]
-    if found.silence:
-        narrator.note(str(found.silence))
-    if found.silence.no_measurement:
-        following = _ways_out("simulate", options.model, options.reading, found)
+    mute = _said(figures, narrator)
+    if mute is not None and mute.no_measurement:
+        following = _ways_out("simulate", options.model, options.reading, mute)
     return Simulated(figures=figures, next_command=shlex.join(following))
 
 
@@ -112,16 +112,15 @@ def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Esti
         )
     subject = _opened(model, replace(reading, samples=options.rate is None), narrator)
     pricing = Pricing(profile=options.profile, system=options.system, every=options.all_profiles, rate=options.rate)
-    figures, found = estimating.estimate(subject, pricing, narrator)
-    if found and found.silence:
-        narrator.note(str(found.silence))
+    figures = estimating.estimate(subject, pricing, narrator)
+    mute = _said(figures, narrator)
     fit = figures["fit"]
     misfit = following = None
     if not fit["fits"]:
         ways = "; or ".join(fit["advice"])
         misfit = f"{options.model} does not fit {fit['system']}, no energy: {fit['misfits'][0]}; {ways}"
-    elif found is not None and found.silence.no_measurement:
-        following = shlex.join(_ways_out("estimate", options.model, reading, found))
+    elif mute is not None and mute.no_measurement:
+        following = shlex.join(_ways_out("estimate", options.model, reading, mute))
     elif options.model.suffix == ".nir" and not _subtracts(subject):
         following = shlex.join(["export", str(options.model), *reading.arguments(data=reading.data or "FILE")])
     return Estimated(figures=figures, misfit=misfit, next_command=following)
@@ -145,10 +144,18 @@ def _opened(model: Path, reading: ReadingOptions, narrator: Narrator) -> Subject
     return subject
 
 
-def _ways_out(command: str, model: Path, reading: ReadingOptions, found: Explained) -> list[str]:
+def _ways_out(command: str, model: Path, reading: ReadingOptions, mute: Silence) -> list[str]:
     """The same with another reading, where one is likely; else what says where the spikes end."""
-    again = command if found.instead or model.suffix == ".npz" else "diagnose"
-    return [again, str(model), *reading.arguments(**found.instead)]
+    again = command if mute.options or model.suffix == ".npz" else "diagnose"
+    return [again, str(model), *reading.arguments(), *(mute.options or "").split()]
+
+
+def _said(figures: dict[str, Any], narrator: Narrator) -> Silence | None:
+    """What was silent, which a user must know, quiet or not."""
+    mute = silence.of(figures)
+    if mute:
+        narrator.note(str(mute))
+    return mute
 
 
 def _subtracts(subject: Subject) -> bool:

@@ -16,7 +16,7 @@ from snnas.toolchain.diagnosing.causes import SettingRuns
 from snnas.toolchain.diagnosing.pairing import Joint, pair
 from snnas.toolchain.diagnosing.picture import write_picture
 from snnas.toolchain.diagnosing.smallest import Failing, smallest
-from snnas.toolchain.models.silent import explain
+from snnas.toolchain.models.silent import explained
 from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.diagnose/1"
@@ -70,7 +70,7 @@ def _result(
         "program": causes.share(measured.program, measured, case.y),
         "silence": {
             "graph": measured.graph.silence.to_json(),
-            "program": explain(measured.program.silence, program, case.x, case.graph).silence.to_json(),
+            "program": explained(measured.program.silence, program, case.x, case.graph).to_json(),
         },
         "loss": causes.loss(measured, case.y),
         "export": case.export,

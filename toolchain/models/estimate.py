@@ -27,11 +27,11 @@ from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.expected import expected_counts
 from snnas.hw_sim.simulate.sampling import Ran, SampleCounter, latency_spread, singles
-from snnas.hw_sim.simulate.silence import Answers
+from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.data.statistics import bootstrap
 from snnas.toolchain.models.open import Subject, graph_layers
-from snnas.toolchain.models.silent import Explained, explain
+from snnas.toolchain.models.silent import explained
 from snnas.toolchain.models.simulate import accuracy, head, runs
 from snnas.toolchain.output.stderr import Narrator
 
@@ -53,11 +53,8 @@ class Pricing:
     rate: float | None = None
 
 
-def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> tuple[dict[str, Any], Explained | None]:
-    """Counts, fit, latency, energy and the ANN's work. Where it does not fit: the fit and advice, no joule.
-
-    And what was silent; None where no sample was run.
-    """
+def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str, Any]:
+    """Counts, fit, latency, energy and the ANN's work. Where it does not fit: the fit and advice, no joule."""
     profile = profile_of(pricing)
     program, system = subject.program, load_system(pricing.system)
     if pricing.rate is not None and not 0 <= pricing.rate <= 1:
@@ -68,14 +65,13 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> tuple[di
     mapping = map_program(program, system, rates=rates)
     result = {"schema": SCHEMA, **head(subject), "fit": _fit(program, mapping)}
     if not mapping.fits:
-        return result | {"energy_uJ": None, "latency_us": None}, None
+        return result | {"energy_uJ": None, "latency_us": None}
     counter: SampleCounter | None = None
-    predictions, first, explained = None, list[Ran](), None
+    predictions, first, silence = None, list[Ran](), None
     if pricing.rate is None:
         counter, predictions, answers, first = _count(subject, mapping, narrator)
         counts = counter.result()
-        silence = answers.with_spikes(counts.fired)
-        explained = explain(silence, program, subject.samples, subject.graph)
+        silence = explained(answers.with_spikes(counts.fired), program, subject.samples, subject.graph)
     else:
         assumed = {p.id: pricing.rate for p in program.populations} | {INPUT: pricing.rate}
         counts = expected_counts(program, mapping, assumed)
@@ -85,17 +81,17 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> tuple[di
     energy = _energy(bill, profile)
     if counter is not None and profile is not None and energy["dynamic"] is not None:
         energy["dynamic_interval"] = list(bootstrap(counter.dynamic_energy(counts, profile), subject.seed))
-    figures = {
+    return result | {
         "assumed_rate": pricing.rate,
         "accuracy": accuracy(predictions, subject.y),
-        "silence": explained.silence.to_json() if explained else None,
+        "silence": silence.to_json() if silence is not None else None,
         **_activity(counts, subject.seed if counter is not None else None),
         "latency_us": _band(latency.inference_us) if latency else None,
         "latency_samples_us": times.to_json() if times else None,
         "throughput_per_s": _band(latency.throughput) if latency else None,
         "energy_uJ": energy,
         "profiles": [_row(counts, load_profile(name)) for name in _rows(system)] if pricing.every else None,
-        "ann": _ann(subject, counts, explained),
+        "ann": _ann(subject, counts, silence),
         "provenance": {
             "accuracy": "simulated",
             "activity": "simulated" if pricing.rate is None else "assumed",
@@ -106,7 +102,6 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> tuple[di
             "ann": "estimated",
         },
     }
-    return result | figures, explained
 
 
 def profiles() -> list[str]:
@@ -240,7 +235,7 @@ def _row(counts: Counts, profile: Profile) -> dict[str, Any]:
     }
 
 
-def _ann(subject: Subject, counts: Counts, explained: Explained | None) -> dict[str, Any]:
+def _ann(subject: Subject, counts: Counts, silence: Silence | None) -> dict[str, Any]:
     """The work of an ANN of the same shape, and both sides' arithmetic under one compute-only profile."""
     program, graph = subject.program, subject.graph
     macs = compare_ann.program_macs(program) if graph is None else compare_ann.dense_macs(graph_layers(graph))
@@ -258,5 +253,5 @@ def _ann(subject: Subject, counts: Counts, explained: Explained | None) -> dict[
     compute = {"snn_uJ": synops * add + counts.host_macs / counts.samples * mac, "ann_uJ": macs * mac}
     shape_from = "graph" if graph is not None else "program"
     made = found.to_json() | {"shape_from": shape_from, "compute_only": {**compute, "banner": prices.banner}}
-    why = explained.silence.no_measurement if explained else None
+    why = None if silence is None else silence.no_measurement
     return made if why is None else made | {"verdict": f"none; {why}"}

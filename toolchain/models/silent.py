@@ -6,7 +6,7 @@ How the file was read comes first, since that is what users stumble over; then w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,32 +25,23 @@ WATCHED = 32  # samples on which a silent membrane is watched
 FEW_STEPS = 3  # a largest weight of so many steps is hardly a weight
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """instead: options of a reading (``ReadingOptions``) that are worth trying."""
-
-    silence: Silence
-    instead: dict[str, Any] = field(default_factory=dict)
-
-
-def explain(silence: Silence, program: Program, x: np.ndarray | None, graph: Graph | None) -> Explained:
+def explained(silence: Silence, program: Program, x: np.ndarray | None, graph: Graph | None) -> Silence:
     """The silence with its likely cause. x: the samples, as the program takes them. graph: what was compiled."""
     if not silence.silent:
-        return Explained(silence)
+        return silence
     name = silence.silent[0]
     node = None if graph is None else graph.nodes.get(program.meta.get("node_of", {}).get(name, ""))
-    found: tuple[str | None, dict[str, Any]] | None = _of_unit(name, node, graph)
-    if found is None and x is not None and program.input_kind == "analogue" and _counted(x):
+    cause, options = _of_unit(name, node, graph) or (None, None)
+    if cause is None and x is not None and program.input_kind == "analogue" and _counted(x):
         most = round(float(x.max()) * 255)
         cause = f"x holds whole bytes up to {most}, event counts perhaps, which are read as x / 255"
-        found = f"{cause}; save them as float32 to have them read as they are", {}
-    if found is None and x is not None and len(x):
-        found = _of_reach(name, program, x[:WATCHED]), {}
-    why, instead = found or (None, {})
-    return Explained(replace(silence, cause=why), instead)
+        cause += "; save them as float32 to have them read as they are"
+    if cause is None and x is not None and len(x):
+        cause = _of_reach(name, program, x[:WATCHED])
+    return replace(silence, cause=cause, options=options)
 
 
-def _of_unit(name: str, node: Any, graph: Graph | None) -> tuple[str, dict[str, Any]] | None:
+def _of_unit(name: str, node: Any, graph: Graph | None) -> tuple[str, str | None] | None:
     """A timestep that is far smaller than what the neuron's constants are counted in."""
     if graph is None or not isinstance(node, If | Lif | CubaLif):
         return None
@@ -67,8 +58,8 @@ def _of_unit(name: str, node: Any, graph: Graph | None) -> tuple[str, dict[str, 
             return None
         text = f"{name} leaks with tau = {float(tau.min()):g} s, {float(tau.min()) / dt:,.0f} timesteps of {dt:g} s"
     if _all_slow(graph):
-        return f"{text}; try --dt 1, or name the tool that wrote it with --convention", {"dt": 1.0}
-    return f"{text}; name the tool that wrote it with --convention, or set --dt", {}
+        return f"{text}; try --dt 1, or name the tool that wrote it with --convention", "--dt 1"
+    return f"{text}; name the tool that wrote it with --convention, or set --dt", None
 
 
 def _all_slow(graph: Graph) -> bool:

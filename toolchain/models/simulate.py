@@ -19,14 +19,14 @@ from snnas.hw_sim.simulate.silence import Answers
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.data.statistics import bootstrap, wilson
 from snnas.toolchain.models.open import Subject
-from snnas.toolchain.models.silent import Explained, explain
+from snnas.toolchain.models.silent import explained
 from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.simulate/1"
 
 
-def simulate(subject: Subject, narrator: Narrator) -> tuple[dict[str, Any], Explained]:
-    """Accuracy (with labels), activity, synops and register ranges of the program on the samples; and its silence.
+def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
+    """Accuracy (with labels), activity, synops and register ranges of the program on the samples.
 
     UnsupportedError where a register overflows on them, which a chip would not report.
     """
@@ -56,8 +56,7 @@ def simulate(subject: Subject, narrator: Narrator) -> tuple[dict[str, Any], Expl
     slots = sum(p.size for p in ours) * program.timesteps
     events = np.concatenate(synops)
     silence = answers.with_spikes({p.id: int(each[p.id].sum()) for p in ours})
-    explained = explain(silence, program, x, subject.graph)
-    figures = {
+    return {
         "schema": SCHEMA,
         **head(subject),
         "accuracy": accuracy(np.concatenate(predictions), subject.y),
@@ -78,10 +77,9 @@ def simulate(subject: Subject, narrator: Narrator) -> tuple[dict[str, Any], Expl
         ],
         "weight_bits": program.weight_bits,
         "ranges": {name: found.to_json() for name, found in ranges.items()},
-        "silence": explained.silence.to_json(),
+        "silence": explained(silence, program, x, subject.graph).to_json(),
         "provenance": "simulated",
     }
-    return figures, explained
 
 
 def runs(subject: Subject) -> Iterator[tuple[Trace, dict[str, np.ndarray], np.ndarray]]:

@@ -40,6 +40,19 @@ class CellMethod(Runner):
             )
         super().refuse(options)
 
+    def emptiest(self, network: Sizes) -> Genotype | None:
+        from snnas.search.network.config import NetworkConfig
+        from snnas.search.network.genotype import ZEROIZE, Cell, Genotype
+        from snnas.search.network.space import get
+
+        space = get(self.space)
+        edges = space.edges(backward=False)
+        through = (0, max(target for _, target in edges))
+        if "skip" not in space.ops or through not in edges or not isinstance(network, NetworkConfig):
+            return None
+        cell = Cell.of({edge: "skip" if edge == through else ZEROIZE for edge in edges})
+        return Genotype(space.name, (cell,) * network.cells)
+
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
         from snnas.search.network.config import DEFAULT_HEAD, NetworkConfig
         from snnas.search.network.space import get

@@ -153,6 +153,10 @@ class Runner(ABC):
         """UsageError where ``settings`` are not what the method writes; most of it is checked as run.toml is read."""
         return None
 
+    def emptiest(self, network: Sizes) -> Genotype | None:
+        """What every candidate holds more than, to bound costs by; None where nothing of the kind is known."""
+        return None
+
     def judged(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Judged] | None:
         """The networks that the search trained and measured, by id, as its records say; None of one that predicts."""
         return None

@@ -81,7 +81,7 @@ def test_an_if_graph_at_the_default_dt_is_no_measurement(
     assert "first is an IF neuron: at dt = 0.0001 s a timestep adds 0.0001 of its input" in err
     assert "33.33%" not in out
     assert "likely less energy" not in out
-    assert f"next: snnas {command} {model} --data {data} --dt 1 " in err
+    assert f"next: snnas {command} {model} --data {data} --timesteps 6 --input-kind analogue --dt 1" in err
     # What is proposed fires.
     out, err = told(capsys, command, model, "--data", data, *ANALOGUE, "--dt", 1)
     assert "no measurement" not in out + err

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.cli.app import run_command
-from snnas.toolchain.output.stderr import Narrator, counted
+from snnas.toolchain.output.stderr import Narrator, counted, span_of
 from snnas.toolchain.output.stdout import print_table
 
 ROOT = Path(__file__).parents[3]
@@ -156,4 +156,8 @@ def test_a_pipe_is_not_silent_for_long(capsys: pytest.CaptureFixture[str], monke
             now[0] += 1.0
             advance(done, 100)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["training 40 epochs ...", *(f"  training 40 epochs: {k} of 100 batches" for k in (30, 60, 90))]
+    assert lines == [
+        "training 40 epochs ...",
+        *(f"  training 40 epochs: {k} of 100 batches; about {100 - k} s left" for k in (2, 32, 62, 92)),
+    ]
+    assert [span_of(s) for s in (0.1, 99, 101, 7200)] == ["1 s", "99 s", "2 min", "2.0 h"]

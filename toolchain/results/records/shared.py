@@ -88,6 +88,8 @@ class Silence(Record):
     """Whether all samples, two at least, have the same answers."""
     cause: str | None
     """The likely cause, with its mend; null where none is known."""
+    options: str | None
+    """Options of the command line that are worth trying: '--dt 1'; null where none is known."""
     no_measurement: str | None
     """Why an accuracy of these answers says nothing; null where it is a measurement."""
 
