@@ -138,6 +138,8 @@ def write_profile_template(path: Path) -> Path:
 
 
 def _opened(model: Path, reading: ReadingOptions, narrator: Narrator) -> Subject:
+    if model.suffix == ".nir":
+        narrator.say(f"compiling {model.name}")
     subject = open_subject(model, reading)
     for note in subject.notes:
         narrator.note(note)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.toolchain.data.load import DEFAULT_TIMESTEPS, data_section, timesteps_of
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.create import create
 from snnas.toolchain.runs.run import Run, as_toml, now
 from snnas.toolchain.runs.versions import fingerprint
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 PROXIES = ("sahd", "snnas")
 
 
-def begin_search(folder: Path, name: str | None, options: SearchOptions, command: str) -> Run:
+def begin_search(
+    folder: Path, name: str | None, options: SearchOptions, command: str, narrator: Narrator | None = None
+) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
     from snnas.toolchain.data.datasets.catalogue import SETS
     from snnas.toolchain.data.load import load, require_known
@@ -49,7 +52,8 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
     frames = parse_options(options.data)
     if options.dataset in SETS and SETS[options.dataset].events:
         frames.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)
-    data = load(options.dataset, seed=options.seed, **frames)
+    with (narrator or Narrator(quiet=True)).progress(f"reading {options.dataset}") as advance:
+        data = load(options.dataset, seed=options.seed, advance=advance, **frames)
     require_stages(training, data, options.timesteps)
     options = replace(options, timesteps=timesteps_of(options.dataset, data, options.timesteps))
     sizes = {"input_shape": data.input_shape, "input_kind": data.input_kind, "classes": data.classes}
