@@ -57,7 +57,7 @@ def check_replay(
     classes = known.answers.shape[1]
     wrong = answers_differ(known.answers, run.answers, tolerance=tolerance) if _alike(known, run) else "another shape"
     book.judge("SN305", "recorded answers", wrong, f"{classes} class{'' if classes == 1 else 'es'}", place)
-    check_reach(book, run, place)
+    check_reach(book, run, place, labels=known.y is not None)
 
 
 def _other_layers(known: Recording, run: Fired, noun: str) -> str:

@@ -23,6 +23,7 @@ from snnas.toolchain.cli.doctor import doctor
 from snnas.toolchain.cli.estimate import estimate
 from snnas.toolchain.cli.explain import explain
 from snnas.toolchain.cli.export import export
+from snnas.toolchain.cli.help_groups import grouped
 from snnas.toolchain.cli.lava import lava_app
 from snnas.toolchain.cli.report import report
 from snnas.toolchain.cli.runs import runs_app
@@ -66,6 +67,7 @@ app.command(short_help="Guard an exported graph in a pipeline.")(check)
 app.command(short_help="Say what a rule of snnas check means, and its mend.")(explain)
 app.command()(doctor)
 app.command(short_help="Print the JSON Schema of what --json prints.")(schema)
+grouped(app)
 app.add_typer(runs_app, name="runs")
 app.add_typer(lava_app, name="lava")
 app.add_typer(bench_app, name="bench")

@@ -63,7 +63,7 @@ def beside(result: dict[str, Any]) -> str:
     found = result.get("export")
     if silence.why_none(silence.of(result, "program")) or not found or found["samples"] <= found["taken"]:
         return ""
-    said = f"the export's report says, of all its {found['samples']} samples: "
+    said = f"the export's report says, of all its {found['samples']:,} samples: "
     if found["on_target"] is None:
         said += f"{found['agreement']:.2%} of predictions as the graph's"
     else:

@@ -68,7 +68,7 @@ def estimated(result: dict[str, Any]) -> Iterator[Table]:
 
 
 def _table(result: dict[str, Any], how: str) -> Table:
-    title = f"{result['model']}: {how}, {result['samples']} samples of {result['data']}, T = {result['timesteps']}"
+    title = f"{result['model']}: {how}, {result['samples']:,} samples of {result['data']}, T = {result['timesteps']}"
     return Table("", "value", "95 % interval / note", title=title, title_justify="left")
 
 
@@ -125,7 +125,10 @@ def _ann_rows(out: Table, ann: dict[str, Any]) -> None:
         f"{_short(compute['snn_uJ'])} vs ANN {_short(compute['ann_uJ'])}",
         "45 nm int8, Horowitz 2014; not chip energy",
     )
-    out.add_row("verdict", ann["verdict"].partition("; ")[0], ann["verdict"].partition("; ")[2])
+    verdict, _, why = ann["verdict"].replace(" than an ANN of the same shape", "", 1).partition(": ")
+    if not why:
+        verdict, _, why = verdict.partition("; ")
+    out.add_row("verdict against the ANN", verdict, why)
 
 
 def _bill(energy: dict[str, Any]) -> Table:

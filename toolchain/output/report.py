@@ -77,10 +77,10 @@ def table(report: dict[str, Any]) -> Table:
     for name, justify in (("", "left"), (side, "right"), ("on target", "right"), ("provenance", "left")):
         out.add_column(name, justify=justify)  # type: ignore[arg-type]
     both = "measured | simulated"  # one word per column
-    tested = f"{both}, {acc['samples']} test samples"
+    tested = f"{both}, {acc['samples']:,} test samples"
     if foreign:
         calibration = report.get("calibration", "-").removesuffix(", drawn")
-        tested = f"{both}, {acc['samples']} samples; calibrated on {calibration}"
+        tested = f"{both}, {acc['samples']:,} samples; calibrated on {calibration}"
     mute = silence.of(report, "on_target")
     none = silence.why_none(mute)
     before = silence.NONE if silence.why_none(silence.of(report, "training")) else percent(acc["training"])
@@ -142,20 +142,20 @@ def table(report: dict[str, Any]) -> Table:
         out.add_row(
             "fold: differing spikes",
             "",
-            str(checks["fold_differing_spikes"]),
+            _whole(checks["fold_differing_spikes"]),
             "unfolded network vs deployed (a figure, no gate)",
         )
     out.add_row(
         "NIR: differing spikes",
         "",
-        str(checks["nir_differing_spikes"]),
+        _whole(checks["nir_differing_spikes"]),
         "your .nir vs our rewriting of it" if foreign else "deployed network vs .nir re-read without metadata",
     )
     _add_quantisation(out, report["quantisation"], report["ranges"], checks)
     if checks["lava_samples"]:
         compared = f"{checks['lava_spikes_compared'] or 0:,} compared"
         verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {compared}"
-        out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)
+        out.add_row("Lava: differing spikes", "", _whole(checks["lava_differing_spikes"]), verdict)
     else:
         out.add_row("Lava: differing spikes", "", "not run", checks["lava"])
     if energy["unpriced"]:
@@ -192,6 +192,10 @@ def _add_quantisation(out: Table, errors: dict[str, Any], ranges: dict[str, Any]
         (name, register), margin = max(margins.items(), key=lambda item: item[1])
         why += f"; fullest: {register} of {name}, {margin:.0%}"
     out.add_row("ranges: proved populations", "", f"{proved} of {populations}", why)
+
+
+def _whole(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
 
 
 def percent(value: float | None) -> str:

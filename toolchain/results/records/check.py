@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Document, OrAbsent, Record
 
 
 class Finding(Record):
@@ -57,6 +57,8 @@ class Check(Document):
     """Figures that were judged, by metric; empty where none was asked for."""
     notes: list[str]
     """What was found, written or left out besides."""
+    not_checked: OrAbsent[list[str]] = None
+    """What nothing was said of, for want of a recording or a program."""
 
 
 class Checks(Document):
