@@ -20,10 +20,10 @@ def check_reach(book: Book, run: Fired, place: Path, *, labels: bool) -> None:
     answers.add(run.answers.reshape(len(run.answers), -1))
     found = answers.with_spikes({name: int(fired.sum()) for name, fired in run.spikes.items()})
     silent = found.never_fired
+    book.add("SN309", "recording reaches", "warned" if silent else "passed", silent or "all fire", place)
     problem = found.no_measurement if found.samples >= ENOUGH or len(found.silent) == found.populations else None
     if problem is None:
         book.add("SN310", "answers", "passed", f"{found.samples - found.ties} of {found.samples} are no ties", place)
     else:
         why = f"{problem}; snnas simulate and estimate name the likely cause of a silence" if silent else problem
         book.add("SN310", "answers", "failed" if labels else "warned", why, place)
-    book.add("SN309", "recording reaches", "warned" if silent else "passed", silent or "all fire", place)
