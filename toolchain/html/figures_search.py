@@ -174,12 +174,18 @@ def training(material: Material) -> Raw:
         ("Accuracy in training", "train_accuracy", "val_accuracy", True),
     )
     figures = [_curves(title, epochs, (a, b), best, percent=percent) for title, a, b, percent in pairs]
+    smoothing = finite(material.section("train").get("label_smoothing"))
     words = f"{len(every)} epoch{'s' if len(every) != 1 else ''}, measured on training and validation data; no test "
     words += "sample is seen."
     if len(epochs) < len(every):
         words += f" Thinned: {len(epochs)} of {len(every)} epochs are drawn."
     if isinstance(best, int):
         words += f" Epoch {best} was kept (best on validation data)."
+    if smoothing > 0:
+        words += (
+            f" The loss in training is that of labels smoothed by {smoothing:g}, of augmented samples where the recipe "
+        )
+        words += "augments; in validation of the labels themselves: so training may lie above validation."
     return join(note(words), el("div", figures, class_="grid"))
 
 
