@@ -183,9 +183,9 @@ def training(material: Material) -> Raw:
         words += f" Epoch {best} was kept (best on validation data)."
     if smoothing > 0:
         words += (
-            f" The loss in training is that of labels smoothed by {smoothing:g}, of augmented samples where the recipe "
+            f" In training the loss is of labels smoothed by {smoothing:g}, and of augmented samples where the recipe"
         )
-        words += "augments; in validation of the labels themselves: so training may lie above validation."
+        words += " augments; in validation of the labels themselves: training may lie above it."
     return join(note(words), el("div", figures, class_="grid"))
 
 
