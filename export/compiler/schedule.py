@@ -103,18 +103,23 @@ def solve(sizes: dict[str, int], links: Sequence[tuple[str, str, int]]) -> tuple
             break
     else:
         raise ValueError("a cycle of links without a distance")
-    if relay_neurons(sizes, links, period, depth):
+    longest = _chains(links, period, depth)
+    if not all(steps <= _unavoidable(source, links, period, late) for source, steps in longest.items() if steps):
         depth = _with_fewest_relays(sizes, links, period, late)
     return period, depth
 
 
 def least_depths(names: Iterable[str], bounds: Sequence[Bound]) -> dict[str, int] | None:
     """The least depths from 0 on that keep the bounds; None where a cycle of them gains steps without end."""
-    depth = dict.fromkeys(names, 0)
-    for _ in range(len(depth) + 1):
+    return _settled(dict.fromkeys(names, 0), bounds)
+
+
+def _settled(depth: dict[str, int], bounds: Sequence[Bound]) -> dict[str, int] | None:
+    """The least depths, none below those given, that keep the bounds; what no bound leads to from them has none."""
+    for _ in range(len({name for a, b, _ in bounds for name in (a, b)}) + 1):
         moved = False
         for a, b, least in bounds:
-            if depth[a] + least > depth[b]:
+            if a in depth and (b not in depth or depth[a] + least > depth[b]):
                 depth[b] = depth[a] + least
                 moved = True
         if not moved:
@@ -125,11 +130,26 @@ def least_depths(names: Iterable[str], bounds: Sequence[Bound]) -> dict[str, int
 def relay_neurons(
     sizes: dict[str, int], links: Sequence[tuple[str, str, int]], period: int, depth: dict[str, int]
 ) -> int:
-    """How many relay neurons fill the slacks: the links of one source share a chain as long as the largest."""
-    longest = dict.fromkeys(sizes, 0)
+    """How many relay neurons fill the slacks."""
+    return sum(sizes[source] * steps for source, steps in _chains(links, period, depth).items())
+
+
+def _chains(links: Sequence[tuple[str, str, int]], period: int, depth: dict[str, int]) -> dict[str, int]:
+    """The relays behind each source: its links share a chain as long as the largest slack."""
+    longest: dict[str, int] = {}
     for src, dst, distance in links:
-        longest[src] = max(longest[src], period * distance + depth[dst] - depth[src] - 1)
-    return sum(sizes[name] * steps for name, steps in longest.items())
+        longest[src] = max(longest.get(src, 0), period * distance + depth[dst] - depth[src] - 1)
+    return longest
+
+
+def _unavoidable(source: str, links: Sequence[tuple[str, str, int]], period: int, late: Sequence[Bound]) -> int:
+    """The relays behind a source whatever the depths: a target runs no sooner behind it than the longest path says.
+
+    Where the least depths need no more of any source, they are the answer: no other depths are smaller anywhere.
+    """
+    behind = _settled({source: 0}, late)
+    assert behind is not None, "the period was found to allow depths"
+    return max(period * distance + behind[dst] - 1 for src, dst, distance in links if src == source)
 
 
 def _with_fewest_relays(

@@ -1,12 +1,16 @@
 """A search that trains: evolution over designs by accuracy and cost on target, and successive halving.
 
 First designs are drawn, half of them at random, half by a prior (of several draws the one with the most convolutions on
-its longest path). Then the best breed: mu + lambda, by non-dominated sorting and crowding (NSGA-II), with what breaks a
-limit behind everything that keeps all, by how much. Every design is trained shortly on a part of the data. Those that
-did best are trained longer, with several seeds and another part of the data each, and the mean over seeds decides: so
-no lucky one wins. No functional duplicate is trained twice.
+its longest path). Then the best breed: mu + lambda. Best are, under a budget, the most accurate, for only accuracy is
+left to win there; else those on the first fronts of accuracy and cost (NSGA-II). What breaks a limit stands behind
+everything that keeps all, by how much. No functional duplicate is trained twice.
 
-Ours. Successive halving: Jamieson and Talwalkar, AISTATS 2016; sorting and crowding: Deb et al., IEEE TEC 6(2), 2002.
+Every design is trained shortly on a part of the data; the best third longer; the best of these with more seeds, on
+another part of the data each, and the mean over seeds decides: so no lucky one wins. Where nothing limits the cost, the
+cheapest wins of those within a standard error of the most accurate.
+
+Ours. Successive halving: Jamieson and Talwalkar, AISTATS 2016; sorting and crowding: Deb et al., IEEE TEC 6(2), 2002;
+the rule of one standard error: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
 """
 
 from __future__ import annotations
@@ -27,8 +31,9 @@ from snnas.search.network.design_space import DesignSpace
 POPULATION, CHILDREN = 12, 8
 FIRST_SHARE = 1 / 3  # of the trainings: what is drawn before anything breeds
 PRIOR_DRAWS = 4  # of which the deepest is taken
-FINAL_SHARE = 1 / 8  # of the trainings: designs that are trained longer
-SEEDS = 3  # of each of these
+LONGER_SHARE = 1 / 3  # of the trainings: designs that are trained longer
+FINAL_SHARE = 1 / 8  # of the trainings: designs that are trained longer with several seeds
+SEEDS = 4  # of each of these
 PATIENCE = 40  # times that as many designs are drawn as are wanted; where every one is refused, HOPELESS times
 HOPELESS = 8
 
@@ -91,8 +96,18 @@ class Plan:
 
     @property
     def finalists(self) -> int:
-        """How many designs are trained longer."""
+        """How many designs are trained longer with several seeds."""
         return min(self.trainings, max(2, round(self.trainings * FINAL_SHARE), self.front))
+
+    @property
+    def longer(self) -> int:
+        """How many designs are trained longer."""
+        return max(self.finalists, round(self.trainings * LONGER_SHARE))
+
+    @property
+    def all_trainings(self) -> int:
+        """Short and long ones, where the first choice keeps all limits."""
+        return self.trainings + self.longer + (SEEDS - 1) * self.finalists
 
 
 def run(
@@ -180,7 +195,7 @@ class _Search:
         self.short: dict[str, Trained] = {}
         self.seen: set[str] = set()
         self.generation = 0
-        self.evaluations = 0
+        self.asked: set[str] = set()
 
     def first(self) -> None:
         """Draw and train the first designs."""
@@ -201,7 +216,8 @@ class _Search:
         if left <= 0:
             return False
         self.generation += 1
-        parents = self._ranked()[:POPULATION]
+        order = self._ranked if self.plan.front or not self.plan.limits else self._by_accuracy
+        parents = order(self.short)[:POPULATION]
 
         def child() -> Design:
             one, other = self._parent(parents), self._parent(parents)
@@ -216,28 +232,39 @@ class _Search:
     def choose(self) -> SearchResult:
         """Train the best for longer, and choose among them by the mean over seeds."""
         limits = {**self.plan.limits, **self.plan.final}
-        order = [name for name in self._best() if self.short[name].excess(limits) == 0 and name not in self.plan.banned]
-        finals: dict[str, Trained] = {}
-        best: str | None = None
-        while order and best is None:
-            part, order = order[: self.plan.finalists], order[self.plan.finalists :]
-            finals.update(self._finals(part))
-            kept = [name for name, found in finals.items() if found.excess(limits) == 0]
-            first = self.plan.costs[0]
-            best = min(kept, key=lambda n: (-finals[n].accuracy, finals[n].figure(first)), default=None)
+        order = self._ranked if self.plan.front else self._by_accuracy
+        finals: dict[str, list[Trained]] = {}
+
+        def kept(found: Mapping[str, Trained]) -> list[str]:
+            return [name for name in order(found) if found[name].excess(limits) == 0 and name not in self.plan.banned]
+
+        def chosen() -> str | None:
+            means = {name: mean(results) for name, results in finals.items()}
+            return self._chosen({name: finals[name] for name in kept(means)})
+
+        waiting = kept(self.short)
+        while waiting and chosen() is None:
+            part, waiting = waiting[: self.plan.longer], waiting[self.plan.longer :]
+            once = {name: mean(results) for name, results in self._longer(part, (1,)).items()}
+            promising = kept(once)
+            while promising and chosen() is None:
+                some, promising = promising[: self.plan.finalists], promising[self.plan.finalists :]
+                finals.update(self._longer(some, range(1, SEEDS + 1)))
+        best = chosen()
         if best is None:
             raise GateError(
                 f"none of the {len(self.short)} designs that were trained keeps the budget as it was measured"
             )
+        means = {name: mean(results) for name, results in finals.items()}
         worth = self._worth()
         self.log.write(
             "choice",
             best,
             "final",
-            score=finals[best].accuracy,
+            score=means[best].accuracy,
             finalists=[
                 {"op": name, "score": found.accuracy, "cost": found.cost, "genotype": self.designs[name].to_json()}
-                for name, found in finals.items()
+                for name, found in means.items()
                 if not found.reason
             ],
             **({"hypervolume": worth} if worth else {}),
@@ -247,7 +274,18 @@ class _Search:
                 f"  hypervolume of {worth['trainings']} random draws {worth['random']:.3f}, of as many bred designs "
                 f"{worth['bred']:.3f}, of all {worth['all']:.3f}"
             )
-        return SearchResult(self.designs[best], self.evaluations, (), {}, finals[best].accuracy)
+        return SearchResult(self.designs[best], len(self.asked), (), {}, means[best].accuracy)
+
+    def _chosen(self, finals: Mapping[str, Sequence[Trained]]) -> str | None:
+        """The most accurate on average; where nothing is limited, the cheapest that is as good within its error."""
+        first = self.plan.costs[0]
+        means = {name: mean(results) for name, results in finals.items()}
+        best = min(means, key=lambda n: (-means[n].accuracy, means[n].figure(first)), default=None)
+        if best is None or self.plan.limits or self.plan.front:
+            return best
+        spread = float(np.std([found.accuracy for found in finals[best]], ddof=1)) / math.sqrt(SEEDS)
+        as_good = [name for name in means if means[name].accuracy >= means[best].accuracy - spread]
+        return min(as_good, key=lambda n: (means[n].figure(first), -means[n].accuracy))
 
     def _deep(self) -> Design:
         drawn = [self.space.draw(self.rng) for _ in range(PRIOR_DRAWS)]
@@ -287,7 +325,7 @@ class _Search:
         self.short.update(
             zip((d.architecture_id for d, _ in found), self._results(trials, self.generation), strict=True)
         )
-        best = next(iter(self._best()), None)
+        best = next(iter(self._by_accuracy(self.short)), None)
         if best is not None and found:
             one, cost = self.short[best], self.plan.costs[0]
             over = " (over the budget)" if one.excess(self.plan.limits) else ""
@@ -296,14 +334,14 @@ class _Search:
                 f"{one.accuracy:.1%} on target, {cost} {one.figure(cost):.4g}{over}"
             )
 
-    def _finals(self, names: Sequence[str]) -> dict[str, Trained]:
-        trials = [Trial(self.designs[name], seed) for name in names for seed in range(1, SEEDS + 1)]
-        results = self._results(trials, "final")
-        return {name: mean(results[SEEDS * at : SEEDS * (at + 1)]) for at, name in enumerate(names)}
+    def _longer(self, names: Sequence[str], seeds: Sequence[int]) -> dict[str, list[Trained]]:
+        trials = [Trial(self.designs[name], seed) for name in names for seed in seeds]
+        results = iter(self._results(trials, "final"))
+        return {name: [next(results) for _ in seeds] for name in names}
 
     def _results(self, trials: Sequence[Trial], number: int | str) -> list[Trained]:
         """What came of each; what is known is not trained again."""
-        self.evaluations += len(trials)
+        self.asked.update(trial.name for trial in trials)
         missing = [trial for trial in trials if trial.name not in self.log.known]
 
         def ended(at: int, result: Trained) -> None:
@@ -332,30 +370,27 @@ class _Search:
             genotype=trial.design.to_json(),
         )
 
-    def _row(self, name: str) -> list[float]:
+    def _row(self, found: Trained) -> list[float]:
         """What is made small: the error, and the logarithm of each cost."""
-        found = self.short[name]
         return [1 - found.accuracy, *(math.log(max(found.figure(cost), 1e-12)) for cost in self.plan.costs)]
 
-    def _ranked(self) -> list[str]:
-        """All that were trained, the best first: by rank and crowding, then by how far over the limits."""
-        every = {name: found.excess(self.plan.limits) for name, found in self.short.items()}
-        rows = {name: self._row(name) for name, over in every.items() if over == 0}
+    def _ranked(self, results: Mapping[str, Trained]) -> list[str]:
+        """The best first: by rank and crowding, then by how far over the limits."""
+        every = {name: found.excess(self.plan.limits) for name, found in results.items()}
+        rows = {name: self._row(results[name]) for name, over in every.items() if over == 0}
         kept = [name for name, row in rows.items() if all(map(math.isfinite, row))]
         order = [kept[at] for at in by_rank_and_crowding([rows[name] for name in kept])]
         return order + sorted(set(every) - set(order), key=lambda name: (every[name], name))
 
-    def _best(self) -> list[str]:
-        """All that were trained in the order in which they are trained longer."""
-        if self.plan.front:
-            return self._ranked()
+    def _by_accuracy(self, results: Mapping[str, Trained]) -> list[str]:
+        """The most accurate that keeps the limits first, then by how far over them."""
         first = self.plan.costs[0]
 
         def key(name: str) -> tuple[float, float, float]:
-            found = self.short[name]
+            found = results[name]
             return found.excess(self.plan.limits), -found.accuracy, found.figure(first)
 
-        return sorted(self.short, key=key)
+        return sorted(results, key=key)
 
     def _worth(self) -> dict[str, Any]:
         """Hypervolumes of the random draws and of as many bred designs, the last; {} where nothing was bred."""
@@ -364,7 +399,7 @@ class _Search:
             for how in ("random", "bred")
         }
         count = min(map(len, of.values()))
-        rows = {name: row for name in self.short if all(map(math.isfinite, row := self._row(name)))}
+        rows = {name: row for name in self.short if all(map(math.isfinite, row := self._row(self.short[name])))}
         if not count or not rows:
             return {}
         box = list(rows.values())

@@ -64,7 +64,7 @@ class StudyOptions:
     budget: str = "energy_total=90uJ"
     arms: tuple[str, ...] = ARMS
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    trainings: int = 48
+    trainings: int = 64
     short_epochs: int = 4
     epochs: int = 0
     draws: int = 2000
@@ -175,7 +175,7 @@ def _searched(
                 (result,) = trainer([trial])
                 each(at, result)
                 done += 1
-                advance(done, options.trainings + 3 * plan.finalists)
+                advance(done, plan.all_trainings)
 
         banned, tried = list[str](), list[dict[str, Any]]()
         reason = ""
@@ -335,7 +335,7 @@ def command(
     budget: Annotated[str, typer.Option(help="Limits that all arms keep.")] = "energy_total=90uJ",
     arms: Annotated[str, typer.Option(help="Some of trained, random, papers, one-conv, chain.")] = ",".join(ARMS),
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between.")] = "0,1,2,3,4",
-    trainings: Annotated[int, typer.Option(help="Short trainings of every arm.")] = 48,
+    trainings: Annotated[int, typer.Option(help="Short trainings of every arm.")] = 64,
     short_epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 4,
     epochs: Annotated[int, typer.Option(help="Of the final training; 0: the recipe's.")] = 0,
     out: Annotated[Path | None, typer.Option(help="JSON of the figures; the log beside it lets a study go on.")] = None,

@@ -53,8 +53,8 @@ def search(
     candidates: Annotated[int, typer.Option(help="Random draws of snasnet; the paper makes 5000.")] = 1000,
     study: Annotated[int, typer.Option(help="Repeats of spikenas's operation study, 2 to 10; 0: none.")] = 0,
     space: Annotated[Path | None, typer.Option(help="Space file of trained, .toml [the one shipped].")] = None,
-    trainings: Annotated[int, typer.Option(help="Designs that trained trains shortly.")] = 48,
-    short_epochs: Annotated[int, typer.Option(help="Epochs of each; the best get three times as many, thrice.")] = 4,
+    trainings: Annotated[int, typer.Option(help="Designs that trained trains shortly.")] = 64,
+    short_epochs: Annotated[int, typer.Option(help="Epochs of each; the best third get three times as many.")] = 4,
     random: Annotated[bool, typer.Option("--random", help="Trained draws every design: to compare with.")] = False,
     budget: Annotated[
         list[str] | None, typer.Option(help="energy_total=60uJ, cores=8, params=1M, ..., or a .toml file; repeatable.")

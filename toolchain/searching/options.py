@@ -38,10 +38,10 @@ class SearchOptions:
     """Repeats of spikenas's operation study, 2 to 10; 0: none."""
     space: Path | None = None
     """Space file of trained; None: the one that is shipped."""
-    trainings: int = 48
+    trainings: int = 64
     """Designs that trained trains shortly."""
     short_epochs: int = 4
-    """Of each of these; the best are trained three times as long, with three seeds."""
+    """Of each of these; the best third are trained three times as long, the best of these with four seeds."""
     random: bool = False
     """Trained draws all designs at random: what its evolution is compared with."""
     budget: tuple[str, ...] = ()

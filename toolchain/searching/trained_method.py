@@ -71,8 +71,8 @@ class TrainedMethod(Runner):
         from snnas.search.methods.trained import SEEDS
 
         plan = _plan(task)
-        words = f"training {counted(plan.trainings, 'design')} shortly, {plan.finalists} longer"
-        return plan.trainings + SEEDS * plan.finalists, words
+        words = f"training {counted(plan.trainings, 'design')} shortly, {plan.longer} longer, {plan.finalists}"
+        return plan.all_trainings, f"{words} with {SEEDS} seeds"
 
     def run(self, task: Task) -> SearchResult:
         from snnas.search.methods import no_refusal, trained
