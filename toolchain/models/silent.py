@@ -89,5 +89,6 @@ def _of_reach(name: str, program: Program, x: np.ndarray) -> str | None:
     share = max(0.0, reached / (int(np.max(p.vth)) << STATE_SHIFT)) if np.max(p.vth) else 0.0
     said = f"the membrane of {name} reaches {share:.1%} of its threshold on these samples"
     if 0 <= largest <= FEW_STEPS:
-        return f"rounding left the weights into {name} at most {largest} steps, and {said}; give --bits 8 or calibrate"
+        steps = f"{largest} step{'' if largest == 1 else 's'}"
+        return f"rounding left the weights into {name} at most {steps}, and {said}; give --bits 8, or calibrate"
     return f"{said}: its threshold is out of reach; lower it, scale the input, or see snnas whose for its convention"

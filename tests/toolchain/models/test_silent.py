@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 
 from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.models.silent import explained
 from tests.export.nir_nets import full, lif, written
 
 RNG = np.random.default_rng(5)
@@ -159,3 +163,14 @@ def test_check_of_a_lone_graph_fails_where_nothing_fires(tmp_path: Path, capsys:
     alive = ("check", model, "--record", "auto", "--data", data, *ANALOGUE, "--dt", "1", "--force", "--new-recording")
     out, _ = told(capsys, *alive)
     assert "are no ties" in out
+
+
+def test_a_scale_that_left_no_bits_is_named(tmp_path: Path) -> None:
+    model = foreign(tmp_path, lif(8), lif(3, threshold=99))
+    wanted = ReadingOptions(data=samples(tmp_path, STATIC), timesteps=6, input_kind="analogue")
+    subject = open_subject(model, wanted)
+    signs = [replace(s, map=replace(s.map, weight=np.sign(s.map.weight))) for s in subject.program.synapses]
+    silence = Silence(silent=("last",), populations=2, ties=0, samples=2, constant=False)
+    for synapses, said in ((tuple(signs), True), (subject.program.synapses, False)):
+        found = explained(silence, replace(subject.program, synapses=synapses), subject.samples, subject.graph)
+        assert ("rounding left the weights into last at most 1 step," in str(found.cause)) == said
