@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 
 class SnnasError(Exception):
@@ -72,6 +73,11 @@ def brief(value: object, length: int = 60) -> str:
     except (RecursionError, ValueError):
         return f"a {type(value).__name__}"
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def exact(value: Any) -> str:
+    """A NumPy number in as few digits as tell it from its neighbours: ``1.0000001``, not ``1``; whole ones plain."""
+    return str(value).removesuffix(".0")
 
 
 def did_you_mean(value: str, choices: Iterable[str]) -> str:

@@ -109,14 +109,19 @@ def answers(r: Readout, spikes: Mapping[str, np.ndarray], timesteps: int) -> np.
             counts = seen.reshape(*seen.shape[:2], -1).sum(axis=1, dtype=np.int64)
             total = total + counts @ part.weight.astype(np.int64).T
         return of_counts(r, total, timesteps)
-    total = np.zeros((), np.int64)
+    return of_currents(r, currents(r, spikes, timesteps))
+
+
+def currents(r: Readout, spikes: Mapping[str, np.ndarray], timesteps: int) -> np.ndarray:
+    """x(t), int64 (B, T, classes) in weight units, of bool spikes (B, T, ...) by population."""
+    total: np.ndarray = np.zeros((), np.int64)
     for part in r.readings:
         fired = spikes[part.src].reshape(-1, timesteps, part.weight.shape[1])
         small = int(np.abs(part.weight.astype(np.int64)).sum(axis=1).max()) < EXACT
         kind = np.float32 if small else np.float64
         brought: np.ndarray = np.matmul(fired.astype(kind), part.weight.astype(kind).T).astype(np.int64)
         total = total + late(brought, part.distance)
-    return of_currents(r, total)
+    return total
 
 
 def late(x: np.ndarray, distance: int) -> np.ndarray:

@@ -41,11 +41,11 @@ MOTIFS = Kind(Genome.from_json, MseConfig.from_json, MseNetwork)
 KINDS = {**dict.fromkeys(SPACES, CELLS), design.SPACE: DESIGNS, SPACE: MOTIFS}
 
 
-def network_config(genotype: Genotype, sizes: Sizes) -> NetworkConfig:
-    """Return the sizes of the network of cells that ``genotype`` is; sizes: of its kind."""
-    if isinstance(genotype, Design) and isinstance(sizes, DesignSizes):
+def network_config(genotype: Architecture, sizes: Sizes) -> NetworkConfig | MseConfig:
+    """Return the sizes of the network that ``genotype`` is; sizes: of its kind."""
+    if isinstance(sizes, DesignSizes):
+        assert isinstance(genotype, Design)
         return sizes.of(genotype)
-    assert isinstance(sizes, NetworkConfig)
     return sizes
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable
 from typing import Any
 
 NOT_STARTED = 71  # the exit code that says nothing of the file
@@ -113,15 +114,22 @@ def main(path: str, limit_bytes: int, seconds: int, kind: type[Reader] = Reader)
     except (ImportError, OSError, MemoryError):
         return NOT_STARTED
 
-    limit(limit_bytes, seconds)
-    reader = kind(limit_bytes)
-    try:
+    def read(reader: Reader) -> dict[str, Any]:
         with h5py.File(path, "r") as f:
-            header: dict[str, Any] = {"tree": reader.group(f, 0)}
+            return reader.group(f, 0)
+
+    return respond(kind(limit_bytes), seconds, read)
+
+
+def respond(reader: Reader, seconds: int, read: Callable[[Reader], dict[str, Any]], what: str = "HDF5 file") -> int:
+    """Sets the limits, then answers with what ``read`` makes, or why it cannot; does not return."""
+    limit(reader.limit_bytes, seconds)
+    try:
+        header: dict[str, Any] = {"tree": read(reader)}
     except Refused as error:
         header, reader.chunks = {"error": str(error), "outside": isinstance(error, Outside)}, []
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError, UnicodeError) as error:
-        header, reader.chunks = {"error": f"not a readable HDF5 file ({type(error).__name__}: {error})"}, []
+        header, reader.chunks = {"error": f"not a readable {what} ({type(error).__name__}: {error})"}, []
     text = json.dumps(header).encode()
     out = sys.stdout.buffer
     out.write(len(text).to_bytes(8, "little") + text)

@@ -74,7 +74,7 @@ def decode(answer: bytes, what: str, code: int = 0) -> Tree:
         )
     if code != 0 or len(answer) < _HEADER:
         how = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        raise InvalidFileError(f"{what}: not a readable HDF5 file (its reader {how})", code="SN101")
+        raise InvalidFileError(f"{what}: not a readable file (its reader {how})", code="SN101")
     length = int.from_bytes(answer[:_HEADER], "little")
     try:
         header = json.loads(answer[_HEADER : _HEADER + length])

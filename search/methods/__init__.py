@@ -15,8 +15,9 @@ from snnas.search.scoring.supernet import Candidate, Choices
 ScoreFunction = Callable[[Sequence[Candidate]], Sequence[Score]]
 # What the guards find in a candidate.
 Inspect = Callable[[Candidate], Sequence[Finding]]
-# Says of each architecture why it may not be taken, or None: a budget that knows the chip stands behind it.
-Refuse = Callable[[Sequence[Genotype]], Sequence["str | None"]]
+# Says of each architecture, of the method's kind, why it may not be taken, or None: a budget that knows the chip stands
+# behind it.
+Refuse = Callable[[Sequence[Any]], Sequence["str | None"]]
 
 Record = dict[str, Any]
 

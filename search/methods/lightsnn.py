@@ -1,7 +1,8 @@
 """LightSNN: pruning by importance on a supernet (LightSNN, algorithm 1).
 
 Each round scores the supernet without each operation of each edge that still has more than one; then every edge loses
-the operation whose removal left the highest score. Ties: the lowest operation index goes, and the record lists them.
+the operation whose removal left the highest score. Ties: the dearest operation goes, so that what says as much and
+costs less stays, then the lowest index; the record lists them.
 Three operations on six edges take 18 + 12 evaluations, and one more looks at the network that is left.
 
 The paper's rule alone can prune every path to skips, or to nothing. Named guards stand against it:
@@ -139,7 +140,7 @@ class _Search:
 
     def _remove(self, edge: Edge, scores: Mapping[str, float]) -> None:
         """Take the operation with the highest score off ``edge``, or the first that breaks no guard."""
-        order = sorted(scores, key=lambda op: (-scores[op], self.space.ops.index(op)))
+        order = sorted(scores, key=lambda op: (-scores[op], -_price(op), self.space.ops.index(op)))
         op, refused = order[0], list[str]()
         for op in order:
             name = self._broken(edge, op)

@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from snnas.hw_sim.errors import UsageError
+from snnas.search.mse_nas.config import STEM_WIDTHS, MseConfig
+from snnas.search.mse_nas.genome import Genome
+from snnas.search.mse_nas.plan import plan
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import CONV_KERNELS, Cell, Genotype
 from snnas.search.network.layers import population_keys
@@ -61,12 +64,12 @@ class Memory:
         return math.ceil((self.weights * widths.weight + self.neurons * widths.state) / 8)
 
 
-def memory(genotype: Genotype, config: NetworkConfig) -> Memory:
+def memory(genotype: Genotype | Genome, config: NetworkConfig | MseConfig) -> Memory:
     """Return what the network of ``genotype`` stores; only live edges count."""
     return Memory(tuple(_layers(genotype, config)))
 
 
-def parameters(genotype: Genotype, config: NetworkConfig) -> int:
+def parameters(genotype: Genotype | Genome, config: NetworkConfig | MseConfig) -> int:
     """Return the fewest numbers that the deployed graph can store: every kernel once, the host's stem included.
 
     The graph holds more where a kernel is scaled differently for two targets, and it holds the biases of folded BNs.
@@ -74,11 +77,35 @@ def parameters(genotype: Genotype, config: NetworkConfig) -> int:
     return memory(genotype, config).weights + (_stem(config) if config.input_kind == "analogue" else 0)
 
 
-def _stem(config: NetworkConfig) -> int:
-    return 9 * config.input_shape[0] * config.channels
+def _stem(config: NetworkConfig | MseConfig) -> int:
+    widths = STEM_WIDTHS if isinstance(config, MseConfig) else 1
+    return 9 * config.input_shape[0] * config.channels * widths
 
 
-def _layers(genotype: Genotype, config: NetworkConfig) -> Iterator[LayerSize]:
+def _layers(genotype: Genotype | Genome, config: NetworkConfig | MseConfig) -> Iterator[LayerSize]:
+    if isinstance(genotype, Genome) and isinstance(config, MseConfig):
+        yield from _layers_of_motifs(genotype, config)
+    elif isinstance(genotype, Genotype) and isinstance(config, NetworkConfig):
+        yield from _layers_of_cells(genotype, config)
+    else:
+        raise AssertionError("genotype and sizes of two kinds")
+
+
+def _layers_of_motifs(genome: Genome, config: MseConfig) -> Iterator[LayerSize]:
+    """A node's new version shares the synapses of the old one; a factorised reduction is stored as trained, 3x3."""
+    counted: set[str] = set()
+    _, *populations = plan(genome, config)
+    for population in populations:
+        fresh = {synapse.name: synapse for synapse in population.synapses if synapse.name not in counted}
+        counted |= fresh.keys()
+        weights = sum((s.kernel or 3) ** 2 * s.in_channels * s.channels for s in fresh.values())
+        on_host = population.name == "stem" and config.input_kind == "analogue"
+        height, width = population.size
+        yield LayerSize(population.name, 0 if on_host else weights, population.channels * height * width)
+    yield LayerSize("head", populations[-1].channels * config.classes, 0)
+
+
+def _layers_of_cells(genotype: Genotype, config: NetworkConfig) -> Iterator[LayerSize]:
     if config.input_kind != "analogue":
         yield LayerSize("stem", _stem(config), 0)
     _, height, width = config.input_shape

@@ -4,8 +4,9 @@ Elitist, mu + lambda: parents by binary tournament, two-point crossover of the w
 and children the best stay. One objective: the fitness. With costs besides: rank and crowding (NSGA-II), and a front.
 
 Ours: a mutated gene takes another value, each equally likely (the release moves motifs to their neighbours by number,
-which means nothing), and on average one *expressed* gene of a child mutates (there: 0.2 genes). A genome that a guard
-or a cost refuses loses against every other. Equal genomes are scored once, whatever their silent genes.
+which means nothing), and one *expressed* gene of a child mutates (there: 0.2 genes), of a kernel, a motif or the
+fan-in, a third each. A genome that a guard, a cost or a budget refuses loses against every other; one over the budget
+is not even scored. Equal genomes are scored once, whatever their silent genes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
 from snnas.search.methods import Record, SearchResult, pareto
 from snnas.search.methods.journal import Journal, finite
 from snnas.search.mse_nas.encoding import Genes, GenomeSpace
@@ -69,33 +70,37 @@ def run(
     population: int = POPULATION,
     generations: int = GENERATIONS,
     costs: Mapping[str, Cost] | None = None,
+    refuse: Callable[[Sequence[Genome]], Sequence[str | None]] | None = None,
 ) -> EvolutionResult:
     """Evolve ``population`` genomes over ``generations``, the first, drawn one included; return the fittest.
 
-    score: the fitness of genomes; of one it must not depend on the others. costs: further objectives by name. log:
-    takes one record per evaluation ({"event": "evaluation", "round": generation, "op": architecture id, "score",
-    "costs", "refusal", "silent_layers", "constant_layers", "firing", "seconds", "genome"}), per guard, and the choice.
-    resume: the records of an interrupted search of the same space, seed and batches, which are not scored again; the
-    result is the same. Ties: the genome evaluated first. ``front`` of the result: every genome that no other equals or
-    beats in all objectives, as (genome, {objective: value}), the fittest first; the genotype is its first. Raises
-    InvalidFileError for records of another search, ModuleNotFoundError without pymoo.
+    score: the fitness of genomes; of one it must not depend on the others. costs: further objectives by name. refuse:
+    the budget, asked before a genome is scored; what it refuses is logged ("refusal"), and GateError raised where that
+    is all. log: takes one record per evaluation ({"event": "evaluation", "round": generation, "op": architecture id,
+    "score", "costs", "refusal", "silent_layers", "constant_layers", "firing", "seconds", "genome"}), per guard, and the
+    choice. resume: the records of an interrupted search of the same space, seed and batches, which are not scored
+    again; the result is the same. Ties: the genome evaluated first. ``front`` of the result: every genome that no other
+    equals or beats in all objectives, as (genome, {objective: value}), the fittest first; the genotype is its first.
+    Raises InvalidFileError for records of another search, ModuleNotFoundError without pymoo.
     """
     if population < 2 or generations < 1:
         raise UsageError(f"population {population}, {generations} generations, expected >= 2 and >= 1")
     records = list(resume)
     journal = Journal("mse_nas", log, [record for record in records if record.get("event") != "evaluation"])
-    archive = _Archive(score, dict(costs or {}), journal, log, records)
+    archive = _Archive(score, dict(costs or {}), refuse, journal, log, records)
     _evolve(space, archive, rng, population, generations)
     archive.finish()
+    if not archive.scored:
+        raise GateError(f"each of the {len(archive.found)} genomes evolved is over the budget")
     front = archive.front()
-    best = front[0] if front else next(iter(archive.found.values()))
+    best = front[0] if front else archive.scored[0]
     number = archive.born[best.genome.architecture_id]
     if not front:
         refusal = best.fitness.refusal
         journal.guard(
             "input" if refusal else "cost",
             ("guard", number, None, best.genome.architecture_id),
-            f"all {len(archive.found)} genomes are refused, the first is taken: {refusal or 'a cost is not finite'}",
+            f"all {len(archive.scored)} genomes are refused, the first is taken: {refusal or 'a cost is not finite'}",
         )
     journal.silent(number, best.fitness)
     named = tuple((one.genome, archive.named(one)) for one in front)
@@ -106,7 +111,7 @@ def run(
     )
     return EvolutionResult(
         best.genome,
-        len(archive.found),
+        len(archive.scored),
         tuple(journal.guards),
         dict(best.fitness.firing),
         best.fitness.value,
@@ -122,12 +127,14 @@ class _Archive:
         self,
         score: ScoreFunction,
         costs: dict[str, Cost],
+        refuse: Callable[[Sequence[Genome]], Sequence[str | None]] | None,
         journal: Journal,
         log: Callable[[Record], None],
         records: list[Mapping[str, Any]],
     ) -> None:
-        self.score, self.costs, self.journal, self.log = score, costs, journal, log
+        self.score, self.costs, self.refuse, self.journal, self.log = score, costs, refuse, journal, log
         self.found: dict[str, Evaluated] = {}
+        self.scored: list[Evaluated] = []
         self.born: dict[str, int] = {}
         self._known = {}
         for line, record in enumerate(records, start=1):
@@ -143,6 +150,7 @@ class _Archive:
     def evaluate(self, generation: int, genomes: Sequence[Genome]) -> list[Evaluated]:
         """Return what each genome is worth; those that are new are logged before they count."""
         fresh = {g.architecture_id: g for g in genomes if g.architecture_id not in self.found}
+        self._refuse(generation, fresh)
         for name in [name for name in fresh if (generation, name) in self._known]:
             fitness, objectives = self._known.pop((generation, name))
             self._keep(generation, Evaluated(fresh.pop(name), fitness, objectives))
@@ -158,6 +166,15 @@ class _Archive:
                 self.log(self._record(generation, one, share + time.perf_counter() - begun))
                 self._keep(generation, one)
         return [self.found[genome.architecture_id] for genome in genomes]
+
+    def _refuse(self, generation: int, fresh: dict[str, Genome]) -> None:
+        """Take out of ``fresh``, and log, what the budget refuses."""
+        reasons = self.refuse(list(fresh.values())) if self.refuse is not None and fresh else ()
+        for name, reason in list(zip(fresh, reasons, strict=False)):
+            if reason is not None:
+                worst = Fitness(-math.inf, {}, refusal=reason)
+                self.journal.refuse(generation, name, reason)
+                self.found[name] = Evaluated(fresh.pop(name), worst, (math.inf,) * (1 + len(self.costs)))
 
     def front(self) -> list[Evaluated]:
         """Return the feasible ones that no other dominates or equals, the fittest first, then the first evaluated."""
@@ -179,6 +196,7 @@ class _Archive:
 
     def _keep(self, generation: int, one: Evaluated) -> None:
         self.found[one.genome.architecture_id] = one
+        self.scored.append(one)
         self.born[one.genome.architecture_id] = generation
 
     def _record(self, generation: int, one: Evaluated, seconds: float) -> Record:

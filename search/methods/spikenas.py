@@ -11,7 +11,8 @@ whose memory is over the budget is never built; SAHD scores the others. Ours: ev
 * While a cell is searched, those before it are frozen and those after it hold the valid cell of the least memory, so
   that what fits now can still fit in the end. |A| candidates per cell instead of |A| ^ cells.
 * Every valid cell is a candidate where edges and operations have at most EXHAUSTIVE combinations (3 operations on 6
-  edges: 729); else as many are drawn as is asked for. Equal live edges are one architecture, scored once.
+  edges: 729); else as many are drawn as is asked for. What computes the same functions is one architecture, scored
+  once, as the plainest.
 * Ties go to the smaller memory, then to the first.
 """
 
@@ -29,6 +30,7 @@ from snnas.hw_sim.errors import GateError, UsageError
 from snnas.search.methods import Inspect, Record, Refuse, ScoreFunction, SearchResult, no_inspection, no_refusal, single
 from snnas.search.methods.journal import Journal, Key, finite
 from snnas.search.methods.snasnet import ROUND, distinct
+from snnas.search.network.functional import plainest
 from snnas.search.network.genotype import CONV_KERNELS, Cell, Genotype, edge_name
 from snnas.search.network.space import Space
 from snnas.search.scoring.proxies import Score, merits
@@ -83,14 +85,14 @@ def run(
 
 
 def valid_cells(space: Space, candidates: int, rng: np.random.Generator, *, backward: bool = False) -> list[Cell]:
-    """Return the valid cells of ``space``, each architecture once: all in order of its operations, or those drawn."""
+    """Return the valid cells of ``space``, the plainest of each function: all, the plainest first, or those drawn."""
     if candidates < 1:
         raise UsageError(f"{candidates} candidates, expected a whole number >= 1")
     edges = space.edges()
     if backward or len(space.ops) ** len(edges) > EXHAUSTIVE:
         return [genotype.cells[0] for genotype in distinct(space, candidates, rng, backward=backward).values()]
     every = (Cell.of(dict(zip(edges, ops, strict=True))) for ops in itertools.product(space.ops, repeat=len(edges)))
-    return list(dict.fromkeys(Cell.of(cell.live()) for cell in every if space.valid(cell)))
+    return list(plainest({Cell.of(cell.live()) for cell in every if space.valid(cell)}).values())
 
 
 class _CellSearch:

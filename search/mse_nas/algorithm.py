@@ -12,26 +12,31 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem
 from pymoo.operators.crossover.pntx import TwoPointCrossover
 
-from snnas.search.mse_nas.encoding import Genes, GenomeSpace
+from snnas.search.mse_nas.encoding import Genes, GenomeSpace, scales_of
 from snnas.search.mse_nas.genome import Genome
-from snnas.search.mse_nas.motifs import MOTIFS
-
-MUTATIONS = 1.0  # expressed genes that change in a child, on average
 
 
-class OtherValue(Mutation):  # type: ignore[misc]
-    """Each gene takes another of its values with one probability, so that ``MUTATIONS`` expressed genes change."""
+class OneScale(Mutation):  # type: ignore[misc]
+    """One expressed gene of a child takes another value: of a kernel, a motif or the fan-in, a third each.
+
+    Of all genes some nine in ten are kernels: with one probability for each, a motif would change in 18 of 100 children
+    (measured), although it is what changes a network most.
+    """
 
     def __init__(self, space: GenomeSpace) -> None:
         super().__init__(prob=1.0)
-        self.sizes = space.sizes
-        edges = [len(MOTIFS[name].edges(fan_in)) for name in space.motifs for fan_in in space.fan_ins]
-        self.rate = MUTATIONS / (space.cells * (1 + float(np.mean(edges))) + 1)
+        self.space, self.sizes = space, space.sizes
 
     def _do(self, problem: Any, X: Genes, *, random_state: np.random.Generator, **_: Any) -> Genes:
-        steps = random_state.integers(1, np.maximum(self.sizes, 2), size=X.shape)
-        changed = random_state.random(X.shape) < self.rate
-        return np.where(changed, (X + steps) % self.sizes, X)
+        changed = X.astype(np.int64)
+        for genes in changed:
+            scales = [[at for at in scale if self.sizes[at] > 1] for scale in scales_of(self.space, genes)]
+            scales = [scale for scale in scales if scale]
+            if scales:
+                places = scales[int(random_state.integers(len(scales)))]
+                at = places[int(random_state.integers(len(places)))]
+                genes[at] = (genes[at] + random_state.integers(1, self.sizes[at])) % self.sizes[at]
+        return changed
 
 
 class SameGenome(DuplicateElimination):  # type: ignore[misc]
@@ -63,7 +68,7 @@ def algorithm_for(space: GenomeSpace, first: Genes, seed: int, *, objectives: in
         "pop_size": len(first),
         "sampling": first,
         "crossover": TwoPointCrossover(prob=1.0),
-        "mutation": OtherValue(space),
+        "mutation": OneScale(space),
         "eliminate_duplicates": SameGenome(space),
     }
     algorithm = (GA if objectives == 1 else NSGA2)(**settings)

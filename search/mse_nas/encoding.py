@@ -86,6 +86,14 @@ class GenomeSpace:
         return self.decode(self.draw(rng))
 
 
+def scales_of(space: GenomeSpace, genes: Genes) -> tuple[list[int], list[int], list[int]]:
+    """Return the places of a vector's expressed genes by scale: kernels (micro), motifs (meso), the fan-in (macro)."""
+    fan_in = space.fan_ins[int(genes[-1])]
+    motifs = [number * BLOCK for number in range(space.cells)]
+    kernels = [at + place for at in motifs for place in expressed(space.motifs[int(genes[at])], fan_in)]
+    return kernels, motifs, [len(genes) - 1]
+
+
 def expressed(motif: str, fan_in: int) -> tuple[int, ...]:
     """Return the places in a block of the kernel genes that ``motif`` reads; a synapse has the same at any fan-in."""
     return tuple(1 + _SLOTS[motif].index(edge.name) for edge in MOTIFS[motif].edges(fan_in))

@@ -57,6 +57,11 @@ class Genome:
                     raise UsageError(f"kernel {kernel!r} of {edge.name} in {where}, expected {_choices(KERNELS)}")
 
     @property
+    def identity(self) -> tuple[Any, ...]:
+        """What tells two networks apart."""
+        return (self.architecture_id,)
+
+    @property
     def space(self) -> str:
         """The name of the search space, as in a genotype."""
         return SPACE

@@ -29,8 +29,12 @@ class SignedConv2d(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, sign: int) -> None:
         super().__init__(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.sign = sign
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the initial weights."""
         nn.init.kaiming_normal_(self.weight)
-        if sign:
+        if self.sign:
             with torch.no_grad():
                 rows = self.weight.flatten(1)
                 rows -= rows.quantile(1 - CONNECTED, dim=1, keepdim=True)
@@ -54,9 +58,13 @@ class FactorizedReduce(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int]) -> None:
         super().__init__(inputs, outputs, 3, stride=2, bias=False)
-        nn.init.kaiming_normal_(self.weight)
+        self.draw()
         even = size[0] % 2 == 0 and size[1] % 2 == 0
         self.span, self.padding = (4, (1, 1)) if even else (5, (2, 2))
+
+    def draw(self) -> None:
+        """Draw the initial weights."""
+        nn.init.kaiming_normal_(self.weight)
 
     def effective(self) -> Tensor:
         """Return the weights (O, I, span, span) that act."""

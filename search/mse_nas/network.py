@@ -9,6 +9,7 @@ synapse at once, folded into the batch; a static image passes the stem once. BN 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import Any
@@ -47,6 +48,18 @@ class MseNetwork(nn.Module):
                     self.add_module(f"{synapse.name}_bn", PositiveBatchNorm2d(synapse.channels))
             self.add_module(f"{population.name}_lif", lif(config))
         self.add_module("head_fc", nn.Linear(self.populations[-1].channels, config.classes, bias=False))
+
+    def draw(self, seed: int) -> None:
+        """Draw the initial weights, those of every layer from a stream of its own name.
+
+        So a gene that changes one layer changes no other's weights. Torch's global generator is left as it was.
+        """
+        with torch.random.fork_rng(devices=[]):
+            for name, child in self.named_children():
+                if isinstance(child, SignedConv2d | FactorizedReduce | nn.Linear):
+                    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+                    torch.manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+                    child.reset_parameters() if isinstance(child, nn.Linear) else child.draw()
 
     def layer(self, name: str) -> Any:
         """Return the child called ``name``."""

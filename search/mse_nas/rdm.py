@@ -7,8 +7,8 @@ large maps decide, and a network whose last cells are dead can beat a living one
     F = mean over m, t of  sum over i, j of H_mt[i, j] / (N_m B (B - 1))        (0 .. about 1/2)
 
 a LIF that is silent counts 0, and a network whose output is the same for all samples is refused. The release's sum is
-kept as the term ``total``. BN uses the statistics of the batch (train mode); all candidates see the same batches and
-the same seed of weights.
+kept as the term ``total``. BN uses the statistics of the batch (train mode); all candidates see the same batches, and
+a layer that two of them share has the same weights in both.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class RdmScorer:
     @torch.no_grad()
     def _score(self, genome: Genome) -> Fitness:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
             network = MseNetwork(genome, self.config)
+        network.draw(self.seed)
         network.to(self.batches[0].device).train()
         seen = []
         for batch in self.batches:

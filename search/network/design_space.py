@@ -101,6 +101,15 @@ class DesignSpace:
             if made is not None:
                 return made
 
+    def draw_plain(self, rng: np.random.Generator) -> Design:
+        """Draw a design with as few convolutions as there can be: one, in one of its cells."""
+        number = _one(rng, self.cells)
+        cells = [_one(rng, self.forms[min(self.forms)]) for _ in range(number)]
+        cells[int(rng.integers(number))] = _one(rng, self.forms[1])
+        made = self._design(cells, {name: _one(rng, getattr(self, name)) for name in AXES})
+        assert made is not None, "a design with a convolution is valid"
+        return made
+
     def mutate(self, design: Design, rng: np.random.Generator) -> Design:
         """Return a design that differs in one choice: an edge of a cell, a size by one step, the number of cells."""
         for _ in range(MAX_DRAWS):
@@ -118,17 +127,6 @@ class DesignSpace:
             cells[number] = from_.cells[number]
         axes = {name: getattr(_one(rng, pair), name) for name in AXES}
         return self._design(cells, self._with_hidden(axes, pair, rng)) or one
-
-    def depth(self, design: Design) -> int:
-        """Return the convolutions on the longest path from the first neuron to the head, reductions included."""
-        longest = 0
-        for cell in design.cells:
-            at = {0: 0}
-            for (i, j), op in sorted(cell.live().items()):
-                if i < j:
-                    at[j] = max(at.get(j, 0), at[i] + (op in CONV_KERNELS))
-            longest += at[3]
-        return longest + len(design.cells) - 1
 
     def _cell(self, rng: np.random.Generator) -> Cell:
         return _one(rng, self.forms[_one(rng, sorted(self.forms))])

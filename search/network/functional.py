@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 
@@ -57,11 +57,15 @@ def representatives(ops: tuple[str, ...]) -> Mapping[Hashable, Cell]:
 
     The plainest: of the fewest convolutions, then average pools, then edges, then the first. It has live edges alone.
     """
-    found: dict[Hashable, Cell] = {}
     cells = {Cell.of(Cell(forward).live()) for forward in itertools.product(ops, repeat=len(FORWARD_EDGES))}
+    return plainest(cell for cell in cells if cell.live())
+
+
+def plainest(cells: Iterable[Cell]) -> Mapping[Hashable, Cell]:
+    """Return the plainest of ``cells`` of every form, in the order of the plainest."""
+    found: dict[Hashable, Cell] = {}
     for cell in sorted(cells, key=_plainness):
-        if cell.live():
-            found.setdefault(form(cell), cell)
+        found.setdefault(form(cell), cell)
     return found
 
 

@@ -29,9 +29,9 @@ MAX_DRAWS = 10_000
 class Space:
     """A search space.
 
-    ``ops`` in the order that settles ties. ``reduction`` is 'max' (on spikes) or 'average'. ``both_directions``: a
-    pair of nodes may hold a forward and a backward operation at once (LightSNN counts so); where it is False, a pair
-    has one or the other (SNASNet).
+    ``ops`` in the order that settles what score and price leave open. ``reduction`` is 'max' (on spikes) or 'average'.
+    ``both_directions``: a pair of nodes may hold a forward and a backward operation at once (LightSNN counts so); where
+    it is False, a pair has one or the other (SNASNet).
     """
 
     name: str

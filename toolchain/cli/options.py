@@ -22,8 +22,8 @@ DataOptions = Annotated[
     list[str] | None,
     typer.Option(
         "--data",
-        help="Of the data set, repeatable: data_dir=DIR, frames=16, split_by=time, downsample=2, "
-        "counts=true, train_limit=1000.",
+        help="Of the data set, repeatable: data_dir=DIR, train_limit=1000, class_weights=balanced, groups=subject; "
+        "of events frames=16, split_by=time, downsample=2, counts=true; docs/data.md has them all.",
     ),
 ]
 RunName = Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")]

@@ -34,6 +34,9 @@ def search(
     ] = "digits",
     method: Annotated[str, typer.Option(help="lightsnn, snasnet, spikenas, mse_nas or trained.")] = "lightsnn",
     proxy: Annotated[str, typer.Option(help="What scores a candidate: sahd (the papers') or snnas.")] = "sahd",
+    sahd: Annotated[
+        str, typer.Option(help="LIFs that sahd counts: per-node, as deployed, or per-op, as in the papers.")
+    ] = "per-node",
     name: Annotated[str | None, typer.Option(help="Name of the run [DATASET-METHOD-001].")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this run, whose search or training was ended.")] = None,
     runs_dir: RunsDir = None,
@@ -112,6 +115,7 @@ def search(
                 dataset=dataset,
                 method=method,
                 proxy=proxy,
+                sahd=sahd,
                 name=name,
                 runs_dir=runs_dir,
                 seed=seed,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from snnas.toolchain.cli.options import (
     AsJson,
     Bits,
@@ -43,6 +47,9 @@ def simulate(
     readout: Readout = None,
     expect: Expect = None,
     bits: Bits = None,
+    stream: Annotated[
+        int | None, typer.Option(metavar="K", help="K samples one after the other without a reset, beside the rest.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -58,7 +65,7 @@ def simulate(
         convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
         readout=readout, expect=expect, bits=bits,
     )  # fmt: skip
-    result = run_on_samples(SimulateOptions(model=model, reading=asked), narrator)
+    result = run_on_samples(SimulateOptions(model=model, reading=asked, stream=stream), narrator)
     if as_json:
         print_json(result.figures)
         return

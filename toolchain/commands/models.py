@@ -26,6 +26,8 @@ class SimulateOptions:
     """A .nir, a program.npz, or a folder that ``snnas export`` wrote."""
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     """Samples, and what a foreign graph leaves open."""
+    stream: int | None = None
+    """Samples one after the other, without a reset between them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simu
     """
     narrator = narrator or Narrator(quiet=True)
     subject = _opened(options.model, options.reading, narrator)
-    figures = simulating.simulate(subject, narrator)
+    figures = simulating.simulate(subject, narrator, options.stream)
     soft = ["--system", "generic"] if _subtracts(subject) else []
     following = ["estimate", str(options.model), *options.reading.arguments(), *soft]
     mute = _said(figures, narrator)

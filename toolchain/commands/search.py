@@ -12,8 +12,9 @@ from snnas.toolchain.runs.relocate import point_to
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.begin import begin_search
 from snnas.toolchain.searching.budgets import amounts
-from snnas.toolchain.searching.find import check_workers, find_network
+from snnas.toolchain.searching.find import find_network
 from snnas.toolchain.searching.options import ResumeOptions, SearchOptions
+from snnas.toolchain.searching.workers import check_engine
 
 Begun = Callable[[Run], None]
 
@@ -42,7 +43,7 @@ def run_search(
     cannot be read, GateError (1) where no candidate has a finite score or none keeps the budget.
     """
     narrator = narrator or Narrator(quiet=True)
-    check_workers(options.method, options.workers, options.engine)
+    check_engine(options.engine, options.workers)
     run = begin_search(runs.directory(options.runs_dir), options.name, options, command, narrator)
     begun(run)
     return _go_through(run, narrator, options.workers, options.engine, options.train, None)
@@ -57,7 +58,7 @@ def resume_search(
     """
     narrator = narrator or Narrator(quiet=True)
     run = runs.find(runs.directory(options.runs_dir), options.run)
-    check_workers(run.config()["method"]["name"], options.workers, options.engine)
+    check_engine(options.engine, options.workers)
     if options.dataset is not None:
         point_to(run, options.dataset)
     begun(run)
@@ -76,7 +77,9 @@ def _go_through(run: Run, narrator: Narrator, workers: int, engine: str, train: 
 def _say_begun(run: Run, narrator: Narrator) -> None:
     """What was read and what is asked of it. Less than was asked for is done aloud."""
     config = run.config()
-    for line in (config["data"].get("summary"), config.get("budget") and f"budget: {amounts(config['budget'])}"):
+    notes = [f"note: {note}" for note in config["data"].get("notes", [])]
+    budget = config.get("budget") and f"budget: {amounts(config['budget'])}"
+    for line in (config["data"].get("summary"), *notes, budget):
         if line:
             narrator.say(f"  {line}")
     batch, there = config["method"]["batch"], config["data"].get("train", 0)

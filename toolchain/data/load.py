@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -19,18 +19,28 @@ from snnas.toolchain.data.datasets import recordings
 from snnas.toolchain.data.datasets.cache import cached_frames
 from snnas.toolchain.data.datasets.catalogue import SETS, Official, data_folder
 from snnas.toolchain.data.datasets.fetch import fetch
-from snnas.toolchain.data.datasets.folder import read_folder
-from snnas.toolchain.data.datasets.frames import FrameOptions, SplitBy
+from snnas.toolchain.data.datasets.folder import read_folder, read_one
+from snnas.toolchain.data.datasets.frames import FrameOptions, Polarity, SplitBy
+from snnas.toolchain.data.datasets.image_file import Background
 from snnas.toolchain.data.datasets.images import read_images
-from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, read_npz
+from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, ArrayOptions, read_npz
+from snnas.toolchain.data.datasets.own_recordings import are_recordings, read_own_recordings
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest, floats
 from snnas.toolchain.data.datasets.shd import shd, shd_files
-from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.data.datasets.tonic_sets import PREFIX, read_tonic
+from snnas.toolchain.data.split import Masks, split, test_copies_note
+from snnas.toolchain.data.split import class_weights as class_weights_of
 
 __all__ = ["NAMES", "Array", "Dataset", "digest", "load", "read_npz"]
 
 NAMES = ("digits", *SETS)
-VALIDATION_SHARE = 0.08
+EVENT_OPTIONS = tuple(field.name for field in fields(FrameOptions))
+OWN_OPTIONS = {
+    "sensor": "event recordings of your own",
+    "layout": "a .npz file of your own",
+    "groups": "data of your own",
+    "background": "a folder of pictures",
+}
 _EVENT_SETS: dict[str, tuple[Any, Any]] = {
     "nmnist": (recordings.nmnist_files, recordings.nmnist),
     "dvs128_gesture": (recordings.gesture_files, recordings.gesture),
@@ -69,6 +79,8 @@ class Dataset:
     options: dict[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     own_test: bool = False
+    notes: tuple[str, ...] = ()
+    class_weights: tuple[float, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -99,8 +111,18 @@ def load(
     data_dir: str | Path | None = None,
     frames: int | None = None,
     split_by: SplitBy | None = None,
+    duration: int | None = None,
+    overlap: int | None = None,
     downsample: int | None = None,
+    polarity: Polarity | None = None,
+    hot_pixels: int | None = None,
+    transform: str | None = None,
     counts: bool = False,
+    sensor: str | None = None,
+    layout: str | None = None,
+    background: Background | None = None,
+    groups: str | None = None,
+    class_weights: str | None = None,
     train_limit: int | None = None,
     compact: bool = False,
     download: bool = False,
@@ -109,26 +131,33 @@ def load(
     """Return the data set of that name, or the one in a .npz file or a folder, split by ``seed``.
 
     name_or_path: one of NAMES, read from <data_dir>/<name> (data_dir: else $SNNAS_DATA, else ./data); a .npz with x and
-    y; a folder (``folder``). frames (16), split_by ('count'), downsample (1) and counts are of event
-    sets alone: ``FrameOptions``. train_limit: keeps that many training samples, stratified.
+    y; a folder (``folder``, ``own_recordings``). frames to counts are of events: ``FrameOptions``; counts is of arrays
+    of one's own too; sensor, 'WIDTHxHEIGHT', of recordings that do not say theirs. groups: what belongs together and is
+    not parted. layout: ``ArrayOptions``. background: what shows where pictures of a folder are transparent.
+    class_weights: 'balanced', the loss weighs a sample by the rarity of its class. train_limit: keeps that many
+    training samples, stratified.
     compact: bytes stay bytes, a quarter of the memory (digits and a lone .npz are float32). download: gets missing
     official files first. advance: takes (recordings done, in all) while frames are made.
 
-    An official test split stays; else 20 % of the samples (10 % of CIFAR10-DVS, the papers' share) are drawn for it.
-    8 % of the samples, or of the official training part, validate. All draws are stratified and rounded up (digits: 360
-    and 144 of 1797). Raises UsageError for a name that is none of these and for an option that does not apply,
-    InvalidFileError for a file that is missing or cannot be used, UnsupportedError where a download cannot be had.
+    What the set has of a split stays; else 20 % of the samples (10 % of CIFAR10-DVS, the papers' share) are drawn to
+    test. 8 % of the samples, or of the official training part, validate. All draws are stratified and rounded up
+    (digits: 360 and 144 of 1797). Raises UsageError for a name that is none of these and for an option that does not
+    apply, InvalidFileError for a file that is missing or cannot be used, UnsupportedError where a download cannot be
+    had.
     """
     name = str(name_or_path)
     path = Path(name_or_path)
-    asked = {"frames": frames, "split_by": split_by, "downsample": downsample, "counts": counts or None}
+    asked: dict[str, Any] = {"frames": frames, "split_by": split_by, "duration": duration, "overlap": overlap}
+    asked |= {"downsample": downsample, "polarity": polarity, "hot_pixels": hot_pixels, "transform": transform}
+    asked |= {"counts": counts or None, "sensor": sensor, "layout": layout, "background": background, "groups": groups}
     options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    if background not in (None, *get_args(Background)):
+        raise UsageError(f"--data background={background}: expected {' or '.join(get_args(Background))}")
+    if class_weights not in (None, "balanced"):
+        raise UsageError(f"--data class_weights={class_weights}: expected balanced")
     official = SETS.get(name)
-    if options and (official is None or not official.events):
-        option = next(iter(options)).replace("_", "-")
-        events = ", ".join(key for key, entry in SETS.items() if entry.events)
-        raise UsageError(f"--{option} is for event data ({events}), and {name[:80]} holds none; leave it away")
     if official is not None:
+        _require_known(options, EVENT_OPTIONS if official.events else (), name)
         found_in = data_folder(data_dir)
         if download:
             fetch(official, found_in)
@@ -136,25 +165,29 @@ def load(
         if data_dir is not None:
             options["data_dir"] = str(found_in)
     elif name == "digits":
+        _require_known(options, (), name)
         raw = _digits()
         hashed = digest(raw.x, raw.y)
-    elif path.suffix == ".npz":
-        raw = _read_npz(path)
-        hashed = digest(raw.x, raw.y)
-    elif _is_folder(path):
-        raw = read_folder(path)
-        hashed = digest(raw.x, raw.y)
+    elif name.startswith(PREFIX):
+        _require_known(options, (*EVENT_OPTIONS, "sensor"), name)
+        how = FrameOptions(**{key: value for key, value in options.items() if key != "sensor"})
+        found_in = data_folder(data_dir)
+        raw, hashed = read_tonic(name.removeprefix(PREFIX), found_in, how, sensor, advance)
+        if data_dir is not None:
+            options["data_dir"] = str(found_in)
+    elif path.suffix == ".npz" or _is_folder(path):
+        raw, hashed = _own(path, options, advance)
     else:
         require_known(name)
         raise AssertionError(name)
-    named = name in NAMES
-    if train_limit is not None:
-        options["train_limit"] = train_limit
-    return _split(
-        name if named else path.absolute().name.removesuffix(".npz"),
+    named = name in NAMES or name.startswith(PREFIX)
+    more = {"class_weights": class_weights, "train_limit": train_limit}
+    options |= {key: value for key, value in more.items() if value is not None}
+    masks = split(raw, seed, name=name, train_limit=train_limit)
+    return _dataset(
+        name.replace(":", "-") if named else path.absolute().name.removesuffix(".npz"),
         raw,
-        seed,
-        train_limit=train_limit,
+        masks,
         compact=compact,
         about={"digest": hashed, "path": None if named else path.absolute(), "options": options},
     )
@@ -162,11 +195,36 @@ def load(
 
 def require_known(name: str) -> None:
     """UsageError for what is neither a name of NAMES nor a path of an .npz or of a folder."""
-    if name not in NAMES and Path(name).suffix != ".npz" and not _is_folder(Path(name)):
+    if name not in NAMES and not name.startswith(PREFIX) and Path(name).suffix != ".npz" and not _is_folder(Path(name)):
         raise UsageError(
-            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)} or the path of a .npz file or a folder"
-            f"{did_you_mean(name, NAMES)}"
+            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file or a "
+            f"folder{did_you_mean(name, NAMES)}"
         )
+
+
+def _require_known(options: dict[str, Any], known: tuple[str, ...], name: str) -> None:
+    """UsageError for an option that is not for this data set."""
+    for option in options:
+        if option in known:
+            continue
+        if option in EVENT_OPTIONS:
+            events = ", ".join(key for key, entry in SETS.items() if entry.events)
+            option = option.replace("_", "-")
+            raise UsageError(f"--{option} is for event data ({events}), and {name[:80]} holds none; leave it away")
+        raise UsageError(f"--data {option} is for {OWN_OPTIONS[option]}, and {name[:80]} is none; leave it away")
+
+
+def _own(path: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, str]:
+    """A user's file or folder, and its digest."""
+    file = path.suffix == ".npz"
+    if not file and are_recordings(path):
+        _require_known(options, (*EVENT_OPTIONS, "sensor", "groups"), str(path))
+        asked = FrameOptions(**{key: value for key, value in options.items() if key in EVENT_OPTIONS})
+        return read_own_recordings(path, asked, options.get("sensor"), options.get("groups"), advance)
+    _require_known(options, ("counts", "layout", "groups", *(() if file else ("background",))), str(path))
+    how = ArrayOptions(**{key: value for key, value in options.items() if key != "background"})
+    raw = read_one(path, how) if file else read_folder(path, how, options.get("background", "white"))
+    return raw, digest(raw.x, raw.y)
 
 
 def _read_official(official: Official, data_dir: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, str]:
@@ -179,6 +237,14 @@ def _read_official(official: Official, data_dir: Path, options: dict[str, Any], 
     return cached_frames(
         official, files(official, folder), lambda: opened(official, folder), how, data_dir / ".cache", advance
     )
+
+
+def takes_frames(name: str | Path) -> bool:
+    """Whether a data set is of event recordings, which become as many frames as one likes."""
+    official = SETS.get(str(name))
+    if str(name).startswith(PREFIX):
+        return True
+    return official.events if official is not None else _is_folder(Path(name)) and are_recordings(Path(name))
 
 
 def _is_folder(path: Path) -> bool:
@@ -198,73 +264,42 @@ def _digits() -> Raw:
     return Raw(x=(x.reshape(-1, 1, 8, 8) / 16).astype(np.float32), y=y.astype(np.int64), classes=10)
 
 
-def _read_npz(path: Path) -> Raw:
-    x, y = read_npz(path)
-    spikes = x.ndim == 5 and bool(np.isin(x, (0, 1)).all())
-    return Raw(x=x, y=y, classes=int(y.max()) + 1, input_kind="spikes" if spikes else "analogue")
-
-
-def _split(name: str, raw: Raw, seed: int, *, train_limit: int | None, compact: bool, about: dict[str, Any]) -> Dataset:
-    rng = stream(seed, "split")
-    y, every = raw.y, np.ones(len(raw.y), dtype=bool)
-    test = raw.test if raw.test is not None else _draw(y, every, every, math.ceil(raw.test_share * len(y)), rng)
-    shared = every if raw.test is None else ~test
-    val = _draw(y, ~test, shared, math.ceil(VALIDATION_SHARE * int(shared.sum())), rng)
-    train = ~(test | val)
-    if train_limit is not None:
-        if not raw.classes <= train_limit <= int(train.sum()):
-            raise UsageError(
-                f"--train-limit {train_limit}: expected {raw.classes} (one sample of each class) to {int(train.sum())}"
-            )
-        train = _draw(y, train, train, train_limit, stream(seed, "train limit"))
-    masks = {"train": train, "val": val, "test": test}
-    size = math.prod(raw.x.shape[1:]) * int(sum(mask.sum() for mask in masks.values()))
+def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, about: dict[str, Any]) -> Dataset:
+    parts = {"train": masks.train, "val": masks.val, "test": masks.test}
+    size = math.prod(raw.x.shape[1:]) * int(sum(mask.sum() for mask in parts.values()))
     if not compact and 4 * size > MAX_ARRAY_BYTES:
         raise UsageError(
             f"{name} takes {4 * size / 1e9:.1f} GB as float32, expected at most {MAX_ARRAY_BYTES / 1e9:.1f} GB; take "
             f"fewer samples (--train-limit), and of event data fewer --frames or a --downsample of 2"
         )
     # Split before conversion: the float32 of the whole set need not exist beside that of its parts.
-    parts = {key: np.ascontiguousarray(raw.x[mask]) for key, mask in masks.items()}
+    xs = {key: np.ascontiguousarray(raw.x[mask]) for key, mask in parts.items()}
     high = 1
     if raw.input_kind == "counts":  # what the range is may not depend on the test split
-        high = max(int(parts["train"].max()), int(parts["val"].max()))
-        parts["test"] = np.minimum(parts["test"], high).astype(np.uint8)
+        high = max(int(xs["train"].max()), int(xs["val"].max()))
+        xs["test"] = np.minimum(xs["test"], high).astype(xs["test"].dtype)
     if not compact:
-        parts = {key: floats(part, raw.unit) for key, part in parts.items()}
+        xs = {key: floats(part, raw.unit) for key, part in xs.items()}
+    labels = raw.y[masks.train]
+    weighted = "class_weights" in about["options"]
     return Dataset(
         name=name,
-        x_train=parts["train"],
-        y_train=y[train],
-        x_val=parts["val"],
-        y_val=y[val],
-        x_test=parts["test"],
-        y_test=y[test],
+        x_train=xs["train"],
+        y_train=labels,
+        x_val=xs["val"],
+        y_val=raw.y[masks.val],
+        x_test=xs["test"],
+        y_test=raw.y[masks.test],
         classes=raw.classes,
         input_kind=raw.input_kind,
         range=(0.0, float(high)),
         unit=raw.unit,
         class_names=raw.class_names,
         own_test=raw.test is not None,
+        notes=raw.notes,
+        class_weights=class_weights_of(labels, raw.classes) if weighted else (),
         **about,
     )
-
-
-def _draw(y: Array, pool: Array, shared: Array, size: int, rng: np.random.Generator) -> Array:
-    """Return a mask of about ``size`` samples of the mask ``pool``, each class by its share in the mask ``shared``.
-
-    One of each class at least; exactly ``size`` where that leaves a class one sample; the largest remainders are
-    rounded up.
-    """
-    counts = np.bincount(y[shared], minlength=int(y.max()) + 1)
-    share = size * counts / counts.sum()
-    quota = np.maximum(np.floor(share).astype(np.int64), 1)
-    for label in np.argsort(np.floor(share) - share, kind="stable")[: max(size - int(quota.sum()), 0)]:
-        quota[label] += 1
-    mask = np.zeros(len(y), dtype=bool)
-    for label, wanted in enumerate(quota):
-        mask[rng.permutation(np.flatnonzero(pool & (y == label)))[:wanted]] = True
-    return mask
 
 
 DEFAULT_TIMESTEPS = 5  # of static samples
@@ -282,6 +317,7 @@ def timesteps_of(name: str, data: Dataset, asked: int | None) -> int:
 
 def data_section(name: str, data: Dataset) -> dict[str, Any]:
     """[data] of run.toml: what ``restoring.dataset_of`` needs to have the same data again, and the splits' sizes."""
+    notes = [*data.notes, *test_copies_note(data.x_train, data.x_test)]
     return {
         "name": name,
         **({"path": str(data.path)} if data.path is not None else {}),
@@ -291,4 +327,5 @@ def data_section(name: str, data: Dataset) -> dict[str, Any]:
         "val": len(data.y_val),
         "test": len(data.y_test),
         "summary": data.summary,
+        **({"notes": notes} if notes else {}),
     }

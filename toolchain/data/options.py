@@ -11,8 +11,18 @@ KINDS: dict[str, type] = {
     "data_dir": str,
     "frames": int,
     "split_by": str,
+    "duration": int,
+    "overlap": int,
     "downsample": int,
+    "polarity": str,
+    "hot_pixels": int,
+    "transform": str,
+    "sensor": str,
     "counts": bool,
+    "layout": str,
+    "background": str,
+    "groups": str,
+    "class_weights": str,
     "train_limit": int,
 }
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

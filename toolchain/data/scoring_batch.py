@@ -6,7 +6,6 @@ scores -inf, and whichever comes first is the winner. Data sets hold copies, so 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,11 @@ import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.data.split import COUNTED_BYTES, content
 
 if TYPE_CHECKING:
     from snnas.toolchain.data.datasets.raw import Array
     from snnas.toolchain.data.load import Dataset
-
-# What is hashed in a second; a larger set is looked through for copies only where they leave the batch short.
-COUNTED_BYTES = 1 << 30
 
 
 def scoring_batch(data: Dataset, seed: int, size: int, name: str = "proxy") -> Array:
@@ -38,7 +35,7 @@ def distinct(x: Array, order: Iterable[int], size: int) -> Array:
     for place in order:
         if len(found) == size:
             break
-        found.setdefault(_content(x[place]), int(place))
+        found.setdefault(content(x[place]), int(place))
     return np.array(list(found.values()), dtype=np.int64)
 
 
@@ -60,11 +57,7 @@ def copies_note(data: Dataset, size: int, drawn: int) -> str | None:
     total = len(data.x_train)
     if drawn == min(size, total) and data.x_train.nbytes > COUNTED_BYTES:
         return None
-    copies = total - len({_content(sample) for sample in data.x_train})
+    copies = total - len({content(sample) for sample in data.x_train})
     if not copies:
         return None
     return f"{copies} of {total} training samples are copies of others; the scoring batch holds {drawn} distinct ones"
-
-
-def _content(sample: Array) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(sample).tobytes(), digest_size=16).digest()

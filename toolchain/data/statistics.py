@@ -25,6 +25,23 @@ def wilson(hits: int, samples: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high)  # of rounding: 360 of 360 gave 1.0000000000000002
 
 
+def balanced_accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """The mean over the classes of ``labels`` (N,) of the share of each that is named rightly."""
+    right = np.bincount(labels[predictions == labels], minlength=int(labels.max()) + 1)
+    of = np.bincount(labels)
+    return float((right[of > 0] / of[of > 0]).mean())
+
+
+def uneven(labels: np.ndarray) -> bool:
+    """Whether one class has over half as many samples again as another: accuracy then flatters the large ones.
+
+    Four samples more are needed on top, or any few would be uneven.
+    """
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    return bool(2 * counts.max() > 3 * counts.min() + 8)
+
+
 def percentiles(draws: Array, level: float = 0.95) -> tuple[float, float]:
     """The middle ``level`` of what a bootstrap drew, (N,)."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])

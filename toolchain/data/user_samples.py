@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from snnas.export.formats.npz_file import read_npz
-from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.errors import InvalidFileError, UsageError, exact
 from snnas.hw_sim.program import Program, Shape
 from snnas.hw_sim.tables import read_table
 
@@ -27,13 +27,15 @@ def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:
     if what or not np.isfinite(x).all():
         found = what or "not finite everywhere"
         raise InvalidFileError(f"{name}: array x is {found}; expected finite numbers (N, C, H, W) or (N, T, C, H, W)")
+    if y is not None and y.shape == (len(x), 1):
+        y = y.ravel()
     if y is not None and (y.dtype.kind not in "iu" or y.shape != (len(x),)):
         first = x.ndim > 2 and y.ndim == 1 and x.shape[1] == len(y)
         mend = f": x is {x.shape}, put its samples first and time second" if first else ""
         raise InvalidFileError(
             f"{name}: array y is {y.dtype} {y.shape}; expected one whole number per sample of x{mend}"
         )
-    return x, y
+    return x.astype(x.dtype.newbyteorder("="), copy=False), y  # torch takes this machine's byte order alone
 
 
 def check_labels(y: np.ndarray | None, outputs: int, name: str) -> None:
@@ -61,7 +63,7 @@ def scaled(x: np.ndarray, kind: str) -> np.ndarray:
     if kind != "analogue":
         if x.min() < 0 or (kind == "spikes" and not bool(((x == 0) | (x == 1)).all())):
             raise InvalidFileError(
-                f"the samples lie in {float(x.min()):g}..{float(x.max()):g}; expected "
+                f"the samples lie in {exact(x.min())}..{exact(x.max())}; expected "
                 f"{'0 and 1 alone' if kind == 'spikes' else 'counts >= 0'}, or give --input-kind analogue"
             )
         return x
@@ -73,7 +75,7 @@ def check_range(x: np.ndarray, program: Program, name: str) -> None:
     low, high = program.input_range
     if program.input_kind == "analogue" and (x.min() < low or x.max() > high):
         raise InvalidFileError(
-            f"{name}: x lies in {float(x.min()):g}..{float(x.max()):g}; the program takes {low:g}..{high:g}: rescale it"
+            f"{name}: x lies in {exact(x.min())}..{exact(x.max())}; the program takes {low:g}..{high:g}: rescale it"
         )
 
 

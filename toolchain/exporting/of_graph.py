@@ -132,6 +132,8 @@ class OfGraph:
         if self.split.y is None:
             accuracy = report["accuracy"]
             accuracy["agreement"] = float((measured.target.predictions == measured.nir.predictions).mean())
+            for name in ("balanced_training", "balanced_on_target"):
+                accuracy.pop(name, None)
             accuracy |= dict.fromkeys(("training", "nir", "on_target", "interval", "flips_to_wrong", "flips_to_right"))
         report["netx"] = "model.net"
         reason = netx_file.why_not(measured.program)

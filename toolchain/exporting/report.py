@@ -12,7 +12,7 @@ from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.energy.profile import Band
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.sampling import latency_spread
-from snnas.toolchain.data.statistics import wilson
+from snnas.toolchain.data.statistics import balanced_accuracy, uneven, wilson
 from snnas.toolchain.output.report import PROVENANCE, SCHEMA
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
             "flips": int(changed.sum()),
             "flips_to_wrong": int((changed & was_right).sum()),
             "flips_to_right": int((changed & right).sum()),
+            **_balanced(m),
         },
         "silence": {"training": m.trained.silence.to_json(), "on_target": m.silence.to_json()},
         "sar": {
@@ -115,6 +116,14 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
         "provenance": PROVENANCE,
         "versions": origin.versions,
     }
+
+
+def _balanced(m: Measured) -> dict[str, float]:
+    """Balanced accuracies, where classes are uneven and accuracy alone would flatter."""
+    if not uneven(m.labels):
+        return {}
+    parts = {"balanced_training": m.trained.predictions, "balanced_on_target": m.target.predictions}
+    return {name: balanced_accuracy(predictions, m.labels) for name, predictions in parts.items()}
 
 
 _NO_BAND: dict[str, float | None] = {"low": None, "nominal": None, "high": None}

@@ -14,21 +14,23 @@ from snnas.export.compiler.observed_ranges import prove_or_observe
 from snnas.hw_sim.files import sha256
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.wiring import wirings
-from snnas.hw_sim.program import CLOCK, INPUT
+from snnas.hw_sim.program import CLOCK, INPUT, Program
 from snnas.hw_sim.simulate.silence import Answers
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.data.statistics import bootstrap, wilson
 from snnas.toolchain.models.open import Subject
 from snnas.toolchain.models.silent import explained
+from snnas.toolchain.models.stream import Streamed, decided, in_a_row
 from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.simulate/1"
 
 
-def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
+def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) -> dict[str, Any]:
     """Accuracy (with labels), activity, synops and register ranges of the program on the samples.
 
-    UnsupportedError where a register overflows on them, which a chip would not report.
+    stream: that many samples one after the other, without a reset between them, as well. UnsupportedError where a
+    register overflows on them, which a chip would not report.
     """
     x = subject.samples
     program = subject.program
@@ -37,7 +39,8 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
     for w in wirings(program).values():
         reach[w.src] = reach.get(w.src, 0) + fan_out(w.map, w.src_shape)
     spikes: dict[str, list[np.ndarray]] = {p.id: [] for p in program.in_order}
-    synops, predictions, answers = [], [], Answers()
+    synops, predictions, timesteps = [], [], list[np.ndarray]()
+    answers = Answers()
     clock = program.timesteps * int(reach[CLOCK].sum()) if CLOCK in reach else 0
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, _, part in runs(subject):
@@ -49,6 +52,8 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
                 total.append(sums[name].sum(axis=(1, 2, 3)))
             predictions.append(trace.predictions)
             answers.add(trace.logits)
+            settled = decided(program, trace.spikes)
+            timesteps += [] if settled is None else [settled]
             advance(sum(map(len, predictions)), len(x))
     each = {name: np.concatenate(parts) for name, parts in spikes.items()}
     ours = [p for p in program.in_order if p.role == "neuron"]
@@ -56,10 +61,13 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
     slots = sum(p.size for p in ours) * program.timesteps
     events = np.concatenate(synops)
     silence = answers.with_spikes({p.id: int(each[p.id].sum()) for p in ours})
+    predicted = np.concatenate(predictions)
     return {
         "schema": SCHEMA,
         **head(subject),
-        "accuracy": accuracy(np.concatenate(predictions), subject.y),
+        "accuracy": accuracy(predicted, subject.y),
+        **({"decision": _decision(program, np.concatenate(timesteps), subject.seed)} if timesteps else {}),
+        **({"stream": _stream(subject, predicted, stream)} if stream is not None else {}),
         "sar": _interval(fired / slots, subject.seed),
         "spikes_per_inference": _interval(fired, subject.seed),
         "overhead_spikes_per_inference": float(sum(each[p.id].mean() for p in program.in_order if p.role != "neuron")),
@@ -80,6 +88,34 @@ def simulate(subject: Subject, narrator: Narrator) -> dict[str, Any]:
         "silence": explained(silence, program, x, subject.graph).to_json(),
         "provenance": "simulated",
     }
+
+
+def _decision(program: Program, timesteps: np.ndarray, seed: int) -> dict[str, Any]:
+    """How many timesteps it took until the answer stayed, over the samples."""
+    return {
+        "timesteps": _interval(timesteps, seed),
+        "p95": float(np.percentile(timesteps, 95)),
+        "hardware_steps": float(timesteps.mean()) * program.schedule.period + program.schedule.total_depth,
+    }
+
+
+def _stream(subject: Subject, alone: np.ndarray, row: int) -> dict[str, Any]:
+    """The samples in rows without a reset, beside ``alone``, the predictions with one."""
+    program = subject.program
+    parts = list(in_a_row(program, subject.samples, row, subject.batch))
+    predictions, timesteps = (np.concatenate(column) for column in zip(*map(_columns, parts), strict=True))
+    count = len(predictions)
+    return {
+        "row": row,
+        "samples": count,
+        "accuracy": accuracy(predictions, None if subject.y is None else subject.y[:count]),
+        "changed": int((predictions != alone[:count]).sum()),
+        "decision": _decision(program, timesteps, subject.seed),
+    }
+
+
+def _columns(streamed: Streamed) -> tuple[np.ndarray, np.ndarray]:
+    return streamed.predictions, streamed.timesteps
 
 
 def runs(subject: Subject) -> Iterator[tuple[Trace, dict[str, np.ndarray], np.ndarray]]:

@@ -16,6 +16,13 @@ def simulated(result: dict[str, Any]) -> Iterator[Table]:
     """Of ``snnas simulate``: the figures, then the populations."""
     out = _table(result, "simulated on target")
     _accuracy(out, result)
+    if "decision" in result:
+        _decision(out, result["decision"])
+    if "stream" in result:
+        stream = result["stream"]
+        out.add_row(f"{stream['row']} in a row, no reset", "", f"{stream['changed']} of {stream['samples']} changed")
+        _accuracy(out, stream)
+        _decision(out, stream["decision"])
     out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
     out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
     out.add_row("  overhead (OR, relay)", f"{result['overhead_spikes_per_inference']:,.0f}", "")
@@ -31,6 +38,11 @@ def simulated(result: dict[str, Any]) -> Iterator[Table]:
     for p in result["populations"]:
         each.add_row(p["id"], p["role"], f"{p['neurons']:,}", f"{p['spikes_per_inference']:,.1f}", f"{p['sar']:.4f}")
     yield each
+
+
+def _decision(out: Table, found: dict[str, Any]) -> None:
+    mean, interval = _mean(found["timesteps"], "{:.2f}")
+    out.add_row("  decided after (timesteps)", mean, f"{interval}; 95 % of samples within {found['p95']:g}")
 
 
 def estimated(result: dict[str, Any]) -> Iterator[Table]:

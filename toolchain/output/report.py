@@ -81,20 +81,7 @@ def table(report: dict[str, Any]) -> Table:
     if foreign:
         calibration = report.get("calibration", "-").removesuffix(", drawn")
         tested = f"{both}, {acc['samples']:,} samples; calibrated on {calibration}"
-    mute = silence.of(report, "on_target")
-    none = silence.why_none(mute)
-    before = silence.NONE if silence.why_none(silence.of(report, "training")) else percent(acc["training"])
-    out.add_row("accuracy", before, silence.NONE if none else percent(acc["on_target"]), none or tested)
-    if none:
-        out.add_row("  95 % interval", "", "-", tested)
-    elif acc["interval"] is None:
-        out.add_row("  same prediction", "", percent(acc.get("agreement")), "the samples have no labels")
-    else:
-        low, high = acc["interval"]
-        changed = f"{acc['flips']} prediction{'' if acc['flips'] == 1 else 's'} changed"
-        out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", changed)
-    for name, value, said in silence.rows(mute):
-        out.add_row(name, "", value, said)
+    _add_accuracy(out, report, tested)
     if report["finetune"] is not None:
         _add_finetuning(out, report["finetune"])
     out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", both)
@@ -162,6 +149,28 @@ def table(report: dict[str, Any]) -> Table:
         out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
         out.caption_justify = "left"
     return out
+
+
+def _add_accuracy(out: Table, report: dict[str, Any], tested: str) -> None:
+    """Both sides' accuracy, or why it is no measurement, and what was silent."""
+    acc = report["accuracy"]
+    mute = silence.of(report, "on_target")
+    none = silence.why_none(mute)
+    before = silence.NONE if silence.why_none(silence.of(report, "training")) else percent(acc["training"])
+    out.add_row("accuracy", before, silence.NONE if none else percent(acc["on_target"]), none or tested)
+    if not none and "balanced_on_target" in acc:
+        beside = "mean of the classes' accuracies: they are uneven"
+        out.add_row("  balanced", percent(acc["balanced_training"]), percent(acc["balanced_on_target"]), beside)
+    if none:
+        out.add_row("  95 % interval", "", "-", tested)
+    elif acc["interval"] is None:
+        out.add_row("  same prediction", "", percent(acc.get("agreement")), "the samples have no labels")
+    else:
+        low, high = acc["interval"]
+        changed = f"{acc['flips']} prediction{'' if acc['flips'] == 1 else 's'} changed"
+        out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", changed)
+    for name, value, said in silence.rows(mute):
+        out.add_row(name, "", value, said)
 
 
 def _add_finetuning(out: Table, found: dict[str, Any]) -> None:

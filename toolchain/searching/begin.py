@@ -27,8 +27,7 @@ def begin_search(
     folder: Path, name: str | None, options: SearchOptions, command: str, narrator: Narrator | None = None
 ) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
-    from snnas.toolchain.data.datasets.catalogue import SETS
-    from snnas.toolchain.data.load import load, require_known
+    from snnas.toolchain.data.load import load, require_known, takes_frames
     from snnas.toolchain.data.options import parse_options
     from snnas.toolchain.data.scoring_batch import require_distinct
 
@@ -50,7 +49,7 @@ def begin_search(
     training = _recipe(options)
     options = replace(options, timesteps=timesteps_asked(training, options.timesteps))
     frames = parse_options(options.data)
-    if options.dataset in SETS and SETS[options.dataset].events:
+    if takes_frames(options.dataset):
         frames.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)
     with (narrator or Narrator(quiet=True)).progress(f"reading {options.dataset}") as advance:
         data = load(options.dataset, seed=options.seed, advance=advance, **frames)

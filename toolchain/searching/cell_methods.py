@@ -6,7 +6,7 @@ import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.options import DEFAULT_HIDDEN, SearchOptions
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from snnas.search.network.space import Space
     from snnas.search.scoring.guards import Finding
     from snnas.search.scoring.proxies import Score
+    from snnas.toolchain.data.load import Dataset
 
 
 CELLS = 2  # as the papers have
+SAHD = ("per-node", "per-op")
 
 
 class CellMethod(Runner):
     """A method that searches cells. whole: candidates are whole networks: each is priced, and may stand on a front."""
 
-    shared = ("proxy", "backward", "hidden", "head")
+    shared = ("proxy", "sahd", "backward", "hidden", "head")
     whole: ClassVar[bool] = False
 
     def refuse(self, options: SearchOptions) -> None:
@@ -38,6 +40,11 @@ class CellMethod(Runner):
                 f"--objective {options.objective!r}: {options.method} scores supernets and ends with one network; a "
                 f"front takes --method {fronted}"
             )
+        if options.sahd not in SAHD:
+            hint = did_you_mean(options.sahd, SAHD)
+            raise UsageError(f"--sahd {options.sahd!r}: expected {' or '.join(SAHD)}{hint}")
+        if options.sahd != SAHD[0] and options.proxy != "sahd":
+            raise UsageError(f"--sahd {options.sahd}: of --proxy sahd; leave it out beside --proxy {options.proxy}")
         super().refuse(options)
 
     def emptiest(self, network: Sizes) -> Genotype | None:
@@ -52,6 +59,10 @@ class CellMethod(Runner):
             return None
         cell = Cell.of({edge: "skip" if edge == through else ZEROIZE for edge in edges})
         return Genotype(space.name, (cell,) * network.cells)
+
+    def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
+        counted = {"sahd": options.sahd} if options.proxy == "sahd" else {}
+        return {**super().settings(options, data), **counted}
 
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
         from snnas.search.network.config import DEFAULT_HEAD, NetworkConfig
@@ -194,8 +205,12 @@ class _SupernetScorer:
         self.supernet = Supernet(_space(spec), spec.network, backward=spec.settings["backward"], seed=bank.seed)
         self.supernet.to(spec.device)
         self.batch = torch.from_numpy(bank.batch).to(spec.device)
-        proxy = DepthTimeScorer if spec.settings.get("proxy") == "snnas" else BatchedScorer
-        self.score = proxy(self.supernet, self.batch)
+        self.score: Any
+        if spec.settings.get("proxy") == "snnas":
+            self.score = DepthTimeScorer(self.supernet, self.batch)
+        else:
+            per_operation = spec.settings.get("sahd") == "per-op"
+            self.score = BatchedScorer(self.supernet, self.batch, per_operation=per_operation)
 
     def __call__(self, candidates: Sequence[Any]) -> Sequence[Score]:
         return self.score(candidates)

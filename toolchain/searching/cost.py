@@ -26,7 +26,7 @@ from snnas.toolchain.models.estimate import Pricing, profile_of
 from snnas.toolchain.searching.budgets import METRICS, Excess, excesses
 
 if TYPE_CHECKING:
-    from snnas.search.kinds import Sizes
+    from snnas.search.kinds import Architecture, Sizes
     from snnas.search.methods.memory import Widths
     from snnas.search.network.genotype import Genotype
     from snnas.search.network.network import Network
@@ -241,6 +241,6 @@ def known_early(genotype: Genotype, sizes: Sizes, widths: Widths) -> dict[str, f
     }
 
 
-def live(genotype: Genotype) -> tuple[Any, ...]:
+def live(genotype: Architecture) -> tuple[Any, ...]:
     """What tells two networks apart."""
     return genotype.identity

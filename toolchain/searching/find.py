@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnas.hw_sim.errors import GateError, UsageError
+from snnas.hw_sim.errors import GateError
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.closest_miss import give_back
 from snnas.toolchain.searching.front import follow
-from snnas.toolchain.searching.methods import RUNNERS
 from snnas.toolchain.searching.session import Session, use_device
 from snnas.toolchain.searching.within_budget import search_and_train
-from snnas.toolchain.searching.workers import check_engine
 
 
 def find_network(
@@ -42,10 +40,3 @@ def find_network(
         if not run.genotype.exists():  # no other end is possible: a search draws nothing anew
             run.fail(str(error))
         raise
-
-
-def check_workers(method: str, workers: int, engine: str) -> None:
-    """UsageError, or UnsupportedError, where no search by ``method`` can be evaluated by these."""
-    check_engine(engine, workers)
-    if method in RUNNERS and not RUNNERS[method].parallel and (workers, engine) != (1, "process"):
-        raise UsageError(f"--workers and --engine: {method} evaluates in one process; leave them out")

@@ -137,7 +137,7 @@ def train_points(session: Session, run: Run, narrator: Narrator, device: str | N
                     _take_weights(run, found)
                 else:
                     train_run(found, narrator, device)
-        measured = measure(network_of(found), session.data, session.predictor.chip, session.predictor.widths)
+        measured = measure(network_of(found), session.data, session.spec.predictor.chip, session.spec.predictor.widths)
         point["validation_accuracy"] = found.table("training")["validation_accuracy"]
         point["measured"] = measured.to_json()
         write_json(run.path / FILE, front)

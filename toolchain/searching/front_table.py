@@ -19,7 +19,7 @@ def table(front: dict[str, Any]) -> Table:
     for head in ("validation", "on target", *(f"{with_unit(name)} measured" for name in others), "beaten"):
         out.add_column(head)
     for p in front["points"]:
-        row = [str(p["n"]), convolutions(p["genotype"]), f"{p['score']:.5g}"]
+        row = [str(p["n"]), short_name(p["genotype"]), f"{p['score']:.5g}"]
         row += [_span(p["predicted"], name) for name in others]
         if p["measured"] is None:
             row += ["", "", *("" for _ in others), ""]
@@ -35,8 +35,10 @@ def table(front: dict[str, Any]) -> Table:
     return out
 
 
-def convolutions(genotype: dict[str, Any]) -> str:
-    """How many convolutions each cell has: a short name of a network."""
+def short_name(genotype: dict[str, Any]) -> str:
+    """A network's cells in short: the motifs, or how many convolutions each has."""
+    if "fan_in" in genotype:
+        return "+".join(str(cell["motif"]) for cell in genotype["cells"]) + f" of {genotype['fan_in']}"
     counts = [sum("conv" in op for op in cell["forward"].values()) for cell in genotype["cells"]]
     return "+".join(map(str, counts)) + " conv"
 

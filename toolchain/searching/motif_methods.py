@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.searching.cell_methods import CELL_METHODS
+from snnas.toolchain.searching.cost import figure
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Runner, Scorer, Spec, Task
 
 if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.methods import SearchResult
+    from snnas.search.mse_nas.genome import Genome
 
 OTHERS = ", ".join(CELL_METHODS)
 CELLS = 3
 
 
 class MseNas(Runner):
-    """Evolution over genomes of motifs, one after the other in this process."""
+    """Evolution over genomes of motifs."""
 
     space = "mse_nas"
     own = ("population", "generations")
-    parallel = False
+    chunk = 1
     batches = 2  # the fitness is a mean over so many
 
     def refuse(self, options: SearchOptions) -> None:
-        if options.budget or options.objective != "score":
+        if options.backward or options.proxy != "sahd" or options.sahd != "per-node":
             raise UsageError(
                 f"--budget and --objective take --method {OTHERS}; {options.method} knows no chip yet: export what it "
                 "finds, and hold it to limits with: snnas check --max"
@@ -64,6 +68,18 @@ class MseNas(Runner):
         from snnas.search.methods import mse_nas
         from snnas.search.mse_nas.encoding import GenomeSpace
 
+        names = task.spec.objectives
+
+        def refuse(genomes: Sequence[Genome]) -> Sequence[str | None]:
+            reasons = task.refuse(genomes) if task.refuse else [None] * len(genomes)
+            if names:  # priced here all at once, where workers share them; below they are known
+                task.costs([g for g, reason in zip(genomes, reasons, strict=True) if reason is None])
+            return reasons
+
+        def priced(name: str, genome: Genome) -> float:
+            (cost,) = task.costs([genome])
+            return math.inf if isinstance(cost, str) else figure(cost.to_json(), name)
+
         return mse_nas.run(
             GenomeSpace(len(task.spec.network.motif_cells)),
             task.score,
@@ -72,4 +88,6 @@ class MseNas(Runner):
             rng=stream(task.seed, "mse_nas"),
             population=task.setting("population"),
             generations=task.setting("generations"),
+            costs={name: partial(priced, name) for name in names},
+            refuse=refuse,
         )

@@ -18,6 +18,8 @@ class SearchOptions:
     """lightsnn, snasnet, spikenas, mse_nas or trained."""
     proxy: str = "sahd"
     """What scores a candidate: sahd (the papers') or snnas."""
+    sahd: str = "per-node"
+    """LIFs that sahd counts: those deployed, one per node (per-node), or the papers', one per operation (per-op)."""
     name: str | None = None
     """Of the run; None: DATASET-METHOD-001, or the next number that is free."""
     runs_dir: Path | None = None

@@ -61,16 +61,15 @@ class Spec:
     """All that it takes to evaluate the candidates of a run, in plain data and arrays: it can be sent to a worker.
 
     settings: [method] of run.toml. network: the sizes around what is searched, of the runner's kind. banks: the
-    search's own, then those of an operation study's repeats. predictor: of costs; None where nothing predicts what such
-    a network costs. limits, objectives, front: of the run, without the score; the points of a front. material: of a
-    method that trains.
+    search's own, then those of an operation study's repeats. predictor: of costs. limits, objectives, front: of the
+    run, without the score; the points of a front. material: of a method that trains.
     """
 
     settings: Mapping[str, Any]
     network: Any
     device: str
     banks: tuple[Bank, ...]
-    predictor: Predictor | None
+    predictor: Predictor
     limits: Mapping[str, float] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
     front: int = 0
@@ -90,6 +89,7 @@ class Scorer(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One search. score, study, inspect, log, resume: as the methods take them. refuse: None without a budget.
+    costs: as predicted, of networks, or why there is none.
 
     score: of candidates as the runner's scorers take them; train: likewise, and it tells of each as soon as it is
     known. limits: that the network found has to keep, lower than the run's where earlier attempts were over them.
@@ -102,6 +102,7 @@ class Task:
     study: Sequence[Callable[[Sequence[Any]], Sequence[Any]]]
     inspect: Inspect
     refuse: Refuse | None
+    costs: Callable[[Sequence[Any]], Sequence[Cost | str]]
     log: Callable[[Record], None]
     resume: Iterable[Mapping[str, Any]]
     train: Callable[[Sequence[Any], Each], Any]
@@ -121,16 +122,15 @@ class Runner(ABC):
     space: the name of what it searches, which the genotype says too: it settles their kind (``snnas.search.kinds``).
     own: the options that are its alone, as ``SearchOptions`` has them; those that are not 0 stand in [method] of
     run.toml. shared: options of some other methods that it takes too; what all take stands in neither.
-    batches: of ``--batch`` samples each, that a candidate sees. parallel: workers may evaluate candidates.
-    studies: repeats of an operation study that it takes at most. chunk: candidates that a worker takes at once.
-    trains: its candidates are trained and measured, so that budgets bind on what it measured.
+    batches: of ``--batch`` samples each, that a candidate sees. studies: repeats of an operation study that
+    it takes at most. chunk: candidates that a worker takes at once. trains: its candidates are trained and measured, so
+    that budgets bind on what it measured.
     """
 
     space: ClassVar[str]
     own: ClassVar[tuple[str, ...]] = ()
     shared: ClassVar[tuple[str, ...]] = ()
     batches: ClassVar[int] = 1
-    parallel: ClassVar[bool] = True
     studies: ClassVar[int] = 0
     chunk: ClassVar[int] = CHUNK
     trains: ClassVar[bool] = False

@@ -80,8 +80,8 @@ class Session:
 
     @cached_property
     def meter(self) -> Meter:
-        """Holds predicted costs against the limits; of a method whose networks are priced."""
-        predictor = self.predictor
+        """Holds predicted costs against the limits."""
+        predictor = self.spec.predictor
         return Meter(predictor.config, predictor.widths, self.limits, self._priced)
 
     def _priced(self, genotypes: Sequence[Genotype]) -> Sequence[Cost | str]:
@@ -97,16 +97,6 @@ class Session:
                 advance(done, len(genotypes))
 
             return self.answer(PREDICT, genotypes, each=each)
-
-    @property
-    def predictor(self) -> Predictor:
-        """Likewise: predicts costs, and knows the chip and the widths that they are of."""
-        if self.spec.predictor is None:
-            raise InvalidFileError(
-                f"{self.run.path / 'run.toml'}: [budget] or [objectives] of a search by {self.spec.settings['name']}, "
-                "whose networks nothing prices; remove them, or search again"
-            )
-        return self.spec.predictor
 
     def costs(self, genotypes: Sequence[Genotype]) -> list[Cost | str]:
         """What each is expected to cost, as the search measured it or as it is predicted; or why there is nothing."""
@@ -144,7 +134,7 @@ class Session:
 
         earlier = [r for r in every if r.get("attempt", 1) < attempt and r.get("event") == "evaluation"]
         if self.limits and not every and not self.runner.trains:
-            refuse_hopeless(self.limits, self.runner.emptiest(self.spec.network), self.predictor)
+            refuse_hopeless(self.limits, self.runner.emptiest(self.spec.network), self.spec.predictor)
         task = self._task(record, seen, earlier, limits, banned or {})
         total, words = self.runner.plan(task)
         if done:
@@ -171,6 +161,7 @@ class Session:
             study=[partial(self.answer, score_kind(bank)) for bank in range(1, len(self.spec.banks))],
             inspect=lambda candidate: self.evaluator.scorer().inspect(candidate),
             refuse=self._refusal(*refusal) if self.limits or self.run.section("objectives") else None,
+            costs=lambda genotypes: self.meter.costs(genotypes),
             log=record,
             resume=seen,
             train=self._train,
@@ -269,7 +260,6 @@ def spec_of(run: Run, data: Dataset) -> Spec:
     """What evaluates the candidates of a run. A run of before an option has the option's default."""
     from snnas.search.kinds import kind_of
     from snnas.search.methods.memory import Widths
-    from snnas.search.mse_nas.config import MseConfig
 
     config = run.config()
     seed, settings = int(config["seed"]), config["method"]
@@ -280,16 +270,14 @@ def spec_of(run: Run, data: Dataset) -> Spec:
         Bank(seed=torch_seed(seed, f"supernet{name}"), batch=scoring_batch(data, seed, size, f"proxy{name}"))
         for name in names
     )
-    predictor = None
-    if not isinstance(network, MseConfig):
-        predictor = Predictor(
-            config=network,
-            chip=Chip.load(**run.section("chip")),
-            widths=Widths(**settings.get("widths", {})),
-            x=banks[0].batch[:PREDICTION_SAMPLES],
-            input_range=data.range,
-            seed=seed,
-        )
+    predictor = Predictor(
+        config=network,
+        chip=Chip.load(**run.section("chip")),
+        widths=Widths(**settings.get("widths", {})),
+        x=banks[0].batch[:PREDICTION_SAMPLES],
+        input_range=data.range,
+        seed=seed,
+    )
     return Spec(
         settings=settings,
         network=network,

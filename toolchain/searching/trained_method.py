@@ -24,7 +24,7 @@ from snnas.toolchain.searching.runner import Bank, Judged, Runner, Scorer, Spec,
 if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.methods import SearchResult
-    from snnas.search.methods.trained import Trained, Trial
+    from snnas.search.methods.trials import Trained, Trial
     from snnas.search.network.design_space import DesignSpace
     from snnas.search.scoring.guards import Finding
     from snnas.toolchain.data.load import Dataset
@@ -154,7 +154,6 @@ def _plan(task: Task) -> Any:
 
     settings, limits = task.spec.settings, task.spec.limits
     predictor = task.spec.predictor
-    assert predictor is not None
     # Where nothing prices a chip, its cores are what there is.
     plain = "energy_total" if predictor.chip.profile else "cores"
     costs = task.spec.objectives or tuple(limits)[:1] or (plain,)
@@ -179,7 +178,6 @@ class Trainer:
 
     def __init__(self, spec: Spec) -> None:
         assert spec.material is not None
-        assert spec.predictor is not None
         self.spec, self.material, self.predictor = spec, spec.material, spec.predictor
         self.epochs = int(spec.settings["short_epochs"])
 
@@ -191,7 +189,7 @@ class Trainer:
         return ()
 
     def _one(self, trial: Trial) -> Trained:
-        from snnas.search.methods.trained import Trained
+        from snnas.search.methods.trials import Trained
         from snnas.toolchain.training import build, train
 
         begun = time.perf_counter()

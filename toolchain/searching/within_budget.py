@@ -27,7 +27,7 @@ from snnas.toolchain.training.of_run import train_run
 from snnas.toolchain.training.restore import network_of
 
 if TYPE_CHECKING:
-    from snnas.search.network.genotype import Genotype
+    from snnas.search.kinds import Architecture
 
 ATTEMPTS = 5
 
@@ -159,7 +159,7 @@ def _try(session: Session, run: Run, narrator: Narrator, attempt: int) -> None:
     """Measure the trained network and write down what came of it."""
     network = network_of(run)
     (predicted,) = session.costs([network.genotype])
-    found = measure(network, session.data, session.predictor.chip, session.predictor.widths)
+    found = measure(network, session.data, session.spec.predictor.chip, session.spec.predictor.widths)
     over = over_budget(session.limits, found)
     ratios = {}
     for name in OF_DATA:
@@ -206,11 +206,7 @@ def _key(trial: dict[str, Any]) -> Any:
     return live(_genotype(trial))
 
 
-def _genotype(trial: dict[str, Any]) -> Genotype:
+def _genotype(trial: dict[str, Any]) -> Architecture:
     from snnas.search.kinds import read_genotype
-    from snnas.search.network.genotype import Genotype
 
-    found = read_genotype(trial["genotype"], where="a trial in search.jsonl")
-    if not isinstance(found, Genotype):
-        raise InvalidFileError("a trial in search.jsonl holds no cells; search again")
-    return found
+    return read_genotype(trial["genotype"], where="a trial in search.jsonl")

@@ -18,7 +18,7 @@ def fingerprint(network: nn.Module, data: Dataset, config: TrainingConfig, seed:
         "architecture": getattr(genotype, "architecture_id", ""),
         "tensors": {name: list(tensor.shape) for name, tensor in network.state_dict().items()},
         "network": str(getattr(network, "config", "")),
-        "data": [data.name, data.digest, len(data.y_train), len(data.y_val)],
+        "data": [data.name, data.digest, len(data.y_train), len(data.y_val), *data.class_weights],
         "recipe": config.plain(),
         "seed": seed,
     }

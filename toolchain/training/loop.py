@@ -223,9 +223,9 @@ class _Training:
         self.network.load_state_dict(self.best)
         best = self.state.log[self.state.best_epoch - 1]
         running = Validation(best["val_accuracy"], best["val_loss"], best["val_sar"])
-        if self.config.amp != "none":
+        if self.config.amp != "none" or self.data.class_weights:
             self.network.eval()
-            running = self.validate(self.x_val, self.y_val)  # in float32, as it is shipped
+            running = self.validate(self.x_val, self.y_val)  # in float32, as it is shipped; the log holds no balance
         kept, statistics = self.ship(running)
         return TrainingResult(
             best_epoch=self.state.best_epoch,
@@ -257,13 +257,19 @@ class _Training:
     def validate(self, x: Tensor, y: Tensor, amp: str = "none") -> Validation:
         """Return how the network does on some samples."""
         batch, unit = self.config.batch, self.step.unit
-        return validate(self.network, x, y, device=self.device, batch=batch, unit=unit, world=self.world, amp=amp)
+        classes = self.data.classes if self.data.class_weights else 0
+        about: dict[str, Any] = {"batch": batch, "unit": unit, "world": self.world, "amp": amp, "classes": classes}
+        return validate(self.network, x, y, device=self.device, **about)
 
     def merit(self, found: Validation) -> list[float]:
-        """Return what is compared: whether the target is met, the accuracy, and of equal ones the lower loss."""
+        """Return what is compared: whether the target is met, the accuracy, and of equal ones the lower loss.
+
+        Where the loss weighs classes, the accuracy is the balanced one.
+        """
         target = self.config.target_sar
         met = target is None or found.sar <= target * (1 + SAR_TOLERANCE)
-        return [float(met), found.accuracy, -found.loss]
+        accuracy = found.balanced if self.data.class_weights else found.accuracy
+        return [float(met), accuracy, -found.loss]
 
     def look(self, *, now: bool = False) -> None:
         """Raise GateError when a loss of this epoch was not finite."""

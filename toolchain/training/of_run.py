@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
-from snnas.toolchain.data.statistics import wilson
+from snnas.toolchain.data.statistics import balanced_accuracy, uneven, wilson
 from snnas.toolchain.output.stderr import Narrator, counted
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.log import JsonLines
@@ -17,7 +17,10 @@ from snnas.toolchain.training.device import resolve_device
 from snnas.toolchain.training.restore import network_of
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from snnas.hw_sim.simulate.silence import Silence
+    from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.training import Record, TrainingConfig, TrainingResult
 
 # Epochs that take this long are narrated one by one, others when nothing was said for a while.
@@ -83,9 +86,11 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
             log.path.unlink(missing_ok=True)
         raise
     resumed = f", resumed at step {result.resumed_at}" if result.resumed_at else ""
+    balanced = _balanced(network, data, device)
+    beside = "" if balanced is None else f" (balanced {balanced:.1%})"
     narrator.say(
         f"  {result.seconds:.1f} s{resumed}; best epoch {result.best_epoch} of {result.epochs}, "
-        f"validation accuracy {result.validation_accuracy:.1%}, SAR {result.sar:.3f}"
+        f"validation accuracy {result.validation_accuracy:.1%}{beside}, SAR {result.sar:.3f}"
     )
     mute = silence_of(network, data, device)
     doubts = (
@@ -100,6 +105,7 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         "seconds": round(result.seconds, 3),
         "best_epoch": result.best_epoch,
         "validation_accuracy": result.validation_accuracy,
+        **({} if balanced is None else {"validation_balanced_accuracy": balanced}),
         "validation_sar": result.sar,
         "statistics": result.statistics,
         **({"silent": list(mute.silent)} if mute.silent else {}),
@@ -110,14 +116,39 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
     training.Checkpoint(folder, "").remove()
 
 
-def chance_note(accuracy: float, labels: np.ndarray) -> str | None:
-    """What is said of an accuracy that guessing might reach: the 95 % interval holds the share of the largest class."""
-    samples, most = len(labels), int(np.bincount(labels).max())
-    if wilson(round(accuracy * samples), samples)[0] > most / samples:
+def _balanced(network: nn.Module, data: Dataset, device: str) -> float | None:
+    """The balanced accuracy on the validation split where its classes are uneven, else None."""
+    from snnas.toolchain.training.evaluation import evaluate
+
+    if not uneven(data.y_val):
         return None
+    _, predictions = evaluate(network, data.x_val, data.y_val, device=device, unit=data.unit)
+    return balanced_accuracy(predictions, data.y_val)
+
+
+def chance_note(accuracy: float, labels: np.ndarray) -> str | None:
+    """What is said of an accuracy that guessing might reach: the 95 % interval holds the share of the largest class.
+
+    Too few samples to tell, and an accuracy that is no better, are different things.
+    """
+    samples, most = len(labels), int(np.bincount(labels).max())
+    guessed = most / samples
+    if wilson(round(accuracy * samples), samples)[0] > guessed:
+        return None
+    found = f"{accuracy:.1%} of {counted(samples, 'validation sample')}"
+    if wilson(samples, samples)[0] <= guessed:
+        return (
+            f"{found} says nothing: were all of them right, it could still be chance (always naming one class: "
+            f"{guessed:.1%}); validate on more samples"
+        )
+    if accuracy > guessed:
+        return (
+            f"{found} cannot be told from always naming one class ({guessed:.1%}) with so few samples; validate on "
+            f"more of them, or train longer with --epochs"
+        )
     return (
-        f"{accuracy:.1%} of {counted(samples, 'validation sample')} is no better than always naming one class "
-        f"({most / samples:.1%}); train longer with --epochs, or look at the data"
+        f"{found} is no better than always naming one class ({guessed:.1%}); train longer with --epochs, or look at "
+        f"the data"
     )
 
 

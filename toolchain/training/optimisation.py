@@ -61,13 +61,16 @@ def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / (total - rise)))
 
 
-def loss_sum(logits: Tensor, y: Tensor, config: TrainingConfig) -> Tensor:
-    """Return the recipe's loss, summed over the samples (B, classes)."""
+def loss_sum(logits: Tensor, y: Tensor, config: TrainingConfig, weights: Tensor | None = None) -> Tensor:
+    """Return the recipe's loss, summed over the samples (B, classes); weights: of a sample, by its label."""
     if config.loss == "mse":
         wanted = nn.functional.one_hot(y, logits.shape[1]).to(logits.dtype)
         wanted = wanted * (1 - config.label_smoothing) + config.label_smoothing / logits.shape[1]
-        return (logits - wanted).square().mean(1).sum()
-    return nn.functional.cross_entropy(logits, y, label_smoothing=config.label_smoothing, reduction="sum")
+        losses = (logits - wanted).square().mean(1)
+    else:
+        summed = "sum" if weights is None else "none"
+        losses = nn.functional.cross_entropy(logits, y, label_smoothing=config.label_smoothing, reduction=summed)
+    return losses.sum() if weights is None else (losses * weights[y]).sum()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class Stepper:
     ) -> None:
         self.network, self.config, self.device, self.world = network, config, device, here
         self.unit = data.unit
+        self.weights = torch.tensor(data.class_weights, device=device) if data.class_weights else None
         self.teacher = teacher and replace(teacher, logits=teacher.logits.to(device))
         self.x, self.y = (torch.from_numpy(array).to(device) for array in (data.x_train, data.y_train))
         # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
@@ -132,7 +133,10 @@ class Stepper:
         ):
             logits = self.network(xb).float()
         taught = self.teacher
-        loss = (loss_sum(logits, yb, self.config) if taught is None else taught.loss_sum(logits, index)) / samples
+        if taught is None:
+            loss = loss_sum(logits, yb, self.config, self.weights) / samples
+        else:
+            loss = taught.loss_sum(logits, index) / samples
         objective, sar = loss, torch.zeros((), device=self.device)
         if self.target is not None:
             spikes, places = self.meter.take()

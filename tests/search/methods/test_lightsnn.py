@@ -96,11 +96,13 @@ def test_silent_layers_of_the_final_candidate_are_reported() -> None:
     assert result.firing == {"a_lif": 0.0, "b_lif": 0.2, "c_lif": 0.0}
 
 
-def test_ties_take_the_lowest_operation_and_are_recorded() -> None:
-    _, log = search(lambda choices: Score(1.0, {}))
+def test_ties_take_the_dearest_operation_and_are_recorded() -> None:
+    result, log = search(lambda choices: Score(1.0, {}))
     removals = [r for r in log if r["event"] == "removal"]
-    assert removals[0]["op"] == "zeroize"
+    assert [r["op"] for r in removals[:5]] == ["conv3x3"] * 5
     assert removals[0]["ties"] == ["zeroize", "skip", "conv3x3"]
+    kept = result.genotype.cells[0].live().values()
+    assert sum(op == "conv3x3" for op in kept) == 1  # the guard keeps one
 
 
 def test_minus_infinity_and_nan_are_worst_and_survive_json() -> None:
@@ -112,7 +114,7 @@ def test_minus_infinity_and_nan_are_worst_and_survive_json() -> None:
     result, log = search(score)
     again, _ = search(score, resume=json.loads(json.dumps(log, allow_nan=False)))
     assert again == result
-    assert next(r for r in log if r["event"] == "removal")["op"] == "zeroize"
+    assert next(r for r in log if r["event"] == "removal")["op"] == "zeroize"  # the only finite score
 
 
 CONFIG = NetworkConfig(input_shape=(1, 8, 8), classes=3, channels=4, hidden=16, timesteps=3)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
 from snnas.search.methods import mse_nas
 from snnas.search.mse_nas.encoding import GenomeSpace
 from snnas.search.mse_nas.genome import Genome
@@ -49,7 +49,7 @@ def timeless(log):
 
 
 def test_evolution_finds_more_than_drawing_does() -> None:
-    result, log = search(Counting(), population=20, generations=20)
+    result, log = search(Counting(), population=20, generations=40)
     first = max(entry["score"] for entry in log if entry["event"] == "evaluation" and entry["round"] == 0)
     assert result.score == large_kernels(result.genotype) == 24.0 > first  # the best there is: LI twice, all 5
     assert result.front == ((result.genotype, {"fitness": 24.0}),)
@@ -72,6 +72,22 @@ def test_equal_genomes_are_scored_once() -> None:
     assert len(set(ids)) == len(ids) == result.evaluations
     assert [entry["op"] for entry in log if entry["event"] == "evaluation"] == ids
     assert all(Genome.from_json(json.dumps(e["genome"])).architecture_id == e["op"] for e in log[:-1])
+
+
+def test_what_is_over_a_budget_is_never_scored() -> None:
+    score = Counting()
+
+    def refuse(genomes):
+        return [f"{synapses(g):.0f} synapses" if synapses(g) > 9 else None for g in genomes]
+
+    result, log = search(score, generations=8, refuse=refuse)
+    assert max(map(synapses, score.seen)) <= 9
+    assert result.evaluations == len(score.seen) == sum(entry["event"] == "evaluation" for entry in log)
+    refused = [entry for entry in log if entry["event"] == "refusal"]
+    assert refused
+    assert len({entry["op"] for entry in refused}) == len(refused)
+    with pytest.raises(GateError, match="genomes evolved is over the budget"):
+        search(Counting(), refuse=lambda genomes: ["no"] * len(genomes))
 
 
 COSTS = ({}, {"synapses": synapses})

@@ -119,10 +119,16 @@ def test_draws_children_and_crossings_are_of_the_space() -> None:
     assert all(len({getattr(one, name) for one in drawn}) > 1 for name in AXES if name != "reduction")
 
 
-def test_depth_is_of_the_longest_path() -> None:
-    chain = Cell.of({(0, 1): "conv3x3", (1, 2): "conv3x3", (2, 3): "conv3x3", (0, 3): "skip"})
-    assert SPACE.depth(replace(DESIGN, cells=(SKIP, chain))) == 4  # the reduction's too
-    assert SPACE.depth(replace(DESIGN, cells=(CONV,))) == 1
+@pytest.mark.parametrize("ops", [("skip", "conv3x3"), ("conv3x3",)])
+def test_plain_designs_have_one_convolution_wherever_cells_can_do_without(ops: tuple[str, ...]) -> None:
+    rng, space = np.random.default_rng(0), replace(SPACE, ops=ops, cells=(1, 3))
+    places = set()
+    for _ in range(60):
+        made = space.draw_plain(rng)
+        counts = [sum(op == "conv3x3" for op in cell.live().values()) for cell in made.cells]
+        assert sum(counts) == (1 if "skip" in ops else len(counts))
+        places.add((len(counts), counts.index(1)))
+    assert places == ({(1, 0), (3, 0), (3, 1), (3, 2)} if "skip" in ops else {(1, 0), (3, 0)})
 
 
 @pytest.mark.parametrize(

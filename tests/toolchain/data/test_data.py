@@ -143,7 +143,12 @@ def test_compressed_and_fortran_files_read_alike(tmp_path: Path) -> None:
         ({"y": np.arange(40) % 2 + 1}, "store y - 1"),
         ({"y": np.zeros(40, np.float32)}, "float32, expected whole numbers; convert it with .astype"),
         ({"y": np.array(["cat"] * 40)}, "numpy.unique(y, return_inverse=True)[1]"),
-        ({"y": np.zeros((40, 2), np.int64)}, "y.argmax(1)"),
+        ({"y": np.eye(4, dtype=np.int64)[np.arange(40) % 4]}, "y.argmax(1)"),
+        ({"y": np.ones((40, 2), np.int64)}, "every row says one label over and over: store y[:, 0]"),
+        ({"y": np.arange(80).reshape(40, 2) % 4}, "labels per timestep are not supported"),
+        ({"y": np.arange(80).reshape(40, 2) % 3 % 2}, "multi-label, which is not supported"),
+        ({"x": np.full((40, 2, 5, 6), 1.0000001, np.float32)}, "[1.0000001, 1.0000001], expected [0, 1]; clip it"),
+        ({"x": np.zeros((40, 2, 16, 6, 6), np.uint8)}, "looks like N, C, T, H, W; if so, give --data layout=NCTHW"),
         ({"y": np.array([object()] * 40)}, "object, expected whole numbers"),
     ],
 )
@@ -168,6 +173,9 @@ def test_bad_arrays_are_named(tmp_path: Path, changes: dict, words: str) -> None
         {"x": (np.arange(40) % 2 == 0)[:, None, None, None] & np.ones((1, 2, 5, 6), bool)},
         {"x": np.full((40, 2, 5, 6), 0.25)},
         {"x": np.zeros((40, 8, 100, 1), np.uint8)},
+        {"x": (good()["x"] / 256).astype(">f4"), "y": (np.arange(40) % 2).astype(">i8")},
+        {"x": good()["x"].astype(">u2")},
+        {"y": np.arange(40)[:, None] % 2},
     ],
 )
 def test_what_can_be_told_exactly_is_taken(tmp_path: Path, changes: dict) -> None:
@@ -175,7 +183,7 @@ def test_what_can_be_told_exactly_is_taken(tmp_path: Path, changes: dict) -> Non
     found = data.load(write(tmp_path / "a.npz", **arrays), seed=0)
     x = np.asarray(arrays["x"], np.float32)
     plain = data.load(
-        write(tmp_path / "b.npz", x=x / 255 if x.max() > 1 else x, y=arrays["y"].astype(np.int64)), seed=0
+        write(tmp_path / "b.npz", x=x / 255 if x.max() > 1 else x, y=arrays["y"].astype(np.int64).ravel()), seed=0
     )
     assert found.digest == plain.digest
     assert found.y_train.dtype == np.int64

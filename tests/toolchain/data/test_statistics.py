@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from snnas.search.scoring.ranks import ranks
 from snnas.toolchain.data.statistics import (
+    balanced_accuracy,
     beyond_an_error,
     beyond_chance,
     bootstrap,
     chance,
     kendall,
     spearman,
+    uneven,
     wilson,
 )
 
@@ -91,3 +93,15 @@ def test_a_singular_score_ranks_last() -> None:
     pytest.importorskip("scipy.stats")
     assert ranks(np.array([-math.inf, 2, math.nan, 1])).tolist() == [1.5, 4, 1.5, 3]
     assert spearman(np.array([-math.inf, 0.0, 1.0]), np.array([1.0, 2.0, 3.0])) == pytest.approx(1)
+
+
+def test_balanced_accuracy_is_the_mean_of_the_classes() -> None:
+    labels = np.repeat([0, 1, 3], [90, 9, 1])  # no sample of class 2
+    assert balanced_accuracy(np.zeros(100, np.int64), labels) == pytest.approx(1 / 3)
+    named = labels.copy()
+    named[:45] = 1
+    assert balanced_accuracy(named, labels) == pytest.approx((0.5 + 1 + 1) / 3)
+    assert uneven(labels)
+    assert not uneven(np.repeat([0, 1], [4, 1]))  # four more say nothing
+    assert not uneven(np.repeat([0, 1], [150, 100]))
+    assert uneven(np.repeat([0, 1], [155, 100]))

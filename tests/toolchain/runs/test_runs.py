@@ -109,7 +109,6 @@ def test_what_cannot_be_searched_leaves_no_run(tmp_path: Path, capsys: pytest.Ca
     fails(capsys, [*asked, "digits", "--engine", "cloud"], 2, "--engine 'cloud'")
     fails(capsys, [*asked, "digits", "--method", "mse_nas", "--population", "1"], 2, "--population 1")
     fails(capsys, ["train", "--dataset", "digits", "--runs-dir", str(tmp_path / "r")], 2, "name the RUN")
-    fails(capsys, [*asked, "digits", "--method", "mse_nas", "--workers", "2"], 2, "mse_nas evaluates in one process")
     fails(capsys, ["search", "digits", "--runs-dir", str(tmp_path / "r")], 2, "'digits'", "--dataset digits")
     assert not (tmp_path / "r").exists()
 

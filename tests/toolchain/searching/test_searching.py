@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from snnas.hw_sim.errors import GateError
+from snnas.search.methods.memory import Widths, memory
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.genome import Genome
 from snnas.search.mse_nas.rdm import RdmScorer
@@ -66,16 +67,40 @@ def test_genomes_of_motifs_from_search_to_check(tmp_path: Path, capsys) -> None:
     assert records(run) == log
     assert run_command(["export", "one", "--runs-dir", str(tmp_path), "--quiet", "--samples", "2"]) == 0
     assert run_command(["check", str(run.export("lava"))]) == 0
-    capsys.readouterr()
-    assert snnas(tmp_path, *small[:-1], "two", "--budget", "cores=4") == 2
-    assert "mse_nas" in capsys.readouterr().err
+
+
+def test_genomes_keep_a_budget_and_make_a_front_with_workers(tmp_path: Path, capsys) -> None:
+    small = ["--method", "mse_nas", "--population", "6", "--generations", "2", "--cells", "2", "--no-train"]
+    assert snnas(tmp_path, *small, "--name", "free") == 0
+    evaluated = [r for r in records(find(tmp_path, "free")) if r["event"] == "evaluation"]
+    sizes = MseConfig.from_json(find(tmp_path, "free").network_json())
+    stored = sorted(memory(Genome.from_json(json.dumps(r["genome"])), sizes).bytes(Widths()) for r in evaluated)
+    limit = stored[len(stored) // 2]
+    assert stored[0] < limit < stored[-1]
+    assert snnas(tmp_path, *small, "--name", "kept", "--budget", f"memory={limit}") == 0
+    log = records(find(tmp_path, "kept"))
+    assert any(r["event"] == "refusal" and "memory" in r["reason"] for r in log)
+    kept = [memory(Genome.from_json(json.dumps(r["genome"])), sizes) for r in log if r["event"] == "evaluation"]
+    assert all(one.bytes(Widths()) <= limit for one in kept)
+    assert snnas(tmp_path, *small, "--name", "none", "--budget", "memory=1") == 1
+    assert "is over the budget" in capsys.readouterr().err
+
+    fronts = []
+    for name, more in (("front", []), ("again", ["--workers", "2"])):
+        assert snnas(tmp_path, *small, "--name", name, "--objective", "score,energy", *more) == 0
+        fronts.append(json.loads((find(tmp_path, name).path / "front.json").read_text()))
+    (energies,) = [[p["predicted"]["energy_uJ"]["nominal"] for p in fronts[0]["points"]]]
+    assert len(energies) > 1
+    assert energies == sorted(energies, reverse=True)  # by score; what scores less costs less
+    assert fronts[0]["points"] == fronts[1]["points"]
+    costs = [r["costs"]["energy_total"] for r in records(find(tmp_path, "front")) if r["event"] == "evaluation"]
+    assert min(costs) == pytest.approx(energies[-1])
 
 
 class Drawn(Snasnet):
-    """A method that no module knows: random cells of another space, one after the other."""
+    """A method that no module knows: random cells of another space."""
 
     space = "lightsnn"
-    parallel = False
 
 
 def test_a_new_method_is_one_entry(tmp_path: Path, capsys, monkeypatch) -> None:
@@ -94,7 +119,7 @@ def test_a_new_method_is_one_entry(tmp_path: Path, capsys, monkeypatch) -> None:
     assert Genotype.from_json(run.genotype.read_text()) == found
     assert run.trained
     capsys.readouterr()
-    for refused in (["--study", "3"], ["--workers", "2"], ["--candidates", "0"]):
+    for refused in (["--study", "3"], ["--candidates", "0"]):
         assert snnas(tmp_path, "--method", "drawn", *refused) == 2
         assert refused[0] in capsys.readouterr().err
 
@@ -125,7 +150,6 @@ def test_genomes_are_scored_on_two_batches_of_distinct_samples(tmp_path: Path) -
     ("old", "new", "words"),
     [
         ('space = "mse_nas"', 'space = "lightsnn"', "[method] space is 'lightsnn'"),
-        ("[chip]", "[budget]\ncores = 4\n[chip]", "[budget] or [objectives] of a search by mse_nas"),
     ],
 )
 def test_a_configuration_that_no_search_writes(tmp_path: Path, capsys, old: str, new: str, words: str) -> None:

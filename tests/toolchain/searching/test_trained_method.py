@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from snnas.hw_sim.errors import UsageError
-from snnas.search.methods.trained import SEEDS, Trial
+from snnas.search.methods.trained import SEEDS
+from snnas.search.methods.trials import Trial
 from snnas.search.network.design import Design
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.exporting.of_run import OfRun

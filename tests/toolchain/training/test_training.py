@@ -247,11 +247,14 @@ def test_accuracy_that_guessing_reaches_is_doubted() -> None:
     even, odd = np.arange(100) % 4, np.zeros(100, np.int64)
     odd[:10] = 1
     assert chance_note(0.40, even) is None
-    assert "26.0% of 100 validation samples is no better than always naming one class (25.0%)" in str(
-        chance_note(0.26, even)
+    assert "25.0% of 100 validation samples is no better than always naming one class (25.0%)" in str(
+        chance_note(0.25, even)
     )
-    assert "(90.0%)" in str(chance_note(0.90, odd))
-    assert "of 1 validation sample is" in str(chance_note(1.0, np.zeros(1, np.int64)))
+    assert "26.0% of 100 validation samples cannot be told from always naming one class" in str(chance_note(0.26, even))
+    assert "is no better than always naming one class (90.0%)" in str(chance_note(0.90, odd))
+    assert "100.0% of 2 validation samples says nothing: were all" in str(chance_note(1.0, np.arange(2)))
+    assert "of 1 validation sample says nothing" in str(chance_note(1.0, np.zeros(1, np.int64)))
+    assert chance_note(1.0, np.arange(6) % 2) is None
 
 
 def test_a_training_that_ends_silent_says_so(few: Dataset) -> None:

@@ -14,11 +14,15 @@ from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.bench.train import TrainBenchOptions, bench_train
 from snnas.toolchain.data.augmentation import Augmentation
-from snnas.toolchain.data.load import load
+from snnas.toolchain.data.load import Dataset, load
+from snnas.toolchain.data.split import class_weights
+from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.training import TrainingConfig, build, evaluate, load_recipe, recipe_names, train
+from snnas.toolchain.training.evaluation import validate
 from snnas.toolchain.training.of_run import train_run
 from snnas.toolchain.training.optimisation import learning_rate, loss_sum, prepare
+from snnas.toolchain.training.parallel import world
 from snnas.toolchain.training.transfer import train_genotype
 
 CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
@@ -106,6 +110,43 @@ def test_losses() -> None:
     assert float(loss_sum(logits, y, config)) == pytest.approx(0.5 + 1.0)
     expected = math.log(1 + math.exp(-2)) + math.log(1 + math.exp(1))
     assert float(loss_sum(logits, y, replace(config, loss="ce"))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+def test_a_sample_weighs_as_its_class_does(loss: str) -> None:
+    torch.manual_seed(0)
+    logits, y = torch.randn(6, 3), torch.tensor([0, 0, 0, 1, 1, 2])
+    config, weights = TrainingConfig(loss=loss), torch.tensor([2 / 3, 1.0, 2.0])
+    one_by_one = sum(float(weights[y[k]] * loss_sum(logits[k : k + 1], y[k : k + 1], config)) for k in range(6))
+    assert float(loss_sum(logits, y, config, weights)) == pytest.approx(one_by_one)
+    assert float(loss_sum(logits, y, config, torch.ones(3))) == pytest.approx(float(loss_sum(logits, y, config)))
+
+
+def test_uneven_classes_are_chosen_by_balanced_accuracy() -> None:
+    """Noise and 10 % of one class: plain training names the other, the weighted one does not, and says so."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((400, 1, 8, 8), np.float32), (np.arange(400) % 10 == 0).astype(np.int64)
+    x[y == 1, :, :, :4] += 0.2
+    parts = {"x_train": x[:240], "y_train": y[:240], "x_val": x[240:], "y_val": y[240:], "x_test": x, "y_test": y}
+    data = Dataset(name="uneven", classes=2, range=(0.0, 1.2), **parts)
+    found = {}
+    for weights in ((), class_weights(data.y_train, 2)):
+        network = build(CHAIN, replace(CONFIG, classes=2), seed=0)
+        result = train(network, replace(data, class_weights=weights), TrainingConfig(epochs=4), seed=0)
+        accuracy, predictions = evaluate(network, data.x_val, data.y_val)
+        assert accuracy == result.validation_accuracy
+        found[bool(weights)] = balanced_accuracy(predictions, data.y_val)
+    assert found[False] < 0.6 < found[True]
+
+
+def test_validation_counts_each_class() -> None:
+    data = load("digits", seed=0)
+    network = build(CHAIN, CONFIG, seed=0)
+    with world("cpu") as here:
+        about = {"device": "cpu", "batch": 50, "unit": 1, "world": here}
+        found = validate(network, data.x_val[:30], data.y_val[:30], classes=10, **about)
+    _, predictions = evaluate(network, data.x_val[:30], data.y_val[:30])
+    assert found.balanced == pytest.approx(balanced_accuracy(predictions, data.y_val[:30]))
 
 
 def test_augmentation_moves_mirrors_and_cuts_all_frames_alike() -> None:

@@ -133,6 +133,18 @@ def test_damaged_checkpoints_are_refused_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_of_an_earlier_format_is_named_as_such(tmp_path: Path) -> None:
+    weights_hash(few(), tmp_path, replace(RECIPE, epochs=2))
+    path = tmp_path / "state.safetensors"
+    content = path.read_bytes()
+    assert content.count(b"snnas.checkpoint/2") == 1
+    path.write_bytes(content.replace(b"snnas.checkpoint/2", b"snnas.checkpoint/1"))
+    with pytest.raises(InvalidFileError, match=r"format 'snnas.checkpoint/1', expected 'snnas.checkpoint/2'; remove "):
+        weights_hash(few(), tmp_path, replace(RECIPE, epochs=2))
+    path.write_bytes(content)
+    weights_hash(few(), tmp_path, replace(RECIPE, epochs=2))
+
+
 def test_divergence_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
     data = few()
     network = build(CHAIN, CONFIG, seed=0)

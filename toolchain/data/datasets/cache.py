@@ -15,25 +15,38 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json, write_json
 from snnas.toolchain.data.datasets.archives import READ_ERRORS
-from snnas.toolchain.data.datasets.catalogue import Official
-from snnas.toolchain.data.datasets.frames import FrameOptions, to_frames
+from snnas.toolchain.data.datasets.frames import FrameOptions, left_out, to_frames
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest
 from snnas.toolchain.data.datasets.recordings import Recordings
+from snnas.toolchain.data.datasets.transforms import Transforms
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 16 * 2**30
 Advance = Callable[[int, int], None]
 
 
+class EventSet(Protocol):
+    """What is known of a set before its recordings are read."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sample(self) -> tuple[int, int, int]: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+
 def cached_frames(
-    official: Official,
+    official: EventSet,
     files: list[Path],
     opened: Callable[[], Recordings],
     options: FrameOptions,
@@ -64,19 +77,19 @@ def cached_frames(
     return found
 
 
-def _key(official: Official, files: list[Path], options: FrameOptions) -> str:
+def _key(official: EventSet, files: list[Path], options: FrameOptions) -> str:
     seen = []
     for file in files:
         inside = [p for p in file.rglob("*") if ".cache" not in p.relative_to(file).parts] if file.is_dir() else [file]
         for path in sorted([*inside, file.with_name("index.csv"), file / "index.csv"]):
             if path.is_file():
                 about = path.stat()
-                seen.append([path.name, path.parent.name, about.st_size, about.st_mtime_ns])
+                seen.append([str(path.relative_to(file.parent)), about.st_size, about.st_mtime_ns])
     state = [FORMAT, official.name, official.sample, seen, asdict(options)]
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
 
 
-def _shape(official: Official, count: int, options: FrameOptions) -> tuple[int, ...]:
+def _shape(official: EventSet, count: int, options: FrameOptions) -> tuple[int, ...]:
     shape = (count, *options.shape(official.sample))
     if math.prod(shape) > MAX_BYTES:
         raise UsageError(
@@ -86,42 +99,57 @@ def _shape(official: Official, count: int, options: FrameOptions) -> tuple[int, 
     return shape
 
 
-def _raw(official: Official, x: Array, labels: Array, test: Array | None, options: FrameOptions) -> Raw:
+def _raw(
+    official: EventSet, x: Array, labels: Array, test: Array | None, options: FrameOptions, late: tuple[int, int]
+) -> Raw:
+    """late: events behind the last frame, and events in all."""
     kind = "counts" if options.counts else "spikes"
     about: dict[str, Any] = {"classes": official.classes, "class_names": official.class_names, "input_kind": kind}
+    if late[0]:
+        about["notes"] = (
+            f"{late[0] / late[1]:.1%} of the events come after the last of {options.frames} frames of "
+            f"{options.duration} us and are left out; take more --data frames, or a longer duration",
+        )
     return Raw(x=x, y=labels, test=test, test_share=0.1, **about)
 
 
-def _in_memory(official: Official, recordings: Recordings, options: FrameOptions, advance: Advance) -> tuple[Raw, str]:
+def _in_memory(official: EventSet, recordings: Recordings, options: FrameOptions, advance: Advance) -> tuple[Raw, str]:
     x = np.zeros(_shape(official, len(recordings.labels), options), np.uint8)
 
     def keep(row: int, frames: Array) -> None:
         x[row] = frames
 
-    _decode(official, recordings, options, keep, advance)
-    return _raw(official, x, recordings.labels, recordings.test, options), digest(x, recordings.labels)
+    late = _decode(official, recordings, options, keep, advance)
+    return _raw(official, x, recordings.labels, recordings.test, options, late), digest(x, recordings.labels)
 
 
 def _decode(
-    official: Official,
+    official: EventSet,
     recordings: Recordings,
     options: FrameOptions,
     keep: Callable[[int, Array], None],
     advance: Advance,
-) -> None:
-    total = len(recordings.labels)
+) -> tuple[int, int]:
+    """Gives ``keep`` the frames of every recording; returns the events behind the last frame, and all of them."""
+    total, late, events_seen = len(recordings.labels), 0, 0
     seen = np.zeros(total, dtype=bool)
+    changed = Transforms.parse(options.transform) if options.transform else None
     for done, (row, events) in enumerate(recordings.events(), start=1):
+        if changed is not None and len(events):
+            events = changed(events, official.sample, row)
         if not len(events):
-            raise InvalidFileError(f"{official.name}: recording {row} holds no events, expected some; it is damaged")
+            named = recordings.names[row] if recordings.names else f"{official.name}: recording {row}"
+            raise InvalidFileError(f"{named} holds no events, expected some; it is damaged")
+        late, events_seen = late + left_out(events, options), events_seen + len(events)
         keep(row, to_frames(events, official.sample, options))
         seen[row] = True
         advance(done, total)
     if not seen.all():
         raise InvalidFileError(f"{official.name}: {int((~seen).sum())} of {total} recordings are missing")
+    return late, events_seen
 
 
-def _write(official: Official, recordings: Recordings, options: FrameOptions, entry: Path, advance: Advance) -> None:
+def _write(official: EventSet, recordings: Recordings, options: FrameOptions, entry: Path, advance: Advance) -> None:
     """Written as a plain file, not as mapped memory: a full disk is then an error and not a dead process."""
     shape = _shape(official, len(recordings.labels), options)
     part, frames_file, about_file = (entry.with_suffix(suffix) for suffix in (".part", ".npy", ".json"))
@@ -135,7 +163,7 @@ def _write(official: Official, recordings: Recordings, options: FrameOptions, en
                 file.seek(start + row * size)
                 file.write(frames.tobytes())
 
-            _decode(official, recordings, options, keep, advance)
+            late = _decode(official, recordings, options, keep, advance)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, frames_file)
@@ -144,11 +172,11 @@ def _write(official: Official, recordings: Recordings, options: FrameOptions, en
         raise
     x = np.load(frames_file, mmap_mode="r", allow_pickle=False)
     test = None if recordings.test is None else np.flatnonzero(recordings.test).tolist()
-    about = {"labels": recordings.labels.tolist(), "test": test, "sha256": digest(x, recordings.labels)}
+    about = {"labels": recordings.labels.tolist(), "test": test, "sha256": digest(x, recordings.labels), "late": late}
     write_json(about_file, about)
 
 
-def _read(official: Official, entry: Path, options: FrameOptions) -> tuple[Raw, str] | None:
+def _read(official: EventSet, entry: Path, options: FrameOptions) -> tuple[Raw, str] | None:
     """The entry, or None where there is none or it is damaged."""
     try:
         about = read_json(entry.with_suffix(".json"))
@@ -160,6 +188,7 @@ def _read(official: Official, entry: Path, options: FrameOptions) -> tuple[Raw, 
         if about["test"] is not None:
             test = np.zeros(len(labels), dtype=bool)
             test[np.array(about["test"], dtype=np.int64)] = True
+        late = (int(about["late"][0]), int(about["late"][1]))
     except (*READ_ERRORS, InvalidFileError):
         return None
-    return _raw(official, x, labels, test, options), about["sha256"]
+    return _raw(official, x, labels, test, options, late), about["sha256"]

@@ -34,10 +34,13 @@ class Events:
     def __len__(self) -> int:
         return len(self.t)
 
+    def where(self, which: Array) -> Events:
+        """Those at the places, or of the mask, ``which``."""
+        return Events(self.x[which], self.y[which], self.p[which], self.t[which])
+
     def between(self, start: int, end: int) -> Events:
         """Those with start <= t < end."""
-        inside = (self.t >= start) & (self.t < end)
-        return Events(self.x[inside], self.y[inside], self.p[inside], self.t[inside])
+        return self.where((self.t >= start) & (self.t < end))
 
 
 def read_nmnist(data: bytes, where: str) -> Events:
@@ -68,9 +71,28 @@ def read_aedat2(data: bytes, where: str) -> Events:
     return Events(127 - ((address >> 8) & 127), 127 - ((address >> 1) & 127), 1 - (address & 1), rows[:, 1])
 
 
-def read_aedat3(data: bytes, where: str) -> Events:
-    """A DVS128 Gesture recording: AEDAT 3.1, packets of a 28-byte header and events, little-endian.
+def read_aedat2_davis(data: bytes, where: str, width: int, height: int) -> Events:
+    """A recording of a DAVIS by jAER: AEDAT 2.0; x in bits 12 .. 21 of the address, y in 22 .. 30, 1 = brighter in 11.
 
+    Bit 31 marks frames and motion sensors, which are no events of pixels, bit 10 signals from outside. jAER counts
+    from the lower right; the picture is turned upright, as tonic does. Raises InvalidFileError.
+    """
+    start = _text_header_end(data, where, b"#!AER-DAT2.")
+    if (len(data) - start) % 8:
+        raise InvalidFileError(f"{where} has {len(data) - start} bytes of events, expected a multiple of 8; damaged")
+    rows = np.frombuffer(data, ">u4", offset=start).astype(np.int64).reshape(-1, 2)
+    rows = rows[(rows[:, 0] >> 31 == 0) & ((rows[:, 0] >> 10) & 1 == 0)]
+    address = rows[:, 0]
+    x, y = width - 1 - ((address >> 12) & 1023), height - 1 - ((address >> 22) & 511)
+    if len(rows) and min(int(x.min()), int(y.min())) < 0:
+        raise InvalidFileError(f"{where}: an event lies outside of {width} x {height} pixels; is it of another camera?")
+    return Events(x, y, (address >> 11) & 1, rows[:, 1])
+
+
+def read_aedat3(data: bytes, where: str, side: int = 128) -> Events:
+    """A recording of AEDAT 3.1, as DVS128 Gesture's: packets of a 28-byte header and events, little-endian.
+
+    side: of the sensor at the most.
     A polarity event is p in bit 1, y in bits 2 .. 16, x in 17 .. 31, then 31 bits of microseconds, which the packet's
     overflow count goes on from. All events count, those marked invalid too, as in the readers in use. Raises
     InvalidFileError.
@@ -97,7 +119,7 @@ def read_aedat3(data: bytes, where: str) -> Events:
         raise InvalidFileError(f"{where} holds no polarity events, expected a DVS recording")
     rows = np.concatenate(parts)
     address = rows[:, 0]
-    return _within(Events(address >> 17, (address >> 2) & 0x7FFF, (address >> 1) & 1, rows[:, 1]), 128, where)
+    return _within(Events(address >> 17, (address >> 2) & 0x7FFF, (address >> 1) & 1, rows[:, 1]), side, where)
 
 
 def _text_header_end(data: bytes, where: str, start: bytes, end: bytes | None = None) -> int:

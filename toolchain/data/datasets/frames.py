@@ -10,52 +10,127 @@ import numpy as np
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.raw import Array
+from snnas.toolchain.data.datasets.transforms import Transforms
 
-SplitBy = Literal["count", "time"]
+SplitBy = Literal["count", "time", "duration"]
+Polarity = Literal["both", "merged", "on", "off"]
 DEFAULT_FRAMES = 16  # the papers' T for event data
 MAX_FRAMES = 1000
+MAX_MICROSECONDS = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameOptions:
-    """How recordings become frames.
-
-    frames: T. split_by: 'count', every frame has the same number of events (to within one); 'time', the same duration.
-    downsample: pixels of that many by that many become one. counts: a pixel holds the number of its events, at most
-    255; else 1 where there was one and 0 where not, which is what a chip that takes spikes can be given.
-    """
+    """How recordings become frames."""
 
     frames: int = DEFAULT_FRAMES
+    """T."""
     split_by: SplitBy = "count"
+    """'count': every frame has the same number of events (to within one); 'time': the same share of its recording's
+    time; 'duration': the same time, of all recordings."""
+    duration: int | None = None
+    """Microseconds of a frame, with split_by 'duration'."""
+    overlap: int = 0
+    """Microseconds that a frame shares with the one before it, with split_by 'duration'."""
     downsample: int = 1
+    """Pixels of that many by that many become one."""
+    polarity: Polarity = "both"
+    """Two channels; or one: of all events, of the brighter or of the darker ones alone."""
+    hot_pixels: int | None = None
+    """A pixel with more events than this many times those of its busiest neighbour is left out."""
+    transform: str | None = None
+    """tonic's transforms of the events, before all else: ``transforms``."""
     counts: bool = False
+    """A pixel holds the number of its events, at most 255; else 1 where there was one and 0 where not, which is what a
+    chip that takes spikes can be given."""
 
     def __post_init__(self) -> None:
-        for name, high in (("frames", MAX_FRAMES), ("downsample", 64)):
+        if self.transform is not None:
+            Transforms.parse(self.transform)
+        limits = {"frames": (1, MAX_FRAMES), "downsample": (1, 64), "hot_pixels": (2, 10**6)}
+        for name, (low, high) in (limits | {"duration": (1, MAX_MICROSECONDS), "overlap": (0, 10**9)}).items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
-                raise UsageError(f"--{name} {value!r}: expected a whole number from 1 to {high}")
-        if self.split_by not in get_args(SplitBy):
-            raise UsageError(f"--split-by {self.split_by!r}: expected {' or '.join(get_args(SplitBy))}")
+            if value is None and name in ("hot_pixels", "duration"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} {value!r}: expected a whole number from {low} to {high}")
+        for name, choices in (("split_by", get_args(SplitBy)), ("polarity", get_args(Polarity))):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: expected {' or '.join(choices)}")
+        timed = self.split_by == "duration"
+        if timed != (self.duration is not None) or (self.overlap and not timed):
+            raise UsageError("--data duration= and overlap= (microseconds) go with split_by=duration, and it with them")
+        if self.duration is not None and self.overlap >= self.duration:
+            raise UsageError(f"--overlap {self.overlap}: expected less than the duration, {self.duration}")
 
     def shape(self, sensor: tuple[int, int, int]) -> tuple[int, int, int, int]:
         """(T, C, H, W) of a recording of a sensor (C, H, W)."""
         channels, height, width = sensor
+        if self.polarity != "both":
+            channels = 1
         return self.frames, channels, -(-height // self.downsample), -(-width // self.downsample)
 
 
 def to_frames(events: Events, sensor: tuple[int, int, int], options: FrameOptions) -> Array:
     """The frames of one recording, uint8 (T, C, H, W); channel = polarity (0 = darker, 1 = brighter).
 
-    Event i of n falls into frame floor(i T / n), or, by time, floor((t - first) T / (last - first + 1)).
+    Event i of n falls into frame floor(i T / n); by time, floor((t - first) T / (last - first + 1)); by duration d with
+    overlap o into every frame k with k (d - o) <= t - first < k (d - o) + d, and into none after the last one.
     """
     frames, channels, height, width = shape = options.shape(sensor)
+    since = events.t - events.t.min(initial=2**62)
+    last = since.max(initial=0)
+    if options.hot_pixels is not None or options.polarity in ("on", "off"):
+        kept = _kept(events, sensor, options)
+        events, since = events.where(kept), since[kept]
     if options.split_by == "count":
         index = np.arange(len(events)) * frames // max(len(events), 1)
+    elif options.split_by == "time":
+        index = since * frames // (last + 1)
     else:
-        since = events.t - events.t.min(initial=2**62)
-        index = since * frames // (since.max(initial=0) + 1)
-    flat = (index * channels + events.p) * height + events.y // options.downsample
+        index, held = _by_duration(since, frames, options)
+        events = events.where(held)
+    plane = events.p if channels > 1 else np.zeros_like(events.p)
+    flat = (index * channels + plane) * height + events.y // options.downsample
     flat = flat * width + events.x // options.downsample
     found = np.bincount(flat, minlength=frames * channels * height * width).reshape(shape)
     return np.minimum(found, 255 if options.counts else 1).astype(np.uint8)
+
+
+def left_out(events: Events, options: FrameOptions) -> int:
+    """How many events come after the last frame, of frames of a fixed duration."""
+    if options.duration is None:
+        return 0
+    end = (options.frames - 1) * (options.duration - options.overlap) + options.duration
+    return int((events.t - events.t.min(initial=2**62) >= end).sum())
+
+
+def _kept(events: Events, sensor: tuple[int, int, int], options: FrameOptions) -> Array:
+    """Bool (n,): of the polarity that is wanted, and of no hot pixel."""
+    wanted = {"on": events.p == 1, "off": events.p == 0}
+    kept: Array = wanted.get(options.polarity, np.ones(len(events), dtype=bool))
+    if options.hot_pixels is None:
+        return kept
+    _, height, width = sensor
+    flat = events.y * width + events.x
+    counts = np.bincount(flat, minlength=height * width).reshape(height, width)
+    around = np.pad(counts, 1)
+    shifts = [(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2) if (dy, dx) != (1, 1)]
+    busiest = np.maximum.reduce([around[dy : dy + height, dx : dx + width] for dy, dx in shifts])
+    hot = counts > options.hot_pixels * np.maximum(busiest, 1)
+    return kept & ~hot.ravel()[flat]
+
+
+def _by_duration(since: Array, frames: int, options: FrameOptions) -> tuple[Array, Array]:
+    """Frame of each event, once for every frame that it is in, and which event that is."""
+    assert options.duration is not None
+    step = options.duration - options.overlap
+    newest = since // step
+    index, held = list[Array](), list[Array]()
+    for back in range(-(-options.duration // step)):
+        frame = newest - back
+        inside = (frame >= 0) & (frame < frames) & (since - frame * step < options.duration)
+        index.append(frame[inside])
+        held.append(np.flatnonzero(inside))
+    return np.concatenate(index), np.concatenate(held)

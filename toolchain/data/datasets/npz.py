@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.errors import InvalidFileError, UsageError, exact
 from snnas.toolchain.data.datasets.archives import readable
 from snnas.toolchain.data.datasets.raw import Array, byte_unit, floats
 
@@ -20,6 +21,29 @@ LABELS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint6
 SAMPLES = ("bool", "float16", "float32", "float64", *LABELS)
 # A user's arrays are held in memory, once as stored and once as float32.
 MAX_ARRAY_BYTES = 8 * 2**30
+FEW_LEVELS = 32  # bytes of frames that reach no higher are rather counts of events than grey levels
+_LAYOUTS = (sorted("NCHW"), sorted("NTCHW"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayOptions:
+    """What a user says of own arrays.
+
+    counts: values are numbers of events, whole and at most 255, as ``FrameOptions.counts`` makes them. layout: the axes
+    of x in the file, of N, T, C, H, W once each; None: NCHW or NTCHW. groups: an array of the file that says which
+    samples belong together.
+    """
+
+    counts: bool = False
+    layout: str | None = None
+    groups: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout is not None and (self.layout[:1] != "N" or sorted(self.layout) not in _LAYOUTS):
+            raise UsageError(
+                f"--data layout={self.layout[:20]}: expected N and then C, H, W and for frames T, in the order of the "
+                f"file, such as NHWC or NCTHW"
+            )
 
 
 def read_npz(path: Path) -> tuple[Array, Array]:
@@ -28,13 +52,13 @@ def read_npz(path: Path) -> tuple[Array, Array]:
     Returns x as float32 in [0, 1] and y. uint8 is divided by 255, except where it holds nothing but 0 and 1: those are
     taken as they are (spike frames, masks). Every class needs three samples. Raises InvalidFileError.
     """
-    x, y = read_stored(path)
+    x, y, _ = read_stored(path, ArrayOptions())
     check_classes(y, path, least=3)
     return floats(x, byte_unit(x)), y
 
 
-def read_stored(path: Path) -> tuple[Array, Array]:
-    """The arrays x, uint8 or float32, and y, int64, each file checked by itself: shapes, ranges, labels >= 0.
+def read_stored(path: Path, options: ArrayOptions) -> tuple[Array, Array, Array | None]:
+    """The arrays x, uint8 or float32, y and the groups, int64, each checked by itself: shapes, ranges, labels >= 0.
 
     Headers are checked against the limits and the file's own sizes before anything is allocated; pickled arrays are
     refused. Raises InvalidFileError.
@@ -42,23 +66,84 @@ def read_stored(path: Path) -> tuple[Array, Array]:
     expected = "a .npz file with the arrays x and y; write it with numpy.savez"
     # numpy warns of headers that it had to mend: those were not written by it.
     with readable(path, expected), warnings.catch_warnings(action="error"), zipfile.ZipFile(path) as archive:
-        x = _read_array(archive, "x", path)
-        y = _read_array(archive, "y", path)
-    x = compact(x, f"array 'x' of {path}")
-    check_values(x, path)
-    if y.ndim == 2 and len(y) == len(x):
+        x = _read_array(archive, "x", path, SAMPLES)
+        y = _read_array(archive, "y", path, LABELS)
+        groups = None if options.groups is None else _read_array(archive, options.groups, path, ())
+    if options.counts and x.dtype.kind == "f" and x.size and bool((x == np.floor(x)).all()):
+        x = x.astype(np.int64) if np.abs(x).max() < 2**31 else x
+    x = compact(_in_layout(x, path, options), f"array 'x' of {path}")
+    check_values(x, path, told=options.layout is not None)
+    y = _labels(y, len(x), path)
+    if groups is not None:
+        if groups.shape != (len(x),):
+            raise InvalidFileError(
+                f"groups={options.groups}: that array of {path} has shape {groups.shape}, expected ({len(x)},)"
+            )
+        groups = groups.astype("U") if groups.dtype.kind in "US" else groups
+    return x, y, groups
+
+
+def _in_layout(x: Array, path: Path, options: ArrayOptions) -> Array:
+    if options.layout is None:
+        return x
+    if x.ndim != len(options.layout):
         raise InvalidFileError(
-            f"y of {path} has shape {y.shape}, expected ({len(x)},): one label per sample of x; of one-hot labels "
-            f"store y.argmax(1)"
+            f"x of {path} has shape {x.shape}, expected {len(options.layout)} axes for --data layout={options.layout}"
         )
-    if y.shape != (len(x),):
-        raise InvalidFileError(f"y of {path} has shape {y.shape}, expected ({len(x)},): one label per sample of x")
+    order = [options.layout.index(axis) for axis in ("NCHW" if x.ndim == 4 else "NTCHW")]
+    return x.transpose(order)
+
+
+def _labels(y: Array, samples: int, path: Path) -> Array:
+    """One label per sample, int64 (N,), from 0; a column (N, 1) is that too."""
+    if y.shape == (samples, 1):
+        y = y.ravel()
+    if y.shape != (samples,):
+        raise InvalidFileError(
+            f"y of {path} has shape {y.shape}, expected ({samples},): one label per sample of x{_several(y, samples)}"
+        )
     if int(y.min()) < 0 or int(y.max()) >= MAX_CLASSES:
         raise InvalidFileError(
             f"y of {path} lies in {y.min()} .. {y.max()}, expected labels from 0, at most {MAX_CLASSES} classes; "
             f"number the classes 0, 1, 2, ..."
         )
-    return x, y.astype(np.int64)
+    return y.astype(np.int64)
+
+
+def _several(y: Array, samples: int) -> str:
+    """What labels of another shape are, and what to do."""
+    if y.ndim != 2 or len(y) != samples:
+        return ""
+    ones = bool(np.isin(y, (0, 1)).all())
+    if ones and bool((y.sum(1) == 1).all()):
+        return "; of one-hot labels store y.argmax(1)"
+    if bool((y == y[:, :1]).all()):
+        return "; every row says one label over and over: store y[:, 0]"
+    if ones:
+        return "; rows with several ones or none are multi-label, which is not supported: keep one class per sample"
+    return "; labels per timestep are not supported: cut x into parts of one label each, or keep one per sample"
+
+
+def input_kind(x: Array, options: ArrayOptions, path: Path) -> tuple[int, str, tuple[str, ...]]:
+    """What bytes of own arrays are divided by, the input kind, and notes on what that rests on.
+
+    InvalidFileError for counts that are no frames of whole numbers.
+    """
+    if options.counts:
+        if x.ndim != 5 or x.dtype != np.uint8:
+            what = "fractions" if x.ndim == 5 else f"shape {x.shape}"
+            raise InvalidFileError(
+                f"x of {path} has {what}, expected frames (N, T, C, H, W) of whole numbers with --data counts=true"
+            )
+        return 1, "counts", ()
+    unit = byte_unit(x)
+    if x.ndim != 5:
+        return unit, "analogue", ()
+    if unit == 1 and (x.dtype == np.uint8 or bool(np.isin(x, (0, 1)).all())):
+        return unit, "spikes", ()
+    few = unit == 255 and int(x.max()) <= FEW_LEVELS
+    note = f"frames hold whole numbers up to {int(x.max())}, divided by 255; of counts give --data counts=true"
+    return unit, "analogue", (note,) if few else ()
 
 
 def compact(x: Array, what: str) -> Array:
@@ -72,18 +157,26 @@ def compact(x: Array, what: str) -> Array:
     return x.astype(np.uint8, copy=False)
 
 
-def check_values(x: Array, path: Path) -> None:
-    """InvalidFileError unless x is (N, C, H, W) or (N, T, C, H, W), none empty, and floats lie in [0, 1]."""
+def check_values(x: Array, path: Path, *, told: bool = False) -> None:
+    """InvalidFileError unless x is (N, C, H, W) or (N, T, C, H, W), none empty, and floats lie in [0, 1].
+
+    told: the user said what the axes are.
+    """
     if x.ndim not in (4, 5) or 0 in x.shape:
         mend = {2: "; reshape it: x.reshape(-1, 1, H, W)", 3: "; of grey images store x[:, None]"}.get(x.ndim, "")
         raise InvalidFileError(
             f"x of {path} has shape {x.shape}, expected (N, C, H, W) or (N, T, C, H, W), none empty{mend}"
         )
-    if _channels_last(x.shape):
+    if not told and x.ndim == 5 and x.shape[1] <= 3 and x.shape[2] > max(4, x.shape[1]):
+        raise InvalidFileError(
+            f"x of {path} has shape {x.shape}: {x.shape[1]} frames of {x.shape[2]} channels, which looks like N, C, T, "
+            f"H, W; if so, give --data layout=NCTHW, else layout=NTCHW"
+        )
+    if not told and _channels_last(x.shape):
         axes, mend = ("N, H, W, C", "0, 3, 1, 2") if x.ndim == 4 else ("N, T, H, W, C", "0, 1, 4, 2, 3")
         raise InvalidFileError(
             f"x of {path} has shape {x.shape}, which looks like {axes}; expected channels before height and width, use "
-            f"x.transpose({mend})"
+            f"x.transpose({mend}), or give --data layout={axes.replace(', ', '')}"
         )
     if x.dtype != np.uint8:
         # min and max carry a NaN along, and then the comparison is false.
@@ -97,7 +190,8 @@ def check_values(x: Array, path: Path) -> None:
                 f"expected [0, 1], leave such samples out"
             )
         if not (low >= 0 and high <= 1):
-            raise InvalidFileError(f"x of {path} lies in [{low:g}, {high:g}], expected [0, 1]; rescale it")
+            near = "clip it: x.clip(0, 1)" if low >= -1e-5 and high <= 1 + 1e-5 else "rescale it"
+            raise InvalidFileError(f"x of {path} lies in [{exact(x.min())}, {exact(x.max())}], expected [0, 1]; {near}")
 
 
 def _channels_last(shape: tuple[int, ...]) -> bool:
@@ -110,9 +204,12 @@ def _channels_last(shape: tuple[int, ...]) -> bool:
     return last <= 4 and min(height, width) >= 8 and (last > 1 or near)
 
 
-def check_classes(y: Array, path: Path, *, least: int) -> None:
-    """InvalidFileError unless there are two classes and each of 0 .. max(y) has ``least`` samples."""
-    counts = np.bincount(y)
+def check_classes(y: Array, path: Path | str, *, least: int, names: tuple[str, ...] = ()) -> None:
+    """InvalidFileError unless there are two classes and each of 0 .. max(y) has ``least`` samples.
+
+    names: of the classes where they are folders, so that nobody is told to number them.
+    """
+    counts = np.bincount(y, minlength=len(names))
     if len(counts) < 2:
         raise InvalidFileError(
             f"y of {path} lies in {y.min()} .. {y.max()}, expected labels from 0, at least two classes and at most "
@@ -123,22 +220,28 @@ def check_classes(y: Array, path: Path, *, least: int) -> None:
         mend = (
             "store y - 1" if not counts[0] and counts[1:].all() else "add samples, or number the classes 0, 1, 2, ..."
         )
+        if names:
+            who, mend = f"class {names[rare]!r}", "add samples"
+        else:
+            who = f"class {rare}"
         raise InvalidFileError(
-            f"class {rare} of {path} has {counts[rare]} samples, expected at least {least} (one for each split); {mend}"
+            f"{who} of {path} has {counts[rare]} samples, expected at least {least} (one for each split); {mend}"
         )
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Array:
+def _read_array(archive: zipfile.ZipFile, name: str, path: Path, allowed: tuple[str, ...]) -> Array:
+    """An array by name; allowed: its types, or () for whole numbers and text."""
     members = {info.filename: info for info in archive.infolist()}
     if f"{name}.npy" not in members:
         found = ", ".join(sorted(member.removesuffix(".npy") for member in members))[:120] or "nothing"
         folder = "; a split of your own is a folder of train.npz and test.npz" if "x_train.npy" in members else ""
+        if name not in ("x", "y"):
+            raise InvalidFileError(f"array {name[:60]!r} is missing in {path} (it holds {found}); name one for groups=")
         raise InvalidFileError(
             f"array {name!r} is missing in {path} (it holds {found}), expected x and y; write it with "
             f"numpy.savez(FILE, x=..., y=...){folder}"
         )
     info = members[f"{name}.npy"]
-    allowed = SAMPLES if name == "x" else LABELS
     with archive.open(info) as member:
         check_npy(member, info.file_size, f"array {name!r} of {path}", allowed)
     with archive.open(info) as member:
@@ -163,8 +266,11 @@ def _header(file: IO[bytes], what: str, allowed: tuple[str, ...]) -> tuple[tuple
         raise InvalidFileError(f"{what} has .npy version {version}, expected 1.0 or 2.0")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
-    if dtype.str.lstrip("<|=") not in [np.dtype(kind).str.lstrip("<|=") for kind in allowed]:
-        labels = allowed == LABELS
+    plain = dtype.str.lstrip("<|=>")  # of either byte order
+    if allowed == () and dtype.kind in "US":
+        allowed = (dtype.str,)
+    if plain not in [np.dtype(kind).str.lstrip("<|=>") for kind in allowed or LABELS]:
+        labels = allowed in (LABELS, ())
         mend = (
             "number them: numpy.unique(y, return_inverse=True)[1]" if dtype.kind in "US" else "convert it with .astype"
         )

@@ -16,18 +16,23 @@ class Raw:
     """A data set as it is stored.
 
     x: uint8 or float32, (N, C, H, W) or (N, T, C, H, W); a float is its own value, a byte stands for byte / ``unit``.
-    y: int64 (N,). test: bool (N,), the official test split, or None where there is none; then ``test_share`` of the
-    samples is drawn. input_kind: 'analogue', 'spikes' (every value 0 or 1) or 'counts'. class_names: by label, or ().
+    y: int64 (N,). test, val: bool (N,), the set's own splits, or None where there is none; then ``test_share`` of the
+    samples, or a share to validate, is drawn. input_kind: 'analogue', 'spikes' (every value 0 or 1) or 'counts'.
+    class_names: by label, or (). groups: int64 (N,), which samples belong together (a subject, a recording): no draw
+    parts them. notes: what was read otherwise than a user may think, or left out, a line each.
     """
 
     x: Array
     y: Array
     test: Array | None = None
+    val: Array | None = None
     test_share: float = 0.2
     unit: int = 1
     input_kind: str = "analogue"
     classes: int
     class_names: tuple[str, ...] = ()
+    groups: Array | None = None
+    notes: tuple[str, ...] = ()
 
 
 def digest(x: Array, y: Array) -> str:

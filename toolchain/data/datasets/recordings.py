@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -30,12 +30,13 @@ class Recordings:
     """The recordings of an event data set, numbered in an order that does not depend on how they are packed.
 
     labels: int64 (N,). test: bool (N,), or None without an official split. events: yields (number, events), each once,
-    in any order; it raises InvalidFileError.
+    in any order; it raises InvalidFileError. names: of the recordings in messages, or ().
     """
 
     labels: Array
     test: Array | None
     events: Callable[[], Iterator[tuple[int, Events]]]
+    names: Sequence[str] = ()
 
 
 def nmnist_files(official: Official, folder: Path) -> list[Path]:

@@ -60,6 +60,10 @@ class Accuracies(Record):
     """Predictions that were right in the float network, and are not on target."""
     flips_to_right: int | None
     """Predictions that are right on target alone."""
+    balanced_training: OrAbsent[Fraction] = None
+    """Where classes are uneven: mean over the classes of each one's accuracy, in the float network."""
+    balanced_on_target: OrAbsent[Fraction] = None
+    """The same on the integer program."""
     agreement: OrAbsent[Fraction] = None
     """Samples without labels: share of predictions on target that are the float network's."""
 

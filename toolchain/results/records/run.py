@@ -31,12 +31,32 @@ class DataOptions(Record):
     """Folder of the data sets, of this machine."""
     frames: OrAbsent[Positive] = None
     """Frames per recording."""
-    split_by: OrAbsent[Literal["count", "time"]] = None
+    split_by: OrAbsent[Literal["count", "time", "duration"]] = None
     """How a recording is cut into frames."""
+    duration: OrAbsent[Positive] = None
+    """Microseconds of a frame."""
+    overlap: OrAbsent[Positive] = None
+    """Microseconds that a frame shares with the one before it."""
+    polarity: OrAbsent[Literal["both", "merged", "on", "off"]] = None
+    """Which events, in how many channels."""
+    hot_pixels: OrAbsent[Positive] = None
+    """How many times the events of its busiest neighbour make a pixel a hot one, which is left out."""
+    transform: OrAbsent[str] = None
+    """tonic's transforms of the events, before frames are made."""
+    sensor: OrAbsent[str] = None
+    """WIDTHxHEIGHT of the user's recordings."""
     downsample: OrAbsent[Positive] = None
     """Pixels of the sensor per pixel and side."""
     counts: OrAbsent[bool] = None
     """Whether frames hold counts of events, or spikes."""
+    layout: OrAbsent[str] = None
+    """Axes of x in the user's file, such as NHWC."""
+    background: OrAbsent[Literal["white", "black"]] = None
+    """What shows where pictures are transparent."""
+    groups: OrAbsent[str] = None
+    """What says which samples belong together and were not parted."""
+    class_weights: OrAbsent[Literal["balanced"]] = None
+    """How the loss weighs classes."""
     train_limit: OrAbsent[Positive] = None
     """Training samples kept."""
 
@@ -52,6 +72,8 @@ class DataTable(Record):
     """What the set takes beside its name."""
     summary: OrAbsent[str] = None
     """What was read, in one line."""
+    notes: OrAbsent[list[str]] = None
+    """What was left out or read otherwise than one may think, and copies of training samples that are to test."""
     sha256: Sha256
     """Of x and y, as they are stored."""
     train: Count
@@ -99,6 +121,8 @@ class MethodTable(Record):
     """Search space."""
     proxy: OrAbsent[Literal["sahd", "snnas"]] = None
     """What scores a candidate without training."""
+    sahd: OrAbsent[Literal["per-node", "per-op"]] = None
+    """LIFs that sahd counts; absent: per-node."""
     backward: bool
     """Whether backward edges are searched too."""
     batch: Annotated[int, Field(ge=2)]
@@ -229,6 +253,8 @@ class TrainingTable(Record):
     """Epoch whose weights were kept."""
     validation_accuracy: Fraction
     """Accuracy on the validation split, of those weights."""
+    validation_balanced_accuracy: OrAbsent[Fraction] = None
+    """Mean over the classes of each one's accuracy there; where classes are uneven."""
     validation_sar: Fraction
     """Spiking activity rate there: spikes / (neurons x timesteps)."""
     statistics: OrAbsent[Literal["running", "measured"]] = None

@@ -27,6 +27,32 @@ class PopulationDone(Record):
     """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
 
 
+class Decision(Record):
+    """How soon the program's answer is the one at the end, and stays."""
+
+    timesteps: SampleMean
+    """Timesteps, from 1."""
+    p95: float
+    """Timesteps that 95 % of the samples need at the most."""
+    hardware_steps: float
+    """The mean in steps of the hardware, to the readout: timesteps x period + depth."""
+
+
+class Stream(Record):
+    """The same samples one after the other, without a reset of the neurons between them."""
+
+    row: int
+    """Samples in a row; each row begins from rest."""
+    samples: int
+    """How many samples: full rows."""
+    accuracy: TargetAccuracy | None
+    """Accuracy, 0..1."""
+    changed: int
+    """Predictions that are others than with a reset before each sample."""
+    decision: Decision
+    """How soon the answer stays, from the sample's first timestep."""
+
+
 class Simulation(OfModel):
     """What a program did on samples."""
 
@@ -37,6 +63,10 @@ class Simulation(OfModel):
     """Accuracy, 0..1."""
     silence: OrAbsent[Silence] = None
     """What never fired, and whether the accuracy is a measurement."""
+    decision: OrAbsent[Decision] = None
+    """How soon the answer stays; of readouts that sum spikes."""
+    stream: OrAbsent[Stream] = None
+    """Without a reset between samples, with --stream."""
     sar: SampleMean
     """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
     spikes_per_inference: SampleMean

@@ -1,0 +1,29 @@
+"""Samples of a user's for a program of anybody's."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.toolchain.data.user_samples import check_range, read_arrays, scaled
+
+
+def test_other_byte_orders_and_a_column_of_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(16, dtype=">f4").reshape(4, 1, 2, 2), y=np.arange(4, dtype=">i8")[:, None])
+    x, y = read_arrays(str(path))
+    assert x.dtype.isnative
+    assert x.ravel().tolist() == list(range(16))
+    assert y is not None
+    assert y.tolist() == [0, 1, 2, 3]
+
+
+def test_ranges_are_exact() -> None:
+    x = np.full((1, 1, 1, 1), 1.0000001, np.float32)
+    program = SimpleNamespace(input_kind="analogue", input_range=(0.0, 1.0))
+    with pytest.raises(InvalidFileError, match=r"lies in 1\.0000001\.\.1\.0000001; the program takes 0\.\.1"):
+        check_range(x, program, "a.npz")
+    with pytest.raises(InvalidFileError, match=r"lie in 1\.0000001\.\.1\.0000001; expected 0 and 1 alone"):
+        scaled(x, "spikes")

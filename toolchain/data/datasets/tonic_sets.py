@@ -1,0 +1,134 @@
+"""Data sets that tonic reads: ``--dataset tonic:NAME``, from the folder that tonic keeps them in.
+
+tonic opens files as they come and downloads without checks; so it works in a guarded child process, and never fetches.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnas.export.formats import hdf5_guard
+from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
+from snnas.toolchain.data.datasets.cache import cached_frames
+from snnas.toolchain.data.datasets.events import Events
+from snnas.toolchain.data.datasets.frames import FrameOptions
+from snnas.toolchain.data.datasets.own_recordings import OwnSet, sensor_asked
+from snnas.toolchain.data.datasets.raw import Raw
+from snnas.toolchain.data.datasets.recordings import Recordings
+from snnas.toolchain.data.datasets.transforms import import_tonic
+
+PREFIX = "tonic:"
+CHILD = Path(__file__).with_name("tonic_child.py")
+SECONDS = 1800.0  # of CPU, for one answer
+LIMIT_BYTES = hdf5_guard.LIMIT_BYTES
+SPLITS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
+
+
+def read_tonic(
+    name: str, folder: Path, how: FrameOptions, sensor: str | None, advance: Callable[[int, int], None]
+) -> tuple[Raw, str]:
+    """The frames of a set of ``tonic.datasets`` below ``folder``, and their digest; its own split is kept.
+
+    sensor: 'WIDTHxHEIGHT' for a set whose recordings differ in size. Raises UsageError for a name that tonic does not
+    have, InvalidFileError where its files are not there or give no labels, UnsupportedError without tonic.
+    """
+    made = _class_of(name)
+    request = {"name": name, "save_to": str(folder), "start": None, **_parts_of(made)}
+    tree = _ask(request, name, folder)
+    texts = [text.decode("utf-8", "replace") for text in tree["labels"].tolist()]
+    counts = [int(count) for count in tree["counts"]]
+    if not texts:
+        raise InvalidFileError(f"tonic:{name}: {folder / name} holds no samples, expected them as tonic unpacks them")
+    width, height, channels = (int(side) for side in tree["sensor"])
+    if sensor is not None:
+        (width, height), channels = sensor_asked(sensor), channels or 2
+    if not width:
+        raise InvalidFileError(f"tonic:{name}: its recordings differ in size; give --data sensor=WIDTHxHEIGHT")
+    names, labels = _numbered(texts)
+    parts = np.repeat([SPLITS.get(str(part), "train" if part else "test") for part in request["parts"]], counts)
+    ends = np.cumsum(counts)
+
+    def events() -> Iterator[tuple[int, Events]]:
+        row = 0
+        while row < len(labels):
+            number = int(np.searchsorted(ends, row, side="right"))
+            start = [number, row - int(ends[number]) + counts[number]]
+            found = _ask(request | {"start": start}, name, folder)
+            yield from _events(found, name, row, (width, height, channels))
+            row += max(1, len(found["lengths"]))
+
+    source = OwnSet(
+        name=f"tonic-{name}", sample=(channels, height, width), classes=len(names), class_names=tuple(names)
+    )
+    raw, digest = cached_frames(
+        source,
+        [folder / name],
+        lambda: Recordings(labels=labels, test=None, events=events),
+        how,
+        folder / ".cache",
+        advance,
+    )
+    test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
+    return replace(raw, test=test, val=val, test_share=0.2), digest
+
+
+def _class_of(name: str) -> Any:
+    datasets = import_tonic().datasets
+    known = [entry for entry in datasets.__all__] if hasattr(datasets, "__all__") else _classes(datasets)
+    if name not in known:
+        raise UsageError(f"tonic has no data set {name[:60]!r}; expected {', '.join(known)}{did_you_mean(name, known)}")
+    return getattr(datasets, name)
+
+
+def _classes(module: Any) -> list[str]:
+    return sorted(name for name, value in vars(module).items() if inspect.isclass(value))
+
+
+def _parts_of(made: Any) -> dict[str, Any]:
+    """How a set is asked for its parts, and which there are."""
+    known = inspect.signature(made).parameters
+    if "train" in known:
+        return {"argument": "train", "parts": [True, False]}
+    if "split" in known and known["split"].default == "train":
+        return {"argument": "split", "parts": ["train", "valid", "test"]}
+    return {"argument": "", "parts": [None]}
+
+
+def _ask(request: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(request, file)
+        file.flush()
+        what = f"tonic:{name} in {folder}"
+        tree: dict[str, Any] = hdf5_guard.ask_child(
+            CHILD, Path(file.name), what, seconds=SECONDS, limit_bytes=LIMIT_BYTES
+        )
+    return tree
+
+
+def _events(found: dict[str, Any], name: str, first: int, size: tuple[int, int, int]) -> Iterator[tuple[int, Events]]:
+    width, height, channels = size
+    ends = np.cumsum(found["lengths"])
+    for row, (length, end) in enumerate(zip(found["lengths"], ends, strict=True)):
+        x, y, p, t = (found[key][end - length : end] for key in "xypt")
+        if len(t) and (min(x.min(), y.min()) < 0 or x.max() >= width or y.max() >= height):
+            raise InvalidFileError(
+                f"tonic:{name}: recording {first + row} reaches column {x.max()}, row {y.max()}; expected within "
+                f"{width} x {height}"
+            )
+        yield first + row, Events(x, y, (p > 0).astype(np.int64) if channels > 1 else np.zeros_like(p), t)
+
+
+def _numbered(texts: list[str]) -> tuple[list[str], np.ndarray]:
+    """Names of the classes, whole numbers by value and others by name, and int64 (N,)."""
+    whole = all(text.isdecimal() and len(text) < 10 for text in texts)
+    names = sorted(set(texts), key=lambda text: (int(text) if whole else 0, text))
+    numbers = {text: number for number, text in enumerate(names)}
+    return names, np.array([numbers[text] for text in texts], dtype=np.int64)
