@@ -8,6 +8,7 @@ on this target or backend missing, 75 the Lava worker timed out or died twice.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -83,10 +84,24 @@ def did_you_mean(value: str, choices: Iterable[str]) -> str:
     """``'; did you mean X?'`` where a choice is close to ``value``, else an empty string."""
     from difflib import get_close_matches
 
-    near = get_close_matches(value, list(choices), n=1)
+    choices = list(choices)
+    near = get_close_matches(value, choices, n=1) or _a_word_apart(value, choices)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def _a_word_apart(value: str, choices: Iterable[str]) -> list[str]:
+    """The one choice, if it is one, that differs in a single word: 'block.lif' of 'encoder.lif', or of 'lif'."""
+    words = WORD.findall(value)
+    near = []
+    for choice in choices:
+        theirs = WORD.findall(choice)
+        shared = sum((Counter(words) & Counter(theirs)).values())
+        if 0 < shared >= max(len(words), len(theirs)) - 1:
+            near.append(choice)
+    return near if len(near) == 1 else []
+
+
+WORD = re.compile(r"[^\W_]+")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

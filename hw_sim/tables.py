@@ -49,15 +49,19 @@ def parse_toml(text: str) -> dict[str, Any]:
 HOMES = {"profiles": "energy/profiles", "systems": "map/systems"}
 
 
+def known(folder: str) -> list[str]:
+    """The names of the tables that come with the package."""
+    return sorted(p.stem for p in (Path(__file__).parent / HOMES[folder]).glob("*.toml"))
+
+
 def shipped(name: str, folder: str) -> Path:
     """A named table that comes with the package, or the path of a user's own file (``*.toml`` or with a slash)."""
     if name.endswith(".toml") or "/" in name or "\\" in name:
         return Path(name)
-    home = Path(__file__).parent / HOMES[folder]
-    known = sorted(p.stem for p in home.glob("*.toml"))
-    if name not in known:
-        hint = did_you_mean(name, known)
+    names = known(folder)
+    if name not in names:
+        hint = did_you_mean(name, names)
         raise UsageError(
-            f"{name[:80]!r} is none of {', '.join(known)} in {folder}; name one, or the path of a .toml file{hint}"
+            f"{name[:80]!r} is none of {', '.join(names)} in {folder}; name one, or the path of a .toml file{hint}"
         )
-    return home / f"{name}.toml"
+    return Path(__file__).parent / HOMES[folder] / f"{name}.toml"

@@ -35,7 +35,7 @@ from snnas.export.graph.graph import (
 )
 from snnas.export.graph.membrane import read_by_membrane
 from snnas.export.graph.reshaping import by_delay, one_output, spread
-from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.errors import InvalidFileError, did_you_mean
 from snnas.hw_sim.files import write_hdf5
 
 
@@ -225,7 +225,9 @@ def _from_tree(
     for edge in delayed:
         if edge not in edges:
             raise InvalidFileError(
-                f"{path}: delayed edge {edge[0]}:{edge[1]} is not an edge of the graph", code="SN205"
+                f"{path}: delayed edge {edge[0]}:{edge[1]} is not an edge of the graph"
+                + did_you_mean(":".join(edge), [f"{s}:{d}" for s, d in edges]),
+                code="SN205",
             )
     single, edges = one_output(raw_read, edges)
     nodes, edges, delayed = by_delay(single, edges, delayed, path)

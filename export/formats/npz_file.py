@@ -53,15 +53,14 @@ def _write_entry(archive: zipfile.ZipFile, key: str, array: np.ndarray) -> None:
 
 
 def read_npz(
-    path: str | os.PathLike[str], *, limit_bytes: int = LIMIT_BYTES, what: str = "array file"
+    path: str | os.PathLike[str], *, limit_bytes: int = LIMIT_BYTES, what: str = "array file", by: str = "snnas export"
 ) -> dict[str, np.ndarray]:
     """The arrays of ``path``; InvalidFileError, one line that starts with ``what`` and the path, for anything else.
 
-    No pickle; sizes are checked against the declared ones and ``limit_bytes`` before memory is taken.
+    No pickle; sizes are checked against the declared ones and ``limit_bytes`` before memory is taken. by: what writes
+    such files.
     """
     try:
         return run_lava.read_npz(os.fspath(path), limit_bytes)
     except run_lava.BadFile as error:
-        raise InvalidFileError(
-            f"{what} {os.fspath(path)}: {error}; write it again with snnas export", code="SN101"
-        ) from None
+        raise InvalidFileError(f"{what} {os.fspath(path)}: {error}; write it again with {by}", code="SN101") from None

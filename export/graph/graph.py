@@ -210,11 +210,7 @@ class Graph:
             for s in self.sources(name):
                 got = shapes[s] if wanted is not None else output_shape(name, node, shapes[s])
                 if got != (wanted if wanted is not None else shapes[name]):
-                    raise InvalidFileError(
-                        f"graph: edge {s} -> {name} carries {got}, expected {wanted or shapes[name]}; "
-                        f"{_mend(got, wanted or shapes[name])}",
-                        code="SN204",
-                    )
+                    raise unlike(s, got, name, wanted or shapes[name])
 
     def _verify_ends(self) -> None:
         for kind in (Input, Output):
@@ -275,7 +271,16 @@ class Graph:
                 )
 
 
+def unlike(source: str, got: tuple[int, ...], name: str, wanted: tuple[int, ...]) -> InvalidFileError:
+    """An edge whose ends have different shapes."""
+    return InvalidFileError(
+        f"graph: edge {source} -> {name} carries {got}, expected {wanted}; {_mend(got, wanted)}", code="SN204"
+    )
+
+
 def _mend(got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    if len(got) == 3 and wanted == got[:1]:
+        return f"the second has one parameter per channel: write them out, numpy.broadcast_to(p[:, None, None], {got})"
     if int(np.prod(got)) == int(np.prod(wanted)):
         return "put a Flatten node between them" if len(got) > len(wanted) else "give both nodes the same shape"
     return "correct the shape of one of the two nodes"

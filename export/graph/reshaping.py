@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 
 from snnas.export.graph import structure
-from snnas.export.graph.graph import NEURONS, Conv, Delay, Graph, Input, Linear, Node, Output, Scale, output_shape
+from snnas.export.graph.graph import (
+    NEURONS,
+    Conv,
+    Delay,
+    Graph,
+    Input,
+    Linear,
+    Node,
+    Output,
+    Scale,
+    output_shape,
+    unlike,
+)
 from snnas.hw_sim.errors import UnsupportedError
 
 MAX_DELAYS = 16  # different ones of one node: each but the first is a path, with synapses, of its own
@@ -105,7 +117,8 @@ def spread(graph: Graph) -> Graph:
     late = set(graph.of_type(Delay))
     for name in [*graph.order(), *graph.order()] if late else graph.order():  # what is behind a Delay comes before it
         node = nodes[name]
-        shape = next((known[s] for s in graph.sources(name) if s in known), None)
+        source = next((s for s in graph.sources(name) if s in known), None)
+        shape = None if source is None else known[source]
         if isinstance(node, Output):
             if shape is not None and _alike(node.shape, shape):
                 nodes[name] = Output(shape=shape)
@@ -113,6 +126,8 @@ def spread(graph: Graph) -> Graph:
             if shape is not None and (_spreads(_own(node), shape) or _alike(_own(node), shape)):
                 nodes[name] = node = _in_shape(node, shape)
             known[name] = _own(node)
+            if source is not None and isinstance(node, NEURONS) and known[name] not in (shape, ()):
+                raise unlike(source, known[source], name, known[name])  # here, or what reads it is blamed
         elif name not in known and shape is not None:
             known[name] = output_shape(name, node, shape)
     return replace(graph, nodes=nodes)

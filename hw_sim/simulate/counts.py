@@ -117,6 +117,11 @@ class Counts:
         return sum(sum(p.spikes) for p in self.populations if p.role == "neuron")
 
     @property
+    def fired(self) -> dict[str, int]:
+        """Spikes of each of them."""
+        return {p.id: sum(p.spikes) for p in self.populations if p.role == "neuron"}
+
+    @property
     def overhead_spikes(self) -> int:
         """Spikes of OR and relay neurons."""
         return sum(sum(p.spikes) for p in self.populations if p.role in ("or", "relay"))

@@ -111,7 +111,8 @@ def simulate_input(
             if program.input_kind == "counts" and part.max(initial=0) > 1:
                 raise UnsupportedError(
                     f"an input count of {part.max():g}: a synapse carries one spike per timestep; bin the events "
-                    "more finely, or clip the counts to 1"
+                    "more finely or clip them to 1; or save them as float32 for --input-kind analogue, which takes "
+                    "counts as currents"
                 )
             yield simulate(program, spikes_in=part > 0), {}
 

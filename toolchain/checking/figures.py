@@ -10,6 +10,7 @@ from snnas.toolchain.checking.folder_runs import memory_of
 from snnas.toolchain.checking.made import Made
 from snnas.toolchain.models.estimate import Pricing, estimate
 from snnas.toolchain.models.open import Subject
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import Narrator
 
 
@@ -32,7 +33,7 @@ def of_program(subject: Subject, pricing: Pricing) -> Made:
         return (float(ends[0]), float(ends[1])) if ends else None
 
     figures = {
-        "accuracy": at("accuracy", "on_target"),
+        "accuracy": None if silence.why_none(silence.of(found)) else at("accuracy", "on_target"),
         "energy_total": at("energy_uJ", "total", "high"),
         "energy_dynamic": at("energy_uJ", "dynamic", "high"),
         "latency": at("latency_us", "high"),

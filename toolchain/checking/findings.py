@@ -89,7 +89,10 @@ class Figure:
 
 @dataclass(slots=True)
 class Book:
-    """Gathers the findings of one subject, in order. meant: the command that accepts what its recording does not."""
+    """Gathers the findings of one subject, in order. meant: the command that accepts what its recording does not.
+
+    unchecked: what nothing was said of, for want of a recording or a program.
+    """
 
     subject: Path
     kind: str
@@ -97,6 +100,7 @@ class Book:
     meant: str = ""
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
 
     def add(self, code: str, name: str, status: Status, detail: str, place: object = "") -> None:

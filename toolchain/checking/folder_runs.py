@@ -28,6 +28,7 @@ from snnas.hw_sim.simulate import simulator
 from snnas.toolchain.checking import determinism, same_network
 from snnas.toolchain.checking.equivalence import Fired, first_difference
 from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.reach import check_reach
 from snnas.toolchain.checking.samples import Samples
 
 LIMIT_BYTES = 1 << 30
@@ -97,7 +98,7 @@ def check_program(book: Book, program: Program, recorded: Recorded) -> Fired | N
         good = f"0 of {fired.total()} differ, {amount_of(len(x), 'sample')}"
         bad = None if difference is None else difference.text("population")
         book.judge("SN303", "recorded spikes", bad, good, folder / "golden.npz")
-    _check_life(book, program, fired)
+    _check_life(book, program, fired, labels="labels" in golden)
     determinism.check_runs(book, "program", lambda s, batch: simulate(program, s, batch)[0], x, fired)
     return fired
 
@@ -118,18 +119,17 @@ def _other_input(folder: Path, program: Program, recorded: Recorded, currents: T
     return None
 
 
-def _check_life(book: Book, program: Program, fired: Fired) -> None:
-    """SN309: what never fires. Where that is all that the readout reads, every sample gets the same answer: failed."""
-    silent = [name for name, spikes in fired.spikes.items() if not spikes.any()]
-    place = book.subject / "golden.npz"
-    if set(program.readout.sources) <= set(silent):
-        dead = (
-            f"nothing that the readout reads ever fires ({', '.join(program.readout.sources)}): it is the same answer"
+def _check_life(book: Book, program: Program, fired: Fired, *, labels: bool) -> None:
+    """SN309 and SN310; where nothing that the readout reads fires, every sample gets the same answer: SN309 failed."""
+    place, dead = book.subject / "golden.npz", program.readout.sources
+    if not any(fired.spikes[name].any() for name in dead):
+        problem = (
+            f"nothing that the readout reads ever fires ({', '.join(dead)}): it is the same answer whatever comes in"
         )
-        book.add("SN309", "recording reaches", "failed", f"{dead} whatever comes in", place)
+        book.add("SN309", "recording reaches", "failed", problem, place)
         return
-    text = f"{len(silent)} of {len(fired.spikes)} never fire: {', '.join(silent[:4])}" if silent else "all fire"
-    book.add("SN309", "recording reaches", "warned" if silent else "passed", text, place)
+    neurons = {p.id: fired.spikes[p.id] for p in program.populations if p.role == "neuron"}
+    check_reach(book, Fired(neurons, fired.answers), place, labels=labels)
 
 
 def check_graph(

@@ -16,6 +16,7 @@ from snnas.hw_sim.errors import InvalidFileError, SnnasError
 from snnas.hw_sim.map.mapping import load_system
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking import again, determinism, recording, replay
+from snnas.toolchain.checking.deployable import check_deployable
 from snnas.toolchain.checking.equivalence import Fired
 from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.folder_runs import check_resolution, described
@@ -55,12 +56,14 @@ def check_nir(book: Book, options: CheckOptions) -> Lone:
         return Lone(None, None)
     book.add("SN105", "graph", "passed", describe(graph))
     check_version(book, graph, path)
+    check_deployable(book, graph, wanted.input_kind or graph.meta.get("input_kind"), options.pricing.system)
     check_portability(book, graph, path)
     if book.bad("SN1", "SN2"):
         return Lone(None, None)
     if making:
         kept, known = making, _record(book, making, wanted, old)
     if kept is None or known is None:
+        book.unchecked += ["spikes and answers", "program and fit", "figures"]
         return Lone(None, None)
     replayed = replace(wanted, data=str(kept), limit=None)
     opened = book.attempt("SN301", "recording", lambda: open_graph(path, replayed), kept)
@@ -83,6 +86,7 @@ def check_nir(book: Book, options: CheckOptions) -> Lone:
     split = split_of(opened, replayed)
     compiled = _compiled(book, opened, split, wanted.bits, options.pricing.system)
     if isinstance(compiled, str):
+        book.unchecked += ["program and fit", "figures"]
         return Lone(None, kept, compiled)
     return Lone(_subject(path, opened, split, compiled), kept)
 

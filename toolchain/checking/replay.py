@@ -10,6 +10,7 @@ from snnas.toolchain.checking import recording
 from snnas.toolchain.checking.arrival import refuse_pointer
 from snnas.toolchain.checking.equivalence import Fired, answers_differ, first_difference
 from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.reach import check_reach
 from snnas.toolchain.checking.recording import Recording
 
 
@@ -40,7 +41,7 @@ def _read(path: Path) -> Recording:
 def check_replay(
     book: Book, code: str, known: Recording, run: Fired, *, tolerance: float, place: Path, noun: str = "node"
 ) -> None:
-    """``code`` (spikes), SN305 (answers) and SN309 (silent layers) of a run on the recording's samples."""
+    """``code`` (spikes), SN305 (answers), SN309 and SN310 (silence) of a run on the recording's samples."""
     if {name: fired.shape[2:] for name, fired in run.spikes.items()} != dict(known.nodes):
         book.add(code, "recorded spikes", "failed", _other_layers(known, run, noun), place)
         return
@@ -56,9 +57,7 @@ def check_replay(
     classes = known.answers.shape[1]
     wrong = answers_differ(known.answers, run.answers, tolerance=tolerance) if _alike(known, run) else "another shape"
     book.judge("SN305", "recorded answers", wrong, f"{classes} class{'' if classes == 1 else 'es'}", place)
-    silent = [name for name, fired in run.spikes.items() if not fired.any()]
-    text = f"{len(silent)} of {len(run.spikes)} never fire: {', '.join(silent[:4])}" if silent else "all fire"
-    book.add("SN309", "recording reaches", "warned" if silent else "passed", text, place)
+    check_reach(book, run, place, labels=known.y is not None)
 
 
 def _other_layers(known: Recording, run: Fired, noun: str) -> str:

@@ -24,6 +24,7 @@ from snnas.toolchain.cli.doctor import doctor
 from snnas.toolchain.cli.estimate import estimate
 from snnas.toolchain.cli.explain import explain
 from snnas.toolchain.cli.export import export
+from snnas.toolchain.cli.help_groups import grouped
 from snnas.toolchain.cli.lava import lava_app
 from snnas.toolchain.cli.report import report
 from snnas.toolchain.cli.runs import runs_app
@@ -40,7 +41,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 120},
+    context_settings={"max_content_width": 120, "help_option_names": ["--help", "-h"]},
     help="Searches, trains, compiles and checks spiking networks for neuromorphic chips.",
     epilog="Exit codes: 0 good, 1 a check failed, 2 usage, 3 invalid input file, 4 not supported on this target or "
     "backend missing, 70 a fault of snnas, 74 disk full or read-only, 75 the Lava worker failed, 130 interrupted.",
@@ -68,6 +69,7 @@ app.command(short_help="Sum up an export in a document that others can make agai
 app.command(short_help="Say what a rule of snnas check means, and its mend.")(explain)
 app.command()(doctor)
 app.command(short_help="Print the JSON Schema of what --json prints.")(schema)
+grouped(app)
 app.add_typer(runs_app, name="runs")
 app.add_typer(lava_app, name="lava")
 app.add_typer(bench_app, name="bench")
@@ -85,7 +87,17 @@ def run_command(arguments: list[str]) -> int:
     # Threads that wait by spinning take the cores from those that work: on two busy cores a training was 5 times
     # slower with the default (measured). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return exits.run_app(app, arguments)
+    return exits.run_app(app, _usual(arguments))
+
+
+def _usual(arguments: list[str]) -> list[str]:
+    """``help``, ``help COMMAND`` and ``version`` as the options that they mean."""
+    match arguments:
+        case ["help", *command]:
+            return [*command, "--help"]
+        case ["version"]:
+            return ["--version"]
+    return arguments
 
 
 if __name__ == "__main__":

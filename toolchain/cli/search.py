@@ -93,7 +93,7 @@ def search(
     from snnas.toolchain.output.stderr import Narrator
     from snnas.toolchain.searching.options import ResumeOptions, SearchOptions
 
-    _refuse(context, resume)
+    _refuse(context, resume, method)
     narrator = Narrator(quiet=quiet, verbose=verbose)
     begun = goes_on_with("search --resume", runs_dir)
     if resume is not None:
@@ -161,9 +161,10 @@ def search(
     show(found.run, as_json, narrator, runs_dir)
 
 
-def _refuse(context: typer.Context, resume: str | None) -> None:
-    """UsageError for a word that belongs nowhere, and for options that a run which goes on cannot take."""
+def _refuse(context: typer.Context, resume: str | None, method: str) -> None:
+    """UsageError for a word that belongs nowhere, and for options that a run which goes on or a method cannot take."""
     from snnas.hw_sim.errors import UsageError
+    from snnas.toolchain.searching.methods import RUNNERS, refuse_foreign
 
     if context.args:
         word = context.args[0]
@@ -175,3 +176,5 @@ def _refuse(context: typer.Context, resume: str | None) -> None:
             f"{', '.join(odd)} cannot be changed with --resume {resume}: the run goes on as it was begun; "
             "leave it out, or start another run without --resume"
         )
+    if resume is None and method in RUNNERS:  # typed, be it with the default
+        refuse_foreign(method, [p.name or "" for p in context.command.params if given(context, p.name or "")])

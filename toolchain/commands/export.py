@@ -12,10 +12,11 @@ from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs
 from snnas.toolchain.exporting import of_graph, of_run
 from snnas.toolchain.exporting.foreign_folder import folder_of
-from snnas.toolchain.exporting.options import ExportOptions
+from snnas.toolchain.exporting.options import ExportOptions, check_target
 from snnas.toolchain.exporting.pipeline import write_dump
 from snnas.toolchain.finetuning.options import asked as asked_finetuning
 from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.run import after_export
 from snnas.toolchain.output.stderr import Narrator, with_runs_dir
 from snnas.toolchain.runs.run import Run
@@ -116,6 +117,7 @@ def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> E
     UsageError (2) an option out of its range, UnsupportedError (4) what the target cannot do.
     """
     narrator = narrator or Narrator(quiet=True)
+    check_target(options.target)
     run = _found(options.run, runs.directory(options.runs_dir))
     if options.pick is not None:
         run = member(run, options.pick)
@@ -178,6 +180,10 @@ def _exported(
     if dump is not None:
         write_dump(folder, dump)
     commands = (shlex.join(["check", str(folder)]), *following)
+    mute = silence.of(report, "on_target")
+    if mute:
+        notes = (*notes, str(mute))
+        commands = following or (shlex.join(["diagnose", str(folder)]),) if mute.no_measurement else commands
     return Exported(report=report, folder=folder, notes=notes, next_commands=commands)
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.simulate.silence import Silence
 from snnas.toolchain.models import estimate as estimating
 from snnas.toolchain.models import simulate as simulating
 from snnas.toolchain.models.estimate import Pricing
-from snnas.toolchain.models.open import Subject, open_subject
+from snnas.toolchain.models.open import ASKED, Subject, open_subject
 from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import Narrator
 
 
@@ -87,8 +89,11 @@ def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simu
     subject = _opened(options.model, options.reading, narrator)
     figures = simulating.simulate(subject, narrator, options.stream)
     soft = ["--system", "generic"] if _subtracts(subject) else []
-    following = shlex.join(["estimate", str(options.model), *options.reading.arguments(), *soft])
-    return Simulated(figures=figures, next_command=following)
+    following = ["estimate", str(options.model), *options.reading.arguments(), *soft]
+    mute = _said(figures, narrator)
+    if mute is not None and mute.no_measurement:
+        following = _ways_out("simulate", options.model, options.reading, mute)
+    return Simulated(figures=figures, next_command=shlex.join(following))
 
 
 def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Estimated:
@@ -100,14 +105,24 @@ def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Esti
     reading = options.reading
     if options.rate is not None and reading.data is not None:
         raise UsageError("--rate assumes what --data would measure; give one of them")
-    subject = _opened(options.model, replace(reading, samples=options.rate is None), narrator)
+    model = options.model
+    if options.rate is None and reading.data is None and model.is_file() and model.suffix in (".nir", ".npz"):
+        more = ASKED if model.suffix == ".nir" else ""
+        raise UsageError(
+            f"{model}: no samples; give --data FILE.npz or --data digits{more}; or --rate 0.05, which assumes so many "
+            "spikes per neuron and timestep"
+        )
+    subject = _opened(model, replace(reading, samples=options.rate is None), narrator)
     pricing = Pricing(profile=options.profile, system=options.system, every=options.all_profiles, rate=options.rate)
     figures = estimating.estimate(subject, pricing, narrator)
+    mute = _said(figures, narrator)
     fit = figures["fit"]
     misfit = following = None
     if not fit["fits"]:
         ways = "; or ".join(fit["advice"])
         misfit = f"{options.model} does not fit {fit['system']}, no energy: {fit['misfits'][0]}; {ways}"
+    elif mute is not None and mute.no_measurement:
+        following = shlex.join(_ways_out("estimate", options.model, reading, mute))
     elif options.model.suffix == ".nir" and not _subtracts(subject):
         following = shlex.join(["export", str(options.model), *reading.arguments(data=reading.data or "FILE")])
     return Estimated(figures=figures, misfit=misfit, next_command=following)
@@ -125,10 +140,26 @@ def write_profile_template(path: Path) -> Path:
 
 
 def _opened(model: Path, reading: ReadingOptions, narrator: Narrator) -> Subject:
+    if model.suffix == ".nir":
+        narrator.say(f"compiling {model.name}")
     subject = open_subject(model, reading)
     for note in subject.notes:
         narrator.note(note)
     return subject
+
+
+def _ways_out(command: str, model: Path, reading: ReadingOptions, mute: Silence) -> list[str]:
+    """The same with another reading, where one is likely; else what says where the spikes end."""
+    again = command if mute.options or model.suffix == ".npz" else "diagnose"
+    return [again, str(model), *reading.arguments(), *(mute.options or "").split()]
+
+
+def _said(figures: dict[str, Any], narrator: Narrator) -> Silence | None:
+    """What was silent, which a user must know, quiet or not."""
+    mute = silence.of(figures)
+    if mute:
+        narrator.note(str(mute))
+    return mute
 
 
 def _subtracts(subject: Subject) -> bool:

@@ -44,7 +44,7 @@ def run_search(
     """
     narrator = narrator or Narrator(quiet=True)
     check_engine(options.engine, options.workers)
-    run = begin_search(runs.directory(options.runs_dir), options.name, options, command)
+    run = begin_search(runs.directory(options.runs_dir), options.name, options, command, narrator)
     begun(run)
     return _go_through(run, narrator, options.workers, options.engine, options.train, None)
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
-from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.hw_sim.errors import UnsupportedError, UsageError, did_you_mean
 from snnas.hw_sim.signals import SignalInput
 from snnas.toolchain.data.datasets import recordings
 from snnas.toolchain.data.datasets.cache import cached_frames
@@ -204,12 +203,8 @@ def load(
     elif path.suffix == ".npz" or _is_folder(path):
         raw, hashed = _own(path, options, advance)
     else:
-        near = get_close_matches(name, NAMES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(
-            f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file, a "
-            f".ts file or a folder{hint}"
-        )
+        require_known(name)
+        raise AssertionError(name)
     named = name in NAMES or name.startswith(PREFIX)
     more = {"class_weights": class_weights, "train_limit": train_limit}
     options |= {key: value for key, value in more.items() if value is not None}
@@ -220,6 +215,17 @@ def load(
         masks,
         compact=compact,
         about={"digest": hashed, "path": None if named else path.absolute(), "options": options},
+    )
+
+
+def require_known(name: str) -> None:
+    """UsageError for what is neither a name of NAMES nor a path of an .npz, of a .ts file or of a folder."""
+    path = Path(name)
+    if name in NAMES or name.startswith(PREFIX) or path.suffix == ".npz" or is_series(path) or _is_folder(path):
+        return
+    raise UsageError(
+        f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file, a "
+        f".ts file or a folder{did_you_mean(name, NAMES)}"
     )
 
 

@@ -28,11 +28,7 @@ def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """The arrays x and y of a user's file; y may be absent."""
     if not Path(name).is_file():
         raise UsageError(f"--data {name}: no such file; name an .npz with x and, for accuracy, y")
-    try:
-        arrays = read_npz(name, what="data file")
-    except InvalidFileError as error:
-        reason = str(error).partition("; write it again")[0]
-        raise InvalidFileError(f"{reason}; write it again with numpy.savez") from None
+    arrays = read_npz(name, what="data file", by="numpy.savez")
     x, y = arrays.get("x"), arrays.get("y")
     if x is None:
         held = ", ".join(name[:60] for name in list(arrays)[:20]) or "no array"

@@ -147,9 +147,7 @@ def _of_graph(path: Path, wanted: ReadingOptions, file: Path | None) -> Case:
     x, y = split.x, split.y
     if program is None:
         if graph.convention.reset == "subtract":
-            notes.append(
-                "compiled with a reset to zero, which no chip's LIF can do otherwise: what that costs is shown"
-            )
+            notes.append("compiled with a reset to zero, since no Loihi's LIF subtracts: what that costs is shown")
         program = compile_opened(opened, split, name=path.name, graph=hard(graph), bits=wanted.bits)
         notes.append(split.note)
     else:

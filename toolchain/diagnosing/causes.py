@@ -16,6 +16,7 @@ from snnas.export.compiler.parts import own_spikes
 from snnas.export.compiler.ranges import verify_ranges
 from snnas.export.executors import interpreter
 from snnas.hw_sim.errors import GateError, UnsupportedError
+from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.data.statistics import beyond_chance
 from snnas.toolchain.diagnosing import hybrid
@@ -31,16 +32,28 @@ BATCH = 32
 
 @dataclass(slots=True)
 class Setting:
-    """One choice of switches, and what came of it. differing: spikes that are not the graph's. why_not: not run."""
+    """One choice of switches, and what came of it. differing: spikes that are not the graph's. why_not: not run.
+
+    fired: spikes, by population that stands for a node.
+    """
 
     exact: Switches
     predictions: list[np.ndarray] = field(default_factory=list)
     differing: int = 0
     why_not: str = ""
+    answers: Answers = field(default_factory=Answers)
+    fired: dict[str, int] = field(default_factory=dict)
 
     def take(self, outcome: Outcome, graph: Outcome, names: list[str]) -> None:
         self.predictions.append(outcome.predictions)
+        self.answers.add(outcome.answers)
+        for n in names:
+            self.fired[n] = self.fired.get(n, 0) + int(outcome.spikes[n].sum())
         self.differing += sum(int((outcome.spikes[n] != graph.spikes[n]).sum()) for n in names)
+
+    @property
+    def silence(self) -> Silence:
+        return self.answers.with_spikes(self.fired)
 
     @property
     def predicted(self) -> np.ndarray:

@@ -16,6 +16,7 @@ from snnas.toolchain.diagnosing.causes import SettingRuns
 from snnas.toolchain.diagnosing.pairing import Joint, pair
 from snnas.toolchain.diagnosing.picture import write_picture
 from snnas.toolchain.diagnosing.smallest import Failing, smallest
+from snnas.toolchain.models.silent import explained
 from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.diagnose/1"
@@ -67,6 +68,10 @@ def _result(
         "notes": list(case.notes),
         "graph": causes.share(measured.graph, measured, case.y),
         "program": causes.share(measured.program, measured, case.y),
+        "silence": {
+            "graph": measured.graph.silence.to_json(),
+            "program": explained(measured.program.silence, program, case.x, case.graph).to_json(),
+        },
         "loss": causes.loss(measured, case.y),
         "export": case.export,
         "checks": {"hybrid_differs_from_simulator": 0, "exact_differs_from_interpreter": measured.ties},

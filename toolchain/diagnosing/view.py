@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from rich.table import Table
 
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import counted
 
 SHARED = 10  # populations that the terminal's table holds, from either end
@@ -16,7 +18,11 @@ DRAWN = 8  # timesteps that it holds; of more, six
 def headline(result: dict[str, Any]) -> str:
     """One line: what was lost, and the first cause to look at: of the points where points were lost, else of spikes."""
     n, labels = result["samples"], result["labels"]
-    if labels:
+    mute = {side: silence.why_none(silence.of(result, side)) for side in ("graph", "program")}
+    if any(mute.values()):
+        who = "graph and program" if all(mute.values()) else next(side for side, why in mute.items() if why)
+        lost = f"{silence.NONE} of {who}: {mute['program'] or mute['graph']}"
+    elif labels:
         before, after = result["graph"]["accuracy"], result["program"]["accuracy"]
         lost = f"{before:.2%} as a graph, {after:.2%} as a program, {n} samples"
     else:
@@ -55,9 +61,9 @@ def _leading(result: dict[str, Any]) -> str:
 def beside(result: dict[str, Any]) -> str:
     """What the export's own report says of all its samples, where fewer were diagnosed; '' where there is none."""
     found = result.get("export")
-    if not found or found["samples"] <= found["taken"]:
+    if silence.why_none(silence.of(result, "program")) or not found or found["samples"] <= found["taken"]:
         return ""
-    said = f"the export's report says, of all its {found['samples']} samples: "
+    said = f"the export's report says, of all its {found['samples']:,} samples: "
     if found["on_target"] is None:
         said += f"{found['agreement']:.2%} of predictions as the graph's"
     else:
@@ -74,6 +80,9 @@ def _order(fault: dict[str, Any]) -> tuple[float, float]:
 def tables(result: dict[str, Any]) -> Iterator[Table | str]:
     """What the command prints, in order."""
     yield headline(result)
+    found = silence.of(result, "program")
+    if found is not None and found.silent:
+        yield str(replace(found, ties=0, constant=False))
     if beside(result):
         yield beside(result)
     if result["faults"]:

@@ -15,6 +15,7 @@ import numpy as np
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Graph, Lif
 from snnas.hw_sim.errors import GateError
+from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.toolchain.output.stderr import Narrator
 
 if TYPE_CHECKING:
@@ -38,11 +39,17 @@ class Trained:
     """By LIF, the spikes of the first CHUNK samples, and how many there could have been."""
     differing_from_deployed: int
     """Spikes that folding changed."""
+    answers: Answers
+    """What was answered, watched for ties."""
 
     @property
     def first_batch_sar(self) -> float:
         """The SAR of the first CHUNK samples alone."""
         return sum(fired for fired, _ in self.first.values()) / max(1, sum(of for _, of in self.first.values()))
+
+    @property
+    def silence(self) -> Silence:
+        return self.answers.with_spikes(self.spikes)
 
     def only(self, names: set[str]) -> Trained:
         """The same of some of the LIFs."""
@@ -66,9 +73,11 @@ class _Counts:
         self.spikes: dict[str, int] = {}
         self.sizes: dict[str, int] = {}
         self.first: dict[str, tuple[int, int]] = {}
+        self.answers = Answers()
 
-    def add(self, fired: Mapping[str, np.ndarray]) -> None:
-        """fired: {LIF: bool (B, T, *shape)}."""
+    def add(self, fired: Mapping[str, np.ndarray], answers: np.ndarray) -> None:
+        """fired: {LIF: bool (B, T, *shape)}. answers: (B, classes)."""
+        self.answers.add(answers)
         for name, value in fired.items():
             count = int(value.sum())
             if name not in self.sizes:
@@ -76,7 +85,7 @@ class _Counts:
             self.spikes[name] = self.spikes.get(name, 0) + count
 
     def trained(self, predictions: list[np.ndarray], differing: int) -> Trained:
-        return Trained(np.concatenate(predictions), self.spikes, self.sizes, self.first, differing)
+        return Trained(np.concatenate(predictions), self.spikes, self.sizes, self.first, differing, self.answers)
 
 
 class _Recorder:
@@ -124,10 +133,11 @@ def run_floats(
             _require_equal(deployed, fired, nir, summed, k)
             recorder.add(nir)
             seen: dict[str, torch.Tensor] = {}
-            predictions.append(network(torch.from_numpy(part), spikes=seen).argmax(1).numpy())
+            out = network(torch.from_numpy(part), spikes=seen).numpy()
+            predictions.append(out.argmax(1))
             here = {name: seen[name].transpose(0, 1).bool().numpy() for name in names if name in seen}
             folded += sum(int((ours != fired[name].reshape(ours.shape)).sum()) for name, ours in here.items())
-            counts.add(here)
+            counts.add(here, out)
             advance(min(k + CHUNK, len(x)), len(x))
     return counts.trained(predictions, folded), recorder.result()
 
@@ -152,7 +162,7 @@ def run_graph(
                         f"the graph and what we wrote of it differ in {differing} spikes; this is a fault of ours, "
                         "please report it"
                     )
-            counts.add(run.spikes)
+            counts.add(run.spikes, run.answers.reshape(len(part), -1))
             recorder.add(run)
             advance(min(k + CHUNK, len(x)), len(x))
     return counts.trained(recorder.predictions, 0), recorder.result()

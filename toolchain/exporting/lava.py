@@ -45,11 +45,12 @@ def run_lava(
     if not comparison.equal and comparison.first is not None:
         f = comparison.first
         raise GateError(
-            f"Lava and the simulator differ in {comparison.differing_spikes} of {comparison.spikes} spikes: first at "
-            f"population {f.population}, sample {f.sample}, timestep {f.timestep}, neuron {f.neuron}; "
+            f"Lava and the simulator differ in {comparison.differing_spikes:,} of {comparison.spikes:,} spikes: "
+            f"first at population {f.population}, sample {f.sample}, timestep {f.timestep}, neuron {f.neuron}; "
             "this is a fault of ours, please report it"
         )
     narrator.say(
-        f"  0 of {comparison.spikes} spikes differ; {result['hardware_steps']} steps in {result['run_seconds']:.1f} s"
+        f"  0 of {comparison.spikes:,} spikes differ; {result['hardware_steps']:,} steps in "
+        f"{result['run_seconds']:.1f} s"
     )
     return comparison, why

@@ -14,6 +14,7 @@ from snnas.hw_sim.energy.profile import Profile
 from snnas.hw_sim.lava.run import Comparison
 from snnas.hw_sim.map.mapping import Mapping
 from snnas.hw_sim.program import Program
+from snnas.hw_sim.simulate.silence import Silence
 from snnas.toolchain.exporting.float_run import NirRun, Trained
 from snnas.toolchain.exporting.on_target import OnTarget
 
@@ -22,6 +23,7 @@ from snnas.toolchain.exporting.on_target import OnTarget
 class Measured:
     """Everything that the report is written from.
 
+    silence: on target, with the likely cause.
     ranges, errors: by population, of the program as it was read again. finetune, c: ``finetune`` and ``c`` of
     report.json.
     """
@@ -36,6 +38,7 @@ class Measured:
     nir: NirRun
     target: OnTarget
     labels: np.ndarray
+    silence: Silence
     lava: Comparison | None
     lava_note: str
     finetune: dict[str, Any] | None = None

@@ -29,6 +29,7 @@ from snnas.hw_sim.program import InputKind, Program
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.sampling import Ran, singles
+from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
 from snnas.toolchain.output.stderr import Advance, Narrator
@@ -50,6 +51,8 @@ class OnTarget:
     """What is recorded of the first samples."""
     recorded: list[Ran]
     """The same samples one by one, as they ran."""
+    silence: Silence
+    """What never fired, and how many answers tie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +150,7 @@ def simulate_split(
     where the two differ. Without torch the NumPy one runs everything.
     """
     counter = Counter(program, mapping)
-    predictions: list[np.ndarray] = []
-    logits: list[np.ndarray] = []
+    predictions, logits, answers = list[np.ndarray](), list[np.ndarray](), Answers()
     golden, first = reference(program, x[:golden_samples]), list[Ran]()
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, currents in _runs(program, x, advance):
@@ -158,6 +160,7 @@ def simulate_split(
             counter.add(trace, currents=currents or None, spikes_in=spikes_in)
             predictions.append(trace.predictions)
             logits.append(trace.logits)
+            answers.add(trace.logits)
             keep = min(len(trace.logits), max(0, golden_samples - done))
             first += islice(singles([(trace, spikes_in, currents or None)]), keep)
             for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
@@ -165,7 +168,9 @@ def simulate_split(
                     raise GateError(
                         f"the torch and the NumPy simulator differ in {name}; this is a fault of ours, please report it"
                     )
-    return OnTarget(counter.result(), np.concatenate(predictions), np.concatenate(logits), golden, first)
+    counts = counter.result()
+    silence = answers.with_spikes(counts.fired)
+    return OnTarget(counts, np.concatenate(predictions), np.concatenate(logits), golden, first, silence)
 
 
 def _runs(

@@ -209,7 +209,7 @@ def table(report: dict[str, Any]) -> Table:
 
     out = Table(title=f"{report['run']} as ONNX", title_justify="left", show_header=False)
     accuracy = report["accuracy"]
-    measured = f"measured, {report['samples']} samples"
+    measured = f"measured, {report['samples']:,} samples"
     if accuracy["deployed"] is None:
         out.add_row("equal predictions", f"{accuracy['agreement']:.2%}", measured)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 from snnas.export.compiler.observed_currents import Ranges, check_ranges_option
 from snnas.export.compiler.quantise import check_bits
 from snnas.hw_sim.energy.profile import load_profile
-from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.hw_sim.errors import UnsupportedError, UsageError, did_you_mean
 from snnas.hw_sim.files import sha256
 from snnas.hw_sim.lava import environment
 from snnas.hw_sim.limits import WEIGHT_BITS
-from snnas.hw_sim.tables import shipped
+from snnas.hw_sim.tables import known, shipped
 from snnas.toolchain.finetuning.options import Finetuning
 from snnas.toolchain.runs.versions import versions_of
 
@@ -46,10 +47,23 @@ class ExportOptions:
     """Whether an export of other inputs is overwritten."""
 
 
+def check_target(target: str) -> None:
+    """UsageError for what no export goes to; of a chip, with what does know it."""
+    if target in TARGETS:
+        return
+    plain = re.sub("[^a-z0-9]", "", target.lower())
+    if plain in known("systems"):
+        public = "; of Loihi 2 its limits are public, its energy per operation is not" if plain == "loihi2" else ""
+        raise UsageError(
+            f"--target {target}: a chip, which is a --system of snnas estimate, check and search{public}; export with "
+            "--target lava (Loihi's arithmetic), then: snnas estimate FOLDER --system " + plain
+        )
+    raise UsageError(f"--target {target[:60]}: unknown; expected {', '.join(TARGETS)}{did_you_mean(target, TARGETS)}")
+
+
 def check_options(options: ExportOptions) -> None:
     """Raises before any work is done: unknown target or profile, impossible numbers, a required Lava that is absent."""
-    if options.target not in TARGETS:
-        raise UsageError(f"--target {options.target}: unknown; expected {', '.join(TARGETS)}")
+    check_target(options.target)
     if options.samples < 1:
         raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
     if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:

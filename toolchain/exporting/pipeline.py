@@ -29,6 +29,7 @@ from snnas.toolchain.exporting.report import build_report
 from snnas.toolchain.exporting.reuse import from_report, reusable, says_the_same
 from snnas.toolchain.exporting.source import Source
 from snnas.toolchain.exporting.stimulus import kept
+from snnas.toolchain.models.silent import explained
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.staging import staged
 from snnas.toolchain.runs.versions import fingerprint
@@ -133,6 +134,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
         nir=floats.nir,
         target=target,
         labels=floats.labels,
+        silence=explained(target.silence, program, x, floats.read),
         lava=comparison,
         lava_note=note,
         finetune=finetuned,

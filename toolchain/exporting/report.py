@@ -63,6 +63,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
             "flips_to_right": int((changed & right).sum()),
             **_balanced(m),
         },
+        "silence": {"training": m.trained.silence.to_json(), "on_target": m.silence.to_json()},
         "sar": {
             "training": sum(m.trained.spikes.values()) / max(1, mapped_neurons * counts.timesteps * samples),
             "on_target": counts.sar,

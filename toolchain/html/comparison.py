@@ -14,6 +14,7 @@ from snnas.toolchain.html.bands import Row, bars
 from snnas.toolchain.html.material import DAMAGE, Material, Missing
 from snnas.toolchain.html.page import document, guarded
 from snnas.toolchain.html.tables import PROVENANCE, rows_of
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.report import percent, short
 from snnas.toolchain.output.svg import Key, Plane, around, clip, dot, legend, text
@@ -162,14 +163,14 @@ def _pictures(several: Several) -> Raw:
     accuracy, sar = [], []
     for name, r in reports:
         a, s = r["accuracy"], r["sar"]
-        accuracy.append(
-            Row(clip(name), *_ends(a["interval"], a["on_target"]), percent(a["on_target"]), float(a["training"]))
-        )
+        if silence.why_none(silence.of(r, "on_target")) is None:
+            accuracy.append(
+                Row(clip(name), *_ends(a["interval"], a["on_target"]), percent(a["on_target"]), float(a["training"]))
+            )
         sar.append(Row(clip(name), None, s["on_target"], None, f"{s['on_target']:.4f}", s["training"]))
+    right = "Accuracy on target", "share right; 95 % interval"
     figures = [
-        _rows(
-            "Accuracy on target", "share right; 95 % interval", accuracy, ring=True, scale=_scale(accuracy), share=True
-        ),
+        _rows(*right, accuracy, ring=True, scale=_scale(accuracy), share=True) if accuracy else None,
         _rows("Energy", "uJ per inference, estimated", _bands(reports, "energy_uJ", "total")),
         _rows("Latency", "us per inference, estimated", _bands(reports, "latency_us", None)),
         _rows("Spiking activity rate", "spikes / (neurons x timesteps)", sar, ring=True),

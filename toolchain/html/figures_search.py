@@ -174,12 +174,18 @@ def training(material: Material) -> Raw:
         ("Accuracy in training", "train_accuracy", "val_accuracy", True),
     )
     figures = [_curves(title, epochs, (a, b), best, percent=percent) for title, a, b, percent in pairs]
+    smoothing = finite(material.section("train").get("label_smoothing"))
     words = f"{len(every)} epoch{'s' if len(every) != 1 else ''}, measured on training and validation data; no test "
     words += "sample is seen."
     if len(epochs) < len(every):
         words += f" Thinned: {len(epochs)} of {len(every)} epochs are drawn."
     if isinstance(best, int):
         words += f" Epoch {best} was kept (best on validation data)."
+    if smoothing > 0:
+        words += (
+            f" In training the loss is of labels smoothed by {smoothing:g}, and of augmented samples where the recipe"
+        )
+        words += " augments; in validation of the labels themselves: training may lie above it."
     return join(note(words), el("div", figures, class_="grid"))
 
 

@@ -55,23 +55,40 @@ def write_html(run: Run, path: Path | None = None) -> Path:
     sound run.toml there is no page: InvalidFileError (exit 3).
     """
     material = Material(run)
-    made = [(id_, title, guarded(builder, material)) for id_, title, builder in SECTIONS]
+    made, left = _sections(material)
     data, method = material.section("data").get("name"), material.section("method").get("name")
     line = [f"{data}, {method}", f"stage: {run.stage()}"]
     if "created_at" in material.config:
         line.append(f"begun {str(material.config['created_at'])[:16].replace('T', ' ')} UTC")
     path = path or run.path / FILE
     top = guarded(tables.headline, material)
-    write_text(path, document(run.name, "; ".join(line), top, made))
+    write_text(path, document(run.name, "; ".join(line), top, made, left))
     return path
+
+
+def _sections(material: Material) -> tuple[list[tuple[str, str, Raw]], list[tuple[str, str]]]:
+    """What there is to draw: (id, title, content); and what there is not: (title, why)."""
+    made, left = list[tuple[str, str, Raw]](), list[tuple[str, str]]()
+    for id_, title, builder in SECTIONS:
+        try:
+            made.append((id_, title, _sound(builder, material)))
+        except Missing as missing:
+            left.append((title, str(missing)))
+    return made, left
 
 
 def guarded(builder: Callable[[Subject], Raw], subject: Subject) -> Raw:
     """A section, or the line that stands in its place."""
     try:
-        return builder(subject)
+        return _sound(builder, subject)
     except Missing as missing:
         return note(str(missing), class_="missing")
+
+
+def _sound(builder: Callable[[Subject], Raw], subject: Subject) -> Raw:
+    """A section, or the line of a damaged file; raises Missing where there is nothing to draw."""
+    try:
+        return builder(subject)
     except SnnasError as error:
         return note(f"Cannot be shown: {error}", class_="missing warn")
     except DAMAGE as error:
@@ -79,8 +96,10 @@ def guarded(builder: Callable[[Subject], Raw], subject: Subject) -> Raw:
         return note(f"Cannot be shown: a file of this run is damaged ({what[:200]}).", class_="missing warn")
 
 
-def document(name: str, line: str, top: Part, made: Sequence[tuple[str, str, Raw]]) -> str:
-    """The whole page. made: (id, title, content) of each section."""
+def document(
+    name: str, line: str, top: Part, made: Sequence[tuple[str, str, Raw]], left: Sequence[tuple[str, str]] = ()
+) -> str:
+    """The whole page. made: (id, title, content) of each section. left: (title, why) of what is not drawn."""
     style, script = _asset("style.css"), _asset("theme.js")
     policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
     policy += "base-uri 'none'; form-action 'none'"
@@ -104,10 +123,18 @@ def document(name: str, line: str, top: Part, made: Sequence[tuple[str, str, Raw
         el("a", "Skip to the content", class_="skip", href="#content"),
         el("header", el("div", el("h1", el("bdi", name)), note(line, class_="lead")), button),
         el("nav", el("ol", links), aria_label="Contents"),
-        el("main", el("div", top, class_="top"), sections, id="content", tabindex="-1"),
+        el("main", el("div", top, class_="top"), sections, _left(left), id="content", tabindex="-1"),
         el("script", Raw(script)),
     )
     return "<!doctype html>\n" + el("html", head, body, lang="en") + "\n"
+
+
+def _left(left: Sequence[tuple[str, str]]) -> Raw | None:
+    """What the page does not show, and why: in lines at its end, not as sections without content."""
+    if not left:
+        return None
+    rows = [el("li", f"{title}: {why}", class_="missing") for title, why in left]
+    return el("footer", note("Not on this page:"), el("ul", rows), id="left")
 
 
 def _asset(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from snnas.hw_sim.files import sha256
 from snnas.toolchain.html.material import TARGET, Material, Missing
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.markup import Raw, el, join, note, table
 from snnas.toolchain.output.report import stale
 from snnas.toolchain.output.report import table as report_table
@@ -46,7 +47,7 @@ def headline(material: Material) -> Raw:
     interval = rows["  95 % interval"]
     checks, res = report["checks"], report["resources"]
     tiles = [
-        _tile("Accuracy", _both(accuracy), f"95 % interval {interval[1]}", accuracy[2].split(",")[0]),
+        _tile("Accuracy", _both(accuracy), _said(report, interval[1]), accuracy[2].split(",")[0]),
         _tile("Spiking activity rate", _both(sar), f"{rows['spikes / inference'][1]} spikes / inference", sar[2]),
         _band("Energy", "uJ", rows["energy (uJ / inference)"], f"per inference, {report['energy_uJ']['profile']}"),
         _band("Latency", "us", rows["latency (us)"], "batch 1"),
@@ -69,6 +70,11 @@ def headline(material: Material) -> Raw:
     if stale(material.run, report):
         old = note("These figures are of older weights; export again.", class_="warn")
     return join(old, el("dl", tiles, class_="tiles"))
+
+
+def _said(report: Mapping[str, Any], interval: str) -> str:
+    none = silence.why_none(silence.of(report, "on_target"))
+    return none or f"95 % interval {interval}"
 
 
 def _both(row: tuple[str, str, str]) -> Raw:

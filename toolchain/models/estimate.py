@@ -27,9 +27,11 @@ from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.expected import expected_counts
 from snnas.hw_sim.simulate.sampling import Ran, SampleCounter, latency_spread, singles
+from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.data.statistics import bootstrap
 from snnas.toolchain.models.open import Subject, graph_layers
+from snnas.toolchain.models.silent import explained
 from snnas.toolchain.models.simulate import accuracy, head, runs
 from snnas.toolchain.output.stderr import Narrator
 
@@ -65,10 +67,11 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     if not mapping.fits:
         return result | {"energy_uJ": None, "latency_us": None}
     counter: SampleCounter | None = None
-    predictions, first = None, list[Ran]()
+    predictions, first, silence = None, list[Ran](), None
     if pricing.rate is None:
-        counter, predictions, first = _count(subject, mapping, narrator)
+        counter, predictions, answers, first = _count(subject, mapping, narrator)
         counts = counter.result()
+        silence = explained(answers.with_spikes(counts.fired), program, subject.samples, subject.graph)
     else:
         assumed = {p.id: pricing.rate for p in program.populations} | {INPUT: pricing.rate}
         counts = expected_counts(program, mapping, assumed)
@@ -81,13 +84,14 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     return result | {
         "assumed_rate": pricing.rate,
         "accuracy": accuracy(predictions, subject.y),
+        "silence": silence.to_json() if silence is not None else None,
         **_activity(counts, subject.seed if counter is not None else None),
         "latency_us": _band(latency.inference_us) if latency else None,
         "latency_samples_us": times.to_json() if times else None,
         "throughput_per_s": _band(latency.throughput) if latency else None,
         "energy_uJ": energy,
         "profiles": [_row(counts, load_profile(name)) for name in _rows(system)] if pricing.every else None,
-        "ann": _ann(subject, counts),
+        "ann": _ann(subject, counts, silence),
         "provenance": {
             "accuracy": "simulated",
             "activity": "simulated" if pricing.rate is None else "assumed",
@@ -141,20 +145,23 @@ def _rates(subject: Subject) -> Mapping[str, float]:
     return {name: float(s.mean()) for name, s in trace.spikes.items()}
 
 
-def _count(subject: Subject, mapping: Placement, narrator: Narrator) -> tuple[SampleCounter, np.ndarray, list[Ran]]:
-    """What all samples did, the predictions, and what the first samples did each."""
+def _count(
+    subject: Subject, mapping: Placement, narrator: Narrator
+) -> tuple[SampleCounter, np.ndarray, Answers, list[Ran]]:
+    """What all samples did, predictions and answers, and what the first samples did each."""
     program, total = subject.program, len(subject.samples)
-    first: list[Ran] = []
+    first, answers = list[Ran](), Answers()
     counter, predictions = SampleCounter(program, mapping), list[np.ndarray]()
     with narrator.progress(f"integer simulation of {total} samples") as advance:
         for trace, currents, part in runs(subject):
             spikes_in = part > 0 if program.input_kind != "analogue" else None
             counter.add(trace, currents=currents or None, spikes_in=spikes_in)
             predictions.append(trace.predictions)
+            answers.add(trace.logits)
             if len(first) < TIMED_SAMPLES:
                 first += islice(singles([(trace, spikes_in, currents or None)]), TIMED_SAMPLES - len(first))
             advance(sum(map(len, predictions)), total)
-    return counter, np.concatenate(predictions), first
+    return counter, np.concatenate(predictions), answers, first
 
 
 def _activity(counts: Counts, seed: int | None) -> dict[str, Any]:
@@ -228,7 +235,7 @@ def _row(counts: Counts, profile: Profile) -> dict[str, Any]:
     }
 
 
-def _ann(subject: Subject, counts: Counts) -> dict[str, Any]:
+def _ann(subject: Subject, counts: Counts, silence: Silence | None) -> dict[str, Any]:
     """The work of an ANN of the same shape, and both sides' arithmetic under one compute-only profile."""
     program, graph = subject.program, subject.graph
     macs = compare_ann.program_macs(program) if graph is None else compare_ann.dense_macs(graph_layers(graph))
@@ -245,4 +252,6 @@ def _ann(subject: Subject, counts: Counts) -> dict[str, Any]:
     add, mac = (prices.constants[f"energy.{name}"].value * 1e-6 for name in ("synop", "host_mac"))
     compute = {"snn_uJ": synops * add + counts.host_macs / counts.samples * mac, "ann_uJ": macs * mac}
     shape_from = "graph" if graph is not None else "program"
-    return found.to_json() | {"shape_from": shape_from, "compute_only": {**compute, "banner": prices.banner}}
+    made = found.to_json() | {"shape_from": shape_from, "compute_only": {**compute, "banner": prices.banner}}
+    why = None if silence is None else silence.no_measurement
+    return made if why is None else made | {"verdict": f"none; {why}"}

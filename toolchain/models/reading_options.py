@@ -119,7 +119,7 @@ class ReadingOptions:
 
 
 def _spelt(value: Any) -> str:
-    return SPELT.get(value, value) if isinstance(value, str) else str(value)
+    return SPELT.get(value, value) if isinstance(value, str) else str(value).removesuffix(".0")
 
 
 def edges_of(wanted: ReadingOptions) -> frozenset[tuple[str, str]] | None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from snnas.export.formats.npz_file import read_npz
 from snnas.export.graph.graph import SPIKING, Graph
-from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 
 CHECK = "recording.json"  # in what snnas check records
 RECORDING_LIMIT = 1 << 30
@@ -88,7 +88,12 @@ class Recording:
 
 def read_recording(path: Path, graph: Graph) -> Recording:
     """The recording, checked against the graph; InvalidFileError names the array, its shape and the one expected."""
-    arrays = _known(path, read_npz(path, limit_bytes=RECORDING_LIMIT, what="recording"), graph)
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: no such file; name an .npz of your tool's own run: numpy.savez(FILE, x=..., output=...), or "
+            "spikes of nodes as well (snnas whose --help)"
+        )
+    arrays = _known(path, read_npz(path, limit_bytes=RECORDING_LIMIT, what="recording", by="numpy.savez"), graph)
     shapes, spiking = graph.shapes(), graph.of_type(SPIKING)
     x = arrays.pop("x")
     samples = len(x) if x.ndim else 0
@@ -130,6 +135,7 @@ def _known(path: Path, arrays: dict[str, np.ndarray], graph: Graph) -> dict[str,
         if name.startswith("spikes.") and name.removeprefix("spikes.") not in spiking:
             raise InvalidFileError(
                 f"{path}: {name[:60]}: expected x, output, or spikes.NODE with one of {', '.join(spiking[:20])}"
+                f"{did_you_mean(name.removeprefix('spikes.'), spiking)}"
             )
     packed = CHECK in arrays
     arrays = {name: a for name, a in arrays.items() if name in ("x", "output") or name.startswith("spikes.")}

@@ -16,9 +16,11 @@ from snnas.hw_sim.files import read_text, sha256
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.wiring import wirings
 from snnas.hw_sim.program import CLOCK, INPUT, Program
+from snnas.hw_sim.simulate.silence import Answers
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.data.statistics import bootstrap, wilson
 from snnas.toolchain.models.open import Subject
+from snnas.toolchain.models.silent import explained
 from snnas.toolchain.models.stream import Streamed, decided, in_a_row
 from snnas.toolchain.output.stderr import Narrator
 
@@ -40,6 +42,7 @@ def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) ->
         reach[w.src] = reach.get(w.src, 0) + fan_out(w.map, w.src_shape)
     spikes: dict[str, list[np.ndarray]] = {p.id: [] for p in program.in_order}
     synops, predictions, logits, timesteps = [], [], list[np.ndarray](), list[np.ndarray]()
+    answers = Answers()
     clock = program.timesteps * int(reach[CLOCK].sum()) if CLOCK in reach else 0
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, _, part in runs(subject):
@@ -51,6 +54,7 @@ def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) ->
                 total.append(sums[name].sum(axis=(1, 2, 3)))
             predictions.append(trace.predictions)
             logits.append(trace.logits)
+            answers.add(trace.logits)
             settled = decided(program, trace.spikes)
             timesteps += [] if settled is None else [settled]
             advance(sum(map(len, predictions)), len(x))
@@ -59,6 +63,7 @@ def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) ->
     fired = np.sum([each[p.id] for p in ours], axis=0)
     slots = sum(p.size for p in ours) * program.timesteps
     events = np.concatenate(synops)
+    silence = answers.with_spikes({p.id: int(each[p.id].sum()) for p in ours})
     predicted = np.concatenate(predictions)
     return {
         "schema": SCHEMA,
@@ -84,6 +89,7 @@ def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) ->
         ],
         "weight_bits": program.weight_bits,
         "ranges": {name: found.to_json() for name, found in ranges.items()},
+        "silence": explained(silence, program, x, subject.graph).to_json(),
         "provenance": "simulated",
     }
 

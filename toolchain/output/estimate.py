@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from snnas.toolchain.output import c as in_c
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.report import spread_of
 from snnas.toolchain.output.stderr import counted
 
@@ -15,13 +16,13 @@ from snnas.toolchain.output.stderr import counted
 def simulated(result: dict[str, Any]) -> Iterator[Table]:
     """Of ``snnas simulate``: the figures, then the populations."""
     out = _table(result, "simulated on target")
-    _accuracy(out, result["accuracy"])
+    _accuracy(out, result)
     if "decision" in result:
         _decision(out, result["decision"])
     if "stream" in result:
         stream = result["stream"]
         out.add_row(f"{stream['row']} in a row, no reset", "", f"{stream['changed']} of {stream['samples']} changed")
-        _accuracy(out, stream["accuracy"])
+        _accuracy(out, stream)
         _decision(out, stream["decision"])
     out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
     out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
@@ -53,7 +54,7 @@ def estimated(result: dict[str, Any]) -> Iterator[Table]:
         yield _unfit(result)
         return
     out = _table(result, "estimated" if result["assumed_rate"] is None else "estimated at an assumed rate")
-    _accuracy(out, result["accuracy"])
+    _accuracy(out, result)
     work = result["work"]
     out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
     out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
@@ -67,6 +68,8 @@ def estimated(result: dict[str, Any]) -> Iterator[Table]:
         out.add_row("  of single samples", *spread_of(result["latency_samples_us"]))
     energy = result["energy_uJ"]
     how = f"{energy['profile']}, {energy['evidence']}" if energy["profile"] else energy["banner"]
+    if silence.why_none(silence.of(result)):
+        how += "; no verdict, for nothing was measured"
     out.add_row("energy (uJ / inference)", _span(energy["total"]), how)
     if energy.get("dynamic_interval"):
         low, high = energy["dynamic_interval"]
@@ -80,7 +83,7 @@ def estimated(result: dict[str, Any]) -> Iterator[Table]:
 
 
 def _table(result: dict[str, Any], how: str) -> Table:
-    title = f"{result['model']}: {how}, {result['samples']} samples of {result['data']}, T = {result['timesteps']}"
+    title = f"{result['model']}: {how}, {result['samples']:,} samples of {result['data']}, T = {result['timesteps']}"
     return Table("", "value", "95 % interval / note", title=title, title_justify="left")
 
 
@@ -98,12 +101,18 @@ def _unfit(result: dict[str, Any]) -> Table:
     return out
 
 
-def _accuracy(out: Table, accuracy: dict[str, Any] | None) -> None:
-    if accuracy is None:
+def _accuracy(out: Table, result: dict[str, Any]) -> None:
+    accuracy, found = result["accuracy"], silence.of(result)
+    none = silence.why_none(found)
+    if none:
+        out.add_row("accuracy on target", silence.NONE, none)
+    elif accuracy is None:
         out.add_row("accuracy on target", "-", "no labels")
-        return
-    low, high = accuracy["interval"]
-    out.add_row("accuracy on target", f"{accuracy['on_target']:.2%}", f"{low:.2%} .. {high:.2%}")
+    else:
+        low, high = accuracy["interval"]
+        out.add_row("accuracy on target", f"{accuracy['on_target']:.2%}", f"{low:.2%} .. {high:.2%}")
+    for row in silence.rows(found):
+        out.add_row(*row)
 
 
 def _fit_rows(out: Table, fit: dict[str, Any]) -> None:
@@ -131,7 +140,10 @@ def _ann_rows(out: Table, ann: dict[str, Any]) -> None:
         f"{_short(compute['snn_uJ'])} vs ANN {_short(compute['ann_uJ'])}",
         "45 nm int8, Horowitz 2014; not chip energy",
     )
-    out.add_row("verdict", ann["verdict"].partition("; ")[0], ann["verdict"].partition("; ")[2])
+    verdict, _, why = ann["verdict"].replace(" than an ANN of the same shape", "", 1).partition(": ")
+    if not why:
+        verdict, _, why = verdict.partition("; ")
+    out.add_row("verdict against the ANN", verdict, why)
 
 
 def _bill(energy: dict[str, Any]) -> Table:

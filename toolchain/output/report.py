@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_json, sha256
 from snnas.toolchain.output import c as in_c
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.run import Run
@@ -78,20 +79,11 @@ def table(report: dict[str, Any]) -> Table:
     for name, justify in (("", "left"), (side, "right"), ("on target", "right"), ("provenance", "left")):
         out.add_column(name, justify=justify)  # type: ignore[arg-type]
     both = "measured | simulated"  # one word per column
-    tested = f"{both}, {acc['samples']} test samples"
+    tested = f"{both}, {acc['samples']:,} test samples"
     if foreign:
         calibration = report.get("calibration", "-").removesuffix(", drawn")
-        tested = f"{both}, {acc['samples']} samples; calibrated on {calibration}"
-    out.add_row("accuracy", percent(acc["training"]), percent(acc["on_target"]), tested)
-    if "balanced_on_target" in acc:
-        beside = "mean of the classes' accuracies: they are uneven"
-        out.add_row("  balanced", percent(acc["balanced_training"]), percent(acc["balanced_on_target"]), beside)
-    if acc["interval"] is None:
-        out.add_row("  same prediction", "", percent(acc.get("agreement")), "the samples have no labels")
-    else:
-        low, high = acc["interval"]
-        changed = f"{acc['flips']} prediction{'' if acc['flips'] == 1 else 's'} changed"
-        out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", changed)
+        tested = f"{both}, {acc['samples']:,} samples; calibrated on {calibration}"
+    _add_accuracy(out, report, tested)
     if report["finetune"] is not None:
         _add_finetuning(out, report["finetune"])
     out.add_row("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}", both)
@@ -110,13 +102,13 @@ def table(report: dict[str, Any]) -> Table:
         out.add_row(
             "fold: differing spikes",
             "",
-            str(checks["fold_differing_spikes"]),
+            _whole(checks["fold_differing_spikes"]),
             "unfolded network vs deployed (a figure, no gate)",
         )
     out.add_row(
         "NIR: differing spikes",
         "",
-        str(checks["nir_differing_spikes"]),
+        _whole(checks["nir_differing_spikes"]),
         "your .nir vs our rewriting of it" if foreign else "deployed network vs .nir re-read without metadata",
     )
     _add_quantisation(out, report["quantisation"], report["ranges"], checks)
@@ -133,7 +125,7 @@ def _add_witnesses(out: Table, report: dict[str, Any]) -> None:
     if checks["lava_samples"]:
         compared = f"{checks['lava_spikes_compared'] or 0:,} compared"
         verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {compared}"
-        out.add_row("Lava: differing spikes", "", str(checks["lava_differing_spikes"]), verdict)
+        out.add_row("Lava: differing spikes", "", _whole(checks["lava_differing_spikes"]), verdict)
     elif "c" not in report:
         out.add_row("Lava: differing spikes", "", "not run", checks["lava"])
     if "c" in report:
@@ -183,6 +175,28 @@ def _add_chip(out: Table, report: dict[str, Any], neurons: Iterable[str], bits: 
     out.add_row("  relays", "", str(relays["populations"]), cost)
 
 
+def _add_accuracy(out: Table, report: dict[str, Any], tested: str) -> None:
+    """Both sides' accuracy, or why it is no measurement, and what was silent."""
+    acc = report["accuracy"]
+    mute = silence.of(report, "on_target")
+    none = silence.why_none(mute)
+    before = silence.NONE if silence.why_none(silence.of(report, "training")) else percent(acc["training"])
+    out.add_row("accuracy", before, silence.NONE if none else percent(acc["on_target"]), none or tested)
+    if not none and "balanced_on_target" in acc:
+        beside = "mean of the classes' accuracies: they are uneven"
+        out.add_row("  balanced", percent(acc["balanced_training"]), percent(acc["balanced_on_target"]), beside)
+    if none:
+        out.add_row("  95 % interval", "", "-", tested)
+    elif acc["interval"] is None:
+        out.add_row("  same prediction", "", percent(acc.get("agreement")), "the samples have no labels")
+    else:
+        low, high = acc["interval"]
+        changed = f"{acc['flips']} prediction{'' if acc['flips'] == 1 else 's'} changed"
+        out.add_row("  95 % interval", "", f"{low:.1%} .. {high:.1%}", changed)
+    for name, value, said in silence.rows(mute):
+        out.add_row(name, "", value, said)
+
+
 def _add_finetuning(out: Table, found: dict[str, Any]) -> None:
     """What fine-tuning through the integer arithmetic gained, and what it changed."""
     kept = f"epoch {found['best_epoch']} of {found['epochs']}" if found["best_epoch"] else "no epoch was clearly better"
@@ -211,6 +225,10 @@ def _add_quantisation(out: Table, errors: dict[str, Any], ranges: dict[str, Any]
         (name, register), margin = max(margins.items(), key=lambda item: item[1])
         why += f"; fullest: {register} of {name}, {margin:.0%}"
     out.add_row("ranges: proved populations", "", f"{proved} of {populations}", why)
+
+
+def _whole(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
 
 
 def percent(value: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_json
 from snnas.toolchain import runs
+from snnas.toolchain.output import silence
 from snnas.toolchain.runs.run import Run
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def overview(folder: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for run in runs.every(folder):
         row = {"run": run.name, "created_at": None, "stage": "damaged", "validation_accuracy": None, "reason": None}
+        row["no_measurement"] = None
         try:
             config = run.config()
         except InvalidFileError as error:
@@ -32,6 +34,7 @@ def overview(folder: Path) -> list[dict[str, Any]]:
         else:
             row["created_at"], row["stage"], row["reason"] = config.get("created_at"), run.stage(), run.failure
             row["validation_accuracy"] = config.get("training", {}).get("validation_accuracy")
+            row["no_measurement"] = config.get("training", {}).get("no_measurement")
         rows.append(row)
     return rows
 
@@ -47,7 +50,8 @@ def overview_table(rows: list[dict[str, Any]]) -> Table:
     out.add_column("validation accuracy")
     for row in rows:
         accuracy, created = row["validation_accuracy"], (row["created_at"] or "")[:19]
-        said = row["reason"] if row["stage"] == "damaged" else "" if accuracy is None else f"{accuracy:.2%}"
+        said = "" if accuracy is None else silence.NONE if row["no_measurement"] else f"{accuracy:.2%}"
+        said = row["reason"] if row["stage"] == "damaged" else said
         out.add_row(row["run"], created, row["stage"], said)
     return out
 
@@ -95,7 +99,11 @@ def table(run: Run, *, brief: bool = False) -> Table:
         out.add_row("search", f"{done}, {search['guards']} guard events")
     if known["training"]:
         accuracy, epoch = known["training"]["validation_accuracy"], known["training"]["best_epoch"]
-        out.add_row("validation accuracy", f"{accuracy:.2%} (epoch {epoch})")
+        none = known["training"].get("no_measurement")
+        said = f"{silence.NONE}: {none}" if none else f"{accuracy:.2%}"
+        out.add_row("validation accuracy", f"{said} (epoch {epoch})")
+        if known["training"].get("silent"):
+            out.add_row("never fire", ", ".join(known["training"]["silent"]))
     if not brief and known["failed"]:
         out.add_row("failed", known["failed"])
     if not brief and known["exports"]:
@@ -109,9 +117,10 @@ def next_command(run: Run) -> str:
 
 
 def after_export(run: Run, report: dict[str, Any]) -> str:
-    """What a user would look at next: the page, or the cause where the program lost more than a point of accuracy."""
+    """What a user would look at next: the page, or the cause where the program is silent or lost a point."""
     lost = report["accuracy"]["training"] - report["accuracy"]["on_target"]
-    return f"diagnose {run.name}" if lost > 0.01 else f"report {run.name} --html"
+    mute = silence.why_none(silence.of(report, "on_target"))
+    return f"diagnose {run.name}" if mute or lost > 0.01 else f"report {run.name} --html"
 
 
 def _genotype(run: Run) -> tuple[dict[str, Any], str]:

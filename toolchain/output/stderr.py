@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from snnas.hw_sim.errors import UsageError, printable
 
 Advance = Callable[[int, int], None]
 SILENCE = 30.0  # in a pipe, seconds until a line says that something goes on
+SOON = 2.0  # and until the first of a stage, which says how long it will take
 # C0 and C1 controls steer a terminal (colours, titles, a pasted command), bidirectional ones re-order what is read;
 # half surrogates cannot be written at all.
 
@@ -24,6 +25,13 @@ SILENCE = 30.0  # in a pipe, seconds until a line says that something goes on
 def counted(number: int, noun: str) -> str:
     """``1 core``, ``2,048 cores``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def span_of(seconds: float) -> str:
+    """``40 s``, ``3 min``, ``2.5 h``: a span that is guessed, in as few digits as it is worth."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def with_runs_dir(command: str, runs_dir: Path | None) -> str:
@@ -50,6 +58,7 @@ class Narrator:
         self.quiet, self.verbose, self.start = quiet, verbose, time.monotonic()
         self._said = self.start
         self.console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
+        self._bars: Progress | None = None
 
     def say(self, text: str) -> None:
         self._said = time.monotonic()
@@ -77,24 +86,39 @@ class Narrator:
             self.say(f"{what} ...")
             yield self._lines(f"  {what}: {{}} of {{}} {pieces}".rstrip())
             return
-        counted_in = [TextColumn(pieces)] if pieces else []
-        columns = (
-            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
-            *(*counted_in, TimeRemainingColumn()),
-        )
-        with Progress(*columns, console=self.console, transient=True) as bar:
-            task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        with self._shown() as bars:
+            task = bars.add_task(what, total=None, pieces=pieces)
+            try:
+                yield lambda done, total: bars.update(task, completed=done, total=total)
+            finally:
+                bars.remove_task(task)
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[Progress]:
+        """The bars on the screen; a stage within a stage has its own beneath."""
+        if self._bars is not None:
+            yield self._bars
+            return
+        what, pieces = (TextColumn(f"{{task.{name}}}") for name in ("description", "fields[pieces]"))
+        columns = what, BarColumn(), MofNCompleteColumn(), pieces, TimeElapsedColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=self.console, transient=True) as bars:
+            self._bars = bars
+            try:
+                yield bars
+            finally:
+                self._bars = None
 
     def _lines(self, line: str) -> Advance:
-        said = 0
+        said, told, begun = 0, False, time.monotonic()
 
         def advance(done: int, total: int) -> None:
-            nonlocal said
-            tenths = 10 * done // max(1, total)
-            if (self.verbose and tenths > said) or self.silence >= SILENCE:
-                said = tenths
-                self.say(line.format(done, total))
+            nonlocal said, told
+            tenths, spent = 10 * done // max(1, total), time.monotonic() - begun
+            guessed = spent >= SOON and 0 < done < total
+            if (self.verbose and tenths > said) or (guessed and not told) or self.silence >= SILENCE:
+                said, told = tenths, told or guessed
+                left = f"; about {span_of(spent / done * (total - done))} left" if guessed else ""
+                self.say(line.format(done, total) + left)
 
         return advance
 

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 PIPE_WIDTH = 160
+NARROW = 100  # columns, below which a terminal gets the plain text too: notes stand under their rows
 
 
 def print_text(text: str) -> None:
@@ -32,13 +33,14 @@ def print_json(value: Any) -> None:
 def print_table(table: Any) -> None:
     """Print a rich table (or a line of text), whatever its cells hold.
 
-    It is as wide as its cells need, up to ``_width``. Title and caption are lines above and below, which are as long as
-    they need: a narrow table would break them anywhere.
+    It is as wide as its cells need, up to ``_width``: on a terminal with lines around it, elsewhere plain and aligned.
+    Title and caption are lines above and below, which are as long as they need.
     """
     from rich.console import Console
     from rich.table import Table
 
     from snnas.hw_sim.errors import printable
+    from snnas.toolchain.output.fitting import boxed, lines
     from snnas.toolchain.output.stderr import harmless
 
     console = Console(width=_width(), highlight=False, markup=False)
@@ -49,7 +51,13 @@ def print_table(table: Any) -> None:
     table.title = table.caption = None
     if title:
         console.print(title, style="italic")
-    console.print(table)
+    if sys.stdout.isatty() and console.width >= NARROW:
+        console.print(boxed(table, console.width))
+    else:
+        head, *rest = lines(table, console.width)
+        console.print(head, soft_wrap=True, style="bold" if table.show_header else None)
+        for line in rest:
+            console.print(line, soft_wrap=True)
     if caption:
         console.print(caption, style="dim italic")
 

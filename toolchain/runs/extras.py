@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
+from importlib import metadata
+from pathlib import Path
+
 # Extra -> packages, as pyproject.toml has them, and what they are for.
 EXTRAS = {
     "search": ("torch", "spikingjelly", "safetensors", "scikit-learn", "scipy", "pillow", "pymoo"),
@@ -17,8 +23,32 @@ MODULES = {"scikit-learn": "sklearn", "pillow": "PIL"}  # where the module's nam
 
 
 def install(extra: str = "") -> str:
-    """What to type for an extra, or for the base. Never by name alone: no index that pip asks by itself has snnas."""
-    return f"pip install -e '.{f'[{extra}]' if extra else ''}' in the checkout of snnas"
+    """What to type for an extra, or for the base, where snnas is installed as it is here.
+
+    Never snnas by name alone: no index that pip asks by itself has it. Beside a wheel the extra's own packages do, by
+    the interpreter that lacks them; in pipx's environment, pipx puts them there.
+    """
+    packages = _required(extra) if extra else []
+    if not packages or _checkout():
+        return f"pip install -e '.{f'[{extra}]' if extra else ''}' in the checkout of snnas"
+    if "pipx" in Path(sys.prefix).parts:
+        return shlex.join(["pipx", "inject", "snnas", *packages])
+    return shlex.join([sys.executable or "python", "-m", "pip", "install", *packages])
+
+
+def _checkout() -> bool:
+    """Whether this code lies in the source tree, which ``pip install -e`` leaves where it is."""
+    return (Path(__file__).resolve().parents[2] / "pyproject.toml").is_file()
+
+
+def _required(extra: str) -> list[str]:
+    """What the installed package asks for with an extra: 'torch>=2.6'."""
+    try:
+        every = metadata.requires("snnas") or []
+    except metadata.PackageNotFoundError:
+        return []
+    halves = (line.partition(";") for line in every)
+    return [need.strip() for need, _, marker in halves if re.search(rf"extra == ['\"]{extra}['\"]", marker)]
 
 
 def extra_of(module: str) -> str | None:

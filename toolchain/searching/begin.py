@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.toolchain.data.load import DEFAULT_TIMESTEPS, data_section, timesteps_of
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.create import create
 from snnas.toolchain.runs.run import Run, as_toml, now
 from snnas.toolchain.runs.versions import fingerprint
-from snnas.toolchain.searching.methods import RUNNERS
+from snnas.toolchain.searching.methods import RUNNERS, refuse_foreign
 from snnas.toolchain.searching.options import DEFAULT_CHANNELS, SearchOptions
 from snnas.toolchain.searching.runner import Runner
 
@@ -22,19 +23,23 @@ if TYPE_CHECKING:
 PROXIES = ("sahd", "snnas")
 
 
-def begin_search(folder: Path, name: str | None, options: SearchOptions, command: str) -> Run:
+def begin_search(
+    folder: Path, name: str | None, options: SearchOptions, command: str, narrator: Narrator | None = None
+) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
-    from snnas.toolchain.data.load import load, takes_frames
+    from snnas.toolchain.data.load import load, require_known, takes_frames
     from snnas.toolchain.data.options import parse_options
     from snnas.toolchain.data.scoring_batch import require_distinct
 
     for what, given, known in (("method", options.method, tuple(RUNNERS)), ("proxy", options.proxy, PROXIES)):
         if given not in known:
             raise UsageError(f"unknown {what} {given!r}; expected {', '.join(known)}{did_you_mean(given, known)}")
+    require_known(options.dataset)  # a typo is said before what is not installed
     for what in ("timesteps", "channels", "hidden", "batch", "candidates", "population", "generations", "cells"):
         value, least = getattr(options, what), 2 if what in ("batch", "population") else 1
         if value is not None and value < least:
             raise UsageError(f"--{what} {value}: expected a whole number >= {least}")
+    refuse_foreign(options.method, [f.name for f in fields(options) if getattr(options, f.name) != f.default])
     runner = RUNNERS[options.method]
     hardware = _hardware(options, runner)
     from snnas.toolchain.training.device import resolve_device
@@ -46,7 +51,8 @@ def begin_search(folder: Path, name: str | None, options: SearchOptions, command
     frames = parse_options(options.data)
     if takes_frames(options.dataset):
         frames.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)
-    data = load(options.dataset, seed=options.seed, **frames)
+    with (narrator or Narrator(quiet=True)).progress(f"reading {options.dataset}") as advance:
+        data = load(options.dataset, seed=options.seed, advance=advance, **frames)
     require_stages(training, data, options.timesteps)
     options = replace(options, timesteps=timesteps_of(options.dataset, data, options.timesteps))
     sizes = {"input_shape": data.input_shape, "input_kind": data.input_kind, "classes": data.classes}
@@ -98,10 +104,6 @@ def _hardware(options: SearchOptions, runner: Runner) -> dict[str, Any]:
     from snnas.toolchain.searching.cost import Chip
 
     limits = parse_budgets(options.budget)
-    if options.space is not None and not runner.trains:
-        raise UsageError(
-            f"--space {options.space}: {options.method} has its own space; leave it out, or take --method trained"
-        )
     runner.refuse(options)
     names = [ALIASES.get(name.strip(), name.strip()) for name in options.objective.split(",")]
     for name in names:

@@ -31,6 +31,7 @@ SAHD = ("per-node", "per-op")
 class CellMethod(Runner):
     """A method that searches cells. whole: candidates are whole networks: each is priced, and may stand on a front."""
 
+    shared = ("proxy", "sahd", "backward", "hidden", "head")
     whole: ClassVar[bool] = False
 
     def refuse(self, options: SearchOptions) -> None:
@@ -46,6 +47,19 @@ class CellMethod(Runner):
         if options.sahd != SAHD[0] and options.proxy != "sahd":
             raise UsageError(f"--sahd {options.sahd}: of --proxy sahd; leave it out beside --proxy {options.proxy}")
         super().refuse(options)
+
+    def emptiest(self, network: Sizes) -> Genotype | None:
+        from snnas.search.network.config import NetworkConfig
+        from snnas.search.network.genotype import ZEROIZE, Cell, Genotype
+        from snnas.search.network.space import get
+
+        space = get(self.space)
+        edges = space.edges(backward=False)
+        through = (0, max(target for _, target in edges))
+        if "skip" not in space.ops or through not in edges or not isinstance(network, NetworkConfig):
+            return None
+        cell = Cell.of({edge: "skip" if edge == through else ZEROIZE for edge in edges})
+        return Genotype(space.name, (cell,) * network.cells)
 
     def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
         counted = {"sahd": options.sahd} if options.proxy == "sahd" else {}

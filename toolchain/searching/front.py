@@ -74,7 +74,6 @@ def build(session: Session, run: Run, narrator: Narrator) -> dict[str, Any]:
     names = list(run.section("objectives")["names"])
     scored = scored_networks(session, run)
     genotypes = [genotype for genotype, _ in scored]
-    narrator.say(f"pricing {len(genotypes)} networks")
     costs = session.costs(genotypes)
     every = {at: objectives(names, scored[at][1], cost) for at, cost in enumerate(costs) if isinstance(cost, Cost)}
     places = [at for at, row in every.items() if all(map(math.isfinite, row))]

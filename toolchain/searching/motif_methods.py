@@ -34,12 +34,8 @@ class MseNas(Runner):
     def refuse(self, options: SearchOptions) -> None:
         if options.backward or options.proxy != "sahd" or options.sahd != "per-node":
             raise UsageError(
-                f"--backward, --proxy and --sahd: {options.method} has cells and a fitness of its own; leave them out, "
-                f"or take --method {OTHERS}"
-            )
-        if options.head is not None:
-            raise UsageError(
-                f"--head {options.head}: {options.method} ends with a linear layer on pooled spikes; leave it out"
+                f"--budget and --objective take --method {OTHERS}; {options.method} knows no chip yet: export what it "
+                "finds, and hold it to limits with: snnas check --max"
             )
         super().refuse(options)
 

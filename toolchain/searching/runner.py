@@ -121,13 +121,15 @@ class Runner(ABC):
 
     space: the name of what it searches, which the genotype says too: it settles their kind (``snnas.search.kinds``).
     own: the options that are its alone, as ``SearchOptions`` has them; those that are not 0 stand in [method] of
-    run.toml. batches: of ``--batch`` samples each, that a candidate sees. studies: repeats of an operation study that
+    run.toml. shared: options of some other methods that it takes too; what all take stands in neither.
+    batches: of ``--batch`` samples each, that a candidate sees. studies: repeats of an operation study that
     it takes at most. chunk: candidates that a worker takes at once. trains: its candidates are trained and measured, so
     that budgets bind on what it measured.
     """
 
     space: ClassVar[str]
     own: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[tuple[str, ...]] = ()
     batches: ClassVar[int] = 1
     studies: ClassVar[int] = 0
     chunk: ClassVar[int] = CHUNK
@@ -141,6 +143,11 @@ class Runner(ABC):
         """The name of what it searches for samples (C, H, W)."""
         return self.space
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The options that it takes and not every method does."""
+        return (*self.own, *self.shared)
+
     def refuse(self, options: SearchOptions) -> None:
         """UsageError for what this method does not take. What is wrong for every method is refused elsewhere."""
         if options.study and not 2 <= options.study <= self.studies:
@@ -152,6 +159,10 @@ class Runner(ABC):
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """UsageError where ``settings`` are not what the method writes; most of it is checked as run.toml is read."""
+        return None
+
+    def emptiest(self, network: Sizes) -> Genotype | None:
+        """What every candidate holds more than, to bound costs by; None where nothing of the kind is known."""
         return None
 
     def judged(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Judged] | None:

@@ -20,6 +20,7 @@ from snnas.toolchain.runs.run import MEND, Run
 from snnas.toolchain.searching.budgets import METRICS, Limits, check_limits
 from snnas.toolchain.searching.cost import Chip, Cost, Meter, Predictor, live
 from snnas.toolchain.searching.evaluator import PREDICT, Evaluator, in_worker, score_kind
+from snnas.toolchain.searching.least import refuse_hopeless
 from snnas.toolchain.searching.methods import RUNNERS
 from snnas.toolchain.searching.pool import Ask, Each
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Judged, Material, Spec, Task
@@ -81,7 +82,21 @@ class Session:
     def meter(self) -> Meter:
         """Holds predicted costs against the limits."""
         predictor = self.spec.predictor
-        return Meter(predictor.config, predictor.widths, self.limits, partial(self.answer, PREDICT))
+        return Meter(predictor.config, predictor.widths, self.limits, self._priced)
+
+    def _priced(self, genotypes: Sequence[Genotype]) -> Sequence[Cost | str]:
+        """Predicted costs of many, each of which takes a while."""
+        if len(genotypes) < 2:
+            return self.answer(PREDICT, genotypes)
+        done = 0
+        with self.narrator.progress(f"pricing {counted(len(genotypes), 'network')}") as advance:
+
+            def each(at: int, found: Any) -> None:
+                nonlocal done
+                done += 1
+                advance(done, len(genotypes))
+
+            return self.answer(PREDICT, genotypes, each=each)
 
     def costs(self, genotypes: Sequence[Genotype]) -> list[Cost | str]:
         """What each is expected to cost, as the search measured it or as it is predicted; or why there is nothing."""
@@ -118,6 +133,8 @@ class Session:
             advance(done, total)
 
         earlier = [r for r in every if r.get("attempt", 1) < attempt and r.get("event") == "evaluation"]
+        if self.limits and not every and not self.runner.trains:
+            refuse_hopeless(self.limits, self.runner.emptiest(self.spec.network), self.spec.predictor)
         task = self._task(record, seen, earlier, limits, banned or {})
         total, words = self.runner.plan(task)
         if done:

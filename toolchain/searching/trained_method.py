@@ -42,15 +42,11 @@ class TrainedMethod(Runner):
 
     space = "chip"
     own = ("trainings", "short_epochs", "random")
+    shared = ("space", "hidden", "head")
     chunk = 1
     trains = True
 
     def refuse(self, options: SearchOptions) -> None:
-        if options.backward or options.proxy != "sahd" or options.sahd != "per-node" or options.study:
-            raise UsageError(
-                f"--backward, --proxy, --sahd and --study: {options.method} trains feed-forward cells and scores none "
-                "before; leave them out, or take another --method"
-            )
         for name, least in (("trainings", LEAST), ("short_epochs", 1)):
             if getattr(options, name) < least:
                 option = name.replace("_", "-")

@@ -19,6 +19,7 @@ from snnas.toolchain.training.restore import network_of
 if TYPE_CHECKING:
     from torch import nn
 
+    from snnas.hw_sim.simulate.silence import Silence
     from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.training import Record, TrainingConfig, TrainingResult
 
@@ -38,6 +39,7 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
     """
     from snnas.toolchain import training
     from snnas.toolchain.training import parallel
+    from snnas.toolchain.training.silence import silence_of
 
     config = run.config()
     device = resolve_device(parallel.local_device(resolve_device(device or config["versions"]["device"])))
@@ -90,7 +92,12 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         f"  {result.seconds:.1f} s{resumed}; best epoch {result.best_epoch} of {result.epochs}, "
         f"validation accuracy {result.validation_accuracy:.1%}{beside}, SAR {result.sar:.3f}"
     )
-    doubts = (chance_note(result.validation_accuracy, data.y_val), gap_note(result))
+    mute = silence_of(network, data, device)
+    doubts = (
+        None if mute.no_measurement else chance_note(result.validation_accuracy, data.y_val),
+        gap_note(result),
+        silence_note(mute),
+    )
     for doubt in filter(None, doubts):
         narrator.say(f"  note: {doubt}")
     config["train"] = recipe.plain()
@@ -101,6 +108,8 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         **({} if balanced is None else {"validation_balanced_accuracy": balanced}),
         "validation_sar": result.sar,
         "statistics": result.statistics,
+        **({"silent": list(mute.silent)} if mute.silent else {}),
+        **({"no_measurement": mute.no_measurement} if mute.no_measurement else {}),
         "device": device,
     }
     run.write_config(config)
@@ -141,6 +150,12 @@ def chance_note(accuracy: float, labels: np.ndarray) -> str | None:
         f"{found} is no better than always naming one class ({guessed:.1%}); train longer with --epochs, or look at "
         f"the data"
     )
+
+
+def silence_note(mute: Silence) -> str | None:
+    """What is said of populations that never fire on validation samples, and of answers that are no measurement."""
+    mend = "train longer with --epochs, or with a lower learning_rate in the recipe"
+    return f"{mute} (on {counted(mute.samples, 'validation sample')}); {mend}" if mute else None
 
 
 def gap_note(result: TrainingResult) -> str | None:

@@ -376,6 +376,12 @@ def _black(_: Patch) -> None:
     np.savez("black.npz", x=np.zeros((4, 1, 8, 8), np.float32))
 
 
+def _same_answers(patch: Patch) -> None:
+    _dataset("readout/weight", lambda w: w[:1].repeat(len(w), 0))(patch)
+    _dataset("readout/bias", lambda b: b * 0)(patch)
+    assert run_command(["check", GRAPH, "--record", "auto", "--data", "bars.npz", "--new-recording"]) == 1
+
+
 NIR, STRICT, LAVA = (GRAPH,), (GRAPH, "--strict"), ("lava",)
 PORTABLE = (GRAPH, "--portable")
 FAULTS = [
@@ -416,6 +422,8 @@ FAULTS = [
     Fault("a threshold off by one float", _dataset("edges/v_threshold", _next_float), NIR, "SN306", 1, "edges.v_"),
     Fault("a recording in which nothing fires", _recorded_again(_black, "--data", "black.npz", "--new-recording"),
           STRICT, "SN309", 1),
+    Fault("a recording whose answers are all the same", _same_answers, NIR, "SN310", 1, "predictions are ties"),
+    Fault("a graph that resets by subtraction", _metadata(reset="subtract"), NIR, "SN210", 1, "soft reset"),
     Fault("accuracy under its limit", _arrays(RECORDED, y=lambda y: y[::-1]), (GRAPH, "--min", "accuracy=100%"),
           "SN401", 1, "under"),
     Fault("a file that is not there", lambda _: Path(GRAPH).unlink(), NIR, "SN101", 3, "no such file"),

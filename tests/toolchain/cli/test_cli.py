@@ -455,3 +455,30 @@ def test_spoiled_exports_are_caught(
     got, found = checked(folder, capsys)
     assert got == code
     assert word in found[finding]["detail"]
+
+
+def test_options_are_grouped_by_what_they_steer(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    import typer
+
+    from snnas.toolchain.cli.app import app
+    from snnas.toolchain.cli.help_groups import GROUPS
+
+    monkeypatch.setenv("COLUMNS", "80")
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name, groups in GROUPS.items():
+        options = [p.name for p in commands[name].params if p.param_type_name == "option"]
+        grouped = [option for _, members in groups for option in members]
+        assert len(grouped) == len(set(grouped))
+        assert set(grouped) - {"help", "quiet", "verbose", "formats", "expect"} <= set(options), name
+        assert set(options) - set(grouped) <= {"target"}, f"{name}: an option of no group"
+        assert run_command([name, "--help"]) == 0
+        out = capsys.readouterr().out
+        titles = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+        assert titles[-len(groups) :] == [f"{title}:" for title, _ in groups]
+    large = {name for name, command in commands.items() if len(command.params) > 12}
+    assert large <= GROUPS.keys()
+    assert run_command(["search", "-h"]) == 0
+    own = capsys.readouterr().out.partition("Options of mse_nas:")[2].partition("\n\n")[0]
+    assert "--population" in own
+    assert "--generations" in own
+    assert "--hidden" not in own

@@ -403,14 +403,32 @@ def test_names_of_others_stay_text(run: Run, hostile: str) -> None:
         ("diagnosis/diagnosis.json", "diagnosis", "Not diagnosed: snnas diagnose digits-lightsnn-001"),
         ("export/lava/golden.npz", "divergence", "golden.npz is not there"),
         ("export/lava/manifest.json", "divergence", "manifest.json is not there"),
-        ("export/lava/stimulus.npz", "raster", "stimulus.npz is not there"),
     ],
 )
 def test_a_missing_file_costs_its_section(run: Run, name: str, section: str, words: str) -> None:
+    """It goes, with its entry of the contents; a line at the end of the page says why."""
     (run.path / name).unlink()
     page = page_of(run)
-    assert words in _section(page, section)
-    assert {id_ for id_, _, _ in SECTIONS} <= set(Reader(page).ids)
+    left = re.search(r'<footer id="left">.*?</footer>', page, re.DOTALL)
+    assert left
+    assert words in left[0]
+    assert f'id="{section}"' not in page
+    assert f'href="#{section}"' not in page
+    shown = {id_ for id_, _, _ in SECTIONS} & set(Reader(page).ids)
+    assert all(f'href="#{id_}"' in page for id_ in shown)
+    assert not re.search(r'<section[^>]*><h2[^>]*>[^<]*</h2><p class="(missing|note missing)', page), "empty"
+
+
+def test_a_part_of_a_section_that_is_missing_is_said_there(run: Run) -> None:
+    (run.path / "export/lava/stimulus.npz").unlink()
+    assert "stimulus.npz is not there" in _section(page_of(run), "raster")
+
+
+def test_why_the_loss_in_training_lies_above(run: Run) -> None:
+    config = run.config()
+    for smoothing in (0.1, 0.0):
+        run.write_config({**config, "train": {**config.get("train", {}), "label_smoothing": smoothing}})
+        assert ("labels smoothed by 0.1" in _section(page_of(run), "training")) == bool(smoothing)
 
 
 def _section(page: str, id_: str) -> str:
@@ -439,7 +457,8 @@ def _section(page: str, id_: str) -> str:
 def test_a_damaged_file_costs_its_section(run: Run, name: str, content: bytes) -> None:
     (run.path / name).write_bytes(content)
     page = page_of(run)
-    assert {id_ for id_, _, _ in SECTIONS} <= set(Reader(page).ids)
+    gone = page.partition('<footer id="left">')[2].count("<li")
+    assert len({id_ for id_, _, _ in SECTIONS} & set(Reader(page).ids)) + gone == len(SECTIONS)
     assert page.count('class="missing') >= 1 or "fail" in _section(page, "checks")
 
 
@@ -577,7 +596,7 @@ def test_a_program_that_fits_nowhere_has_no_bill(run: Run) -> None:
     report["resources"] |= {"fits": False, "misfits": ["p1 needs 5000 compartments, 3976 more than the 1024 there are"]}
     write_json(run.report, report)
     page = page_of(run)
-    assert "No energy: the program fits no system" in _section(page, "energy")
+    assert "No energy: the program fits no system" in page.partition('<footer id="left">')[2]
     assert "✗ fail" in _section(page, "checks")
     assert "p1 needs 5000 compartments" in page
 
@@ -655,7 +674,9 @@ def test_a_diagnosis_says_what_helped_and_what_the_export_found_on_all_its_sampl
 
 def test_a_diagnosis_of_another_program_is_not_shown(run: Run) -> None:
     write_json(run.diagnosis, diagnosis(["cell"], "0" * 64))
-    assert "of another program than the one exported: snnas diagnose" in _section(page_of(run), "diagnosis")
+    page = page_of(run)
+    assert "of another program than the one exported: snnas diagnose" in page.partition('<footer id="left">')[2]
+    assert 'id="diagnosis"' not in page
 
 
 def test_a_report_of_before_has_no_quantisation(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -15,7 +16,8 @@ from rich.table import Table
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.cli.app import run_command
-from snnas.toolchain.output.stderr import Narrator, counted
+from snnas.toolchain.output import fitting
+from snnas.toolchain.output.stderr import Narrator, counted, span_of
 from snnas.toolchain.output.stdout import print_table
 
 ROOT = Path(__file__).parents[3]
@@ -136,12 +138,58 @@ def test_titles_and_captions_are_lines_of_their_own(
     table.add_row("1")
     print_table(table)
     lines = capsys.readouterr().out.splitlines()
-    assert (lines[0], lines[-1]) == ("a title far wider than its table, T = 8", "and a caption as wide, T = 8")
-    assert [len(line) for line in lines[1:-1]] == [5] * 5
+    assert lines == ["a title far wider than its table, T = 8", "a", "-", "1", "and a caption as wide, T = 8"]
     wide = Table("a")
     wide.add_row("word " * 100)
     print_table(wide)
     assert max(map(len, capsys.readouterr().out.splitlines())) <= PIPE_WIDTH
+
+
+def several() -> Table:
+    """Figures, ranges and prose, as the tables of the commands have them."""
+    table = Table("", "value", "95 % interval / note")
+    table.add_row("energy (uJ / inference)", "1.28 .. 3.84 .. 12.6", "loihi1, simulated")
+    table.add_row("verdict", "likely less energy", "its rate of 19.4 % is above the break-even of 6.2 % at T = 8, " * 2)
+    table.add_section()
+    table.add_row("spikes / inference", "133,632", "")
+    return table
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "120"])
+def test_a_log_gets_plain_aligned_text(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    print_table(several())
+    out = capsys.readouterr().out
+    assert out.isascii(), "no lines are drawn"
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    places = {line.index(figure) for figure in ("1.28 .. 3.84", "133,632") for line in lines if figure in line}
+    assert len(places) == 1, "figures stand below one another"
+    for whole in ("1.28 .. 3.84 .. 12.6", "133,632", "19.4 %", "6.2 %", "T = 8"):
+        assert whole in out, "no figure is split over lines"
+
+
+def test_below_a_hundred_columns_a_long_note_stands_under_its_row() -> None:
+    wide, narrow = [*fitting.lines(several(), 120)], [*fitting.lines(several(), 80)]
+    at = next(k for k, line in enumerate(narrow) if line.startswith("verdict"))
+    assert narrow[at].endswith("likely less energy")
+    assert narrow[at + 1].startswith("    its rate of 19.4 %")
+    assert narrow[2].endswith("12.6  loihi1, simulated")  # a short one beside it
+    assert next(line for line in wide if line.startswith("verdict")).count("its rate of 19.4 %") >= 1
+
+
+def test_a_wide_terminal_keeps_its_lines_and_its_figures_whole() -> None:
+    from rich.console import Console
+
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(fitting.boxed(several(), 100))
+    out = console.export_text()
+    assert "┏" in out
+    assert "1.28 .. 3.84 .. 12.6" in out
+    assert out.count("19.4 %") == out.count("6.2 %") == 2
+    assert max(map(len, out.splitlines())) <= 100
 
 
 def test_nouns_are_counted() -> None:
@@ -156,4 +204,8 @@ def test_a_pipe_is_not_silent_for_long(capsys: pytest.CaptureFixture[str], monke
             now[0] += 1.0
             advance(done, 100)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["training 40 epochs ...", *(f"  training 40 epochs: {k} of 100 batches" for k in (30, 60, 90))]
+    assert lines == [
+        "training 40 epochs ...",
+        *(f"  training 40 epochs: {k} of 100 batches; about {100 - k} s left" for k in (2, 32, 62, 92)),
+    ]
+    assert [span_of(s) for s in (0.1, 99, 101, 7200)] == ["1 s", "99 s", "2 min", "2.0 h"]

@@ -31,7 +31,8 @@ from tests.toolchain.exporting.test_of_graph import data, small, written
 pytest.importorskip("torch")
 
 ROOT = Path(__file__).parents[3]
-SMALL = ["--channels", "2", "--hidden", "8", "--batch", "8", "-T", "2", "-q"]
+MOTIFS = ["--channels", "2", "--batch", "8", "-T", "2", "-q"]
+SMALL = ["--hidden", "8", *MOTIFS]
 
 
 def commands(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -176,7 +177,7 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 EXPORT = "runs/a/export/lava"
 CASES = [
     ("search --no-train", "run", 0, SMALL),
-    ("search --method mse_nas --cells 2 --population 2 --generations 1 --epochs 1", "run", 0, SMALL),
+    ("search --method mse_nas --cells 2 --population 2 --generations 1 --epochs 1", "run", 0, MOTIFS),
     ("train a --epochs 1 --force -q", "run", 0, []),
     ("runs show a", "run", 0, []),
     ("runs show begun", "run", 0, []),

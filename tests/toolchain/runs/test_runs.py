@@ -107,7 +107,7 @@ def test_what_cannot_be_searched_leaves_no_run(tmp_path: Path, capsys: pytest.Ca
     fails(capsys, [*asked, str(tmp_path / "same.npz")], 3, "17 training samples hold 1 distinct, expected at least 2")
     fails(capsys, [*asked, "digits", "--workers", "0"], 2, "--workers 0")
     fails(capsys, [*asked, "digits", "--engine", "cloud"], 2, "--engine 'cloud'")
-    fails(capsys, [*asked, "digits", "--population", "1"], 2, "--population 1")
+    fails(capsys, [*asked, "digits", "--method", "mse_nas", "--population", "1"], 2, "--population 1")
     fails(capsys, ["train", "--dataset", "digits", "--runs-dir", str(tmp_path / "r")], 2, "name the RUN")
     fails(capsys, ["search", "digits", "--runs-dir", str(tmp_path / "r")], 2, "'digits'", "--dataset digits")
     assert not (tmp_path / "r").exists()
@@ -117,9 +117,11 @@ def test_copies_are_said_and_passed_over(tmp_path: Path, capsys: pytest.CaptureF
     with np.load(frames(tmp_path / "f.npz", 2)) as arrays:
         x, y = arrays["x"], arrays["y"]
     np.savez(tmp_path / "twice.npz", x=np.concatenate([x, x]), y=np.concatenate([y, y]))
-    asked = ["search", "--runs-dir", str(tmp_path / "r"), *SMALL, "--no-train", "--batch", "20", "--dataset"]
+    small = [word for word in SMALL if word not in ("--hidden", "8")]
+    asked = ["search", "--runs-dir", str(tmp_path / "r"), *small, "--no-train", "--batch", "20", "--dataset"]
     for method in ("lightsnn", "mse_nas"):
-        small = ["--method", method, "--population", "2", "--generations", "1", "--cells", "2"]
+        own = ["--population", "2", "--generations", "1"] if method == "mse_nas" else ["--hidden", "8"]
+        small = ["--method", method, "--cells", "2", *own]
         assert run_command([*asked, str(tmp_path / "twice.npz"), *small]) == 0
         assert "of 34 training samples are copies of others; the scoring batch holds " in capsys.readouterr().err
         assert math.isfinite(Run(tmp_path / f"r/twice-{method}-001").section("search")["score"])

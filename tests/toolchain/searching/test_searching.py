@@ -41,7 +41,13 @@ SMALL = ["--channels", "2", "--hidden", "16", "-T", "2", "--batch", "8", "--epoc
 
 
 def snnas(folder: Path, *arguments: str) -> int:
-    return run_command(["search", "--quiet", "--runs-dir", str(folder), "--device", "cpu", *SMALL, *arguments])
+    small = SMALL if "mse_nas" not in arguments else [word for word in SMALL if word not in ("--hidden", "16")]
+    return run_command(["search", "--quiet", "--runs-dir", str(folder), "--device", "cpu", *small, *arguments])
+
+
+def draws(method: str, number: int) -> list[str]:
+    """So many candidates of a method that draws them."""
+    return [] if method == "lightsnn" else ["--candidates", str(number)]
 
 
 def records(run: Run) -> list[dict]:
@@ -166,7 +172,7 @@ def test_a_configuration_that_no_search_writes(tmp_path: Path, capsys, old: str,
 )
 def test_a_search_by_each_method(tmp_path: Path, method: str, cells: int, head: str | None) -> None:
     asked = [] if head is None else ["--cells", str(cells), "--head", head]
-    assert snnas(tmp_path, "--method", method, "--candidates", "6", "--no-train", "--name", "one", *asked) == 0
+    assert snnas(tmp_path, "--method", method, *draws(method, 6), "--no-train", "--name", "one", *asked) == 0
     run = find(tmp_path, "one")
     found = Genotype.from_json(run.genotype.read_text())
     assert found.space == method
@@ -180,7 +186,7 @@ def test_a_search_by_each_method(tmp_path: Path, method: str, cells: int, head: 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["lightsnn", "snasnet"])
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, method: str) -> None:
-    plain = ["--method", method, "--candidates", "20", "--no-train", "--budget", "energy_total=20uJ"]
+    plain = ["--method", method, *draws(method, 20), "--no-train", "--budget", "energy_total=20uJ"]
     assert snnas(tmp_path, *plain, "--name", "one") == 0
     assert snnas(tmp_path, *plain, "--name", "two", "--workers", "2") == 0
     one, two = find(tmp_path, "one"), find(tmp_path, "two")
@@ -218,7 +224,7 @@ def test_a_worker_killed_on_the_way_changes_nothing(tmp_path: Path, engine: str)
 
 @pytest.mark.parametrize("method", CELL_METHODS)
 def test_an_impossible_budget_names_the_nearest_miss(tmp_path: Path, capsys, method: str) -> None:
-    code = snnas(tmp_path, "--method", method, "--candidates", "5", "--name", "one", "--budget", "memory=100B")
+    code = snnas(tmp_path, "--method", method, *draws(method, 5), "--name", "one", "--budget", "memory=100B")
     error = capsys.readouterr().err
     assert code == 1
     assert error.count("\n") == 1
@@ -421,7 +427,7 @@ def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path, monke
         (["--method", "snasnet", "--objective", "energy,score"], ["score first"]),
         (["--method", "snasnet", "--objective", "score,joy"], ["joy", "energy_total"]),
         (["--budget", "joy=1"], ["joy", "energy_total"]),
-        (["--study", "3"], ["--study 3", "spikenas"]),
+        (["--study", "3"], ["--study", "spikenas"]),
         (["--method", "spikenas", "--study", "1"], ["--study 1", "2 to 10"]),
         (["--weight-bits", "0"], ["0 weight bits"]),
         (["--workers", "0"], ["--workers 0"]),
@@ -431,7 +437,18 @@ def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path, monke
         (["--cells", "4"], ["(1, 8, 8)", "H and W >= 16", "fewer cells"]),
         (["--cells", "0"], ["--cells 0"]),
         (["--head", "mlp"], ["'mlp'", "'linear'"]),
-        (["--method", "mse_nas", "--head", "linear"], ["--head linear", "leave it out"]),
+        # An option of other methods is refused by name, be it given with its default.
+        (["--trainings", "5"], ["--trainings: lightsnn does not take it", "--method trained"]),
+        (["--trainings", "48"], ["--trainings: lightsnn does not take it"]),
+        (["--candidates", "5"], ["--candidates: lightsnn", "--method snasnet or spikenas"]),
+        (["--space", "absent.toml"], ["--space: lightsnn", "--method trained"]),
+        (["--method", "snasnet", "--study", "3"], ["--study: snasnet", "--method spikenas"]),
+        (["--method", "spikenas", "--generations", "9"], ["--generations: spikenas", "--method mse_nas"]),
+        (["--method", "trained", "--population", "9"], ["--population: trained", "--method mse_nas"]),
+        (["--method", "trained", "--proxy", "snnas"], ["--proxy: trained", "lightsnn or snasnet"]),
+        (["--method", "mse_nas", "--head", "linear"], ["--head: mse_nas does not take it", "leave it out"]),
+        (["--method", "mse_nas", "--hidden", "9"], ["--hidden: mse_nas"]),
+        (["--method", "mse_nas", "--random"], ["--random: mse_nas"]),
     ],
 )
 def test_what_cannot_be_asked_for(tmp_path: Path, capsys, arguments: list[str], words: list[str]) -> None:

@@ -255,3 +255,16 @@ def test_accuracy_that_guessing_reaches_is_doubted() -> None:
     assert "100.0% of 2 validation samples says nothing: were all" in str(chance_note(1.0, np.arange(2)))
     assert "of 1 validation sample says nothing" in str(chance_note(1.0, np.zeros(1, np.int64)))
     assert chance_note(1.0, np.arange(6) % 2) is None
+
+
+def test_a_training_that_ends_silent_says_so(few: Dataset) -> None:
+    from snnas.toolchain.training.of_run import silence_note
+    from snnas.toolchain.training.silence import silence_of
+
+    network = build(CHAIN, CONFIG, seed=0)  # untrained: nothing arrives at its head
+    assert str(silence_note(silence_of(network, few, "cpu"))) == (
+        "no measurement: all 144 predictions are ties; 2 of 5 never fire: red2_lif, head_lif "
+        "(on 144 validation samples); train longer with --epochs, or with a lower learning_rate in the recipe"
+    )
+    train(network, few, SHORT, seed=0)
+    assert silence_note(silence_of(network, few, "cpu")) is None

@@ -84,6 +84,7 @@ def as_data(book: Book) -> dict[str, Any]:
         "findings": findings,
         "figures": figures,
         "notes": list(book.notes),
+        "not_checked": list(book.unchecked),
     }
 
 

@@ -43,7 +43,7 @@ def plain(books: Sequence[Book]) -> str:
 
 
 def summary(book: Book) -> list[str]:
-    """Passed or FAILED with codes and the next command; a second line where the change may be meant."""
+    """Passed or FAILED with codes, what was not checked, and the next command; a second line where it may be meant."""
     failing = [f for f in book.findings if f.fails]
     rest = [
         f"{_count(found, noun)} ({_codes(found)})"
@@ -53,6 +53,8 @@ def summary(book: Book) -> list[str]:
         )
         if found
     ]
+    if book.unchecked:
+        rest.append(f"not checked: {', '.join(book.unchecked)}")
     checks = amount_of(len(book.findings), "check")
     if not failing:
         return ["; ".join([f"passed: {checks}", *rest])]

@@ -62,6 +62,14 @@ RULES = (
         "nearer to one another; snnas diagnose says what it costs.",
     ),
     Rule(
+        "SN210", "a lone graph can be deployed on the target", "failed",
+        "What snnas export refuses of a graph whatever its samples (a reset by subtraction on Loihi, a maximum over "
+        "currents, a neuron that no chip has) needs no data to be found. That its program fits cores and registers is "
+        "checked with a recording.",
+        "Change the graph as the detail says, or name its target with --system; where it is meant for another one, "
+        "--ignore SN210.",
+    ),
+    Rule(
         "SN211", "the program's numbers are the graph's within rounding", "failed",
         "Weights, thresholds and biases of program.npz are the graph's, rounded: of a synapse's weights the RMS error "
         "is at most 1 step (0.3 to 0.5 is usual), of a threshold and a bias 1 step each; the readout's and the host's "
@@ -136,5 +144,12 @@ RULES = (
         "Who writes an export chooses its samples and labels, and may choose easy ones. A baseline pins them by their "
         "digest; --data brings the caller's own.",
         "snnas check FOLDER --update-baseline once, reviewed and committed, then --baseline; or --data FILE.npz.",
+    ),
+    Rule(
+        "SN310", "the answers tell samples apart", "failed",
+        "Where every prediction is a tie, or every sample has the same answers, the lowest class is taken each time: "
+        "an accuracy is then the share of that class, and no gate on it holds anything. Without labels: a warning.",
+        "Find what is silent and why: snnas simulate GRAPH names the likely cause (an IF graph read with dt = 1e-4: "
+        "--dt 1 or --convention; event counts read as x / 255; a threshold out of reach). Then record or export again.",
     ),
 )  # fmt: skip

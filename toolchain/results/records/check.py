@@ -59,6 +59,8 @@ class Check(Document):
     """Figures that were judged, by metric; empty where none was asked for."""
     notes: list[str]
     """What was found, written or left out besides."""
+    not_checked: OrAbsent[list[str]] = None
+    """What nothing was said of, for want of a recording or a program."""
 
 
 class Checks(Document):

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Amount, Count, Document, Fraction, Positive, Record, Sha256
-from snnas.toolchain.results.records.shared import Convention, Role
+from snnas.toolchain.results.record import Amount, Count, Document, Fraction, OrAbsent, Positive, Record, Sha256
+from snnas.toolchain.results.records.shared import Convention, Role, Silence
 
 PopulationCause = Literal[
     "input", "weights", "saturation", "threshold", "bias", "leak", "truncation", "reset", "timing"
@@ -277,6 +277,15 @@ class SmallestInput(Record):
     """Values of the sample that are not zero."""
 
 
+class SilenceOfPair(Record):
+    """``silence`` of ``Diagnosis``."""
+
+    graph: Silence
+    """Of the graph, run in float."""
+    program: Silence
+    """Of the program, with the likely cause."""
+
+
 class Diagnosis(Document):
     """Why a program does not do what its graph does: faults, causes, where spikes part."""
 
@@ -307,6 +316,8 @@ class Diagnosis(Document):
     """The graph, run in float."""
     program: Outcome
     """The program, run in integers."""
+    silence: OrAbsent[SilenceOfPair] = None
+    """What never fired, and whether the accuracies are measurements."""
     loss: Loss
     """What the program lost against the graph: accuracy, or without labels agreement."""
     export: ExportSaid | None

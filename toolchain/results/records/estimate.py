@@ -7,7 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from snnas.toolchain.results.record import Interval, OrAbsent, Record
-from snnas.toolchain.results.records.shared import Band, LatencyOverSamples, MeanOrAssumed, OfModel, TargetAccuracy
+from snnas.toolchain.results.records.shared import (
+    Band,
+    LatencyOverSamples,
+    MeanOrAssumed,
+    OfModel,
+    Silence,
+    TargetAccuracy,
+)
 
 
 class Utilisation(Record):
@@ -207,6 +214,8 @@ class Estimate(OfModel):
     """The rate that --rate assumed; null: data was run."""
     accuracy: TargetAccuracy | None = None
     """Accuracy, 0..1."""
+    silence: Silence | None = None
+    """What never fired, and whether the accuracy is a measurement; null where no sample was run."""
     sar: OrAbsent[MeanOrAssumed] = None
     """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
     sar_per_population: OrAbsent[dict[str, float]] = None

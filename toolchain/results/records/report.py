@@ -25,6 +25,7 @@ from snnas.toolchain.results.records.shared import (
     LatencyOverSamples,
     Range,
     Schedule,
+    Silence,
 )
 
 
@@ -156,6 +157,15 @@ class Relays(Record):
     """Spikes of one inference, OR and relay neurons left out."""
     synops_per_inference: float
     """Synaptic operations of one inference."""
+
+
+class SilenceOfBoth(Record):
+    """``silence`` of ``Report``."""
+
+    training: Silence
+    """Of the float network."""
+    on_target: Silence
+    """Of the program."""
 
 
 class ScheduleWithRelays(Schedule):
@@ -334,6 +344,8 @@ class Report(Document):
     """The search."""
     accuracy: Accuracies
     """Accuracy, 0..1."""
+    silence: OrAbsent[SilenceOfBoth] = None
+    """What never fired, and whether the accuracy is a measurement; left out by exports before 0.3."""
     sar: ActivityRates
     """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
     spikes_per_inference: SpikeCounts

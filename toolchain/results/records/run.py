@@ -260,6 +260,10 @@ class TrainingTable(Record):
     statistics: OrAbsent[Literal["running", "measured"]] = None
     """Whose the batch norms' statistics are: as training left them, or measured over training samples at its end; left
     out by trainings before 0.2."""
+    silent: OrAbsent[list[str]] = None
+    """Neuron layers that fire on none of the first validation samples; left out where all fire."""
+    no_measurement: OrAbsent[str] = None
+    """Why the accuracy says nothing; left out where it is a measurement."""
     device: str
     """Device of the training."""
 

@@ -21,6 +21,8 @@ class RunRow(Record):
     """How far the run has come."""
     validation_accuracy: float | None
     """On the validation split, 0..1."""
+    no_measurement: str | None = None
+    """Why that accuracy says nothing; null where it is a measurement."""
     reason: str | None
     """Why it is damaged, or failed for good."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from snnas.toolchain.results.record import AboveZero, Amount, Document, Interval, OrAbsent, Positive, Record
+from snnas.toolchain.results.record import AboveZero, Amount, Count, Document, Interval, OrAbsent, Positive, Record
 
 InputKind = Literal["analogue", "spikes", "counts"]
 Role = Literal["neuron", "or", "relay"]
@@ -71,6 +71,27 @@ class TargetAccuracy(Record):
     """95 % interval, low and high."""
     samples: int
     """How many samples."""
+
+
+class Silence(Record):
+    """Whether a run measured anything."""
+
+    silent: list[str]
+    """Populations that never fired on any sample, in order."""
+    populations: Count
+    """How many were watched."""
+    ties: Count
+    """Samples whose largest answer is that of several classes."""
+    samples: Count
+    """How many samples."""
+    constant: bool
+    """Whether all samples, two at least, have the same answers."""
+    cause: str | None
+    """The likely cause, with its mend; null where none is known."""
+    options: str | None
+    """Options of the command line that are worth trying: '--dt 1'; null where none is known."""
+    no_measurement: str | None
+    """Why an accuracy of these answers says nothing; null where it is a measurement."""
 
 
 class Schedule(Record):

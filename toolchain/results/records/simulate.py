@@ -8,7 +8,7 @@ from pydantic import Field
 
 from snnas.toolchain.results.record import OrAbsent, Record
 from snnas.toolchain.results.records.c import CExport
-from snnas.toolchain.results.records.shared import OfModel, Range, Role, SampleMean, TargetAccuracy
+from snnas.toolchain.results.records.shared import OfModel, Range, Role, SampleMean, Silence, TargetAccuracy
 
 
 class PopulationDone(Record):
@@ -62,6 +62,8 @@ class Simulation(OfModel):
     schema_: Literal["snnas.simulate/1"] = Field(alias="schema")
     accuracy: TargetAccuracy | None
     """Accuracy, 0..1."""
+    silence: OrAbsent[Silence] = None
+    """What never fired, and whether the accuracy is a measurement."""
     decision: OrAbsent[Decision] = None
     """How soon the answer stays; of readouts that sum spikes."""
     stream: OrAbsent[Stream] = None
