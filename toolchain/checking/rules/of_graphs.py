@@ -133,6 +133,13 @@ RULES = (
         "Record on real samples: --record auto --data FILE.npz --new-recording. Of an export: train or export again.",
     ),
     Rule(
+        "SN310", "the answers tell samples apart", "failed",
+        "Where every prediction is a tie, or every sample has the same answers, the lowest class is taken each time: "
+        "an accuracy is then the share of that class, and no gate on it holds anything. Without labels: a warning.",
+        "Find what is silent and why: snnas simulate GRAPH names the likely cause (an IF graph read with dt = 1e-4: "
+        "--dt 1 or --convention; event counts read as x / 255; a threshold out of reach). Then record or export again.",
+    ),
+    Rule(
         "SN311", "graph and program fire alike but for rounding", "failed",
         "On the recorded input, at most 60 % of a population's spikes are missing on the other side (to 26 % are usual "
         "at 4 bits, 85 % of another network), and at least half of the samples are classified alike. Recorded spikes "
@@ -144,12 +151,5 @@ RULES = (
         "Who writes an export chooses its samples and labels, and may choose easy ones. A baseline pins them by their "
         "digest; --data brings the caller's own.",
         "snnas check FOLDER --update-baseline once, reviewed and committed, then --baseline; or --data FILE.npz.",
-    ),
-    Rule(
-        "SN310", "the answers tell samples apart", "failed",
-        "Where every prediction is a tie, or every sample has the same answers, the lowest class is taken each time: "
-        "an accuracy is then the share of that class, and no gate on it holds anything. Without labels: a warning.",
-        "Find what is silent and why: snnas simulate GRAPH names the likely cause (an IF graph read with dt = 1e-4: "
-        "--dt 1 or --convention; event counts read as x / 255; a threshold out of reach). Then record or export again.",
     ),
 )  # fmt: skip
