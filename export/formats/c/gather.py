@@ -17,7 +17,8 @@ from snnas.hw_sim.program import LinearMap, Shape
 
 CHUNK = 16  # channels whose sums are held together: eight registers
 RATE = 0.1  # spikes per neuron and timestep that the choice assumes
-# Instructions, counted on emulated cores: of a window's row, of a window; of a spike, and of each of its synapses
+# Instructions, estimated from the code that compilers made for a Cortex-M4: of a window's row, of a window; of a spike,
+# and of each of its synapses
 WINDOW_ROW, WINDOW, SPIKE, SYNOP = 14, 25, 9, 1.4
 EVENT, EVENT_ROW, TAP, SCATTERED = 40, 10, 4, 2.8  # scattered: a spike, its rows of windows, its windows, a synapse
 
