@@ -20,7 +20,7 @@ Groups = tuple[tuple[str, tuple[str, ...]], ...]
 GROUPS: dict[str, Groups] = {
     "search": (
         ("Run and data", ("dataset", "data", "name", "runs_dir", "resume", "seed", "device")),
-        ("Search", ("method", "proxy", "batch", "backward", "workers", "engine")),
+        ("Search", ("method", "proxy", "sahd", "batch", "backward", "workers", "engine")),
         ("Options of snasnet and spikenas", ("candidates", "study")),
         ("Options of mse_nas", ("population", "generations")),
         ("Options of trained", ("space", "trainings", "short_epochs", "random")),
@@ -47,7 +47,7 @@ GROUPS: dict[str, Groups] = {
         READING,
         (SHOWN, ("dump", *PRINTED[1])),
     ),
-    "simulate": (("Samples and program", ("data", "limit", "seed", "bits")), READING, PRINTED),
+    "simulate": (("Samples and program", ("data", "limit", "seed", "bits", "stream")), READING, PRINTED),
     "estimate": (
         ("Samples and program", ("data", "rate", "limit", "seed", "bits")),
         ("Chip and prices", ("system", "profile", "profiles", "new_profile")),
@@ -62,7 +62,7 @@ GROUPS: dict[str, Groups] = {
     "check": (
         ("Limits and baseline", ("maximum", "minimum", "budget", "baseline", "tolerance", "update_baseline")),
         ("Recording", ("record", "recording", "data", "limit", "seed", "force", "new_recording", "in_ci")),
-        ("Verdict", ("strict", "portable", "ignore")),
+        ("Verdict", ("strict", "portable", "ignore", "trust_report")),
         ("Program of a lone .nir", ("system", "profile", "bits")),
         READING,
         PRINTED,
