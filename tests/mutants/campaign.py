@@ -42,7 +42,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "hw_sim/map/mapping.py": ("tests/hw_sim/map/test_mapping.py", "tests/hw_sim/map/test_placement.py"),
     "export/compiler/fold.py": ("tests/export/compiler/test_rewrites.py",),
     "hw_sim/lava/run_lava.py": ("tests/hw_sim/lava/test_lava.py",),
-    "toolchain/checking/made.py": ("tests/toolchain/checking/test_check_fooled.py",),
+    "toolchain/checking/remake.py": ("tests/toolchain/checking/test_check_fooled.py",),
     "toolchain/checking/same_network.py": ("tests/toolchain/checking/test_check_fooled.py",),
     "toolchain/checking/folder_runs.py": ("tests/toolchain/checking/test_check_faults.py",),
     "toolchain/checking/equivalence.py": ("tests/toolchain/checking/test_check_faults.py",),

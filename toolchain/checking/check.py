@@ -12,10 +12,7 @@ from snnas.toolchain.checking.again import refuse_in_ci
 from snnas.toolchain.checking.arrival import check_arrival, kind_of, refuse_pointer
 from snnas.toolchain.checking.drift import Baseline, check_drift, moved, read_baseline, write_baseline
 from snnas.toolchain.checking.export_folder import check_folder
-from snnas.toolchain.checking.figures import of_program
 from snnas.toolchain.checking.findings import Book, Figure, Policy, amount_of
-from snnas.toolchain.checking.lone_nir import check_nir
-from snnas.toolchain.checking.lone_onnx import check_onnx
 from snnas.toolchain.checking.made import OF_SAMPLES, Made
 from snnas.toolchain.checking.options import CheckOptions, parse_ignored
 from snnas.toolchain.checking.samples import Samples
@@ -83,8 +80,13 @@ def _measured(book: Book, options: CheckOptions, judged: bool) -> Made:
     if book.kind == "export folder":
         return check_folder(book, options, judged=judged)
     if book.kind == "ONNX model":
+        from snnas.toolchain.checking.lone_onnx import check_onnx  # what most checks do not need
+
         figures, samples = check_onnx(book, options)
         return Made(figures=figures, judged=_recorded(samples), why="" if figures else "no recording")
+    from snnas.toolchain.checking.figures import of_program
+    from snnas.toolchain.checking.lone_nir import check_nir
+
     lone = check_nir(book, options)
     if lone.subject is None or not judged:
         return Made(judged=_recorded(lone.recording), why=lone.why)

@@ -19,16 +19,13 @@ from snnas.hw_sim.program import Program
 from snnas.toolchain.checking import folder_runs
 from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
 from snnas.toolchain.checking.findings import Book, amount_of
-from snnas.toolchain.checking.folder_onnx import check_onnx
 from snnas.toolchain.checking.graph_rules import check_version, describe
-from snnas.toolchain.checking.made import Made, remake
-from snnas.toolchain.checking.onnx_rules import open_onnx
+from snnas.toolchain.checking.made import Made
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.same_network import check_rounding
 from snnas.toolchain.checking.samples import Samples, given, stimulus_of
+from snnas.toolchain.exporting.formats import FORMAT, ONNX_FORMAT, READ
 from snnas.toolchain.exporting.lava import script
-from snnas.toolchain.exporting.onnx import SCHEMA as ONNX_FORMAT
-from snnas.toolchain.exporting.pipeline import FORMAT, READ
 
 FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py")
 ONNX_FILES = ("model.nir", "model.onnx", "stimulus.npz", "report.json")
@@ -154,6 +151,8 @@ def _check_parts(
 
 def _figures(book: Book, graph: Graph, program: Program, samples: Samples, options: CheckOptions, report: Tree) -> Made:
     """The figures, made again; SN307 where the report's samples give others than it says."""
+    from snnas.toolchain.checking.remake import remake  # with all that runs, places and prices
+
     chosen = given(book.subject, options.reading) or samples
     made = remake(graph, program, chosen, options.pricing, report)
     place = book.subject / "report.json"
@@ -171,6 +170,9 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
 
 
 def _check_onnx(book: Book, graph: Graph | None, options: CheckOptions, *, judged: bool) -> Made:
+    from snnas.toolchain.checking.folder_onnx import check_onnx  # what most exports do not need
+    from snnas.toolchain.checking.onnx_rules import open_onnx
+
     if options.reading.data is not None:
         raise UsageError(
             f"--data {options.reading.data}: {book.subject} holds no program to measure on it; leave it out"

@@ -1,4 +1,4 @@
-"""The figures of an export made again: its program run on its samples, counted, mapped and priced by what is shipped.
+"""The figures of an export made again, and what a limit binds on.
 
 Nothing of report.json or of the manifest goes into them. What the report says besides, of more samples or where the
 program cannot be run here, is *claimed*: a limit binds on it only where the caller trusts the report.
@@ -6,34 +6,13 @@ program cannot be run here, is *claimed*: a limit binds on it only where the cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-
-from snnas.export.graph.graph import Graph, parameters_of
-from snnas.hw_sim.energy.latency import estimate_latency
-from snnas.hw_sim.energy.price import price
-from snnas.hw_sim.energy.profile import Band, load_profile
-from snnas.hw_sim.errors import UnsupportedError
-from snnas.hw_sim.linear import fan_out
-from snnas.hw_sim.map.mapping import load_system, map_program
-from snnas.hw_sim.program import Program
-from snnas.toolchain.checking.folder_runs import memory_of
 from snnas.toolchain.checking.samples import Samples
-from snnas.toolchain.data.statistics import bootstrap, wilson
-from snnas.toolchain.exporting.on_target import Figures, run_program
-from snnas.toolchain.models.estimate import Pricing, profile_of, profiles
 from snnas.toolchain.searching.budgets import GATED
 
-WORK = 5e11  # synaptic operations, if all spiked, that figures are made with: minutes
-TORCH_WORTH = 2e10  # from here on the torch simulator repays the loading of torch
 FEW = 100  # samples below which an accuracy that nobody has pinned binds on the lower end of its interval
-SEED = 0  # of bootstrap intervals
-EQUAL = 1e-6  # relative: sums in float64, of constants in any order
 OF_SAMPLES = frozenset({"accuracy", "sar", "spikes", "synops", "energy_total", "energy_dynamic", "latency"})
-Tree = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,123 +49,3 @@ class Made:
         of = f"{low:.4g} to {high:.4g}, of {self.samples} samples"
         of += f"; the report's {self.reported} are not here" if fewer else ""
         return (low, f" (lower end of {of})") if GATED[name].least else (value, f" ({of})")
-
-
-def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, report: Tree) -> Made:
-    """The figures of a program on the samples; UsageError for a pricing that there is not.
-
-    Where the program cannot be run, those that need no samples. report: report.json, for what is claimed and compared.
-    """
-    profile, system = profile_of(pricing), load_system(pricing.system)
-    claimed = _claimed(report)
-    reported = _number(report, "accuracy", "samples")
-    fixed = {
-        "parameters": float(parameters_of(graph)),
-        "memory": float(memory_of(program)),
-        "neurons": float(sum(p.size for p in program.populations if p.role == "neuron")),
-    }
-    few = samples.first(affordable(program, len(samples)))
-    work = len(few) * work_of(program)
-    labels = np.full(len(few), -1) if few.y is None else few.y
-    try:
-        run = run_program(program, few.x, labels, profile, system, torch=work > TORCH_WORTH)
-    except UnsupportedError as error:
-        return Made(
-            figures={**dict.fromkeys(OF_SAMPLES), **_placed(map_program(program, system)), **fixed},
-            claimed=claimed, reported=reported, judged=samples, why=str(error),
-        )  # fmt: skip
-    counts, n = run.counts, len(few)
-    figures: dict[str, float | None] = {
-        "accuracy": None if few.y is None else run.accuracy,
-        "energy_total": run.bill.total.high if run.bill and run.bill.total else None,
-        "energy_dynamic": run.bill.dynamic.high if run.bill and run.bill.dynamic else None,
-        "latency": run.latency.inference_us.high if run.latency else None,
-        "sar": counts.sar,
-        "spikes": counts.spikes / n,
-        "synops": counts.synops / n,
-        **_placed(run.mapping),
-        **fixed,
-    }
-    fired, events = (np.array(each, np.float64) for each in (counts.sample_spikes, counts.sample_synops))
-    intervals = {"spikes": bootstrap(fired, SEED), "synops": bootstrap(events, SEED)}
-    slots = max(1.0, fixed["neurons"] * program.timesteps)
-    intervals["sar"] = (intervals["spikes"][0] / slots, intervals["spikes"][1] / slots)
-    if few.y is not None:
-        intervals["accuracy"] = wilson(int((run.predictions == few.y).sum()), n)
-    whole = n == reported and samples.given is None
-    return Made(
-        figures=figures, intervals=intervals, claimed=claimed, samples=n, reported=reported, judged=samples,
-        recorded=_unlike(report, run, figures) if whole else None,
-    )  # fmt: skip
-
-
-def work_of(program: Program) -> float:
-    """Synaptic operations of one sample in which everything fires at every timestep."""
-    maps = [(s.map, program.source_shape(s.src)) for s in program.synapses]
-    once = sum(float(fan_out(each, shape).sum()) for each, shape in maps) + sum(p.size for p in program.populations)
-    return once * program.timesteps
-
-
-def affordable(program: Program, number: int) -> int:
-    """How many of so many samples are run, one at least."""
-    return max(1, min(number, int(WORK / max(1.0, work_of(program)))))
-
-
-def _placed(mapping: Any) -> dict[str, float | None]:
-    fits = mapping.fits
-    return {"cores": float(mapping.cores) if fits else None, "chips": float(mapping.chips) if fits else None}
-
-
-def _claimed(report: Tree) -> dict[str, float]:
-    """What the report says of the metrics that are made of samples."""
-    found = {name: number(report, metric.figure) for name, metric in GATED.items() if name in OF_SAMPLES}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def number(tree: Any, path: tuple[str, ...]) -> float | None:
-    """A finite number of nested tables; None for anything else."""
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return float(tree) if type(tree) in (int, float) and np.isfinite(tree) else None
-
-
-def _number(report: Tree, *path: str) -> int:
-    return int(number(report, path) or 0)
-
-
-def _unlike(report: Tree, run: Figures, figures: Mapping[str, float | None]) -> str | None:
-    """The first figure of the report that is not what its own samples and profile give."""
-    for name in ("accuracy", "sar", "spikes", "synops"):
-        path = GATED[name].figure
-        if figures[name] is not None and (wrong := _other(report, path, figures[name])):
-            return wrong
-    energy = report.get("energy_uJ")
-    profile = energy.get("profile") if isinstance(energy, Mapping) else None
-    if profile not in profiles():
-        return None
-    priced = load_profile(str(profile))
-    latency = estimate_latency(run.counts, priced)
-    if wrong := _band(report, ("latency_us",), latency.inference_us if latency else None):
-        return wrong
-    bill = price(run.counts, priced, latency) if run.mapping.fits else None
-    for part in ("encode", "dynamic", "floor", "total"):
-        if wrong := _band(report, ("energy_uJ", part), getattr(bill, part) if bill else None):
-            return wrong
-    return None
-
-
-def _band(report: Tree, path: tuple[str, ...], band: Band | None) -> str | None:
-    for end in ("low", "nominal", "high"):
-        if wrong := _other(report, (*path, end), getattr(band, end) if band else None):
-            return wrong
-    return None
-
-
-def _other(report: Tree, path: tuple[str, ...], measured: float | None) -> str | None:
-    said = number(report, path)
-    if said == measured or (
-        said is not None and measured is not None and abs(said - measured) <= EQUAL * abs(measured)
-    ):
-        return None
-    told = "nothing" if said is None else f"{said:.9g}"
-    return f"{'.'.join(path)} is {'nothing' if measured is None else f'{measured:.9g}'}, the report says {told}"

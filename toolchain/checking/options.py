@@ -9,7 +9,7 @@ from pathlib import Path
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.checking.drift import Tolerances
 from snnas.toolchain.checking.rules.rules import find
-from snnas.toolchain.models.estimate import Pricing
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.searching.budgets import Limits
 

@@ -25,6 +25,7 @@ from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import GateError, UsageError
 from snnas.hw_sim.files import sha256, write_json
 from snnas.toolchain.exporting.foreign_folder import folder_of, rewritten
+from snnas.toolchain.exporting.formats import ONNX_FORMAT
 from snnas.toolchain.exporting.reuse import reusable
 from snnas.toolchain.exporting.stimulus import kept
 from snnas.toolchain.models.open import ASKED, open_graph
@@ -39,7 +40,7 @@ from snnas.toolchain.training.restore import network_at
 if TYPE_CHECKING:
     from rich.table import Table
 
-SCHEMA = "snnas.export.onnx/1"
+SCHEMA = ONNX_FORMAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

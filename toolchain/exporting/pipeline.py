@@ -21,6 +21,7 @@ from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.files import sha256, write_json, write_text
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
+from snnas.toolchain.exporting.formats import FORMAT
 from snnas.toolchain.exporting.lava import run_lava, script
 from snnas.toolchain.exporting.measured import Measured
 from snnas.toolchain.exporting.on_target import simulate_split
@@ -34,8 +35,6 @@ from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.staging import staged
 from snnas.toolchain.runs.versions import fingerprint
 
-FORMAT = "snnas.export/2"
-READ = ("snnas.export/1", FORMAT)  # 1 kept no more samples than were recorded
 FEW_BITS_MEND = "snnas diagnose says what it costs"
 OBSERVED_SAMPLES = 256  # on which registers are watched that no proof covers
 

@@ -22,7 +22,6 @@ from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.program import Program
-from snnas.toolchain.data.load import NAMES, load
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.data.user_samples import frames, read_arrays, repeated, scaled
 from snnas.toolchain.models.opened import Opened
@@ -50,11 +49,19 @@ class Split:
         return f"calibrated on {self.share}" if self.calibration is not None else f"uncalibrated: {self.share}"
 
 
+def _named_sets() -> tuple[str, ...]:
+    from snnas.toolchain.data.load import NAMES  # with the readers of all data sets, which most graphs need none of
+
+    return NAMES
+
+
 def split_of(opened: Opened, wanted: ReadingOptions) -> Split:
     """The samples of an opened graph, divided; raises InvalidFileError for a ``--calibration`` that does not fit."""
     if opened.x is None:
         return Split(x=None, y=None, calibration=None, share="there are no samples")
-    if wanted.data in NAMES:
+    if wanted.data in _named_sets():
+        from snnas.toolchain.data.load import load
+
         train = repeated(load(str(wanted.data), seed=opened.seed).x_train, opened.timesteps, opened.kind)
         train = frames(train[:CALIBRATION_SAMPLES], input_shape(opened.graph), opened.data)
         return _limited(opened.x, opened.y, train, f"{len(train)} samples of the training split", wanted)

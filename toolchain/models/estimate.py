@@ -7,7 +7,7 @@ the band of an energy is that of its profile's constants. The two are never mixe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.data.statistics import bootstrap
 from snnas.toolchain.models.open import Subject, graph_layers
+from snnas.toolchain.models.pricing import Pricing as Pricing
 from snnas.toolchain.models.silent import explained
 from snnas.toolchain.models.simulate import accuracy, head, runs
 from snnas.toolchain.output.stderr import Narrator
@@ -41,16 +42,6 @@ TIMED_SAMPLES = 32  # of which each one's latency is estimated
 CHIP_OF = "loihi1"  # what the shipped profiles of a chip price
 PROFILE_OF = {CHIP_OF: CHIP_OF, "generic": "analytic45_int8"}  # a system's own
 PARTS = ("encode", "dynamic", "floor", "total")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pricing:
-    """profile: a name or a file; None: the system's own. every: all that are shipped too. rate: instead of data."""
-
-    profile: str | None = None
-    system: str = "loihi1"
-    every: bool = False
-    rate: float | None = None
 
 
 def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str, Any]:

@@ -21,9 +21,7 @@ from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Conv, Graph, Linear
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.program import LinearMap, Program, Shape
-from snnas.toolchain.data import load as datasets
 from snnas.toolchain.data import user_samples as samples
-from snnas.toolchain.data.datasets.series import is_series
 from snnas.toolchain.models.calibrate import compile_opened, split_of
 from snnas.toolchain.models.confirm_convention import Confirmed, confirm
 from snnas.toolchain.models.input_reading import KINDS, input_range, kind_and_timesteps, reading_notes
@@ -205,7 +203,12 @@ def _samples(path: Path, wanted: ReadingOptions) -> tuple[np.ndarray | None, np.
         return None, None, "none", seed
     if name.endswith(".npz"):
         x, y = samples.read_arrays(name)
-    elif is_series(Path(name)):
+        return x, y, name, seed
+    # The readers of all data sets: only here.
+    from snnas.toolchain.data import load as datasets
+    from snnas.toolchain.data.datasets.series import is_series
+
+    if is_series(Path(name)):
         x, y = samples.read_files(name)
     else:
         split = datasets.load(name, seed=seed)

@@ -15,7 +15,7 @@ from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.files import read_json, write_json
 from snnas.hw_sim.program import CLOCK, Program, Synapse
-from snnas.toolchain.checking import folder_runs, made
+from snnas.toolchain.checking import folder_runs, remake
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.exporting.on_target import reference
@@ -211,9 +211,9 @@ def test_a_stimulus_holds_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_measured_again_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     program = random_program(0)
-    one = made.work_of(program)
+    one = remake.work_of(program)
     assert one > 0
-    monkeypatch.setattr(made, "WORK", 3.5 * one)
-    assert [made.affordable(program, n) for n in (1, 3, 100)] == [1, 3, 3]
-    monkeypatch.setattr(made, "WORK", one / 2)
-    assert made.affordable(program, 100) == 1
+    monkeypatch.setattr(remake, "WORK", 3.5 * one)
+    assert [remake.affordable(program, n) for n in (1, 3, 100)] == [1, 3, 3]
+    monkeypatch.setattr(remake, "WORK", one / 2)
+    assert remake.affordable(program, 100) == 1

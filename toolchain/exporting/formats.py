@@ -1,0 +1,7 @@
+"""What the manifest of an export says that it is; here, so that who checks one need not load who writes it."""
+
+from __future__ import annotations
+
+FORMAT = "snnas.export/2"
+READ = ("snnas.export/1", FORMAT)  # 1 kept no more samples than were recorded
+ONNX_FORMAT = "snnas.export.onnx/1"
