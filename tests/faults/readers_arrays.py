@@ -23,6 +23,7 @@ from snnas.toolchain.checking.recording import read as read_kept
 from snnas.toolchain.data import user_samples as samples
 from snnas.toolchain.data.datasets.folder import read_folder
 from snnas.toolchain.data.datasets.images import read_idx
+from snnas.toolchain.data.datasets.npz import ArrayOptions
 from snnas.toolchain.data.datasets.npz import read_npz as read_dataset
 from snnas.toolchain.models.recording import read_recording
 from tests.faults.hostile_bytes import scrambled
@@ -108,7 +109,7 @@ def _folder(path: Path) -> None:
             sibling = folder / f"{number}.npy"
             if not sibling.exists():
                 np.save(sibling, np.ones((2, 3), np.float32) / 2)
-    read_folder(path.parent.parent)
+    read_folder(path.parent.parent, ArrayOptions())
 
 
 def _png(rng: Random) -> bytes:

@@ -28,6 +28,7 @@ from snnas.toolchain.cli import exits
 from snnas.toolchain.data.datasets import recordings
 from snnas.toolchain.data.datasets.catalogue import SETS
 from snnas.toolchain.data.datasets.folder import read_folder
+from snnas.toolchain.data.datasets.npz import ArrayOptions
 from snnas.toolchain.output.report import read_report
 from snnas.toolchain.runs.log import JsonLines
 from snnas.toolchain.runs.run import Run
@@ -156,7 +157,7 @@ def test_a_png_that_declares_more_pixels_than_pillow_takes(tmp_path: Path) -> No
     png[12:33] = header + struct.pack(">I", zlib.crc32(header))
     (tmp_path / "a/first.png").write_bytes(png)
     with pytest.raises(InvalidFileError, match=r"first\.png declares too many pixels"):
-        read_folder(tmp_path)
+        read_folder(tmp_path, ArrayOptions())
 
 
 @pytest.mark.parametrize(("gain", "x"), [(1e308, 0.5), (1e12, 0.5), (1.0, 3e38)])
