@@ -204,3 +204,25 @@ def test_what_a_run_records_gives_the_same_again(tmp_path: Path) -> None:
     path = waves(tmp_path / "a.npz")
     first = load(path, seed=3, window=5, hop=5, encoder="delta", threshold=0.5)
     assert _same(first, load(path, seed=3, **first.options))
+
+
+@pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "val"), ("train", "test")])
+def test_a_folder_of_own_splits_keeps_them(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    sizes = {"train": 12, "val": 4, "test": 6}
+    for number, part in enumerate(parts):
+        x = np.full((sizes[part], 5 + number, 2), number, np.float32) + np.arange(sizes[part])[:, None, None] / 100
+        np.savez(tmp_path / f"{part}.npz", x=x, y=np.arange(sizes[part]) % 2)
+    data = load(tmp_path, seed=0, axis="time")
+    for number, part in enumerate(parts[1:], start=1):
+        own = getattr(data, f"x_{part}")
+        assert len(own) == sizes[part]
+        if part == "val":
+            assert int(own.min()) == number  # of that file alone; test values beyond the range are cut off
+    assert len(data.x_train) + len(data.x_val) + len(data.x_test) == sum(sizes[part] for part in parts)
+    assert data.x_train.shape[1] == 4 + len(parts)  # the longest
+
+
+def test_a_signal_folder_with_train_alone_misses_test(tmp_path: Path) -> None:
+    np.savez(tmp_path / "train.npz", x=np.zeros((6, 4, 1), np.float32), y=np.arange(6) % 2)
+    with pytest.raises(InvalidFileError, match=r"test\.npz"):
+        load(tmp_path, seed=0, axis="time")

@@ -12,6 +12,7 @@ import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.signals import DEFAULT_LEVELS, DEFAULT_STEPS, DEFAULT_THRESHOLD, MAX_TIMESTEPS, SignalInput, held
+from snnas.toolchain.data.datasets.folder import PARTS
 from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, ArrayOptions, check_classes, read_stored
 from snnas.toolchain.data.datasets.raw import Array, Raw
 from snnas.toolchain.data.datasets.series import is_series, read_series
@@ -86,11 +87,12 @@ def read_signals(path: Path, said: Declared | None) -> Raw:
         check_classes(series.y, path, least=3 if series.test is None else 2)
         lengths = [len(sample) for sample in series.samples]
         x = np.stack([held(sample[None], said.length or max(lengths))[0] for sample in series.samples])
-        y, test, names, notes = series.y, series.test, series.class_names, [series.note] if series.note else []
+        y, own = series.y, {} if series.test is None else {"test": series.test}
+        names, notes = series.class_names, [series.note] if series.note else []
         if min(lengths) < x.shape[1]:
             notes.append(f"lengths {min(lengths)} .. {max(lengths)}, the last value held")
     else:
-        x, y, test = _arrays(path)
+        x, y, own = _arrays(path)
         names, notes = (), []
         x = held(x, said.length or x.shape[1])
     signal = said.of(x.shape[1])
@@ -99,7 +101,8 @@ def read_signals(path: Path, said: Declared | None) -> Raw:
     return Raw(
         x=x,
         y=y,
-        test=test,
+        test=own.get("test"),
+        val=own.get("val"),
         classes=max(len(names), int(y.max()) + 1),
         class_names=names,
         input_kind="spikes" if spikes or signal.spikes else "analogue",
@@ -127,25 +130,33 @@ def framed(raw: Raw, masks: Mapping[str, Array]) -> dict[str, Any]:
     return {**parts, "range": (low, high), "gain": gain, "signal": signal}
 
 
-def _arrays(path: Path) -> tuple[Array, Array, Array | None]:
-    """Arrays x (N, L, C) and y, and the official test split, of an .npz or a folder of train.npz and test.npz."""
+def _arrays(path: Path) -> tuple[Array, Array, dict[str, Array]]:
+    """Arrays x (N, L, C) and y, and the own splits, of an .npz or a folder of train.npz with test.npz or val.npz."""
     if path.suffix == ".npz":
         x, y, _ = read_stored(path, ArrayOptions(), _signal)
         check_classes(y, path, least=3)
-        return x, y, None
-    (x, y, _), (x_test, y_test, _) = (
-        read_stored(path / name, ArrayOptions(), _signal) for name in ("train.npz", "test.npz")
-    )
-    if x.shape[2] != x_test.shape[2]:
-        raise InvalidFileError(
-            f"the samples of {path} have {x.shape[2]} channels to train and {x_test.shape[2]} to test, expected as many"
-        )
+        return x, y, {}
+    named = [part for part in PARTS if part == "train" or (path / f"{part}.npz").exists()]
+    if named == ["train"]:
+        named.append("test")  # it is missed by name
+    stored = {part: read_stored(path / f"{part}.npz", ArrayOptions(), _signal)[:2] for part in named}
+    x, y = stored["train"]
+    for part, (other, labels) in stored.items():
+        if x.shape[2] != other.shape[2]:
+            raise InvalidFileError(
+                f"the samples of {path} have {x.shape[2]} channels to train and {other.shape[2]} to {part}, expected "
+                "as many"
+            )
+        if int(labels.max()) > int(y.max()):
+            raise InvalidFileError(f"label {labels.max()} of {path} is in {part}.npz alone, expected it in train too")
     check_classes(y, path, least=2)
-    if int(y_test.max()) > int(y.max()):
-        raise InvalidFileError(f"label {y_test.max()} of {path} is in the test split alone, expected it in train too")
-    longest = max(x.shape[1], x_test.shape[1])
-    test = np.arange(len(y) + len(y_test)) >= len(y)
-    return np.concatenate([held(x, longest), held(x_test, longest)]), np.concatenate([y, y_test]), test
+    longest = max(other.shape[1] for other, _ in stored.values())
+    parts = np.repeat(named, [len(labels) for _, labels in stored.values()])
+    return (
+        np.concatenate([held(other, longest) for other, _ in stored.values()]),
+        np.concatenate([labels for _, labels in stored.values()]),
+        {part: parts == part for part in named if part != "train"},
+    )
 
 
 def _signal(x: Array, path: Path) -> Array:
