@@ -11,11 +11,13 @@ from pathlib import Path
 # Extra -> packages, as pyproject.toml has them, and what they are for.
 EXTRAS = {
     "search": ("torch", "spikingjelly", "safetensors", "scikit-learn", "scipy", "pillow", "pymoo"),
+    "events": ("expelliarmus", "aedat", "tonic"),
     "onnx": ("onnx", "onnxruntime"),
     "ray": ("ray",),
 }
 USES = {
     "search": "search, training and fine-tuning",
+    "events": "event recordings of your own, --dataset tonic:NAME and --data transform=",
     "onnx": "check of an .onnx, and export --target onnx",
     "ray": "--engine ray",
 }

@@ -126,7 +126,7 @@ def test_extras_are_those_of_the_project_and_doctor_shows_what_each_brings(monke
     offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for extra, packages in extras.EXTRAS.items():
         assert {re.split(r"[<>=]", line)[0] for line in offered[extra]} == set(packages)
-    assert set(offered) - set(extras.EXTRAS) == {"docs", "dev", "types", "triton"}
+    assert set(offered) - set(extras.EXTRAS) == {"docs", "dev", "types", "triton", "aeon"}
     assert set(extras.USES) == set(extras.EXTRAS)
 
     def absent(name: str) -> str:
@@ -137,7 +137,8 @@ def test_extras_are_those_of_the_project_and_doctor_shows_what_each_brings(monke
     assert shown["onnx"].endswith("mend: pip install -e '.[onnx]' in the checkout of snnas")
     assert shown["scikit-learn"].endswith("mend: pip install -e '.[search]' in the checkout of snnas")
     assert shown["snnas"].endswith("mend: pip install -e '.' in the checkout of snnas")
-    assert "tonic" not in shown
+    assert shown["tonic"].endswith("mend: pip install -e '.[events]' in the checkout of snnas")
+    assert "aeon" not in shown
 
 
 @pytest.mark.parametrize(
