@@ -55,7 +55,7 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
         )  # fmt: skip
     counts, n = run.counts, len(few)
     figures: dict[str, float | None] = {
-        "accuracy": None if few.y is None else run.accuracy,
+        "accuracy": None if few.y is None or run.silence.no_measurement else run.accuracy,
         "energy_total": run.bill.total.high if run.bill and run.bill.total else None,
         "energy_dynamic": run.bill.dynamic.high if run.bill and run.bill.dynamic else None,
         "latency": run.latency.inference_us.high if run.latency else None,
@@ -69,7 +69,7 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
     intervals = {"spikes": bootstrap(fired, SEED), "synops": bootstrap(events, SEED)}
     slots = max(1.0, fixed["neurons"] * program.timesteps)
     intervals["sar"] = (intervals["spikes"][0] / slots, intervals["spikes"][1] / slots)
-    if few.y is not None:
+    if figures["accuracy"] is not None:
         intervals["accuracy"] = wilson(int((run.predictions == few.y).sum()), n)
     whole = n == reported and samples.given is None
     return Made(

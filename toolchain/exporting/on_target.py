@@ -64,6 +64,7 @@ class Figures:
     counts: Counts
     predictions: np.ndarray
     accuracy: float
+    silence: Silence
     latency: Latency | None
     bill: Bill | None
 
@@ -121,12 +122,13 @@ def run_program(
     torch: run it by the torch simulator, where that is installed; loading it takes a second and a half.
     """
     mapping = map_program(program, system)
-    counter, predictions = Counter(program, mapping), list[np.ndarray]()
+    counter, predictions, answers = Counter(program, mapping), list[np.ndarray](), Answers()
     done = 0
     for trace, currents in _runs(program, x, lambda _done, _total: None, torch=torch):
         spikes_in = x[done : done + len(trace.logits)] > 0 if program.input_kind != "analogue" else None
         counter.add(trace, currents=currents or None, spikes_in=spikes_in)
         predictions.append(trace.predictions)
+        answers.add(trace.logits)
         done += len(trace.logits)
     counts, predicted = counter.result(), np.concatenate(predictions)
     latency = estimate_latency(counts, profile) if profile else None
@@ -136,6 +138,7 @@ def run_program(
         counts=counts,
         predictions=predicted,
         accuracy=float((predicted == y).mean()),
+        silence=answers.with_spikes(counts.fired),
         latency=latency,
         bill=price(counts, profile, latency) if profile and mapping.fits else None,
     )

@@ -245,7 +245,7 @@ def test_a_name_that_is_no_graph_is_told_so(model: Path, capsys: pytest.CaptureF
     line = fails(capsys, 2, "export", str(model), "--data", currents(), "--target", "onnx", "--bits", "4")
     assert "--bits: of an integer program" in line
     line = fails(capsys, 2, "export", str(model), "--data", currents(), "--target", "spinnaker")
-    assert "--target spinnaker: unknown; expected lava, onnx" in line
+    assert "--target spinnaker: unknown; expected lava, c, onnx" in line
 
 
 def test_a_batch_axis_of_one_is_left_out_and_another_is_named(here: Path) -> None:

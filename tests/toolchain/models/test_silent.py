@@ -150,7 +150,7 @@ def test_export_diagnose_and_check_say_it(
     assert "no measurement of graph and program: all 24 predictions are ties" in out
     assert "2 of 2 never fire: first, last; likely cause: first is an IF neuron" in out
     out, _ = told(capsys, "check", folder, "--min", "accuracy=0.01", code=1)
-    assert "SN309 recording reaches 2 of 2 never fire: first, last" in out
+    assert "failed SN309 recording reaches 2 of 2 never fire: first, last; nothing that the readout reads fires" in out
     assert "failed SN310 answers all 24 predictions are ties" in out
     assert "failed SN401" in out  # no such figure
 

@@ -61,7 +61,7 @@ def test_the_figures_of_simulate(tmp_path: Path) -> None:
     (tmp_path / "program.npz").touch()
     x = samples(2, 2, 3, 0, 2)
     about = {"x": x, "samples": x, "y": np.array([0, 1, 1, 0, 0]), "program": one_neuron(), "batch": 8, "seed": 0}
-    names = {"path": tmp_path, "data": "none", "confirmed": False, "verified": True, "notes": ()}
+    names = {"path": tmp_path, "data": "none", "confirmed": False, "verified": True, "notes": (), "graph": None}
     subject = SimpleNamespace(**about, **names)
     found = simulate(subject, Narrator(quiet=True), stream=2)
     Simulation.model_validate(found)

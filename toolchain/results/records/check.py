@@ -122,7 +122,7 @@ class Source(Record):
     """Hash of the file."""
 
 
-class Priced(Record):
+class PricedBy(Record):
     """What places and prices."""
 
     system: Source
@@ -145,7 +145,7 @@ class Attestation(Document):
     """Hashes of the export's files; empty where they are not those of its manifest."""
     samples: SamplesAttested | None
     """The samples; null where they cannot be read."""
-    priced: Priced
+    priced: PricedBy
     """What places and prices."""
     figures: dict[str, float | None]
     """Figures by metric, measured again, to nine digits; null where there is none."""
