@@ -57,6 +57,22 @@ class DataOptions(Record):
     """What says which samples belong together and were not parted."""
     class_weights: OrAbsent[Literal["balanced"]] = None
     """How the loss weighs classes."""
+    axis: OrAbsent[Literal["time", "length"]] = None
+    """What a signal's time is: the network's, or one side of a still map."""
+    window: OrAbsent[Positive] = None
+    """Samples of a signal in a frame."""
+    hop: OrAbsent[Positive] = None
+    """Samples from the start of a frame to that of the next."""
+    length: OrAbsent[Positive] = None
+    """Samples of a signal: longer ones are cut, shorter ones hold their last value."""
+    encoder: OrAbsent[Literal["direct", "delta", "level", "latency"]] = None
+    """What makes spikes of a signal's values."""
+    threshold: OrAbsent[Annotated[float, Field(gt=0)]] = None
+    """Of the encoder delta, in standard deviations of a channel."""
+    levels: OrAbsent[Positive] = None
+    """Of the encoder level: how many a channel has."""
+    steps: OrAbsent[Positive] = None
+    """Of the encoder latency: timesteps of a frame."""
     train_limit: OrAbsent[Positive] = None
     """Training samples kept."""
 
@@ -175,6 +191,8 @@ class NetworkTable(Record):
     """How cells are reduced: max pools spikes; not of mse_nas."""
     dropout: OrAbsent[Fraction] = None
     """Dropped before the head, in training; not of mse_nas."""
+    gain: OrAbsent[list[Annotated[float, Field(gt=0)]]] = None
+    """What the stem takes each channel of a signal times; none: values as they are. Not of mse_nas."""
     cells: OrAbsent[Positive] = None
     """Cells; not of trained."""
     reductions: OrAbsent[list[int]] = None
