@@ -55,7 +55,7 @@ class Reader:
 
     def group(self, group: Any, depth: int) -> dict[str, Any]:
         """Of an open group. By HDF5's own calls: h5py's objects ask the file six times as often (1,600 layers: 5 s)."""
-        from h5py import h5d, h5g, h5l, h5o
+        from h5py import h5d, h5g, h5l, h5o  # pyright: ignore[reportAttributeAccessIssue]  # compiled, without stubs
 
         if depth > MAX_DEPTH:
             raise Refused(f"groups nested over {MAX_DEPTH} deep")
@@ -85,7 +85,7 @@ class Reader:
         """item: the dataset, open."""
         import h5py
         import numpy as np
-        from h5py import h5d, h5s
+        from h5py import h5d, h5s  # pyright: ignore[reportAttributeAccessIssue]  # compiled, without stubs
 
         stored = item.get_create_plist()
         if stored.get_layout() == h5d.VIRTUAL or stored.get_external_count():

@@ -115,11 +115,12 @@ def _is_line(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     return along and not scaled and any(s[2] > 1 for s in maps) and all(s[1] == 1 for s in maps)
 
 
-def _along_line(node: Any) -> Any:
+def _along_line(given: Any) -> Any:
     """A node of nir for (C, 1, L) as one for (C, L)."""
     import nir
 
-    match node:
+    node: Any = given
+    match given:
         case nir.Input():
             return nir.Input(input_type={"input": _line(node.input_type["input"])})
         case nir.Output():

@@ -19,7 +19,7 @@ RETURN = 0x7F000000
 
 
 def main(path: str) -> None:
-    import unicorn
+    import unicorn  # pyright: ignore[reportMissingImports]
 
     with open(path) as text:
         job = json.load(text)
@@ -67,8 +67,8 @@ def main(path: str) -> None:
 
 def _machine(arch: str) -> tuple[Any, int, int]:
     """The core, and the numbers of its stack pointer and link register."""
-    import unicorn
-    from unicorn import arm_const, riscv_const
+    import unicorn  # pyright: ignore[reportMissingImports]
+    from unicorn import arm_const, riscv_const  # pyright: ignore[reportMissingImports]
 
     if arch == "arm":
         machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
@@ -99,7 +99,7 @@ class _Counter:
     def __init__(self, machine: Any, thumb: int) -> None:
         self.machine, self.thumb, self.total = machine, thumb, 0
         self.known: dict[tuple[int, int], int] = {}
-        import unicorn
+        import unicorn  # pyright: ignore[reportMissingImports]
 
         self.hook = machine.hook_add(unicorn.UC_HOOK_BLOCK, self.block)
 

@@ -13,7 +13,7 @@ Row = tuple[str, str, str]
 def costs(found: dict[str, Any]) -> Iterator[Row]:
     """What each core takes. found: ``c`` of a report."""
     for core in found["cores"]:
-        title = TITLES.get(core["core"], core["core"])
+        title = TITLES.get(core["core"], str(core["core"]))
         if core["missing"] is not None:
             yield title, "not run", core["missing"]
             continue

@@ -228,13 +228,12 @@ def _summed(made: Synapses, unit: Unit, c: Connection, source: _Source) -> str:
             to = f"(oy * {shape[2]}u + ox) * {unit.layout.stride}u + c"
             inner = f"                    snnas_one_{unit.lanes}(a, {to}, value << {c.exponent});\n"
         else:
-            next_ = layout(shape)
-            body += f"    uint32_t *m{number + 1} = t->sums + {offset}u;\n" + _cleared(f"m{number + 1}", next_.places)
-            to = f"(oy * {shape[2]}u + ox) * {next_.stride}u + c"
-            inner = f"                    m{number + 1}[{to}] += value;\n"
+            at, held = f"m{number + 1}", layout(shape)
+            body += f"    uint32_t *{at} = t->sums + {offset}u;\n" + _cleared(at, held.places)
+            to = f"(oy * {shape[2]}u + ox) * {held.stride}u + c"
+            inner = f"                    {at}[{to}] += value;\n"
+            offset += held.places
         body += stands.loop(stands.split + _windows(pool, shape, inner))
-        if not last:
-            at, held, offset = f"m{number + 1}", next_, offset + next_.places
     made.sums = max(made.sums, offset)
     return body
 

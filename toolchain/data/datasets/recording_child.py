@@ -40,7 +40,7 @@ def read(path: str, kind: str, limit_bytes: int) -> dict[str, Any]:
         events = Wizard(encoding=kind).read(path)
         return {key: events[key] for key in "xypt"}
     if kind == "aedat4":
-        import aedat
+        import aedat  # pyright: ignore[reportMissingImports]
 
         decoder = aedat.Decoder(path)
         streams = [number for number, about in decoder.id_to_stream().items() if about["type"] == "events"]
@@ -76,7 +76,7 @@ def _hdf5(path: str, limit_bytes: int) -> dict[str, Any]:
         if isinstance(item, h5py.Group):
             found.append({key: item[n][()] for key, n in names.items()})
         else:
-            rows = item[()]
+            rows: Any = item[()]
             found.append({key: rows[n] for key, n in names.items()})
         return 1
 

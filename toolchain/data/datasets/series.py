@@ -105,7 +105,7 @@ def _ts_file(path: Path) -> tuple[list[Array], list[str], list[str]]:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InvalidFileError(f"{path} has {path.stat().st_size} bytes, expected at most {MAX_FILE_BYTES}")
         with path.open(encoding="utf-8", errors="replace") as file:
-            inside = False
+            inside, names = False, list[str]()
             for number, line in enumerate(file, start=1):
                 words = line.strip()
                 if not words or (words.startswith("#") and not inside):
