@@ -74,7 +74,8 @@ def _hdf5(path: str, limit_bytes: int) -> dict[str, Any]:
             if column.ndim != 1 or column.size * column.dtype.itemsize > limit_bytes:
                 raise Refused(f"{name!r} has shape {column.shape} of {column.dtype}; expected one value per event")
         if isinstance(item, h5py.Group):
-            found.append({key: item[n][()] for key, n in names.items()})
+            held: dict[str, Any] = {key: item[n] for key, n in names.items()}
+            found.append({key: column[()] for key, column in held.items()})
         else:
             rows: Any = item[()]
             found.append({key: rows[n] for key, n in names.items()})
