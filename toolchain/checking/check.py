@@ -16,12 +16,13 @@ from snnas.toolchain.checking.findings import Book, Figure, Policy, amount_of
 from snnas.toolchain.checking.made import OF_SAMPLES, Made
 from snnas.toolchain.checking.options import CheckOptions, parse_ignored
 from snnas.toolchain.checking.samples import Samples
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.searching.budgets import CHECK_TABLE, GATED, Limits, excesses, read_budget
 
 BUDGET_NAME, BASELINE_NAME = "budget.toml", "baseline.json"
 
 
-def check(path: Path, options: CheckOptions) -> Book:
+def check(path: Path, options: CheckOptions, narrator: Narrator | None = None) -> Book:
     """Everything that is found, in the order of the rules; what an earlier breach keeps from running is left out.
 
     UsageError for what the command line asks in vain; a fault of the subject is a finding, never an error.
@@ -34,7 +35,7 @@ def check(path: Path, options: CheckOptions) -> Book:
     asked = _ignored(budget) if budget else frozenset()
     ignored = options.ignored | (asked if options.budget else frozenset())
     policy = Policy(strict=options.strict, portable=options.portable, ignored=ignored)
-    book = Book(subject=path, kind=kind, policy=policy)
+    book = Book(subject=path, kind=kind, policy=policy, narrator=narrator or Narrator(quiet=True))
     if budget is not None and options.budget is None:
         book.note(f"budget: {budget}, found beside the graph")
         if asked - ignored:

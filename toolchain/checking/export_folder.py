@@ -154,7 +154,8 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
     from snnas.toolchain.checking.remake import remake  # with all that runs, places and prices
 
     chosen = given(book.subject, options.reading) or samples
-    made = remake(graph, program, chosen, options.pricing, report)
+    with book.narrator.watched(f"{book.subject}: figures of {amount_of(len(chosen), 'sample')}"):
+        made = remake(graph, program, chosen, options.pricing, report)
     place = book.subject / "report.json"
     if made.why:
         book.note(f"no figures: {made.why}")

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 from snnas.hw_sim.errors import GateError, SnnasError, UnsupportedError, UsageError
 from snnas.toolchain.checking.rules.rules import RULES
+from snnas.toolchain.output.stderr import Narrator
 
 Status = Literal["passed", "failed", "invalid", "unsupported", "warned", "ignored", "skipped"]
 Made = TypeVar("Made")
@@ -91,13 +92,14 @@ class Figure:
 class Book:
     """Gathers the findings of one subject, in order. meant: the command that accepts what its recording does not.
 
-    unchecked: what nothing was said of, for want of a recording or a program.
+    unchecked: what nothing was said of, for want of a recording or a program. narrator: told of what takes long.
     """
 
     subject: Path
     kind: str
     policy: Policy = field(default_factory=Policy)
     meant: str = ""
+    narrator: Narrator = field(default_factory=lambda: Narrator(quiet=True))
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
@@ -130,7 +132,8 @@ class Book:
         the command's fault and goes on; else a file said it, and it is the file's.
         """
         try:
-            return action()
+            with self.narrator.watched(f"{self.subject}: {name}"):
+                return action()
         except SnnasError as error:
             if asked and isinstance(error, UsageError):
                 raise

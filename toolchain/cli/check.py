@@ -101,7 +101,8 @@ def check(
     from snnas.toolchain.checking.formats.formats import parse_formats, tell
     from snnas.toolchain.checking.options import CheckOptions, parse_ignored
     from snnas.toolchain.commands.check import check as guard
-    from snnas.toolchain.models.estimate import Pricing
+    from snnas.toolchain.models.pricing import Pricing
+    from snnas.toolchain.output.stderr import Narrator
     from snnas.toolchain.searching.budgets import LEAST, parse_limits
 
     sinks = parse_formats(formats or [], as_json)
@@ -129,6 +130,6 @@ def check(
         trust_report=trust_report,
         ignored=parse_ignored(ignore or []),
     )
-    checked = guard(options)
+    checked = guard(options, Narrator(quiet=quiet))
     tell(checked.books, sinks, quiet=quiet)
     raise typer.Exit(checked.exit_code)

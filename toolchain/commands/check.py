@@ -13,7 +13,8 @@ from snnas.toolchain.checking.check import check as check_one
 from snnas.toolchain.checking.findings import Book, exit_code
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.rules.rules import RULES, Rule, find
-from snnas.toolchain.models.estimate import Pricing
+from snnas.toolchain.models.pricing import Pricing
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.searching.budgets import GATED
 
 
@@ -30,7 +31,7 @@ class Checked:
         return exit_code([finding for book in self.books for finding in book.findings])
 
 
-def check(options: CheckOptions) -> Checked:
+def check(options: CheckOptions, narrator: Narrator | None = None) -> Checked:
     """Guards exported graphs: valid, firing as recorded, within budget, no worse than their baseline.
 
     A fault of a graph is a finding, never an error; UsageError (2) for options that do not go together.
@@ -38,7 +39,7 @@ def check(options: CheckOptions) -> Checked:
     if options.reading.bits is not None:
         check_bits(options.reading.bits)
     options.check()
-    return Checked(books=tuple(check_one(path, options) for path in options.graphs))
+    return Checked(books=tuple(check_one(path, options, narrator) for path in options.graphs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,6 +71,17 @@ class Narrator:
     def silence(self) -> float:
         """Seconds since something was said."""
         return time.monotonic() - self._said
+
+    @contextlib.contextmanager
+    def watched(self, what: str) -> Iterator[None]:
+        """Says what is being done as soon as it has taken SOON seconds; nothing of what is done before."""
+        alarm = threading.Timer(SOON, self.say, (f"{what} ...",))
+        alarm.daemon = True
+        alarm.start()
+        try:
+            yield
+        finally:
+            alarm.cancel()
 
     def note(self, text: str) -> None:
         """Says what a user must know, quiet or not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +17,8 @@ from snnas.toolchain.checking.formats.markup import escaped
 from snnas.toolchain.checking.formats.sarif import sarif
 from snnas.toolchain.checking.formats.text import summary
 from snnas.toolchain.checking.rules.rules import RULES
+from snnas.toolchain.output import stderr
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.results import schemas
 from tests.toolchain.checking.check_subjects import ROOT
 
@@ -223,3 +226,20 @@ def test_formats_are_parsed() -> None:
     for bad, word in ((["juint"], "junit"), (["junit="], "file"), (["json", "github"], "one stdout")):
         with pytest.raises(UsageError, match=word):
             parse_formats(bad, False)
+
+
+def test_what_takes_long_is_said_while_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, said = threading.Event(), list[str]()
+
+    def say(self: Narrator, text: str) -> None:
+        said.append(text)
+        heard.set()
+
+    monkeypatch.setattr(Narrator, "say", say)
+    monkeypatch.setattr(stderr, "SOON", 0.01)
+    book = Book(subject=Path("g.nir"), kind="graph", narrator=Narrator())
+    assert book.attempt("SN105", "slow", lambda: heard.wait(60))
+    assert said == ["g.nir: slow ..."]
+    monkeypatch.setattr(stderr, "SOON", 3600.0)
+    assert book.attempt("SN105", "fast", lambda: True)
+    assert len(said) == 1
