@@ -127,13 +127,6 @@ def _settled(depth: dict[str, int], bounds: Sequence[Bound]) -> dict[str, int] |
     return None
 
 
-def relay_neurons(
-    sizes: dict[str, int], links: Sequence[tuple[str, str, int]], period: int, depth: dict[str, int]
-) -> int:
-    """How many relay neurons fill the slacks."""
-    return sum(sizes[source] * steps for source, steps in _chains(links, period, depth).items())
-
-
 def _chains(links: Sequence[tuple[str, str, int]], period: int, depth: dict[str, int]) -> dict[str, int]:
     """The relays behind each source: its links share a chain as long as the largest slack."""
     longest: dict[str, int] = {}

@@ -44,7 +44,7 @@ def no_inspection(candidate: Candidate) -> Sequence[Finding]:
     return ()
 
 
-def no_refusal(genotypes: Sequence[Genotype]) -> Sequence[str | None]:
+def no_refusal(genotypes: Sequence[Any]) -> Sequence[str | None]:
     """Take all."""
     return [None] * len(genotypes)
 

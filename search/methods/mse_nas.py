@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
-from snnas.search.methods import Record, SearchResult, pareto
+from snnas.search.methods import Record, Refuse, SearchResult, no_refusal, pareto
 from snnas.search.methods.journal import Journal, finite
 from snnas.search.mse_nas.encoding import Genes, GenomeSpace
 from snnas.search.mse_nas.genome import Genome
@@ -70,7 +70,7 @@ def run(
     population: int = POPULATION,
     generations: int = GENERATIONS,
     costs: Mapping[str, Cost] | None = None,
-    refuse: Callable[[Sequence[Genome]], Sequence[str | None]] | None = None,
+    refuse: Refuse = no_refusal,
 ) -> EvolutionResult:
     """Evolve ``population`` genomes over ``generations``, the first, drawn one included; return the fittest.
 
@@ -127,7 +127,7 @@ class _Archive:
         self,
         score: ScoreFunction,
         costs: dict[str, Cost],
-        refuse: Callable[[Sequence[Genome]], Sequence[str | None]] | None,
+        refuse: Refuse,
         journal: Journal,
         log: Callable[[Record], None],
         records: list[Mapping[str, Any]],
@@ -169,8 +169,8 @@ class _Archive:
 
     def _refuse(self, generation: int, fresh: dict[str, Genome]) -> None:
         """Take out of ``fresh``, and log, what the budget refuses."""
-        reasons = self.refuse(list(fresh.values())) if self.refuse is not None and fresh else ()
-        for name, reason in list(zip(fresh, reasons, strict=False)):
+        reasons = self.refuse(list(fresh.values())) if fresh else ()
+        for name, reason in list(zip(fresh, reasons, strict=True)):
             if reason is not None:
                 worst = Fitness(-math.inf, {}, refusal=reason)
                 self.journal.refuse(generation, name, reason)

@@ -22,7 +22,8 @@ from snnas.toolchain.checking.export_folder import read_manifest
 from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.samples import LIMIT_BYTES, of_arrays
-from snnas.toolchain.models.estimate import Pricing, profile_of
+from snnas.toolchain.models.estimate import profile_of
+from snnas.toolchain.models.pricing import Pricing
 
 SCHEMA = "snnas.attestation/1"
 DIGITS = 9  # of a figure: sums of constants in float64 may differ in the last ones between machines

@@ -8,8 +8,9 @@ from typing import Any
 from snnas.export.graph.graph import parameters_of
 from snnas.toolchain.checking.folder_runs import memory_of
 from snnas.toolchain.checking.made import Made
-from snnas.toolchain.models.estimate import Pricing, estimate
+from snnas.toolchain.models.estimate import estimate
 from snnas.toolchain.models.open import Subject
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import Narrator
 

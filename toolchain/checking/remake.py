@@ -20,7 +20,8 @@ from snnas.toolchain.checking.made import OF_SAMPLES, Made
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.data.statistics import bootstrap, wilson
 from snnas.toolchain.exporting.on_target import Figures, run_program
-from snnas.toolchain.models.estimate import Pricing, profile_of, profiles
+from snnas.toolchain.models.estimate import profile_of, profiles
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.searching.budgets import GATED
 
 WORK = 5e11  # synaptic operations, if all spiked, that figures are made with: minutes

@@ -24,7 +24,7 @@ def attest(
     """Measure an export again and say all of it in one document, which a second machine can make and compare."""
     from snnas.hw_sim.files import write_json
     from snnas.toolchain.commands.check import attest as make
-    from snnas.toolchain.models.estimate import Pricing
+    from snnas.toolchain.models.pricing import Pricing
 
     found = make(export, Pricing(profile=profile, system=system), compare=compare)
     if out is not None:

@@ -11,8 +11,8 @@ from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.simulate.silence import Silence
 from snnas.toolchain.models import estimate as estimating
 from snnas.toolchain.models import simulate as simulating
-from snnas.toolchain.models.estimate import Pricing
 from snnas.toolchain.models.open import ASKED, Subject, open_subject
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import Narrator

@@ -177,7 +177,7 @@ def load(
         raise UsageError(f"--data class_weights={class_weights}: expected balanced")
     official = SETS.get(name)
     if official is not None:
-        _require_known(options, EVENT_OPTIONS if official.events else (), name)
+        _require_options(options, EVENT_OPTIONS if official.events else (), name)
         found_in = data_folder(data_dir)
         if download:
             fetch(official, found_in)
@@ -185,26 +185,25 @@ def load(
         if data_dir is not None:
             options["data_dir"] = str(found_in)
     elif name == "digits":
-        _require_known(options, (), name)
+        _require_options(options, (), name)
         raw = _digits()
         hashed = digest(raw.x, raw.y)
     elif name.startswith(PREFIX):
-        _require_known(options, (*EVENT_OPTIONS, "sensor"), name)
+        _require_options(options, (*EVENT_OPTIONS, "sensor"), name)
         how = FrameOptions(**{key: value for key, value in options.items() if key != "sensor"})
         found_in = data_folder(data_dir)
         raw, hashed = read_tonic(name.removeprefix(PREFIX), found_in, how, sensor, advance)
         if data_dir is not None:
             options["data_dir"] = str(found_in)
     elif is_series(path) or (of_signals and (path.suffix == ".npz" or _is_folder(path))):
-        _require_known(options, (), name)
+        _require_options(options, (), name)
         raw = read_signals(path, declared(of_signals))
         hashed = digest(raw.x, raw.y)
         options |= of_signals
     elif path.suffix == ".npz" or _is_folder(path):
         raw, hashed = _own(path, options, advance)
     else:
-        require_known(name)
-        raise AssertionError(name)
+        raise _unknown(name)
     named = name in NAMES or name.startswith(PREFIX)
     more = {"class_weights": class_weights, "train_limit": train_limit}
     options |= {key: value for key, value in more.items() if value is not None}
@@ -223,13 +222,17 @@ def require_known(name: str) -> None:
     path = Path(name)
     if name in NAMES or name.startswith(PREFIX) or path.suffix == ".npz" or is_series(path) or _is_folder(path):
         return
-    raise UsageError(
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> UsageError:
+    return UsageError(
         f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file, a "
         f".ts file or a folder{did_you_mean(name, NAMES)}"
     )
 
 
-def _require_known(options: dict[str, Any], known: tuple[str, ...], name: str) -> None:
+def _require_options(options: dict[str, Any], known: tuple[str, ...], name: str) -> None:
     """UsageError for an option that is not for this data set."""
     for option in options:
         if option in known:
@@ -245,10 +248,10 @@ def _own(path: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, st
     """A user's file or folder, and its digest."""
     file = path.suffix == ".npz"
     if not file and are_recordings(path):
-        _require_known(options, (*EVENT_OPTIONS, "sensor", "groups"), str(path))
+        _require_options(options, (*EVENT_OPTIONS, "sensor", "groups"), str(path))
         asked = FrameOptions(**{key: value for key, value in options.items() if key in EVENT_OPTIONS})
         return read_own_recordings(path, asked, options.get("sensor"), options.get("groups"), advance)
-    _require_known(options, ("counts", "layout", "groups", *(() if file else ("background",))), str(path))
+    _require_options(options, ("counts", "layout", "groups", *(() if file else ("background",))), str(path))
     how = ArrayOptions(**{key: value for key, value in options.items() if key != "background"})
     raw = read_one(path, how) if file else read_folder(path, how, options.get("background", "white"))
     return raw, digest(raw.x, raw.y)

@@ -49,19 +49,13 @@ class Split:
         return f"calibrated on {self.share}" if self.calibration is not None else f"uncalibrated: {self.share}"
 
 
-def _named_sets() -> tuple[str, ...]:
-    from snnas.toolchain.data.load import NAMES  # with the readers of all data sets, which most graphs need none of
-
-    return NAMES
-
-
 def split_of(opened: Opened, wanted: ReadingOptions) -> Split:
     """The samples of an opened graph, divided; raises InvalidFileError for a ``--calibration`` that does not fit."""
     if opened.x is None:
         return Split(x=None, y=None, calibration=None, share="there are no samples")
-    if wanted.data in _named_sets():
-        from snnas.toolchain.data.load import load
+    from snnas.toolchain.data.load import NAMES, load  # with the readers of all data sets: only where there are samples
 
+    if wanted.data in NAMES:
         train = repeated(load(str(wanted.data), seed=opened.seed).x_train, opened.timesteps, opened.kind)
         train = frames(train[:CALIBRATION_SAMPLES], input_shape(opened.graph), opened.data)
         return _limited(opened.x, opened.y, train, f"{len(train)} samples of the training split", wanted)

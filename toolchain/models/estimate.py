@@ -31,7 +31,7 @@ from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.data.statistics import bootstrap
 from snnas.toolchain.models.open import Subject, graph_layers
-from snnas.toolchain.models.pricing import Pricing as Pricing
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.silent import explained
 from snnas.toolchain.models.simulate import accuracy, head, runs
 from snnas.toolchain.output.stderr import Narrator

@@ -9,8 +9,13 @@ import numpy as np
 
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.program import Program
-from snnas.hw_sim.readout import answers, currents
+from snnas.hw_sim.readout import Readout, answers, currents
 from snnas.hw_sim.simulate.simulator import host_currents, simulate
+
+
+def _sums_spikes(readout: Readout) -> bool:
+    """Whether the answer of any timesteps is that of their spikes alone."""
+    return readout.counts_spikes and len(readout.bias) == 1
 
 
 def decided(program: Program, spikes: Mapping[str, np.ndarray]) -> np.ndarray | None:
@@ -19,7 +24,7 @@ def decided(program: Program, spikes: Mapping[str, np.ndarray]) -> np.ndarray | 
     spikes: bool (B, T, ...) by population. The answer at t is of all spikes to t, so a later change of mind counts.
     """
     readout, steps = program.readout, program.timesteps
-    if not (readout.counts_spikes and len(readout.bias) == 1):
+    if not _sums_spikes(readout):
         return None
     times = np.arange(1, steps + 1)[:, None]
     so_far = 64 * currents(readout, spikes, steps).cumsum(axis=1) * readout.response[0] + times * readout.bias[0]
@@ -46,7 +51,7 @@ def in_a_row(program: Program, x: np.ndarray, row: int, batch: int) -> Iterator[
     """
     if not 2 <= row <= len(x):
         raise UsageError(f"--stream {row}: expected 2 to {len(x)} samples in a row, as many as there are")
-    if not (program.readout.counts_spikes and len(program.readout.bias) == 1):
+    if not _sums_spikes(program.readout):
         raise UnsupportedError("--stream: the readout weighs timesteps or membranes; only sums of spikes begin anew")
     steps = program.timesteps
     long = replace(program, timesteps=row * steps)

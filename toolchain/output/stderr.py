@@ -75,6 +75,9 @@ class Narrator:
     @contextlib.contextmanager
     def watched(self, what: str) -> Iterator[None]:
         """Says what is being done as soon as it has taken SOON seconds; nothing of what is done before."""
+        if self.quiet:
+            yield
+            return
         alarm = threading.Timer(SOON, self.say, (f"{what} ...",))
         alarm.daemon = True
         alarm.start()

@@ -22,7 +22,8 @@ from snnas.hw_sim.map.mapping import load_system
 from snnas.hw_sim.map.system import System
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.exporting.on_target import Figures
-from snnas.toolchain.models.estimate import Pricing, profile_of
+from snnas.toolchain.models.estimate import profile_of
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.searching.budgets import METRICS, Excess, excesses
 
 if TYPE_CHECKING:

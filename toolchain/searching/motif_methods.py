@@ -70,13 +70,13 @@ class MseNas(Runner):
         return population * generations, f"evolving {population} genomes over {generations} generations"
 
     def run(self, task: Task) -> SearchResult:
-        from snnas.search.methods import mse_nas
+        from snnas.search.methods import mse_nas, no_refusal
         from snnas.search.mse_nas.encoding import GenomeSpace
 
         names = task.spec.objectives
 
         def refuse(genomes: Sequence[Genome]) -> Sequence[str | None]:
-            reasons = task.refuse(genomes) if task.refuse else [None] * len(genomes)
+            reasons = (task.refuse or no_refusal)(genomes)
             if names:  # priced here all at once, where workers share them; below they are known
                 task.costs([g for g, reason in zip(genomes, reasons, strict=True) if reason is None])
             return reasons

@@ -19,8 +19,9 @@ from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.simulate.simulator import simulate
-from snnas.toolchain.models.estimate import Pricing, estimate
+from snnas.toolchain.models.estimate import estimate
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.models.simulate import simulate as simulate_subject
 from snnas.toolchain.output.stderr import Narrator

@@ -12,9 +12,10 @@ import pytest
 from snnas.toolchain.checking import CheckOptions, check
 from snnas.toolchain.exporting.of_graph import export_graph
 from snnas.toolchain.exporting.options import ExportOptions
-from snnas.toolchain.models.estimate import Pricing, estimate
+from snnas.toolchain.models.estimate import estimate
 from snnas.toolchain.models.find_convention import whose
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.stderr import Narrator
 

@@ -22,8 +22,9 @@ from snnas.toolchain.exporting.of_graph import export_graph
 from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.exporting.split import export_split
 from snnas.toolchain.models import open as subjects
-from snnas.toolchain.models.estimate import Pricing, estimate
+from snnas.toolchain.models.estimate import estimate
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.models.simulate import simulate
 from snnas.toolchain.output.report import read_report, table

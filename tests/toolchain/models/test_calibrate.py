@@ -20,8 +20,9 @@ from snnas.toolchain.diagnosing.case import open_case
 from snnas.toolchain.exporting.of_graph import export_graph
 from snnas.toolchain.exporting.options import ExportOptions
 from snnas.toolchain.models.calibrate import split_of
-from snnas.toolchain.models.estimate import Pricing, estimate
+from snnas.toolchain.models.estimate import estimate
 from snnas.toolchain.models.open import open_graph, open_subject
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.models.simulate import simulate
 from snnas.toolchain.output.stderr import Narrator
