@@ -100,7 +100,7 @@ def check(
     from snnas.toolchain.checking.drift import parse_tolerances
     from snnas.toolchain.checking.formats.formats import parse_formats, tell
     from snnas.toolchain.checking.options import CheckOptions, parse_ignored
-    from snnas.toolchain.commands.check import check as guard
+    from snnas.toolchain.commands.check import guard
     from snnas.toolchain.models.pricing import Pricing
     from snnas.toolchain.output.stderr import Narrator
     from snnas.toolchain.searching.budgets import LEAST, parse_limits

@@ -60,7 +60,6 @@ def estimate(
     from snnas.hw_sim.errors import UsageError
     from snnas.toolchain.commands.models import EstimateOptions, write_profile_template
     from snnas.toolchain.commands.models import estimate as price
-    from snnas.toolchain.output.estimate import estimated
     from snnas.toolchain.output.stderr import Narrator
 
     if new_profile is not None:
@@ -83,7 +82,7 @@ def estimate(
     if as_json:
         print_json(result.figures)
     else:
-        for table in estimated(result.figures):
+        for table in result.tables():
             print_table(table)
     if result.misfit is not None:
         sys.stderr.write(f"snnas: {result.misfit}\n")

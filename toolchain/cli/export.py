@@ -120,9 +120,10 @@ def export(
     for note in exported.notes:
         narrator.note(note)
     if as_json:
-        print_json(exported.report)
+        print_json(exported.to_dict())
         return
-    print_table(exported.table())
+    for table in exported.tables():
+        print_table(table)
     for command in exported.next_commands:
         narrator.next(command)
 

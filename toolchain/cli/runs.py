@@ -29,15 +29,15 @@ def runs(context: typer.Context, runs_dir: RunsDir = None, as_json: AsJson = Fal
 def list_runs(context: typer.Context, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     """List the runs by name, with the stage that each has come to."""
     from snnas.toolchain.commands.runs import list_runs as listed
-    from snnas.toolchain.output.run import LIST_SCHEMA, overview_table
     from snnas.toolchain.runs.run import ELSEWHERE
 
     runs_dir, as_json = _nearer(context, runs_dir, as_json)
     found = listed(runs_dir)
     if as_json:
-        print_json({"schema": LIST_SCHEMA, "folder": str(found.folder), "runs": found.rows})
+        print_json(found.to_dict())
     elif found.rows:
-        print_table(overview_table(found.rows))
+        for table in found.tables():
+            print_table(table)
     else:
         print_text(f"no run in {found.folder.absolute()}; {ELSEWHERE}")
 

@@ -56,7 +56,6 @@ def simulate(
     """Run a program, or a graph compiled to one, on samples: accuracy, spikes and synops on target."""
     from snnas.toolchain.commands.models import SimulateOptions
     from snnas.toolchain.commands.models import simulate as run_on_samples
-    from snnas.toolchain.output.estimate import simulated
     from snnas.toolchain.output.stderr import Narrator
 
     narrator = Narrator(quiet=quiet)
@@ -69,6 +68,6 @@ def simulate(
     if as_json:
         print_json(result.figures)
         return
-    for table in simulated(result.figures):
+    for table in result.tables():
         print_table(table)
     narrator.next(result.next_command)

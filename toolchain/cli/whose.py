@@ -19,16 +19,16 @@ def whose(
 ) -> None:
     """Find the tool's convention (timestep, decay, reset, comparison) that gives the recorded spikes."""
     from snnas.toolchain.commands.convention import ConventionOptions, find_convention, say_next
-    from snnas.toolchain.models.find_convention import SCHEMA, as_table
     from snnas.toolchain.output.stderr import Narrator
 
     narrator = Narrator(quiet=quiet or as_json)
     options = ConventionOptions(model=model, expect=expect)
     verdict = find_convention(options, narrator)
     if as_json:
-        print_json({"schema": SCHEMA, **verdict.to_json()})
+        print_json(verdict.to_dict())
     else:
-        print_table(as_table(verdict))
+        for table in verdict.tables():
+            print_table(table)
         for line in (verdict.headline, *verdict.lines):
             print_text(line)
         if verdict.exit_code == 0:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snnas.export.compiler.quantise import check_bits
+from snnas.hw_sim.errors import GateError
 from snnas.toolchain.checking import attest as attesting
 from snnas.toolchain.checking.check import check as check_one
-from snnas.toolchain.checking.findings import Book, exit_code
-from snnas.toolchain.checking.options import CheckOptions
+from snnas.toolchain.checking.drift import parse_tolerances
+from snnas.toolchain.checking.findings import Book, Finding, exit_code
+from snnas.toolchain.checking.formats.formats import as_whole
+from snnas.toolchain.checking.formats.text import summary, table
+from snnas.toolchain.checking.options import CheckOptions, parse_ignored
 from snnas.toolchain.checking.rules.rules import RULES, Rule, find
 from snnas.toolchain.models.pricing import Pricing
+from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.output.shown import Shown
 from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.searching.budgets import GATED
+from snnas.toolchain.output.telling import Progress, narrator_of
+from snnas.toolchain.searching.budgets import GATED, LEAST, parse_limits
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# A limit by metric: a number in the metric's unit (uJ, us, shares in 0..1), or text with its own: "60uJ", "95%".
+Limit = float | str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Findings(Shown):
     """What was found in the graphs, in their order."""
 
     books: tuple[Book, ...]
@@ -30,8 +43,38 @@ class Checked:
         """0 where all passed; 3 for an invalid file, 1 for a gate, 4 for what the target cannot do."""
         return exit_code([finding for book in self.books for finding in book.findings])
 
+    @property
+    def passed(self) -> bool:
+        """Whether nothing fails; also the truth value of the findings."""
+        return self.exit_code == 0
 
-def check(options: CheckOptions, narrator: Narrator | None = None) -> Checked:
+    @property
+    def failures(self) -> list[Finding]:
+        """What fails: each with its ``code``, ``name`` and ``detail``."""
+        return [finding for book in self.books for finding in book.findings if finding.fails]
+
+    def require(self) -> None:
+        """GateError (1) with the first failure, where there is one."""
+        for finding in self.failures[:1]:
+            more = len(self.failures) - 1
+            others = f"; {more} more fail{'s' * (more == 1)}" if more else ""
+            raise GateError(f"{finding.code} {finding.name}: {finding.detail}{others}", code=finding.code)
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    @property
+    def headline(self) -> str:
+        return "; ".join(f"{book.subject}: {summary(book)[0]}" for book in self.books)
+
+    def to_dict(self) -> dict[str, Any]:
+        return as_whole(self.books)
+
+    def tables(self) -> Iterator[Table]:
+        return (table(book, book.findings) for book in self.books)
+
+
+def guard(options: CheckOptions, narrator: Narrator | None = None) -> Findings:
     """Guards exported graphs: valid, firing as recorded, within budget, no worse than their baseline.
 
     A fault of a graph is a finding, never an error; UsageError (2) for options that do not go together.
@@ -39,7 +82,57 @@ def check(options: CheckOptions, narrator: Narrator | None = None) -> Checked:
     if options.reading.bits is not None:
         check_bits(options.reading.bits)
     options.check()
-    return Checked(books=tuple(check_one(path, options, narrator) for path in options.graphs))
+    return Findings(books=tuple(check_one(path, options, narrator) for path in options.graphs))
+
+
+def check(
+    *graphs: str | Path,
+    max: Mapping[str, Limit] | None = None,
+    min: Mapping[str, Limit] | None = None,
+    budget: str | Path | None = None,
+    baseline: str | Path | None = None,
+    tolerance: Mapping[str, Limit] | None = None,
+    update_baseline: bool = False,
+    record: bool | str = False,
+    strict: bool = False,
+    ignore: Sequence[str] = (),
+    reading: ReadingOptions | None = None,
+    profile: str | None = None,
+    system: str = "loihi1",
+    progress: Progress = None,
+) -> Findings:
+    """Guards exported graphs: valid, firing as recorded, within budget, no worse than their baseline.
+
+    graphs: folders that ``export`` wrote, .nir and .onnx files. max, min: figures' limits, such as
+    ``max={"energy_total": "60uJ", "cores": 8}`` and ``min={"accuracy": .95}``. budget: a TOML file of limits.
+    baseline: a baseline.json; no figure may be worse, but by ``tolerance``. record: make the recording of a .nir
+    (True: GRAPH.check.npz). strict: warnings fail too. ignore: codes of rules that pass. A fault of a graph is a
+    finding, never an error; ``findings.require()`` raises. UsageError (2) for options that do not go together.
+    """
+    options = CheckOptions(
+        graphs=tuple(Path(graph) for graph in graphs),
+        limits=parse_limits(_spelt(max), option="max")
+        | parse_limits(_spelt(min), option="min", names=LEAST),
+        budget=_path(budget),
+        baseline=_path(baseline),
+        tolerances=parse_tolerances([_spelt(tolerance)] if tolerance else []),
+        update_baseline=update_baseline,
+        record=("auto" if record else None) if isinstance(record, bool) else record,
+        strict=strict,
+        ignored=parse_ignored(ignore),
+        reading=reading or ReadingOptions(),
+        pricing=Pricing(profile=profile, system=system),
+    )
+    return guard(options, narrator_of(progress))
+
+
+def _spelt(limits: Mapping[str, Limit] | None) -> str:
+    """As the command line takes them."""
+    return ",".join(f"{name}={amount}" for name, amount in (limits or {}).items())
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

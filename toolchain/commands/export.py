@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from snnas.export.compiler.observed_currents import Ranges
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs
+from snnas.toolchain.commands.exported import Export
 from snnas.toolchain.exporting import of_graph, of_run
 from snnas.toolchain.exporting.foreign_folder import folder_of
 from snnas.toolchain.exporting.options import ExportOptions, check_target
@@ -23,8 +24,6 @@ from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.front import member
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from snnas.toolchain.exporting.onnx import OnnxOptions
 
 
@@ -89,28 +88,7 @@ class GraphExportOptions(ProgramOptions):
     """Folder to write; None: NAME-lava, NAME-c or NAME-onnx."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """An export on disk."""
-
-    report: dict[str, Any]
-    """report.json: figures of training and on target, checks, energy (docs/report.md)."""
-    folder: Path
-    """Where model.nir, program.npz, manifest.json and the rest lie."""
-    notes: tuple[str, ...] = ()
-    """What a user must know of how the graph was read."""
-    next_commands: tuple[str, ...] = ()
-    """What one would type next, behind ``snnas``."""
-
-    def table(self) -> Table:
-        """The report as a person reads it."""
-        from snnas.toolchain.exporting import onnx
-        from snnas.toolchain.output import report
-
-        return onnx.table(self.report) if self.report["schema"] == onnx.SCHEMA else report.table(self.report)
-
-
-def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> Exported:
+def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> Export:
     """Takes a trained run through NIR to an integer program, runs it, compares every joint, and reports it on target.
 
     An export whose inputs have not changed is not made again. GateError (1) names the first spike that differs,
@@ -130,7 +108,7 @@ def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> E
     return _exported(report, run.export(options.target), options.dump, (following,))
 
 
-def export_graph(options: GraphExportOptions, narrator: Narrator | None = None) -> Exported:
+def export_graph(options: GraphExportOptions, narrator: Narrator | None = None) -> Export:
     """Takes anybody's .nir through the same chain; the float column is what the graph itself does.
 
     InvalidFileError (3) and UnsupportedError (4) name node and mend; others as ``export_run``.
@@ -140,7 +118,7 @@ def export_graph(options: GraphExportOptions, narrator: Narrator | None = None) 
         from snnas.toolchain.exporting.onnx import export_graph_onnx
 
         report = export_graph_onnx(options.graph, options.reading, _for_onnx(options), narrator, out=options.out)
-        return Exported(report=report, folder=folder_of(options.graph, options.out, "onnx"))
+        return Export(report=report, folder=folder_of(options.graph, options.out, "onnx"))
     report = of_graph.export_graph(options.graph, options.reading, _for_program(options), narrator, out=options.out)
     folder = folder_of(options.graph, options.out, options.target)
     return _exported(report, folder, options.dump, (), notes=tuple(report["notes"]))
@@ -176,7 +154,7 @@ def _for_onnx(options: ProgramOptions) -> OnnxOptions:
 
 def _exported(
     report: dict[str, Any], folder: Path, dump: Path | None, following: tuple[str, ...], notes: tuple[str, ...] = ()
-) -> Exported:
+) -> Export:
     if dump is not None:
         write_dump(folder, dump)
     commands = (shlex.join(["check", str(folder)]), *following)
@@ -184,7 +162,7 @@ def _exported(
     if mute:
         notes = (*notes, str(mute))
         commands = following or (shlex.join(["diagnose", str(folder)]),) if mute.no_measurement else commands
-    return Exported(report=report, folder=folder, notes=notes, next_commands=commands)
+    return Export(report=report, folder=folder, notes=notes, next_commands=commands)
 
 
 def _found(name: str | None, folder: Path) -> Run:
@@ -199,9 +177,9 @@ def _found(name: str | None, folder: Path) -> Run:
         raise UsageError(f"{name}: no .nir and no run in {folder}; {mend}") from None
 
 
-def _onnx(run: Run, options: RunExportOptions, narrator: Narrator) -> Exported:
+def _onnx(run: Run, options: RunExportOptions, narrator: Narrator) -> Export:
     from snnas.toolchain.exporting.onnx import export_onnx
 
     with run.lock():
         report = export_onnx(run, _for_onnx(options), narrator, timesteps=options.timesteps)
-    return Exported(report=report, folder=run.export("onnx"))
+    return Export(report=report, folder=run.export("onnx"))

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.simulate.silence import Silence
+from snnas.toolchain.commands.outcomes import Bill, Simulation
 from snnas.toolchain.models import estimate as estimating
 from snnas.toolchain.models import simulate as simulating
 from snnas.toolchain.models.open import ASKED, Subject, open_subject
@@ -48,28 +51,6 @@ class EstimateOptions:
     """Spikes per neuron and timestep, in 0..1, that are assumed in place of running samples."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Simulated:
-    """What a program does on samples."""
-
-    figures: dict[str, Any]
-    """As ``--json`` prints them: the schema ``snnas.simulate``."""
-    next_command: str
-    """What one would type next, behind ``snnas``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimated:
-    """What a program costs."""
-
-    figures: dict[str, Any]
-    """As ``--json`` prints them: the schema ``snnas.estimate``."""
-    misfit: str | None
-    """Why the program does not fit the system, and the ways out; None where it fits."""
-    next_command: str | None
-    """What one would type next, behind ``snnas``; None where there is nothing."""
-
-
 def open_model(path: Path, reading: ReadingOptions | None = None) -> Subject:
     """Reads a .nir, a program.npz or an export folder with its samples; a graph is compiled to a program.
 
@@ -79,7 +60,7 @@ def open_model(path: Path, reading: ReadingOptions | None = None) -> Subject:
     return open_subject(path, ReadingOptions(samples=False) if reading is None else reading)
 
 
-def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simulated:
+def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simulation:
     """Runs a program, or a graph compiled to one, on samples: accuracy, spikes and synops on target.
 
     UsageError (2) names the option that is missing, InvalidFileError (3) what is wrong with a file, UnsupportedError
@@ -87,16 +68,24 @@ def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simu
     """
     narrator = narrator or Narrator(quiet=True)
     subject = _opened(options.model, options.reading, narrator)
-    figures = simulating.simulate(subject, narrator, options.stream)
+    return simulate_subject(subject, options.reading, narrator, stream=options.stream)
+
+
+def simulate_subject(
+    subject: Subject, reading: ReadingOptions, narrator: Narrator, *, stream: int | None = None
+) -> Simulation:
+    """``simulate`` of what is read already."""
+    answers: list[np.ndarray] = []
+    figures = simulating.simulate(subject, narrator, stream, answers)
     soft = ["--system", "generic"] if _subtracts(subject) else []
-    following = ["estimate", str(options.model), *options.reading.arguments(), *soft]
+    following = ["estimate", str(subject.path), *reading.arguments(), *soft]
     mute = _said(figures, narrator)
     if mute is not None and mute.no_measurement:
-        following = _ways_out("simulate", options.model, options.reading, mute)
-    return Simulated(figures=figures, next_command=shlex.join(following))
+        following = _ways_out("simulate", subject.path, reading, mute)
+    return Simulation(figures=figures, next_command=shlex.join(following), answers=np.concatenate(answers))
 
 
-def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Estimated:
+def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Bill:
     """Prices a program or anybody's graph on a chip: counts, fit, latency, energy band, and an ANN of its shape.
 
     A program that does not fit gets no joule: ``misfit`` says why. Errors as ``simulate``.
@@ -114,18 +103,23 @@ def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Esti
         )
     subject = _opened(model, replace(reading, samples=options.rate is None), narrator)
     pricing = Pricing(profile=options.profile, system=options.system, every=options.all_profiles, rate=options.rate)
+    return estimate_subject(subject, reading, pricing, narrator)
+
+
+def estimate_subject(subject: Subject, reading: ReadingOptions, pricing: Pricing, narrator: Narrator) -> Bill:
+    """``estimate`` of what is read already."""
     figures = estimating.estimate(subject, pricing, narrator)
     mute = _said(figures, narrator)
     fit = figures["fit"]
     misfit = following = None
     if not fit["fits"]:
         ways = "; or ".join(fit["advice"])
-        misfit = f"{options.model} does not fit {fit['system']}, no energy: {fit['misfits'][0]}; {ways}"
+        misfit = f"{subject.path} does not fit {fit['system']}, no energy: {fit['misfits'][0]}; {ways}"
     elif mute is not None and mute.no_measurement:
-        following = shlex.join(_ways_out("estimate", options.model, reading, mute))
-    elif options.model.suffix == ".nir" and not _subtracts(subject):
-        following = shlex.join(["export", str(options.model), *reading.arguments(data=reading.data or "FILE")])
-    return Estimated(figures=figures, misfit=misfit, next_command=following)
+        following = shlex.join(_ways_out("estimate", subject.path, reading, mute))
+    elif subject.path.suffix == ".nir" and not _subtracts(subject):
+        following = shlex.join(["export", str(subject.path), *reading.arguments(data=reading.data or "FILE")])
+    return Bill(figures=figures, misfit=misfit, next_command=following)
 
 
 def write_profile_template(path: Path) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs
 from snnas.toolchain.output import report
+from snnas.toolchain.output.shown import Shown
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.front import member
@@ -30,8 +32,8 @@ class ReportOptions:
     """Point of each run's front, from 1; None: the run itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Compared(Shown):
     """Runs beside each other."""
 
     figures: dict[str, Any]
@@ -40,6 +42,16 @@ class Compared:
     """Titles of the columns."""
     rows: Sequence[Sequence[str]]
     """The figures as a person reads them, a row each."""
+
+    @property
+    def headline(self) -> str:
+        return f"{len(self.head) - 1} columns, {len(self.rows)} figures"
+
+    def to_dict(self) -> dict[str, Any]:
+        return copy.deepcopy(self.figures)
+
+    def tables(self) -> Iterator[Table]:
+        yield self.table()
 
     def table(self) -> Table:
         """As a person reads it."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snnas.toolchain.output.run import overview
+from snnas.toolchain.output.run import LIST_SCHEMA, overview, overview_table
+from snnas.toolchain.output.shown import Shown
 from snnas.toolchain.runs.remove import held, remove
 from snnas.toolchain.runs.run import Run, directory, find
 
+if TYPE_CHECKING:
+    from rich.table import Table
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunsListed:
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class RunsListed(Shown):
     """The runs of a folder."""
 
     folder: Path
@@ -21,10 +25,20 @@ class RunsListed:
     rows: list[dict[str, Any]]
     """One per run, by name: run, created_at, stage, validation_accuracy, and the reason of one that is damaged."""
 
+    @property
+    def headline(self) -> str:
+        return f"{len(self.rows)} run{'s' * (len(self.rows) != 1)} in {self.folder}"
 
-def list_runs(runs_dir: Path | None = None) -> RunsListed:
+    def to_dict(self) -> dict[str, Any]:
+        return {"schema": LIST_SCHEMA, "folder": str(self.folder), "runs": [dict(row) for row in self.rows]}
+
+    def tables(self) -> Iterator[Table]:
+        yield overview_table(self.rows)
+
+
+def list_runs(runs_dir: str | Path | None = None) -> RunsListed:
     """The runs of a folder (None: SNNAS_RUNS, else ./runs); a damaged one hides no other."""
-    folder = directory(runs_dir)
+    folder = directory(None if runs_dir is None else Path(runs_dir))
     return RunsListed(folder=folder, rows=overview(folder))
 
 

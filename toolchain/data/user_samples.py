@@ -16,6 +16,9 @@ from snnas.hw_sim.tables import read_table
 from snnas.toolchain.data.datasets.series import read_series
 
 
+ARRAYS = "arrays"  # what samples without a file are called
+
+
 def read_files(name: str) -> tuple[np.ndarray, np.ndarray]:
     """The signals (N, L, C) of a .ts file or a folder of .csv files, and their labels: the test split, or all."""
     found = read_series(Path(name))
@@ -35,6 +38,16 @@ def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:
         raise InvalidFileError(
             f"{name}: holds {held}; expected x and, for accuracy, y; write it again with numpy.savez"
         )
+    return checked_arrays(x, y, name)
+
+
+def given_arrays(x: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Samples that Python holds, as those of a file: whatever NumPy can make an array of, torch's tensors among it."""
+    return checked_arrays(np.asarray(x), None if y is None else np.asarray(y), ARRAYS)
+
+
+def checked_arrays(x: np.ndarray, y: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Finite numbers x, and whole numbers y, one for each; InvalidFileError names the array and what was expected."""
     what = f"{x.dtype} {x.shape}" if x.dtype.kind not in "fiub" or 0 in x.shape else ""
     if what or not np.isfinite(x).all():
         found = what or "not finite everywhere"

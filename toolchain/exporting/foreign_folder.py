@@ -21,7 +21,13 @@ def folder_of(path: Path, out: Path | None, target: str = "lava") -> Path:
 
 
 def rewritten(path: Path, opened: Opened, stage: Path) -> Graph:
-    """model.nir: the graph laid open, with everything that was settled as its metadata; read back."""
+    """``rewrite`` to model.nir of the folder; read back."""
+    rewrite(path, opened, stage / "model.nir")
+    return read_nir(stage / "model.nir")
+
+
+def rewrite(path: Path, opened: Opened, final: Path) -> None:
+    """Writes the graph laid open, with everything that was settled as its metadata. path: where it came from."""
     meta = {
         "timesteps": opened.timesteps,
         "input_kind": opened.kind,
@@ -29,5 +35,4 @@ def rewritten(path: Path, opened: Opened, stage: Path) -> Graph:
         "verified": opened.verified,
         "origin": {"file": path.name, "sha256": sha256(path)},
     }
-    write_nir(stage / "model.nir", replace(opened.graph, meta=meta))
-    return read_nir(stage / "model.nir")
+    write_nir(final, replace(opened.graph, meta=meta))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from snnas.toolchain.output.markup import Raw
-from snnas.toolchain.output.svg import WIDTH, box, brief, dot, picture, rule, text, ticks
+from snnas.toolchain.output.svg import WIDTH, Picture, box, brief, dot, picture, rule, text, ticks
 
 HEIGHT = 26.0
 
@@ -37,7 +36,7 @@ def bars(
     right: float,
     scale: tuple[float, float] | None = None,
     percent: bool = False,
-) -> Raw:
+) -> Picture:
     """left, right: room for names and for what is said. scale: else from 0 to the largest value."""
     low, top = scale or (0.0, max([v for row in rows for v in row.values], default=0.0) * 1.02 or 1.0)
     height = HEIGHT * len(rows) + 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from snnas.toolchain.html.material import Material, Missing
@@ -12,6 +13,7 @@ from snnas.toolchain.output.svg import (
     ROW,
     WIDTH,
     Key,
+    Picture,
     box,
     brief,
     clip,
@@ -40,29 +42,37 @@ def section(material: Material) -> Raw:
     return join(note(words), el("div", figures, class_="grid"))
 
 
-def _rates(per_population: dict[str, Any]) -> Raw:
+def draw_rates(per_population: Mapping[str, tuple[float | None, float]]) -> tuple[Picture, tuple[Key, ...]]:
+    """Rates by population, in training (None: not known) and on target, and the names of the series."""
     names = list(per_population)
     places = [names[k] for k in thinned(len(names), MOST)]
-    pairs = {n: (per_population[n]["training"], float(per_population[n]["on_target"])) for n in names}
-    top = max([v for pair in pairs.values() for v in pair if v is not None], default=0.0) * 1.08 or 1.0
+    top = max([v for pair in per_population.values() for v in pair if v is not None], default=0.0) * 1.08 or 1.0
     height = ROW * len(places) + 44
     parts = _scale(top, height, "spikes / (neurons x timesteps)")
     for k, name in enumerate(places):
-        y, (before, after) = 16 + ROW * (k + 0.5), pairs[name]
+        y, (before, after) = 16 + ROW * (k + 0.5), per_population[name]
         parts.append(text(LEFT - 8, y + 4, clip(name), at="end"))
         if before is not None:
             parts += [rule(_x(before, top), y, _x(after, top), y, "line c1")]
             parts.append(dot(_x(before, top), y, "c2", kind=2, size=4.2))
         parts.append(dot(_x(after, top), y, "c1", hint=f"{name}: {after:.4f}"))
+    drawn = picture("Spiking activity rate per population", f"{len(names)} populations", height, parts)
+    keys = Key("on target (simulated)", "c1", line=False)
+    known = any(before is not None for before, _ in per_population.values())
+    return drawn, (Key("training (measured)", "c2", 2, line=False), keys) if known else (keys,)
+
+
+def _rates(per_population: dict[str, Any]) -> Raw:
+    pairs = {n: (p["training"], float(p["on_target"])) for n, p in per_population.items()}
     rows = [
         (n, f"{per_population[n]['neurons']:,}", "-" if a is None else f"{a:.4f}", f"{b:.4f}")
         for n, (a, b) in pairs.items()
     ]
     head = ("population", "neurons", "training", "on target")
-    drawn = picture("Spiking activity rate per population", f"{len(names)} populations", height, parts)
-    keys = legend(Key("training (measured)", "c2", 2, line=False), Key("on target (simulated)", "c1", line=False))
-    few = left_out(len(places), len(names), "populations")
-    return figure("Spiking activity rate", join(keys, drawn), few, data=table(head, rows, label="rates"))
+    drawn, keys = draw_rates(pairs)
+    few = left_out(min(len(pairs), MOST), len(pairs), "populations")
+    data = table(head, rows, label="rates")
+    return figure("Spiking activity rate", join(legend(*keys), drawn), few, data=data)
 
 
 def _x(value: float, top: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from snnas.search.network.genotype import CONV_KERNELS, NODES, ZEROIZE, Cell, Edge, edge_name
 from snnas.toolchain.html.material import Material, Missing
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, number, table
-from snnas.toolchain.output.svg import WIDTH, box, picture, text
+from snnas.toolchain.output.svg import WIDTH, Picture, box, picture, text
 
 # Colours of the style sheet; the name of the operation stands on the edge besides.
 CLASSES = {"skip": "c6", "conv1x1": "c3", "conv3x3": "c1", "avgpool3x3": "c4", "conv5x5": "c2", "conv3x3d2": "c5"}
@@ -60,25 +60,37 @@ def _genotype(material: Material) -> tuple[Cell, ...] | Raw:
 
 
 def _figure(cell: Cell, numbers: list[int]) -> Raw:
-    title = f"Cell {numbers[0]}" if len(numbers) == 1 else f"Cells {', '.join(map(str, numbers))} (the same)"
+    title = title_of(numbers)
     live, ops = cell.live(), cell.ops()
     drawn = {edge: op for edge, op in ops.items() if op != ZEROIZE}
+    dead = sorted(set(drawn) - set(live))
+    rows = [(edge_name(e), op, "yes" if e in live else "no") for e, op in ops.items() if e[0] < e[1] or op != ZEROIZE]
+    convolutions = sum(op in CONV_KERNELS for op in live.values())
+    return figure(
+        f"{title}: {convolutions} convolution{'s' if convolutions != 1 else ''}, {len(live)} live edges",
+        join(_legend(drawn), draw(cell, title)),
+        "Grey: an edge on no way from input to output, which does nothing." if dead else None,
+        data=table(("edge", "operation", "live"), rows, label=f"edges of {title}", left=3),
+    )
+
+
+def title_of(numbers: list[int]) -> str:
+    """What the cells of these numbers, which are the same, are called."""
+    return f"Cell {numbers[0]}" if len(numbers) == 1 else f"Cells {', '.join(map(str, numbers))} (the same)"
+
+
+def draw(cell: Cell, title: str) -> Picture:
+    """One cell."""
+    live = cell.live()
+    drawn = {edge: op for edge, op in cell.ops().items() if op != ZEROIZE}
     backward = any(i > j for i, j in drawn)
     above = max([RISE[j - i] for i, j in drawn if i < j and j - i > 1], default=10.0)
     below = max([RISE[i - j] for i, j in drawn if i > j], default=10.0)
     level = above + 34
     parts = [_edge(edge, op, level, dead=edge not in live) for edge, op in drawn.items()]
     parts += [_node(k, level) for k in NODES]
-    dead = sorted(set(drawn) - set(live))
     said = ", ".join(f"{edge_name(e)} {op}" for e, op in live.items()) or "no edge from input to output"
-    rows = [(edge_name(e), op, "yes" if e in live else "no") for e, op in ops.items() if e[0] < e[1] or op != ZEROIZE]
-    convolutions = sum(op in CONV_KERNELS for op in live.values())
-    return figure(
-        f"{title}: {convolutions} convolution{'s' if convolutions != 1 else ''}, {len(live)} live edges",
-        join(_legend(drawn), picture(title, said, level + below + (30 if backward else 22), parts)),
-        "Grey: an edge on no way from input to output, which does nothing." if dead else None,
-        data=table(("edge", "operation", "live"), rows, label=f"edges of {title}", left=3),
-    )
+    return picture(title, said, level + below + (30 if backward else 22), parts)
 
 
 def _legend(drawn: dict[Edge, str]) -> Raw:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from snnas.hw_sim.energy.price import Bill, Line
 from snnas.hw_sim.map.mapping import Mapping
 from snnas.hw_sim.map.system import RESOURCES, UNLIMITED
@@ -9,11 +11,12 @@ from snnas.toolchain.html.bands import Row, bars
 from snnas.toolchain.html.material import Material, Missing
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.report import short, span
-from snnas.toolchain.output.svg import WIDTH, box, dot, picture, rule, text, thinned, ticks
+from snnas.toolchain.output.svg import WIDTH, Picture, box, dot, picture, rule, text, thinned, ticks
 
 CHIPS = 4  # that are drawn
 CORES = 200  # dots per resource
 SHADES = 6
+ENERGY, PARTS = "Energy by part", ("encode", "dynamic", "floor", "total")
 WORDS = {
     "compartments": "neurons",
     "synapse_bytes": "synaptic memory",
@@ -154,11 +157,9 @@ def energy(material: Material) -> Raw:
     return join(note(words), el("div", parts, class_="grid"), lines, unpriced if report["unpriced"] else None)
 
 
-def _parts(report: dict[str, dict[str, float | None]]) -> Raw:
-    names = ("encode", "dynamic", "floor", "total")
-    bands = [(name, report[name]) for name in names]
-    title = "Energy by part"
-    rows = [(n, *(short(b[k]) for k in ("low", "nominal", "high"))) for n, b in bands]
+def draw_energy(energy: dict[str, Any]) -> Picture:
+    """Its parts with their bands; a part that is not priced is None, or has no nominal value."""
+    bands = {name: energy[name] or {"low": None, "nominal": None, "high": None} for name in PARTS}
     lines = [
         Row(
             n,
@@ -168,15 +169,19 @@ def _parts(report: dict[str, dict[str, float | None]]) -> Raw:
             said=span(b) if b["nominal"] is not None else "not priced",
             heavy=n == "total",
         )
-        for n, b in bands
+        for n, b in bands.items()
     ]
-    drawn = bars(title, "uJ per inference", lines, left=66, right=148)
+    return bars(ENERGY, "uJ per inference", lines, left=66, right=148)
+
+
+def _parts(report: dict[str, dict[str, float | None]]) -> Raw:
+    rows = [(name, *(short(report[name][end]) for end in ("low", "nominal", "high"))) for name in PARTS]
     return figure(
-        title,
-        drawn,
+        ENERGY,
+        draw_energy(report),
         "The bar is the band, the upright line the nominal value. Encode: the host stage and injected spikes. Floor: "
         "idle and running power times latency.",
-        data=table(("part", "low", "nominal", "high"), rows, label=title),
+        data=table(("part", "low", "nominal", "high"), rows, label=ENERGY),
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from snnas.search.network.genotype import BACKWARD_EDGES, FORWARD_EDGES, edge_name
 from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.html.panels import panel_figure
+from snnas.toolchain.output.drawing import Panel
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.svg import (
     WIDTH,
@@ -28,6 +30,7 @@ from snnas.toolchain.output.svg import (
 POINTS = 600  # evaluations that are drawn
 ROWS = 200  # rows of a table behind a figure
 EPOCHS = 300
+ACCURACY = ("Accuracy in training", "train_accuracy", "val_accuracy")
 
 
 def section(material: Material) -> Raw:
@@ -169,10 +172,7 @@ def training(material: Material) -> Raw:
         raise Missing("train.jsonl holds no epoch.")
     epochs = [every[k] for k in thinned(len(every), EPOCHS)]
     best = material.section("training").get("best_epoch")
-    pairs = (
-        ("Loss", "loss", "val_loss", False),
-        ("Accuracy in training", "train_accuracy", "val_accuracy", True),
-    )
+    pairs = (("Loss", "loss", "val_loss", False), (*ACCURACY, True))
     figures = [_curves(title, epochs, (a, b), best, percent=percent) for title, a, b, percent in pairs]
     smoothing = finite(material.section("train").get("label_smoothing"))
     words = f"{len(every)} epoch{'s' if len(every) != 1 else ''}, measured on training and validation data; no test "
@@ -189,7 +189,8 @@ def training(material: Material) -> Raw:
     return join(note(words), el("div", figures, class_="grid"))
 
 
-def _curves(title: str, epochs: list[dict[str, Any]], keys: tuple[str, str], best: Any, *, percent: bool) -> Raw:
+def draw_curves(title: str, epochs: list[dict[str, Any]], keys: tuple[str, str], best: Any, *, percent: bool) -> Panel:
+    """A figure of every epoch, in training and in validation. best: the epoch that was kept."""
     numbers = [finite(e.get("epoch")) for e in epochs]
     series = [[finite(e.get(key)) for e in epochs] for key in keys]
     plane = Plane(around(numbers, room=0.02), around([v for s in series for v in s]))
@@ -202,10 +203,14 @@ def _curves(title: str, epochs: list[dict[str, Any]], keys: tuple[str, str], bes
         plane.line(numbers, values, f"c{kind + 1}", kind=kind, marks=len(numbers) <= 40)
     said = f"From {_said(series[0][0], percent)} to {_said(series[0][-1], percent)} in training, "
     said += f"from {_said(series[1][0], percent)} to {_said(series[1][-1], percent)} in validation"
-    names = legend(Key("training", "c1"), Key("validation", "c2", 1))
+    names = Key("training", "c1"), Key("validation", "c2", 1)
+    return Panel(title, plane.draw(title, said), names)
+
+
+def _curves(title: str, epochs: list[dict[str, Any]], keys: tuple[str, str], best: Any, *, percent: bool) -> Raw:
     shown = [k for k in ("epoch", *keys, "lr") if k in epochs[0]]
     rows = [[f"{finite(e.get(k)):.5g}" for k in shown] for e in epochs]
-    return figure(title, join(names, plane.draw(title, said)), data=table(shown, rows, label=title))
+    return panel_figure(draw_curves(title, epochs, keys, best, percent=percent), table(shown, rows, label=title))
 
 
 def _said(value: float, percent: bool) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,10 @@ from snnas.export.graph.waiting_edges import Waiting, read_choices
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.models.dialect_rows import Row, Rows, fits
 from snnas.toolchain.models.recording import Recording, read_recording
+from snnas.toolchain.output.shown import Shown
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SCHEMA = "snnas.whose/1"
 Advance = Callable[[int, int], None]
@@ -53,8 +57,8 @@ MATTERS = {
 DIFFERS = "which gives other spikes on other inputs"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verdict(Shown):
     """Which dialects give a recording."""
 
     status: str
@@ -138,6 +142,12 @@ class Verdict:
             said.append("check that x is what the model was given, that its state was reset before each sample, and "
                         "that the exporter kept every edge (snntorch and norse drop skips by '+')")  # fmt: skip
         return said
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **self.to_json()}
+
+    def tables(self) -> Iterable[Table]:
+        yield as_table(self)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -246,7 +256,7 @@ def _differing_choices(rows: list[Row]) -> list[str]:
     return [name for name in ADVICE if name in said]
 
 
-def as_table(verdict: Verdict) -> Any:
+def as_table(verdict: Verdict) -> Table:
     """The dialects of the table, best first, as a rich Table."""
     from rich.table import Table
 

@@ -14,6 +14,7 @@ from snnas.export.dialects import conventions
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.program import InputKind
+from snnas.toolchain.data.user_samples import ARRAYS
 from snnas.toolchain.models.reading_options import ReadingOptions
 
 KINDS: tuple[InputKind, ...] = ("analogue", "spikes", "counts")
@@ -64,7 +65,7 @@ def input_range(graph: Graph, x: np.ndarray | None) -> tuple[float, float]:
 
 def reading_notes(graph: Graph, x: np.ndarray, kind: str, wanted: ReadingOptions, name: str) -> Iterator[str]:
     """How a user's samples are read where they could have been meant otherwise."""
-    if not name.endswith(".npz") or graph.meta.get("format") == conventions.FORMAT:
+    if not (name.endswith(".npz") or name == ARRAYS) or graph.meta.get("format") == conventions.FORMAT:
         return
     if kind == "analogue" and x.dtype == np.uint8:
         yield f"{name}: x holds bytes, read as x / 255; give floats where the model was trained on other values"

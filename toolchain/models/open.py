@@ -29,6 +29,7 @@ from snnas.toolchain.models.opened import Opened
 from snnas.toolchain.models.reading_options import SINGLE, ReadingOptions, edges_of
 
 CHUNK_BYTES = 1 << 29  # what the simulator's unfolded windows may take at once
+Given = tuple[np.ndarray, np.ndarray | None]  # x and y
 UNVERIFIED = "convention unverified"
 ASKED = ", with --timesteps and --input-kind where neither file nor samples say them"
 
@@ -37,7 +38,8 @@ ASKED = ", with --timesteps and --input-kind where neither file nor samples say 
 class Subject:
     """A program and the samples to run it on. x: (N, C, H, W) or (N, T, C, H, W), None without data; y: (N,) or None.
 
-    graph: where there is one. notes: what a user must know of how the file was read.
+    graph: where there is one. notes: what a user must know of how the file was read. label: what results call it; ''
+    for its path.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Subject:
     notes: tuple[str, ...] = ()
     verified: bool = True
     confirmed: Confirmed | None = None
+    label: str = ""
 
     @property
     def batch(self) -> int:
@@ -116,37 +119,38 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Readi
         raise UsageError(f"--delayed {wanted.delayed[0]}: a program says its delays itself; leave the option out")
     raw, y, name, seed = _samples(path, wanted)
     raw, y = (None if each is None else each[: wanted.limit] for each in (raw, y))
+    subject = Subject(path=path, program=program, graph=graph, x=None, y=None, data=name, seed=seed)
+    return subject if raw is None else with_samples(subject, raw, y, name)
+
+
+def with_samples(subject: Subject, x: np.ndarray, y: np.ndarray | None, name: str) -> Subject:
+    """The subject with samples as they are stored, made what its program takes; InvalidFileError where they are not.
+
+    name: what errors and results call them.
+    """
+    program = subject.program
     samples.check_labels(y, program.readout.classes, name)
-    if raw is not None:
-        where = (program.input_range, program.input_shape, program.timesteps, name)
-        raw = samples.of_signals(raw, program.meta, *where)
-        raw = samples.frames(samples.scaled(raw, program.input_kind), program.input_shape, name)
-        if raw.ndim == 5 and raw.shape[1] != program.timesteps:
-            raise InvalidFileError(
-                f"{name}: x has {raw.shape[1]} frames; the program {path} runs {program.timesteps} timesteps"
-            )
-        samples.check_range(raw, program, name)
-        raw = samples.repeated(raw, program.timesteps, program.input_kind)
-    return Subject(path=path, program=program, graph=graph, x=raw, y=y, data=name, seed=seed)
+    x = samples.of_signals(x, program.meta, program.input_range, program.input_shape, program.timesteps, name)
+    x = samples.frames(samples.scaled(x, program.input_kind), program.input_shape, name)
+    if x.ndim == 5 and x.shape[1] != program.timesteps:
+        raise InvalidFileError(
+            f"{name}: x has {x.shape[1]} frames; the program {subject.path} runs {program.timesteps} timesteps"
+        )
+    samples.check_range(x, program, name)
+    x = samples.repeated(x, program.timesteps, program.input_kind)
+    return replace(subject, x=x, y=y, data=name)
 
 
-def open_graph(path: Path, wanted: ReadingOptions) -> Opened:
+def open_graph(path: Path, wanted: ReadingOptions, given: Given | None = None) -> Opened:
     """Reads a graph and its samples, and settles what the file leaves open. Errors name the options that are missing.
 
-    GateError (1) where the reading is not what ``wanted.expect`` recorded.
+    given: samples in place of those that ``wanted`` names. GateError (1) where the reading is not what
+    ``wanted.expect`` recorded.
     """
-    delayed = edges_of(wanted)
-    answers = wanted.answers
-    dialect = wanted.dialect
-    graph = read_nir(path, delayed=delayed, convention=answers)
-    ours = graph.meta.get("format") == conventions.FORMAT
-    if ours and answers is not None:
-        raise UsageError(f"{path} says its convention itself; leave {_options()} out")
-    if dialect is not None:
-        # From here on it is a graph of ours, which does what the file means in that tool.
-        graph = read_dialect(path, dialect, delayed=delayed, own=wanted.own)
+    graph = read_as(path, wanted)
+    ours = is_ours(graph)
     confirmed = None if wanted.expect is None else confirm(path, wanted, graph)
-    raw, y, name, seed = _samples(path, wanted)
+    raw, y, name, seed = _samples(path, wanted) if given is None else (*given, samples.ARRAYS, wanted.seed or 0)
     shapes = graph.shapes()
     shape = shape3(shapes[graph.input])
     if raw is not None and isinstance(graph.meta.get("timesteps"), int):
@@ -165,6 +169,25 @@ def open_graph(path: Path, wanted: ReadingOptions) -> Opened:
         graph=graph, kind=kind, timesteps=timesteps, range=input_range(graph, x), x=x, y=y, data=name, seed=seed,
         notes=tuple(notes), verified=verified, confirmed=confirmed,
     )  # fmt: skip
+
+
+def is_ours(graph: Graph) -> bool:
+    """Whether its file says itself what other files leave open."""
+    return bool(graph.meta.get("format") == conventions.FORMAT)
+
+
+def read_as(path: Path, wanted: ReadingOptions) -> Graph:
+    """A .nir in the convention that the options name; what it does in that tool, as a graph of ours."""
+    delayed = edges_of(wanted)
+    answers = wanted.answers
+    dialect = wanted.dialect
+    graph = read_nir(path, delayed=delayed, convention=answers)
+    if is_ours(graph) and answers is not None:
+        raise UsageError(f"{path} says its convention itself; leave {_options()} out")
+    if dialect is not None:
+        # From here on it is a graph of ours, which does what the file means in that tool.
+        graph = read_dialect(path, dialect, delayed=delayed, own=wanted.own)
+    return graph
 
 
 def _options() -> str:

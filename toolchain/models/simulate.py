@@ -28,11 +28,13 @@ SCHEMA = "snnas.simulate/1"
 C_SAMPLES = 32  # that emulated cores run
 
 
-def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) -> dict[str, Any]:
+def simulate(
+    subject: Subject, narrator: Narrator, stream: int | None = None, kept: list[np.ndarray] | None = None
+) -> dict[str, Any]:
     """Accuracy (with labels), activity, synops and register ranges of the program on the samples.
 
-    stream: that many samples one after the other, without a reset between them, as well. UnsupportedError where a
-    register overflows on them, which a chip would not report.
+    stream: that many samples one after the other, without a reset between them, as well. kept: is given the answers,
+    (B, classes) at a time. UnsupportedError where a register overflows on them, which a chip would not report.
     """
     x = subject.samples
     program = subject.program
@@ -41,7 +43,8 @@ def simulate(subject: Subject, narrator: Narrator, stream: int | None = None) ->
     for w in wirings(program).values():
         reach[w.src] = reach.get(w.src, 0) + fan_out(w.map, w.src_shape)
     spikes: dict[str, list[np.ndarray]] = {p.id: [] for p in program.in_order}
-    synops, predictions, logits, timesteps = [], [], list[np.ndarray](), list[np.ndarray]()
+    synops, predictions, timesteps = [], [], list[np.ndarray]()
+    logits: list[np.ndarray] = [] if kept is None else kept
     answers = Answers()
     clock = program.timesteps * int(reach[CLOCK].sum()) if CLOCK in reach else 0
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
@@ -154,7 +157,7 @@ def head(subject: Subject) -> dict[str, Any]:
     p = subject.program
     file = subject.path / "program.npz" if subject.path.is_dir() else subject.path
     return {
-        "model": str(subject.path),
+        "model": subject.label or str(subject.path),
         "model_sha256": sha256(file),
         "data": subject.data,
         "samples": 0 if subject.x is None else len(subject.x),

@@ -40,19 +40,23 @@ def check_picture(path: Path, option: str) -> None:
 
 def write_drawing(path: Path, title: str, panels: Sequence[Panel]) -> None:
     """Write the panels beside each other as an .svg, whole or not at all; equal panels give equal bytes."""
+    write_text(path, f"{drawing(title, panels)}\n")
+
+
+def drawing(title: str, panels: Sequence[Panel]) -> Raw:
+    """The panels beside each other as an SVG that needs nothing else; an empty title takes no room."""
     width = 2 * MARGIN + len(panels) * WIDTH + (len(panels) - 1) * GAP
-    parts: list[Raw] = [text(MARGIN, MARGIN + 10, title, class_="heading")]
-    lowest = 0.0
+    parts: list[Raw] = [text(MARGIN, MARGIN + 10, title, class_="heading")] if title else []
+    lowest, top = 0.0, MARGIN + (38 if title else 10)
     for k, panel in enumerate(panels):
-        drawn, bottom = _placed(panel, MARGIN + k * (WIDTH + GAP), MARGIN + 38)
+        drawn, bottom = _placed(panel, MARGIN + k * (WIDTH + GAP), top)
         parts += drawn
         lowest = max(lowest, bottom)
     height = lowest + MARGIN - LINE / 2
     style = el("style", Raw(files("snnas.toolchain.output").joinpath("drawing.css").read_text(encoding="utf-8")))
     paper = box(0, 0, width, height, "paper")
     said = "; ".join(panel.title for panel in panels)
-    whole = picture(title, said, height, style, paper, parts, width=width)
-    write_text(path, f"{whole.at(0, 0)}\n")
+    return picture(title or said, said, height, style, paper, parts, width=width).at(0, 0)
 
 
 def _placed(panel: Panel, x: float, y: float) -> tuple[list[Raw], float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 DEFAULT_CHANNELS, DEFAULT_HIDDEN = 16, 256
 
@@ -84,6 +86,43 @@ class SearchOptions:
     """Train what is found."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, ..."""
+
+
+class SearchKeywords(TypedDict, total=False):
+    """The fields of ``SearchOptions`` that ``snnas.search_network`` takes by name, besides its own."""
+
+    method: str
+    proxy: str
+    sahd: str
+    seed: int
+    timesteps: int | None
+    channels: int | None
+    hidden: int | None
+    batch: int
+    candidates: int
+    study: int
+    space: str | Path | None
+    trainings: int
+    short_epochs: int
+    random: bool
+    objective: str
+    front: int
+    profile: str | None
+    system: str
+    weight_bits: int
+    state_bits: int
+    workers: int
+    engine: str
+    population: int
+    generations: int
+    cells: int | None
+    head: str | None
+    recipe: str | None
+    epochs: int | None
+    data: Sequence[str]
+    backward: bool
+    train: bool
+    device: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,10 +88,14 @@ def as_data(book: Book) -> dict[str, Any]:
     }
 
 
-def _json(books: Sequence[Book]) -> str:
+def as_whole(books: Sequence[Book]) -> dict[str, Any]:
+    """The JSON of a check: of its one subject, or of several."""
     parts = [as_data(book) for book in books]
-    whole = parts[0] if len(parts) == 1 else {"schema": SEVERAL, "exit_code": total(books), "checks": parts}
-    return json.dumps(whole, indent=2, allow_nan=False)
+    return parts[0] if len(parts) == 1 else {"schema": SEVERAL, "exit_code": total(books), "checks": parts}
+
+
+def _json(books: Sequence[Book]) -> str:
+    return json.dumps(as_whole(books), indent=2, allow_nan=False)
 
 
 def total(books: Sequence[Book]) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from snnas.toolchain.checking.findings import Book, Finding, amount_of, shown
 from snnas.toolchain.output.stdout import print_table, print_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 CODES = 6  # that a summary names
 OF_RECORDING = ("SN302", "SN305", "SN306")  # what a change that is meant breaks
@@ -14,22 +18,27 @@ OF_RECORDING = ("SN302", "SN305", "SN306")  # what a change that is meant breaks
 
 def show(book: Book, *, quiet: bool) -> None:
     """The table and its summary on stdout, notes on stderr. quiet: of what fails alone, and nothing where it passed."""
-    from rich.table import Table
-
     told = [f for f in book.findings if f.fails or not quiet]
     if not told:
         return
-    out = Table(show_header=False, title=shown(_title(book)), title_justify="left")
-    for _ in range(3):
-        out.add_column(no_wrap=True)
-    out.add_column(overflow="fold")
-    for f in told:
-        out.add_row(f.status, f.code, f.name, f.detail)
-    print_table(out)
+    print_table(table(book, told))
     for line in summary(book):
         print_text(line)
     for note in () if quiet else book.notes:
         sys.stderr.write(f"note: {note}\n")
+
+
+def table(book: Book, findings: Iterable[Finding]) -> Table:
+    """A subject's findings, a row each."""
+    from rich.table import Table
+
+    out = Table(show_header=False, title=shown(_title(book)), title_justify="left")
+    for _ in range(3):
+        out.add_column(no_wrap=True)
+    out.add_column(overflow="fold")
+    for f in findings:
+        out.add_row(f.status, f.code, f.name, f.detail)
+    return out
 
 
 def plain(books: Sequence[Book]) -> str:

@@ -1,0 +1,132 @@
+"""What ``import snnas`` begins with: search, train, load, and runs beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Unpack
+
+from snnas.hw_sim.errors import UsageError, did_you_mean
+from snnas.toolchain.commands import report
+from snnas.toolchain.commands.check import Limit
+from snnas.toolchain.commands.exported import Export, read_export
+from snnas.toolchain.commands.model import Model, read_graph
+from snnas.toolchain.commands.program import Program, read_program
+from snnas.toolchain.commands.report import Compared
+from snnas.toolchain.commands.run import Run
+from snnas.toolchain.commands.runs import find_run
+from snnas.toolchain.commands.search import run_search
+from snnas.toolchain.commands.train import TrainOptions, run_training
+from snnas.toolchain.output.telling import Progress, narrator_of
+from snnas.toolchain.searching.options import SearchKeywords, SearchOptions
+
+
+def search_network(
+    dataset: str | Path = "digits",
+    *,
+    budget: Mapping[str, Limit] | None = None,
+    name: str | None = None,
+    runs_dir: str | Path | None = None,
+    progress: Progress = None,
+    begun: Callable[[Run], None] | None = None,
+    command: str = "snnas.search_network",
+    **options: Unpack[SearchKeywords],
+) -> Run:
+    """Finds a network on a data set, trains it and keeps the run. As ``snnas search``.
+
+    dataset: a name of ``list_datasets``, an .npz (x, y), a .ts, or a folder. budget: costs that the network must keep,
+    ``{"energy_total": "30uJ", "cores": 8}``. name: of the run; None: DATASET-METHOD-001. runs_dir: where runs are kept;
+    None: SNNAS_RUNS, else ./runs. progress: True tells on stderr what goes on, with bars on a terminal; a function
+    (stage, done, total) is called with it; None is silent. begun: is called with the run once it is on disk, so that a
+    killed one goes on with ``run.resume()``. options: the rest of ``SearchOptions`` by name, such as ``method``,
+    ``seed``, ``epochs``, ``channels``, ``timesteps``, ``train``. command: what run.toml says it was made with.
+
+    UsageError (2) for options that do not go together, InvalidFileError (3) for data that cannot be read, GateError (1)
+    where no candidate keeps the budget.
+    """
+    given: dict[str, Any] = dict(options)
+    known = [field.name for field in fields(SearchOptions)]
+    for key in given:
+        if key not in known:
+            raise UsageError(f"search_network: no option {key!r}{did_you_mean(key, known)}")
+    if given.get("space") is not None:
+        given["space"] = Path(given["space"])
+    if "data" in given:
+        given["data"] = tuple(given["data"])
+    asked = SearchOptions(
+        dataset=str(dataset),
+        budget=tuple(f"{metric}={amount}" for metric, amount in (budget or {}).items()),
+        name=name,
+        runs_dir=_path(runs_dir),
+        **given,
+    )
+    tell = begun or (lambda run: None)
+    found = run_search(asked, narrator_of(progress), command=command, begun=lambda run: tell(Run(run)))
+    return Run(found.run)
+
+
+def train_network(
+    genotype: str | Path | Run,
+    dataset: str | Path,
+    *,
+    recipe: str | None = None,
+    epochs: int | None = None,
+    timesteps: int | None = None,
+    channels: int = 16,
+    hidden: int = 256,
+    cells: int | None = None,
+    head: str | None = None,
+    data: Sequence[str] = (),
+    seed: int = 0,
+    name: str | None = None,
+    runs_dir: str | Path | None = None,
+    device: str | None = None,
+    progress: Progress = None,
+) -> Run:
+    """Trains a known cell on a data set, as a run of its own. As ``snnas train --genotype``; ``run.train()`` goes on.
+
+    genotype: a genotype.json, or the run that found it. The rest as of ``search_network``; recipe: a recipe's name, or
+    a .toml file. UsageError (2) for options that do not go together, InvalidFileError (3) for what cannot be read.
+    """
+    file = genotype.files.genotype if isinstance(genotype, Run) else Path(genotype)
+    options = TrainOptions(
+        genotype=file, dataset=str(dataset), recipe=recipe, epochs=epochs, timesteps=timesteps, channels=channels,
+        hidden=hidden, cells=cells, head=head, data=tuple(data), seed=seed, name=name, runs_dir=_path(runs_dir),
+        device=device,
+    )  # fmt: skip
+    run = run_training(options, narrator_of(progress), command="snnas.train_network")
+    assert run is not None  # process 0 alone begins runs
+    return Run(run)
+
+
+def load(path: str | Path | None = None, *, runs_dir: str | Path | None = None) -> Run | Export | Model | Program:
+    """What lies at a path: a run's folder or name, an export's folder, a .nir or a program.npz.
+
+    path: None is the newest run of ``runs_dir``. UsageError (2) where there is none of these, InvalidFileError (3) for
+    one that is damaged.
+    """
+    place = None if path is None else Path(path)
+    if place is not None and place.suffix == ".nir":
+        return read_graph(place)
+    if place is not None and place.suffix == ".npz":
+        return read_program(place)
+    if place is not None and not (place / "run.toml").exists() and (place / "report.json").is_file():
+        return read_export(place)
+    return load_run(None if path is None else str(path), runs_dir=runs_dir)
+
+
+def load_run(name: str | None = None, *, runs_dir: str | Path | None = None) -> Run:
+    """The run of that name or folder, or the newest one; UsageError (2) where there is none."""
+    return Run(find_run(name, _path(runs_dir)))
+
+
+def compare_runs(*given: Run | str, runs_dir: str | Path | None = None, pick: int | None = None) -> Compared:
+    """Two to twelve runs beside each other; one that is not exported takes part with what it has."""
+    names = tuple(str(run.path) if isinstance(run, Run) else run for run in given)
+    return report.compare_runs(report.ReportOptions(names=names, runs_dir=_path(runs_dir), pick=pick))
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+

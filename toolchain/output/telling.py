@@ -1,0 +1,34 @@
+"""Who is told what goes on while a function works: nobody, stderr, or a callback."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from snnas.toolchain.output.stderr import Advance, Narrator
+
+# Called with the stage, what is done of it, and how much it is; (text, 0, 0) for a line of narration.
+Callback = Callable[[str, int, int], None]
+Progress = bool | Callback | Narrator | None
+
+
+class Telling(Narrator):
+    """Tells a callback what a terminal would be shown."""
+
+    def __init__(self, callback: Callback) -> None:
+        super().__init__(quiet=True)
+        self.callback = callback
+
+    def say(self, text: str) -> None:
+        self.callback(text, 0, 0)
+
+    @contextlib.contextmanager
+    def progress(self, what: str, pieces: str = "") -> Iterator[Advance]:
+        yield lambda done, total: self.callback(what, done, total)
+
+
+def narrator_of(progress: Progress) -> Narrator:
+    """None and False: silent but for notes. True: on stderr, with bars on a terminal. A callback is told all of it."""
+    if isinstance(progress, Narrator):
+        return progress
+    return Telling(progress) if callable(progress) else Narrator(quiet=not progress)
