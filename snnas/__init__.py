@@ -7,7 +7,7 @@
 What one begins with:
 
 - ``search_network``, ``train_network``: to a trained ``Run``. ``load`` (``load_run``): what lies on disk.
-- ``read_graph``, ``from_torch``: anybody's .nir, or a torch module, as a ``Model``; ``find_convention`` says whose it is.
+- ``read_graph``, ``from_torch``: anybody's .nir or torch module as a ``Model``; ``find_convention``: whose it is.
 - ``check``: the gate for pipelines. ``compare_runs``, ``list_runs``, ``list_datasets``: what there is.
 
 What one holds:

@@ -73,6 +73,21 @@ def to_snntorch(layers: Iterable[Layer]) -> fx.GraphModule:
     return _assembled(layers, make, nn.Flatten)
 
 
+def _voted(layers: Iterable[Layer]) -> Iterable[Layer]:
+    """With votes averaged in the weights of the linear layer before them: the same answers, a class each."""
+    every = list(layers)
+    votes = {found["inputs"][0]: found for found in every if found["op"] == "vote"}
+    named = {found["name"]: found["inputs"][0] for found in votes.values()}
+    for found in every:
+        if found["op"] == "vote":
+            continue
+        found = {**found, "inputs": [named.get(name, name) for name in found["inputs"]]}
+        if found["name"] in votes:
+            weight, group = found["weight"], votes[found["name"]]["group"]
+            found["weight"] = weight.reshape(-1, group, weight.shape[1]).mean(axis=1)
+        yield found
+
+
 def _filled(found: Layer, house: Any, flat: bool) -> nn.Module:
     """A layer of the package, with the network's numbers in it."""
     op = found["op"]
@@ -106,7 +121,7 @@ def _assembled(layers: Iterable[Layer], make: Make, flatten: type[nn.Module]) ->
         root.add_module(name, module)
         return graph.call_module(name, (value,))
 
-    for found in layers:
+    for found in _voted(layers):
         name, op = found["name"], found["op"]
         if op == "delay":
             raise UnsupportedError(
@@ -123,16 +138,11 @@ def _assembled(layers: Iterable[Layer], make: Make, flatten: type[nn.Module]) ->
         if op == "output":
             graph.output(value)
             continue
-        if op == "vote":
-            parted = graph.call_method("unflatten", (value, -1, (-1, found["group"])))
-            value = graph.call_method("mean", (parted, -1))
-        else:
-            if op == "linear" and not vector:
-                value, vector = call(f"{name}_flat", flatten(), value), True
-            module, gain = make(found, vector)
-            if gain != 1:
-                value = graph.call_function(operator.mul, (value, gain))
-            value = call(name, module, value)
-        values[name], flat[name] = value, vector
+        if op == "linear" and not vector:
+            value, vector = call(f"{name}_flat", flatten(), value), True
+        module, gain = make(found, vector)
+        if gain != 1:
+            value = graph.call_function(operator.mul, (value, gain))
+        values[name], flat[name] = call(name, module, value), vector
     graph.lint()
     return fx.GraphModule(root, graph, "Network").eval()

@@ -89,15 +89,17 @@ def search(
 ) -> None:
     """Find a cell, train it, keep the run."""
     from snnas.toolchain.cli.train import goes_on_with, show
-    from snnas.toolchain.commands.search import resume_search, run_search
+    from snnas.toolchain.commands.run import Run
+    from snnas.toolchain.commands.search import resume_search
+    from snnas.toolchain.commands.verbs import search_network
     from snnas.toolchain.output.stderr import Narrator
-    from snnas.toolchain.searching.options import ResumeOptions, SearchOptions
+    from snnas.toolchain.searching.options import ResumeOptions
 
     _refuse(context, resume, method)
     narrator = Narrator(quiet=quiet, verbose=verbose)
     begun = goes_on_with("search --resume", runs_dir)
     if resume is not None:
-        found = resume_search(
+        resumed = resume_search(
             ResumeOptions(
                 run=resume,
                 runs_dir=runs_dir,
@@ -110,55 +112,54 @@ def search(
             narrator,
             begun=begun,
         )
+        found = Run(resumed.run)
     else:
-        found = run_search(
-            SearchOptions(
-                dataset=dataset,
-                method=method,
-                proxy=proxy,
-                sahd=sahd,
-                name=name,
-                runs_dir=runs_dir,
-                seed=seed,
-                timesteps=timesteps,
-                channels=channels,
-                hidden=hidden,
-                batch=batch,
-                candidates=candidates,
-                study=study,
-                space=space,
-                trainings=trainings,
-                short_epochs=short_epochs,
-                random=random,
-                budget=tuple(budget or ()),
-                objective=objective,
-                front=front,
-                profile=profile,
-                system=system,
-                weight_bits=weight_bits,
-                state_bits=state_bits,
-                workers=workers,
-                engine=engine,
-                population=population,
-                generations=generations,
-                cells=cells,
-                head=head,
-                recipe=recipe,
-                epochs=epochs,
-                data=tuple(data or ()),
-                backward=backward,
-                train=not no_train,
-                device=device,
-            ),
-            narrator,
+        found = search_network(
+            dataset=dataset,
+            method=method,
+            proxy=proxy,
+            sahd=sahd,
+            name=name,
+            runs_dir=runs_dir,
+            seed=seed,
+            timesteps=timesteps,
+            channels=channels,
+            hidden=hidden,
+            batch=batch,
+            candidates=candidates,
+            study=study,
+            space=space,
+            trainings=trainings,
+            short_epochs=short_epochs,
+            random=random,
+            budget=budget,
+            objective=objective,
+            front=front,
+            profile=profile,
+            system=system,
+            weight_bits=weight_bits,
+            state_bits=state_bits,
+            workers=workers,
+            engine=engine,
+            population=population,
+            generations=generations,
+            cells=cells,
+            head=head,
+            recipe=recipe,
+            epochs=epochs,
+            data=data or (),
+            backward=backward,
+            train=not no_train,
+            device=device,
+            progress=narrator,
             command=typed(),
-            begun=begun,
+            begun=lambda run: begun(run.files),
         )
-    if found.front is not None and not as_json:
+    if not as_json and (points := found.front) is not None:
         from snnas.toolchain.searching.front_table import table
 
-        print_table(table(found.front))
-    show(found.run, as_json, narrator, runs_dir)
+        print_table(table(points))
+    show(found.files, as_json, narrator, runs_dir)
 
 
 def _refuse(context: typer.Context, resume: str | None, method: str) -> None:

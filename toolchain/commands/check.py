@@ -111,11 +111,10 @@ def check(
     """
     options = CheckOptions(
         graphs=tuple(Path(graph) for graph in graphs),
-        limits=parse_limits(_spelt(max), option="max")
-        | parse_limits(_spelt(min), option="min", names=LEAST),
+        limits=parse_limits(spelt(max), option="max") | parse_limits(spelt(min), option="min", names=LEAST),
         budget=_path(budget),
         baseline=_path(baseline),
-        tolerances=parse_tolerances([_spelt(tolerance)] if tolerance else []),
+        tolerances=parse_tolerances([spelt(tolerance)] if tolerance else []),
         update_baseline=update_baseline,
         record=("auto" if record else None) if isinstance(record, bool) else record,
         strict=strict,
@@ -126,7 +125,7 @@ def check(
     return guard(options, narrator_of(progress))
 
 
-def _spelt(limits: Mapping[str, Limit] | None) -> str:
+def spelt(limits: Mapping[str, Limit] | None) -> str:
     """As the command line takes them."""
     return ",".join(f"{name}={amount}" for name, amount in (limits or {}).items())
 

@@ -85,4 +85,3 @@ def _named(built: Built) -> str:
     (common, _), *_ = Counter(built.conventions.values()).most_common(1)
     others = [f"{node}={name}" for node, name in built.conventions.items() if name != common]
     return ",".join([common, *others])
-

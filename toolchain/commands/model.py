@@ -24,9 +24,10 @@ from snnas.toolchain.commands.program import Program, compiled
 from snnas.toolchain.commands.scratch import Scratch, nameless
 from snnas.toolchain.data.user_samples import given_arrays, read_arrays
 from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES, Split, compile_opened
-from snnas.toolchain.models.find_convention import Verdict
 from snnas.toolchain.models.confirm_convention import Confirmed, confirm
-from snnas.toolchain.models.open import Opened, Subject, is_ours, open_graph, read_as
+from snnas.toolchain.models.find_convention import Verdict
+from snnas.toolchain.models.open import Subject, is_ours, open_graph, read_as
+from snnas.toolchain.models.opened import Opened
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.shown import Shown
 from snnas.toolchain.output.telling import Progress, narrator_of
@@ -73,7 +74,7 @@ class Model(Shown):
         return self.reading.input_kind or self.graph.meta.get("input_kind")
 
     def run(self, x: Any) -> np.ndarray:
-        """What the float graph answers, float64 (N, classes), by the NumPy interpreter; x as of ``Program.simulate``."""
+        """What the float graph answers, float64 (N, classes), by our interpreter; x as of ``Program.simulate``."""
         from snnas.export.executors import interpreter
 
         opened = self._open(x)
@@ -134,11 +135,11 @@ class Model(Shown):
         integers. GateError (1) names the first spike that differs, UnsupportedError (4) what the target cannot do.
         """
         with TemporaryDirectory(prefix="snnas-") as folder:
-            files = {"data": _as_file(Path(folder) / "samples.npz", x, y)}
+            reading = replace(self.reading, data=_as_file(Path(folder) / "samples.npz", x, y))
             if calibration is not None:
-                files["calibration"] = _as_file(Path(folder) / "calibration.npz", calibration, None)
+                reading = replace(reading, calibration=_as_file(Path(folder) / "calibration.npz", calibration, None))
             options = GraphExportOptions(
-                graph=self.path, reading=replace(self.reading, **files), out=Path(out), target=target, bits=bits,
+                graph=self.path, reading=reading, out=Path(out), target=target, bits=bits,
                 ranges=ranges, samples=samples, finetune=finetune, profile=profile, force=force,
             )  # fmt: skip
             with nameless(folder):

@@ -122,7 +122,9 @@ class Program(Shown):
         shape = " x ".join(map(str, p.input_shape))
         period = f", {p.schedule.period} hardware steps each" if p.schedule.period > 1 else ""
         bits = p.weight_bits
-        return f"{self.neurons:,} neurons, input {shape} ({p.input_kind}), T = {p.timesteps}{period}, {bits}-bit weights"
+        return (
+            f"{self.neurons:,} neurons, input {shape} ({p.input_kind}), T = {p.timesteps}{period}, {bits}-bit weights"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         p = self.integers

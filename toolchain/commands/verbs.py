@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.toolchain.commands import report
-from snnas.toolchain.commands.check import Limit
+from snnas.toolchain.commands.check import Limit, spelt
 from snnas.toolchain.commands.exported import Export, read_export
 from snnas.toolchain.commands.model import Model, read_graph
 from snnas.toolchain.commands.program import Program, read_program
@@ -25,7 +25,7 @@ from snnas.toolchain.searching.options import SearchKeywords, SearchOptions
 def search_network(
     dataset: str | Path = "digits",
     *,
-    budget: Mapping[str, Limit] | None = None,
+    budget: Mapping[str, Limit] | Sequence[str] | None = None,
     name: str | None = None,
     runs_dir: str | Path | None = None,
     progress: Progress = None,
@@ -36,11 +36,12 @@ def search_network(
     """Finds a network on a data set, trains it and keeps the run. As ``snnas search``.
 
     dataset: a name of ``list_datasets``, an .npz (x, y), a .ts, or a folder. budget: costs that the network must keep,
-    ``{"energy_total": "30uJ", "cores": 8}``. name: of the run; None: DATASET-METHOD-001. runs_dir: where runs are kept;
-    None: SNNAS_RUNS, else ./runs. progress: True tells on stderr what goes on, with bars on a terminal; a function
-    (stage, done, total) is called with it; None is silent. begun: is called with the run once it is on disk, so that a
-    killed one goes on with ``run.resume()``. options: the rest of ``SearchOptions`` by name, such as ``method``,
-    ``seed``, ``epochs``, ``channels``, ``timesteps``, ``train``. command: what run.toml says it was made with.
+    ``{"energy_total": "30uJ", "cores": 8}``, or as the command line takes them. name: of the run; None:
+    DATASET-METHOD-001. runs_dir: where runs are kept; None: SNNAS_RUNS, else ./runs. progress: True tells on stderr
+    what goes on, with bars on a terminal; a function (stage, done, total) is called with it; None is silent. begun: is
+    called with the run once it is on disk, so that a killed one goes on with ``run.resume()``. options: the rest of
+    ``SearchOptions`` by name, such as ``method``, ``seed``, ``epochs``, ``channels``, ``timesteps``, ``train``.
+    command: what run.toml says it was made with.
 
     UsageError (2) for options that do not go together, InvalidFileError (3) for data that cannot be read, GateError (1)
     where no candidate keeps the budget.
@@ -56,7 +57,7 @@ def search_network(
         given["data"] = tuple(given["data"])
     asked = SearchOptions(
         dataset=str(dataset),
-        budget=tuple(f"{metric}={amount}" for metric, amount in (budget or {}).items()),
+        budget=tuple(spelt(budget).split(",") if isinstance(budget, Mapping) and budget else budget or ()),
         name=name,
         runs_dir=_path(runs_dir),
         **given,
@@ -129,4 +130,3 @@ def compare_runs(*given: Run | str, runs_dir: str | Path | None = None, pick: in
 
 def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
-

@@ -15,7 +15,6 @@ from snnas.hw_sim.signals import SignalInput, held
 from snnas.hw_sim.tables import read_table
 from snnas.toolchain.data.datasets.series import read_series
 
-
 ARRAYS = "arrays"  # what samples without a file are called
 
 

@@ -94,7 +94,7 @@ def _run(model: nn.Module, traced: Traced, x: Tensor, timesteps: int, *, framed:
 
 
 def _takes_state(model: nn.Module) -> bool:
-    """norse's way: (x, state) to (y, state)."""
+    """Whether it is (x, state) to (y, state), as norse has it."""
     import inspect
 
     return "state" in list(inspect.signature(model.forward).parameters)[1:2]
@@ -128,7 +128,9 @@ def build(traced: Traced, seen: Seen, shape: tuple[int, ...]) -> Built:
             nodes[path] = neurons[path].node
         elif name_of(traced.modules[path]).startswith("BatchNorm"):
             if len(sources) != 1 or readers[sources[0]] != 1 or not hasattr(nodes[sources[0]], "weight"):
-                raise UnsupportedError(f"{path}: a batch norm folds into a Linear or Conv that it alone reads; place it so")
+                raise UnsupportedError(
+                    f"{path}: a batch norm folds into a Linear or Conv that it alone reads; place it so"
+                )
             _fold(nodes, sources[0], traced.modules[path])
             stands_for[path] = sources[0]
             continue
@@ -190,13 +192,19 @@ def _fold(nodes: dict[str, Any], into: str, norm: Any) -> None:
 
 
 def _or(
-    nir: Any, nodes: dict[str, Any], feeds: dict[str, Any], path: str, traced: Traced, sources: tuple[str, ...], seen: Seen
-) -> None:  # fmt: skip
+    nir: Any,
+    nodes: dict[str, Any],
+    feeds: dict[str, tuple[str, ...]],
+    path: str,
+    traced: Traced,
+    sources: tuple[str, ...],
+    seen: Seen,
+) -> None:
     """A max-pool of spikes: how many there are in a window, and whether there is one."""
     module: Any = traced.modules[path]
     if len(sources) != 1 or sources[0] not in traced.calls:
         raise UnsupportedError(
-            f"{path}: a max over currents has no counterpart on a chip; put MaxPool2d behind the neurons, or AvgPool2d here"
+            f"{path}: a max over currents has no counterpart on a chip; put MaxPool2d behind the neurons, or average"
         )
     if module.ceil_mode or _pair(module.dilation) != (1, 1):
         raise UnsupportedError(f"{path}: MaxPool2d with ceil_mode or dilation; leave these out")

@@ -80,8 +80,8 @@ def trace_module(model: nn.Module) -> Traced:
     except Exception as error:  # whatever a forward does with what is no tensor
         why = " ".join(str(error).split())[:160]
         raise UnsupportedError(
-            f"{type(model).__name__}.forward cannot be traced ({type(error).__name__}: {why}); loop over a fixed number "
-            "of timesteps with x[t], or hand over the module of one timestep"
+            f"{type(model).__name__}.forward cannot be traced ({type(error).__name__}: {why}); loop over a fixed "
+            "number of timesteps with x[t], or hand over the module of one timestep"
         ) from None
     return _Reader(model).read(graph)
 
@@ -141,13 +141,15 @@ class _Reader:
             return _refused(path, f"a {type(module).__name__}")
         sources = self._sources(value, path)
         if value.gathered:
-            raise UnsupportedError(f"{path} reads a sum over timesteps; a graph acts within one: sum behind the last layer")
+            raise UnsupportedError(
+                f"{path} reads a sum over timesteps; a graph acts within one: sum behind the last layer"
+            )
         if is_neuron(module):
             found.calls[path] = found.calls.get(path, 0) + 1
         if path in found.feeds and found.feeds[path] != sources:
             raise UnsupportedError(
-                f"{path} reads {', '.join(sources)}, and {', '.join(found.feeds[path])} in another call; give each place "
-                "a module of its own (recurrent: export it as .nir by its tool and read that)"
+                f"{path} reads {', '.join(sources)}, and {', '.join(found.feeds[path])} in another call; give each "
+                "place a module of its own (recurrent: export it as .nir by its tool and read that)"
             )
         found.modules.setdefault(path, module)
         found.feeds.setdefault(path, sources)
