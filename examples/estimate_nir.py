@@ -29,10 +29,9 @@ nodes = {
 names = list(nodes)
 nir.write(folder / "model.nir", nir.NIRGraph(nodes, list(pairwise(names))))
 x = (rng.random((20, 10, 16)) < 0.3).astype(np.uint8)  # (N, T, ...): spikes
-np.savez(folder / "data.npz", x=x)
-reading = snnas.ReadingOptions(data=str(folder / "data.npz"))
-result = snnas.estimate(snnas.EstimateOptions(model=folder / "model.nir", reading=reading)).figures
-print("notes:", *result["notes"])
-print(f"{result['fit']['cores']} core; {result['spikes_per_inference']['mean']:.0f} spikes per inference")
-print(f"energy: {result['energy_uJ']['total']} uJ")
-print("not priced:", ", ".join(entry["item"] for entry in result["energy_uJ"]["unpriced"]))
+program = snnas.read_graph(folder / "model.nir").compile(x[:4])
+bill = program.estimate(x[4:])
+print("notes:", *program.notes)
+print(f"{bill.figures['fit']['cores']} core; {bill.figures['spikes_per_inference']['mean']:.0f} spikes per inference")
+print(f"energy: {bill.figures['energy_uJ']['total']} uJ")
+print("not priced:", ", ".join(entry["item"] for entry in bill.figures["energy_uJ"]["unpriced"]))

@@ -19,8 +19,7 @@ for sample, kind in enumerate(y):
         x[sample, t, 0] = np.roll(bars[kind], at, axis=1 if kind else 0)
 np.savez(folder / "bars.npz", x=x, y=y)
 
-data, runs = str(folder / "bars.npz"), folder / "runs"
-options = snnas.SearchOptions(dataset=data, runs_dir=runs, channels=8, hidden=32, timesteps=6, batch=16, epochs=15)
-run = snnas.run_search(options, snnas.Narrator()).run
-print(f"{run.path}: validation accuracy {run.table('training')['validation_accuracy']:.1%}")
+sizes = {"channels": 8, "hidden": 32, "timesteps": 6, "batch": 16, "epochs": 15}
+run = snnas.search_network(folder / "bars.npz", runs_dir=folder / "runs", progress=True, **sizes)
+print(f"{run.path}: validation accuracy {run.accuracy:.1%}")
 print(f"on target: snnas export {run.path}")

@@ -30,7 +30,8 @@ profile = {
 }
 (folder / "chip.toml").write_text(tomli_w.dumps(profile))
 
-options = snnas.EstimateOptions(model=Path(sys.argv[1]), profile=str(folder / "chip.toml"))
-energy = snnas.estimate(options).figures["energy_uJ"]
+export = snnas.load(sys.argv[1])
+assert isinstance(export, snnas.Export)
+energy = export.estimate(profile=str(folder / "chip.toml")).figures["energy_uJ"]
 print(f"{energy['profile']}: dynamic {energy['dynamic']} uJ, evidence: {energy['evidence']}")
 print("not priced:", ", ".join(entry["item"] for entry in energy["unpriced"]))

@@ -1,4 +1,4 @@
-"""Searches, trains and exports from Python, as small as it gets: python search_and_export.py [FOLDER]"""
+"""Searches, trains, exports and guards from Python, as small as it gets: python search_and_export.py [FOLDER]"""
 
 import sys
 from pathlib import Path
@@ -6,14 +6,15 @@ from pathlib import Path
 import snnas
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
-narrator = snnas.Narrator()  # without one it is silent
-options = snnas.SearchOptions(dataset="digits", runs_dir=folder, channels=8, hidden=64, timesteps=3, batch=16, epochs=4)
-run = snnas.run_search(options, narrator).run
-report = snnas.export_run(snnas.RunExportOptions(run=str(run.path), samples=4), narrator).report
+sizes = {"channels": 8, "hidden": 64, "timesteps": 3, "batch": 16, "epochs": 4}
+run = snnas.search_network("digits", runs_dir=folder, progress=True, **sizes)
+export = run.export("lava", samples=4, progress=True)
 
+report = export.report
 accuracy, energy = report["accuracy"], report["energy_uJ"]["total"]
 print(f"{run.path}")
 print(f"accuracy: {accuracy['training']:.1%} in training, {accuracy['on_target']:.1%} on target")
 print(f"energy: {energy['low']:.1f} .. {energy['nominal']:.1f} .. {energy['high']:.1f} uJ, estimated")
 print(f"spikes that differ: {report['checks']['nir_differing_spikes']} in NIR")
 print(f"Lava: {report['checks']['lava_differing_spikes']} differ ({report['checks']['lava']})")
+print(f"gate: {'passed' if export.check(max={'energy_total': '1mJ'}) else 'failed'}")

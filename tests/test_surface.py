@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
+import re
 import subprocess
 import sys
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,7 +19,16 @@ import typer
 
 import snnas
 from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.cli.app import app
+from snnas.toolchain.commands.convention import ConventionOptions
+from snnas.toolchain.commands.diagnose import DiagnoseOptions
+from snnas.toolchain.commands.export import GraphExportOptions, RunExportOptions
+from snnas.toolchain.commands.models import EstimateOptions, SimulateOptions
+from snnas.toolchain.commands.report import ReportOptions
+from snnas.toolchain.commands.train import TrainOptions
+from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.searching.options import ResumeOptions, SearchKeywords, SearchOptions
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"search", "export", "hw_sim", "toolchain"}
@@ -26,7 +38,7 @@ def test_importing_it_loads_nothing() -> None:
     code = (
         "import sys; before = set(sys.modules); import snnas; names = dir(snnas)\n"
         "new = {name for name in set(sys.modules) - before if name.split('.')[0] not in sys.stdlib_module_names}\n"
-        "assert 'run_search' in names and 'export_graph' in names, names\n"
+        "assert 'search_network' in names and 'from_torch' in names, names\n"
         "sys.exit(sorted(new - {'snnas', 'snnas.toolchain'}) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -34,7 +46,8 @@ def test_importing_it_loads_nothing() -> None:
 
 
 def test_one_name_loads_its_own_part_alone() -> None:
-    code = "import sys, snnas; snnas.simulate, snnas.check, snnas.run_search; sys.exit('torch' in sys.modules)"
+    names = "snnas.read_graph, snnas.check, snnas.search_network, snnas.from_torch"
+    code = f"import sys, snnas; {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -54,15 +67,27 @@ def test_a_type_checker_sees_the_same_names() -> None:
     tree = ast.parse((ROOT / "snnas/__init__.py").read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert seen == {name: f"snnas.toolchain.{home}" for name, home in snnas._HOMES.items()}
+    assert seen == {name: f"snnas.{home}" for name, home in snnas._HOMES.items()}
 
 
-RECORDS = [name for name in snnas.__all__ if name.endswith("Options")]
+# command -> its records. What is left is of the command line alone, or makes several fields.
+OF_COMMANDS = {
+    "search": (SearchOptions,),
+    "train": (TrainOptions,),
+    "export": (RunExportOptions, GraphExportOptions),
+    "simulate": (SimulateOptions,),
+    "estimate": (EstimateOptions,),
+    "diagnose": (DiagnoseOptions,),
+    "whose": (ConventionOptions,),
+    "check": (CheckOptions,),
+    "report": (ReportOptions,),
+}
+HELD = (snnas.Run, snnas.Export, snnas.Model, snnas.Program, snnas.Simulation, snnas.Bill, snnas.Findings)
+RECORDS = [record for records in OF_COMMANDS.values() for record in records] + [ReadingOptions, ResumeOptions, *HELD]
 
 
-@pytest.mark.parametrize("name", RECORDS)
-def test_every_field_of_a_record_is_described(name: str) -> None:
-    record = getattr(snnas, name)
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+def test_every_field_of_a_record_is_described(record: Any) -> None:
     assert is_dataclass(record)
     for home in [cls for cls in record.__mro__ if is_dataclass(cls)]:
         tree = ast.parse(Path(sys.modules[home.__module__].__file__ or "").read_text())
@@ -70,21 +95,9 @@ def test_every_field_of_a_record_is_described(name: str) -> None:
         for at, node in enumerate(body):
             if isinstance(node, ast.AnnAssign):
                 after = body[at + 1]
-                assert isinstance(after, ast.Expr), f"{name}: {ast.unparse(node)}"
+                assert isinstance(after, ast.Expr), f"{record.__name__}: {ast.unparse(node)}"
 
 
-# command -> its records. What is left is of the command line alone, or makes several fields.
-OF_COMMANDS = {
-    "search": (snnas.SearchOptions,),
-    "train": (snnas.TrainOptions,),
-    "export": (snnas.RunExportOptions, snnas.GraphExportOptions),
-    "simulate": (snnas.SimulateOptions,),
-    "estimate": (snnas.EstimateOptions,),
-    "diagnose": (snnas.DiagnoseOptions,),
-    "whose": (snnas.ConventionOptions,),
-    "check": (snnas.CheckOptions,),
-    "report": (snnas.ReportOptions,),
-}
 OF_THE_LINE = {
     "as_json", "quiet", "verbose", "help", "html", "formats", "new_profile", "resume",
     # other names of a field
@@ -129,73 +142,191 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_from_data_to_joules(bars: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_search_takes_every_option_of_its_record_by_name() -> None:
+    own = {"dataset", "name", "runs_dir", "budget"}
+    assert {*SearchKeywords.__annotations__} == {field.name for field in fields(SearchOptions)} - own
+    with pytest.raises(UsageError, match="no option 'chanels'; did you mean 'channels'"):
+        snnas.search_network("digits", chanels=4)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="unknown metric 'joule'"):
+        snnas.search_network("digits", budget={"joule": 4})
+
+
+@pytest.mark.parametrize("kind", HELD, ids=lambda kind: kind.__name__)
+def test_what_is_held_says_what_each_name_does(kind: Any) -> None:
+    for name, member in inspect.getmembers(
+        kind, lambda member: inspect.isfunction(member) or isinstance(member, property)
+    ):
+        if not name.startswith("_"):
+            assert inspect.getdoc(member), f"{kind.__name__}.{name}"
+
+
+@pytest.fixture(scope="module")
+def searched(bars: Path) -> snnas.Run:
     pytest.importorskip("torch")
-    runs = bars / "runs"
+    told: list[tuple[str, int, int]] = []
     begun: list[str] = []
-    asked = snnas.SearchOptions(
-        dataset=str(bars / "bars.npz"), runs_dir=runs, channels=2, hidden=8, timesteps=2, batch=8, epochs=2
-    )
-    found = snnas.run_search(asked, begun=lambda run: begun.append(run.name))
-    assert begun == [found.run.name] == ["bars-lightsnn-001"]
-    assert found.run.trained
-    assert found.front is None
-    assert snnas.find_run(runs_dir=runs) == found.run
-    again = snnas.resume_search(snnas.ResumeOptions(run=found.run.name, runs_dir=runs))
-    assert again.run == found.run
-
-    exported = snnas.export_run(snnas.RunExportOptions(runs_dir=runs, samples=4))
-    assert exported.folder == found.run.path / "export/lava"
-    assert exported.report == json.loads((exported.folder / "report.json").read_text())
-    assert exported.next_commands[0] == f"check {exported.folder}"
-    assert exported.next_commands[1].endswith(f"--runs-dir {runs}")
-    assert snnas.check(snnas.CheckOptions(graphs=(exported.folder,))).exit_code == 0
-
-    simulated = snnas.simulate(snnas.SimulateOptions(model=exported.folder))
-    assert simulated.figures["samples"] == 24  # all that were measured, not the four that are recorded
-    estimated = snnas.estimate(snnas.EstimateOptions(model=exported.folder))
-    assert estimated.misfit is None
-    assert estimated.figures["energy_uJ"]["total"]["nominal"] > 0
-    subject = snnas.open_model(exported.folder)
-    assert subject.x is None
-    assert subject.program.timesteps == 2
-    diagnosed = snnas.diagnose(snnas.DiagnoseOptions(subject=str(exported.folder)))
-    assert diagnosed.sound
-    assert snnas.read_report(snnas.ReportOptions(runs_dir=runs)) == exported.report
-    page = snnas.write_page(snnas.ReportOptions(names=(found.run.name,), runs_dir=runs))
-    assert page == found.run.path / "report.html"
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert not [line for line in err.splitlines() if not line.startswith("note: ")]  # silent but for notes
-    assert [row["run"] for row in snnas.list_runs(runs).rows] == [found.run.name]
-    assert snnas.remove_runs([found.run.name], runs, agreed=lambda found: False) is None
-    assert snnas.remove_runs([found.run.name], runs) == [found.run.path]
-    assert snnas.list_runs(runs).rows == []
+    run = snnas.search_network(
+        bars / "bars.npz", runs_dir=bars / "runs", channels=2, hidden=8, timesteps=2, batch=8, epochs=2,
+        progress=lambda *stage: told.append(stage), begun=lambda run: begun.append(run.name),
+    )  # fmt: skip
+    assert begun == [run.name] == ["bars-lightsnn-001"]
+    assert ("run bars-lightsnn-001", 0, 0) in told
+    assert any(0 < done == total for _, done, total in told)
+    return run
 
 
-def test_a_narrator_tells(bars: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch")
-    asked = snnas.SearchOptions(
-        dataset=str(bars / "bars.npz"), runs_dir=bars / "told", channels=2, hidden=8, timesteps=2, batch=8, train=False
-    )
-    run = snnas.run_search(asked, snnas.Narrator()).run
-    assert f"run {run.name}" in capsys.readouterr().err
-    assert not run.trained
-    options = snnas.TrainOptions(run=run.name, runs_dir=bars / "told", epochs=1)
-    assert snnas.run_training(options) == run
+@pytest.fixture(scope="module")
+def exported(searched: snnas.Run) -> snnas.Export:
+    return searched.export(samples=4)
+
+
+def test_a_run(searched: snnas.Run, bars: Path) -> None:
+    assert searched.stage in ("trained", "exported")
+    assert searched.accuracy == searched.files.table("training")["validation_accuracy"]
+    assert searched.genotype["cells"]
+    assert [epoch["epoch"] for epoch in searched.epochs] == [1, 2]
+    assert any(event["event"] == "evaluation" for event in searched.evaluations)
+    assert snnas.load(searched.path) == snnas.load_run(runs_dir=bars / "runs") == searched
+    assert searched.resume() == searched
     with pytest.raises(UsageError, match="is trained; train it again with --force"):
-        snnas.run_training(options)
+        searched.train()
+    assert searched.write_page() == searched.path / "report.html"
+    assert snnas.list_runs(bars / "runs").to_dict()["runs"][0]["run"] == searched.name
+    with pytest.raises(UsageError, match="no run 'frobnicate'"):
+        snnas.load("frobnicate", runs_dir=bars / "runs")
 
 
-def test_a_foreign_graph(tmp_path: Path) -> None:
+def test_an_export(searched: snnas.Run, exported: snnas.Export) -> None:
+    assert exported.folder == searched.path / "export/lava"
+    assert exported.to_dict() == json.loads((exported.folder / "report.json").read_text())
+    assert exported.next_commands[0] == f"check {exported.folder}"
+    assert snnas.load(exported.folder).to_dict() == exported.to_dict()  # type: ignore[union-attr]
+    assert exported.energy is not None
+    simulated = exported.simulate()
+    assert len(simulated.predictions) == 24  # all that were measured, not the four that are recorded
+    assert simulated.accuracy == exported.accuracy
+    assert exported.estimate().fits
+    assert exported.diagnose().sound
+
+
+def test_findings(exported: snnas.Export) -> None:
+    found = exported.check(max={"energy_total": "1mJ"}, min={"accuracy": 0.01}, ignore=["SN401"])
+    assert found
+    assert found.failures == []
+    found.require()
+    failing = exported.check(max={"cores": 0})
+    assert not failing
+    assert failing.exit_code == 1
+    assert [finding.code for finding in failing.failures] == ["SN407"]
+    with pytest.raises(snnas.GateError, match="SN407 max cores: cores 1 is over 0"):
+        failing.require()
+    with pytest.raises(UsageError, match=r"max 'accuracy=1': unknown metric 'accuracy'; .* with --min"):
+        exported.check(max={"accuracy": 1})
+
+
+def test_results_are_shown(searched: snnas.Run, exported: snnas.Export) -> None:
+    simulated, bill, found = exported.simulate(), exported.estimate(), exported.check()
+    for result in (searched, exported, exported.program, simulated, bill, found):
+        assert repr(result) == f"<{type(result).__name__}: {result.headline}>"
+        assert "\n" not in result.headline
+        assert result.headline in str(result)
+        assert max(map(len, str(result).splitlines()[1:])) <= 200
+        html = result._repr_html_()
+        ElementTree.fromstring(f"<div>{_closed(html)}</div>")
+    for result in (searched, exported, simulated, bill):
+        assert "data:image/svg+xml;base64," in result._repr_html_()
+    copy = simulated.to_dict()
+    copy["accuracy"] = None
+    assert simulated.accuracy is not None
+    pandas = sys.modules.get("pandas")
+    assert pandas is None or "accuracy.on_target" in list(simulated.to_frame()["figure"])
+
+
+def test_a_frame_needs_pandas(exported: snnas.Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(snnas.UnsupportedError, match="needs pandas, which is not installed; pip install pandas"):
+        exported.simulate().to_frame()
+
+
+def _closed(html: str) -> str:
+    """As XML, which closes what HTML does not."""
+    return re.sub(r"<(img[^>]*)>", r"<\1/>", html)
+
+
+def test_arrays_and_a_file_give_the_same_program(tmp_path: Path) -> None:
+    graph, recorded = ROOT / "examples/ci_gate/graph.nir", ROOT / "examples/ci_gate/graph.nir.check.npz"
+    model = snnas.read_graph(graph)
+    assert model.verified
+    with np.load(recorded) as arrays:
+        x = arrays["x"]
+    program = model.compile(x)
+    simulated = program.simulate(x)
+    assert (simulated.answers.argmax(1) == simulated.predictions).all()
+    assert (snnas.read_graph(graph).compile(recorded).simulate(x).answers == simulated.answers).all()
+    assert program.save(tmp_path / "program.npz").is_file()
+    again = snnas.load(tmp_path / "program.npz")
+    assert isinstance(again, snnas.Program)
+    assert (again.simulate(x).answers == simulated.answers).all()
+    assert program.estimate(rate=0.05).fits
+    with pytest.raises(UsageError, match="rate assumes what x would measure"):
+        program.estimate(x, rate=0.05)
+    with pytest.raises(UsageError, match="no samples: give x"):
+        program.simulate()
+    with pytest.raises(snnas.InvalidFileError, match=r"arrays: a sample of x has shape \(3,\); the model takes"):
+        program.simulate(np.zeros((2, 3)))
+    assert (model.run(x) == snnas.read_graph(graph).run(x)).all()
+    saved = snnas.read_graph(model.save(tmp_path / "again.nir"))
+    assert (saved.run(x) == model.run(x)).all()
+    assert model.check(max={"cores": 8})
+
+
+def test_a_foreign_graph_is_exported(tmp_path: Path) -> None:
     example = ROOT / "examples/ci_gate/graph.nir"
-    reading = snnas.ReadingOptions(data=str(ROOT / "examples/ci_gate/graph.nir.check.npz"))
-    options = snnas.GraphExportOptions(graph=example, reading=reading, target="frobnicate", out=tmp_path / "out")
+    with np.load(ROOT / "examples/ci_gate/graph.nir.check.npz") as arrays:
+        x = arrays["x"]
+    model = snnas.read_graph(example)
     with pytest.raises(UsageError, match="--target frobnicate: unknown"):
-        snnas.export_graph(options)
-    options = snnas.GraphExportOptions(graph=example, reading=reading, samples=4, out=tmp_path / "out")
-    exported = snnas.export_graph(options)
-    assert exported.folder == tmp_path / "out"
-    assert (exported.folder / "program.npz").is_file()
-    assert exported.notes == tuple(exported.report["notes"])
-    assert exported.table().row_count > 10
+        model.export(x, target="frobnicate", out=tmp_path / "out")
+    made = model.export(x, samples=4, out=tmp_path / "out")
+    assert made.folder == tmp_path / "out"
+    assert (made.folder / "program.npz").is_file()
+    assert made.notes[: len(made.report["notes"])] == tuple(made.report["notes"])
+    assert made.table().row_count > 10
+    with pytest.raises(snnas.InvalidFileError, match=r"^samples.npz: a sample"):
+        model.export(np.zeros((8, 3)), out=tmp_path / "other")
+
+
+def test_the_search_command_is_the_function(bars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command hands over its options, and nothing else."""
+    from snnas.toolchain.cli.app import run_command
+    from snnas.toolchain.commands import verbs
+
+    asked: list[SearchOptions] = []
+
+    def refuse(options: SearchOptions, *_: Any, **__: Any) -> None:
+        asked.append(options)
+        raise UsageError("seen")
+
+    monkeypatch.setattr(verbs, "run_search", refuse)
+    line = [
+        "search",
+        "--dataset",
+        str(bars / "bars.npz"),
+        "--budget",
+        "cores=2",
+        "--budget",
+        "energy=1uJ",
+        "--seed",
+        "3",
+    ]
+    assert run_command([*line, "--channels", "4", "--data", "layout=nchw", "--no-train"]) == 2
+    with pytest.raises(UsageError, match="seen"):
+        snnas.search_network(
+            bars / "bars.npz",
+            budget={"cores": 2, "energy": "1uJ"},
+            seed=3,
+            channels=4,
+            data=["layout=nchw"],
+            train=False,
+        )
+    assert asked[0] == asked[1]

@@ -93,13 +93,19 @@ def as_html(table: Table) -> Raw:
     heads = [str(column.header) for column in table.columns]
     style = "text-align: left"
     rows = [
-        el("tr", [el("td", str(cell), style=style if at else None) for cell, at in zip(row, left, strict=True)])
+        el("tr", [el("td", _held(str(cell)), style=style if at else None) for cell, at in zip(row, left, strict=True)])
         for row in zip(*columns, strict=True)
     ]
     tops = el("thead", el("tr", [el("th", head, style=style) for head in heads])) if any(heads) else None
     caption = el("caption", str(table.title), style=f"{style}; white-space: nowrap") if table.title else None
     foot = el("p", el("small", str(table.caption))) if table.caption else None
     return join(el("table", caption, tops, el("tbody", rows)), foot)
+
+
+def _held(cell: str) -> str:
+    """With an indent that HTML keeps."""
+    bare = cell.lstrip()
+    return "\u00a0" * 2 * (len(cell) - len(bare)) + bare
 
 
 def as_image(panel: Panel) -> Raw:
