@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,7 @@ def to_snntorch(layers: Iterable[Layer]) -> fx.GraphModule:
     (4) without snntorch, and for a network with backward edges.
     """
     try:
-        import snntorch
-        from snntorch import surrogate
+        snntorch, surrogate = import_module("snntorch"), import_module("snntorch.surrogate")
     except ImportError as error:
         raise UnsupportedError(f"to_snntorch() needs snntorch ({error}); pip install snntorch") from None
 

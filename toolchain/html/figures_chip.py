@@ -159,7 +159,8 @@ def energy(material: Material) -> Raw:
 
 def draw_energy(energy: dict[str, Any]) -> Picture:
     """Its parts with their bands; a part that is not priced is None, or has no nominal value."""
-    bands = {name: energy[name] or {"low": None, "nominal": None, "high": None} for name in PARTS}
+    none: dict[str, float | None] = dict.fromkeys(("low", "nominal", "high"))
+    bands: dict[str, dict[str, float | None]] = {name: energy[name] or none for name in PARTS}
     lines = [
         Row(
             n,

@@ -114,7 +114,7 @@ def build(traced: Traced, seen: Seen, shape: tuple[int, ...]) -> Built:
     import nir
 
     readers = Counter(source for sources in traced.feeds.values() for source in sources) + Counter(traced.output)
-    nodes: dict[str, Any] = {INPUT: nir.Input(np.array(shape))}
+    nodes: dict[str, Any] = {INPUT: nir.Input({"input": np.array(shape)})}
     feeds: dict[str, tuple[str, ...]] = {}
     stands_for: dict[str, str] = {}
     shapes, neurons = {INPUT: shape, **seen.shapes}, dict[str, Neuron]()
@@ -141,7 +141,7 @@ def build(traced: Traced, seen: Seen, shape: tuple[int, ...]) -> Built:
             nodes[path] = _layer(nir, path, traced.modules[path], seen.inputs[path])
         feeds[path] = sources
     output = tuple(stands_for.get(source, source) for source in traced.output)
-    nodes[OUTPUT] = nir.Output(np.array(shapes[traced.output[0]]))
+    nodes[OUTPUT] = nir.Output({"output": np.array(shapes[traced.output[0]])})
     edges = [(source, path) for path, sources in (*feeds.items(), (OUTPUT, output)) for source in sources]
     softs = {neuron.soft for neuron in neurons.values()}
     if len(softs) > 1:

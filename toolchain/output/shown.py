@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import copy
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.toolchain.output.markup import Raw, el, join
 
 if TYPE_CHECKING:
-    import pandas
     from rich.table import Table
 
     from snnas.toolchain.output.drawing import Panel
@@ -44,13 +44,13 @@ class Shown:
         """Its pictures, as the page has them."""
         return ()
 
-    def to_frame(self) -> pandas.DataFrame:
-        """The figures as a table, one row for each leaf: ``figure`` (its place, parted by dots) and ``value``.
+    def to_frame(self) -> Any:
+        """The figures as a pandas.DataFrame, a row for each leaf: ``figure`` (its place, parted by dots), ``value``.
 
         UnsupportedError (4) where pandas is not installed.
         """
         try:
-            import pandas
+            pandas = import_module("pandas")
         except ImportError:
             raise UnsupportedError("to_frame() needs pandas, which is not installed; pip install pandas") from None
         return pandas.DataFrame(list(leaves(self.to_dict())), columns=["figure", "value"])
