@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick oracles docs figures generate light faults mutants lint format clean
+.PHONY: help install demo test test-quick oracles docs figures generate notebooks light faults mutants lint format clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -92,6 +92,9 @@ generate: $(VENV)/.dev  ## Write what the documents take from the program: help,
 figures: $(VENV)/.dev  ## Measure the demo of the README and docs/energy.md again, and take the pictures of its report
 	$(BIN)/python docs/figures.py
 	$(BIN)/python docs/generate.py
+
+notebooks: $(VENV)/.dev  ## Run the notebooks of examples/notebooks and keep their outputs
+	$(BIN)/python docs/notebooks.py
 
 # What a pipeline pays for the gate: the base install in an environment of its own, without torch.
 LIGHT := $(CURDIR)/build/light

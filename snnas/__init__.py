@@ -71,7 +71,11 @@ _HOMES = {
     "list_runs": "toolchain.commands.runs",
 }
 __all__ = list(_HOMES)
-__getattr__ = lazily(__name__, _HOMES)
+_load = lazily(__name__, _HOMES)
+
+
+def __getattr__(name: str) -> object:
+    return _load(name)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,7 @@
 """Runs pyright on the package, and fails where it read fewer files than there are: python -m tests.check_with_pyright
 
-Pyright does not walk links, so that asked for ``snnas`` it is content with one file; it is given the four links.
+Pyright does not walk links, so that asked for ``snnas`` it is content with one file; it is given the four links. Then
+``--verifytypes``: what ``import snnas`` gives has to be typed to its last parameter.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+
+import snnas
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("toolchain", "search", "export", "hw_sim")
@@ -31,7 +34,21 @@ def main() -> int:
     print(f"pyright: {len(errors)} errors in {read} files")
     if read != files:
         print(f"pyright read {read} files of {files}: its include in pyproject.toml does not reach them")
-    return int(bool(errors) or read != files)
+    return int(bool(errors) or read != files) or untyped(command[0])
+
+
+def untyped(pyright: str) -> int:
+    """1 where a name in the modules of the surface has a type that a user's checker cannot know."""
+    command = [pyright, "--pythonpath", sys.executable, "--verifytypes", "snnas", "--ignoreexternal", "--outputjson"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
+    homes = tuple(f"snnas.{home}." for home in set(snnas._HOMES.values()))
+    of_surface = [s for s in symbols if s["isExported"] and (s["name"].startswith(homes) or s["name"].count(".") == 1)]
+    unknown = [s for s in of_surface if not s["isTypeKnown"]]
+    for symbol in unknown:
+        print(f"{symbol['name']}: {'; '.join(d['message'].splitlines()[0] for d in symbol['diagnostics'])}")
+    print(f"pyright: {len(unknown)} of {len(of_surface)} names of the surface are not typed to the end")
+    return int(bool(unknown) or len(of_surface) < 100)
 
 
 if __name__ == "__main__":

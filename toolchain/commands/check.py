@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.export.compiler.quantise import check_bits
-from snnas.hw_sim.errors import GateError
+from snnas.hw_sim.errors import GateError, UsageError
 from snnas.toolchain.checking import attest as attesting
 from snnas.toolchain.checking.check import check as check_one
 from snnas.toolchain.checking.drift import parse_tolerances
@@ -109,6 +109,8 @@ def check(
     (True: GRAPH.check.npz). strict: warnings fail too. ignore: codes of rules that pass. A fault of a graph is a
     finding, never an error; ``findings.require()`` raises. UsageError (2) for options that do not go together.
     """
+    if not graphs:
+        raise UsageError("check: no graph; name a folder that export wrote, a .nir or an .onnx")
     options = CheckOptions(
         graphs=tuple(Path(graph) for graph in graphs),
         limits=parse_limits(spelt(max), option="max") | parse_limits(spelt(min), option="min", names=LEAST),

@@ -41,6 +41,8 @@ def from_torch(model: nn.Module, example: Any, *, timesteps: int | None = None, 
     from snnas.toolchain.models.torch_graph import SAMPLES, build, watch
     from snnas.toolchain.models.torch_trace import trace_module
 
+    if not isinstance(model, torch.nn.Module):
+        raise UsageError(f"from_torch: model is a {type(model).__name__}; expected a torch.nn.Module")
     framed = timesteps is None
     x = torch.as_tensor(example)[:SAMPLES].detach().float()
     if x.ndim < 2 + framed or not len(x) or (timesteps is not None and timesteps < 1):

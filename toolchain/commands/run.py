@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.export.compiler.observed_currents import Ranges
+from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import read_json
 from snnas.toolchain.commands.export import RunExportOptions, export_run
 from snnas.toolchain.commands.exported import Export, read_export
@@ -22,6 +23,7 @@ from snnas.toolchain.searching.options import ResumeOptions
 if TYPE_CHECKING:
     from rich.table import Table
     from torch.fx import GraphModule
+    from torch.nn import Module
 
     from snnas.search.network.network import Network
     from snnas.toolchain.output.drawing import Panel
@@ -106,8 +108,11 @@ class Run(Shown):
         return export_run(options, narrator_of(progress))
 
     def exported(self, target: str = "lava") -> Export:
-        """What ``export`` wrote before; InvalidFileError (3) where there is none."""
-        return read_export(self.files.export(target))
+        """What ``export`` wrote before; UsageError (2) where there is nothing."""
+        folder = self.files.export(target)
+        if not (folder / "report.json").exists():
+            raise UsageError(f"run {self.name} has no export to {target!r} yet; make it with run.export({target!r})")
+        return read_export(folder)
 
     def train(
         self,
@@ -135,8 +140,11 @@ class Run(Shown):
         """Writes report.html into the run: one page that needs no network."""
         return write_page(ReportOptions(names=(str(self.path),)))
 
-    def network(self) -> Network:
+    def network(self) -> Module:
         """The trained network as a torch module, in eval mode: samples (B, C, H, W) or (B, T, C, H, W) to logits."""
+        return self._network()
+
+    def _network(self) -> Network:
         from snnas.toolchain.training.restore import network_of
 
         return network_of(self.files)
@@ -149,7 +157,7 @@ class Run(Shown):
         """
         from snnas.search.network.plain_modules import to_spikingjelly
 
-        return to_spikingjelly(self.network().layers())
+        return to_spikingjelly(self._network().layers())
 
     def to_snntorch(self) -> GraphModule:
         """The trained network in torch's layers and snntorch's Leaky, one timestep of it, to go on with there.
@@ -159,7 +167,7 @@ class Run(Shown):
         """
         from snnas.search.network.plain_modules import to_snntorch
 
-        return to_snntorch(self.network().layers())
+        return to_snntorch(self._network().layers())
 
     @property
     def headline(self) -> str:

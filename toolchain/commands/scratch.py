@@ -16,7 +16,7 @@ class Scratch:
     """A folder that is removed with this object, or with the process."""
 
     def __init__(self) -> None:
-        self.path = Path(mkdtemp(prefix="snnas-"))
+        self.path: Path = Path(mkdtemp(prefix="snnas-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 

@@ -33,7 +33,7 @@ def run_search(
     options: SearchOptions,
     narrator: Narrator | None = None,
     *,
-    command: str = "snnas.run_search",
+    command: str = "snnas.search_network",
     begun: Begun = lambda run: None,
 ) -> Searched:
     """Finds a cell on a data set, trains it and keeps the run.

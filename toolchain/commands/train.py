@@ -65,7 +65,7 @@ def run_training(
     options: TrainOptions,
     narrator: Narrator | None = None,
     *,
-    command: str = "snnas.run_training",
+    command: str = "snnas.train_network",
     begun: Callable[[Run], None] = lambda run: None,
 ) -> Run | None:
     """Trains the network of a run, or a known cell on another data set; a training that was ended goes on.

@@ -46,6 +46,11 @@ def search_network(
     UsageError (2) for options that do not go together, InvalidFileError (3) for data that cannot be read, GateError (1)
     where no candidate keeps the budget.
     """
+    if not isinstance(dataset, str | Path):
+        raise UsageError(
+            f"search_network: dataset is a {type(dataset).__name__}; a run keeps where its data lie: write them with "
+            "numpy.savez('data.npz', x=..., y=...) and name the file"
+        )
     given: dict[str, Any] = dict(options)
     known = [field.name for field in fields(SearchOptions)]
     for key in given:

@@ -42,7 +42,14 @@ def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 def given_arrays(x: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Samples that Python holds, as those of a file: whatever NumPy can make an array of, torch's tensors among it."""
-    return checked_arrays(np.asarray(x), None if y is None else np.asarray(y), ARRAYS)
+    return checked_arrays(_as_array(x, "x"), None if y is None else _as_array(y, "y"), ARRAYS)
+
+
+def _as_array(value: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError) as error:
+        raise InvalidFileError(f"{ARRAYS}: {name} is no array ({' '.join(str(error).split())[:120]})") from None
 
 
 def checked_arrays(x: np.ndarray, y: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -56,9 +56,11 @@ class Narrator:
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         if quiet and verbose:
             raise UsageError("--quiet and --verbose ask for opposite things; give one of them")
-        self.quiet, self.verbose, self.start = quiet, verbose, time.monotonic()
+        self.quiet: bool = quiet
+        self.verbose: bool = verbose
+        self.start: float = time.monotonic()
         self._said = self.start
-        self.console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
+        self.console: Console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._bars: Progress | None = None
 
     def say(self, text: str) -> None:

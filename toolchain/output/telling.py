@@ -17,7 +17,7 @@ class Telling(Narrator):
 
     def __init__(self, callback: Callback) -> None:
         super().__init__(quiet=True)
-        self.callback = callback
+        self.callback: Callback = callback
 
     def say(self, text: str) -> None:
         self.callback(text, 0, 0)
