@@ -7,7 +7,6 @@ neurons), or hold a loop over a fixed number of timesteps, as snntorch's tutoria
 from __future__ import annotations
 
 import inspect
-import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -159,16 +158,11 @@ class _Reader:
         value = self._first(node.args[0]) if node.args else STATE
         if name == "getitem":
             return self._item(value, node)
+        if name in ("add", "iadd", "add_", "radd"):
+            return self._sum(node)
         if not isinstance(value, Flow):
             flows = [a for a in map(self._of, node.args) if isinstance(a, Flow)]
             return _refused(node.name, f"{name}()") if flows else STATE
-        if name in ("add", "iadd", "add_") or node.target in (operator.add, operator.iadd):
-            other = self._of(node.args[1])
-            if not isinstance(other, Flow):
-                return _refused(node.name, "a constant that is added")
-            if set(value.sources) & set(other.sources):
-                return _refused(node.name, "a value that is added to itself")
-            return Flow((*value.sources, *other.sources), value.gathered or other.gathered)
         if name in COLLECTS:
             return Flow(value.sources, gathered=True)
         if name in RESHAPES:
@@ -178,6 +172,21 @@ class _Reader:
         if name in ("contiguous", "float", "to", "clone"):
             return value
         return _refused(node.name, f"{name}()")
+
+    def _sum(self, node: fx.Node) -> Any:
+        """Of layers; or of a layer's timesteps, that a loop adds up: Python's sum begins with 0."""
+        terms = [self._of(a) for a in node.args[:2] if not (isinstance(a, int | float) and a == 0)]
+        flows = [term for term in terms if isinstance(term, Flow)]
+        if len(flows) < len(terms) or not flows:
+            return _refused(node.name, "a constant that is added") if flows else STATE
+        if len(flows) == 1:
+            return flows[0]
+        one, other = flows
+        if one.sources == other.sources and max(self.found.calls.get(s, 0) for s in one.sources) > 1:
+            return Flow(one.sources, gathered=True)
+        if set(one.sources) & set(other.sources):
+            return _refused(node.name, "a value that is added to itself")
+        return Flow((*one.sources, *other.sources), one.gathered or other.gathered)
 
     def _item(self, value: Any, node: fx.Node) -> Any:
         if not isinstance(value, Flow):

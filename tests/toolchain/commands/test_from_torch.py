@@ -115,16 +115,25 @@ def test_frames() -> None:
 class Unrolled(nn.Module):
     """A loop over timesteps in the module itself, as tutorials have it."""
 
-    def __init__(self, steps: int, *, frames: bool = False) -> None:
+    def __init__(self, steps: int, *, frames: bool = False, read: Callable[[list[Any]], Any] | None = None) -> None:
         super().__init__()
         self.steps, self.frames = steps, frames
+        self.read = read or (lambda found: torch.stack(found).mean(0))
         self.fc1, self.lif1, self.fc2, self.lif2 = (*dense(NEURONS["lif"]),)
 
     def forward(self, x: Any) -> Any:
         found = []
         for t in range(self.steps):
             found.append(self.lif2(self.fc2(self.lif1(self.fc1(x[t] if self.frames else x)))))
-        return torch.stack(found).mean(0)
+        return self.read(found)
+
+
+@pytest.mark.parametrize(
+    "read", [sum, lambda found: (torch.stack(found), found), lambda found: torch.stack(found).sum(0)]
+)
+def test_what_a_loop_makes_of_its_timesteps(read: Any) -> None:
+    model = snnas.from_torch(Unrolled(T, read=read), given(9), timesteps=T)
+    assert model.graph.sources(model.graph.output) == ["lif2"]
 
 
 def test_a_loop_over_timesteps() -> None:
@@ -146,6 +155,7 @@ class Odd(nn.Module):
 
 REFUSED = {
     "a function": (lambda m, x: m.na(torch.tanh(m.a(x))), r"tanh: tanh\(\) has no counterpart"),
+    "itself": (lambda m, x: m.na(m.a(x) + m.a(x)), "a value that is added to itself"),
     "a constant": (lambda m, x: m.na(m.a(x) + 1), "a constant that is added"),
     "a layer twice": (lambda m, x: m.na(m.a(m.na(m.a(x)))), "a reads na, and input in another call"),
     "no neuron": (lambda m, x: m.a(x), "no spiking neuron of spikingjelly, snntorch or norse"),
