@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-DEFAULT_CHANNELS, DEFAULT_HIDDEN = 16, 256
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
