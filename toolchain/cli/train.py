@@ -35,7 +35,11 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="With --genotype: the one seed.")] = 0,
     timesteps: Annotated[
         int | None,
-        typer.Option("--timesteps", "-T", help="With --genotype: timesteps [frames; else the recipe's stages, the design's, or 5]."),
+        typer.Option(
+            "--timesteps",
+            "-T",
+            help="With --genotype: timesteps [frames; else the recipe's stages, the design's, or 5].",
+        ),
     ] = None,
     channels: Annotated[
         int | None, typer.Option(help="With --genotype: channels of the first cell [the design's, or 16].")

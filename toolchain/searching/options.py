@@ -12,8 +12,8 @@ class SearchOptions:
 
     dataset: str = "digits"
     """A name of ``snnas data list``, an .npz, or a folder."""
-    method: str = "lightsnn"
-    """lightsnn, snasnet, spikenas, mse_nas or trained."""
+    method: str = "trained"
+    """trained, lightsnn, snasnet, spikenas or mse_nas."""
     proxy: str = "sahd"
     """What scores a candidate: sahd (the papers') or snnas."""
     sahd: str = "per-node"
