@@ -19,7 +19,6 @@ for sample, kind in enumerate(y):
         x[sample, t, 0] = np.roll(bars[kind], at, axis=1 if kind else 0)
 np.savez(folder / "bars.npz", x=x, y=y)
 
-sizes = {"channels": 8, "hidden": 32, "timesteps": 6, "batch": 16, "epochs": 15}
-run = snnas.search_network(folder / "bars.npz", runs_dir=folder / "runs", progress=True, **sizes)
+run = snnas.search_network(folder / "bars.npz", runs_dir=folder / "runs", trainings=8, epochs=15, progress=True)
 print(f"{run.path}: validation accuracy {run.accuracy:.1%}")
 print(f"on target: snnas export {run.path}")

@@ -6,8 +6,9 @@ from pathlib import Path
 import snnas
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
-sizes = {"channels": 8, "hidden": 64, "timesteps": 3, "batch": 16, "epochs": 4}
-run = snnas.search_network("digits", runs_dir=folder, progress=True, **sizes)
+budget = {"energy_total": "90uJ"}  # the upper end of the band, for one inference on the chip
+small = {"trainings": 8, "short_epochs": 2, "epochs": 4}
+run = snnas.search_network("digits", budget=budget, runs_dir=folder, progress=True, **small)
 export = run.export("lava", samples=4, progress=True)
 
 report = export.report

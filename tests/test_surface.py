@@ -166,8 +166,8 @@ def searched(bars: Path) -> snnas.Run:
     told: list[tuple[str, int, int]] = []
     begun: list[str] = []
     run = snnas.search_network(
-        bars / "bars.npz", runs_dir=bars / "runs", channels=2, hidden=8, timesteps=2, batch=8, epochs=2,
-        progress=lambda *stage: told.append(stage), begun=lambda run: begun.append(run.name),
+        bars / "bars.npz", runs_dir=bars / "runs", method="lightsnn", channels=2, hidden=8, timesteps=2,
+        batch=8, epochs=2, progress=lambda *stage: told.append(stage), begun=lambda run: begun.append(run.name),
     )  # fmt: skip
     assert begun == [run.name] == ["bars-lightsnn-001"]
     assert ("run bars-lightsnn-001", 0, 0) in told

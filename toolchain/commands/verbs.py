@@ -79,8 +79,8 @@ def train_network(
     recipe: str | None = None,
     epochs: int | None = None,
     timesteps: int | None = None,
-    channels: int = 16,
-    hidden: int = 256,
+    channels: int | None = None,
+    hidden: int | None = None,
     cells: int | None = None,
     head: str | None = None,
     data: Sequence[str] = (),
@@ -90,7 +90,7 @@ def train_network(
     device: str | None = None,
     progress: Progress = None,
 ) -> Run:
-    """Trains a known cell on a data set, as a run of its own. As ``snnas train --genotype``; ``run.train()`` goes on.
+    """Trains a known cell or design on a data set, as a run of its own. As ``snnas train --genotype``; ``run.train()`` goes on.
 
     genotype: a genotype.json, or the run that found it. The rest as of ``search_network``; recipe: a recipe's name, or
     a .toml file. UsageError (2) for options that do not go together, InvalidFileError (3) for what cannot be read.
