@@ -49,10 +49,8 @@ def test_the_packages_own_example(tmp_path: Path) -> None:
     lines = [line[4:] for line in (snnas.__doc__ or "").splitlines() if line.startswith("    ")]
     assert len(lines) == 3
     code = "import snnas\n" + textwrap.dedent("\n".join(lines))
-    for real, small in (
-        ('"digits", ', '"digits", method='lightsnn', channels=4, hidden=32, timesteps=2, epochs=1, batch=16, '),
-        ("90%", "5%"),
-    ):
+    sizes = 'method="lightsnn", channels=4, hidden=32, timesteps=2, epochs=1, batch=16'
+    for real, small in (('"digits", ', f'"digits", {sizes}, '), ("90%", "5%")):
         assert real in code
         code = code.replace(real, small)
     ran(code, tmp_path)

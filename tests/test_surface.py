@@ -319,12 +319,13 @@ def test_the_search_command_is_the_function(bars: Path, monkeypatch: pytest.Monk
         "--seed",
         "3",
     ]
-    assert run_command([*line, "--channels", "4", "--data", "layout=nchw", "--no-train"]) == 2
+    assert run_command([*line, "--method", "lightsnn", "--channels", "4", "--data", "layout=nchw", "--no-train"]) == 2
     with pytest.raises(UsageError, match="seen"):
         snnas.search_network(
             bars / "bars.npz",
             budget={"cores": 2, "energy": "1uJ"},
             seed=3,
+            method="lightsnn",
             channels=4,
             data=["layout=nchw"],
             train=False,

@@ -90,7 +90,9 @@ def train_network(
     device: str | None = None,
     progress: Progress = None,
 ) -> Run:
-    """Trains a known cell or design on a data set, as a run of its own. As ``snnas train --genotype``; ``run.train()`` goes on.
+    """Trains a known cell or design on a data set, as a run of its own; ``run.train()`` goes on with it.
+
+    As ``snnas train --genotype``.
 
     genotype: a genotype.json, or the run that found it. The rest as of ``search_network``; recipe: a recipe's name, or
     a .toml file. UsageError (2) for options that do not go together, InvalidFileError (3) for what cannot be read.
