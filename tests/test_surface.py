@@ -220,6 +220,8 @@ def test_findings(exported: snnas.Export) -> None:
     assert [finding.code for finding in failing.failures] == ["SN407"]
     with pytest.raises(snnas.GateError, match="SN407 max cores: cores 1 is over 0"):
         failing.require()
+    with pytest.raises(snnas.InvalidFileError, match="SN101"):
+        snnas.check("absent.nir").require()
     with pytest.raises(UsageError, match=r"max 'accuracy=1': unknown metric 'accuracy'; .* with --min"):
         exported.check(max={"accuracy": 1})
 

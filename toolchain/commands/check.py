@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.export.compiler.quantise import check_bits
-from snnas.hw_sim.errors import GateError, UsageError
+from snnas.hw_sim.errors import GateError, InvalidFileError, UnsupportedError, UsageError
 from snnas.toolchain.checking import attest as attesting
 from snnas.toolchain.checking.check import check as check_one
 from snnas.toolchain.checking.drift import parse_tolerances
@@ -54,11 +54,12 @@ class Findings(Shown):
         return [finding for book in self.books for finding in book.findings if finding.fails]
 
     def require(self) -> None:
-        """GateError (1) with the first failure, where there is one."""
+        """Raises the first failure, if any: GateError, or where they end so InvalidFileError or UnsupportedError."""
+        kind = {3: InvalidFileError, 4: UnsupportedError}.get(self.exit_code, GateError)
         for finding in self.failures[:1]:
             more = len(self.failures) - 1
             others = f"; {more} more fail{'s' * (more == 1)}" if more else ""
-            raise GateError(f"{finding.code} {finding.name}: {finding.detail}{others}", code=finding.code)
+            raise kind(f"{finding.code} {finding.name}: {finding.detail}{others}", code=finding.code)
 
     def __bool__(self) -> bool:
         return self.passed
