@@ -180,9 +180,7 @@ def _weight(way: Path, source: tuple[int, ...], reader: tuple[int, ...], gain: n
 # ------------------------------------------------------------------------------------------------- in whole numbers
 
 
-def quantise_readout(
-    real: RealReadout, timesteps: int, spikes: Mapping[str, np.ndarray] | None = None
-) -> Readout:
+def quantise_readout(real: RealReadout, timesteps: int, spikes: Mapping[str, np.ndarray] | None = None) -> Readout:
     """Weights in 8 bits, exact where they are whole multiples of one step; the response as fine as 64 bits allow.
 
     spikes: bool (B, T, C, H, W) of the populations that are read, on calibration data: with those of all of them,

@@ -25,7 +25,7 @@ from snnas.hw_sim.program import LinearMap
 ROWS = 8192  # patches of calibration spikes that H is estimated from
 MAX_INPUTS = 4096  # beyond, H would not fit: plain rounding
 DAMPING = 0.01  # of the mean diagonal, added to H: inputs that never fired carry nothing
-CLIPS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)  # times what the largest weight of a readout may be beyond what 8 bits hold
+CLIPS = (1.0, 1.25, 1.5, 1.75, 2.0)  # times what 8 bits hold, that the largest weight of a readout may be
 
 
 def round_weights(

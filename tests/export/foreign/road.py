@@ -36,7 +36,7 @@ class Taken:
     """decisions: spikes compared with the literal interpreter's; float_differing: of them; output: the largest gap.
 
     refusal: why there is no program. wrong, total: spikes of the program that are not the graph's, and all of them.
-    whole: whether the program holds every number of the graph unrounded. x: the samples as the program takes them.
+    inexact: what keeps each population from being exact; differing: its spikes that do. x: as the program takes it.
     """
 
     decisions: int
@@ -89,19 +89,6 @@ def take(foreign: Foreign, *, guarded: bool = False) -> Taken:
     trace, _ = next(simulate_input(program, boxed, batch=len(x)))
     unlike, total = differing(program, trace.spikes, ours.spikes)
     return Taken(**made, program=program, wrong=unlike, total=total, whole=_whole(graph, program), x=boxed)
-
-
-def _whole(graph: Graph, program: Program) -> bool:
-    """No weight is rounded, and no leak: of several hardware steps in a timestep each takes a root of it."""
-    if program.schedule.period > 1 and any(0 < p.dv < DECAY_MAX for p in program.populations):
-        return False
-    real = {link.id: link for link in circuit_of(graph, program.input_kind).links}
-    for s in program.synapses:
-        if s.id in real:
-            wanted = real[s.id].map.weight * program.population(s.dst).scale
-            if np.abs(wanted - s.map.weight * 2.0**s.exponent).max() > 1e-6 * np.abs(wanted).max():
-                return False
-    return True
 
 
 def in_lava(taken: Taken, python: Path, folder: Path) -> Comparison:
