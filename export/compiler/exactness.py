@@ -28,7 +28,7 @@ def obstacles(circuit: Circuit, program: Program) -> dict[str, str]:
     found = {p.id: _own(circuit, circuit.group(p.id), p, program) for p in program.populations}
     while True:
         inherited = {
-            s.dst: f"{s.src}, which it is fed by, is not exact"
+            s.dst: f"population {s.src}, which feeds it, is not exact"
             for s in program.synapses
             if not found[s.dst] and s.src not in (INPUT, CLOCK) and found[s.src]
         }

@@ -90,7 +90,9 @@ def _exact(setting: Setting, group: Group, links: list[Link], largest: float) ->
     off_grid = bool(driven) or group.decay < 1 or group.taken > 0
     _, low = current_bounds(setting.circuit, group, links, driven, setting.input_range)
     deepest = max(0.0, -float((low + group.bias).min()))
-    unclipped = (limits.STATE_LIMIT - 1 >> limits.STATE_SHIFT) / max(deepest * kept(group.alpha, setting.timesteps), 1e-9)
+    sunk = max(deepest * kept(group.alpha, setting.timesteps), 1e-9)
+    unclipped = (limits.STATE_LIMIT - 1 >> limits.STATE_SHIFT) / sunk
+    # Where all is whole a smaller scale is as exact, and leaves the membrane room below; a leak may need the larger.
     for most in (largest,) if off_grid else (min(largest, unclipped), largest):
         found = exact_scale(
             [k.map.weight for k in links],
