@@ -333,20 +333,9 @@ def print_result(figures: dict[str, Any]) -> None:
         table.add_row("Lava", f"not run: {figures['lava']}")
     for line in figures["lava_first_differences"]:
         table.add_row("", line)
-    for row in rows_of_c(figures["c"]) if "c" in figures else ():
-        table.add_row(*row)
+    if "c" in figures:
+        from snnas.toolchain.bench.conformance_c import rows
+
+        for row in rows(figures["c"]):
+            table.add_row(*row)
     print_table(table)
-
-
-def rows_of_c(c: dict[str, Any]) -> list[tuple[str, str]]:
-    """What is said of programs that ran as C."""
-    rows = [
-        ("C", f"{c['programs']} programs in {c['seconds']:.0f} s ({c['compiler']}, sanitized)"),
-        ("C against program", f"{c['differing']} of {c['spikes_compared']} spikes and logits differ"),
-    ]
-    if c["emulated"]:
-        rows.append(("emulated cores", f"{c['emulated']} programs on each core ({c['emulator']})"))
-        rows.append(("  against program", f"{c['emulated_differing']} of {c['emulated_spikes_compared']} differ"))
-    else:
-        rows.append(("emulated cores", f"not run: {c['emulator']}"))
-    return [*rows, *(("", line) for line in (*c["refused"], *c["first_differences"]))]

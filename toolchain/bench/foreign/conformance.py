@@ -178,8 +178,8 @@ def print_result(figures: dict[str, Any]) -> None:
     for line in f["lava_first_differences"]:
         table.add_row("", line)
     if "c" in f:
-        from snnas.toolchain.bench.conformance import rows_of_c
+        from snnas.toolchain.bench.conformance_c import rows
 
-        for row in rows_of_c(f["c"]):
+        for row in rows(f["c"]):
             table.add_row(*row)
     print_table(table)
