@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 RECORDS = {
     "attestation": "check:Attestation",
     "bench.conformance": "bench.conformance:ConformanceBench",
+    "bench.deploy": "bench.deploy:DeployBench",
     "bench.foreign": "bench.conformance:ForeignBench",
     "bench.gpu": "bench.gpu:GpuBench",
     "bench.search": "bench.search:SearchBench",
