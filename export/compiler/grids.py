@@ -108,6 +108,11 @@ def grid_of(p: Population, synapses: Iterable[Synapse], *, hosted: bool) -> int:
     """
     if p.dv not in (0, limits.DECAY_MAX) or p.current_decays or p.taken or hosted:
         return 0
+    return steps_of(p, synapses)
+
+
+def steps_of(p: Population, synapses: Iterable[Synapse]) -> int:
+    """The step, in 1/64 of a weight unit, of which all that is added to a membrane is a whole multiple."""
     weights = [s.map.weight.astype(np.int64) << s.exponent for s in synapses]
     bias = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent) / FINE
     return _grid([w.astype(np.float64) for w in weights], [bias], 1.0)
@@ -154,8 +159,16 @@ def _between(threshold: float, grid: int, deepest: float, *, memory: bool) -> in
 
     All in 1/64 of a weight unit. memory: whether V is on the grid altogether; else a 4096th of the last V comes on top.
     """
-    last = int(np.floor(threshold / grid)) * grid
-    above, below = (0, 0) if memory else (last // limits.DECAY_MAX, int(deepest) // limits.DECAY_MAX)
-    low, high = last + above, last + grid - below  # low <= vth << 6 < high
+    low, high = between(threshold, grid, deepest, memory=memory)
     vth = max((low + high) // 2 // FINE, -(-low // FINE), 1)
     return vth if low <= vth * FINE < high else None
+
+
+def between(threshold: float, grid: int, deepest: float, *, memory: bool) -> tuple[int, int]:
+    """The least vth << 6 that tells the last V on the grid that does not fire from the next, and the first too large.
+
+    All as ``_between`` takes them.
+    """
+    last = int(np.floor(threshold / grid)) * grid
+    above, below = (0, 0) if memory else (last // limits.DECAY_MAX, int(deepest) // limits.DECAY_MAX)
+    return last + above, last + grid - below

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.circuit import Circuit, Group, trace
+from snnas.export.compiler.exactness import brought, obstacles
 from snnas.export.compiler.grids import grid_of
 from snnas.export.compiler.parts import own_spikes
 from snnas.export.compiler.resolution import Resolution, resolution
 from snnas.export.compiler.schedule import schedule
 from snnas.export.graph.graph import Graph
-from snnas.hw_sim import kernels, limits
-from snnas.hw_sim.program import CLOCK, Population, Program
+from snnas.hw_sim import limits
+from snnas.hw_sim.program import Population, Program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class PopulationError:
     the neurons see whole steps alone and the threshold lies between the same two of them as the graph's.
     leak, current_decay: kept share of a timestep, program less graph. bias: the largest, in thresholds.
     resolution: the bits that its weights really have; None where no weights are rounded.
+    inexact: what keeps it from firing the graph's spikes on every input (``exactness.py``); '' where nothing does.
     differing, spikes: recorded spikes that differ, of so many (a spike or none per neuron, timestep and sample).
     """
 
@@ -41,6 +43,7 @@ class PopulationError:
     current_decay: float
     bias: float
     resolution: Resolution | None = None
+    inexact: str = ""
     differing: int = 0
     spikes: int = 0
 
@@ -57,8 +60,9 @@ def quantisation_errors(graph: Graph, program: Program) -> dict[str, PopulationE
     """The errors of each population that stands for a node of the graph; relays stand for none and are exact."""
     soft_reset = any(p.taken for p in program.populations)
     circuit = schedule(trace(graph, program.input_kind, soft_reset=soft_reset)).circuit
+    inexact = obstacles(circuit, program)
     return {
-        p.id: _of(circuit, circuit.group(p.id), p, program)
+        p.id: replace(_of(circuit, circuit.group(p.id), p, program), inexact=inexact[p.id])
         for p in program.in_order
         if p.id in program.meta.get("node_of", {})
     }
@@ -131,8 +135,5 @@ def _weights(circuit: Circuit, p: Population, program: Program) -> float:
 def _bias(group: Group, p: Population, program: Program) -> float:
     """The largest error of what is added at every timestep, in thresholds."""
     real = group.bias + (0.0 if group.drive is None else group.drive)
-    ours = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent) / (1 << limits.STATE_SHIFT)
-    for s in program.into(p.id):
-        if s.src == CLOCK:
-            ours = ours + (s.map.weight.astype(np.int64) << s.exponent).reshape(p.shape)
+    ours = brought(p, program) / (1 << limits.STATE_SHIFT)
     return float(np.abs(ours / p.scale - real).max()) / group.threshold

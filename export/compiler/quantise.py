@@ -110,7 +110,7 @@ def quantise(
         populations=tuple(populations),
         synapses=tuple(synapses),
         host=setting.host,
-        readout=quantise_readout(circuit.readout, timesteps),
+        readout=quantise_readout(circuit.readout, timesteps, seen),
         schedule=schedule,
         input_range=input_range,
         meta={**(meta or {}), "bits": bits, **({"observed": watched} if watched else {})},

@@ -16,6 +16,7 @@ from snnas.export.compiler.adjoint import matrix_of
 from snnas.export.compiler.grids import step
 from snnas.export.compiler.parts import Part
 from snnas.export.compiler.paths import Path, compose, paths, shape3
+from snnas.export.compiler.rounding import round_readout
 from snnas.export.dialects.conventions import Convention, decay_of
 from snnas.export.graph.graph import INTEGRATING, CubaLi, Graph, I, Integrating, Li
 from snnas.hw_sim import limits
@@ -179,11 +180,17 @@ def _weight(way: Path, source: tuple[int, ...], reader: tuple[int, ...], gain: n
 # ------------------------------------------------------------------------------------------------- in whole numbers
 
 
-def quantise_readout(real: RealReadout, timesteps: int) -> Readout:
-    """Weights in 8 bits, exact where they are whole multiples of one step; the response as fine as 64 bits allow."""
-    scale = _scale(real.weights)
+def quantise_readout(real: RealReadout, timesteps: int, spikes: Mapping[str, np.ndarray] | None = None) -> Readout:
+    """Weights in 8 bits, exact where they are whole multiples of one step; the response as fine as 64 bits allow.
+
+    spikes: bool (B, T, C, H, W) of the populations that are read, on calibration data: with those of all of them,
+    weights are rounded and scaled so that answers stay (``rounding.round_readout``).
+    """
+    whole_weights, scale = _whole(real, _seen(real, timesteps, spikes or {}))
+    ends = np.cumsum([r.weight.shape[1] for r in real.readings])[:-1]
     readings = tuple(
-        Reading(src=r.src, weight=np.rint(r.weight * scale).astype(np.int8), distance=r.distance) for r in real.readings
+        Reading(src=r.src, weight=weight.astype(np.int8), distance=r.distance)
+        for r, weight in zip(real.readings, np.split(whole_weights, ends, axis=1), strict=True)
     )
     still, response = real.still(timesteps), real.response(timesteps)
     unit = float(np.abs(response).max())
@@ -211,10 +218,35 @@ def quantise_readout(real: RealReadout, timesteps: int) -> Readout:
     return best
 
 
-def _scale(weights: np.ndarray) -> float:
-    """Whole units per unit of weight: a power of two over the weights' own step, or what puts the largest at 127."""
-    top = float(np.abs(weights).max())
+def _whole(real: RealReadout, seen: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """Whole numbers for all weights, and how many make one unit of weight: a power of two over their own step.
+
+    Where they have no step, what rounding finds; see there for ``seen``.
+    """
+    weights = real.weights
     whole = step(weights)
     if whole is None:
-        return limits.WEIGHT_MAX / top
-    return float(2.0 ** np.floor(np.log2(limits.WEIGHT_MAX * whole / top + 1e-9)) / whole)
+        return round_readout(weights, seen)
+    top = float(np.abs(weights).max())
+    scale = float(2.0 ** np.floor(np.log2(limits.WEIGHT_MAX * whole / top + 1e-9)) / whole)
+    return np.rint(weights * scale), scale
+
+
+def _seen(real: RealReadout, timesteps: int, spikes: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """(B, N) float64: what ``real.weights`` meet in each sample, as its last value or its sum over time has it.
+
+    Of a largest value the sum stands for all that it is taken from. None where a population's spikes are not known.
+    """
+    if not all(r.src in spikes for r in real.readings):
+        return None
+    left = np.zeros(timesteps)
+    response = real.response(timesteps).mean(axis=1)
+    left[: len(response)] = response
+    counts = (left if real.read == "last" else np.cumsum(left))[::-1]  # of what comes at t
+    samples = min(len(spikes[r.src]) for r in real.readings)
+    found = []
+    for r in real.readings:
+        fired = spikes[r.src][:samples, : max(timesteps - r.distance, 0)]
+        weight = counts[r.distance : r.distance + fired.shape[1]]
+        found.append(np.einsum("btn,t->bn", fired.reshape(samples, fired.shape[1], -1), weight))
+    return np.concatenate(found, axis=1)

@@ -5,9 +5,15 @@ together. So weights are rounded one input after the other, and each rounding er
 rounded, as the second moments ``H = E[x x^T]`` of the calibration spikes say is best (optimal brain quantisation in
 its sequential form: Frantar et al. 2023, GPTQ, section 3). Integers, exponents and ranges are as before; only which
 of two neighbouring integers is taken changes.
+
+Of a readout the sums over all timesteps are what matters, and its scale is free: the largest weights are clipped where
+that brings answers nearer. What is clipped, too, is handed on; how far pays is judged on samples that were not rounded
+by, since feedback makes any error small on its own.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -19,6 +25,7 @@ from snnas.hw_sim.program import LinearMap
 ROWS = 8192  # patches of calibration spikes that H is estimated from
 MAX_INPUTS = 4096  # beyond, H would not fit: plain rounding
 DAMPING = 0.01  # of the mean diagonal, added to H: inputs that never fired carry nothing
+CLIPS = (1.0, 1.25, 1.5, 1.75, 2.0)  # times what 8 bits hold, that the largest weight of a readout may be
 
 
 def round_weights(
@@ -34,12 +41,32 @@ def round_weights(
     if spikes is None or linear.groups != 1 or linear.kind == "sparse" or units[0].size > MAX_INPUTS:
         return np.rint(units).clip(*limits.weight_range(bits))
     x = _inputs(linear, spikes)
-    moments = x.T @ x / len(x)
-    damping = DAMPING * float(np.mean(np.diag(moments)))
-    if damping == 0:
-        return np.rint(units).clip(*limits.weight_range(bits))
-    rounded = _feed_back(units.reshape(len(units), -1), moments + damping * np.eye(len(moments)), _range(units, bits))
+    rounded = _feed_back(units.reshape(len(units), -1), _Moments.of(x), _range(units, bits))
     return rounded.reshape(units.shape)
+
+
+def round_readout(weights: np.ndarray, seen: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """Integers of 8 bits, float64, for weights (classes, N), and their units per unit of weight.
+
+    seen: (B, N), what the weights meet in each calibration sample: spikes, summed over time as the answer weighs them.
+    """
+    most = limits.WEIGHT_MAX
+    plain = most / float(np.abs(weights).max())
+    if seen is None or weights.shape[1] > MAX_INPUTS:
+        return np.rint(weights * plain), plain
+    allowed = limits.weight_range(limits.WEIGHT_BITS)
+    halves = [(_Moments.of(a), b) for a, b in ((seen[::2], seen[1::2]), (seen[1::2], seen[::2])) if len(a) and len(b)]
+
+    def lost(clip: float) -> float:
+        """Squared, of answers beside each other: what all classes gain decides nothing."""
+        scale, total = plain * clip, 0.0
+        for moments, others in halves:
+            off = others @ (weights - _feed_back(weights * scale, moments, allowed) / scale).T
+            total += float(np.square(off - off.mean(axis=1, keepdims=True)).sum())
+        return total
+
+    scale = plain * (min(CLIPS, key=lost) if halves else CLIPS[0])
+    return _feed_back(weights * scale, _Moments.of(seen), allowed), scale
 
 
 def _inputs(linear: LinearMap, spikes: np.ndarray) -> np.ndarray:
@@ -68,12 +95,32 @@ def _range(units: np.ndarray, bits: int) -> tuple[int, int]:
     return (low if units.min() < 0 else 0), (high if units.max() > 0 else 0)
 
 
-def _feed_back(weights: np.ndarray, moments: np.ndarray, allowed: tuple[int, int]) -> np.ndarray:
-    """weights: (O, K) in integer units, rounded within ``allowed``; inputs by their activity, the busiest first."""
-    order = np.argsort(-np.diag(moments), kind="stable")
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """order: inputs by their activity, the busiest first. upper: the Cholesky factor of their damped H's inverse."""
+
+    order: np.ndarray
+    upper: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> _Moments | None:
+        """x: float64 (rows, K). None where nothing ever came."""
+        moments = x.T @ x / len(x)
+        damping = DAMPING * float(np.mean(np.diag(moments)))
+        if damping == 0:
+            return None
+        moments += damping * np.eye(len(moments))
+        order = np.argsort(-np.diag(moments), kind="stable")
+        inverse = np.linalg.inv(moments[np.ix_(order, order)])
+        return cls(order, np.linalg.cholesky((inverse + inverse.T) / 2).T)
+
+
+def _feed_back(weights: np.ndarray, moments: _Moments | None, allowed: tuple[int, int]) -> np.ndarray:
+    """weights: (O, K) in integer units, rounded within ``allowed``."""
+    if moments is None:
+        return np.rint(weights).clip(*allowed)
+    order, upper = moments.order, moments.upper
     left = weights[:, order].copy()
-    inverse = np.linalg.inv(moments[np.ix_(order, order)])
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
     rounded = np.empty_like(left)
     for k in range(left.shape[1]):
         rounded[:, k] = np.rint(left[:, k]).clip(*allowed)

@@ -89,15 +89,23 @@ def _exact(setting: Setting, group: Group, links: list[Link], largest: float) ->
     # What the host injects, what is left of a current, and what a soft reset leaves may be anything.
     off_grid = bool(driven) or group.decay < 1 or group.taken > 0
     _, low = current_bounds(setting.circuit, group, links, driven, setting.input_range)
-    return exact_scale(
-        [k.map.weight for k in links],
-        group.threshold,
-        group.alpha,
-        largest,
-        setting.bits,
-        others=None if off_grid else [o for o in (group.bias, group.drive) if o is not None],
-        deepest=max(0.0, float(-(low + group.bias).min())),
-    )
+    deepest = max(0.0, -float((low + group.bias).min()))
+    sunk = max(deepest * kept(group.alpha, setting.timesteps), 1e-9)
+    unclipped = (limits.STATE_LIMIT - 1 >> limits.STATE_SHIFT) / sunk
+    # Where all is whole a smaller scale is as exact, and leaves the membrane room below; a leak may need the larger.
+    for most in (largest,) if off_grid else (min(largest, unclipped), largest):
+        found = exact_scale(
+            [k.map.weight for k in links],
+            group.threshold,
+            group.alpha,
+            most,
+            setting.bits,
+            others=None if off_grid else [o for o in (group.bias, group.drive) if o is not None],
+            deepest=deepest,
+        )
+        if found is not None:
+            return found
+    return None
 
 
 def exponent_of(link: Link, scale: float, bits: int) -> int:

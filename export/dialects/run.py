@@ -20,6 +20,8 @@ from snnas.export.executors import interpreter
 from snnas.export.graph.graph import NEURONS, SPIKING, Delay, Graph, Input
 
 TOLERANCE = 1e-5  # of the largest of threshold, membrane and input met; float32 sums of some hundred terms lose 1e-6
+ALMOST_TWICE = 1.999  # of a threshold
+Layout = tuple[dict[str, tuple[int, ...]], list[str]]
 VALUES = 1e-3  # analogue outputs agree within this share of the largest one
 
 
@@ -29,7 +31,9 @@ class Played:
 
     compared, differing: decisions (or analogue values) of recorded nodes that count. doubtful: left out. recorded: the
     spikes in the recording. ties: exact meetings of v and threshold. ended: stopped at the first difference. each: the
-    first three by node; what an analogue output holds counts for the neuron before it.
+    first three by node; what an analogue output holds counts for the neuron before it. close: whether any membrane
+    came as near to its threshold as rounding, so that > and >= may part; twice: whether any came to twice of it, so
+    that one spike and many may.
     """
 
     spikes: dict[str, np.ndarray] = field(default_factory=dict)
@@ -39,6 +43,8 @@ class Played:
     doubtful: int = 0
     ties: int = 0
     ended: bool = False
+    close: bool = False
+    twice: bool = False
     each: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def count(self, name: str, sure: np.ndarray, unlike: np.ndarray) -> None:
@@ -136,14 +142,20 @@ def play(
     output: np.ndarray | None = None,
     stop: bool = False,
     forced: bool = False,
+    layout: Layout | None = None,
 ) -> Played:
     """Runs the graph by its neurons' steps.
 
     recorded: {spiking node: (B, T, *shape)}; output: what came to the Output node, analogue. stop: end at the first
     timestep with a difference. forced: every recorded spike goes on as it was recorded, so that a node is judged by
-    its own step alone, whatever those before it do.
+    its own step alone, whatever those before it do. layout: ``layout_of(graph)``, for whoever runs it often.
     """
-    return _Player(graph, found, x, timesteps, recorded or {}, output, forced).play(stop)
+    return _Player(graph, found, x, timesteps, recorded or {}, output, forced, layout or layout_of(graph)).play(stop)
+
+
+def layout_of(graph: Graph) -> Layout:
+    """What of a graph does not depend on how its neurons step: its nodes' shapes, and their order."""
+    return graph.shapes(), graph.order()
 
 
 def limit_of(values: np.ndarray) -> float:
@@ -161,9 +173,10 @@ class _Player:
         recorded: dict[str, np.ndarray],
         output: np.ndarray | None,
         forced: bool,
+        layout: Layout,
     ) -> None:
         self.graph, self.x, self.timesteps, self.recorded, self.wanted = graph, x, timesteps, recorded, output
-        self.shapes, self.order = graph.shapes(), graph.order()
+        self.shapes, self.order = layout
         self.static = x.ndim == len(self.shapes[graph.input]) + 1
         b = len(x)
         self.neurons = {n: _Neuron(found[n], (b, *self.shapes[n])) for n in graph.of_type(NEURONS)}
@@ -218,6 +231,8 @@ class _Player:
         if neuron.step.threshold is None:
             return [v.copy() for v in neuron.v]
         spikes, doubtful, exact = neuron.fire()
+        played.close |= bool((doubtful | exact).any())
+        played.twice |= bool((neuron.v[0] >= ALMOST_TWICE * neuron.step.threshold).any())
         wanted = self.recorded.get(name)
         sure = ~doubtful & ~self.spoilt.reshape(-1, *(1,) * (doubtful.ndim - 1))
         if wanted is None:

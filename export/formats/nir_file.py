@@ -189,7 +189,18 @@ def read_nir(
     file is read with ours. InvalidFileError (exit 3) for a file that is damaged or breaks NIR's rules,
     UnsupportedError (exit 4) for a node that this version does not take.
     """
-    tree = read_hdf5(path)
+    return graph_of(read_hdf5(path), path, delayed=delayed, use_metadata=use_metadata, convention=convention)
+
+
+def graph_of(
+    tree: Tree,
+    path: Path,
+    *,
+    delayed: frozenset[tuple[str, str]] | None = None,
+    use_metadata: bool = True,
+    convention: Convention | None = None,
+) -> Graph:
+    """``read_nir`` of what the file at ``path`` holds."""
     try:
         graph = _from_tree(tree, path, delayed, use_metadata, convention)
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:

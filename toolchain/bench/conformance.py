@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import SnnasError, UnsupportedError, UsageError
 from snnas.toolchain.bench.random_networks import Case, deployed_graph, draw
+from snnas.toolchain.bench.refusals import MAX_REFUSED, general
 from snnas.toolchain.data.seeds import torch_seed
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from snnas.hw_sim.lava.run import Comparison
     from snnas.search.network.config import NetworkConfig
     from snnas.toolchain.bench.conformance_c import ConformanceC
-
-MAX_REFUSED = 0.05  # share of the genotypes that may be refused
+    from snnas.toolchain.bench.foreign.conformance import ForeignConformance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +44,8 @@ class ConformanceBenchOptions:
     """lava; or c: every program as C in place of Lava."""
     emulated: int = 20
     """With c: how many of them emulated cores run, half of them recurrent."""
+    foreign: int = 0
+    """How many random graphs as other tools write them, in place of genotypes; 0: genotypes."""
 
 
 @dataclass(slots=True)
@@ -133,12 +134,6 @@ def _mean(values: Any) -> float:
     return round(sum(found) / len(found), 5) if found else 0.0
 
 
-def general(reason: str) -> str:
-    """A refusal's sentence without the names and numbers of its own case, so that equal causes count together."""
-    reason = re.sub(r"\b(population|node|layer|synapse) \S+?(?=[:,; ])", r"\1 *", reason)
-    return re.sub(r"(?<![A-Za-z_])-?\d+(\.\d+)?(e[+-]?\d+)?", "N", reason)
-
-
 # --------------------------------------------------------------------------------------------------------- the chain
 
 
@@ -178,10 +173,13 @@ def take(case: Case, config: NetworkConfig, seed: int, folder: Path) -> Case:
     return replace(case, program=program, nir_differing=differing, quantisation=share)
 
 
-def bench_conformance(options: ConformanceBenchOptions, narrator: Narrator | None = None) -> Conformance:
+def bench_conformance(
+    options: ConformanceBenchOptions, narrator: Narrator | None = None
+) -> Conformance | ForeignConformance:
     """Draws genotypes, takes each through the chain, and some of them (half recurrent) through stock Lava.
 
-    UnsupportedError (exit 4) at once where Lava is required and not usable; WorkerError where it dies twice.
+    With ``foreign``, foreign graphs in their place. UnsupportedError (exit 4) at once where Lava is required and not
+    usable; WorkerError where it dies twice.
     """
     from snnas.toolchain.exporting.options import ExportOptions, lava_python
 
@@ -194,12 +192,18 @@ def bench_conformance(options: ConformanceBenchOptions, narrator: Narrator | Non
         ("--lava", lava, 0),
         ("--emulated", options.emulated, 0),
         ("--samples", samples, 1),
+        ("--foreign", options.foreign, 0),
     ):
         if value < least:
             raise UsageError(f"{name} {value}: expected a whole number >= {least}")
     worker, why = lava_python(ExportOptions(lava_python=options.lava_python)) if lava else (None, "not asked for")
     if options.require_lava and worker is None:
         raise UnsupportedError(f"Lava was required (--require-lava) but is not usable: {why}")
+    if options.foreign:
+        from snnas.toolchain.bench.foreign.conformance import run_foreign
+
+        c = options.emulated if in_c else None
+        return run_foreign(options.foreign, seed, narrator, lava=(lava, worker, why), c=c)
     result = Conformance(seed=seed, lava=why, lava_samples=samples)
     began = time.perf_counter()
     with (
@@ -329,19 +333,9 @@ def print_result(figures: dict[str, Any]) -> None:
         table.add_row("Lava", f"not run: {figures['lava']}")
     for line in figures["lava_first_differences"]:
         table.add_row("", line)
-    for row in _rows_of_c(figures["c"]) if "c" in figures else ():
-        table.add_row(*row)
+    if "c" in figures:
+        from snnas.toolchain.bench.conformance_c import rows
+
+        for row in rows(figures["c"]):
+            table.add_row(*row)
     print_table(table)
-
-
-def _rows_of_c(c: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = [
-        ("C", f"{c['programs']} programs in {c['seconds']:.0f} s ({c['compiler']}, sanitized)"),
-        ("C against program", f"{c['differing']} of {c['spikes_compared']} spikes and logits differ"),
-    ]
-    if c["emulated"]:
-        rows.append(("emulated cores", f"{c['emulated']} programs on each core ({c['emulator']})"))
-        rows.append(("  against program", f"{c['emulated_differing']} of {c['emulated_spikes_compared']} differ"))
-    else:
-        rows.append(("emulated cores", f"not run: {c['emulator']}"))
-    return [*rows, *(("", line) for line in (*c["refused"], *c["first_differences"]))]

@@ -106,3 +106,17 @@ def _compared(result: ConformanceC, c: InC, ran: Ran, where: str) -> tuple[int, 
     if found.first is not None:
         result.first.append(f"program {where}: first at {found.first}")
     return found.differing_spikes + found.differing_logits, found.spikes + found.logits
+
+
+def rows(c: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is said of programs that ran as C."""
+    found = [
+        ("C", f"{c['programs']} programs in {c['seconds']:.0f} s ({c['compiler']}, sanitized)"),
+        ("C against program", f"{c['differing']} of {c['spikes_compared']} spikes and logits differ"),
+    ]
+    if c["emulated"]:
+        found.append(("emulated cores", f"{c['emulated']} programs on each core ({c['emulator']})"))
+        found.append(("  against program", f"{c['emulated_differing']} of {c['emulated_spikes_compared']} differ"))
+    else:
+        found.append(("emulated cores", f"not run: {c['emulator']}"))
+    return [*found, *(("", line) for line in (*c["refused"], *c["first_differences"]))]

@@ -11,17 +11,22 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.circuit import Link, trace
+from snnas.export.compiler.grids import step
 from snnas.export.compiler.parts import own_spikes
 from snnas.export.compiler.quantisation_error import PopulationError, quantisation_errors
+from snnas.export.compiler.readout import RealReadout
+from snnas.export.compiler.rounding import CLIPS
 from snnas.export.compiler.schedule import schedule
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.program import CLOCK, Population, Program, Synapse
+from snnas.hw_sim.readout import Readout
 from snnas.toolchain.checking.equivalence import Fired
 from snnas.toolchain.checking.findings import Book
 
 STEPS = 1.0  # of a synapse's weights, the RMS of their rounding: 0.29 plain, to 0.47 with error feedback (measured)
+FAR = 6.0  # steps, of a clipped weight of the readout from the end of the range
 SPARE = 0.02  # of a step, or of a threshold: rounding in float64
 RECORDED = 1e-6  # relative
 SPIKES = 0.6  # of a population's spikes, those that the other side has not: to 0.26 at 4 bits, 0.85 of shuffled weights
@@ -65,11 +70,35 @@ def _beyond_rounding(
     for ours, theirs in zip(again.host, program.host, strict=True):
         if ours.gain != theirs.gain or not np.array_equal(ours.map.weight, theirs.map.weight):
             return f"host map {ours.id} is not the graph's; export again"
-    mine, read = again.readout, program.readout
-    pairs = [(a.weight, b.weight) for a, b in zip(mine.readings, read.readings, strict=True)]
-    pairs += [(mine.bias, read.bias), (mine.response, read.response)]
-    same = all(np.array_equal(a, b) for a, b in pairs)
-    return None if same else "the readout's weights are not the graph's; export again"
+    return _readout_off(circuit.readout, again.readout, program.readout, program.timesteps)
+
+
+def _readout_off(real: RealReadout, mine: Readout, read: Readout, timesteps: int) -> str | None:
+    """What of a readout is not the graph's. mine: compiled once more, without the samples that it was rounded by."""
+    again = "export again"
+    if all(np.array_equal(a.weight, b.weight) for a, b in zip(mine.readings, read.readings, strict=True)):
+        same = np.array_equal(mine.bias, read.bias) and np.array_equal(mine.response, read.response)
+        return None if same else f"the readout's bias or response is not the graph's; {again}"
+    if step(real.weights) is not None:  # then nothing is rounded, whatever the samples are
+        return f"the readout's weights are not the graph's; {again}"
+    response = real.response(timesteps)
+    finest = float(np.abs(read.response).max() / np.abs(response).max())
+    bias = real.still(timesteps) * read.scale * 64
+    off = max(float(np.abs(read.response - response * finest).max()), float(np.abs(read.bias - bias).max()))
+    if off > 1:
+        return f"the readout's bias or response is {off:.3g} steps from the graph's; {again}"
+    units = real.weights * (read.scale / finest)
+    low, high = limits.weight_range(limits.WEIGHT_BITS)
+    largest = float(np.abs(units).max())
+    if not high - SPARE <= largest <= CLIPS[-1] * (high + SPARE):
+        return f"the readout's largest weight is {largest:.4g} steps, expected {high} to {CLIPS[-1] * high:g}; {again}"
+    within = (units > low) & (units < high)
+    error = np.concatenate([r.weight for r in read.readings], axis=1) - units
+    steps = float(np.sqrt(np.square(error[within]).mean())) if within.any() else 0.0
+    clipped = float(np.abs(error[~within] - (units.clip(low, high) - units)[~within]).max(initial=0))
+    if steps > STEPS or clipped > FAR:
+        return f"the readout's weights are {max(steps, clipped):.3g} steps from the graph's; {again}"
+    return None
 
 
 def _steps_off(s: Synapse, link: Link, p: Population, bits: int) -> float:

@@ -16,7 +16,6 @@ STUDIES = (
     "bits",
     "deploy_table",
     "folds",
-    "foreign_graphs",
     "heads",
     "mse_nas",
     "periods",
@@ -53,11 +52,15 @@ def conformance(
         str, typer.Option(help="lava; or c: all programs as C, some of them on emulated cores.")
     ] = "lava",
     emulated: Annotated[int, typer.Option(help="With --target c: how many programs emulated cores run.")] = 20,
+    foreign: Annotated[
+        int, typer.Option(help="Random graphs as other tools write them, so many, in place of genotypes.")
+    ] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Take random genotypes of both spaces to programs and to stock Lava, or to C; exit 1 where one spike differs."""
     from snnas.toolchain.bench.conformance import ConformanceBenchOptions, bench_conformance, print_result
+    from snnas.toolchain.bench.foreign.conformance import print_result as print_foreign
     from snnas.toolchain.output.stderr import Narrator
 
     options = ConformanceBenchOptions(
@@ -69,9 +72,10 @@ def conformance(
         lava_python=lava_python,
         target=target,
         emulated=emulated,
+        foreign=foreign,
     )
     result = bench_conformance(options, Narrator(quiet=quiet))
-    _tell(result.to_json(), as_json, print_result, good=result.good)
+    _tell(result.to_json(), as_json, print_foreign if foreign else print_result, good=result.good)
 
 
 @bench_app.command()

@@ -14,6 +14,7 @@ import numpy as np
 from snnas.export.compiler.circuit import Group
 from snnas.export.compiler.grids import grid_of
 from snnas.export.compiler.resolution import resolution
+from snnas.export.compiler.rounding import CLIPS
 from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.program import INPUT, HostMap
 from snnas.toolchain.diagnosing.hybrid import READOUT, Switches
@@ -322,7 +323,7 @@ def _readout(joint: Joint, moved: bool) -> Iterator[Fault]:
     allowed = (limits.WEIGHT_MIN, limits.WEIGHT_MAX)
     for (name, late), weight in theirs.items():
         stored, source = ours[name, late].astype(np.float64), joint.program.source_shape(name)
-        for wrong in compare(weight * r.scale / finest, stored, allowed, source, moved=moved):
+        for wrong in compare(weight * r.scale / finest, stored, allowed, source, moved=moved, room=CLIPS[-1]):
             yield _of_weights(READOUT, "", wrong, "readout")
     off = np.abs(r.bias - real.still(steps) * r.scale * 64)
     if not moved and float(off.max()) > 1:

@@ -34,18 +34,25 @@ class Wrong:
 
 
 def compare(
-    real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int], source: Shape, *, moved: bool = False
+    real: np.ndarray,
+    stored: np.ndarray,
+    allowed: tuple[int, int],
+    source: Shape,
+    *,
+    moved: bool = False,
+    room: float | None = None,
 ) -> list[Wrong]:
     """real: the graph's weights in steps of the stored integers; allowed: their range. source: (C, H, W) before them.
 
-    moved: they have been fine-tuned, so that only another arrangement is a fault. [] where nothing is wrong.
+    moved: they have been fine-tuned, so that only another arrangement is a fault. room: times the range that weights
+    may be clipped from on purpose; None: 1 at 8 bits, and 2, an exponent, at fewer. [] where nothing is wrong.
     """
     low, high = allowed
     least = FAR if high >= 127 else FAR_FEWER
     wanted = real.clip(low, high)
     if not stored.any() and np.abs(wanted).max(initial=0) > FAR / 2:
         return [Wrong("synapse lost", f"all {stored.size} weights are zero", stored.size)]
-    found = [] if moved else list(_clipping(real, stored, allowed))
+    found = [] if moved else list(_clipping(real, stored, allowed, room or (1.0 if high >= 127 else 2.0)))
     errors = stored - wanted
     spread = 1.4826 * float(np.median(np.abs(errors)))
     everywhere = spread > WIDE or _rms(errors) > ALIKE * _rms(wanted)
@@ -61,10 +68,9 @@ def _rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
 
 
-def _clipping(real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int]) -> Iterator[Wrong]:
-    """Weights beyond the range. Fewer bits than 8 clip on purpose: by one exponent, and no more."""
+def _clipping(real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int], room: float) -> Iterator[Wrong]:
+    """Weights further beyond the range than ``room``."""
     low, high = allowed
-    room = 1.0 if high >= 127 else 2.0
     over = ((stored == high) & (real > room * (high + 0.5))) | ((stored == low) & (real < room * (low - 0.5)))
     count = int(over.sum())
     if count:

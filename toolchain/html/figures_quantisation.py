@@ -43,6 +43,9 @@ def section(material: Material) -> Raw:
     words += f"{percent(report['accuracy']['training'])} to {percent(report['accuracy']['on_target'])}. "
     proved, populations = checks["ranges_proved"], checks["ranges_populations"]
     words += f"For {proved} of {populations} populations it is proved that no input overflows a register."
+    exact = sum(e.get("inexact") == "" for e in errors.values())
+    if exact:
+        words += f" {exact} of {len(errors)} fire the graph's spikes on every input: no number of theirs is rounded."
     words += _few(errors)
     return join(
         note(words),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from snnas.export.dialects.run import Played
+from snnas.export.dialects.run import Played, layout_of
 from snnas.export.dialects.steps import Step, steps
 from snnas.export.dialects.table import Dialect
 from snnas.export.graph.graph import CubaLi, CubaLif, Delay, Graph
@@ -57,6 +57,7 @@ class Rows:
 
     def __init__(self, graphs: dict[Waiting, Graph]) -> None:
         self.graphs = graphs
+        self.layouts = {delayed: layout_of(graph) for delayed, graph in graphs.items()}
         self.found: dict[tuple[Dialect, Waiting], tuple[Row, tuple[Any, ...]]] = {}
 
     def of(self, dialect: Dialect, delayed: Waiting) -> tuple[Row, tuple[Any, ...]]:

@@ -174,7 +174,7 @@ def whose(model: Path, recorded: Path, advance: Advance = lambda done, total: No
     verdict = detect(graphs, recording, advance, known)
     if verdict.status == "none":
         for other, how in recording.read_otherwise():
-            again = detect(graphs, other, advance, known)
+            again = detect(graphs, other, advance, known, every="lag" not in how)
             if again.status != "none":
                 verdict, recording = replace(again, **how), other
                 break
@@ -225,12 +225,17 @@ def detect(
     recording: Recording,
     advance: Advance = lambda done, total: None,
     known: Rows | None = None,
+    *,
+    every: bool = True,
 ) -> Verdict:
-    """The verdict on one graph, read once per choice of the edges that wait. known: what another reading has found."""
+    """The verdict on one graph, read once per choice of the edges that wait. known: what another reading has found.
+
+    every: where no row of the table fits, try every combination of choices. (Late recordings are chips' or ours.)
+    """
     trial = _Trial(graphs, recording, known)
     rows = sorted(trial.rows(TABLE.values()), key=_badness)
     fitting = [r for r in rows if r.fits]
-    if not fitting:
+    if not fitting and every:
         fitting = trial.search(advance)
     if recording.silent:
         return Verdict("ambiguous" if fitting else "none", rows, fitting, [], silent=True)
@@ -289,13 +294,28 @@ class _Trial:
         if row.reason:
             return row
         r = self.recording
-        played = self.known.get(key)
+        played = self.known.get(key) or self.as_simpler(dialect, delayed)
         if played is None or (played.ended and not stop):
             with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
-                played = play(graph, row.found, r.x, r.timesteps, recorded=r.spikes, output=r.output, stop=stop)
+                played = play(
+                    graph, row.found, r.x, r.timesteps,
+                    recorded=r.spikes, output=r.output, stop=stop, layout=self.rows_of.layouts[delayed],
+                )  # fmt: skip
             played.spikes, played.output = {}, np.zeros(0)  # counts are all that is kept
             self.known[key] = played
         return replace(row, played=played)
+
+    def as_simpler(self, dialect: Dialect, delayed: Waiting) -> Played | None:
+        """What a simpler dialect has given of which this one cannot be told on this recording; None: not known."""
+        c = dialect.convention
+        simpler = replace(dialect, name="", tool="", note="", many=False, convention=replace(c, compare=">"))
+        if dialect.when == "twice" or (c.compare == ">" and not dialect.many):
+            return None
+        row, key = self.rows_of.of(simpler, delayed)
+        played = None if row.reason else self.known.get(key)
+        if played is None or (played.close and c.compare != ">") or (played.twice and dialect.many):
+            return None
+        return played
 
     def fit_node(self, node: str) -> list[Row]:
         """Rows of the table that give a node's record, where every node before it is fed what was recorded."""

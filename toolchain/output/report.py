@@ -212,6 +212,11 @@ def _add_quantisation(out: Table, errors: dict[str, Any], ranges: dict[str, Any]
     total = sum(e["differing"] for e in errors.values()) / max(1, sum(e["spikes"] for e in errors.values()))
     worst = [f"{name} {share[name]:.1%}" for name in sorted(share, key=share.__getitem__, reverse=True)[:3]]
     out.add_row("quantisation: differing spikes", "", percent(total), f"graph vs program; most: {', '.join(worst)}")
+    exact = [name for name, e in errors.items() if e.get("inexact") == ""]
+    if exact:
+        rest = [f"{name}: {e['inexact']}" for name, e in errors.items() if e.get("inexact")]
+        why = "whatever the input; " + (rest[0] if rest else "no number of theirs is rounded")
+        out.add_row("  exact populations", "", f"{len(exact)} of {len(errors)}", why)
     left = {name: e["resolution"] for name, e in errors.items() if e.get("resolution")}  # none in a report of before
     if left:
         name = min(left, key=lambda n: left[n]["bits"])

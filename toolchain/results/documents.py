@@ -15,6 +15,7 @@ RECORDS = {
     "attestation": "check:Attestation",
     "bench.conformance": "bench.conformance:ConformanceBench",
     "bench.deploy": "bench.deploy:DeployBench",
+    "bench.foreign": "bench.conformance:ForeignBench",
     "bench.gpu": "bench.gpu:GpuBench",
     "bench.search": "bench.search:SearchBench",
     "bench.simulate": "bench.simulate:SimulateBench",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnas.export.compiler.rounding import round_weights
+from snnas.export.compiler.rounding import CLIPS, round_readout, round_weights
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import LinearMap, Pool
 
@@ -52,3 +52,49 @@ def test_without_anything_to_learn_from_it_is_plain_rounding(what: str) -> None:
     groups = 4 if what == "grouped" else 1
     linear = LinearMap(kind="conv", weight=rng.normal(size=(4, 4 // groups, 3, 3)), groups=groups)
     assert (round_weights(linear, 0.1, spikes) == np.rint(linear.weight / 0.1)).all()
+
+
+def overfitted(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A readout as few samples leave it (large weights that nearly cancel), and spike counts to round and judge by."""
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(20 * rng.random((300, 6)) @ rng.random((6, 40))).astype(np.float64)
+    return rng.normal(size=(10, 40)) ** 3, counts[:32], counts[32:]
+
+
+def lost(weights: np.ndarray, integers: np.ndarray, scale: float, counts: np.ndarray) -> float:
+    off = counts @ (integers / scale - weights).T
+    return float(np.square(off - off.mean(axis=1, keepdims=True)).mean())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_readouts_answers_are_kept_on_samples_that_it_was_not_rounded_by(seed: int) -> None:
+    weights, seen, others = overfitted(seed)
+    plain, unit = round_readout(weights, None)
+    assert (plain == np.rint(weights * unit)).all()
+    assert np.abs(plain).max() == 127
+    integers, scale = round_readout(weights, seen)
+    assert (integers == np.rint(integers)).all()
+    assert -128 <= integers.min() <= integers.max() <= 127
+    assert unit * CLIPS[0] - 1e-9 <= scale <= unit * CLIPS[-1]
+    assert lost(weights, integers, scale, others) < lost(weights, plain, unit, others) / 4
+
+
+def test_a_readouts_largest_weights_are_clipped_only_where_that_pays() -> None:
+    weights, seen, _ = overfitted(0)
+    even = np.random.default_rng(1).choice([-1.0, 1.0], weights.shape) * np.linspace(0.9, 1, weights.shape[1])
+    _, scale = round_readout(even, seen)
+    assert scale == pytest.approx(127 / np.abs(even).max())
+    even[3, 7], seen[:, 7] = 2 * np.abs(even).max(), 0  # no spike of these samples feels it
+    integers, scale = round_readout(even, seen)
+    assert scale == pytest.approx(CLIPS[-1] * 127 / np.abs(even).max())
+    assert integers[3, 7] == 127
+
+
+def test_a_readout_that_never_saw_a_spike_or_saw_one_sample_is_rounded_all_the_same() -> None:
+    weights, seen, _ = overfitted(0)
+    plain, unit = round_readout(weights, None)
+    silent, scale = round_readout(weights, np.zeros_like(seen))
+    assert scale == unit
+    assert (silent == plain).all()
+    _, scale = round_readout(weights, seen[:1])
+    assert scale == unit

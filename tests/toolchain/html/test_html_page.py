@@ -687,6 +687,16 @@ def test_a_report_of_before_has_no_quantisation(run: Run) -> None:
     assert said in _section(page_of(run), "quantisation")
 
 
+def test_exact_populations_are_counted(run: Run) -> None:
+    report = json.loads(run.report.read_text())
+    assert "on every input" not in _section(page_of(run), "quantisation")
+    name = next(iter(report["quantisation"]))
+    report["quantisation"][name]["inexact"] = ""
+    write_json(run.report, report)
+    said = f"1 of {len(report['quantisation'])} fire the graph&#x27;s spikes on every input"
+    assert said in _section(page_of(run), "quantisation").replace("&#39;", "&#x27;").replace("'", "&#x27;")
+
+
 def test_fine_tuning_and_what_is_not_proved_are_said(run: Run) -> None:
     report = json.loads(run.report.read_text())
     report["finetune"] = {

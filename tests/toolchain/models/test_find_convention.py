@@ -17,11 +17,11 @@ import pytest
 from snnas.export.dialects.conventions import OURS, Convention
 from snnas.export.dialects.run import play, run
 from snnas.export.dialects.steps import read_dialect, steps
-from snnas.export.dialects.table import TABLE, Dialect
+from snnas.export.dialects.table import TABLE, Dialect, elementary
 from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import write_nir, written_by
 from snnas.export.formats.npz_file import write_npz
-from snnas.export.graph.graph import CubaLif, Graph, Input, Lif, Linear, Output
+from snnas.export.graph.graph import CubaLif, Graph, If, Input, Lif, Linear, Output
 from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import read_choices
 from snnas.hw_sim.errors import GateError, InvalidFileError, SnnasError, UnsupportedError, UsageError
@@ -30,7 +30,7 @@ from snnas.toolchain.models.dialect_rows import Row
 from snnas.toolchain.models.find_convention import ADVICE, Verdict, as_table, whose
 from snnas.toolchain.models.open import open_graph
 from snnas.toolchain.models.reading_options import ReadingOptions
-from snnas.toolchain.models.recording import read_recording
+from snnas.toolchain.models.recording import Recording, read_recording
 from tests.export import nir_nets
 
 DATA = Path(__file__).parents[2] / "data/whose"
@@ -531,3 +531,31 @@ def test_no_reset_at_all_has_a_row(tmp_path: Path) -> None:
     assert "no reset" in verdict.headline
     with pytest.raises(UnsupportedError, match=r"node a: never resets.*--readout membrane-last"):
         read_dialect(model, TABLE["snntorch-none"])
+
+
+def test_what_is_not_run_again_would_have_given_the_same(tmp_path: Path) -> None:
+    """Membranes that meet their thresholds, and twice of them: there > and >=, one spike and many, part."""
+    rng = np.random.default_rng(4)
+    weight = (rng.integers(-4, 9, (5, 6)) / 4).astype(np.float32)
+    neuron = If(
+        r=np.full(5, 1 / OURS.dt, np.float32), v_threshold=np.ones(5, np.float32), v_reset=np.zeros(5, np.float32)
+    )
+    nodes = {
+        "input": Input(shape=(6,)),
+        "w": Linear(weight=weight, bias=None),
+        "n": neuron,
+        "output": Output(shape=(5,)),
+    }
+    graph = Graph(nodes=nodes, edges=tuple(itertools.pairwise(nodes)))
+    for share in (0.02, 0.5):
+        x = (rng.random((3, 6, 6)) < share).astype(np.float32)
+        found = run(graph, x, TABLE["nir"], 6)
+        recording = Recording(x, 6, {"n": found.spikes["n"]}, framed=True)
+        trial, reused = find_convention._Trial({frozenset(): graph}, recording), 0
+        for dialect in elementary(graph):
+            reused += trial.as_simpler(dialect, frozenset()) is not None
+            (row,) = trial.rows([dialect], stop=True)
+            assert row.played is not None
+            again = play(graph, row.found, x, 6, recorded=recording.spikes, stop=True)
+            assert (row.played.compared, row.played.differing) == (again.compared, again.differing), dialect.choices
+        assert reused > 0 if share < 0.1 else reused == 0

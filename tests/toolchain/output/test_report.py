@@ -72,6 +72,20 @@ def test_what_may_be_absent_is_shown_as_absent() -> None:
     assert "simulator vs Lava, 3 samples, 0 compared" in cells
 
 
+def test_exact_populations_are_counted_and_what_keeps_the_first_other_is_said() -> None:
+    plain = next(iter(REPORT["quantisation"].values()), None) or {"differing": 0, "spikes": 1}
+    for told, said in (
+        (("", "its leak is rounded"), ("  exact populations", "1 of 2", "whatever the input; b: its leak is rounded")),
+        (("", ""), ("  exact populations", "2 of 2", "whatever the input; no number of theirs is rounded")),
+        (("its weights are rounded", "its leak is rounded"), None),
+        ((None, None), None),
+    ):
+        errors = {n: {**plain, **({} if why is None else {"inexact": why})} for n, why in zip("ab", told, strict=True)}
+        columns = table(REPORT | {"quantisation": errors}).columns
+        rows = [(a, c, d) for a, _, c, d in zip(*(column.cells for column in columns), strict=True)]
+        assert [r for r in rows if "exact populations" in str(r[0])] == ([said] if said else [])
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "genotype.json"])
 def test_figures_of_older_weights_are_said(name: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["report", "--runs-dir", str(run.parent), "--json"]

@@ -213,6 +213,7 @@ CASES = [
     ("data fetch mnist", "data.fetch", 0, []),
     ("schema", "schemas", 0, []),
     ("bench conformance --genotypes 2 --lava 0 -q", "bench.conformance", 0, []),
+    ("bench conformance --foreign 2 --lava 0 -q", "bench.foreign", 0, []),
     ("bench search --turns 1 --width 1 --batch 4 -q", "bench.search", None, []),
     ("bench train --turns 1 --channels 1 --pixels 8 --batch 2 -q", "bench.train", None, []),
 ]

@@ -274,6 +274,8 @@ class Rounding(Record):
     """Largest error of a bias, in thresholds."""
     resolution: BitsLeft | None = None
     """Bits that its weights have left; null where none are rounded, left out by exports before 0.2."""
+    inexact: OrAbsent[str] = None
+    """What keeps it from firing the graph's spikes on every input; '' where nothing does; not in old exports."""
     differing: Count
     """Recorded spikes that differ from the graph's, what the populations before caused included."""
     spikes: Count

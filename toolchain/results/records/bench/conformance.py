@@ -45,6 +45,17 @@ class ConformanceInC(Record):
     """Seconds of wall clock."""
 
 
+class RefusedGenotype(Record):
+    """One of ``refused_genotypes`` of ``ConformanceBench``."""
+
+    index: Count
+    """Which one of the seed."""
+    architecture: str
+    """Its content hash."""
+    reason: str
+    """Why it does not compile."""
+
+
 class ConformanceBench(Document):
     """Random genotypes through compiler and Lava."""
 
@@ -59,9 +70,9 @@ class ConformanceBench(Document):
     """Compiled to programs, or with torch.compile."""
     refused: int
     """How many do not compile."""
-    refusals: dict[str, str]
+    refusals: dict[str, int]
     """How many refusals, by reason."""
-    refused_genotypes: list[str]
+    refused_genotypes: list[RefusedGenotype]
     """Genotypes that do not compile, with the reason."""
     recurrent: int
     """How many, or which figure, of recurrent networks."""
@@ -95,6 +106,62 @@ class ConformanceBench(Document):
     """Seconds of wall clock."""
     seconds_lava: float
     """Seconds of Lava."""
+    c: OrAbsent[ConformanceInC] = None
+    """Of --target c: what C was compared in."""
+    good: bool
+    """Whether every gate was reached."""
+
+
+class ForeignBench(Document):
+    """Random foreign graphs through interpreter, compiler and Lava."""
+
+    printed_by = ("bench conformance --foreign",)
+
+    schema_: Literal["snnas.bench.foreign/1"] = Field(alias="schema")
+    seed: int
+    """The one seed that every draw comes from."""
+    graphs: Count
+    """How many graphs; every other one of quarters and binary time constants."""
+    redrawn: Count
+    """Drawings before them of which a layer would not fire."""
+    drawn: dict[str, Count]
+    """How many graphs have it, by what is drawn."""
+    refused: Count
+    """How many do not compile."""
+    refusals: dict[str, Count]
+    """How many refusals, by reason."""
+    float_decisions: Count
+    """Spikes or none, compared with the second interpreter's."""
+    float_differing: Count
+    """Of them, those that differ, and graphs whose output does."""
+    nearest: float
+    """The smallest |v - threshold| that was met."""
+    populations: Count
+    """Populations of all programs, but their gates and relays."""
+    exact: Count
+    """Of them, those that fire their graph's spikes on every input."""
+    exact_spikes: Count
+    """Their recorded spikes: neurons x timesteps x samples, a spike or none each."""
+    exact_differing: Count
+    """Of them, those that differ from the graph's."""
+    obstacles: dict[str, Count]
+    """What keeps the others from being exact, and how many."""
+    inexact_spikes: Count
+    """Recorded spikes of the others."""
+    inexact_differing: Count
+    """Of them, those that differ from the graph's."""
+    lava: str
+    """What Lava was, or why it did not run."""
+    lava_graphs: Count
+    """How many programs Lava ran."""
+    lava_spikes_compared: Count
+    """Spikes that Lava and the program were compared in."""
+    lava_differing_spikes: Count
+    """Of them, those that differ."""
+    lava_first_differences: list[str]
+    """The first difference of each, in a sentence."""
+    seconds: float
+    """Seconds of wall clock."""
     c: OrAbsent[ConformanceInC] = None
     """Of --target c: what C was compared in."""
     good: bool

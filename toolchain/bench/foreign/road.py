@@ -1,4 +1,4 @@
-"""A drawn graph taken through the whole road, and what came of it: one home for the tests and the study."""
+"""A drawn graph taken through the whole road, and what came of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import h5py
 import nir
@@ -14,29 +13,39 @@ import numpy as np
 
 from snnas.export.compiler.circuit import trace as circuit_of
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
-from snnas.export.compiler.parts import differing
+from snnas.export.compiler.exactness import obstacles
+from snnas.export.compiler.parts import own_spikes
+from snnas.export.compiler.schedule import schedule
 from snnas.export.dialects.conventions import Convention
 from snnas.export.executors import interpreter
-from snnas.export.formats import hdf5_child, hdf5_guard, nir_file
+from snnas.export.formats import hdf5_child, hdf5_guard
+from snnas.export.formats.nir_file import graph_of, read_nir
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.formats.program_file import write_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.lava import run as lava
 from snnas.hw_sim.lava.run import Comparison
-from snnas.hw_sim.limits import DECAY_MAX
 from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.toolchain.bench.foreign.random_graphs import Foreign
 from snnas.toolchain.exporting.on_target import recorded
-from tests.export.foreign.random_graphs import Foreign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A population beside its graph: how many of its spikes differ, of how many, and what keeps it from being exact."""
+
+    inexact: str
+    differing: int
+    spikes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """decisions: spikes compared with the literal interpreter's; float_differing: of them; output: the largest gap.
 
-    refusal: why there is no program. wrong, total: spikes of the program that are not the graph's, and all of them.
-    whole: whether the program holds every number of the graph unrounded. x: the samples as the program takes them.
+    refusal: why there is no program. populations: of the program, but its gates and relays. x: as the program takes it.
     """
 
     decisions: int
@@ -44,23 +53,40 @@ class Taken:
     output: float
     refusal: str = ""
     program: Program | None = None
-    wrong: int = 0
-    total: int = 0
-    whole: bool = False
+    populations: dict[str, Told] | None = None
     x: np.ndarray | None = None
+
+    @property
+    def told(self) -> list[Told]:
+        return list((self.populations or {}).values())
+
+    @property
+    def exact(self) -> list[Told]:
+        """Those of which no spike may differ."""
+        return [p for p in self.told if not p.inexact]
+
+    @property
+    def wrong(self) -> int:
+        return sum(p.differing for p in self.told)
+
+    @property
+    def total(self) -> int:
+        return sum(p.spikes for p in self.told)
 
 
 def read(foreign: Foreign, *, guarded: bool = False) -> Graph:
-    """Written by nir and read by us. guarded: by the child process, too, that reads strangers' files."""
+    """Written by nir and read by us. guarded: by the child process, as strangers' files are; it takes a second."""
     with tempfile.TemporaryDirectory(prefix="snnas-foreign-") as place:
         path = Path(place) / "foreign.nir"
         nir.write(path, foreign.graph)
-        reader = nir_file.read_hdf5 if guarded else _read_here
-        with patch.object(nir_file, "read_hdf5", reader):
-            return nir_file.read_nir(path, delayed=foreign.delayed, convention=Convention(dt=foreign.dt))
+        convention = Convention(dt=foreign.dt)
+        if guarded:
+            return read_nir(path, delayed=foreign.delayed, convention=convention)
+        return graph_of(_tree(path), path, delayed=foreign.delayed, convention=convention)
 
 
-def _read_here(path: Path) -> hdf5_guard.Tree:
+def _tree(path: Path) -> hdf5_guard.Tree:
+    """What the child process would hand back."""
     reader = hdf5_child.Reader(1 << 30)
     with h5py.File(path) as file:
         header = json.dumps({"tree": reader.group(file, 0)}).encode()
@@ -75,33 +101,24 @@ def take(foreign: Foreign, *, guarded: bool = False) -> Taken:
     ours = interpreter.run(graph, x, steps)
     theirs = foreign.played
     wrong = sum(int((ours.spikes[n].reshape(s.shape) != s).sum()) for n, s in theirs.spikes.items())
-    made = {
-        "decisions": sum(s.size for s in theirs.spikes.values()),
-        "float_differing": wrong,
-        "output": float(np.abs(ours.output.reshape(theirs.output.shape) - theirs.output).max()),
-    }
+    decisions = sum(s.size for s in theirs.spikes.values())
+    gap = float(np.abs(ours.output.reshape(theirs.output.shape) - theirs.output).max())
     try:
         spikes = calibration_spikes(graph, x, steps, foreign.input_kind)
         program = compile_graph(graph, timesteps=steps, input_kind=foreign.input_kind, spikes=spikes)
     except UnsupportedError as error:
-        return Taken(**made, refusal=str(error))
+        return Taken(decisions=decisions, float_differing=wrong, output=gap, refusal=str(error))
     boxed = x.reshape(*x.shape[:2], *program.input_shape)
     trace, _ = next(simulate_input(program, boxed, batch=len(x)))
-    unlike, total = differing(program, trace.spikes, ours.spikes)
-    return Taken(**made, program=program, wrong=unlike, total=total, whole=_whole(graph, program), x=boxed)
-
-
-def _whole(graph: Graph, program: Program) -> bool:
-    """No weight is rounded, and no leak: of several hardware steps in a timestep each takes a root of it."""
-    if program.schedule.period > 1 and any(0 < p.dv < DECAY_MAX for p in program.populations):
-        return False
-    real = {link.id: link for link in circuit_of(graph, program.input_kind).links}
-    for s in program.synapses:
-        if s.id in real:
-            wanted = real[s.id].map.weight * program.population(s.dst).scale
-            if np.abs(wanted - s.map.weight * 2.0**s.exponent).max() > 1e-6 * np.abs(wanted).max():
-                return False
-    return True
+    inexact = obstacles(schedule(circuit_of(graph, foreign.input_kind)).circuit, program)
+    populations = {}
+    for name, node in program.meta["node_of"].items():
+        fired = trace.spikes[name]
+        wanted = own_spikes(program, name, ours.spikes[node]).reshape(fired.shape)
+        populations[name] = Told(inexact=inexact[name], differing=int((fired != wanted).sum()), spikes=fired.size)
+    return Taken(
+        decisions=decisions, float_differing=wrong, output=gap, program=program, populations=populations, x=boxed
+    )
 
 
 def in_lava(taken: Taken, python: Path, folder: Path) -> Comparison:

@@ -62,7 +62,7 @@ class _Machine:
         return now
 
     def incoming(self, name: str, now: dict[str, Any], x: np.ndarray) -> Any:
-        total = 0.0
+        total: Any = 0.0
         for source, target in self.graph.edges:
             if target == name:
                 late = (source, target) in self.delayed

@@ -1,4 +1,4 @@
-"""Random graphs such as other tools write, made of nir's own objects: what the whole road from NIR to chip is tried on.
+"""Random graphs such as other tools write, made of nir's own objects.
 
 Layers of convolutions (strided, dilated, grouped, depthwise, in one dimension, two in a row with a padded border
 between), pools, Scale, Linear and Affine before neurons of every kind, uniform or with parameters per channel; second
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import nir
 import numpy as np
 
-from tests.export.foreign.literal import SPIKING, Played, play
+from snnas.toolchain.bench.foreign.literal import SPIKING, Played, play
 
 LEAST, MOST = 0.02, 0.5  # of its neurons and timesteps, that a layer may fire
 ROUNDS = 16  # of moving thresholds, after which another graph is drawn
