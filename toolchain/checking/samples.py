@@ -63,6 +63,21 @@ def read_stimulus(folder: Path, shape: Shape, timesteps: int, bounds: tuple[floa
     return Samples(x=x, y=y)
 
 
+def calibration_of(folder: Path, program: Program) -> np.ndarray | None:
+    """float32: what the program was calibrated with; None where an older export keeps none."""
+    place = folder / "calibration.npz"
+    if not place.is_file():
+        return None
+    x = read_npz(place, limit_bytes=LIMIT_BYTES, what="calibration.npz").get("x")
+    like = (program.input_shape, (program.timesteps, *program.input_shape))
+    if x is None or x.dtype.kind not in "fu" or x.shape[1:] not in like or not len(x):
+        raise InvalidFileError(f"{place}: x does not fit the program's input {program.input_shape}; export again")
+    x = x.astype(np.float32)
+    if not np.isfinite(x).all():
+        raise InvalidFileError(f"{place}: x is not finite; export again")
+    return x
+
+
 def of_arrays(arrays: Mapping[str, np.ndarray]) -> Samples:
     """X and y of a stimulus.npz, unchecked: for their digests."""
     return Samples(x=arrays["x"].astype(np.float32), y=arrays.get("y"))

@@ -59,7 +59,9 @@ def check(
     ] = False,
     trust_report: Annotated[
         bool,
-        typer.Option("--trust-report", help="Judge by report.json what cannot be measured again on as many samples."),
+        typer.Option(
+            "--trust-report", help="Take the export's own samples, and its word where it cannot be measured again."
+        ),
     ] = False,
     ignore: Annotated[
         list[str] | None, typer.Option(help="CODE,CODE: failed or warned, these are shown and pass; repeatable.")
