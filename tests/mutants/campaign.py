@@ -3,8 +3,9 @@
     python -m tests.mutants.campaign --out FOLDER [--sample N] [--again] [MODULE ...]
 
 Of each module ``--sample`` mutants are tried (all where left out), drawn without return in one order that the module's
-name seeds: a later run with a larger number extends the sample. ``tests/mutants/results.jsonl`` holds each that was tried,
-by a digest of what it makes of its module: those of another state of the code no longer count, and none is tried twice.
+name seeds: a later run with a larger number extends the sample. ``tests/mutants/results.jsonl`` holds each that was
+tried, by a digest of what it makes of its module: those of another state of the code no longer count, and none is tried
+twice.
 ``--again`` tries those that lived once more. FOLDER holds the copy of the tree and what each test reaches.
 
 No mutants: annotations, which nobody evaluates; flags of dataclasses and their removal (frozen, slots, kw_only), which
@@ -141,7 +142,7 @@ def statement_lines(source: str, row: int) -> list[int]:
 
 
 def mutants_of(module: str, sample: int | None = None) -> tuple[list[Mutant], int]:
-    """The first ``sample`` mutants of a module, in the order in which they are drawn; how many places for one it has."""
+    """The first ``sample`` mutants of a module, in the order in which they are drawn; how many places it has."""
     import cosmic_ray.plugins
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.mutating import mutate_code

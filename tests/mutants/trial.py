@@ -2,9 +2,10 @@
 
     cd TREE; python -m tests.mutants.trial JOB.json
 
-JOB holds ``module`` (a path), ``tests`` (files), ``marks`` (pytest's -m), ``trace`` and ``out`` (files), and ``mutants``:
-the whole ``source`` of the module with one fault, the ``lines`` of its statement, a ``key``. TREE is a copy, and is written
-to. A line of ``out`` per mutant: its key, and *killed*, *late* (its CPU or memory ran out, which kills too) or *alive*.
+JOB holds ``module`` (a path), ``tests`` (files), ``marks`` (pytest's -m), ``trace`` and ``out`` (files), and
+``mutants``: the whole ``source`` of the module with one fault, the ``lines`` of its statement, a ``key``. TREE is a
+copy, and is written to. A line of ``out`` per mutant: its key, and *killed*, *late* (its CPU ran out, which kills too)
+or *alive*.
 
 First the tests run once over the module as it is, with a trace of the functions that each enters: those of its session
 fixtures too, and none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all

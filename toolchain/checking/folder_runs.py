@@ -187,8 +187,9 @@ def check_structure(
     """SN207: populations and geometry of the graph compiled again; SN603: compiled twice, equal bytes.
 
     calibration: what the export was calibrated with; without it (an older export) ``samples`` where there has to be
-    something. The clock's synapses are left out: a bias has a coarse and a fine one, and which of the two are not all zeros
-    depends on rounding, as calibration and fine-tuning move it. What was compiled; None where it is another network.
+    something. The clock's synapses are left out: a bias has a coarse and a fine one, and which of the two are not all
+    zeros depends on rounding, as calibration and fine-tuning move it. What was compiled; None where it is another
+    network.
     """
     spikes, by = None, calibration
     if by is None and program.observed:  # at a proved scale there might be no program

@@ -52,8 +52,8 @@ def check_rounding(
         problem, good = _beyond_rounding(graph, program, again, errors), "within rounding on the whole (--trust-report)"
     else:
         problem = (
-            "an export of an older version, without the samples that it was calibrated with: its numbers cannot be made "
-            "again; export again, or --trust-report, which takes weights that are right on the whole"
+            "an export of an older version, without the samples that it was calibrated with: its numbers cannot be "
+            "made again; export again, or --trust-report, which takes weights that are right on the whole"
         )
     if problem is None and isinstance(recorded, Mapping):
         problem = _not_recorded(errors, recorded)

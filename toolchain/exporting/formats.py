@@ -7,5 +7,5 @@ READ = (
     "snnas.export/1",
     "snnas.export/2",
     FORMAT,
-)  # 1 kept no more samples than were recorded; neither what calibrates
+)  # 1 kept the recorded samples alone; neither what calibrates
 ONNX_FORMAT = "snnas.export.onnx/1"

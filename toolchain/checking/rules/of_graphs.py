@@ -72,9 +72,9 @@ RULES = (
     Rule(
         "SN211", "the program's numbers are those that the graph compiles to", "failed",
         "model.nir is compiled again with the samples of calibration.npz: every weight, exponent, threshold, bias and "
-        "scale of program.npz must be the one that comes out. A program that was fine-tuned differs on purpose: so many "
-        "weights must differ as report.json says, and of every program the errors must be those that it recorded. An "
-        "export of an older version keeps no such samples: with --trust-report its weights are held to an RMS error of "
+        "scale of program.npz must be the one that comes out. A program that was fine-tuned differs on purpose: so "
+        "many weights must differ as report.json says, and of every program the errors must be those that it recorded. "
+        "An older export keeps no such samples: with --trust-report its weights are held to an RMS error of "
         "1 step per synapse, which a few wrong ones pass.",
         "Export again; program.npz was changed, or is of another graph.",
     ),

@@ -1,0 +1,55 @@
+"""Values that mutants of the campaign once got wrong unseen (``campaign``): each test says what, by value."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from snnas.export.compiler import schedule as scheduling
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.program import INPUT
+from snnas.hw_sim.simulate.simulator import _check_memory, simulate_input
+from tests.hw_sim.simulate.test_counts import dense, population, program
+
+
+@pytest.mark.parametrize(("delayed", "needed"), [(False, 3 * 7 * (2 + 5 + 16 * 5)), (True, 3 * 7 * (2 + 5))])
+def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
+    delayed: bool, needed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 samples of 7 timesteps of 2 and 5 neurons; where time folds into the batch, 16 bytes of the larger besides."""
+    made = program(
+        [population("a", (2, 1, 1)), population("b", (5, 1, 1))],
+        [(INPUT, "a", dense(2, 1)), ("a", "b", dense(5, 2))],
+        timesteps=7,
+        delayed=(("b", "b", dense(5, 5)),) if delayed else (),
+        blank=int(delayed),
+    )
+    assert made.recurrent == delayed
+    there = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": needed}
+    monkeypatch.setattr(os, "sysconf", there.__getitem__)
+    _check_memory(made, 3)
+    there["SC_PHYS_PAGES"] = needed - 1
+    with pytest.raises(UnsupportedError, match="3 samples of 7 timesteps of 7 neurons"):
+        _check_memory(made, 3)
+    there |= {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 3_260_000}
+    with pytest.raises(UnsupportedError, match="machine has 3.3 GB"):
+        _check_memory(made, 1_000_000_000)
+
+
+def test_a_spike_is_a_spike_whatever_number_it_has() -> None:
+    """Of an input of counts, one above 1 is refused; where the input is spikes, anything above 0 is one."""
+    made = program([population("a", (2, 1, 1))], [(INPUT, "a", dense(2, 1))])
+    assert made.input_kind == "spikes"
+    x = np.array([0, 3, 1, 0], np.float32).reshape(2, 2, 1, 1, 1)
+    ((trace, _),) = simulate_input(made, x)
+    ((plain, _),) = simulate_input(made, np.minimum(x, 1))
+    assert (trace.spikes["a"] == plain.spikes["a"]).all()
+    with pytest.raises(UnsupportedError, match="an input count of 3"):
+        list(simulate_input(replace(made, input_kind="counts"), x))
+
+
+def test_so_many_relay_neurons_are_too_many() -> None:
+    assert scheduling.MAX_RELAY_NEURONS == 16_777_216
