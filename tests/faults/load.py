@@ -1,7 +1,8 @@
 """The load campaign: ``python -m tests.faults.load --part search --out DIR``.
 
 A search of 10,000 evaluations, 1,000 runs listed, a program of a million neurons, 1,000 timesteps: time, peak memory,
-its growth while the work goes on, and the longest silence of its progress. 100 runs and 100 exports side by side. ``DIR/load.jsonl`` has a line per command.
+its growth while the work goes on, and the longest silence of its progress. 100 runs and
+100 exports side by side. ``DIR/load.jsonl`` has a line per command.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def together(out: Path, count: int) -> list[dict[str, Any]]:
     folder = out / "load-runs"
     shutil.rmtree(folder, ignore_errors=True)
     at = ["--runs-dir", str(folder)]
-    searches = at_once(out, [["search", *TINY, "--candidates", "4", "--no-train", *at]] * count)
+    searches = at_once(out, [["search", *TINY, "--method", "snasnet", "--candidates", "4", "--no-train", *at]] * count)
     whole = sum((run / "genotype.json").is_file() for run in folder.iterdir())
     first = _of_all(f"{count} searches at once", searches, codes=(0,))
     first["as_expected"] = first["as_expected"] and whole == count

@@ -35,7 +35,7 @@ def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
     with pytest.raises(UnsupportedError, match="3 samples of 7 timesteps of 7 neurons"):
         _check_memory(made, 3)
     there |= {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 3_260_000}
-    with pytest.raises(UnsupportedError, match="machine has 3.3 GB"):
+    with pytest.raises(UnsupportedError, match=r"machine has 3\.3 GB"):
         _check_memory(made, 1_000_000_000)
 
 

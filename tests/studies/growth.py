@@ -2,9 +2,9 @@
 
     python -m tests.studies.growth [--rounds N]
 
-Against neurons, edges, populations and samples, each over sizes that double; the exponent is the slope of the last three
-in logarithms, of the least of ``--rounds`` runs. docs/reliability.md holds the table. Exit code 1 where an exponent is
-beyond 1.2.
+Against neurons, edges, populations and samples, each over sizes that double; the exponent is the slope of the last
+three in logarithms, of the least of ``--rounds`` runs. docs/reliability.md holds the table. Exit code 1 where an
+exponent is beyond 1.2.
 """
 
 from __future__ import annotations
