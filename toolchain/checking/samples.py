@@ -15,6 +15,7 @@ from snnas.export.formats.npz_file import read_npz
 from snnas.export.graph import digest
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.program import Program, Shape
+from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
 from snnas.toolchain.models.reading_options import ReadingOptions
 
 LIMIT_BYTES = 1 << 30
@@ -72,6 +73,8 @@ def calibration_of(folder: Path, program: Program) -> np.ndarray | None:
     like = (program.input_shape, (program.timesteps, *program.input_shape))
     if x is None or x.dtype.kind not in "fu" or x.shape[1:] not in like or not len(x):
         raise InvalidFileError(f"{place}: x does not fit the program's input {program.input_shape}; export again")
+    if len(x) > CALIBRATION_SAMPLES:
+        raise InvalidFileError(f"{place}: {len(x)} samples; at most {CALIBRATION_SAMPLES} calibrate; export again")
     x = x.astype(np.float32)
     if not np.isfinite(x).all():
         raise InvalidFileError(f"{place}: x is not finite; export again")

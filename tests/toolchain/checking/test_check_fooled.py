@@ -143,7 +143,13 @@ def test_no_export_passes_for_an_older_one(here: Path, capsys: pytest.CaptureFix
 
 def test_calibration_samples_that_do_not_fit_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (LAVA / "calibration.npz").read_bytes()
-    for spoil in (lambda x: x[..., :-1], lambda x: x * np.nan, lambda x: x[:0], None):
+    for spoil in (
+        lambda x: x[..., :-1],
+        lambda x: x * np.nan,
+        lambda x: x[:0],
+        lambda x: x[np.arange(257) % len(x)],
+        None,
+    ):
         (LAVA / "calibration.npz").write_bytes(before)
         change_arrays(LAVA / "calibration.npz", x=spoil, z=np.zeros(1))
         sign(LAVA, "calibration.npz")
