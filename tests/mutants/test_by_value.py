@@ -10,9 +10,10 @@ import pytest
 
 from snnas.export.compiler import schedule as scheduling
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.program import INPUT
 from snnas.hw_sim.simulate.simulator import _check_memory, simulate_input
-from tests.hw_sim.simulate.test_counts import dense, population, program
+from tests.hw_sim.simulate.test_counts import TINY, dense, population, program
 
 
 @pytest.mark.parametrize(("delayed", "needed"), [(False, 3 * 7 * (2 + 5 + 16 * 5)), (True, 3 * 7 * (2 + 5))])
@@ -53,3 +54,24 @@ def test_a_spike_is_a_spike_whatever_number_it_has() -> None:
 
 def test_so_many_relay_neurons_are_too_many() -> None:
     assert scheduling.MAX_RELAY_NEURONS == 16_777_216
+
+
+def test_names_are_equal_not_the_same_object() -> None:
+    """As they are once a program was read from its file: what arrives at a population takes room on its cores."""
+    again = "".join(["b", "b"])
+    made, other = (
+        program(
+            [population("aa", (2, 1, 1)), population("bb", (5, 1, 1))],
+            [(INPUT, "aa", dense(2, 1)), ("aa", target, dense(5, 2))],
+        )
+        for target in ("bb", again)
+    )
+    usage = map_program(other, TINY).usage
+    assert usage == map_program(made, TINY).usage
+    assert sum(core["synapse_bytes"][0] for core in usage) > 0
+
+
+def test_a_mapping_says_the_bits_that_it_is_of() -> None:
+    made = program([population("a", (2, 1, 1))], [(INPUT, "a", dense(2, 1))])
+    assert map_program(made, TINY).weight_bits == 8
+    assert map_program(made, TINY, weight_bits=4).weight_bits == 4
