@@ -18,7 +18,7 @@ class Equivalent:
 
 
 SIMULATOR, COUNTER = "hw_sim/simulate/simulator.py", "hw_sim/simulate/counter.py"
-SCHEDULE = "export/compiler/schedule.py"
+SCHEDULE, PRICE = "export/compiler/schedule.py", "hw_sim/energy/price.py"
 _FLOATS = 'if s.map.kind in ("conv", "pooled_conv") and _largest_sum(s.map) < 1 << 24:'
 _SLOWER = "a smaller bound sends more maps to apply, in float64: the same integers, which float32 holds too"
 _WEIGHT = "weight = 1 + (len(sizes) + 1) * (1 + period * max(distance for _, _, distance in links))"
@@ -60,6 +60,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "each[1] += _per_sample(state) if keep else 0",
         "each[1] += _per_sample(state) if keep else 1",
         "without keep, what was added up is thrown away at the end",
+    ),
+    Equivalent(
+        PRICE,
+        "bands = [line.energy for line in lines if line.part == part]",
+        "bands = [line.energy for line in lines if line.part is part]",
+        "the names of the parts are literals of this module and PARTS's, which Python keeps once",
     ),
 )
 

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from snnas.export.compiler import schedule as scheduling
+from snnas.hw_sim.energy.latency import Latency
+from snnas.hw_sim.energy.price import price
+from snnas.hw_sim.energy.profile import BASES, Band, load_profile
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.program import INPUT
 from snnas.hw_sim.simulate.simulator import _check_memory, simulate_input
-from tests.hw_sim.simulate.test_counts import TINY, dense, population, program
+from tests.hw_sim.simulate.test_counts import TINY, count, dense, population, program, silent
 
 
 @pytest.mark.parametrize(("delayed", "needed"), [(False, 3 * 7 * (2 + 5 + 16 * 5)), (True, 3 * 7 * (2 + 5))])
@@ -75,3 +78,14 @@ def test_a_mapping_says_the_bits_that_it_is_of() -> None:
     made = program([population("a", (2, 1, 1))], [(INPUT, "a", dense(2, 1))])
     assert map_program(made, TINY).weight_bits == 8
     assert map_program(made, TINY, weight_bits=4).weight_bits == 4
+
+
+def test_without_a_floor_the_latency_is_no_evidence_of_a_bill() -> None:
+    made = program([population("a", (2, 1, 1))], [(INPUT, "a", dense(2, 1))])
+    whole = load_profile("loihi1")
+    still = replace(whole, constants={k: c for k, c in whole.constants.items() if not k.startswith("power.")})
+    one = Band(low=1.0, nominal=1.0, high=1.0)
+    worst = Latency(steps=3, step_us=one, inference_us=one, throughput=one, evidence=BASES[-1])
+    counts = count(made, silent(made))
+    assert price(counts, whole, worst).evidence == BASES[-1]
+    assert price(counts, still, worst).evidence == price(counts, still, None).evidence != BASES[-1]
