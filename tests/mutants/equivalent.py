@@ -19,6 +19,7 @@ class Equivalent:
 
 SIMULATOR, COUNTER = "hw_sim/simulate/simulator.py", "hw_sim/simulate/counter.py"
 SCHEDULE, PRICE = "export/compiler/schedule.py", "hw_sim/energy/price.py"
+LATENCY = "hw_sim/energy/latency.py"
 _FLOATS = 'if s.map.kind in ("conv", "pooled_conv") and _largest_sum(s.map) < 1 << 24:'
 _SLOWER = "a smaller bound sends more maps to apply, in float64: the same integers, which float32 holds too"
 _WEIGHT = "weight = 1 + (len(sizes) + 1) * (1 + period * max(distance for _, _, distance in links))"
@@ -66,6 +67,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "bands = [line.energy for line in lines if line.part == part]",
         "bands = [line.energy for line in lines if line.part is part]",
         "the names of the parts are literals of this module and PARTS's, which Python keeps once",
+    ),
+    Equivalent(
+        LATENCY,
+        "if len(needed) < len(keys):",
+        "if len(needed) != len(keys):",
+        "needed is what was found of keys: never more of them",
     ),
 )
 

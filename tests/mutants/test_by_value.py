@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from snnas.export.compiler import schedule as scheduling
-from snnas.hw_sim.energy.latency import Latency
+from snnas.hw_sim.energy.latency import Latency, estimate_latency
 from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.energy.profile import BASES, Band, load_profile
 from snnas.hw_sim.errors import UnsupportedError
@@ -89,3 +89,15 @@ def test_without_a_floor_the_latency_is_no_evidence_of_a_bill() -> None:
     counts = count(made, silent(made))
     assert price(counts, whole, worst).evidence == BASES[-1]
     assert price(counts, still, worst).evidence == price(counts, still, None).evidence != BASES[-1]
+
+
+def test_one_core_back_to_back_takes_its_share_of_the_steps() -> None:
+    """No other core to wait for: a sample takes T of the steps that one alone takes, drained ones left out."""
+    made = program([population("aa", (2, 1, 1))], [(INPUT, "aa", dense(2, 1))], timesteps=3)
+    counts = count(made, silent(made))
+    assert len(counts.cores) == 1
+    latency = estimate_latency(counts, load_profile("loihi1"))
+    assert latency is not None
+    each = latency.inference_us.nominal / counts.steps * counts.period * (counts.timesteps + counts.blank)
+    assert latency.throughput.nominal == pytest.approx(1e6 / each)
+    assert latency.throughput.nominal % 1
