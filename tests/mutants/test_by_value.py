@@ -11,7 +11,7 @@ import pytest
 from snnas.export.compiler import schedule as scheduling
 from snnas.hw_sim.energy.latency import Latency, estimate_latency
 from snnas.hw_sim.energy.price import price
-from snnas.hw_sim.energy.profile import BASES, Band, load_profile
+from snnas.hw_sim.energy.profile import BASES, Band, Constant, load_profile
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.program import INPUT
@@ -98,6 +98,23 @@ def test_one_core_back_to_back_takes_its_share_of_the_steps() -> None:
     assert len(counts.cores) == 1
     latency = estimate_latency(counts, load_profile("loihi1"))
     assert latency is not None
-    each = latency.inference_us.nominal / counts.steps * counts.period * (counts.timesteps + counts.blank)
-    assert latency.throughput.nominal == pytest.approx(1e6 / each)
+    share, alone = counts.period * (counts.timesteps + counts.blank) / counts.steps, latency.inference_us
+    assert latency.throughput.nominal == pytest.approx(1e6 / (alone.nominal * share))
+    assert latency.throughput.low == pytest.approx(1e6 / (alone.high * share))
+    assert latency.throughput.high == pytest.approx(1e6 / (alone.low * share))
     assert latency.throughput.nominal % 1
+
+
+def test_a_messages_time_counts_where_a_profile_has_one() -> None:
+    counts = count(made := program([population("aa", (2, 1, 1))], [(INPUT, "aa", dense(2, 1))]), silent(made))
+    profile = load_profile("loihi1")
+    message = replace(profile.constants["time.barrier"], basis=BASES[-1])
+
+    def evidence(**times: Constant) -> str:
+        kept = {k: c for k, c in profile.constants.items() if k != "time.message"}
+        latency = estimate_latency(counts, replace(profile, constants=kept | times))
+        assert latency is not None
+        return latency.evidence
+
+    assert evidence() != BASES[-1]
+    assert evidence(**{"time.message": message}) == BASES[-1]
