@@ -6,7 +6,8 @@ Of each module ``--sample`` mutants are tried (all where left out), drawn withou
 name seeds: a later run with a larger number extends the sample. ``tests/mutants/results.jsonl`` holds each that was
 tried, by a digest of what it makes of its module: those of another state of the code no longer count, and none is tried
 twice.
-``--again`` tries those that lived once more. FOLDER holds the copy of the tree and what each test reaches.
+``--again`` tries those that lived, and are not named equivalent, once more. FOLDER holds the copy of the tree and what
+each test reaches.
 
 No mutants: annotations, which nobody evaluates; flags of dataclasses and their removal (frozen, slots, kw_only), which
 compute nothing. Those that lived are named in ``equivalent.py``, with an argument, or count.
@@ -190,11 +191,15 @@ def write_results(results: Iterable[Result]) -> None:
     RESULTS.write_text("".join(json.dumps({f: getattr(r, f) for f in fields}) + "\n" for r in ordered))
 
 
+def _unexplained(result: Result) -> bool:
+    return result.outcome == "alive" and result.argument is None
+
+
 def try_module(out: Path, module: str, sample: int | None, again: bool) -> None:
     """Tries what the sample lacks; what it finds is written as it is found."""
     known = collect(out, module)
     drawn, places = mutants_of(module, sample)
-    wanted = [m for m in drawn if m.key not in known or (again and known[m.key].outcome == "alive")]
+    wanted = [m for m in drawn if m.key not in known or (again and _unexplained(known[m.key]))]
     print(f"{module}: {places} places, {len(drawn)} drawn, {len(wanted)} to try", flush=True)
     if not wanted:
         return
@@ -286,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results, sizes = current()
     print(table(results, sizes))
     for r in results:
-        if r.outcome == "alive" and r.argument is None:
+        if _unexplained(r):
             print(f"{r.module}:{r.row}\n- {r.old}\n+ {r.new}\n")
     return 0
 
