@@ -19,16 +19,16 @@ from snnas.hw_sim.simulate.simulator import _check_memory, simulate_input
 from tests.hw_sim.simulate.test_counts import TINY, count, dense, population, program, silent
 
 
-@pytest.mark.parametrize(("delayed", "needed"), [(False, 3 * 7 * (2 + 5 + 16 * 5)), (True, 3 * 7 * (2 + 5))])
+@pytest.mark.parametrize(("delayed", "needed"), [(False, 3 * 7 * (13 + 8 + 16 * 13)), (True, 3 * 7 * (13 + 8))])
 def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
     delayed: bool, needed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """3 samples of 7 timesteps of 2 and 5 neurons; where time folds into the batch, 16 bytes of the larger besides."""
+    """3 samples of 7 timesteps of 13 and 8 neurons; where time folds into the batch, 16 bytes of the larger besides."""
     made = program(
-        [population("a", (2, 1, 1)), population("b", (5, 1, 1))],
-        [(INPUT, "a", dense(2, 1)), ("a", "b", dense(5, 2))],
+        [population("a", (13, 1, 1)), population("b", (8, 1, 1))],
+        [(INPUT, "a", dense(13, 1)), ("a", "b", dense(8, 13))],
         timesteps=7,
-        delayed=(("b", "b", dense(5, 5)),) if delayed else (),
+        delayed=(("b", "b", dense(8, 8)),) if delayed else (),
         blank=int(delayed),
     )
     assert made.recurrent == delayed
@@ -36,7 +36,7 @@ def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
     monkeypatch.setattr(os, "sysconf", there.__getitem__)
     _check_memory(made, 3)
     there["SC_PHYS_PAGES"] = needed - 1
-    with pytest.raises(UnsupportedError, match="3 samples of 7 timesteps of 7 neurons"):
+    with pytest.raises(UnsupportedError, match="3 samples of 7 timesteps of 21 neurons"):
         _check_memory(made, 3)
     there |= {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 3_260_000}
     with pytest.raises(UnsupportedError, match=r"machine has 3\.3 GB"):
