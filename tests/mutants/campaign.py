@@ -86,11 +86,12 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Of a mutant that was tried. outcome: killed, late or alive; old, new: its line."""
+    """Of a mutant that was tried. outcome: killed, late or alive; first: when it was drawn; old, new: its line."""
 
     module: str
     key: str
     row: int
+    first: str
     outcome: str
     old: str
     new: str
@@ -186,7 +187,7 @@ def read_results() -> dict[str, Result]:
 
 
 def write_results(results: Iterable[Result]) -> None:
-    fields = ("module", "key", "row", "outcome", "old", "new")
+    fields = ("module", "key", "row", "first", "outcome", "old", "new")
     ordered = sorted(results, key=lambda r: (list(MODULES).index(r.module), r.row, r.key))
     RESULTS.write_text("".join(json.dumps({f: getattr(r, f) for f in fields}) + "\n" for r in ordered))
 
@@ -234,8 +235,15 @@ def collect(out: Path, module: str) -> dict[str, Result]:
             told = json.loads(line)
             if told["key"] in of:
                 row, old, new = of[told["key"]]
+                before = known.get(told["key"])
                 known[told["key"]] = Result(
-                    module=module, key=told["key"], row=row, outcome=told["outcome"], old=old, new=new
+                    module=module,
+                    key=told["key"],
+                    row=row,
+                    first=told["outcome"] if before is None else before.first,
+                    outcome=told["outcome"],
+                    old=old,
+                    new=new,
                 )
         write_results(known.values())
         found.unlink()
@@ -244,22 +252,18 @@ def collect(out: Path, module: str) -> dict[str, Result]:
 
 def table(results: Iterable[Result], sizes: dict[str, int]) -> str:
     """The table of docs/reliability.md. sizes: of each module, how many mutants there are."""
-    rows = [
-        "| module | places | drawn | killed | equivalent | lived | score | 95 % interval |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    head = "| module | places | drawn | equivalent | killed at first | 95 % interval | killed now | lived |"
+    rows = [head, "|---|--:|--:|--:|--:|--:|--:|--:|"]
     by = list(results)
     for module, size in sizes.items():
         of = [r for r in by if r.module == module]
-        if of:
-            same = sum(r.argument is not None for r in of)
-            alive = sum(r.outcome == "alive" for r in of) - same
-            judged = len(of) - same
-            killed = judged - alive
-            low, high = wilson(killed, judged)
+        judged = [r for r in of if r.argument is None]
+        if judged:
+            at_first, alive = sum(r.first != "alive" for r in judged), sum(r.outcome == "alive" for r in judged)
+            low, high = wilson(at_first, len(judged))
             rows.append(
-                f"| {module} | {size:,} | {len(of)} | {killed} | {same} | {alive} | {killed / judged:.1%} "
-                f"| {low:.1%} to {high:.1%} |"
+                f"| {module} | {size:,} | {len(of)} | {len(of) - len(judged)} | {at_first / len(judged):.1%} "
+                f"| {low:.1%} to {high:.1%} | {len(judged) - alive} of {len(judged)} | {alive} |"
             )
     return "\n".join((*rows, ""))
 
