@@ -121,8 +121,9 @@ faults: $(VENV)/.dev  ## Inject faults: hostile files, kills, bad machines, load
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.kill --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.machines --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.load --out $(FAULTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.studies.growth
 
-# Each module's session goes on where it was ended; MUTANTS holds them, the score and the mutants that lived.
+# tests/mutants/results.jsonl holds what was tried, so that the next call goes on; SAMPLE=60: so many of each module.
 MUTANTS ?= mutants.out
 mutants: $(VENV)/.dev  ## Plant faults in the code, by hand and by cosmic-ray: do tests find them? (hours; goes on)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.hand
@@ -130,7 +131,7 @@ mutants: $(VENV)/.dev  ## Plant faults in the code, by hand and by cosmic-ray: d
 	@.oracles/mutants/bin/python -m pip install --quiet cosmic-ray==8.7.0
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$(.oracles/mutants/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
-	OMP_NUM_THREADS=1 .oracles/mutants/bin/python -m tests.mutants.campaign --out $(MUTANTS)
+	OMP_NUM_THREADS=1 .oracles/mutants/bin/python -m tests.mutants.campaign --out $(MUTANTS) $(if $(SAMPLE),--sample $(SAMPLE))
 
 lint: $(VENV)/.types  ## Check style and types
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """The load campaign: ``python -m tests.faults.load --part search --out DIR``.
 
 A search of 10,000 evaluations, 1,000 runs listed, a program of a million neurons, 1,000 timesteps: time, peak memory,
-its growth while the work goes on, and the longest silence of its progress. ``DIR/load.jsonl`` has a line per command.
+its growth while the work goes on, and the longest silence of its progress. 100 runs and
+100 exports side by side. ``DIR/load.jsonl`` has a line per command.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -187,6 +189,56 @@ def timesteps(out: Path, count: int) -> list[dict[str, Any]]:
     ]
 
 
+def together(out: Path, count: int) -> list[dict[str, Any]]:
+    """``count`` searches in one folder, unnamed, all begun at once; then ``count`` exports to one folder.
+
+    Each search gets a name of its own and a whole run. Of the exports some end well; the others say in a line (exit 2)
+    that another one fills the folder, or that they would replace it; what is there in the end is whole.
+    """
+    folder = out / "load-runs"
+    shutil.rmtree(folder, ignore_errors=True)
+    at = ["--runs-dir", str(folder)]
+    searches = at_once(out, [["search", *TINY, "--method", "snasnet", "--candidates", "4", "--no-train", *at]] * count)
+    whole = sum((run / "genotype.json").is_file() for run in folder.iterdir())
+    first = _of_all(f"{count} searches at once", searches, codes=(0,))
+    first["as_expected"] = first["as_expected"] and whole == count
+    trained = measured("one run", out, ["search", *TINY, "--epochs", "1", "--name", "v", *at])
+    exports = at_once(out, [["export", "v", "--samples", "2", *at]] * count)
+    second = _of_all(f"{count} exports of one run at once", exports, codes=(0, 2))
+    again = measured("its check", out, ["check", str(folder / "v" / "export" / "lava")])
+    good = 0 in second["codes"] and again["code"] == trained["code"] == 0
+    left = [p.name for p in folder.rglob(".*") if p.name != ".lock"]
+    second |= {"as_expected": second["as_expected"] and good and not left, "left": left}
+    return [first, second]
+
+
+def at_once(out: Path, commands: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
+    """Exit code and stderr of commands that run side by side."""
+    environment = {**os.environ, "SNNAS_LAVA_PYTHON": "/nowhere", "OMP_NUM_THREADS": "1"}
+    said = [(out / f"together-{k}.err").open("w+") for k in range(len(commands))]
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-m", "snnas", *command],
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=file, env=environment,
+        )
+        for command, file in zip(commands, said, strict=True)
+    ]  # fmt: skip
+    codes = [process.wait() for process in begun]
+    found = []
+    for code, file in zip(codes, said, strict=True):
+        file.seek(0)
+        found.append((code, file.read()))
+        file.close()
+        Path(file.name).unlink()
+    return found
+
+
+def _of_all(what: str, found: Sequence[tuple[int, str]], codes: Sequence[int]) -> dict[str, Any]:
+    counted = Counter(code for code, _ in found)
+    bad = [text[-300:] for code, text in found if code not in codes or "Traceback" in text]
+    return {"what": what, "codes": dict(counted), "as_expected": not bad, "said": bad[:3]}
+
+
 def layers(*, channels: int, side: int, timesteps: int) -> Program:
     """Two populations of channels x side x side behind a host convolution, and a readout."""
     rng = np.random.default_rng(0)
@@ -219,13 +271,14 @@ PARTS = {
     "runs": (runs, 1000),
     "neurons": (neurons, 1 << 20),
     "timesteps": (timesteps, 1000),
+    "together": (together, 100),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.faults.load", description=__doc__)
     parser.add_argument("--part", default="all", choices=["all", *PARTS])
-    parser.add_argument("--count", type=int, help="of evaluations, runs, neurons or timesteps")
+    parser.add_argument("--count", type=int, help="of evaluations, runs, neurons, timesteps or processes")
     parser.add_argument("--out", type=Path, default=Path("faults.out"))
     given = parser.parse_args(arguments)
     given.out.mkdir(parents=True, exist_ok=True)

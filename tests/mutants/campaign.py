@@ -1,71 +1,108 @@
-"""Mutants by a tool (cosmic-ray), module by module: which of them the tests let live.
+"""Mutants by a tool (cosmic-ray's operators), module by module: which of them the tests let live.
 
-    python -m tests.mutants.campaign --out FOLDER [--seconds N] [--sample N] [MODULE ...]
+    python -m tests.mutants.campaign --out FOLDER [--sample N] [--again] [MODULE ...]
 
-Everything happens in a copy of the tree under FOLDER, where a session per module (an SQLite file) holds what was tried:
-ended, or out of ``--seconds``, the next call goes on with what is pending. ``--sample``: of each module so many, drawn.
-``FOLDER/score.md`` is the table of docs/reliability.md, ``FOLDER/alive.txt`` each mutant that lived, as a patch. Hours
-for all modules.
+Of each module ``--sample`` mutants are tried (all where left out), drawn without return in one order that the module's
+name seeds: a later run with a larger number extends the sample. ``tests/mutants/results.jsonl`` holds each that was
+tried, by a digest of what it makes of its module: those of another state of the code no longer count, and none is tried
+twice.
+``--again`` tries those that lived, and are not named equivalent, once more. FOLDER holds the copy of the tree and what
+each test reaches.
+
+No mutants: annotations, which nobody evaluates; flags of dataclasses and their removal (frozen, slots, kw_only), which
+compute nothing. Those that lived are named in ``equivalent.py``, with an argument, or count.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
+import json
 import os
 import random
 import shutil
-import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from snnas.toolchain.data.statistics import wilson
+from tests.mutants.equivalent import argument_for
 from tests.mutants.hand import COPIED, ROOT
 
-TIMEOUT = 120.0  # seconds of one mutant's tests: one that loops for ever is killed by it
-KILLED = "tests/mutants/test_killed.py"
-# A module, and the tests that are to kill its mutants: those of its own folder, and what once survived them.
+RESULTS = ROOT / "tests/mutants/results.jsonl"
+KILLED = ("tests/mutants/test_killed.py", "tests/mutants/test_by_value.py")
+SIMULATED = ("tests/hw_sim/simulate/test_simulator.py", "tests/hw_sim/simulate/test_soft_reset.py")
+PRICED = ("tests/hw_sim/energy/test_energy.py",)
+FOOLED = ("tests/toolchain/checking/test_check_fooled.py", "tests/toolchain/checking/test_check_faults.py")
+# A module, and the tests that are to kill its mutants beside KILLED.
 MODULES: dict[str, tuple[str, ...]] = {
-    "hw_sim/kernels.py": ("tests/hw_sim/test_kernels.py", "tests/hw_sim/simulate/test_soft_reset.py"),
-    "hw_sim/simulate/simulator.py": (
-        "tests/hw_sim/simulate/test_simulator.py", "tests/hw_sim/simulate/test_soft_reset.py"
+    "hw_sim/kernels.py": ("tests/hw_sim/test_kernels.py", *SIMULATED),
+    "hw_sim/simulate/simulator.py": SIMULATED,
+    "export/compiler/schedule.py": (
+        "tests/export/compiler/test_schedule.py", "tests/export/compiler/test_schedule_of_graphs.py"
     ),
-    "export/compiler/schedule.py": ("tests/export/compiler/test_schedule.py",),
-    "export/compiler/quantise.py": ("tests/export/compiler/test_quantise.py", "tests/export/compiler/test_bits.py"),
+    "export/compiler/quantise.py": (
+        "tests/export/compiler/test_quantise.py", "tests/export/compiler/test_bits.py",
+        "tests/export/compiler/test_rounding.py", "tests/export/compiler/test_exact_graphs.py",
+    ),
     "export/compiler/ranges.py": ("tests/export/compiler/test_ranges.py",),
     "hw_sim/simulate/counter.py": ("tests/hw_sim/simulate/test_counts.py", "tests/hw_sim/simulate/test_sampling.py"),
-    "hw_sim/energy/price.py": ("tests/hw_sim/energy/test_energy.py",),
-    "hw_sim/energy/latency.py": ("tests/hw_sim/energy/test_energy.py",),
+    "hw_sim/energy/price.py": PRICED,
+    "hw_sim/energy/latency.py": PRICED,
     "hw_sim/map/mapping.py": ("tests/hw_sim/map/test_mapping.py", "tests/hw_sim/map/test_placement.py"),
     "export/compiler/fold.py": ("tests/export/compiler/test_rewrites.py",),
+    "hw_sim/lava/run.py": ("tests/hw_sim/lava/test_lava.py",),
     "hw_sim/lava/run_lava.py": ("tests/hw_sim/lava/test_lava.py",),
-    "toolchain/checking/remake.py": ("tests/toolchain/checking/test_check_fooled.py",),
-    "toolchain/checking/same_network.py": ("tests/toolchain/checking/test_check_fooled.py",),
-    "toolchain/checking/folder_runs.py": ("tests/toolchain/checking/test_check_faults.py",),
-    "toolchain/checking/equivalence.py": ("tests/toolchain/checking/test_check_faults.py",),
-    "toolchain/checking/drift.py": ("tests/toolchain/checking/test_check_faults.py",),
+    "toolchain/checking/same_network.py": FOOLED,
+    "toolchain/checking/remake.py": FOOLED,
+    "toolchain/checking/folder_runs.py": FOOLED,
+    "toolchain/checking/equivalence.py": FOOLED,
+    "toolchain/checking/drift.py": FOOLED,
 }  # fmt: skip
+LAVA = {"hw_sim/lava/run_lava.py"}  # whose tests include those that run Lava
+Span = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """Of a module: mutants in all, those that were tried, and those of them that lived."""
+class Mutant:
+    """key: a digest of the module's path and of source, the whole module with one fault at ``row``."""
 
     module: str
-    mutants: int
-    tried: int
-    alive: int
+    operator: str
+    row: int
+    key: str
+    source: str
 
-    def row(self) -> str:
-        share = f"{1 - self.alive / self.tried:.1%}" if self.tried else "-"
-        return f"| {self.module} | {self.mutants} | {self.tried} | {self.alive} | {share} |"
+    def change(self) -> tuple[str, str]:
+        """The line as it is and as it became (the first that differs)."""
+        was, now = (ROOT / self.module).read_text().splitlines(), self.source.splitlines()
+        pairs = (pair for pair in zip(was, now, strict=False) if pair[0] != pair[1])
+        old, new = next(pairs, ("", ""))
+        return old.strip(), new.strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Of a mutant that was tried. outcome: killed, late or alive; first: when it was drawn; old, new: its line."""
+
+    module: str
+    key: str
+    row: int
+    first: str
+    outcome: str
+    old: str
+    new: str
+
+    @property
+    def argument(self) -> str | None:
+        return argument_for(self.module, self.old, self.new) if self.outcome == "alive" else None
 
 
 def copy_tree(tree: Path) -> None:
-    """The tree as it is, afresh; sessions lie beside it."""
+    """The tree as it is, afresh."""
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     for part in COPIED:
@@ -76,116 +113,190 @@ def copy_tree(tree: Path) -> None:
             shutil.copy(source, tree / part)
 
 
-def session_of(out: Path, module: str) -> Path:
-    return out / f"{module.replace('/', '-')}.sqlite"
-
-
-def annotations(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where types are written, as (row, column) from and to: nobody evaluates them, so a mutant there does nothing."""
+def idle_spans(source: str) -> list[Span]:
+    """Where a fault does nothing, as (row, column) from and to: annotations, and the decorators of dataclasses."""
     found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             found.append(node.returns)
         elif isinstance(node, ast.arg | ast.AnnAssign):
             found.append(node.annotation)
+        elif isinstance(node, ast.ClassDef):
+            found += [d for d in node.decorator_list if "dataclass" in ast.unparse(d)]
     return [
-        ((a.lineno, a.col_offset), (a.end_lineno or a.lineno, a.end_col_offset or a.col_offset))
+        ((a.lineno, a.col_offset - 1), (a.end_lineno or a.lineno, a.end_col_offset or a.col_offset))
         for a in found if a is not None
     ]  # fmt: skip
 
 
-def leave_out_annotations(session: Path, source: str) -> None:
-    spans = annotations(source)
-    with sqlite3.connect(session) as db:
-        places = db.execute("select job_id, start_pos_row, start_pos_col from mutation_specs").fetchall()
-        idle = {job for job, row, column in places if any(start <= (row, column) < end for start, end in spans)}
-        _delete(db, idle)
+def statement_lines(source: str, row: int) -> list[int]:
+    """The lines of the innermost statement at ``row``; of one with a body, those before its body."""
+    best = range(row, row + 1)
+    size = 1 << 30
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            last = body[0].lineno - 1 if body else (node.end_lineno or node.lineno)
+            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+            if first <= row <= max(last, first) and max(last, first) - first < size:
+                best, size = range(first, max(last, first) + 1), max(last, first) - first
+    return list(best)
 
 
-def _delete(db: sqlite3.Connection, jobs: set[str]) -> None:
-    for table in ("mutation_specs", "work_items"):
-        db.executemany(f"delete from {table} where job_id = ?", [(job,) for job in jobs])
+def mutants_of(module: str, sample: int | None = None) -> tuple[list[Mutant], int]:
+    """The first ``sample`` mutants of a module, in the order in which they are drawn; how many places it has."""
+    import cosmic_ray.plugins
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.mutating import mutate_code
+
+    source = (ROOT / module).read_text()
+    idle, nodes, found = idle_spans(source), list(ast_nodes(get_ast(source))), dict[str, tuple[str, int, int]]()
+    for name in sorted(cosmic_ray.plugins.operator_names()):
+        operator = cosmic_ray.plugins.get_operator(name)
+        if operator.arguments():
+            continue
+        places = [start for node in nodes for start, _ in operator().mutation_positions(node)]
+        for occurrence, (row, column) in enumerate(places):
+            if not any(start <= (row, column) < end for start, end in idle):
+                found[f"{name}/{occurrence}"] = name, occurrence, row
+    drawn = sorted(found)
+    random.Random(module).shuffle(drawn)
+    made: list[Mutant] = []
+    for name, occurrence, row in (found[place] for place in drawn):
+        if sample is not None and len(made) == sample:
+            break
+        text = mutate_code(source, cosmic_ray.plugins.get_operator(name)(), occurrence)
+        if _is_a_change(source, text):
+            key = hashlib.sha256(f"{module}\n{text}".encode()).hexdigest()[:16]
+            made.append(Mutant(module=module, operator=name, row=row, key=key, source=text))
+    return made, len(found)
 
 
-def draw(session: Path, number: int) -> None:
-    """Keeps ``number`` mutants of a session, drawn with a seed of 0."""
-    with sqlite3.connect(session) as db:
-        order = "select job_id from mutation_specs order by operator_name, occurrence, start_pos_row, start_pos_col"
-        jobs = [job for (job,) in db.execute(order).fetchall()]
-        _delete(db, set(jobs) - set(random.Random(0).sample(jobs, min(number, len(jobs)))))
+def _is_a_change(source: str, text: str | None) -> bool:
+    """Not one that the parser refuses, nor one that it reads alike."""
+    try:
+        return text is not None and ast.dump(ast.parse(text)) != ast.dump(ast.parse(source))
+    except SyntaxError:
+        return False
 
 
-def campaign(out: Path, modules: Sequence[str], seconds: float | None, sample: int | None = None) -> None:
-    """Tries what is pending of the modules, for ``seconds`` at most."""
-    until = None if seconds is None else time.monotonic() + seconds
-    for module in modules:
-        left = None if until is None else until - time.monotonic()
-        if left is not None and left <= 0:
-            return
-        tree = out / "tree"
-        copy_tree(tree)
-        config, session = out / f"{session_of(out, module).stem}.toml", session_of(out, module)
-        tests = " ".join((*MODULES[module], KILLED))
-        command = f"{sys.executable} -m pytest -n 0 -q -x -p no:cacheprovider {tests}"
-        config.write_text(
-            f'[cosmic-ray]\nmodule-path = "{module}"\ntimeout = {TIMEOUT}\nexcluded-modules = []\n'
-            f'test-command = "{command}"\n[cosmic-ray.distributor]\nname = "local"\n'
-        )
-        tool = [sys.executable, "-m", "cosmic_ray.cli"]
-        environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-        if not session.exists():
-            subprocess.run([*tool, "init", str(config), str(session)], cwd=tree, env=environment, check=True)
-            leave_out_annotations(session, (tree / module).read_text())
-            if sample is not None:
-                draw(session, sample)
-        print(f"{module}: {score_of(session, module).row()}", flush=True)
-        try:
-            subprocess.run(
-                [*tool, "exec", str(config), str(session)], cwd=tree, env=environment, check=True, timeout=left
+def read_results() -> dict[str, Result]:
+    """By key."""
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return {r.key: r for r in (Result(**json.loads(line)) for line in lines)}
+
+
+def write_results(results: Iterable[Result]) -> None:
+    fields = ("module", "key", "row", "first", "outcome", "old", "new")
+    ordered = sorted(results, key=lambda r: (list(MODULES).index(r.module), r.row, r.key))
+    RESULTS.write_text("".join(json.dumps({f: getattr(r, f) for f in fields}) + "\n" for r in ordered))
+
+
+def _unexplained(result: Result) -> bool:
+    return result.outcome == "alive" and result.argument is None
+
+
+def try_module(out: Path, module: str, sample: int | None, again: bool) -> None:
+    """Tries what the sample lacks; what it finds is written as it is found."""
+    known = collect(out, module)
+    drawn, places = mutants_of(module, sample)
+    wanted = [m for m in drawn if m.key not in known or (again and _unexplained(known[m.key]))]
+    print(f"{module}: {places} places, {len(drawn)} drawn, {len(wanted)} to try", flush=True)
+    if not wanted:
+        return
+    tree = out / "tree"
+    copy_tree(tree)
+    name, source = module.replace("/", "-"), (ROOT / module).read_text()
+    tests = [t for t in (*MODULES[module], *KILLED) if (ROOT / t).exists()]
+    state = hashlib.sha256(b"".join((ROOT / f).read_bytes() for f in (module, *tests))).hexdigest()[:16]
+    marks = "not slow" if module in LAVA else "not slow and not lava"
+    told = [{"key": m.key, "source": m.source, "lines": statement_lines(source, m.row)} for m in wanted]
+    job = {
+        "module": module, "tests": tests, "marks": marks, "trace": str(out / f"trace-{name}-{state}.json"),
+        "out": str(out / f"{name}.jsonl"), "mutants": told,
+    }  # fmt: skip
+    (out / f"{name}.known.json").write_text(json.dumps({m.key: [m.row, *m.change()] for m in drawn}))
+    (out / f"{name}.job.json").write_text(json.dumps(job))
+    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.mutants.trial", str(out / f"{name}.job.json")]
+    try:
+        subprocess.run(command, cwd=tree, env=environment, check=True)
+    finally:
+        collect(out, module)
+
+
+def collect(out: Path, module: str) -> dict[str, Result]:
+    """Adds what a trial wrote to the results; all of them."""
+    known, name = read_results(), module.replace("/", "-")
+    found, places = out / f"{name}.jsonl", out / f"{name}.known.json"
+    if found.exists():
+        of = json.loads(places.read_text())
+        for line in found.read_text().splitlines():
+            told = json.loads(line)
+            if told["key"] in of:
+                row, old, new = of[told["key"]]
+                before = known.get(told["key"])
+                known[told["key"]] = Result(
+                    module=module,
+                    key=told["key"],
+                    row=row,
+                    first=told["outcome"] if before is None else before.first,
+                    outcome=told["outcome"],
+                    old=old,
+                    new=new,
+                )
+        write_results(known.values())
+        found.unlink()
+    return known
+
+
+def table(results: Iterable[Result], sizes: dict[str, int]) -> str:
+    """The table of docs/reliability.md. sizes: of each module, how many mutants there are."""
+    head = "| module | places | drawn | equivalent | killed at first | 95 % interval | killed now | lived |"
+    rows = [head, "|---|--:|--:|--:|--:|--:|--:|--:|"]
+    by = list(results)
+    for module, size in sizes.items():
+        of = [r for r in by if r.module == module]
+        judged = [r for r in of if r.argument is None]
+        if judged:
+            at_first, alive = sum(r.first != "alive" for r in judged), sum(r.outcome == "alive" for r in judged)
+            low, high = wilson(at_first, len(judged))
+            rows.append(
+                f"| {module} | {size:,} | {len(of)} | {len(of) - len(judged)} | {at_first / len(judged):.1%} "
+                f"| {low:.1%} to {high:.1%} | {len(judged) - alive} of {len(judged)} | {alive} |"
             )
-        except subprocess.TimeoutExpired:
-            return
+    return "\n".join((*rows, ""))
 
 
-def score_of(session: Path, module: str) -> Score:
-    """What a session holds. A mutant whose tests ran out of time is dead: nothing ends by itself there."""
-    with sqlite3.connect(session) as db:
-        (mutants,) = db.execute("select count(*) from work_items").fetchone()
-        found = dict(db.execute("select test_outcome, count(*) from work_results group by test_outcome").fetchall())
-    tried = sum(found.values())
-    alive = sum(n for outcome, n in found.items() if str(outcome).upper().endswith("SURVIVED"))
-    return Score(module=module, mutants=mutants, tried=tried, alive=alive)
-
-
-def alive_of(session: Path) -> list[str]:
-    """The patch of each mutant that lived."""
-    with sqlite3.connect(session) as db:
-        rows = db.execute("select test_outcome, diff from work_results").fetchall()
-    return [diff for outcome, diff in rows if str(outcome).upper().endswith("SURVIVED") and diff]
-
-
-def write_scores(out: Path) -> str:
-    """score.md and alive.txt of all sessions that there are; the table."""
-    known = [m for m in MODULES if session_of(out, m).exists()]
-    rows = [score_of(session_of(out, m), m).row() for m in known]
-    table = "\n".join(["| module | mutants | tried | lived | killed |", "|---|---:|---:|---:|---:|", *rows, ""])
-    (out / "score.md").write_text(table)
-    (out / "alive.txt").write_text("\n\n".join(diff for m in known for diff in alive_of(session_of(out, m))))
-    return table
+def current() -> tuple[list[Result], dict[str, int]]:
+    """The results of today's code, and how many places for a mutant each module has."""
+    known, sizes, found = read_results(), dict[str, int](), list[Result]()
+    for module in MODULES:
+        of = sum(r.module == module for r in known.values())
+        drawn, sizes[module] = mutants_of(module, of) if of else ([], 0)
+        found += [known[m.key] for m in drawn if m.key in known]
+    return found, sizes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float)
     parser.add_argument("--sample", type=int)
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--table", action="store_true", help="only show what is known")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(MODULES)}; all where left out")
     given = parser.parse_args(arguments)
     if unknown := set(given.modules) - set(MODULES):
         parser.error(f"{sorted(unknown)[0]}: expected some of {', '.join(MODULES)}")
     given.out.mkdir(parents=True, exist_ok=True)
-    campaign(given.out.resolve(), given.modules or list(MODULES), given.seconds, given.sample)
-    print(write_scores(given.out))
+    if not given.table:
+        for module in given.modules or MODULES:
+            try_module(given.out.resolve(), module, given.sample, given.again)
+    results, sizes = current()
+    print(table(results, sizes))
+    for r in results:
+        if _unexplained(r):
+            print(f"{r.module}:{r.row}\n- {r.old}\n+ {r.new}\n")
     return 0
 
 

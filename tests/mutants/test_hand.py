@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.mutants import test_killed
-from tests.mutants.campaign import MODULES, annotations
+from tests.mutants.campaign import KILLED, MODULES, idle_spans, read_results, statement_lines
+from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.hand import MUTANTS, ROOT, Mutant
 
 
@@ -22,9 +23,28 @@ def test_no_two_have_one_name() -> None:
 
 
 def test_modules_and_tests_of_the_campaign_are_there() -> None:
-    assert [p for m, tests in MODULES.items() for p in (m, *tests) if not (ROOT / p).is_file()] == []
+    assert [p for m, tests in MODULES.items() for p in (m, *tests, *KILLED) if not (ROOT / p).is_file()] == []
+    assert {r.module for r in read_results().values()} <= set(MODULES)
 
 
-def test_a_mutant_of_an_annotation_is_none() -> None:
+def test_what_is_named_equivalent_is_a_line_of_the_code() -> None:
+    for e in EQUIVALENT:
+        lines = [line.strip() for line in (ROOT / e.module).read_text().splitlines()]
+        assert e.old in lines, e
+        assert e.new not in lines, e
+        assert len(e.argument) > 30
+
+
+def test_a_mutant_of_an_annotation_or_of_a_dataclass_is_none() -> None:
     source = "def f(x: int | None) -> int | str:\n    y: int | None = x | 1\n    return y\n"
-    assert sorted(annotations(source)) == [((1, 9), (1, 19)), ((1, 24), (1, 33)), ((2, 7), (2, 17))]
+    assert sorted(idle_spans(source)) == [((1, 8), (1, 19)), ((1, 23), (1, 33)), ((2, 6), (2, 17))]
+    ((start, end),) = idle_spans("@dataclass(frozen=True)\nclass A:\n    x = 1\n")
+    assert (start, end) == ((1, 0), (1, 23))
+
+
+def test_a_statement_is_all_of_its_lines() -> None:
+    source = "def f(\n    x,\n):\n    if (\n        x\n    ):\n        y = (\n            x\n        )\n    return y\n"
+    assert statement_lines(source, 1) == statement_lines(source, 2) == [1, 2, 3]
+    assert statement_lines(source, 5) == [4, 5, 6]
+    assert statement_lines(source, 8) == [7, 8, 9]
+    assert statement_lines(source, 10) == [10]

@@ -131,7 +131,7 @@ def _gates(book: Book, options: CheckOptions, limits: Limits, made: Made) -> Non
         for name in GATED
         if name in made.figures or name in limits
     }
-    _check_pinned(book, limits, made, pinned)
+    _check_pinned(book, limits, made, pinned, trusted=options.trust_report)
     if path is not None and options.update_baseline:
         _update(book, path, made)
     if path is None or known is None:
@@ -168,13 +168,17 @@ def _pinned(book: Book, made: Made, known: Baseline | None, *, writing: bool) ->
     return "those of the baseline" if writing or (known is not None and known.stimulus) else None
 
 
-def _check_pinned(book: Book, limits: Limits, made: Made, pinned: str | None) -> None:
-    """SN312: the samples of an export that limits are judged on are those that the caller names."""
+def _check_pinned(book: Book, limits: Limits, made: Made, pinned: str | None, *, trusted: bool) -> None:
+    """SN312: the samples of an export that limits are judged on are those that the caller names, or trusts."""
     if book.kind != "export folder" or made.judged is None or not OF_SAMPLES & set(limits):
         return
     what = amount_of(len(made.judged), "sample")
-    why = f"{what} and their labels are the folder's own choice: pin them with --baseline, or bring yours with --data"
-    book.add("SN312", "samples judged", "passed" if pinned else "warned", f"{what}, {pinned}" if pinned else why)
+    why = (
+        f"{what} and their labels are the folder's own choice: bring yours with --data, pin them with --baseline, or "
+        "take them with --trust-report"
+    )
+    named = pinned or ("the folder's own choice (--trust-report)" if trusted else None)
+    book.judge("SN312", "samples judged", None if named else why, f"{what}, {named}")
 
 
 def _beside(subject: Path) -> Path:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.formats.nir_file import read_nir
 from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Graph
@@ -23,7 +24,7 @@ from snnas.toolchain.checking.graph_rules import check_version, describe
 from snnas.toolchain.checking.made import Made
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.same_network import check_rounding
-from snnas.toolchain.checking.samples import Samples, given, stimulus_of
+from snnas.toolchain.checking.samples import Samples, calibration_of, given, stimulus_of
 from snnas.toolchain.exporting.formats import FORMAT, ONNX_FORMAT, READ
 from snnas.toolchain.exporting.lava import script
 
@@ -89,7 +90,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _check_files(book: Book, manifest: Tree) -> None:
-    wanted = ONNX_FILES if manifest["format"] == ONNX_FORMAT else FILES
+    wanted: tuple[str, ...] = ONNX_FILES if manifest["format"] == ONNX_FORMAT else FILES
+    if manifest["format"] == FORMAT:
+        wanted = (*FILES, "calibration.npz")
     recorded = manifest["files"]
     for name in dict.fromkeys((*wanted, *recorded)):
         path = book.subject / name
@@ -104,6 +107,13 @@ def _check_files(book: Book, manifest: Tree) -> None:
             book.add("SN104", f"file {name}", "invalid", why, path)
         else:
             book.add("SN104", f"file {name}", "passed", recorded[name][:12], path)
+
+
+def _ranges(manifest: Tree) -> Ranges:
+    """``--ranges`` of the export."""
+    asked = manifest.get("inputs")
+    named = asked.get("ranges") if isinstance(asked, Mapping) else None
+    return next((known for known in get_args(Ranges) if known == named), "auto")
 
 
 def _check_script(book: Book, manifest: Tree) -> None:
@@ -128,14 +138,26 @@ def _check_parts(
     recorded = book.attempt("SN301", "recorded spikes", lambda: folder_runs.read_recorded(folder, samples))
     if recorded is None:
         return Made()
+    calibration = None
+    if manifest["format"] == FORMAT:
+        calibration = book.attempt("SN211", "calibration", lambda: calibration_of(folder, program))
+        if calibration is None:
+            return Made()
     watched = samples.first(max(len(recorded.samples), folder_runs.OBSERVED_SAMPLES))
     again = book.attempt(
-        "SN207", "program against graph", lambda: folder_runs.check_structure(book, graph, program, watched)
+        "SN207",
+        "program against graph",
+        lambda: folder_runs.check_structure(book, graph, program, watched, calibration, _ranges(manifest)),
     )
     book.attempt("SN208", "ranges", lambda: folder_runs.check_ranges(book, program, watched))
     book.attempt("SN209", "resolution", lambda: folder_runs.check_resolution(book, graph, program))
     if again is not None:
-        book.attempt("SN211", "program's numbers", lambda: check_rounding(book, graph, program, again, report))
+        exact, trusted = calibration is not None, options.trust_report
+        book.attempt(
+            "SN211",
+            "program's numbers",
+            lambda: check_rounding(book, graph, program, again, report, exact=exact, trusted=trusted),
+        )
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
     book.attempt(
         "SN301",

@@ -12,6 +12,7 @@ import numpy as np
 
 from snnas.export.compiler.circuit import trace
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
+from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.compiler.observed_ranges import prove_or_observe
 from snnas.export.compiler.ranges import NAMES, prove
 from snnas.export.compiler.resolution import resolutions
@@ -180,15 +181,21 @@ def check_resolution(book: Book, graph: Graph, program: Program) -> None:
         book.add("SN209", "resolution", "passed", f"{least} of {program.weight_bits} bits left at least", where)
 
 
-def check_structure(book: Book, graph: Graph, program: Program, samples: Samples) -> Program | None:
+def check_structure(
+    book: Book, graph: Graph, program: Program, samples: Samples, calibration: np.ndarray | None, ranges: Ranges
+) -> Program | None:
     """SN207: populations and geometry of the graph compiled again; SN603: compiled twice, equal bytes.
 
-    The clock's synapses are left out: a bias has a coarse and a fine one, and which of the two are not all zeros
-    depends on rounding, as calibration and fine-tuning move it. What was compiled; None where it is another network.
+    calibration: what the export was calibrated with; without it (an older export) ``samples`` where there has to be
+    something. The clock's synapses are left out: a bias has a coarse and a fine one, and which of the two are not all
+    zeros depends on rounding, as calibration and fine-tuning move it. What was compiled; None where it is another
+    network.
     """
-    spikes = None
-    if program.observed:  # at a proved scale there might be no program
-        spikes = calibration_spikes(graph, samples.x, program.timesteps, program.input_kind)
+    spikes, by = None, calibration
+    if by is None and program.observed:  # at a proved scale there might be no program
+        by = samples.x
+    if by is not None:
+        spikes = calibration_spikes(graph, by, program.timesteps, program.input_kind)
 
     def compile_it() -> Program:
         return compile_graph(
@@ -198,6 +205,7 @@ def check_structure(book: Book, graph: Graph, program: Program, samples: Samples
             input_range=program.input_range,
             bits=program.weight_bits,
             spikes=spikes,
+            ranges=ranges if by is not None else "auto",
         )
 
     again = compile_it()

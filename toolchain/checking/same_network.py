@@ -5,7 +5,7 @@ A program whose weights were permuted has the right shapes, leaks and hashes; it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,18 +35,89 @@ ANSWERS = 0.5  # of the samples, those that both classify alike
 Tree = Mapping[str, Any]
 
 
-def check_rounding(book: Book, graph: Graph, program: Program, again: Program, report: Tree) -> None:
-    """SN211: weights, thresholds, biases and readout are the graph's, rounded. again: the graph compiled once more.
+def check_rounding(
+    book: Book, graph: Graph, program: Program, again: Program, report: Tree, *, exact: bool, trusted: bool
+) -> None:
+    """SN211: every integer of the program is the one that the graph compiles to.
 
-    A fine-tuned program's differ on purpose: of it the recorded errors must be the measured ones.
+    again: the graph compiled once more. exact: with the samples that the export was calibrated with; an older export
+    keeps none, and is held to its rounding on the whole, where the caller trusts that. A fine-tuned program differs on
+    purpose: of it the number of weights that do, and the recorded errors, must be the measured ones.
     """
-    tuned = isinstance(report.get("finetune"), dict) and bool(report["finetune"].get("best_epoch"))
+    finetune = report.get("finetune")
+    tuned = finetune if isinstance(finetune, Mapping) and finetune.get("best_epoch") else None
     errors, recorded = quantisation_errors(graph, program), report.get("quantisation")
-    problem = None if tuned else _beyond_rounding(graph, program, again, errors)
+    good = "every number is the one that the graph compiles to"
+    if tuned is not None:
+        problem = _otherwise_tuned(again, program, tuned) if exact else None
+        good = "fine-tuned, as recorded"
+    elif exact:
+        problem = other_number(again, program)
+    elif trusted:
+        problem, good = _beyond_rounding(graph, program, again, errors), "within rounding on the whole (--trust-report)"
+    else:
+        problem = (
+            "an export of an older version, without the samples that it was calibrated with: its numbers cannot be "
+            "made again; export again, or --trust-report, which takes weights that are right on the whole"
+        )
     if problem is None and isinstance(recorded, Mapping):
         problem = _not_recorded(errors, recorded)
-    good = "fine-tuned, as recorded" if tuned else "every number within its rounding"
     book.judge("SN211", "program's numbers", problem, good, book.subject / "program.npz")
+
+
+def other_number(again: Program, program: Program) -> str | None:
+    """The first array of a program that is not what its graph compiles to (again), in words."""
+    ours, theirs = dict(_numbers(again)), dict(_numbers(program))
+    for name in dict.fromkeys((*ours, *theirs)):
+        wanted, found = ours.get(name), theirs.get(name)
+        if wanted is None or found is None or wanted.shape != found.shape:
+            return f"{name} is not what the graph compiles to; export again"
+        if (unlike := wanted != found).any():
+            place = tuple(int(i) for i in np.argwhere(unlike)[0])
+            where = f" at {place}" if place else ""
+            return (
+                f"{name}: {int(unlike.sum())} of {unlike.size} are not what the graph compiles to; the first{where} is "
+                f"{found[place]:g} and should be {wanted[place]:g}; export again"
+            )
+    return None
+
+
+def _numbers(program: Program) -> Iterator[tuple[str, np.ndarray]]:
+    """Everything that decides what a program computes, beside its structure."""
+    for p in program.populations:
+        yield f"scale of population {p.id}", np.asarray(p.scale)
+        yield f"threshold of population {p.id}", np.asarray(p.vth)
+        yield f"leaks of population {p.id}", np.asarray((p.dv, p.du))
+        yield f"what a spike of population {p.id} takes", np.asarray(p.taken)
+        yield f"exponent of population {p.id}'s bias", np.asarray(p.bias_exponent)
+        yield f"bias of population {p.id}", p.bias
+    for s in program.synapses:
+        yield f"exponent of synapse {s.id}", np.asarray(s.exponent)
+        yield f"weights of synapse {s.id}", s.map.weight
+        for of, places in (("columns", s.map.indices), ("rows", s.map.indptr)):
+            if places is not None:
+                yield f"{of} of synapse {s.id}", places
+    for h in program.host:
+        yield f"gain of host map {h.id}", np.asarray(h.gain)
+        yield f"weights of host map {h.id}", h.map.weight
+    for k in program.readout.readings:
+        yield f"the readout's weights of {k.src}", k.weight
+    yield "the readout's bias", program.readout.bias
+    yield "the readout's response", program.readout.response
+
+
+def _otherwise_tuned(before: Program, program: Program, finetune: Tree) -> str | None:
+    """Whether fine-tuning has changed another number of weights than report.json says."""
+    compiled = {s.id: s.map.weight for s in before.synapses}
+    changed = 0
+    for s in program.synapses:
+        was, now = compiled.get(s.id), s.map.weight
+        alike = was is not None and was.shape == now.shape
+        changed += int(np.count_nonzero(was != now)) if alike else now.size
+    said = finetune.get("weights_changed")
+    if said == changed:
+        return None
+    return f"{changed} weights are not what the graph compiles to; fine-tuning changed {str(said)[:20]}; export again"
 
 
 def _beyond_rounding(

@@ -15,6 +15,7 @@ from snnas.export.formats.npz_file import read_npz
 from snnas.export.graph import digest
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.program import Program, Shape
+from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
 from snnas.toolchain.models.reading_options import ReadingOptions
 
 LIMIT_BYTES = 1 << 30
@@ -61,6 +62,23 @@ def read_stimulus(folder: Path, shape: Shape, timesteps: int, bounds: tuple[floa
     if y is not None and (y.dtype.kind not in "iu" or y.shape != (len(x),) or y.min() < 0 or y.max() >= classes):
         raise InvalidFileError(f"{place}: y does not give each sample one of {classes} classes; export again")
     return Samples(x=x, y=y)
+
+
+def calibration_of(folder: Path, program: Program) -> np.ndarray | None:
+    """float32: what the program was calibrated with; None where an older export keeps none."""
+    place = folder / "calibration.npz"
+    if not place.is_file():
+        return None
+    x = read_npz(place, limit_bytes=LIMIT_BYTES, what="calibration.npz").get("x")
+    like = (program.input_shape, (program.timesteps, *program.input_shape))
+    if x is None or x.dtype.kind not in "fu" or x.shape[1:] not in like or not len(x):
+        raise InvalidFileError(f"{place}: x does not fit the program's input {program.input_shape}; export again")
+    if len(x) > CALIBRATION_SAMPLES:
+        raise InvalidFileError(f"{place}: {len(x)} samples; at most {CALIBRATION_SAMPLES} calibrate; export again")
+    x = x.astype(np.float32)
+    if not np.isfinite(x).all():
+        raise InvalidFileError(f"{place}: x is not finite; export again")
+    return x
 
 
 def of_arrays(arrays: Mapping[str, np.ndarray]) -> Samples:

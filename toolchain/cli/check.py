@@ -59,7 +59,7 @@ def check(
     ] = False,
     trust_report: Annotated[
         bool,
-        typer.Option("--trust-report", help="Judge by report.json what cannot be measured again on as many samples."),
+        typer.Option("--trust-report", help="Take the export's own samples, and its word on what cannot be measured."),
     ] = False,
     ignore: Annotated[
         list[str] | None, typer.Option(help="CODE,CODE: failed or warned, these are shown and pass; repeatable.")

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from snnas.export.compiler.circuit import trace
 from snnas.export.formats import netx_file
 from snnas.export.graph import digest
@@ -92,6 +94,10 @@ class OfGraph:
         graph = rewritten(self.path, self.opened, stage)
         trained, nir = run_graph(self.opened.graph, graph, x, self.opened.timesteps, options.samples, narrator)
         return Floats(graph=graph, read=graph, x=x, y=y, trained=trained, nir=nir)
+
+    @property
+    def calibration(self) -> np.ndarray:
+        return self.split.calibration
 
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         program = compile_opened(

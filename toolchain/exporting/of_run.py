@@ -6,13 +6,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from snnas.export.dialects import conventions
 from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.hw_sim.files import read_text, sha256, write_text
 from snnas.hw_sim.program import Program
 from snnas.toolchain.exporting.float_run import Trained, run_floats
 from snnas.toolchain.exporting.measured import Measured
-from snnas.toolchain.exporting.on_target import compile_calibrated
+from snnas.toolchain.exporting.on_target import calibration_of, compile_calibrated
 from snnas.toolchain.exporting.options import ExportOptions, check_options
 from snnas.toolchain.exporting.pipeline import export
 from snnas.toolchain.exporting.source import Floats, Origin
@@ -90,6 +92,10 @@ class OfRun:
         x, y = self.data.x_test, self.data.y_test
         trained, nir = run_floats(self.network, deployed, read, x, self.timesteps, options.samples, narrator)
         return Floats(graph=deployed, read=read, x=x, y=y, trained=trained, nir=nir)
+
+    @property
+    def calibration(self) -> np.ndarray:
+        return calibration_of(self.data)
 
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         bits, ranges = options.bits, options.ranges

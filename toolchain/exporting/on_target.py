@@ -77,6 +77,11 @@ def program_kind(name: str) -> InputKind:
     raise UnsupportedError(f"input kind {name!r}; expected one of {', '.join(get_args(InputKind))}")
 
 
+def calibration_of(data: Dataset) -> np.ndarray:
+    """The samples that calibrate, of the training split."""
+    return data.x_train[:CALIBRATION_SAMPLES]
+
+
 def compile_calibrated(
     graph: Graph,
     data: Dataset,
@@ -93,7 +98,7 @@ def compile_calibrated(
         timesteps=timesteps,
         input_kind=kind,
         input_range=data.range,
-        spikes=calibration_spikes(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps, kind),
+        spikes=calibration_spikes(graph, calibration_of(data), timesteps, kind),
         bits=bits,
         ranges=ranges,
         meta=meta,

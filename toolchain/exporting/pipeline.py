@@ -109,7 +109,10 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     target = simulate_split(program, mapping, x, keep, narrator)
     labels = {} if floats.y is None else {"labels": floats.y[:keep]}
     write_npz(stage / "golden.npz", {**target.golden, **labels})
-    write_npz(stage / "stimulus.npz", kept(x, floats.y, keep, whole=program.input_kind != "analogue"))
+    whole = program.input_kind != "analogue"
+    write_npz(stage / "stimulus.npz", kept(x, floats.y, keep, whole=whole))
+    calibration = source.calibration
+    write_npz(stage / "calibration.npz", kept(calibration, None, len(calibration), whole=whole))
     write_text(stage / "run_lava.py", script())
     comparison, note = run_lava(stage, program, target.golden, options, narrator)
     c = None

@@ -78,6 +78,11 @@ class Source(Protocol):
         """Writes model.nir, and runs what it holds beside what it came from; GateError where these differ."""
         ...
 
+    @property
+    def calibration(self) -> np.ndarray:
+        """(N, C, H, W) or (N, T, C, H, W): the samples that ``compile`` calibrates with."""
+        ...
+
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         """The calibrated program."""
         ...

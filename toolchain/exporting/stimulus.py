@@ -2,6 +2,9 @@
 
 ``x`` (N, C, H, W) or (N, T, C, H, W) as the program takes it, float32, or uint8 where the input is spikes; ``y`` (N,)
 where there are labels. The first of them are those of golden.npz.
+
+calibration.npz: ``x``, the training samples that the scales and the rounding came from: with them the graph compiles to
+this very program, integer for integer.
 """
 
 from __future__ import annotations

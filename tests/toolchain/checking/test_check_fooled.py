@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnas.export.formats.nir_file import write_nir
+from snnas.export.compiler.quantisation_error import quantisation_errors
+from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.files import read_json, write_json
 from snnas.hw_sim.program import CLOCK, Program, Synapse
 from snnas.toolchain.checking import folder_runs, remake
+from snnas.toolchain.checking.same_network import _numbers, other_number
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.exporting.on_target import reference
@@ -73,7 +77,119 @@ def test_figures_that_were_edited_are_not_those_that_are_judged(here: Path, caps
     assert checked(capsys, "lava")[0] == 0, "nothing judges them: they are as in report.json"
 
 
+def plant_weights(change: Callable[[np.ndarray], None]) -> None:
+    """A few weights of the first synapse changed, and all that the folder says of itself made again with them."""
+    program = read_program(LAVA / "program.npz")
+    first = next(s for s in program.synapses if s.src != CLOCK)
+    weight = first.map.weight.copy()
+    change(weight.reshape(-1))
+    other = replace(first, map=replace(first.map, weight=weight))
+    program = replace(program, synapses=tuple(other if s is first else s for s in program.synapses))
+    write_program(LAVA / "program.npz", program)
+    x = read_npz(LAVA / "stimulus.npz", what="stimulus")["x"]
+    golden = read_npz(LAVA / "golden.npz", what="golden")
+    write_npz(LAVA / "golden.npz", {**reference(program, x[: len(golden["logits"])]), "labels": golden["labels"]})
+    errors = quantisation_errors(read_nir(LAVA / "model.nir"), program)
+    report = read_json(LAVA / "report.json")
+    for name, error in errors.items():
+        report["quantisation"][name] |= {k: getattr(error, k) for k in ("weight", "threshold", "bias")}
+    write_json(LAVA / "report.json", report)
+    for name in ("program.npz", "golden.npz", "report.json"):
+        sign(LAVA, name)
+
+
+def three_steps_off(weights: np.ndarray) -> None:
+    weights[weights.argmin()] += 3
+
+
+def swapped(weights: np.ndarray) -> None:
+    """Two that are as close as two unequal weights are."""
+    order = weights.argsort(kind="stable")
+    gaps = np.diff(weights[order].astype(int))
+    k = int(np.where(gaps > 0, gaps, 1 << 20).argmin())
+    a, b = order[k], order[k + 1]
+    weights[a], weights[b] = weights[b], weights[a]
+
+
+@pytest.mark.parametrize(("change", "wrong"), [(three_steps_off, "1 of"), (swapped, "2 of")])
+def test_a_few_wrong_weights_are_found(
+    change: Callable[[np.ndarray], None], wrong: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing else in the folder tells of them: its spikes, its errors and its hashes are those of these weights."""
+    plant_weights(change)
+    code, findings = checked(capsys, "lava")
+    assert code == 1
+    said = next(f["detail"] for f in findings if f["code"] == "SN211")
+    assert said.startswith("weights of synapse")
+    assert f": {wrong}" in said
+    assert not {"SN303", "SN304", "SN305", "SN311"} & failing(findings)
+
+
+def test_no_export_passes_for_an_older_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That keeps no calibration samples, and so would be held to its rounding on the whole alone."""
+    manifest = read_json(LAVA / "manifest.json")
+    manifest |= {"format": "snnas.export/2", "files": {k: v for k, v in manifest["files"].items() if "cal" not in k}}
+    write_json(LAVA / "manifest.json", manifest)
+    code, findings = checked(capsys, "lava")
+    assert (code, failing(findings)) == (1, {"SN211"})
+    assert "--trust-report" in next(f["detail"] for f in findings if f["code"] == "SN211")
+    assert checked(capsys, "lava", "--trust-report")[0] == 0
+    (LAVA / "calibration.npz").unlink()
+    manifest["format"] = "snnas.export/3"
+    write_json(LAVA / "manifest.json", manifest)
+    code, findings = checked(capsys, "lava")
+    assert (code, failing(findings)) == (3, {"SN103"})
+
+
+def test_calibration_samples_that_do_not_fit_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (LAVA / "calibration.npz").read_bytes()
+    for spoil in (
+        lambda x: x[..., :-1],
+        lambda x: x * np.nan,
+        lambda x: x[:0],
+        lambda x: x[np.arange(257) % len(x)],
+        None,
+    ):
+        (LAVA / "calibration.npz").write_bytes(before)
+        change_arrays(LAVA / "calibration.npz", x=spoil, z=np.zeros(1))
+        sign(LAVA, "calibration.npz")
+        assert checked(capsys, "lava")[0] == 3
+
+
+def test_every_number_of_a_program_is_compared() -> None:
+    """Each array of a program, changed by itself, is found and named."""
+    program = random_program(1)
+    assert other_number(program, program) is None
+    names = []
+    for k, (name, value) in enumerate(_numbers(program)):
+        if not value.size:
+            continue
+
+        def altered(p: Program, k: int = k) -> Iterator[tuple[str, np.ndarray]]:
+            for j, (n, v) in enumerate(_numbers(p)):
+                yield n, v + (j == k and p is not program)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("snnas.toolchain.checking.same_network._numbers", altered)
+            said = other_number(program, replace(program))
+        assert said is not None
+        assert said.startswith(name)
+        names.append(name)
+    assert {n.split()[0] for n in names} >= {"scale", "threshold", "leaks", "bias", "exponent", "weights", "the"}
+
+
+def test_samples_that_nobody_named_pass_no_limit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for limit in (("--min", "accuracy=1%"), ("--max", "sar=100%"), ("--max", "energy_total=1mJ")):
+        code, findings = checked(capsys, "lava", *limit)
+        assert (code, failing(findings)) == (1, {"SN312"}), limit
+        code, findings = checked(capsys, "lava", *limit, "--trust-report")
+        assert code == 0, findings
+        assert "--trust-report" in next(f["detail"] for f in findings if f["code"] == "SN312")
+    assert checked(capsys, "lava", "--max", "cores=100")[0] == 0, "which no sample decides"
+
+
 def test_shuffled_weights_are_another_network(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound = Path(shutil.copytree(LAVA, "sound"))
     plant_shuffled()
     code, findings = checked(capsys, "lava")
     assert code == 1
@@ -81,7 +197,12 @@ def test_shuffled_weights_are_another_network(here: Path, capsys: pytest.Capture
     assert not {"SN303", "SN304", "SN305"} & failing(findings), "its own recording agrees with it"
     report = read_json(LAVA / "report.json")
     del report["quantisation"]
-    write_json(LAVA / "report.json", {**report, "finetune": {"best_epoch": 3}})
+    before, after = (read_program(folder / "program.npz").synapses for folder in (sound, LAVA))
+    changed = sum(int((a.map.weight != b.map.weight).sum()) for a, b in zip(before, after, strict=True))
+    write_json(LAVA / "report.json", {**report, "finetune": {"best_epoch": 3, "weights_changed": changed - 1}})
+    sign(LAVA, "report.json")
+    assert f"{changed} weights" in next(f["detail"] for f in checked(capsys, "lava")[1] if f["code"] == "SN211")
+    write_json(LAVA / "report.json", {**report, "finetune": {"best_epoch": 3, "weights_changed": changed}})
     sign(LAVA, "report.json")
     code, findings = checked(capsys, "lava", "--min", "accuracy=90%")
     assert code == 1
@@ -121,7 +242,7 @@ def test_a_network_in_which_nothing_fires_does_not_pass(here: Path, capsys: pyte
     code, findings = checked(capsys, "deaf", "--min", "accuracy=85%")
     assert code == 1
     # Each answer is class 0, and so is each label.
-    assert failing(findings) == {"SN309", "SN310", "SN401"}
+    assert failing(findings) == {"SN309", "SN310", "SN312", "SN401"}
 
 
 def test_one_easy_sample_passes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -406,9 +406,13 @@ def checked(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -
 
 
 def test_a_healthy_export_passes(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, found = checked(only(exported) / "export/lava", capsys, "--max", "energy_total=1mJ,sar=0.9,cores=128")
+    limits = ("--max", "energy_total=1mJ,sar=0.9,cores=128")
+    code, found = checked(only(exported) / "export/lava", capsys, *limits)
+    assert code == 1
+    assert {name for name, f in found.items() if f["status"] != "passed"} == {"samples judged"}  # nobody named them
+    code, found = checked(only(exported) / "export/lava", capsys, *limits, "--data", "digits")
     assert code == 0
-    assert {name for name, f in found.items() if f["status"] != "passed"} == {"samples judged"}  # nobody pinned them
+    assert {f["status"] for f in found.values()} == {"passed"}
     assert "recorded spikes" in found
 
 

@@ -70,11 +70,12 @@ RULES = (
         "--ignore SN210.",
     ),
     Rule(
-        "SN211", "the program's numbers are the graph's within rounding", "failed",
-        "Weights, thresholds and biases of program.npz are the graph's, rounded: of a synapse's weights the RMS error "
-        "is at most 1 step (0.3 to 0.5 is usual), of a threshold and a bias 1 step each; the readout's and the host's "
-        "are equal. A program that was fine-tuned differs on purpose: of every program the errors must be those that "
-        "report.json recorded.",
+        "SN211", "the program's numbers are those that the graph compiles to", "failed",
+        "model.nir is compiled again with the samples of calibration.npz: every weight, exponent, threshold, bias and "
+        "scale of program.npz must be the one that comes out. A program that was fine-tuned differs on purpose: so "
+        "many weights must differ as report.json says, and of every program the errors must be those that it recorded. "
+        "An older export keeps no such samples: with --trust-report its weights are held to an RMS error of "
+        "1 step per synapse, which a few wrong ones pass.",
         "Export again; program.npz was changed, or is of another graph.",
     ),
     Rule(
@@ -147,9 +148,11 @@ RULES = (
         "Export again; snnas diagnose names the first population that parts, and why.",
     ),
     Rule(
-        "SN312", "the samples that limits are judged on are the caller's", "warned",
-        "Who writes an export chooses its samples and labels, and may choose easy ones. A baseline pins them by their "
-        "digest; --data brings the caller's own.",
-        "snnas check FOLDER --update-baseline once, reviewed and committed, then --baseline; or --data FILE.npz.",
+        "SN312", "the samples that limits are judged on are the caller's", "failed",
+        "Who writes an export chooses its samples and labels, and may choose easy or silent ones: a limit on accuracy, "
+        "activity, energy or latency that is met on them says nothing. --data brings the caller's own (a file, or a "
+        "named set's test split); a baseline pins them by their digest; --trust-report takes the folder's.",
+        "--data FILE.npz or --data digits; or snnas check FOLDER --update-baseline once, reviewed and committed, then "
+        "--baseline; --trust-report where the export is your own.",
     ),
 )  # fmt: skip

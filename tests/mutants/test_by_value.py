@@ -1,0 +1,120 @@
+"""Values that mutants of the campaign once got wrong unseen (``campaign``): each test says what, by value."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from snnas.export.compiler import schedule as scheduling
+from snnas.hw_sim.energy.latency import Latency, estimate_latency
+from snnas.hw_sim.energy.price import price
+from snnas.hw_sim.energy.profile import BASES, Band, Constant, load_profile
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.map.mapping import map_program
+from snnas.hw_sim.program import INPUT
+from snnas.hw_sim.simulate.simulator import _check_memory, simulate_input
+from tests.hw_sim.simulate.test_counts import TINY, count, dense, population, program, silent
+
+
+@pytest.mark.parametrize(("delayed", "needed"), [(False, 3 * 7 * (13 + 8 + 16 * 13)), (True, 3 * 7 * (13 + 8))])
+def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
+    delayed: bool, needed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 samples of 7 timesteps of 13 and 8 neurons; where time folds into the batch, 16 bytes of the larger besides."""
+    made = program(
+        [population("a", (13, 1, 1)), population("b", (8, 1, 1))],
+        [(INPUT, "a", dense(13, 1)), ("a", "b", dense(8, 13))],
+        timesteps=7,
+        delayed=(("b", "b", dense(8, 8)),) if delayed else (),
+        blank=int(delayed),
+    )
+    assert made.recurrent == delayed
+    there = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": needed}
+    monkeypatch.setattr(os, "sysconf", there.__getitem__)
+    _check_memory(made, 3)
+    there["SC_PHYS_PAGES"] = needed - 1
+    with pytest.raises(UnsupportedError, match="3 samples of 7 timesteps of 21 neurons"):
+        _check_memory(made, 3)
+    there |= {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 3_260_000}
+    with pytest.raises(UnsupportedError, match=r"machine has 3\.3 GB"):
+        _check_memory(made, 1_000_000_000)
+
+
+def test_a_spike_is_a_spike_whatever_number_it_has() -> None:
+    """Of an input of counts, one above 1 is refused; where the input is spikes, anything above 0 is one."""
+    made = program([population("a", (2, 1, 1))], [(INPUT, "a", dense(2, 1))])
+    assert made.input_kind == "spikes"
+    x = np.array([0, 3, 1, 0], np.float32).reshape(2, 2, 1, 1, 1)
+    ((trace, _),) = simulate_input(made, x)
+    ((plain, _),) = simulate_input(made, np.minimum(x, 1))
+    assert (trace.spikes["a"] == plain.spikes["a"]).all()
+    with pytest.raises(UnsupportedError, match="an input count of 3"):
+        list(simulate_input(replace(made, input_kind="counts"), x))
+
+
+def test_so_many_relay_neurons_are_too_many() -> None:
+    assert scheduling.MAX_RELAY_NEURONS == 16_777_216
+
+
+def test_names_are_equal_not_the_same_object() -> None:
+    """As they are once a program was read from its file: what arrives at a population takes room on its cores."""
+    again = "".join(["b", "b"])
+    made, other = (
+        program(
+            [population("aa", (2, 1, 1)), population("bb", (5, 1, 1))],
+            [(INPUT, "aa", dense(2, 1)), ("aa", target, dense(5, 2))],
+        )
+        for target in ("bb", again)
+    )
+    usage = map_program(other, TINY).usage
+    assert usage == map_program(made, TINY).usage
+    assert sum(core["synapse_bytes"][0] for core in usage) > 0
+
+
+def test_a_mapping_says_the_bits_that_it_is_of() -> None:
+    made = program([population("a", (2, 1, 1))], [(INPUT, "a", dense(2, 1))])
+    assert map_program(made, TINY).weight_bits == 8
+    assert map_program(made, TINY, weight_bits=4).weight_bits == 4
+
+
+def test_without_a_floor_the_latency_is_no_evidence_of_a_bill() -> None:
+    made = program([population("a", (2, 1, 1))], [(INPUT, "a", dense(2, 1))])
+    whole = load_profile("loihi1")
+    still = replace(whole, constants={k: c for k, c in whole.constants.items() if not k.startswith("power.")})
+    one = Band(low=1.0, nominal=1.0, high=1.0)
+    worst = Latency(steps=3, step_us=one, inference_us=one, throughput=one, evidence=BASES[-1])
+    counts = count(made, silent(made))
+    assert price(counts, whole, worst).evidence == BASES[-1]
+    assert price(counts, still, worst).evidence == price(counts, still, None).evidence != BASES[-1]
+
+
+def test_one_core_back_to_back_takes_its_share_of_the_steps() -> None:
+    """No other core to wait for: a sample takes T of the steps that one alone takes, drained ones left out."""
+    made = program([population("aa", (2, 1, 1))], [(INPUT, "aa", dense(2, 1))], timesteps=3)
+    counts = count(made, silent(made))
+    assert len(counts.cores) == 1
+    latency = estimate_latency(counts, load_profile("loihi1"))
+    assert latency is not None
+    share, alone = counts.period * (counts.timesteps + counts.blank) / counts.steps, latency.inference_us
+    assert latency.throughput.nominal == pytest.approx(1e6 / (alone.nominal * share))
+    assert latency.throughput.low == pytest.approx(1e6 / (alone.high * share))
+    assert latency.throughput.high == pytest.approx(1e6 / (alone.low * share))
+    assert latency.throughput.nominal % 1
+
+
+def test_a_messages_time_counts_where_a_profile_has_one() -> None:
+    counts = count(made := program([population("aa", (2, 1, 1))], [(INPUT, "aa", dense(2, 1))]), silent(made))
+    profile = load_profile("loihi1")
+    message = replace(profile.constants["time.barrier"], basis=BASES[-1])
+
+    def evidence(**times: Constant) -> str:
+        kept = {k: c for k, c in profile.constants.items() if k != "time.message"}
+        latency = estimate_latency(counts, replace(profile, constants=kept | times))
+        assert latency is not None
+        return latency.evidence
+
+    assert evidence() != BASES[-1]
+    assert evidence(**{"time.message": message}) == BASES[-1]

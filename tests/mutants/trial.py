@@ -1,0 +1,216 @@
+"""One module's mutants against its tests, cheaply: a fork of a warm process each, and the tests that reach its lines.
+
+    cd TREE; python -m tests.mutants.trial JOB.json
+
+JOB holds ``module`` (a path), ``tests`` (files), ``marks`` (pytest's -m), ``trace`` and ``out`` (files), and
+``mutants``: the whole ``source`` of the module with one fault, the ``lines`` of its statement, a ``key``. TREE is a
+copy, and is written to. A line of ``out`` per mutant: its key, and *killed*, *late* (its CPU ran out, which kills too)
+or *alive*.
+
+First the tests run once over the module as it is, with a trace of the functions that each enters: those of its session
+fixtures too, and none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
+pass, all others. Everything that does not import the module is imported before the fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+Tree = dict[str, Any]
+SPARE_SECONDS, TIMES = 5, 4  # CPU seconds of a mutant's tests: so many more, and so many times what they took
+SLEEPS = 20  # wall time over CPU time: what sleeps for ever ends so on a busy machine
+MEMORY = 12 << 30
+
+
+class _Tracer:
+    """The lines of one file's functions that each test enters, and its CPU seconds."""
+
+    def __init__(self, module: Path) -> None:
+        self.module, self.lines, self.of_fixtures = str(module), set[int](), dict[str, set[int]]()
+        self.of_code: dict[CodeType, set[int]] = {}
+        self.tests: dict[str, Tree] = {}
+
+    def _entered(self, frame: FrameType, event: str, arg: object) -> None:
+        code = frame.f_code
+        if code not in self.of_code:
+            ours = os.path.realpath(code.co_filename) == self.module
+            self.of_code[code] = {line for *_, line in code.co_lines() if line is not None} if ours else set()
+        self.lines |= self.of_code[code]
+
+    @contextlib.contextmanager
+    def _traced(self) -> Generator[set[int]]:
+        outer, self.lines, before = self.lines, set(), sys.gettrace()
+        sys.settrace(self._entered)
+        try:
+            yield self.lines
+        finally:
+            sys.settrace(before)
+            outer |= self.lines
+            self.lines = outer
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
+        with self._traced() as lines:
+            done = yield
+        self.of_fixtures.setdefault(fixturedef.argname, set()).update(lines)
+        return done
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: Any) -> Generator[None, object, object]:
+        began = time.process_time()
+        with self._traced() as lines:
+            done = yield
+        reached = set(lines).union(*(self.of_fixtures.get(name, set()) for name in item.fixturenames))
+        self.tests[item.nodeid] = {"seconds": time.process_time() - began, "lines": sorted(reached)}
+        return done
+
+
+class _Chosen:
+    """Runs the tests named, in their order."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.place = {name: i for i, name in enumerate(names)}
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = sorted((i for i in items if i.nodeid in self.place), key=lambda i: self.place[i.nodeid])
+
+
+class _Blocked:
+    """The module under trial cannot be imported, nor what imports it: they are loaded after the fork."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == self.name:
+            raise ImportError(name)
+
+
+def _pytest(files: Sequence[str], marks: str, *plugins: object) -> int:
+    from hypothesis import settings
+
+    settings.register_profile("mutants", derandomize=True, database=None, deadline=None)
+    settings.load_profile("mutants")
+    loaded = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of plugins that are imported before the fork
+    arguments = [*loaded, "-n", "0", "-q", "-x", "-p", "no:cacheprovider", "-m", marks, *files]
+    return int(pytest.main(arguments, plugins=list(plugins)))
+
+
+def _forked(work: Any, cpu: float | None = None) -> tuple[int, bool]:
+    """The exit code of ``work`` in a fork, silent; whether it ran out of ``cpu`` seconds or of twenty times as long."""
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            os.setsid()
+            null = os.open(os.environ.get("MUTANTS_LOG", os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            if cpu is not None:
+                resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(cpu), math.ceil(cpu) + 2))
+                resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            code = work()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    until = None if cpu is None else time.monotonic() + SLEEPS * cpu
+    while True:
+        done, status = os.waitpid(pid, 0 if until is None else os.WNOHANG)
+        late = until is not None and time.monotonic() > until
+        if done or late:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # and what it started
+            if not done:
+                os.waitpid(pid, 0)
+            code = os.waitstatus_to_exitcode(status) if done else -signal.SIGKILL
+            return code, code < 0
+        time.sleep(0.01)
+
+
+def _trace(job: Tree) -> int:
+    tracer = _Tracer(Path(job["module"]).resolve())
+    code = _pytest(job["tests"], job["marks"], tracer)
+    if code == 0:
+        found = {
+            "tests": tracer.tests,
+            "loaded": [n for n in sys.modules if n.split(".")[0] not in ("tests", "__main__")],
+        }
+        Path(job["trace"]).write_text(json.dumps(found))
+    return code
+
+
+def _preload(job: Tree, loaded: Sequence[str]) -> None:
+    name = "snnas." + job["module"].removesuffix(".py").replace("/", ".")
+    blocked = _Blocked(name)
+    sys.meta_path.insert(0, blocked)
+    for other in loaded:
+        if other.split(".")[0] == "snnas" or "." not in other:
+            with contextlib.suppress(Exception):
+                importlib.import_module(other)
+    sys.meta_path.remove(blocked)
+    assert name not in sys.modules
+
+
+def _tried(job: Tree, tests: Tree, lines: Sequence[int], source: str) -> str:
+    """killed, late or alive."""
+    module = Path(job["module"])
+    for old in module.parent.glob(f"__pycache__/{module.stem}.*.pyc"):
+        old.unlink()
+    module.write_text(source)
+    quick = sorted(tests, key=lambda name: tests[name]["seconds"])
+    reach = [name for name in quick if set(lines) & set(tests[name]["lines"])]
+    rest = [name for name in quick if name not in set(reach)]
+    for chosen in (reach, rest):
+        if not chosen:
+            continue
+        files = list(dict.fromkeys(name.partition("::")[0] for name in chosen))
+        cpu = SPARE_SECONDS + TIMES * sum(tests[name]["seconds"] for name in chosen)
+        code, late = _forked(lambda files=files, chosen=chosen: _pytest(files, job["marks"], _Chosen(chosen)), cpu)
+        if code != 0:
+            return "late" if late else "killed"
+    return "alive"
+
+
+def main(path: str) -> int:
+    job = json.loads(Path(path).read_text())
+    whole = Path(job["module"]).read_text()
+    trace = Path(job["trace"])
+    fresh = not trace.exists()
+    if fresh and _forked(lambda: _trace(job))[0] != 0:
+        raise SystemExit(f"{job['module']}: its tests do not pass as they are (MUTANTS_LOG=FILE tells)")
+    found = json.loads(trace.read_text())
+    _preload(job, found["loaded"])
+    sys.dont_write_bytecode = True
+    try:
+        if fresh and _tried(job, found["tests"], [], whole) != "alive":
+            trace.unlink()
+            raise SystemExit(f"{job['module']}: no mutant at all is killed: its tests do not stand a second run")
+        for mutant in job["mutants"]:
+            outcome = _tried(job, found["tests"], mutant["lines"], mutant["source"])
+            with Path(job["out"]).open("a") as out:
+                out.write(json.dumps({"key": mutant["key"], "outcome": outcome}) + "\n")
+    finally:
+        Path(job["module"]).write_text(whole)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
