@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,9 +81,9 @@ def train(
 def goes_on_with(command: str, runs_dir: Path | None) -> Callable[[Run], None]:
     """What a run is handed to once it is on disk: an interrupted command then says how it goes on."""
     from snnas.toolchain.cli import exits
-    from snnas.toolchain.output.stderr import with_runs_dir
+    from snnas.toolchain.output.run import on_run
 
-    return lambda run: exits.go_on_with(f"snnas {with_runs_dir(f'{command} {shlex.quote(run.name)}', runs_dir)}")
+    return lambda run: exits.go_on_with(f"snnas {on_run(command, run, runs_dir=runs_dir)}")
 
 
 def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None) -> None:
@@ -95,4 +94,4 @@ def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None) -> 
         print_json(describe(run))
         return
     print_table(table(run, brief=True))
-    narrator.next(next_command(run), runs_dir)
+    narrator.next(next_command(run, runs_dir))

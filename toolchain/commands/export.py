@@ -18,7 +18,7 @@ from snnas.toolchain.finetuning.options import asked as asked_finetuning
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.run import after_export
-from snnas.toolchain.output.stderr import Narrator, with_runs_dir
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.front import member
 
@@ -126,7 +126,7 @@ def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> E
     with run.lock():
         narrator.say(f"run {run.name} -> {run.export(options.target)}")
         report = of_run.export_run(run, _for_program(options), narrator, timesteps=options.timesteps)
-    following = with_runs_dir(after_export(run, report), options.runs_dir)
+    following = after_export(run, report, options.runs_dir)
     return _exported(report, run.export(options.target), options.dump, (following,))
 
 
@@ -140,7 +140,7 @@ def export_graph(options: GraphExportOptions, narrator: Narrator | None = None) 
         from snnas.toolchain.exporting.onnx import export_graph_onnx
 
         report = export_graph_onnx(options.graph, options.reading, _for_onnx(options), narrator, out=options.out)
-        return Exported(report=report, folder=folder_of(options.graph, options.out, "onnx"))
+        return _in_float(report, folder_of(options.graph, options.out, "onnx"))
     report = of_graph.export_graph(options.graph, options.reading, _for_program(options), narrator, out=options.out)
     folder = folder_of(options.graph, options.out, options.target)
     return _exported(report, folder, options.dump, (), notes=tuple(report["notes"]))
@@ -204,4 +204,10 @@ def _onnx(run: Run, options: RunExportOptions, narrator: Narrator) -> Exported:
 
     with run.lock():
         report = export_onnx(run, _for_onnx(options), narrator, timesteps=options.timesteps)
-    return Exported(report=report, folder=run.export("onnx"))
+    return _in_float(report, run.export("onnx"))
+
+
+def _in_float(report: dict[str, Any], folder: Path) -> Exported:
+    """What an ONNX export made; what is silent is said beside it."""
+    mute = silence.of(report)
+    return Exported(report=report, folder=folder, notes=(str(mute),) if mute else ())

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -33,11 +31,6 @@ def span_of(seconds: float) -> str:
     if seconds < 100:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def with_runs_dir(command: str, runs_dir: Path | None) -> str:
-    """The command with the folder of the runs that the user gave, if any."""
-    return command if runs_dir is None else f"{command} --runs-dir {shlex.quote(str(runs_dir))}"
 
 
 class _Stderr(Console):
@@ -90,9 +83,9 @@ class Narrator:
         """Says what a user must know, quiet or not."""
         sys.stderr.write(f"note: {printable(text)}\n")
 
-    def next(self, command: str, runs_dir: Path | None = None) -> None:
+    def next(self, command: str) -> None:
         """Says what a user would do next; ``command`` stands behind ``snnas``."""
-        self.say(f"next: snnas {with_runs_dir(command, runs_dir)}")
+        self.say(f"next: snnas {command}")
 
     @contextlib.contextmanager
     def progress(self, what: str, pieces: str = "") -> Iterator[Advance]:

@@ -53,7 +53,11 @@ class Run:
     @property
     def spoken(self) -> str:
         """What a command calls it: its name where commands look by default, else its folder."""
-        return self.name if self.path == directory(None).absolute() / self.name else str(self.path)
+        return self.spoken_in(None)
+
+    def spoken_in(self, runs_dir: Path | None) -> str:
+        """Its name where a command that is given ``--runs-dir`` finds it there, else its folder."""
+        return self.name if self.path == directory(runs_dir).resolve() / self.name else str(self.path)
 
     @property
     def genotype(self) -> Path:
