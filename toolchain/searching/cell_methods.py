@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
+from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import DEFAULT_HIDDEN, SearchOptions
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Runner, Scorer, Spec, Task
 
@@ -48,18 +49,8 @@ class CellMethod(Runner):
             raise UsageError(f"--sahd {options.sahd}: of --proxy sahd; leave it out beside --proxy {options.proxy}")
         super().refuse(options)
 
-    def emptiest(self, network: Sizes) -> Genotype | None:
-        from snnas.search.network.config import NetworkConfig
-        from snnas.search.network.genotype import ZEROIZE, Cell, Genotype
-        from snnas.search.network.space import get
-
-        space = get(self.space)
-        edges = space.edges(backward=False)
-        through = (0, max(target for _, target in edges))
-        if "skip" not in space.ops or through not in edges or not isinstance(network, NetworkConfig):
-            return None
-        cell = Cell.of({edge: "skip" if edge == through else ZEROIZE for edge in edges})
-        return Genotype(space.name, (cell,) * network.cells)
+    def floors(self, spec: Spec) -> Sequence[Floor]:
+        return (skips(_space(spec).name, spec.network),)
 
     def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
         counted = {"sahd": options.sahd} if options.proxy == "sahd" else {}
@@ -172,6 +163,14 @@ class Spikenas(CellMethod):
             study=task.study,
             **{**_drawn(task, "spikenas"), **_shared(task)},
         )
+
+
+def skips(space: str, network: NetworkConfig) -> Floor:
+    """Cells that hand their input on, and the sizes around them: a network of those sizes that holds less than any."""
+    from snnas.search.network.genotype import FORWARD_EDGES, ZEROIZE, Cell, Genotype
+
+    cell = Cell.of({edge: "skip" if edge == (0, 3) else ZEROIZE for edge in FORWARD_EDGES})
+    return Genotype(space, (cell,) * network.cells), network
 
 
 CELL_METHODS: dict[str, CellMethod] = {"lightsnn": Lightsnn(), "snasnet": Snasnet(), "spikenas": Spikenas()}

@@ -11,6 +11,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.searching.cell_methods import CELL_METHODS
 from snnas.toolchain.searching.cost import figure
+from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Runner, Scorer, Spec, Task
 
@@ -50,6 +51,15 @@ class MseNas(Runner):
         cells = options.cells or CELLS
         reductions = reductions_for(given["input_shape"], cells)
         return MseConfig(**given, cells=cells, reductions=reductions)
+
+    def floors(self, spec: Spec) -> Sequence[Floor]:
+        """The motif with the fewest nodes, synapses and levels, and the smaller fan-in and kernels."""
+        from snnas.search.mse_nas.genome import Genome, MotifCell
+        from snnas.search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS
+
+        motif = MOTIFS["FE"]
+        cell = MotifCell(motif.name, (min(KERNELS),) * len(motif.edges(min(FAN_INS))))
+        return ((Genome(min(FAN_INS), (cell,) * len(spec.network.motif_cells)), spec.network),)
 
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         import torch

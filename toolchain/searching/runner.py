@@ -16,6 +16,7 @@ import numpy as np
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.searching.budgets import Limits
 from snnas.toolchain.searching.cost import Cost, Predictor
+from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.pool import CHUNK, Each
 
@@ -161,9 +162,9 @@ class Runner(ABC):
         """UsageError where ``settings`` are not what the method writes; most of it is checked as run.toml is read."""
         return None
 
-    def emptiest(self, network: Sizes) -> Genotype | None:
-        """What every candidate holds more than, to bound costs by; None where nothing of the kind is known."""
-        return None
+    def floors(self, spec: Spec) -> Sequence[Floor]:
+        """Networks to bound costs by: every candidate holds more than one of them; () where none is known."""
+        return ()
 
     def judged(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Judged] | None:
         """The networks that the search trained and measured, by id, as its records say; None of one that predicts."""

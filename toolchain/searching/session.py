@@ -133,8 +133,8 @@ class Session:
             advance(done, total)
 
         earlier = [r for r in every if r.get("attempt", 1) < attempt and r.get("event") == "evaluation"]
-        if self.limits and not every and not self.runner.trains:
-            refuse_hopeless(self.limits, self.runner.emptiest(self.spec.network), self.spec.predictor)
+        if self.limits and not every:
+            refuse_hopeless(self.limits, self.runner.floors(self.spec), self.spec.predictor)
         task = self._task(record, seen, earlier, limits, banned or {})
         total, words = self.runner.plan(task)
         if done:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from snnas.hw_sim.tables import read_table
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.budgets import Limits
+from snnas.toolchain.searching.cell_methods import skips
 from snnas.toolchain.searching.closest_miss import MARGIN, OF_DATA
 from snnas.toolchain.searching.cost import Cost, measure
+from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Judged, Runner, Scorer, Spec, Task
 
@@ -60,6 +63,18 @@ class TrainedMethod(Runner):
 
     def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
         return {**super().settings(options, data), "axes": space_of(options, data).plain()}
+
+    def floors(self, spec: Spec) -> Sequence[Floor]:
+        """Of each number of cells, head and pooling, the narrowest and shortest design, its cells emptied."""
+        from snnas.search.network.config import NetworkConfig
+
+        axes: Mapping[str, Sequence[Any]] = spec.settings["axes"]
+        least = {name: min(axes[name]) for name in ("channels", "timesteps", "hidden")}
+        found = []
+        for cells, head, reduction in itertools.product(axes["cells"], axes["head"], axes["reduction"]):
+            sizes = NetworkConfig(**asdict(spec.network), **least, cells=cells, head=head, reduction=reduction)
+            found.append(skips("lightsnn", sizes))
+        return found
 
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         return Trainer(spec)

@@ -2,55 +2,99 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from snnas.hw_sim.errors import GateError
-from snnas.search.methods.memory import Widths
+from snnas.search.mse_nas.encoding import GenomeSpace
+from snnas.search.mse_nas.genome import Genome, MotifCell
+from snnas.search.mse_nas.motifs import MOTIFS
 from snnas.search.network import space
-from snnas.search.network.config import NetworkConfig
+from snnas.search.network.design_space import DesignSpace
 from snnas.search.network.genotype import Genotype
 from snnas.toolchain.cli.app import run_command
-from snnas.toolchain.data.load import load
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs import find
-from snnas.toolchain.searching.cost import Chip, Cost, Predictor
-from snnas.toolchain.searching.least import BOUNDED, least, refuse_hopeless
+from snnas.toolchain.runs.dataset import dataset_of
+from snnas.toolchain.searching.begin import begin_search
+from snnas.toolchain.searching.cost import Cost, Predictor
+from snnas.toolchain.searching.least import EARLY, PRICED, least, refuse_hopeless
 from snnas.toolchain.searching.methods import RUNNERS
+from snnas.toolchain.searching.options import SearchOptions
+from snnas.toolchain.searching.runner import Spec
+from snnas.toolchain.searching.session import spec_of
 
 SMALL = ["--channels", "2", "--hidden", "16", "-T", "2", "--batch", "8", "--no-train", "--name", "one"]
 
 
-def test_no_network_takes_less_than_the_bound() -> None:
-    config = NetworkConfig(input_shape=(1, 8, 8), classes=10, channels=2, hidden=8, votes=2, timesteps=3)
-    digits = load("digits", seed=0)
-    predictor = Predictor(config, Chip.load(), Widths(), digits.x_train[:8], digits.range, 0)
-    emptiest = RUNNERS["lightsnn"].emptiest(config)
-    assert emptiest is not None
-    floor = least(emptiest, predictor)
-    assert floor.keys() == {*BOUNDED}
-    rng = np.random.default_rng(1)
-    drawn = [space.get("lightsnn").random_genotype(rng, cells=2, backward=k % 2 == 1) for k in range(2)]
-    found = [cost for cost in predictor([emptiest, *(Genotype(g.space, g.cells) for g in drawn)])]
-    costs = [cost for cost in found if isinstance(cost, Cost)]
-    assert len(costs) == 3
-    for name, bound in floor.items():
-        values = [cost.figures[name] or 0.0 for cost in costs]
-        assert 0 < bound <= min(values), name
-        refuse_hopeless({name: bound * 1.01}, emptiest, predictor)
-        with pytest.raises(GateError, match=f"no network of these sizes keeps {name}"):
-            refuse_hopeless({name: bound * 0.99}, emptiest, predictor)
-    refuse_hopeless({"memory": 1.0}, emptiest, predictor)  # of which nothing is bounded
+def drawn(method: str, spec: Spec, rng: np.random.Generator) -> list[Any]:
+    """A few candidates of a method, small ones among them."""
+    if method == "mse_nas":
+        genomes = GenomeSpace(len(spec.network.motif_cells), fan_ins=(2,))
+        plain = [Genome(2, (MotifCell(n, (3,) * len(m.edges(2))),) * genomes.cells) for n, m in MOTIFS.items()]
+        return [*plain, GenomeSpace(genomes.cells).random(rng)]
+    if method == "trained":
+        designs = DesignSpace.of(spec.settings["axes"])
+        plainest = [replace(designs.draw_plain(rng), channels=2, timesteps=1) for _ in range(3)]
+        return [*plainest, designs.draw(rng)]
+    cells = space.get(spec.settings["space"])
+    return [cells.random_genotype(rng, cells=2, backward=backward) for backward in (False, True)]
 
 
-def test_a_hopeless_budget_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["search", "--runs-dir", str(tmp_path), "-q", *SMALL, "--budget", "energy_total=0.1uJ"]
+# Of every space: images, a signal, and its own of each method.
+SPACES = {
+    "lightsnn": ("lightsnn", "image"),
+    "lightsnn of a signal": ("lightsnn", "signal"),
+    "snasnet": ("snasnet", "image"),
+    "spikenas": ("spikenas", "image"),
+    "mse_nas": ("mse_nas", "image"),
+    "trained": ("trained", "image"),
+    "trained on a signal": ("trained", "signal"),
+}
+
+
+@pytest.mark.parametrize(("method", "kind"), SPACES.values(), ids=SPACES)
+def test_no_network_takes_less_than_the_bound(method: str, kind: str, tmp_path: Path) -> None:
+    shape = {"image": (60, 1, 8, 8), "signal": (60, 2, 1, 32)}[kind]
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).random(shape, np.float32), y=np.arange(60) % 3)
+    pinned = {} if method == "trained" else {"channels": 2, "timesteps": 2}
+    if method not in ("trained", "mse_nas"):
+        pinned["hidden"] = 8
+    options = SearchOptions(dataset=str(tmp_path / "d.npz"), method=method, batch=8, **pinned)
+    run = begin_search(tmp_path, "one", options, "test")
+    spec = spec_of(run, dataset_of(run))
+    spec = replace(spec, predictor=replace(spec.predictor, x=spec.predictor.x[:4]))
+    floors, every = RUNNERS[method].floors(spec), {*EARLY, *PRICED}
+    floor = least(floors, spec.predictor, every)
+    assert floor.keys() == every
+    for candidate in drawn(method, spec, np.random.default_rng(1)):
+        (cost,) = spec.predictor([candidate])
+        assert isinstance(cost, Cost)
+        for name, bound in floor.items():
+            assert 0 < bound <= (cost.figures[name] or 0.0), (name, candidate)
+    name, bound = "energy_total", floor["energy_total"]
+    refuse_hopeless({name: bound * 1.01}, floors, spec.predictor)
+    with pytest.raises(GateError, match=f"no network of these sizes keeps {name}"):
+        refuse_hopeless({name: bound * 0.99}, floors, spec.predictor)
+    refuse_hopeless({"sar": 1e-9}, floors, spec.predictor)  # of which nothing is bounded
+
+
+@pytest.mark.parametrize("budget", ["energy_total=0.1uJ", "neurons=20"])
+@pytest.mark.parametrize("method", ["lightsnn", "mse_nas", "trained"])
+def test_a_hopeless_budget_is_refused_at_once(
+    method: str, budget: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = [option for option in SMALL if method != "mse_nas" or option not in ("--hidden", "16")]
+    arguments = ["search", "--runs-dir", str(tmp_path), "-q", "--method", method, *small, "--budget", budget]
     assert run_command(arguments) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    for word in ("energy_total 0.1 uJ", "with empty cells and not a single spike", "--channels, --hidden and -T"):
+    name, limit = budget.removesuffix("uJ").split("=")
+    for word in (f"keeps {name} {limit}", "with empty cells and not a single spike", "--channels, --cells and -T"):
         assert word in error
     run = find(tmp_path, "one")
     assert run.stage() == "failed"
