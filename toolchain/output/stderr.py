@@ -16,6 +16,7 @@ from snnas.hw_sim.errors import UsageError, printable
 
 Advance = Callable[[int, int], None]
 SILENCE = 30.0  # in a pipe, seconds until a line says that something goes on
+LONG = 10.0  # seconds: what takes longer is announced before it begins
 SOON = 2.0  # and until the first of a stage, which says how long it will take
 # C0 and C1 controls steer a terminal (colours, titles, a pasted command), bidirectional ones re-order what is read;
 # half surrogates cannot be written at all.
@@ -78,6 +79,11 @@ class Narrator:
             yield
         finally:
             alarm.cancel()
+
+    def ahead(self, seconds: float, what: str) -> None:
+        """Says how long what is about to begin will take, where that is long."""
+        if seconds >= LONG:
+            self.say(f"  about {span_of(seconds)} at these sizes: {what}")
 
     def note(self, text: str) -> None:
         """Says what a user must know, quiet or not."""

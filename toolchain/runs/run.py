@@ -7,7 +7,6 @@ process that works on a run holds its lock; a second one is refused with the own
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -22,6 +21,7 @@ import tomli_w
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean, printable
 from snnas.hw_sim.files import read_text, write_text
+from snnas.hw_sim.system_calls import take
 from snnas.hw_sim.tables import parse_toml
 from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.log import JsonLines
@@ -57,7 +57,7 @@ class Run:
 
     def spoken_in(self, runs_dir: Path | None) -> str:
         """Its name where a command that is given ``--runs-dir`` finds it there, else its folder."""
-        return self.name if self.path == directory(runs_dir).resolve() / self.name else str(self.path)
+        return self.name if self.path.resolve() == directory(runs_dir).resolve() / self.name else str(self.path)
 
     @property
     def genotype(self) -> Path:
@@ -153,7 +153,7 @@ class Run:
         """Holds the run and clears away what killed processes left in it; UsageError names the process that has it."""
         with (self.path / ".lock").open("a+") as f:
             try:
-                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                take(f)
             except BlockingIOError:
                 f.seek(0)
                 raise UsageError(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from snnas.hw_sim.errors import UsageError, did_you_mean
+from snnas.hw_sim.system_calls import physical_memory
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.least import Floor
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 CELLS = 2  # as the papers have
+TIMED = 4  # candidates, to guess how long a search takes
 SAHD = ("per-node", "per-op")
 
 
@@ -81,6 +82,13 @@ class CellMethod(Runner):
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         return _SupernetScorer(spec, bank)
 
+    def some(self, task: Task) -> Sequence[Any]:
+        from snnas.search.methods import single
+
+        rng, backward = stream(task.seed, "outlook"), bool(task.spec.settings["backward"])
+        cells, space = task.spec.network.cells, _space(task.spec)
+        return [single(space.random_genotype(rng, cells=cells, backward=backward)) for _ in range(TIMED)]
+
     def key(self, candidate: Any, network: Any) -> Hashable:
         from snnas.search.scoring.supernet import cells_of
 
@@ -99,6 +107,13 @@ class Lightsnn(CellMethod):
     """Pruning by importance on a supernet."""
 
     space = "lightsnn"
+
+    def some(self, task: Task) -> Sequence[Any]:
+        """The whole supernet and its first removals: what is left gets less from round to round."""
+        space = _space(task.spec)
+        edges = space.edges(backward=task.spec.settings["backward"])
+        whole = dict.fromkeys(edges, space.ops)
+        return [whole, *({**whole, edge: space.ops[1:]} for edge in edges[: TIMED - 1])]
 
     def total(self, task: Task) -> int:
         space = _space(task.spec)
@@ -246,8 +261,8 @@ def _fits_memory(network: NetworkConfig, space: Space, options: SearchOptions, d
     if device.startswith("cuda"):
         there = int(torch.cuda.get_device_properties(device).total_memory)
     else:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+        there = physical_memory()
+    if there is not None and needed > there:
         raise UsageError(
             f"--channels {options.channels} --hidden {options.hidden}: {parameters:,} parameters to search, which take "
             f"{needed / 1e9:,.1f} GB of {there / 1e9:,.1f} GB on {device}; take fewer --channels or a smaller --hidden"

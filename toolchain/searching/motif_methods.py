@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.seeds import stream
-from snnas.toolchain.searching.cell_methods import CELL_METHODS
+from snnas.toolchain.searching.cell_methods import CELL_METHODS, TIMED
 from snnas.toolchain.searching.cost import figure
 from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
@@ -70,6 +70,13 @@ class MseNas(Runner):
         drawn = torch.from_numpy(bank.batch).to(spec.device)
         batches = [drawn[k * size : (k + 1) * size] for k in range(self.batches)]
         return RdmScorer(spec.network, batches, seed=bank.seed)
+
+    def some(self, task: Task) -> Sequence[Any]:
+        from snnas.search.mse_nas.encoding import GenomeSpace
+
+        rng = stream(task.seed, "outlook")
+        genomes = GenomeSpace(len(task.spec.network.motif_cells))
+        return [genomes.random(rng) for _ in range(TIMED)]
 
     def key(self, candidate: Any, network: Sizes) -> Hashable:
         genome: Hashable = candidate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import statistics
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.methods import SearchResult
     from snnas.search.methods.trials import Trained, Trial
+    from snnas.search.network.design import Design
     from snnas.search.network.design_space import DesignSpace
     from snnas.search.scoring.guards import Finding
     from snnas.toolchain.data.load import Dataset
+    from snnas.toolchain.training import TrainingConfig
 
 DEFAULT_SPACE = Path(__file__).with_name("spaces") / "chip.toml"
 # Samples: what a training is judged by, a third of training and validation part at most; what it is fitted to.
@@ -89,6 +92,20 @@ class TrainedMethod(Runner):
         plan = _plan(task)
         words = f"training {counted(plan.trainings, 'design')} shortly, {plan.longer} longer, {plan.finalists}"
         return plan.all_trainings, f"{words} with {SEEDS} seeds"
+
+    def some(self, task: Task) -> Sequence[Any]:
+        from snnas.search.network.design_space import DesignSpace
+
+        rng, designs = stream(task.seed, "outlook"), DesignSpace.of(task.spec.settings["axes"])
+        return [designs.draw(rng) for _ in range(2)]
+
+    def seconds(self, task: Task, scorer: Scorer) -> float:
+        """Of a few designs a step and a measurement are tried, of which a short training is made up; longer ones take
+        as many times longer as they have epochs and samples.
+        """
+        assert isinstance(scorer, Trainer)
+        plan, short = _plan(task), statistics.fmean(map(scorer.seconds, self.some(task)))
+        return plan.trainings * short + (plan.all_trainings - plan.trainings) * scorer.longer * short
 
     def run(self, task: Task) -> SearchResult:
         from snnas.search.methods import no_refusal, trained
@@ -214,8 +231,7 @@ class Trainer:
 
         begun = time.perf_counter()
         long = trial.seed > 0
-        epochs = self.epochs * (LONG_EPOCHS if long else 1)
-        recipe = replace(self.material.recipe, epochs=epochs, warmup=min(self.material.recipe.warmup, epochs // 4))
+        recipe = self._recipe(LONG_EPOCHS if long else 1)
         data = self._split(trial.seed, LONG if long else SHORT)
         seed = int(stream(self.predictor.seed, f"trained {trial.seed}").integers(2**31))
         network = build(trial.design, self.spec.network, seed=seed)
@@ -227,6 +243,30 @@ class Trainer:
         assert cost.accuracy is not None
         about = {"seconds": round(time.perf_counter() - begun, 3), "float_accuracy": result.validation_accuracy}
         return Trained(cost.accuracy, {**cost.to_json(), **about})
+
+    def _recipe(self, times: int) -> TrainingConfig:
+        """The recipe of so many times the epochs of a short training."""
+        epochs = self.epochs * times
+        return replace(self.material.recipe, epochs=epochs, warmup=min(self.material.recipe.warmup, epochs // 4))
+
+    def seconds(self, design: Design) -> float:
+        """Seconds that a short training of the design takes with its measurement, of which the training is guessed."""
+        from snnas.toolchain.training import build
+        from snnas.toolchain.training.outlook import seconds_ahead
+
+        with _one_thread():
+            network, data = build(design, self.spec.network, seed=0), self._split(0, SHORT)
+            training = seconds_ahead(network, data, self._recipe(1), seed=0, device=self.spec.device)
+            begun = time.perf_counter()
+            with contextlib.suppress(SnnasError):  # untrained, some have no program
+                measure(network.cpu().eval(), data, self.predictor.chip, self.predictor.widths)
+            return training + time.perf_counter() - begun
+
+    @property
+    def longer(self) -> float:
+        """How many times longer a long training takes."""
+        most = len(self.material.data.y_train) + len(self.material.data.y_val)
+        return LONG_EPOCHS * min(LONG, most) / min(SHORT, most)
 
     def _split(self, seed: int, most: int) -> Dataset:
         """The samples of a training: of training and validation part together, drawn for each seed anew."""

@@ -39,6 +39,7 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
     """
     from snnas.toolchain import training
     from snnas.toolchain.training import parallel
+    from snnas.toolchain.training.outlook import seconds_ahead
     from snnas.toolchain.training.silence import silence_of
 
     config = run.config()
@@ -66,6 +67,11 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         narrator.say("  a checkpoint is there: training goes on where the recipe is the same")
     try:
         data = dataset_of(run)
+        if not narrator.quiet and parallel.world_size() == 1 and not folder.exists():
+            with narrator.watched("trying a step"):
+                seconds = seconds_ahead(network, data, recipe, seed=config["seed"], device=device)
+            epochs = f"{counted(recipe.epochs, 'epoch')} of {counted(len(data.y_train), 'sample')}"
+            narrator.ahead(seconds, f"training {epochs}, T = {network.config.timesteps}, on {device}")
         with narrator.progress(f"training {counted(recipe.epochs, 'epoch')}", "batches") as advance:
             result = training.train(
                 network,

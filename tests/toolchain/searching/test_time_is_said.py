@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def drawn(method: str, spec: Spec, rng: np.random.Generator) -> list[Any]:
         plain = [Genome(2, (MotifCell(n, (3,) * len(m.edges(2))),) * genomes.cells) for n, m in MOTIFS.items()]
         return [*plain, GenomeSpace(genomes.cells).random(rng)]
     if method == "trained":
-        designs = DesignSpace.of(spec.settings["axes"])
+        designs = replace(DesignSpace.of(spec.settings["axes"]), ops=("skip", "conv3x3"))  # forms are counted soon
         plainest = [replace(designs.draw_plain(rng), channels=2, timesteps=1) for _ in range(3)]
         return [*plainest, designs.draw(rng)]
     cells = space.get(spec.settings["space"])
@@ -118,6 +120,60 @@ def test_pricing_shows_itself_and_says_how_long(
     number = next(int(line.split()[1]) for line in lines if line.startswith("pricing "))
     assert f"pricing {number} networks ..." in lines
     assert f"  pricing {number} networks: 1 of {number}; about {3 * (number - 1)} s left" in lines
+
+
+class Clock:
+    """A clock on which everything that is timed takes 100 s."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = itertools.count(0, 100)
+        for module in ("training.outlook", "searching.runner"):
+            monkeypatch.setattr(f"snnas.toolchain.{module}.time.perf_counter", lambda: float(next(now)))
+
+
+def test_what_takes_long_is_announced_and_what_was_tried_counts_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["search", "--runs-dir", str(tmp_path), "-T", "2", "--batch", "8", "--channels", "2", "--hidden", "8"]
+    assert run_command([*command, "--epochs", "1", "--name", "plain", "-q"]) == 0
+    Clock(monkeypatch)
+    capsys.readouterr()
+    assert run_command([*command, "--epochs", "1", "--name", "told"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    said = [k for k, line in enumerate(lines) if re.fullmatch(r"  about \d.* at these sizes: .*", line)]
+    assert "searching lightsnn: 31 evaluations" in lines[said[0]]
+    assert "training 1 epoch of 1,293 samples, T = 2" in lines[said[1]]
+    assert lines[said[0] + 1] == "searching lightsnn: 31 evaluations ..."
+    one, other = (find(tmp_path, name) for name in ("plain", "told"))
+    assert one.genotype.read_bytes() == other.genotype.read_bytes()
+    assert one.weights.read_bytes() == other.weights.read_bytes()
+
+
+@pytest.mark.parametrize(("method", "words"), [("mse_nas", "evolving 12 genomes"), ("trained", "training 8 designs")])
+def test_every_method_says_how_long(
+    method: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Clock(monkeypatch)
+    told = []
+
+    def ahead(self: Narrator, seconds: float, what: str) -> None:
+        told.append((seconds, what))
+        raise GateError("that is enough")
+
+    monkeypatch.setattr(Narrator, "ahead", ahead)
+    more = ["--trainings", "8", "--short-epochs", "1", "--hidden", "8"] if method == "trained" else []
+    small = ["-T", "1", "--batch", "8", "--channels", "2", *more]
+    assert run_command(["search", "--runs-dir", str(tmp_path), "--method", method, *small]) == 1
+    assert told[0][1].startswith(words)
+    assert told[0][0] > 1000
+
+
+def test_many_that_are_scored_at_once_mislead_no_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Records come one by one behind a round that took its time: the first of them is no measure of the rest."""
+    command = ["search", "--runs-dir", str(tmp_path), *SMALL, "--method", "snasnet", "--candidates", "8", "-v"]
+    assert run_command(command) == 0
+    counts = [line for line in capsys.readouterr().err.splitlines() if "evaluations: " in line and " of " in line]
+    assert len(counts) == 1  # all of one round
 
 
 def test_a_stage_within_a_stage_has_a_bar_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
