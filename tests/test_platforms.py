@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,18 +40,20 @@ for line in sys.argv[1:]:
 def test_the_base_install_runs_without_the_calls_of_unix(tmp_path: Path) -> None:
     model, samples = GATE / "graph.nir", GATE / "graph.nir.check.npz"
     data = f"--data|{samples}"
+    (tmp_path / "norse.nir").write_bytes(gzip.decompress((ROOT / "tests/data/whose/norse.nir.gz").read_bytes()))
     lines = (
         f"check|{model}|--baseline|{GATE / 'baseline.json'}",
         f"simulate|{model}|{data}|-q",
         f"estimate|{model}|{data}|-q",
-        f"whose|{model}|-q",
+        f"whose|{tmp_path / 'norse.nir'}|--expect|{ROOT / 'tests/data/whose/norse.npz'}|-q",
         f"export|{model}|{data}|--out|{tmp_path / 'made'}|-q",
         f"check|{tmp_path / 'made'}",
         f"runs|--runs-dir|{tmp_path}",
         "doctor",
     )
     command = [sys.executable, "-c", WITHOUT, *lines]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    without_lava = {**os.environ, "SNNAS_LAVA_ENV": str(tmp_path / "absent"), "SNNAS_LAVA_PYTHON": ""}
+    done = subprocess.run(command, cwd=ROOT, env=without_lava, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "made/program.npz").is_file()
 
