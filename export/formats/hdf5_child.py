@@ -14,10 +14,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+resource: Any
 try:
     import resource
 except ImportError:  # Windows: whoever asked ends a child that takes too long
-    resource = None  # type: ignore[assignment]
+    resource = None
 
 NOT_STARTED = 71  # the exit code that says nothing of the file
 MAX_ITEMS, MAX_DEPTH, MAX_TEXT, MAX_STRINGS = 100_000, 32, 1 << 26, 1 << 20

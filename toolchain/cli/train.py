@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import AsJson, DataOptions, Quiet, RunName, RunsDir, Verbose, typed
+from snnas.toolchain.cli.options import AsJson, DataOptions, LogTo, Quiet, RunName, RunsDir, Verbose, typed
 from snnas.toolchain.output.stdout import print_json, print_table
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def train(
         str | None, typer.Option(help="With --genotype: before the classes, lif, bn_lif or linear.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
+    log_to: LogTo = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -71,6 +72,7 @@ def train(
         cells=cells,
         head=head,
         force=force,
+        log_to=tuple(log_to or ()),
         device=device,
     )
     found = run_training(options, narrator, command=typed(), begun=goes_on_with("train", runs_dir))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from snnas.export.compiler.quantise import check_bits
+from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.checking import attest as attesting
 from snnas.toolchain.checking.check import check as check_one
 from snnas.toolchain.checking.findings import Book, exit_code
@@ -15,6 +18,7 @@ from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.rules.rules import RULES, Rule, find
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.runs.pack import SUFFIX, exports, unpack
 from snnas.toolchain.searching.budgets import GATED
 
 
@@ -39,7 +43,24 @@ def check(options: CheckOptions, narrator: Narrator | None = None) -> Checked:
     if options.reading.bits is not None:
         check_bits(options.reading.bits)
     options.check()
-    return Checked(books=tuple(check_one(path, options, narrator) for path in options.graphs))
+    with contextlib.ExitStack() as stack:
+        graphs = tuple(_export_of(path, stack) for path in options.graphs)
+        options = replace(options, graphs=graphs)
+        return Checked(books=tuple(check_one(path, options, narrator) for path in graphs))
+
+
+def _export_of(path: Path, stack: contextlib.ExitStack) -> Path:
+    """The path itself; of a packed run the export in it, unpacked until ``stack`` ends, that to Lava where it has more.
+
+    InvalidFileError for a .zip that is none, UsageError for a run that was not exported.
+    """
+    if path.suffix != SUFFIX or not path.is_file():
+        return path
+    folder = unpack(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="snnas-check-"))))
+    found = exports(folder)
+    if not found:
+        raise UsageError(f"{path}: a run without an export; unpack and export it with: snnas export {path}")
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

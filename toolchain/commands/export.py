@@ -17,6 +17,7 @@ from snnas.toolchain.exporting.pipeline import write_dump
 from snnas.toolchain.finetuning.options import asked as asked_finetuning
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output import silence
+from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.run import after_export
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.run import Run
@@ -126,6 +127,7 @@ def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> E
     with run.lock():
         narrator.say(f"run {run.name} -> {run.export(options.target)}")
         report = of_run.export_run(run, _for_program(options), narrator, timesteps=options.timesteps)
+        write_card(run)
     following = after_export(run, report, options.runs_dir)
     return _exported(report, run.export(options.target), options.dump, (following,))
 

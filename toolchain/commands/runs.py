@@ -1,4 +1,4 @@
-"""The runs on disk: listed, found, removed."""
+"""The runs on disk: listed, found, packed, removed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.run import overview
+from snnas.toolchain.runs.pack import SUFFIX, pack
 from snnas.toolchain.runs.remove import held, remove
 from snnas.toolchain.runs.run import Run, directory, find
 
@@ -31,6 +34,21 @@ def list_runs(runs_dir: Path | None = None) -> RunsListed:
 def find_run(name: str | None = None, runs_dir: Path | None = None) -> Run:
     """The run of that name or folder, or the newest one; UsageError (2) where there is none."""
     return find(directory(runs_dir), name)
+
+
+def pack_run(name: str | None = None, runs_dir: Path | None = None, *, out: Path | None = None) -> Path:
+    """The run as one .zip (None: NAME.zip here), with its card, README.md; whatever takes a run takes it.
+
+    UsageError (2) where there is no such run or ``out`` is no .zip; InvalidFileError (3) where the run is damaged.
+    """
+    run = find(directory(runs_dir), name)
+    to = Path(f"{run.path.name}{SUFFIX}") if out is None else out
+    if to.suffix != SUFFIX:
+        raise UsageError(f"--out {to}: expected a name that ends with {SUFFIX}")
+    with run.lock():
+        write_card(run)
+        pack(run.path, to)
+    return to
 
 
 def remove_runs(

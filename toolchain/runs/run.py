@@ -25,6 +25,7 @@ from snnas.hw_sim.system_calls import take
 from snnas.hw_sim.tables import parse_toml
 from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.log import JsonLines
+from snnas.toolchain.runs.pack import SUFFIX, unpack
 from snnas.toolchain.runs.staging import clear
 
 DEFAULT_DIRECTORY = "runs"
@@ -173,11 +174,15 @@ def as_toml(config: dict[str, Any]) -> str:
 
 
 def find(folder: Path, name: str | None, *, having: str = "") -> Run:
-    """The run called ``name`` (or the folder of that path), or the newest one; UsageError where there is none.
+    """The run called ``name``, or the newest one; UsageError where there is none.
+
+    name: of a run in ``folder``, a run's own folder, or a packed run (.zip), which is unpacked into ``folder`` first.
 
     having: what the newest has to have, one of NEEDS; newer ones without it are passed over, and a note on stderr names
     them. Where none has it, the newest of all.
     """
+    if name is not None and name.endswith(SUFFIX) and Path(name).is_file():
+        return Run(unpack(Path(name), folder).resolve())
     if name is not None:
         for path in (folder / name, Path(name)):
             if (path / "run.toml").exists():  # a FIFO, too: what it is says whoever reads it

@@ -259,7 +259,7 @@ def _fits_memory(network: NetworkConfig, space: Space, options: SearchOptions, d
     parameters = fixed + searched
     needed = max(4 * parameters, 16 * fixed)
     if device.startswith("cuda"):
-        there = int(torch.cuda.get_device_properties(device).total_memory)
+        there: int | None = int(torch.cuda.get_device_properties(device).total_memory)
     else:
         there = physical_memory()
     if there is not None and needed > there:

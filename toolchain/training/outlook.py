@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def seconds_ahead(network: nn.Module, data: Dataset, config: TrainingConfig, *, 
         if step.wide:
             lay_out(trial, torch.channels_last)
         step.begin(np.arange(len(step.x)))
-        seconds = [_timed(lambda at=at: step(False, 1, at), device) for at in range(step.steps)]
+        seconds = [_timed(partial(step, False, 1, at), device) for at in range(step.steps)]
         x, y = (torch.from_numpy(a[: config.batch]).to(device) for a in (data.x_val, data.y_val))
         about: Any = {"device": device, "batch": config.batch, "unit": data.unit, "world": World()}
         looked = _timed(lambda: validate(trial, x, y, **about), device)

@@ -226,6 +226,7 @@ def test_a_worker_killed_on_the_way_changes_nothing(tmp_path: Path, engine: str)
 @pytest.mark.parametrize("method", CELL_METHODS)
 def test_an_impossible_budget_names_the_nearest_miss(tmp_path: Path, capsys, method: str) -> None:
     """Of a limit that the emptiest network keeps, and none that is drawn."""
+    limit = 0.0
     for name in ("sizes", "one"):
         more = ["--budget", f"memory={limit + 1:.0f}B"] if name == "one" else []
         code = snnas(tmp_path, "--method", method, *draws(method, 5), "--name", name, *more)
