@@ -97,7 +97,7 @@ figures: $(VENV)/.dev  ## Measure the demo of the README and docs/energy.md agai
 LIGHT := $(CURDIR)/build/light
 light:  ## Check, simulate and estimate on the base install, without torch; print its size and seconds
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
-	@rm -rf build && mkdir -p $(LIGHT)
+	@rm -rf $(LIGHT) build/lib build/bdist.* && mkdir -p $(LIGHT)
 	@echo "installing the base into $(LIGHT)/venv: about half a minute"
 	@"$(PYTHON)" -m venv $(LIGHT)/venv
 	@$(LIGHT)/venv/bin/python -m pip wheel --quiet --constraint constraints.txt --wheel-dir $(LIGHT)/wheels .
