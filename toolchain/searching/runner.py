@@ -187,12 +187,11 @@ class Runner(ABC):
     def some(self, task: Task) -> Sequence[Any]:
         """A few candidates as the search has them, to be timed; they are drawn apart, and count for nothing."""
 
-    def seconds(self, task: Task, scorer: Scorer) -> float:
+    def seconds(self, task: Task, scorer: Scorer, total: int) -> float:
         """Seconds that ``run`` will take in one process, guessed by a few candidates; the first warms up.
 
-        Where even that one says that it is no matter, the others are not asked.
+        total: evaluations. Where even the first says that it is no matter, the others are not asked.
         """
-        total, _ = self.plan(task)
         few = self.some(task)
         first = _timed(scorer, few[:1])
         return total * (first if total * first < LONG else _timed(scorer, few) / len(few))

@@ -144,9 +144,9 @@ class Session:
         total, words = self.runner.plan(task)
         if done:
             self.narrator.say(f"  {done} of {counted(total, 'evaluation')} are taken over from the log")
-        elif not self.narrator.quiet and limits == self.limits:
+        if not every and not self.narrator.quiet:
             with self.narrator.watched("trying some candidates"):
-                seconds = self.runner.seconds(task, self.evaluator.scorer())
+                seconds = self.runner.seconds(task, self.evaluator.scorer(), total)
             self.narrator.ahead(seconds / self.workers, words)
         with self.narrator.progress(words) as advance:
             result = self._within(task, limits)

@@ -99,9 +99,10 @@ class TrainedMethod(Runner):
         rng, designs = stream(task.seed, "outlook"), DesignSpace.of(task.spec.settings["axes"])
         return [designs.draw(rng) for _ in range(2)]
 
-    def seconds(self, task: Task, scorer: Scorer) -> float:
-        """Of a few designs a step and a measurement are tried, of which a short training is made up; longer ones take
-        as many times longer as they have epochs and samples.
+    def seconds(self, task: Task, scorer: Scorer, total: int) -> float:
+        """Of a few designs some steps and a measurement are tried, which make up a short training.
+
+        Longer ones take as many times longer as they have epochs and samples.
         """
         assert isinstance(scorer, Trainer)
         plan, short = _plan(task), statistics.fmean(map(scorer.seconds, self.some(task)))
