@@ -11,7 +11,7 @@ from snnas.hw_sim.system_calls import physical_memory
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.least import Floor
-from snnas.toolchain.searching.options import DEFAULT_HIDDEN, SearchOptions
+from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Runner, Scorer, Spec, Task
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class CellMethod(Runner):
         return {**super().settings(options, data), **counted}
 
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
-        from snnas.search.network.config import DEFAULT_HEAD, NetworkConfig
+        from snnas.search.network.config import DEFAULT_HEAD, DEFAULT_HIDDEN, NetworkConfig
         from snnas.search.network.space import get
 
         space = get(self.space_for(given["input_shape"]))

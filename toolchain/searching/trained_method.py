@@ -39,7 +39,7 @@ DEFAULT_SPACE = Path(__file__).with_name("spaces") / "chip.toml"
 # Samples: what a training is judged by, a third of training and validation part at most; what it is fitted to.
 JUDGED, SHORT, LONG = 1024, 2048, 8192
 JUDGED_SHARE = 1 / 3
-LONG_EPOCHS = 3  # times those of a short training
+LONGER = 3  # times as many steps as a short training has: more epochs where there are no more samples
 LEAST = 4  # trainings
 
 
@@ -102,11 +102,11 @@ class TrainedMethod(Runner):
     def seconds(self, task: Task, scorer: Scorer, total: int) -> float:
         """Of a few designs some steps and a measurement are tried, which make up a short training.
 
-        Longer ones take as many times longer as they have epochs and samples.
+        Longer ones have LONGER times as many steps.
         """
         assert isinstance(scorer, Trainer)
         plan, short = _plan(task), statistics.fmean(map(scorer.seconds, self.some(task)))
-        return plan.trainings * short + (plan.all_trainings - plan.trainings) * scorer.longer * short
+        return plan.trainings * short + (plan.all_trainings - plan.trainings) * LONGER * short
 
     def run(self, task: Task) -> SearchResult:
         from snnas.search.methods import no_refusal, trained
@@ -232,8 +232,10 @@ class Trainer:
 
         begun = time.perf_counter()
         long = trial.seed > 0
-        recipe = self._recipe(LONG_EPOCHS if long else 1)
         data = self._split(trial.seed, LONG if long else SHORT)
+        fitted = len(data.y_train)
+        epochs = max(1, round(self.epochs * LONGER * min(fitted, SHORT) / fitted)) if long else self.epochs
+        recipe = self._recipe(epochs)
         seed = int(stream(self.predictor.seed, f"trained {trial.seed}").integers(2**31))
         network = build(trial.design, self.spec.network, seed=seed)
         try:
@@ -245,9 +247,8 @@ class Trainer:
         about = {"seconds": round(time.perf_counter() - begun, 3), "float_accuracy": result.validation_accuracy}
         return Trained(cost.accuracy, {**cost.to_json(), **about})
 
-    def _recipe(self, times: int) -> TrainingConfig:
-        """The recipe of so many times the epochs of a short training."""
-        epochs = self.epochs * times
+    def _recipe(self, epochs: int) -> TrainingConfig:
+        """The recipe with so many epochs."""
         return replace(self.material.recipe, epochs=epochs, warmup=min(self.material.recipe.warmup, epochs // 4))
 
     def seconds(self, design: Design) -> float:
@@ -257,17 +258,11 @@ class Trainer:
 
         with _one_thread():
             network, data = build(design, self.spec.network, seed=0), self._split(0, SHORT)
-            training = seconds_ahead(network, data, self._recipe(1), seed=0, device=self.spec.device)
+            training = seconds_ahead(network, data, self._recipe(self.epochs), seed=0, device=self.spec.device)
             begun = time.perf_counter()
             with contextlib.suppress(SnnasError):  # untrained, some have no program
                 measure(network.cpu().eval(), data, self.predictor.chip, self.predictor.widths)
             return training + time.perf_counter() - begun
-
-    @property
-    def longer(self) -> float:
-        """How many times longer a long training takes."""
-        most = len(self.material.data.y_train) + len(self.material.data.y_val)
-        return LONG_EPOCHS * min(LONG, most) / min(SHORT, most)
 
     def _split(self, seed: int, most: int) -> Dataset:
         """The samples of a training: of training and validation part together, drawn for each seed anew."""

@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was searched, trained and exported, and nothing more of it than that takes."""
     runs: Path = tmp_path_factory.mktemp("runs")
     small = ["--channels", "2", "--hidden", "16", "--epochs", "1", "-T", "2", "--batch", "8", "--quiet"]
-    assert run_command(["search", "--runs-dir", str(runs), "--name", "tiny", *small]) == 0
+    assert run_command(["search", "--method", "lightsnn", "--runs-dir", str(runs), "--name", "tiny", *small]) == 0
     assert run_command(["export", "tiny", "--runs-dir", str(runs), "--samples", "2", "--quiet"]) == 0
     return runs
 

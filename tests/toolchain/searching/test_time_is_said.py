@@ -115,7 +115,7 @@ def test_pricing_shows_itself_and_says_how_long(
     monkeypatch.setattr(Predictor, "_one", slow)
     monkeypatch.setattr("snnas.toolchain.output.stderr.time.monotonic", lambda: now[0])
     budget = ["--method", "snasnet", "--candidates", "6", "--budget", "energy_total=500uJ"]
-    assert run_command(["search", "--runs-dir", str(tmp_path), *SMALL, *budget]) == 0
+    assert run_command(["search", "--method", "lightsnn", "--runs-dir", str(tmp_path), *SMALL, *budget]) == 0
     lines = capsys.readouterr().err.splitlines()
     number = next(int(line.split()[1]) for line in lines if line.startswith("pricing "))
     assert f"pricing {number} networks ..." in lines
@@ -134,7 +134,21 @@ class Clock:
 def test_what_takes_long_is_announced_and_what_was_tried_counts_for_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["search", "--runs-dir", str(tmp_path), "-T", "2", "--batch", "8", "--channels", "2", "--hidden", "8"]
+    command = [
+        "search",
+        "--method",
+        "lightsnn",
+        "--runs-dir",
+        str(tmp_path),
+        "-T",
+        "2",
+        "--batch",
+        "8",
+        "--channels",
+        "2",
+        "--hidden",
+        "8",
+    ]
     assert run_command([*command, "--epochs", "1", "--name", "plain", "-q"]) == 0
     Clock(monkeypatch)
     capsys.readouterr()

@@ -23,7 +23,9 @@ RECORD = {"epoch": 1, "loss": 2.0, "train_accuracy": 0.5, "val_accuracy": 0.25, 
 
 def test_a_callback_hears_every_epoch_as_the_log_has_it(tmp_path: Path) -> None:
     heard: list[dict[str, Any]] = []
-    options = SearchOptions(runs_dir=tmp_path, name="one", channels=2, hidden=8, timesteps=2, batch=8, epochs=2)
+    options = SearchOptions(
+        runs_dir=tmp_path, name="one", method="lightsnn", channels=2, hidden=8, timesteps=2, batch=8, epochs=2
+    )
     run = run_search(options, on_epoch=heard.append).run
     assert heard == run.train_log.read()
     assert [record["epoch"] for record in heard] == [1, 2]
@@ -58,7 +60,21 @@ def test_tensorboard_reads_the_event_files(tmp_path: Path) -> None:
 
 def test_the_command_line_writes_them_into_the_run(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    small = ["--channels", "2", "--hidden", "8", "-T", "2", "--batch", "8", "--epochs", "1", "-q"]
+    small = [
+        "--method",
+        "lightsnn",
+        "--channels",
+        "2",
+        "--hidden",
+        "8",
+        "-T",
+        "2",
+        "--batch",
+        "8",
+        "--epochs",
+        "1",
+        "-q",
+    ]
     assert run_command(["search", "--runs-dir", str(tmp_path), "--name", "one", *small, "--no-train"]) == 0
     assert run_command(["train", "one", "--runs-dir", str(tmp_path), "--log-to", "tensorboard", "-q"]) == 0
     (file,) = (find(tmp_path, "one").path / "tensorboard").iterdir()
