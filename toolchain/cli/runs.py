@@ -67,12 +67,20 @@ def pack(
     run: Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="The .zip to write [NAME.zip].")] = None,
     runs_dir: RunsDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Pack one run into a .zip: its folder, with a README.md that is a model card, without checkpoints."""
-    from snnas.toolchain.commands.runs import pack_run
+    from dataclasses import asdict
 
-    runs_dir, _ = _nearer(context, runs_dir, False)
-    print_text(str(pack_run(run, runs_dir, out=out)))
+    from snnas.toolchain.commands.runs import pack_run
+    from snnas.toolchain.runs.pack import SCHEMA as PACK_SCHEMA
+
+    runs_dir, as_json = _nearer(context, runs_dir, as_json)
+    packed = pack_run(run, runs_dir, out=out)
+    if as_json:
+        print_json({"schema": PACK_SCHEMA, **asdict(packed), "path": str(packed.path)})
+    else:
+        print_text(str(packed.path))
 
 
 @runs_app.command(short_help="Remove runs; asks first.")

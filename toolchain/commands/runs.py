@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.files import sha256
 from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.run import overview
 from snnas.toolchain.runs.pack import SUFFIX, pack
@@ -25,6 +26,20 @@ class RunsListed:
     """One per run, by name: run, created_at, stage, validation_accuracy, and the reason of one that is damaged."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPacked:
+    """A run as one file."""
+
+    run: str
+    """Its name."""
+    path: Path
+    """The .zip."""
+    files: int
+    """How many it holds."""
+    sha256: str
+    """Of the .zip; equal runs give equal ones."""
+
+
 def list_runs(runs_dir: Path | None = None) -> RunsListed:
     """The runs of a folder (None: SNNAS_RUNS, else ./runs); a damaged one hides no other."""
     folder = directory(runs_dir)
@@ -36,7 +51,7 @@ def find_run(name: str | None = None, runs_dir: Path | None = None) -> Run:
     return find(directory(runs_dir), name)
 
 
-def pack_run(name: str | None = None, runs_dir: Path | None = None, *, out: Path | None = None) -> Path:
+def pack_run(name: str | None = None, runs_dir: Path | None = None, *, out: Path | None = None) -> RunPacked:
     """The run as one .zip (None: NAME.zip here), with its card, README.md; whatever takes a run takes it.
 
     UsageError (2) where there is no such run or ``out`` is no .zip; InvalidFileError (3) where the run is damaged.
@@ -47,8 +62,8 @@ def pack_run(name: str | None = None, runs_dir: Path | None = None, *, out: Path
         raise UsageError(f"--out {to}: expected a name that ends with {SUFFIX}")
     with run.lock():
         write_card(run)
-        pack(run.path, to)
-    return to
+        files = pack(run.path, to)
+    return RunPacked(run=run.name, path=to, files=files, sha256=sha256(to))
 
 
 def remove_runs(

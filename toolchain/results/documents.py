@@ -34,6 +34,7 @@ RECORDS = {
     "rules": "check:RuleList",
     "run": "run:RunShown",
     "runs": "runs:RunList",
+    "runs.pack": "runs:RunPacked",
     "runs.remove": "runs:RunsRemoved",
     "schemas": "machine:SchemaList",
     "simulate": "simulate:Simulation",

@@ -14,6 +14,7 @@ from snnas.hw_sim.files import read_bytes, whole
 from snnas.toolchain.data.datasets.archives import contents, listing
 from snnas.toolchain.runs.staging import staged
 
+SCHEMA = "snnas.runs.pack/1"
 SUFFIX = ".zip"
 LEFT_OUT = ("checkpoint",)  # folders
 LARGEST = 1 << 31  # bytes of a file that is read back
