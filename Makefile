@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick oracles docs figures generate notebooks light faults mutants lint format clean
+.PHONY: help install demo test test-quick oracles docs figures generate notebooks light release faults mutants lint format clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -100,7 +100,7 @@ notebooks: $(VENV)/.dev  ## Run the notebooks of examples/notebooks and keep the
 LIGHT := $(CURDIR)/build/light
 light:  ## Check, simulate and estimate on the base install, without torch; print its size and seconds
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
-	@rm -rf build && mkdir -p $(LIGHT)
+	@rm -rf $(LIGHT) build/lib build/bdist.* && mkdir -p $(LIGHT)
 	@echo "installing the base into $(LIGHT)/venv: about half a minute"
 	@"$(PYTHON)" -m venv $(LIGHT)/venv
 	@$(LIGHT)/venv/bin/python -m pip wheel --quiet --constraint constraints.txt --wheel-dir $(LIGHT)/wheels .
@@ -113,6 +113,11 @@ light:  ## Check, simulate and estimate on the base install, without torch; prin
 	for command in "check graph.nir --baseline baseline.json" "simulate graph.nir --data graph.nir.check.npz -q" \
 		"estimate graph.nir --data graph.nir.check.npz -q"; do \
 		echo "snnas $$command"; time snnas $$command > $(LIGHT)/out.txt 2>&1 || { cat $(LIGHT)/out.txt; exit 1; }; done
+
+release:  ## Build wheel and sdist, and try both in clean environments of every Python that is here; publishes nothing
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "building into build/release, then two environments for each Python: some minutes"
+	"$(PYTHON)" -m tests.release
 
 # Each campaign goes on where it was ended; FAULTS holds its records and what it found.
 FAULTS ?= faults.out

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.system_calls import READING, WRITING
 
 TEXT_BYTES = 1 << 28
 _PIECE = 1 << 16
@@ -43,7 +44,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
     OSError where nothing is there, or it may not be read.
     """
     # Without O_NONBLOCK opening a FIFO waits for somebody to write to it; of regular files it changes nothing.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | READING)
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
@@ -109,7 +110,7 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with naming(path, temporary):
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | WRITING
             with os.fdopen(os.open(temporary, flags, 0o644), "w+b") as file:
                 yield file
                 file.flush()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.browser import BROWSER, Browser
 
 ROOT = Path(__file__).resolve().parents[1]
 pytest.importorskip("torch")
@@ -54,19 +57,44 @@ def test_no_command_of_the_first_page_is_cut(generate: ModuleType, monkeypatch: 
     assert [line for line in generate.help_of([]).splitlines() if re.match(r"  \w+ .*\.\.\.$", line)] == []
 
 
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning_and_asks_nobody(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built with warnings as errors."""
     for name in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(name, reason="the extra [docs] is not installed")
+    folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html"]
-    arguments = ["-d", str(tmp_path / "doctrees"), "docs", str(tmp_path / "html")]
+    arguments = ["-d", str(folder / "doctrees"), "docs", str(folder / "html")]
     done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    pages = sorted((tmp_path / "html").rglob("*.html"))
+    return folder / "html"
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_asks_nobody(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
     assert len(pages) > 20
     for page in pages:
         text = page.read_text(encoding="utf-8")
         asked = re.findall(r'<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"', text)
         assert asked == [], page.name
-    methods = (tmp_path / "html/methods.html").read_text(encoding="utf-8")
+    methods = (site / "methods.html").read_text(encoding="utf-8")
     assert methods.count('display="block"') == (ROOT / "docs/methods.md").read_text(encoding="utf-8").count("$$") / 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (BROWSER and shutil.which("bash")), reason="no Chromium (or no bash) on the PATH")
+def test_no_page_of_the_site_is_wider_than_the_screen(site: Path, tmp_path: Path) -> None:
+    """In a browser, at 1280 and at 390 pixels: what is wide (code, tables, formulas) scrolls in a place of its own."""
+    browser = Browser(tmp_path / "chromium")
+    wide = []
+    try:
+        for width in (1280, 390):
+            for page in sorted(site.rglob("*.html")):
+                if "_static" not in page.parts:
+                    browser.open(page, width)
+                    found = browser.js("document.documentElement.scrollWidth")
+                    wide += [f"{page.relative_to(site)}: {found} of {width}"] if found > width else []
+    finally:
+        browser.close()
+    assert wide == []

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Callable
 from typing import Any
+
+resource: Any
+try:
+    import resource
+except ImportError:  # Windows: whoever asked ends a child that takes too long
+    resource = None
 
 NOT_STARTED = 71  # the exit code that says nothing of the file
 MAX_ITEMS, MAX_DEPTH, MAX_TEXT, MAX_STRINGS = 100_000, 32, 1 << 26, 1 << 20
@@ -25,10 +30,16 @@ class Refused(Exception):
 
 def limit(limit_bytes: int, seconds: int) -> None:
     """Memory: the data twice over and the libraries; CPU seconds; no core file; no file beyond the answer's size."""
-    lower(resource.RLIMIT_AS, 2 * limit_bytes + (2 << 30))
+    if resource is None:
+        return
     lower(resource.RLIMIT_CPU, seconds, 1)
     lower(resource.RLIMIT_CORE, 0)
     lower(resource.RLIMIT_FSIZE, 2 * limit_bytes)
+    try:
+        lower(resource.RLIMIT_AS, 2 * limit_bytes + (2 << 30))
+    except (OSError, ValueError):  # macOS takes none
+        if sys.platform == "linux":
+            raise
 
 
 def lower(kind: int, value: int, more: int = 0) -> None:

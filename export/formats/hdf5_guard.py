@@ -21,6 +21,7 @@ import numpy as np
 from snnas.export.formats.hdf5_child import NOT_STARTED
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.hw_sim.files import require_regular
+from snnas.hw_sim.system_calls import resource
 
 Tree: TypeAlias = dict[str, Any]  # group -> Tree, dataset -> numpy array, bytes or a list of bytes
 
@@ -28,6 +29,7 @@ SECONDS = 15.0
 LIMIT_BYTES = 1 << 30
 CHILD = Path(__file__).with_name("hdf5_child.py")
 ASLEEP = 600.0  # seconds of wall clock that end a child which sleeps; one that works is ended by its CPU time
+ENDED = tuple(-getattr(signal, name) for name in ("SIGXCPU", "SIGKILL") if hasattr(signal, name))
 _HEADER = 8
 
 
@@ -51,12 +53,12 @@ def ask_child(child: Path, path: Path, what: str, *, seconds: float, limit_bytes
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.DEVNULL,
-                timeout=ASLEEP,
+                timeout=ASLEEP if resource else seconds,  # where CPU time cannot be limited, the clock on the wall is
                 check=False,
             )
         except subprocess.TimeoutExpired:
             raise InvalidFileError(f"{what}: its reader sleeps; the file is damaged", code="SN101") from None
-        if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        if done.returncode in ENDED:
             raise InvalidFileError(
                 f"{what}: reading it took over {seconds:g} s of CPU time; the file is damaged", code="SN101"
             )

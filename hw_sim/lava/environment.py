@@ -6,7 +6,6 @@ lava-nc 0.10 needs Python 3.10 and numpy < 2, so Lava never shares an interprete
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.files import write_text
+from snnas.hw_sim.system_calls import take
 
 PINS = ("lava-nc==0.10.0", "numpy==1.26.4", "scipy==1.15.3", "networkx==2.8.7")
 PINS_DL = ("lava-dl==0.6.0", "torch==2.3.1")
@@ -229,10 +229,10 @@ def _logged(command: list[str], log: Path, what: str) -> None:
 def _locked(path: Path, report: Callable[[str], object]) -> Iterator[None]:
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take(file)
         except OSError:
             report("another set-up is running; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            take(file, wait=True)
         yield
 
 

@@ -9,7 +9,6 @@ deadline. Its verdict is not believed: the recorded spikes are compared here.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -29,6 +28,7 @@ from snnas.hw_sim.files import copy
 from snnas.hw_sim.lava import run_lava
 from snnas.hw_sim.lava.environment import clean_environment, last_line
 from snnas.hw_sim.program import Program
+from snnas.hw_sim.system_calls import take
 
 STAGE, OWNER = "snnas-lava-", ".owner"  # the name of a temporary folder begins so; the file in it that is locked
 LOG_BYTES, RESULT_BYTES, SPIKES_BYTES = 16 << 20, 4 << 20, 1 << 30
@@ -133,13 +133,13 @@ def _stage() -> Iterator[Path]:
     """
     for left in Path(tempfile.gettempdir()).glob(STAGE + "*"):
         with contextlib.suppress(OSError), (left / OWNER).open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take(file)
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=STAGE, ignore_cleanup_errors=True) as name:
         stage = Path(name)
         with (stage / "owner").open("wb") as file:
             with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                take(file)
                 os.rename(stage / "owner", stage / OWNER)  # under this name it is never seen without its lock
             yield stage
 

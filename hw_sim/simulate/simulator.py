@@ -6,7 +6,6 @@ that each population sees its sources at the right timestep, so the simulator wa
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from snnas.hw_sim.errors import UnsupportedError, UsageError, overflowed
 from snnas.hw_sim.linear import apply, convolve, sum_pool
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Synapse
 from snnas.hw_sim.readout import answers, late
+from snnas.hw_sim.system_calls import physical_memory
 
 HOST_CURRENT = 1 << 31
 
@@ -90,8 +90,8 @@ def _check_memory(program: Program, batch: int) -> None:
     steps, sizes = batch * program.timesteps, [p.size for p in program.populations]
     # Every spike is kept as a byte; where time folds into the batch, the largest input stands twice as int64.
     needed = steps * (sum(sizes) + (0 if program.recurrent else 16 * max(sizes)))
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+    there = physical_memory()
+    if there is not None and needed > there:
         raise UnsupportedError(
             f"{batch} samples of {program.timesteps} timesteps of {sum(sizes):,} neurons take {needed / 1e9:,.1f} GB "
             f"in the simulator, and this machine has {there / 1e9:,.1f} GB; take a smaller program or a larger machine"

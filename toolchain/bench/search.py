@@ -70,12 +70,13 @@ def bench_search(options: SearchBenchOptions, narrator: Narrator | None = None) 
     narrator = narrator or Narrator(quiet=True)
     turns, width, batch, seed = options.turns, options.width, options.batch, options.seed
     kinds = {name: Turns() for name in GATES}
-    with one_thread():
-        x = _digits(batch, seed)
-        for name, kind in kinds.items():
+    with one_thread(), narrator.progress("timing both searches, the loop and ours", "turns") as advance:
+        x, every = _digits(batch, seed), len(kinds) * turns
+        for at, (name, kind) in enumerate(kinds.items()):
             supernet = _supernet(width, seed, backward=name == "recurrent")
-            for _ in range(turns):
+            for turn in range(turns):
                 _turn(kind, supernet, x, backward=name == "recurrent")
+                advance(at * turns + turn + 1, every)
                 narrator.say(f"  {name}: loop {kind.baseline[-1]:.3f} s, snnas {kind.seconds[-1]:.3f} s of CPU")
     difference = max(kind.difference for kind in kinds.values())
     equal = difference <= TOLERANCE and all(kind.same_genotype for kind in kinds.values())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.toolchain.bench.harness import one_thread, timed
 from snnas.toolchain.data.seeds import torch_seed
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import Advance, Narrator
 from snnas.toolchain.output.stdout import print_table
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def bench_train(options: TrainBenchOptions, narrator: Narrator | None = None) ->
         options.turns, options.channels, options.pixels, options.batch, options.seed,
     )  # fmt: skip
     kinds: dict[str, Turns] = {}
-    with one_thread():
+    with one_thread(), narrator.progress("timing steps of both trainings, the loop's and ours", "turns") as advance:
         for name in KINDS:
-            kinds[name] = _measure(name, turns, channels, pixels, batch, seed)
+            kinds[name] = _measure(name, turns, channels, pixels, batch, seed, advance)
             narrator.say(
                 f"  {name}: {kinds[name].ratio:.2f} times as fast, losses differ by {kinds[name].difference:.1e}"
             )
@@ -122,7 +122,7 @@ def bench_train(options: TrainBenchOptions, narrator: Narrator | None = None) ->
     }
 
 
-def _measure(name: str, turns: int, channels: int, pixels: int, batch: int, seed: int) -> Turns:
+def _measure(name: str, turns: int, channels: int, pixels: int, batch: int, seed: int, advance: Advance) -> Turns:
     import torch
 
     from snnas.toolchain.bench.plain_training import TrainLoop, train_step
@@ -155,6 +155,7 @@ def _measure(name: str, turns: int, channels: int, pixels: int, batch: int, seed
     for turn in range(turns + 1):
         baseline, _ = timed(lambda: train_step(loop, theirs, x, y))
         seconds, _ = timed(lambda: train_step(network, mine, wide, y))
+        advance(tuple(KINDS).index(name) * (turns + 1) + turn + 1, len(KINDS) * (turns + 1))
         if turn:  # the first warms up
             result.baseline.append(baseline)
             result.seconds.append(seconds)

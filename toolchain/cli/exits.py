@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import resource
 import shlex
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from snnas.hw_sim.system_calls import address_space_limited
 from snnas.toolchain.runs.extras import extra_of, install
 
 # torch's allocators raise a RuntimeError; a type of its own has only CUDA's. A library that finds no room to be loaded
@@ -150,7 +150,7 @@ def _lacks_memory(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno == errno.ENOMEM
     if isinstance(error, SystemError):  # a C function failed without a word, as a library that loads under ulimit -v
-        limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+        limited = address_space_limited()
         return limited and "without exception set" in str(error)
     kinds = RuntimeError | ImportError | OSError
     return isinstance(error, MemoryError) or (isinstance(error, kinds) and bool(_NO_MEMORY.search(str(error))))

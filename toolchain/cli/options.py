@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs [SNNAS_RUNS, else ./runs].")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+LogTo = Annotated[list[str] | None, typer.Option(help="Where each epoch's figures go too: tensorboard; repeatable.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Narrate with times, and progress in logs too.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]

@@ -1,4 +1,4 @@
-"""``snnas runs``: list the runs, show one, remove some. Registered in ``app``."""
+"""``snnas runs``: list the runs, show one, pack one, remove some. Registered in ``app``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from snnas.toolchain.output.stdout import print_json, print_table, print_text
 if TYPE_CHECKING:
     from snnas.toolchain.runs.run import Run
 
-runs_app = typer.Typer(help="The runs on disk: list (the default), show, remove.")
+runs_app = typer.Typer(help="The runs on disk: list (the default), show, pack, remove.")
 
 
 @runs_app.callback(invoke_without_command=True)
 def runs(context: typer.Context, runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
-    """The runs on disk: list them (the default), show one, remove some."""
+    """The runs on disk: list them (the default), show one, pack one, remove some."""
     context.obj = (runs_dir, as_json)
     if context.invoked_subcommand is None:
         list_runs(context)
@@ -59,6 +59,28 @@ def show(
         print_json(describe(found))
     else:
         print_table(table(found))
+
+
+@runs_app.command(name="pack", short_help="Pack one run into a .zip that export, report and check take.")
+def pack(
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .zip to write [NAME.zip].")] = None,
+    runs_dir: RunsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pack one run into a .zip: its folder, with a README.md that is a model card, without checkpoints."""
+    from dataclasses import asdict
+
+    from snnas.toolchain.commands.runs import pack_run
+    from snnas.toolchain.runs.pack import SCHEMA as PACK_SCHEMA
+
+    runs_dir, as_json = _nearer(context, runs_dir, as_json)
+    packed = pack_run(run, runs_dir, out=out)
+    if as_json:
+        print_json({"schema": PACK_SCHEMA, **asdict(packed), "path": str(packed.path)})
+    else:
+        print_text(str(packed.path))
 
 
 @runs_app.command(short_help="Remove runs; asks first.")

@@ -12,6 +12,7 @@ from snnas.toolchain.cli.options import (
     AsJson,
     DataOptions,
     Device,
+    LogTo,
     Quiet,
     RunsDir,
     Verbose,
@@ -24,6 +25,7 @@ from snnas.toolchain.output.stdout import print_table
 # With --resume everything else is as the run was begun.
 GOES_WITH_RESUME = {
     "resume", "dataset", "runs_dir", "device", "no_train", "as_json", "quiet", "verbose", "workers", "engine",
+    "log_to",
 }  # fmt: skip
 
 
@@ -82,6 +84,7 @@ def search(
     data: DataOptions = None,
     backward: Annotated[bool, typer.Option("--backward", help="Search backward edges too: recurrent cells.")] = False,
     no_train: Annotated[bool, typer.Option("--no-train", help="Stop after the search.")] = False,
+    log_to: LogTo = None,
     device: Device = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -107,6 +110,7 @@ def search(
                 workers=workers,
                 engine=engine,
                 train=not no_train,
+                log_to=tuple(log_to or ()),
                 device=device if given(context, "device") else None,
             ),
             narrator,
@@ -150,6 +154,7 @@ def search(
             data=data or (),
             backward=backward,
             train=not no_train,
+            log_to=log_to or (),
             device=device,
             progress=narrator,
             command=typed(),

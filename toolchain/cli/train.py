@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import AsJson, DataOptions, Quiet, RunName, RunsDir, Verbose, typed
+from snnas.toolchain.cli.options import AsJson, DataOptions, LogTo, Quiet, RunName, RunsDir, Verbose, typed
 from snnas.toolchain.output.stdout import print_json, print_table
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ def train(
         str | None, typer.Option(help="With --genotype: before the classes, lif, bn_lif or linear.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
+    log_to: LogTo = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -80,6 +80,7 @@ def train(
         cells=cells,
         head=head,
         force=force,
+        log_to=tuple(log_to or ()),
         device=device,
     )
     found = run_training(options, narrator, command=typed(), begun=goes_on_with("train", runs_dir))
@@ -90,9 +91,9 @@ def train(
 def goes_on_with(command: str, runs_dir: Path | None) -> Callable[[Run], None]:
     """What a run is handed to once it is on disk: an interrupted command then says how it goes on."""
     from snnas.toolchain.cli import exits
-    from snnas.toolchain.output.stderr import with_runs_dir
+    from snnas.toolchain.output.run import on_run
 
-    return lambda run: exits.go_on_with(f"snnas {with_runs_dir(f'{command} {shlex.quote(run.name)}', runs_dir)}")
+    return lambda run: exits.go_on_with(f"snnas {on_run(command, run, runs_dir=runs_dir)}")
 
 
 def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None) -> None:
@@ -103,4 +104,4 @@ def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None) -> 
         print_json(describe(run))
         return
     print_table(table(run, brief=True))
-    narrator.next(next_command(run), runs_dir)
+    narrator.next(next_command(run, runs_dir))

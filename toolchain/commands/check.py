@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.shown import Shown
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.telling import Progress, narrator_of
+from snnas.toolchain.runs.pack import SUFFIX, exports, unpack
 from snnas.toolchain.searching.budgets import GATED, LEAST, parse_limits
 
 if TYPE_CHECKING:
@@ -83,7 +86,10 @@ def guard(options: CheckOptions, narrator: Narrator | None = None) -> Findings:
     if options.reading.bits is not None:
         check_bits(options.reading.bits)
     options.check()
-    return Findings(books=tuple(check_one(path, options, narrator) for path in options.graphs))
+    with contextlib.ExitStack() as stack:
+        graphs = tuple(_export_of(path, stack) for path in options.graphs)
+        options = replace(options, graphs=graphs)
+        return Findings(books=tuple(check_one(path, options, narrator) for path in graphs))
 
 
 def check(
@@ -135,6 +141,20 @@ def spelt(limits: Mapping[str, Limit] | None) -> str:
 
 def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
+
+
+def _export_of(path: Path, stack: contextlib.ExitStack) -> Path:
+    """The path itself; of a packed run the export in it, unpacked until ``stack`` ends, that to Lava where it has more.
+
+    InvalidFileError for a .zip that is none, UsageError for a run that was not exported.
+    """
+    if path.suffix != SUFFIX or not path.is_file():
+        return path
+    folder = unpack(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="snnas-check-"))))
+    found = exports(folder)
+    if not found:
+        raise UsageError(f"{path}: a run without an export; unpack and export it with: snnas export {path}")
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from typing import Any
 from snnas.toolchain.diagnosing import diagnose as diagnosing
 from snnas.toolchain.diagnosing.case import Case, open_case
 from snnas.toolchain.models.reading_options import ReadingOptions
-from snnas.toolchain.output.stderr import Narrator, with_runs_dir
+from snnas.toolchain.output.run import on_run
+from snnas.toolchain.output.stderr import Narrator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ def diagnose(options: DiagnoseOptions, narrator: Narrator | None = None) -> Diag
         narrator.say(f"  {path}")
     following = None
     if case.run is not None and options.out is None:
-        following = with_runs_dir(f"report {case.run.name} --html", options.runs_dir)
+        following = on_run("report", case.run, "--html", runs_dir=options.runs_dir)
     return Diagnosed(figures=figures, files=tuple(files), next_command=following)
 
 

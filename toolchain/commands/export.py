@@ -18,8 +18,9 @@ from snnas.toolchain.exporting.pipeline import write_dump
 from snnas.toolchain.finetuning.options import asked as asked_finetuning
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output import silence
+from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.run import after_export
-from snnas.toolchain.output.stderr import Narrator, with_runs_dir
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.front import member
 
@@ -104,7 +105,8 @@ def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> E
     with run.lock():
         narrator.say(f"run {run.name} -> {run.export(options.target)}")
         report = of_run.export_run(run, _for_program(options), narrator, timesteps=options.timesteps)
-    following = with_runs_dir(after_export(run, report), options.runs_dir)
+        write_card(run)
+    following = after_export(run, report, options.runs_dir)
     return _exported(report, run.export(options.target), options.dump, (following,))
 
 
@@ -118,7 +120,7 @@ def export_graph(options: GraphExportOptions, narrator: Narrator | None = None) 
         from snnas.toolchain.exporting.onnx import export_graph_onnx
 
         report = export_graph_onnx(options.graph, options.reading, _for_onnx(options), narrator, out=options.out)
-        return Export(report=report, folder=folder_of(options.graph, options.out, "onnx"))
+        return _in_float(report, folder_of(options.graph, options.out, "onnx"))
     report = of_graph.export_graph(options.graph, options.reading, _for_program(options), narrator, out=options.out)
     folder = folder_of(options.graph, options.out, options.target)
     return _exported(report, folder, options.dump, (), notes=tuple(report["notes"]))
@@ -182,4 +184,10 @@ def _onnx(run: Run, options: RunExportOptions, narrator: Narrator) -> Export:
 
     with run.lock():
         report = export_onnx(run, _for_onnx(options), narrator, timesteps=options.timesteps)
-    return Export(report=report, folder=run.export("onnx"))
+    return _in_float(report, run.export("onnx"))
+
+
+def _in_float(report: dict[str, Any], folder: Path) -> Export:
+    """What an ONNX export made; what is silent is said beside it."""
+    mute = silence.of(report)
+    return Export(report=report, folder=folder, notes=(str(mute),) if mute else ())

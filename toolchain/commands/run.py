@@ -13,6 +13,7 @@ from snnas.hw_sim.files import read_json
 from snnas.toolchain.commands.export import RunExportOptions, export_run
 from snnas.toolchain.commands.exported import Export, read_export
 from snnas.toolchain.commands.report import ReportOptions, write_page
+from snnas.toolchain.commands.runs import pack_run
 from snnas.toolchain.commands.search import resume_search
 from snnas.toolchain.commands.train import TrainOptions, run_training
 from snnas.toolchain.output.shown import Shown
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from snnas.search.network.network import Network
     from snnas.toolchain.output.drawing import Panel
+    from snnas.toolchain.training.tracking import Listener
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,18 +125,29 @@ class Run(Shown):
         force: bool = False,
         device: str | None = None,
         progress: Progress = None,
+        on_epoch: Listener | None = None,
     ) -> Run:
-        """Trains the network, or goes on with a training that was ended; None are the run's own. As ``snnas train``."""
+        """Trains the network, or goes on with a training that was ended; None are the run's own. As ``snnas train``.
+
+        on_epoch: takes each epoch's record, a hook for wandb, mlflow and others.
+        """
         options = TrainOptions(
             run=str(self.path), epochs=epochs, recipe=recipe, target_sar=target_sar, force=force, device=device
         )
-        run_training(options, narrator_of(progress), command="snnas.Run.train")
+        run_training(options, narrator_of(progress), command="snnas.Run.train", on_epoch=on_epoch)
         return Run(self.files)
 
-    def resume(self, *, workers: int = 1, train: bool = True, progress: Progress = None) -> Run:
+    def resume(
+        self, *, workers: int = 1, train: bool = True, progress: Progress = None, on_epoch: Listener | None = None
+    ) -> Run:
         """Goes on with a search or a training that was ended; what is finished is not done again."""
-        resume_search(ResumeOptions(run=str(self.path), workers=workers, train=train), narrator_of(progress))
+        options = ResumeOptions(run=str(self.path), workers=workers, train=train)
+        resume_search(options, narrator_of(progress), on_epoch=on_epoch)
         return Run(self.files)
+
+    def pack(self, out: str | Path | None = None) -> Path:
+        """Writes the run as one .zip (None: NAME.zip here), with its card; whatever takes a run takes it."""
+        return pack_run(str(self.path), out=None if out is None else Path(out)).path
 
     def write_page(self) -> Path:
         """Writes report.html into the run: one page that needs no network."""

@@ -1,4 +1,4 @@
-"""The runs on disk: listed, found, removed."""
+"""The runs on disk: listed, found, packed, removed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.files import sha256
+from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.run import LIST_SCHEMA, overview, overview_table
 from snnas.toolchain.output.shown import Shown
+from snnas.toolchain.runs.pack import SUFFIX, pack
 from snnas.toolchain.runs.remove import held, remove
 from snnas.toolchain.runs.run import Run, directory, find
 
@@ -36,6 +40,20 @@ class RunsListed(Shown):
         yield overview_table(self.rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPacked:
+    """A run as one file."""
+
+    run: str
+    """Its name."""
+    path: Path
+    """The .zip."""
+    files: int
+    """How many it holds."""
+    sha256: str
+    """Of the .zip; equal runs give equal ones."""
+
+
 def list_runs(runs_dir: str | Path | None = None) -> RunsListed:
     """The runs of a folder (None: SNNAS_RUNS, else ./runs); a damaged one hides no other."""
     folder = directory(None if runs_dir is None else Path(runs_dir))
@@ -45,6 +63,21 @@ def list_runs(runs_dir: str | Path | None = None) -> RunsListed:
 def find_run(name: str | None = None, runs_dir: Path | None = None) -> Run:
     """The run of that name or folder, or the newest one; UsageError (2) where there is none."""
     return find(directory(runs_dir), name)
+
+
+def pack_run(name: str | None = None, runs_dir: Path | None = None, *, out: Path | None = None) -> RunPacked:
+    """The run as one .zip (None: NAME.zip here), with its card, README.md; whatever takes a run takes it.
+
+    UsageError (2) where there is no such run or ``out`` is no .zip; InvalidFileError (3) where the run is damaged.
+    """
+    run = find(directory(runs_dir), name)
+    to = Path(f"{run.path.name}{SUFFIX}") if out is None else out
+    if to.suffix != SUFFIX:
+        raise UsageError(f"--out {to}: expected a name that ends with {SUFFIX}")
+    with run.lock():
+        write_card(run)
+        files = pack(run.path, to)
+    return RunPacked(run=run.name, path=to, files=files, sha256=sha256(to))
 
 
 def remove_runs(

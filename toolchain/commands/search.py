@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snnas.toolchain import runs
+from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.relocate import point_to
 from snnas.toolchain.runs.run import Run
@@ -15,6 +16,7 @@ from snnas.toolchain.searching.budgets import amounts
 from snnas.toolchain.searching.find import find_network
 from snnas.toolchain.searching.options import ResumeOptions, SearchOptions
 from snnas.toolchain.searching.workers import check_engine
+from snnas.toolchain.training.tracking import Listener, listener, require
 
 Begun = Callable[[Run], None]
 
@@ -35,22 +37,30 @@ def run_search(
     *,
     command: str = "snnas.search_network",
     begun: Begun = lambda run: None,
+    on_epoch: Listener | None = None,
 ) -> Searched:
     """Finds a cell on a data set, trains it and keeps the run.
 
     command: what run.toml says it was made with. begun: is called with the run once it is on disk and goes on, after a
-    kill, with ``resume_search``. UsageError (2) for options that do not go together, InvalidFileError (3) for data that
+    kill, with ``resume_search``. on_epoch: takes each epoch's record of the training, as train.jsonl has them: a hook
+    for wandb, mlflow and others. UsageError (2) for options that do not go together, InvalidFileError (3) for data that
     cannot be read, GateError (1) where no candidate has a finite score or none keeps the budget.
     """
     narrator = narrator or Narrator(quiet=True)
     check_engine(options.engine, options.workers)
+    require(options.log_to)
     run = begin_search(runs.directory(options.runs_dir), options.name, options, command, narrator)
     begun(run)
-    return _go_through(run, narrator, options.workers, options.engine, options.train, None)
+    hear = listener(run.path, options.log_to, on_epoch)
+    return _go_through(run, narrator, options.workers, options.engine, options.train, None, hear)
 
 
 def resume_search(
-    options: ResumeOptions, narrator: Narrator | None = None, *, begun: Begun = lambda run: None
+    options: ResumeOptions,
+    narrator: Narrator | None = None,
+    *,
+    begun: Begun = lambda run: None,
+    on_epoch: Listener | None = None,
 ) -> Searched:
     """Goes on with a run whose search or training was ended; what is finished is not done again.
 
@@ -59,18 +69,25 @@ def resume_search(
     narrator = narrator or Narrator(quiet=True)
     run = runs.find(runs.directory(options.runs_dir), options.run)
     check_engine(options.engine, options.workers)
+    require(options.log_to)
     if options.dataset is not None:
         point_to(run, options.dataset)
     begun(run)
-    return _go_through(run, narrator, options.workers, options.engine, options.train, options.device)
+    hear = listener(run.path, options.log_to, on_epoch)
+    return _go_through(run, narrator, options.workers, options.engine, options.train, options.device, hear)
 
 
-def _go_through(run: Run, narrator: Narrator, workers: int, engine: str, train: bool, device: str | None) -> Searched:
+def _go_through(
+    run: Run, narrator: Narrator, workers: int, engine: str, train: bool, device: str | None, on_epoch: Listener
+) -> Searched:
     with run.lock():
         narrator.say(f"run {run.name}")
         if not run.genotype.exists():
             _say_begun(run, narrator)
-        front = find_network(run, narrator, workers=workers, engine=engine, train=train, device=device)
+        front = find_network(
+            run, narrator, workers=workers, engine=engine, train=train, device=device, on_epoch=on_epoch
+        )
+        write_card(run)
     return Searched(run=run, front=front)
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs, training
 from snnas.toolchain.data.options import parse_options
+from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.relocate import point_to
 from snnas.toolchain.runs.run import Run
+from snnas.toolchain.training.tracking import Listener, listener, require
 
 if TYPE_CHECKING:
     from snnas.toolchain.training import TrainingConfig
@@ -57,6 +59,8 @@ class TrainOptions:
     """With ``genotype``: what stands before the classes, lif, bn_lif or linear; None: the default."""
     force: bool = False
     """Train again where weights exist."""
+    log_to: tuple[str, ...] = ()
+    """Where each epoch's figures go too: tensorboard."""
     device: str | None = None
     """auto, cpu, cuda, ...; None: as it was searched."""
 
@@ -67,17 +71,20 @@ def run_training(
     *,
     command: str = "snnas.train_network",
     begun: Callable[[Run], None] = lambda run: None,
+    on_epoch: Listener | None = None,
 ) -> Run | None:
     """Trains the network of a run, or a known cell on another data set; a training that was ended goes on.
 
-    command, begun: as of ``run_search``. Returns the run; None in the helping processes of ``torchrun``, where process
-    0 alone writes. UsageError (2) for options that do not go together and for a run that is trained already.
+    command, begun, on_epoch: as of ``run_search``. Returns the run; None in the helping processes of ``torchrun``,
+    where process 0 alone writes. UsageError (2) for options that do not go together and for a run that is trained
+    already.
     """
     from snnas.toolchain.training import parallel
     from snnas.toolchain.training.of_run import train_run
 
     narrator = narrator or Narrator(quiet=True)
     _check(options)
+    require(options.log_to)
     changes = {"epochs": options.epochs, "target_sar": options.target_sar, "accumulate": options.accumulate}
     recipe = training.load_recipe(options.recipe, changes) if options.recipe else None
     if options.genotype is not None:
@@ -93,7 +100,9 @@ def run_training(
     with run.lock() if first else contextlib.nullcontext():
         if first and run.trained and not options.force:
             raise UsageError(f"run {run.name} is trained; train it again with --force")
-        train_run(run, narrator, options.device, recipe)
+        train_run(run, narrator, options.device, recipe, on_epoch=listener(run.path, options.log_to, on_epoch))
+        if first:
+            write_card(run)
     return run if first else None
 
 

@@ -20,6 +20,7 @@ from snnas.toolchain.commands.search import run_search
 from snnas.toolchain.commands.train import TrainOptions, run_training
 from snnas.toolchain.output.telling import Progress, narrator_of
 from snnas.toolchain.searching.options import SearchKeywords, SearchOptions
+from snnas.toolchain.training.tracking import Listener
 
 
 def search_network(
@@ -30,6 +31,7 @@ def search_network(
     runs_dir: str | Path | None = None,
     progress: Progress = None,
     begun: Callable[[Run], None] | None = None,
+    on_epoch: Listener | None = None,
     command: str = "snnas.search_network",
     **options: Unpack[SearchKeywords],
 ) -> Run:
@@ -39,7 +41,8 @@ def search_network(
     ``{"energy_total": "30uJ", "cores": 8}``, or as the command line takes them. name: of the run; None:
     DATASET-METHOD-001. runs_dir: where runs are kept; None: SNNAS_RUNS, else ./runs. progress: True tells on stderr
     what goes on, with bars on a terminal; a function (stage, done, total) is called with it; None is silent. begun: is
-    called with the run once it is on disk, so that a killed one goes on with ``run.resume()``. options: the rest of
+    called with the run once it is on disk, so that a killed one goes on with ``run.resume()``. on_epoch: takes each
+    epoch's record of the training, a hook for wandb, mlflow and others. options: the rest of
     ``SearchOptions`` by name, such as ``method``, ``seed``, ``epochs``, ``channels``, ``timesteps``, ``train``.
     command: what run.toml says it was made with.
 
@@ -58,8 +61,8 @@ def search_network(
             raise UsageError(f"search_network: no option {key!r}{did_you_mean(key, known)}")
     if given.get("space") is not None:
         given["space"] = Path(given["space"])
-    if "data" in given:
-        given["data"] = tuple(given["data"])
+    for key in {"data", "log_to"} & given.keys():
+        given[key] = tuple(given[key])
     asked = SearchOptions(
         dataset=str(dataset),
         budget=tuple(spelt(budget).split(",") if isinstance(budget, Mapping) and budget else budget or ()),
@@ -68,7 +71,7 @@ def search_network(
         **given,
     )
     tell = begun or (lambda run: None)
-    found = run_search(asked, narrator_of(progress), command=command, begun=lambda run: tell(Run(run)))
+    found = run_search(asked, narrator_of(progress), command=command, begun=lambda run: tell(Run(run)), on_epoch=on_epoch)
     return Run(found.run)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from snnas.toolchain.output import silence
 from snnas.toolchain.output.drawing import Panel, write_drawing
 from snnas.toolchain.output.heat import TIMESTEPS, heat
 from snnas.toolchain.output.svg import LEFT, MOST, ROW, WIDTH, Key, box, clip, left_out, picture, text, thinned
@@ -15,10 +17,12 @@ SHADES = (0.0, 0.0005, 0.002, 0.01, 0.03, 0.1)  # lower ends of s1 .. s6, as sha
 
 
 def write_picture(result: dict[str, Any], file: Path) -> None:
-    """Draw both as an .svg, with the fault of each population that has one."""
+    """Draw both as an .svg, with the fault of each population that has one, and what never fires."""
     rows, steps = result["divergence"]["populations"], int(result["divergence"]["timesteps"])
     faults = {fault["population"]: fault["kind"] for fault in result["faults"]}
-    panels = [over_time(rows, steps), made_here(rows, steps, faults)]
+    parted, mute = over_time(rows, steps), silence.of(result, "program")
+    panels = [replace(parted, notes=(f"Program: {mute}." if mute else None, *parted.notes))]
+    panels.append(made_here(rows, steps, faults))
     write_drawing(file, f"Diagnosis of {clip(str(result['subject']), 80)}", panels)
 
 

@@ -58,6 +58,12 @@ def _leading(result: dict[str, Any]) -> str:
     return f"{none}most differing spikes come of: {cause}" if worth[cause]["spikes"] > 0 else none.rstrip("; ")
 
 
+def never_fired(result: dict[str, Any]) -> str:
+    """Which populations of the program never fire, with the likely cause; '' where all do."""
+    found = silence.of(result, "program")
+    return str(replace(found, ties=0, constant=False)) if found is not None and found.silent else ""
+
+
 def beside(result: dict[str, Any]) -> str:
     """What the export's own report says of all its samples, where fewer were diagnosed; '' where there is none."""
     found = result.get("export")
@@ -80,9 +86,8 @@ def _order(fault: dict[str, Any]) -> tuple[float, float]:
 def tables(result: dict[str, Any]) -> Iterator[Table | str]:
     """What the command prints, in order."""
     yield headline(result)
-    found = silence.of(result, "program")
-    if found is not None and found.silent:
-        yield str(replace(found, ties=0, constant=False))
+    if never_fired(result):
+        yield never_fired(result)
     if beside(result):
         yield beside(result)
     if result["faults"]:

@@ -24,12 +24,15 @@ from snnas.export.graph import digest
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import GateError, UsageError
 from snnas.hw_sim.files import sha256, write_json
+from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.exporting.foreign_folder import folder_of, rewritten
 from snnas.toolchain.exporting.formats import ONNX_FORMAT
 from snnas.toolchain.exporting.reuse import reusable
 from snnas.toolchain.exporting.stimulus import kept
 from snnas.toolchain.models.open import ASKED, open_graph
 from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.models.silent import explained
+from snnas.toolchain.output import silence as silences
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run
@@ -169,6 +172,9 @@ def _measured(
             f"onnxruntime and the graph differ in {sum(differing.values())} of {compared} spikes, first at {first}: "
             "float32 rounds a sum across a threshold; export with --float64"
         )
+    watch = Answers()
+    watch.add(total)
+    silence = explained(watch.with_spikes({n: int(v.sum()) for n, v in spikes.items()}), None, samples.x, graph)
     ours, theirs = answers.argmax(axis=1), total.argmax(axis=1)
     accuracy: dict[str, float | None] = {
         "deployed": None,
@@ -190,6 +196,7 @@ def _measured(
         "encoder_spikes_compared": 0,
         "output_difference": float(np.abs(total - answers).max()),
         "sar": sum(int(v.sum()) for v in spikes.values()) / max(1, compared),
+        "silence": silence.to_json(),
         "bytes": path.stat().st_size,
     }
 
@@ -209,9 +216,11 @@ def table(report: dict[str, Any]) -> Table:
     from rich.table import Table
 
     out = Table(title=f"{report['run']} as ONNX", title_justify="left", show_header=False)
-    accuracy = report["accuracy"]
+    accuracy, mute = report["accuracy"], silences.of(report)
     measured = f"measured, {report['samples']:,} samples"
-    if accuracy["deployed"] is None:
+    if why := silences.why_none(mute):
+        out.add_row("accuracy", silences.NONE, why)
+    elif accuracy["deployed"] is None:
         out.add_row("equal predictions", f"{accuracy['agreement']:.2%}", measured)
     else:
         out.add_row("accuracy, deployed network", f"{accuracy['deployed']:.2%}", measured)
@@ -219,6 +228,8 @@ def table(report: dict[str, Any]) -> Table:
     compared, differing = report["spikes_compared"], report["spikes_differing"]
     out.add_row("spikes that differ", f"{differing} of {compared:,}", "measured")
     out.add_row("spiking activity rate", f"{report['sar']:.4f}", "measured")
+    for row in silences.rows(mute):
+        out.add_row(*row)
     inlined = ", LIF inlined" if report["inlined"] else ""
     out.add_row("model.onnx", f"{report['bytes'] / 1e3:,.1f} kB", f"{report['precision']}{inlined}")
     return out

@@ -16,6 +16,8 @@ def section(material: Material) -> Raw:
     found = material.diagnosis
     rows, steps = found["divergence"]["populations"], int(found["divergence"]["timesteps"])
     said = [note(view.headline(found) + ".")]
+    if view.never_fired(found):
+        said.append(note(_sentence(view.never_fired(found))))
     if view.beside(found):
         said.append(note(_sentence(view.beside(found))))
     if found["faults"]:

@@ -25,18 +25,23 @@ WATCHED = 32  # samples on which a silent membrane is watched
 FEW_STEPS = 3  # a largest weight of so many steps is hardly a weight
 
 
-def explained(silence: Silence, program: Program, x: np.ndarray | None, graph: Graph | None) -> Silence:
-    """The silence with its likely cause. x: the samples, as the program takes them. graph: what was compiled."""
+def explained(silence: Silence, program: Program | None, x: np.ndarray | None, graph: Graph | None) -> Silence:
+    """The silence with its likely cause. x: the samples, as the program takes them. graph: what was compiled.
+
+    program: None of a graph that runs in float, whose populations are its own nodes.
+    """
     if not silence.silent:
         return silence
     name = silence.silent[0]
-    node = None if graph is None else graph.nodes.get(program.meta.get("node_of", {}).get(name, ""))
+    node_of = {name: name} if program is None else program.meta.get("node_of", {})
+    node = None if graph is None else graph.nodes.get(node_of.get(name, ""))
     cause, options = _of_unit(name, node, graph) or (None, None)
-    if cause is None and x is not None and program.input_kind == "analogue" and _counted(x):
+    analogue = graph is not None if program is None else program.input_kind == "analogue"
+    if cause is None and x is not None and analogue and _counted(x):
         most = round(float(x.max()) * 255)
         cause = f"x holds whole bytes up to {most}, event counts perhaps, which are read as x / 255"
         cause += "; save them as float32 to have them read as they are"
-    if cause is None and x is not None and len(x):
+    if cause is None and program is not None and x is not None and len(x):
         cause = _of_reach(name, program, x[:WATCHED])
     return replace(silence, cause=cause, options=options)
 

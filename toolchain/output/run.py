@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,16 +112,25 @@ def table(run: Run, *, brief: bool = False) -> Table:
     return out
 
 
-def next_command(run: Run) -> str:
-    """What a user would type next, without the ``--runs-dir``."""
-    return f"export {run.name} --target lava" if run.weights.exists() else f"train {run.name}"
+def on_run(verb: str, run: Run, more: str = "", *, runs_dir: Path | None = None) -> str:
+    """A command on a run, to stand behind ``snnas``, that finds it again: by name, in ``--runs-dir``, or by folder."""
+    name = run.spoken_in(runs_dir)
+    folder = "" if runs_dir is None or name != run.name else f"--runs-dir {shlex.quote(str(runs_dir))}"
+    return " ".join(filter(None, (verb, shlex.quote(name), more, folder)))
 
 
-def after_export(run: Run, report: dict[str, Any]) -> str:
+def next_command(run: Run, runs_dir: Path | None = None) -> str:
+    """What a user would type next."""
+    verb, more = ("export", "--target lava") if run.weights.exists() else ("train", "")
+    return on_run(verb, run, more, runs_dir=runs_dir)
+
+
+def after_export(run: Run, report: dict[str, Any], runs_dir: Path | None = None) -> str:
     """What a user would look at next: the page, or the cause where the program is silent or lost a point."""
     lost = report["accuracy"]["training"] - report["accuracy"]["on_target"]
     mute = silence.why_none(silence.of(report, "on_target"))
-    return f"diagnose {run.name}" if mute or lost > 0.01 else f"report {run.name} --html"
+    verb, more = ("diagnose", "") if mute or lost > 0.01 else ("report", "--html")
+    return on_run(verb, run, more, runs_dir=runs_dir)
 
 
 def _genotype(run: Run) -> tuple[dict[str, Any], str]:

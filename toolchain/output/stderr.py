@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -18,6 +16,7 @@ from snnas.hw_sim.errors import UsageError, printable
 
 Advance = Callable[[int, int], None]
 SILENCE = 30.0  # in a pipe, seconds until a line says that something goes on
+LONG = 10.0  # seconds: what takes longer is announced before it begins
 SOON = 2.0  # and until the first of a stage, which says how long it will take
 # C0 and C1 controls steer a terminal (colours, titles, a pasted command), bidirectional ones re-order what is read;
 # half surrogates cannot be written at all.
@@ -33,11 +32,6 @@ def span_of(seconds: float) -> str:
     if seconds < 100:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def with_runs_dir(command: str, runs_dir: Path | None) -> str:
-    """The command with the folder of the runs that the user gave, if any."""
-    return command if runs_dir is None else f"{command} --runs-dir {shlex.quote(str(runs_dir))}"
 
 
 class _Stderr(Console):
@@ -88,13 +82,18 @@ class Narrator:
         finally:
             alarm.cancel()
 
+    def ahead(self, seconds: float, what: str) -> None:
+        """Says how long what is about to begin will take, where that is long."""
+        if seconds >= LONG:
+            self.say(f"  about {span_of(seconds)} at these sizes: {what}")
+
     def note(self, text: str) -> None:
         """Says what a user must know, quiet or not."""
         sys.stderr.write(f"note: {printable(text)}\n")
 
-    def next(self, command: str, runs_dir: Path | None = None) -> None:
+    def next(self, command: str) -> None:
         """Says what a user would do next; ``command`` stands behind ``snnas``."""
-        self.say(f"next: snnas {with_runs_dir(command, runs_dir)}")
+        self.say(f"next: snnas {command}")
 
     @contextlib.contextmanager
     def progress(self, what: str, pieces: str = "") -> Iterator[Advance]:

@@ -35,6 +35,7 @@ RECORDS = {
     "rules": "check:RuleList",
     "run": "run:RunShown",
     "runs": "runs:RunList",
+    "runs.pack": "runs:RunPacked",
     "runs.remove": "runs:RunsRemoved",
     "schemas": "machine:SchemaList",
     "simulate": "simulate:Simulation",

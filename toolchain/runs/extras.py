@@ -14,12 +14,14 @@ EXTRAS = {
     "events": ("expelliarmus", "aedat", "tonic"),
     "onnx": ("onnx", "onnxruntime"),
     "ray": ("ray",),
+    "tensorboard": ("tensorboard",),
 }
 USES = {
     "search": "search, training and fine-tuning",
     "events": "event recordings of your own, --dataset tonic:NAME and --data transform=",
     "onnx": "check of an .onnx, and export --target onnx",
     "ray": "--engine ray",
+    "tensorboard": "--log-to tensorboard",
 }
 MODULES = {"scikit-learn": "sklearn", "pillow": "PIL"}  # where the module's name is not the package's
 

@@ -7,7 +7,6 @@ process that works on a run holds its lock; a second one is refused with the own
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -22,9 +21,11 @@ import tomli_w
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean, printable
 from snnas.hw_sim.files import read_text, write_text
+from snnas.hw_sim.system_calls import take
 from snnas.hw_sim.tables import parse_toml
 from snnas.toolchain.results.reading import hold
 from snnas.toolchain.runs.log import JsonLines
+from snnas.toolchain.runs.pack import SUFFIX, unpack
 from snnas.toolchain.runs.staging import clear
 
 DEFAULT_DIRECTORY = "runs"
@@ -53,7 +54,11 @@ class Run:
     @property
     def spoken(self) -> str:
         """What a command calls it: its name where commands look by default, else its folder."""
-        return self.name if self.path == directory(None).absolute() / self.name else str(self.path)
+        return self.spoken_in(None)
+
+    def spoken_in(self, runs_dir: Path | None) -> str:
+        """Its name where a command that is given ``--runs-dir`` finds it there, else its folder."""
+        return self.name if self.path.resolve() == directory(runs_dir).resolve() / self.name else str(self.path)
 
     @property
     def genotype(self) -> Path:
@@ -149,7 +154,7 @@ class Run:
         """Holds the run and clears away what killed processes left in it; UsageError names the process that has it."""
         with (self.path / ".lock").open("a+") as f:
             try:
-                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                take(f)
             except BlockingIOError:
                 f.seek(0)
                 raise UsageError(
@@ -169,11 +174,15 @@ def as_toml(config: dict[str, Any]) -> str:
 
 
 def find(folder: Path, name: str | None, *, having: str = "") -> Run:
-    """The run called ``name`` (or the folder of that path), or the newest one; UsageError where there is none.
+    """The run called ``name``, or the newest one; UsageError where there is none.
+
+    name: of a run in ``folder``, a run's own folder, or a packed run (.zip), which is unpacked into ``folder`` first.
 
     having: what the newest has to have, one of NEEDS; newer ones without it are passed over, and a note on stderr names
     them. Where none has it, the newest of all.
     """
+    if name is not None and name.endswith(SUFFIX) and Path(name).is_file():
+        return Run(unpack(Path(name), folder).resolve())
     if name is not None:
         for path in (folder / name, Path(name)):
             if (path / "run.toml").exists():  # a FIFO, too: what it is says whoever reads it

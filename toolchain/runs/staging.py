@@ -7,18 +7,20 @@ process left behind is told from what another one is filling.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import naming
+from snnas.hw_sim.system_calls import locks_folders, take
 
+ABANDONED = 24 * 3600.0  # seconds until a stage is another's leaving where no lock tells
 _STAGE = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.(part|old)")
 
 
@@ -50,9 +52,10 @@ def beside(final: Path) -> Iterator[Path]:
     try:
         with naming(final, stage):
             stage.mkdir()
-        handle = os.open(stage, os.O_RDONLY | os.O_DIRECTORY)
-        with contextlib.suppress(OSError):  # a file system without locks on folders
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if locks_folders():
+            handle = os.open(stage, os.O_RDONLY | os.O_DIRECTORY)
+            with contextlib.suppress(OSError):  # a file system without locks on folders
+                take(handle)
         yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -75,6 +78,8 @@ def clear(folder: Path, name: str | None = None, *, but: Path | None = None) -> 
                 left.unlink(missing_ok=True)
         elif left.suffix == ".old":
             _settle(folder / match["name"], left)
+        elif not locks_folders() and time.time() - left.stat().st_mtime < ABANDONED:
+            continue  # nobody knows whether its process lives
         elif _locked(left):
             raise UsageError(f"{folder / match['name']} is being written by pid {match['pid']}; wait for its end")
         else:
@@ -90,12 +95,14 @@ def _settle(final: Path, old: Path) -> None:
 
 
 def _locked(folder: Path) -> bool:
+    if not locks_folders():
+        return False
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take(handle)
     except BlockingIOError:
         return True
     except OSError:

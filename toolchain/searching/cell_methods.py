@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from snnas.hw_sim.errors import UsageError, did_you_mean
+from snnas.hw_sim.system_calls import physical_memory
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
+from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Runner, Scorer, Spec, Task
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 CELLS = 2  # as the papers have
+TIMED = 4  # candidates, to guess how long a search takes
 SAHD = ("per-node", "per-op")
 
 
@@ -48,18 +50,8 @@ class CellMethod(Runner):
             raise UsageError(f"--sahd {options.sahd}: of --proxy sahd; leave it out beside --proxy {options.proxy}")
         super().refuse(options)
 
-    def emptiest(self, network: Sizes) -> Genotype | None:
-        from snnas.search.network.config import NetworkConfig
-        from snnas.search.network.genotype import ZEROIZE, Cell, Genotype
-        from snnas.search.network.space import get
-
-        space = get(self.space)
-        edges = space.edges(backward=False)
-        through = (0, max(target for _, target in edges))
-        if "skip" not in space.ops or through not in edges or not isinstance(network, NetworkConfig):
-            return None
-        cell = Cell.of({edge: "skip" if edge == through else ZEROIZE for edge in edges})
-        return Genotype(space.name, (cell,) * network.cells)
+    def floors(self, spec: Spec) -> Sequence[Floor]:
+        return (skips(_space(spec).name, spec.network),)
 
     def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
         counted = {"sahd": options.sahd} if options.proxy == "sahd" else {}
@@ -90,6 +82,13 @@ class CellMethod(Runner):
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         return _SupernetScorer(spec, bank)
 
+    def some(self, task: Task) -> Sequence[Any]:
+        from snnas.search.methods import single
+
+        rng, backward = stream(task.seed, "outlook"), bool(task.spec.settings["backward"])
+        cells, space = task.spec.network.cells, _space(task.spec)
+        return [single(space.random_genotype(rng, cells=cells, backward=backward)) for _ in range(TIMED)]
+
     def key(self, candidate: Any, network: Any) -> Hashable:
         from snnas.search.scoring.supernet import cells_of
 
@@ -108,6 +107,13 @@ class Lightsnn(CellMethod):
     """Pruning by importance on a supernet."""
 
     space = "lightsnn"
+
+    def some(self, task: Task) -> Sequence[Any]:
+        """The whole supernet and its first removals: what is left gets less from round to round."""
+        space = _space(task.spec)
+        edges = space.edges(backward=task.spec.settings["backward"])
+        whole = dict.fromkeys(edges, space.ops)
+        return [whole, *({**whole, edge: space.ops[1:]} for edge in edges[: TIMED - 1])]
 
     def total(self, task: Task) -> int:
         space = _space(task.spec)
@@ -172,6 +178,14 @@ class Spikenas(CellMethod):
             study=task.study,
             **{**_drawn(task, "spikenas"), **_shared(task)},
         )
+
+
+def skips(space: str, network: NetworkConfig) -> Floor:
+    """Cells that hand their input on, and the sizes around them: a network of those sizes that holds less than any."""
+    from snnas.search.network.genotype import FORWARD_EDGES, ZEROIZE, Cell, Genotype
+
+    cell = Cell.of({edge: "skip" if edge == (0, 3) else ZEROIZE for edge in FORWARD_EDGES})
+    return Genotype(space, (cell,) * network.cells), network
 
 
 CELL_METHODS: dict[str, CellMethod] = {"lightsnn": Lightsnn(), "snasnet": Snasnet(), "spikenas": Spikenas()}
@@ -245,10 +259,10 @@ def _fits_memory(network: NetworkConfig, space: Space, options: SearchOptions, d
     parameters = fixed + searched
     needed = max(4 * parameters, 16 * fixed)
     if device.startswith("cuda"):
-        there = int(torch.cuda.get_device_properties(device).total_memory)
+        there: int | None = int(torch.cuda.get_device_properties(device).total_memory)
     else:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+        there = physical_memory()
+    if there is not None and needed > there:
         raise UsageError(
             f"--channels {options.channels} --hidden {options.hidden}: {parameters:,} parameters to search, which take "
             f"{needed / 1e9:,.1f} GB of {there / 1e9:,.1f} GB on {device}; take fewer --channels or a smaller --hidden"

@@ -228,7 +228,7 @@ class Meter:
 EXACT = frozenset({"memory"})
 
 
-def known_early(genotype: Genotype, sizes: Sizes, widths: Widths) -> dict[str, float | None]:
+def known_early(genotype: Architecture, sizes: Sizes, widths: Widths) -> dict[str, float | None]:
     """Figures that need no network: memory and neurons exactly, of parameters the fewest that there can be."""
     from snnas.search.kinds import network_config
     from snnas.search.methods.memory import memory, parameters

@@ -11,6 +11,7 @@ from snnas.toolchain.searching.closest_miss import give_back
 from snnas.toolchain.searching.front import follow
 from snnas.toolchain.searching.session import Session, use_device
 from snnas.toolchain.searching.within_budget import search_and_train
+from snnas.toolchain.training.tracking import Listener
 
 
 def find_network(
@@ -21,10 +22,12 @@ def find_network(
     engine: str = "process",
     train: bool = True,
     device: str | None = None,
+    on_epoch: Listener = lambda record: None,
 ) -> dict[str, Any] | None:
     """Search a run, and with ``train`` train what is found; goes on where an earlier process was ended.
 
-    workers, engine: who evaluates candidates. device: to go on with another than the run was begun on. Returns the
+    workers, engine: who evaluates candidates. device: to go on with another than the run was begun on. on_epoch:
+    takes each epoch's record of the winner's training. Returns the
     front of a run that was asked for one, else None. GateError of a search that failed for good, now or before.
     """
     if run.failure is not None:
@@ -34,7 +37,7 @@ def find_network(
         use_device(run, device)
     try:
         with Session.of(run, narrator, workers=workers, engine=engine) as session:
-            search_and_train(session, run, narrator, train=train, device=device)
+            search_and_train(session, run, narrator, train=train, device=device, on_epoch=on_epoch)
             return follow(session, run, narrator, train=train, device=device)
     except GateError as error:
         if not run.genotype.exists():  # no other end is possible: a search draws nothing anew

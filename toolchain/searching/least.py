@@ -1,12 +1,15 @@
-"""What no network of a search can take less than: a budget below that is refused before anything is scored.
+"""What no network of a search can take less than: a budget below that is refused before anything is scored or trained.
 
 The bound is of the network around the cells (stem, reductions, head), which every candidate has, with cells that hold
-nothing but a skip, without a single spike, and with cores that have nothing to wait for: what is left is the host
-stage, the updates of neurons that are there, and the idle power of one chip while the barriers pass.
+as little as a cell can, without a single spike, every neuron idle, without relays, and with cores that have nothing to
+wait for: what is left is the host stage, the idle updates of neurons that are there, and the idle power of one chip
+while the barriers pass. Neurons, parameters and memory are counted on the same networks, cores by the neurons alone.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,41 +22,55 @@ from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.errors import GateError, SnnasError
 from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.program import INPUT
-from snnas.hw_sim.simulate.counts import CoreCount
+from snnas.hw_sim.simulate.counts import CoreCount, PopulationCount
 from snnas.hw_sim.simulate.expected import expected_counts
 from snnas.toolchain.exporting.on_target import program_kind
 from snnas.toolchain.searching.budgets import Limits, amounts, excesses
-from snnas.toolchain.searching.cost import Predictor
+from snnas.toolchain.searching.cost import Predictor, known_early
 
 if TYPE_CHECKING:
-    from snnas.search.network.genotype import Genotype
+    from snnas.search.kinds import Architecture, Sizes
 
-BOUNDED = ("energy_total", "energy_dynamic", "latency")
+EARLY = ("neurons", "parameters", "memory")  # known before a network is built
+PRICED = ("energy_total", "energy_dynamic", "latency", "cores")
+
+# A network that holds less than candidates do, and the sizes that it is built with.
+Floor = tuple["Architecture", "Sizes"]
 
 
-def refuse_hopeless(limits: Limits, genotype: Genotype | None, predictor: Predictor) -> None:
-    """GateError where no candidate can keep the limits. genotype: with the emptiest cells; None where none is known."""
-    if genotype is None or not limits.keys() & set(BOUNDED):
-        return
-    found = least(genotype, predictor)
-    over = excesses({name: limits[name] for name in limits.keys() & found.keys()}, dict(found))
+def refuse_hopeless(limits: Limits, floors: Sequence[Floor], predictor: Predictor) -> None:
+    """GateError where no candidate can keep the limits.
+
+    floors: every candidate holds more than one of them; () where none is known.
+    """
+    wanted = {name for name in (*EARLY, *PRICED) if name in limits}
+    found = least(floors, predictor, wanted)
+    over = excesses({name: limits[name] for name in found}, dict(found))
     if over:
         name = over[0].metric
         raise GateError(
             f"search: no network of these sizes keeps {amounts({name: limits[name]})}: with empty cells and not a "
             f"single spike it is {amounts({name: found[name]}, measured=True)}; raise the budget, or search smaller "
-            "networks with --channels, --hidden and -T"
+            "networks with --channels, --cells and -T"
         )
 
 
-def least(genotype: Genotype, predictor: Predictor) -> dict[str, float]:
-    """Lower bounds of the upper ends that budgets bind on, by metric; {} where nothing prices them."""
+def least(floors: Sequence[Floor], predictor: Predictor, wanted: set[str]) -> dict[str, float]:
+    """Lower bounds of the figures that budgets bind on, upper ends of bands; of what nothing bounds there is none."""
+    every = []
+    for genotype, sizes in floors:
+        early = known_early(genotype, sizes, predictor.widths)
+        found = {name: float(early[name] or 0) for name in EARLY}
+        every.append(found | (_priced(genotype, sizes, predictor) if wanted & {*PRICED} else {}))
+    names = set[str].intersection(wanted, *map(set, every)) if every else ()
+    return {name: min(found[name] for found in every) for name in sorted(names)}
+
+
+def _priced(genotype: Architecture, sizes: Sizes, predictor: Predictor) -> dict[str, float]:
+    """What one network takes at the least; {} where it has no program or fits no system."""
     from snnas.toolchain.training import build
 
-    profile = predictor.chip.profile
-    if profile is None:
-        return {}
-    network = build(genotype, predictor.config, seed=predictor.seed).eval()
+    network = build(genotype, sizes, seed=predictor.seed).eval()
     kind = program_kind(network.config.input_kind)
     try:
         program = compile_graph(
@@ -64,14 +81,29 @@ def least(genotype: Genotype, predictor: Predictor) -> dict[str, float]:
         )
     except SnnasError:
         return {}
-    mapping = map_program(program, predictor.chip.system)
-    if not mapping.fits:
-        return {}
+    system, profile = predictor.chip.system, predictor.chip.profile
+    there = [p for p in program.populations if p.role != "relay"]
+    bounds = {"cores": float(math.ceil(sum(p.size for p in there) / system.compartments))}
+    mapping = map_program(program, system)
+    if profile is None or not mapping.fits:
+        return bounds
     counts = expected_counts(program, mapping, {INPUT: 0.0} | {p.id: 0.0 for p in program.populations})
     nothing = tuple(np.zeros(counts.steps, int).tolist())
     free = CoreCount(compartments=0, synops=nothing, active=nothing, messages=nothing)
-    counts = replace(counts, cores=(free,), chips_used=1, chips=min(predictor.chip.system.chips))
+    idle = tuple(_idle(p) for p in counts.populations if p.role != "relay")
+    counts = replace(counts, populations=idle, cores=(free,), chips_used=1, chips=min(system.chips))
     latency = estimate_latency(counts, profile)
     bill = price(counts, profile, latency)
-    bands = zip(BOUNDED, (bill.total, bill.dynamic, latency.inference_us if latency else None), strict=True)
-    return {name: band.high for name, band in bands if band is not None}
+    bands = (bill.total, bill.dynamic, latency.inference_us if latency else None)
+    return bounds | {name: band.high for name, band in zip(PRICED[:3], bands, strict=True) if band is not None}
+
+
+def _idle(count: PopulationCount) -> PopulationCount:
+    """The same neurons, none of which any input reaches."""
+    return replace(
+        count,
+        active=0,
+        idle=count.active + count.idle,
+        fill_active=0,
+        fill_idle=count.fill_active + count.fill_idle,
+    )

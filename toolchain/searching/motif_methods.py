@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.searching.cell_methods import TIMED
 from snnas.toolchain.searching.cost import figure
+from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Runner, Scorer, Spec, Task
 
@@ -41,6 +43,15 @@ class MseNas(Runner):
         reductions = reductions_for(given["input_shape"], cells)
         return MseConfig(**given, cells=cells, reductions=reductions)
 
+    def floors(self, spec: Spec) -> Sequence[Floor]:
+        """The motif with the fewest nodes, synapses and levels, and the smaller fan-in and kernels."""
+        from snnas.search.mse_nas.genome import Genome, MotifCell
+        from snnas.search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS
+
+        motif = MOTIFS["FE"]
+        cell = MotifCell(motif.name, (min(KERNELS),) * len(motif.edges(min(FAN_INS))))
+        return ((Genome(min(FAN_INS), (cell,) * len(spec.network.motif_cells)), spec.network),)
+
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         import torch
 
@@ -50,6 +61,13 @@ class MseNas(Runner):
         drawn = torch.from_numpy(bank.batch).to(spec.device)
         batches = [drawn[k * size : (k + 1) * size] for k in range(self.batches)]
         return RdmScorer(spec.network, batches, seed=bank.seed)
+
+    def some(self, task: Task) -> Sequence[Any]:
+        from snnas.search.mse_nas.encoding import GenomeSpace
+
+        rng = stream(task.seed, "outlook")
+        genomes = GenomeSpace(len(task.spec.network.motif_cells))
+        return [genomes.random(rng) for _ in range(TIMED)]
 
     def key(self, candidate: Any, network: Sizes) -> Hashable:
         genome: Hashable = candidate

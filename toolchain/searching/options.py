@@ -82,6 +82,8 @@ class SearchOptions:
     """Search backward edges too: recurrent cells."""
     train: bool = True
     """Train what is found."""
+    log_to: tuple[str, ...] = ()
+    """Where each epoch's figures of the training go too: tensorboard."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, ..."""
 
@@ -120,6 +122,7 @@ class SearchKeywords(TypedDict, total=False):
     data: Sequence[str]
     backward: bool
     train: bool
+    log_to: Sequence[str]
     device: str
 
 
@@ -139,5 +142,7 @@ class ResumeOptions:
     """process, or ray for a cluster."""
     train: bool = True
     """Train what is found."""
+    log_to: tuple[str, ...] = ()
+    """Where each epoch's figures of the training go too: tensorboard."""
     device: str | None = None
     """auto, cpu, cuda, ...; None: the one that it was begun on."""

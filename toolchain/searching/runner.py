@@ -6,6 +6,7 @@ search itself. Beginning, logging, resuming, workers, budgets and fronts are the
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.output.stderr import LONG
 from snnas.toolchain.searching.budgets import Limits
 from snnas.toolchain.searching.cost import Cost, Predictor
+from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.pool import CHUNK, Each
 
@@ -161,9 +164,9 @@ class Runner(ABC):
         """UsageError where ``settings`` are not what the method writes; most of it is checked as run.toml is read."""
         return None
 
-    def emptiest(self, network: Sizes) -> Genotype | None:
-        """What every candidate holds more than, to bound costs by; None where nothing of the kind is known."""
-        return None
+    def floors(self, spec: Spec) -> Sequence[Floor]:
+        """Networks to bound costs by: every candidate holds more than one of them; () where none is known."""
+        return ()
 
     def judged(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Judged] | None:
         """The networks that the search trained and measured, by id, as its records say; None of one that predicts."""
@@ -181,6 +184,19 @@ class Runner(ABC):
         """What scores candidates on one bank."""
 
     @abstractmethod
+    def some(self, task: Task) -> Sequence[Any]:
+        """A few candidates as the search has them, to be timed; they are drawn apart, and count for nothing."""
+
+    def seconds(self, task: Task, scorer: Scorer, total: int) -> float:
+        """Seconds that ``run`` will take in one process, guessed by a few candidates; the first warms up.
+
+        total: evaluations. Where even the first says that it is no matter, the others are not asked.
+        """
+        few = self.some(task)
+        first = _timed(scorer, few[:1])
+        return total * (first if total * first < LONG else _timed(scorer, few) / len(few))
+
+    @abstractmethod
     def key(self, candidate: Any, network: Sizes) -> Hashable:
         """What two candidates have in common that are one network, and so have one score."""
 
@@ -191,3 +207,9 @@ class Runner(ABC):
     @abstractmethod
     def run(self, task: Task) -> SearchResult:
         """The search."""
+
+
+def _timed(scorer: Scorer, candidates: Sequence[Any]) -> float:
+    begun = time.perf_counter()
+    scorer(candidates)
+    return time.perf_counter() - begun

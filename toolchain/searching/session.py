@@ -50,16 +50,20 @@ class Session:
     """Everything that a run's search works with, kept over the attempts of a search under a budget.
 
     answer: evaluates candidates; an ``Evaluator``, or a pool of workers that have one each. candidates: the whole
-    networks that were looked at, by architecture id; of a method that prunes, there are few.
+    networks that were looked at, by architecture id; of a method that prunes, there are few. workers: how many.
     """
 
-    def __init__(self, run: Run, narrator: Narrator, spec: Spec, data: Dataset, answer: Ask) -> None:
+    def __init__(
+        self, run: Run, narrator: Narrator, spec: Spec, data: Dataset, answer: Ask, *, workers: int = 1
+    ) -> None:
+        self.workers = workers
         self.run, self.narrator, self.spec, self.data = run, narrator, spec, data
         self.runner = RUNNERS[spec.settings["name"]]
         self.limits: Limits = check_limits(run.section("budget"), f"{run.path / 'run.toml'}: [budget]")
         self.answer, self.evaluator = answer, answer if isinstance(answer, Evaluator) else Evaluator(spec)
         self.candidates: dict[str, Genotype] = {}
         self._scores: dict[Any, Score] = {}
+        self._answered = 0  # evaluations with those whose records are still to come: many are scored at once
 
     @classmethod
     @contextlib.contextmanager
@@ -76,7 +80,7 @@ class Session:
             yield cls(run, narrator, spec, data, Evaluator(spec))
             return
         with open_pool(engine, partial(in_worker, spec), workers, chunk=runner.chunk) as answer:
-            yield cls(run, narrator, spec, data, answer)
+            yield cls(run, narrator, spec, data, answer, workers=workers)
 
     @cached_property
     def meter(self) -> Meter:
@@ -130,15 +134,20 @@ class Session:
             nonlocal done
             log.append(entry if attempt == 1 else {**entry, "attempt": attempt})
             done += entry.get("event") == "evaluation"
-            advance(done, total)
+            advance(min(total, max(done, self._answered)), total)
 
+        self._answered = done
         earlier = [r for r in every if r.get("attempt", 1) < attempt and r.get("event") == "evaluation"]
-        if self.limits and not every and not self.runner.trains:
-            refuse_hopeless(self.limits, self.runner.emptiest(self.spec.network), self.spec.predictor)
+        if self.limits and not every:
+            refuse_hopeless(self.limits, self.runner.floors(self.spec), self.spec.predictor)
         task = self._task(record, seen, earlier, limits, banned or {})
         total, words = self.runner.plan(task)
         if done:
             self.narrator.say(f"  {done} of {counted(total, 'evaluation')} are taken over from the log")
+        if not every and not self.narrator.quiet:
+            with self.narrator.watched("trying some candidates"):
+                seconds = self.runner.seconds(task, self.evaluator.scorer(), total)
+            self.narrator.ahead(seconds / self.workers, words)
         with self.narrator.progress(words) as advance:
             result = self._within(task, limits)
         conclude(self.run, result, self.narrator, time.perf_counter() - begun, resumed=bool(seen))
@@ -187,6 +196,7 @@ class Session:
 
     def _score(self, candidates: Sequence[Any]) -> list[Score]:
         """Scores; those of an earlier attempt are remembered."""
+        self._answered += len(candidates)
         keys = [self.runner.key(candidate, self.spec.network) for candidate in candidates]
         missing = {key: candidate for key, candidate in zip(keys, candidates, strict=True) if key not in self._scores}
         if missing:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import statistics
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,10 @@ from snnas.hw_sim.tables import read_table
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.budgets import Limits
+from snnas.toolchain.searching.cell_methods import skips
 from snnas.toolchain.searching.closest_miss import MARGIN, OF_DATA
 from snnas.toolchain.searching.cost import Cost, measure
+from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Judged, Runner, Scorer, Spec, Task
 
@@ -25,9 +29,11 @@ if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.methods import SearchResult
     from snnas.search.methods.trials import Trained, Trial
+    from snnas.search.network.design import Design
     from snnas.search.network.design_space import DesignSpace
     from snnas.search.scoring.guards import Finding
     from snnas.toolchain.data.load import Dataset
+    from snnas.toolchain.training import TrainingConfig
 
 DEFAULT_SPACE = Path(__file__).with_name("spaces") / "chip.toml"
 # Samples: what a training is judged by, a third of training and validation part at most; what it is fitted to.
@@ -61,6 +67,18 @@ class TrainedMethod(Runner):
     def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
         return {**super().settings(options, data), "axes": space_of(options, data).plain()}
 
+    def floors(self, spec: Spec) -> Sequence[Floor]:
+        """Of each number of cells, head and pooling, the narrowest and shortest design, its cells emptied."""
+        from snnas.search.network.config import NetworkConfig
+
+        axes: Mapping[str, Sequence[Any]] = spec.settings["axes"]
+        least = {name: min(axes[name]) for name in ("channels", "timesteps", "hidden")}
+        found = []
+        for cells, head, reduction in itertools.product(axes["cells"], axes["head"], axes["reduction"]):
+            sizes = NetworkConfig(**asdict(spec.network), **least, cells=cells, head=head, reduction=reduction)
+            found.append(skips("lightsnn", sizes))
+        return found
+
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         return Trainer(spec)
 
@@ -74,6 +92,21 @@ class TrainedMethod(Runner):
         plan = _plan(task)
         words = f"training {counted(plan.trainings, 'design')} shortly, {plan.longer} longer, {plan.finalists}"
         return plan.all_trainings, f"{words} with {SEEDS} seeds"
+
+    def some(self, task: Task) -> Sequence[Any]:
+        from snnas.search.network.design_space import DesignSpace
+
+        rng, designs = stream(task.seed, "outlook"), DesignSpace.of(task.spec.settings["axes"])
+        return [designs.draw(rng) for _ in range(2)]
+
+    def seconds(self, task: Task, scorer: Scorer, total: int) -> float:
+        """Of a few designs some steps and a measurement are tried, which make up a short training.
+
+        Longer ones have LONGER times as many steps.
+        """
+        assert isinstance(scorer, Trainer)
+        plan, short = _plan(task), statistics.fmean(map(scorer.seconds, self.some(task)))
+        return plan.trainings * short + (plan.all_trainings - plan.trainings) * LONGER * short
 
     def run(self, task: Task) -> SearchResult:
         from snnas.search.methods import no_refusal, trained
@@ -202,7 +235,7 @@ class Trainer:
         data = self._split(trial.seed, LONG if long else SHORT)
         fitted = len(data.y_train)
         epochs = max(1, round(self.epochs * LONGER * min(fitted, SHORT) / fitted)) if long else self.epochs
-        recipe = replace(self.material.recipe, epochs=epochs, warmup=min(self.material.recipe.warmup, epochs // 4))
+        recipe = self._recipe(epochs)
         seed = int(stream(self.predictor.seed, f"trained {trial.seed}").integers(2**31))
         network = build(trial.design, self.spec.network, seed=seed)
         try:
@@ -213,6 +246,23 @@ class Trainer:
         assert cost.accuracy is not None
         about = {"seconds": round(time.perf_counter() - begun, 3), "float_accuracy": result.validation_accuracy}
         return Trained(cost.accuracy, {**cost.to_json(), **about})
+
+    def _recipe(self, epochs: int) -> TrainingConfig:
+        """The recipe with so many epochs."""
+        return replace(self.material.recipe, epochs=epochs, warmup=min(self.material.recipe.warmup, epochs // 4))
+
+    def seconds(self, design: Design) -> float:
+        """Seconds that a short training of the design takes with its measurement, of which the training is guessed."""
+        from snnas.toolchain.training import build
+        from snnas.toolchain.training.outlook import seconds_ahead
+
+        with _one_thread():
+            network, data = build(design, self.spec.network, seed=0), self._split(0, SHORT)
+            training = seconds_ahead(network, data, self._recipe(self.epochs), seed=0, device=self.spec.device)
+            begun = time.perf_counter()
+            with contextlib.suppress(SnnasError):  # untrained, some have no program
+                measure(network.cpu().eval(), data, self.predictor.chip, self.predictor.widths)
+            return training + time.perf_counter() - begun
 
     def _split(self, seed: int, most: int) -> Dataset:
         """The samples of a training: of training and validation part together, drawn for each seed anew."""

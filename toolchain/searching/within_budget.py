@@ -25,6 +25,7 @@ from snnas.toolchain.searching.cost import Cost, live, measure
 from snnas.toolchain.searching.session import Session
 from snnas.toolchain.training.of_run import train_run
 from snnas.toolchain.training.restore import network_of
+from snnas.toolchain.training.tracking import Listener
 
 if TYPE_CHECKING:
     from snnas.search.kinds import Architecture
@@ -33,14 +34,20 @@ ATTEMPTS = 5
 
 
 def search_and_train(
-    session: Session, run: Run, narrator: Narrator, *, train: bool = True, device: str | None = None
+    session: Session,
+    run: Run,
+    narrator: Narrator,
+    *,
+    train: bool = True,
+    device: str | None = None,
+    on_epoch: Listener = lambda record: None,
 ) -> None:
     """Find, and with ``train`` train, a network within the run's budget; GateError where none of ATTEMPTS is.
 
     Without a budget: one search, one training. Without training, the budget holds for predicted figures alone.
     """
     if not session.limits:
-        _once(session, run, narrator, train=train, device=device)
+        _once(session, run, narrator, train=train, device=device, on_epoch=on_epoch)
         return
     while True:
         trials = trials_of(run)
@@ -53,7 +60,7 @@ def search_and_train(
             why = f"none of {ATTEMPTS} trained networks is within the budget on target"
             raise closest_miss.miss(run, trials, session.limits, why)
         try:
-            _once(session, run, narrator, train=train, device=device, trials=trials)
+            _once(session, run, narrator, train=train, device=device, on_epoch=on_epoch, trials=trials)
         except GateError:
             if not trials or run.genotype.exists():
                 raise
@@ -105,6 +112,7 @@ def _once(
     *,
     train: bool,
     device: str | None,
+    on_epoch: Listener,
     trials: Sequence[dict[str, Any]] = (),
 ) -> None:
     if not run.genotype.exists():
@@ -113,7 +121,7 @@ def _once(
             narrator.say(f"attempt {len(trials) + 1} of {ATTEMPTS}, predicted within {shown}")
         _search(session, trials)
     if train and not run.trained:
-        train_run(run, narrator, device)
+        train_run(run, narrator, device, on_epoch=on_epoch)
 
 
 def replay(session: Session, run: Run) -> None:

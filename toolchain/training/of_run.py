@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from snnas.hw_sim.simulate.silence import Silence
     from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.training import Record, TrainingConfig, TrainingResult
+    from snnas.toolchain.training.tracking import Listener
 
 # Epochs that take this long are narrated one by one, others when nothing was said for a while.
 LONG_EPOCH_SECONDS = 5.0
@@ -29,16 +30,25 @@ LONG_SILENCE_SECONDS = 15.0
 GAP = 0.2  # between accuracies in training and on validation samples that is worth a word
 
 
-def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: TrainingConfig | None = None) -> None:
+def train_run(
+    run: Run,
+    narrator: Narrator,
+    device: str | None = None,
+    recipe: TrainingConfig | None = None,
+    *,
+    on_epoch: Listener = lambda record: None,
+) -> None:
     """Trains a run's network; the epoch with the best validation accuracy stays.
 
     device: None for the one it was searched on. recipe: None for the one of run.toml; another one is written there.
+    on_epoch: takes each epoch's record, those of a training that goes on first.
     Weights, log and figures of an earlier training stay until this one is whole. One that was killed goes on from
     ``checkpoint/`` where it had the same recipe; the folder is removed once the weights are written. Under ``torchrun``
     process 0 alone writes and narrates.
     """
     from snnas.toolchain import training
     from snnas.toolchain.training import parallel
+    from snnas.toolchain.training.outlook import seconds_ahead
     from snnas.toolchain.training.silence import silence_of
 
     config = run.config()
@@ -57,6 +67,7 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
     def record(entry: Record) -> None:
         if first:
             log.append(entry)
+            on_epoch(entry)
         say_epoch(narrator, entry, recipe.epochs)
 
     if recipe.amp == "bf16" and device == "cpu":
@@ -66,6 +77,11 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         narrator.say("  a checkpoint is there: training goes on where the recipe is the same")
     try:
         data = dataset_of(run)
+        if not narrator.quiet and parallel.world_size() == 1 and not folder.exists():
+            with narrator.watched("trying a step"):
+                seconds = seconds_ahead(network, data, recipe, seed=config["seed"], device=device)
+            epochs = f"{counted(recipe.epochs, 'epoch')} of {counted(len(data.y_train), 'sample')}"
+            narrator.ahead(seconds, f"training {epochs}, T = {network.config.timesteps}, on {device}")
         with narrator.progress(f"training {counted(recipe.epochs, 'epoch')}", "batches") as advance:
             result = training.train(
                 network,

@@ -120,6 +120,8 @@ def test_screenshots_are_taken(browser: Browser, page: Path, tmp_path: Path) -> 
     for width in (1280, 390):
         for theme in ("light", "dark"):
             browser.open(page, width, theme)
+            browser.js("localStorage.clear()")  # what another test has switched
+            browser.open(page, width, theme)
             path = folder / f"report-{width}-{theme}.png"
             path.write_bytes(browser.picture())
             assert path.stat().st_size > 10_000

@@ -28,6 +28,7 @@ from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import sha256, write_json
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.simulate.counter import Counter
+from snnas.hw_sim.simulate.silence import Silence
 from snnas.toolchain.html import material, tables, write_html
 from snnas.toolchain.html.figures_search import _extremes
 from snnas.toolchain.html.material import Material
@@ -422,6 +423,20 @@ def test_a_missing_file_costs_its_section(run: Run, name: str, section: str, wor
 def test_a_part_of_a_section_that_is_missing_is_said_there(run: Run) -> None:
     (run.path / "export/lava/stimulus.npz").unlink()
     assert "stimulus.npz is not there" in _section(page_of(run), "raster")
+
+
+def test_what_never_fired_is_named_and_no_accuracy_of_ties_is_shown(run: Run) -> None:
+    report = json.loads(run.report.read_text())
+    mute = Silence(silent=("p1", "p2"), populations=4, ties=4, samples=4, constant=False, cause="a threshold")
+    report["silence"] = {"training": mute.to_json(), "on_target": mute.to_json()}
+    run.report.write_text(json.dumps(report))
+    page = page_of(run)
+    head = page[: page.index('<section id="figures"')]
+    assert "no measurement" in head
+    assert "all 4 predictions are ties" in head
+    assert "80.00%" not in head
+    for words in ("never fire", "2 of 4", "p1, p2", "a threshold"):
+        assert words in _section(page, "figures")
 
 
 def test_why_the_loss_in_training_lies_above(run: Run) -> None:

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import nir
 import numpy as np
@@ -146,13 +147,30 @@ def test_export_diagnose_and_check_say_it(
         assert "next: snnas check" not in err
     silence = json.loads((folder / "report.json").read_text())["silence"]
     assert silence["training"]["silent"] == silence["on_target"]["silent"] == ["first", "last"]
-    out, _ = told(capsys, "diagnose", folder)
+    out, _ = told(capsys, "diagnose", folder, "--out", tmp_path / "said")
     assert "no measurement of graph and program: all 24 predictions are ties" in out
     assert "2 of 2 never fire: first, last; likely cause: first is an IF neuron" in out
+    drawn = " ".join(" ".join(ElementTree.parse(tmp_path / "said/divergence.svg").getroot().itertext()).split())
+    assert "Program: no measurement: all 24 predictions are ties; 2 of 2 never fire: first, last" in drawn
     out, _ = told(capsys, "check", folder, "--min", "accuracy=0.01", code=1)
     assert "failed SN309 recording reaches 2 of 2 never fire: first, last; nothing that the readout reads fires" in out
     assert "failed SN310 answers all 24 predictions are ties" in out
     assert "failed SN401" in out  # no such figure
+
+
+def test_an_onnx_export_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    model, data, folder = foreign(tmp_path, plain_if(8), plain_if(3)), samples(tmp_path, STATIC), tmp_path / "made"
+    for _ in ("made", "made already"):
+        out, err = told(capsys, "export", model, "--target", "onnx", "--data", data, *ANALOGUE, "--out", folder)
+        assert "accuracy no measurement all 30 predictions are ties" in out
+        assert "never fire 2 of 2 first, last" in out
+        assert "33.33%" not in out
+        assert "likely cause: first is an IF neuron: at dt = 0.0001 s" in err
+    assert json.loads((folder / "report.json").read_text())["silence"]["options"] == "--dt 1"
+    out, err = told(capsys, "export", model, "--target", "onnx", "--data", data, *ANALOGUE, "--dt", 1, "--force",
+                    "--out", folder)  # fmt: skip
+    assert "no measurement" not in out + err
 
 
 def test_check_of_a_lone_graph_fails_where_nothing_fires(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

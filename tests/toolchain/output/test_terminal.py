@@ -17,8 +17,10 @@ from rich.table import Table
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.output import fitting
+from snnas.toolchain.output.run import next_command
 from snnas.toolchain.output.stderr import Narrator, counted, span_of
 from snnas.toolchain.output.stdout import print_table
+from snnas.toolchain.runs import Run
 
 ROOT = Path(__file__).parents[3]
 COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|4[0-7]|9[0-7])[0-9;]*m")
@@ -83,9 +85,20 @@ def test_quiet_says_nothing_and_excludes_verbose(capsys: pytest.CaptureFixture[s
     assert run_command(["search", "-q", "-v", "--runs-dir", str(tmp_path)]) == 2
 
 
-def test_the_next_command_keeps_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    Narrator().next("train a", Path("my runs"))
-    assert capsys.readouterr().err == "next: snnas train a --runs-dir 'my runs'\n"
+def test_the_next_command_keeps_the_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name where commands find it, in the folder that was given, and else by its own folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for where, runs_dir, said in (
+        ("my runs/a", Path("my runs"), "train a --runs-dir 'my runs'"),
+        ("runs/a", None, "train a"),
+        ("elsewhere/a", None, f"train {tmp_path}/elsewhere/a"),
+        ("elsewhere/a", Path("my runs"), f"train {tmp_path}/elsewhere/a"),
+    ):
+        Narrator().next(next_command(Run((tmp_path / where).resolve()), runs_dir))
+        assert capsys.readouterr().err == f"next: snnas {said}\n"
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> str:

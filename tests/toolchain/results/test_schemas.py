@@ -183,6 +183,7 @@ CASES = [
     ("runs show begun", "run", 0, []),
     ("runs", "runs", 0, []),
     ("runs list", "runs", 0, []),
+    ("runs pack a --out a.zip", "runs.pack", 0, []),
     ("runs remove b --yes", "runs.remove", 0, []),
     ("export a --samples 4 -q", "report", 0, []),
     ("export a --samples 4 --finetune 1 --bits 4 --force -q", "report", 0, []),

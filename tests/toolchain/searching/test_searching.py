@@ -30,9 +30,10 @@ from snnas.toolchain.searching.cell_methods import CELL_METHODS, Snasnet
 from snnas.toolchain.searching.cost import Cost, figure, measure
 from snnas.toolchain.searching.evaluator import score_kind
 from snnas.toolchain.searching.find import find_network
+from snnas.toolchain.searching.least import least
 from snnas.toolchain.searching.methods import RUNNERS
 from snnas.toolchain.searching.options import SearchOptions
-from snnas.toolchain.searching.session import Session
+from snnas.toolchain.searching.session import Session, spec_of
 from snnas.toolchain.searching.workers import ENGINES
 from snnas.toolchain.training.of_run import train_run
 
@@ -85,7 +86,7 @@ def test_genomes_keep_a_budget_and_make_a_front_with_workers(tmp_path: Path, cap
     kept = [memory(Genome.from_json(json.dumps(r["genome"])), sizes) for r in log if r["event"] == "evaluation"]
     assert all(one.bytes(Widths()) <= limit for one in kept)
     assert snnas(tmp_path, *small, "--name", "none", "--budget", "memory=1") == 1
-    assert "is over the budget" in capsys.readouterr().err
+    assert "no network of these sizes keeps memory 1 B" in capsys.readouterr().err
 
     fronts = []
     for name, more in (("front", []), ("again", ["--workers", "2"])):
@@ -226,14 +227,20 @@ def test_a_worker_killed_on_the_way_changes_nothing(tmp_path: Path, engine: str)
 
 @pytest.mark.parametrize("method", CELL_METHODS)
 def test_an_impossible_budget_names_the_nearest_miss(tmp_path: Path, capsys, method: str) -> None:
-    code = snnas(tmp_path, "--method", method, *draws(method, 5), "--name", "one", "--budget", "memory=100B")
+    """Of a limit that the emptiest network keeps, and none that is drawn."""
+    limit = 0.0
+    for name in ("sizes", "one"):
+        more = ["--budget", f"memory={limit + 1:.0f}B"] if name == "one" else []
+        code = snnas(tmp_path, "--method", method, *draws(method, 5), "--name", name, *more)
+        run = find(tmp_path, name)
+        spec = spec_of(run, dataset_of(run))
+        limit = least(RUNNERS[method].floors(spec), spec.predictor, {"memory"})["memory"]
     error = capsys.readouterr().err
     assert code == 1
     assert error.count("\n") == 1
     assert "nearest is" in error
     assert "memory" in error
-    assert "is over 100 B by" in error
-    run = find(tmp_path, "one")
+    assert f"is over {limit + 1:.0f} B by" in error
     assert not run.genotype.exists()
     refused = [r for r in records(run) if r["event"] == "refusal"]
     assert refused

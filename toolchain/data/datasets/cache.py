@@ -7,7 +7,6 @@ is made again. Where the folder cannot be written, the frames are made in memory
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -21,6 +20,7 @@ import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json, write_json
+from snnas.hw_sim.system_calls import take
 from snnas.toolchain.data.datasets.archives import READ_ERRORS
 from snnas.toolchain.data.datasets.frames import FrameOptions, left_out, to_frames
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest
@@ -67,7 +67,7 @@ def cached_frames(
     except OSError:  # a read-only data folder is served too, more slowly
         return _in_memory(official, opened(), options, advance)
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # who comes second waits, and then finds the entry
+        take(lock, wait=True)  # who comes second waits, and then finds the entry
         found = _read(official, entry, options)
         if found is None:
             _write(official, opened(), options, entry, advance)

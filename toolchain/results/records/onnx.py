@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from snnas.toolchain.results.record import Document, OrAbsent, Record
+from snnas.toolchain.results.records.shared import Silence
 
 
 class OnnxAccuracies(Record):
@@ -48,5 +49,7 @@ class OnnxExport(Document):
     """Largest difference of a summed output."""
     sar: float
     """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
+    silence: OrAbsent[Silence] = None
+    """What never fired, and whether the answers are any; absent of an export of before 0.2."""
     bytes: int
     """Size of model.onnx."""

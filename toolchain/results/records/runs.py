@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Document, Record
+from snnas.toolchain.results.record import Count, Document, Record, Sha256
 from snnas.toolchain.results.records.shared import Stage
 
 
@@ -50,3 +50,19 @@ class RunsRemoved(Document):
     schema_: Literal["snnas.runs.remove/1"] = Field(alias="schema")
     removed: list[str]
     """Paths of the runs that were removed."""
+
+
+class RunPacked(Document):
+    """The file that a run was packed into."""
+
+    printed_by = ("runs pack",)
+
+    schema_: Literal["snnas.runs.pack/1"] = Field(alias="schema")
+    run: str
+    """Name of the run."""
+    path: str
+    """The .zip, as a path of this machine."""
+    files: Count
+    """How many files it holds."""
+    sha256: Sha256
+    """Of the .zip; equal runs give equal ones."""

@@ -1,0 +1,67 @@
+"""What a training will take on this machine, before it begins: a few steps of a copy are timed, and multiplied."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from snnas.toolchain.data.load import Dataset
+from snnas.toolchain.training.config import TrainingConfig
+from snnas.toolchain.training.evaluation import validate
+from snnas.toolchain.training.memory import lay_out
+from snnas.toolchain.training.optimisation import prepare
+from snnas.toolchain.training.parallel import World
+from snnas.toolchain.training.stages import set_timesteps, stage_of
+from snnas.toolchain.training.step import Stepper
+
+STEPS = 2  # that are timed, behind one that warms up
+
+
+def seconds_ahead(network: nn.Module, data: Dataset, config: TrainingConfig, *, seed: int, device: str) -> float:
+    """Seconds that ``train`` would take, with validation behind every epoch, as steps of a copy take now.
+
+    The network, and what is drawn of torch afterwards, stay as they are.
+    """
+    steps = max(1, -(-len(data.x_train) // config.batch))
+    tried = min(steps, STEPS + 1)
+    few = slice(0, max(2, tried * min(config.batch, len(data.x_train) // tried)))
+    small = replace(data, x_train=data.x_train[few], y_train=data.y_train[few])
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+        trial = copy.deepcopy(network).to(device)
+        config = prepare(trial, config)
+        if config.stages:
+            set_timesteps(trial, config, config.epochs)
+        step = Stepper(trial.train(), small, config, seed, device, World(), None)
+        if step.wide:
+            lay_out(trial, torch.channels_last)
+        step.begin(np.arange(len(step.x)))
+        seconds = [_timed(partial(step, False, 1, at), device) for at in range(step.steps)]
+        x, y = (torch.from_numpy(a[: config.batch]).to(device) for a in (data.x_val, data.y_val))
+        about: Any = {"device": device, "batch": config.batch, "unit": data.unit, "world": World()}
+        looked = _timed(lambda: validate(trial, x, y, **about), device)
+    of_step = sum(seconds[1:] or seconds) / len(seconds[1:] or seconds)
+    return _whole(config) * (steps * of_step + len(data.x_val) / len(x) * looked)
+
+
+def _whole(config: TrainingConfig) -> float:
+    """The epochs, each as long as its T is to the last one's."""
+    if not config.stages:
+        return float(config.epochs)
+    last = config.stages[-1][0]
+    return sum(config.stages[stage_of(config, epoch)][0] / last for epoch in range(1, config.epochs + 1))
+
+
+def _timed(work: Callable[[], object], device: str) -> float:
+    begun = time.perf_counter()
+    work()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begun
