@@ -122,9 +122,20 @@ class SignalInput:
         return frames[:, 0] if frames.shape[1] == 1 and not self.spikes else frames
 
     def comparisons(self, channels: int) -> int:
-        """Return how often the host compares a value for one signal: what an encoder costs."""
-        of_value = {"direct": 0, "delta": 2, "level": self.levels, "latency": 1}[self.encoding]
-        return of_value * channels * self.length
+        """Return how often the host compares two numbers to encode one signal, as ``apply`` does it.
+
+        delta: every value but the first with two references; level: with each level; latency: every value of a frame
+        with both ends, and its timestep with each of the frame's.
+        """
+        match self.encoding:
+            case "delta":
+                return 2 * channels * (self.length - 1)
+            case "level":
+                return self.levels * channels * self.length
+            case "latency":
+                frames = self.shape(channels)[0] // self.steps
+                return (2 + self.steps) * channels * frames * self.window
+        return 0
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data, without what its encoder does not need."""
@@ -148,6 +159,14 @@ class SignalInput:
         except (UsageError, TypeError, ValueError) as error:
             raise InvalidFileError(f"{where}: signal: {' '.join(str(error).split())[:160]}") from None
         return made
+
+
+def encoder_comparisons(meta: Mapping[str, Any], lines: int) -> int:
+    """Return the ``comparisons`` of what a program's metadata say of signals; lines: of its input. 0: no signals."""
+    if meta.get("signal") is None:
+        return 0
+    signal = SignalInput.of(meta["signal"], "program")
+    return signal.comparisons(lines // signal.lines)
 
 
 def held(x: np.ndarray, length: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
-from snnas.hw_sim.signals import SignalInput, held, windows
+from snnas.hw_sim.signals import SignalInput, encoder_comparisons, held, windows
 
 
 def signal(*values: float, channels: int = 1) -> np.ndarray:
@@ -71,6 +71,17 @@ def test_the_higher_fires_the_earlier_and_each_value_once() -> None:
     assert frames.shape == (1, 5, 1, 1, 3)
     assert frames[0, :, 0, 0].argmax(0).tolist() == [0, 3, 4]
     assert frames.sum() == 3
+
+
+def test_comparisons_are_those_that_apply_makes() -> None:
+    # Of 3 channels and 8 samples; frames of 4 that begin 2 apart: 3 of them.
+    assert SignalInput(window=0, length=8).comparisons(3) == 0
+    assert SignalInput(window=0, length=8, encoding="delta").comparisons(3) == 2 * 3 * 7
+    assert SignalInput(window=4, length=8, encoding="level", levels=5).comparisons(3) == 5 * 3 * 8
+    assert SignalInput(window=4, hop=2, length=8, encoding="latency", steps=6).comparisons(3) == 3 * 3 * 4 * (2 + 6)
+    level = SignalInput(window=0, length=8, encoding="level", levels=5).to_json()
+    assert encoder_comparisons({"signal": level}, 15) == 5 * 3 * 8
+    assert encoder_comparisons({}, 15) == 0
 
 
 def test_constants_come_from_the_samples() -> None:

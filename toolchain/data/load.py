@@ -196,8 +196,8 @@ def load(
         if data_dir is not None:
             options["data_dir"] = str(found_in)
     elif is_series(path) or (of_signals and (path.suffix == ".npz" or _is_folder(path))):
-        _require_options(options, (), name)
-        raw = read_signals(path, declared(of_signals))
+        _require_options(options, ("layout", "groups"), name)
+        raw = read_signals(path, declared(of_signals), ArrayOptions(**options))
         hashed = digest(raw.x, raw.y)
         options |= of_signals
     elif path.suffix == ".npz" or _is_folder(path):

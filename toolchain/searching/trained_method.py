@@ -17,7 +17,7 @@ from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.budgets import Limits
 from snnas.toolchain.searching.closest_miss import MARGIN, OF_DATA
-from snnas.toolchain.searching.cost import Cost, measure
+from snnas.toolchain.searching.cost import Cost, measure, merit
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Judged, Runner, Scorer, Spec, Task
 
@@ -209,9 +209,9 @@ class Trainer:
             cost = measure(network.cpu().eval(), data, self.predictor.chip, self.predictor.widths)
         except SnnasError as error:
             return Trained(-np.inf, {}, " ".join(str(error).split()))
-        assert cost.accuracy is not None
+        plain = cost.to_json()
         about = {"seconds": round(time.perf_counter() - begun, 3), "float_accuracy": result.validation_accuracy}
-        return Trained(cost.accuracy, {**cost.to_json(), **about})
+        return Trained(merit(plain), {**plain, **about})
 
     def _split(self, seed: int, most: int) -> Dataset:
         """The samples of a training: of training and validation part together, drawn for each seed anew."""

@@ -63,6 +63,8 @@ def test_a_program_takes_raw_recordings(tmp_path: Path, capsys: pytest.CaptureFi
     assert found["accuracy"]["on_target"] == report["accuracy"]["on_target"]
     assert found["spikes_per_inference"]["mean"] == pytest.approx(report["spikes_per_inference"]["on_target"])
     assert found["sar"]["mean"] > 0
+    counted = json.loads((folder.parents[1] / "export/lava/counts.json").read_text())
+    assert counted["host_comparisons"] == signal.comparisons(2) * counted["samples"]
 
 
 def test_recordings_of_other_channels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
