@@ -20,6 +20,7 @@ from snnas.hw_sim.energy.profile import Band, Profile
 from snnas.hw_sim.errors import SnnasError
 from snnas.hw_sim.map.mapping import load_system
 from snnas.hw_sim.map.system import System
+from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.exporting.on_target import Figures
 from snnas.toolchain.models.estimate import profile_of

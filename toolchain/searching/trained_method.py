@@ -219,19 +219,20 @@ class Trainer:
         every = len(data.y_train) + len(data.y_val)
         judged = min(JUDGED, max(1, round(every * JUDGED_SHARE)))
         order = stream(self.predictor.seed, f"trained split {seed}").permutation(every)
-        x_val, y_val = _taken(data, order[:judged])
-        x_train, y_train = _taken(data, order[judged : judged + most])
-        return replace(data, x_train=x_train, y_train=y_train, x_val=x_val, y_val=y_val)
+        return replace(
+            data, **_taken(data, order[:judged], "val"), **_taken(data, order[judged : judged + most], "train")
+        )
 
 
-def _taken(data: Dataset, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples by their places in training and validation part, one behind the other."""
+def _taken(data: Dataset, places: np.ndarray, part: str) -> dict[str, np.ndarray]:
+    """Samples by their places in training and validation part, one behind the other, as ``part`` of a data set."""
     first = len(data.y_train)
     near, far = places[places < first], places[places >= first] - first
-    return (
-        np.concatenate([data.x_train[near], data.x_val[far]]),
-        np.concatenate([data.y_train[near], data.y_val[far]]),
-    )
+    names = ["x", "y"] + (["raw"] if data.raw_train is not None else [])
+    return {
+        f"{name}_{part}": np.concatenate([getattr(data, f"{name}_train")[near], getattr(data, f"{name}_val")[far]])
+        for name in names
+    }
 
 
 @contextlib.contextmanager

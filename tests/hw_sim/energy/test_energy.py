@@ -130,7 +130,9 @@ def test_the_measured_floor() -> None:
 def test_an_encoder_is_billed_by_its_comparisons() -> None:
     encoding = replace(published(), host_comparisons=2000)
     priced = price(encoding, load_profile("analytic45_int8"), None).encode
-    assert priced == Band(low=pytest.approx(2000 * 0.03e-6), nominal=pytest.approx(2000 * 0.9e-6), high=pytest.approx(2000 * 0.9e-6))
+    assert priced == Band(
+        low=pytest.approx(2000 * 0.03e-6), nominal=pytest.approx(2000 * 0.9e-6), high=pytest.approx(2000 * 0.9e-6)
+    )
     assert ("host_comparison", 2000.0) in price(encoding, load_profile("loihi1"), fixed(963.0)).unpriced
 
 

@@ -151,7 +151,7 @@ def test_a_subject_is_on_one_side(tmp_path: Path) -> None:
     data = load(tmp_path / "csv", seed=0, axis="time", groups="folder")
     whose = [set(part[:, 0, 0, 0, 0].tolist()) for part in (data.x_train, data.x_val)]
     assert not whose[0] & whose[1]
-    with pytest.raises(UsageError, match="groups=subject: .* holds no such column; expected groups=folder"):
+    with pytest.raises(UsageError, match=r"groups=subject: .* holds no such column; expected groups=folder"):
         load(tmp_path / "csv", seed=0, axis="time", groups="subject")
 
 

@@ -32,8 +32,8 @@ class ArrayOptions:
     """What a user says of own arrays.
 
     counts: values are numbers of events, whole and at most 255, as ``FrameOptions.counts`` makes them. layout: the axes
-    of x in the file, of N, T, C, H, W once each; None: NCHW or NTCHW; of signals one of SIGNAL_LAYOUTS. groups: an array of the file that says which
-    samples belong together.
+    of x in the file, of N, T, C, H, W once each; None: NCHW or NTCHW; of signals one of SIGNAL_LAYOUTS. groups: an
+    array of the file that says which samples belong together.
     """
 
     counts: bool = False

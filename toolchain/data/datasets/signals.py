@@ -132,8 +132,8 @@ def _groups_of(series: Series, how: ArrayOptions, path: Path) -> Array | None:
         return None
     if series.tree is None or how.groups != "folder":
         raise UsageError(
-            f"--data groups={how.groups}: {path} holds no such column; expected groups=folder of .csv files in a folder "
-            f"of their group, CLASS/GROUP/FILE, or an .npz with an array of that name"
+            f"--data groups={how.groups}: {path} holds no such column; expected groups=folder of .csv files in a "
+            f"folder of their group, CLASS/GROUP/FILE, or an .npz with an array of that name"
         )
     return numbered([np.array(series.tree.by_folder())])
 
@@ -154,7 +154,8 @@ def framed(raw: Raw, masks: Mapping[str, Array]) -> dict[str, Any]:
         parts["x_test"] = parts["x_test"].clip(low, high)
         largest = np.abs(known).reshape(-1, known.shape[2]).max(0)
         gain = tuple(float(2.0 ** -np.ceil(np.log2(value))) if value else 1.0 for value in largest)
-    return {**parts, "range": (low, high), "gain": gain, "signal": signal}
+    kept = {f"raw_{key}": raw.x[masks[key]] for key in ("train", "val")}
+    return {**parts, **kept, "range": (low, high), "gain": gain, "signal": signal}
 
 
 def _arrays(path: Path, how: ArrayOptions) -> tuple[Array, Array, Array, Array | None]:

@@ -22,18 +22,24 @@ class DataOptions(Record):
     """Folder of the data sets, of this machine."""
     frames: OrAbsent[Positive] = None
     """Frames per recording."""
-    split_by: OrAbsent[Literal["count", "time", "duration"]] = None
+    split_by: OrAbsent[Literal["count", "time", "duration", "event_count"]] = None
     """How a recording is cut into frames."""
     duration: OrAbsent[Positive] = None
     """Microseconds of a frame."""
+    event_count: OrAbsent[Positive] = None
+    """Events of a frame."""
     overlap: OrAbsent[Positive] = None
-    """Microseconds that a frame shares with the one before it."""
+    """Microseconds, or events, that a frame shares with the one before it."""
+    slice: OrAbsent[Positive] = None
+    """Microseconds of a sample, of recordings that were cut into such."""
     polarity: OrAbsent[Literal["both", "merged", "on", "off"]] = None
     """Which events, in how many channels."""
     hot_pixels: OrAbsent[Positive] = None
     """How many times the events of its busiest neighbour make a pixel a hot one, which is left out."""
     transform: OrAbsent[str] = None
     """tonic's transforms of the events, before frames are made."""
+    augment: OrAbsent[str] = None
+    """tonic's transforms of training recordings, drawn anew for every epoch."""
     sensor: OrAbsent[str] = None
     """WIDTHxHEIGHT of the user's recordings."""
     downsample: OrAbsent[Positive] = None

@@ -1,0 +1,37 @@
+"""Training samples that are made anew for every epoch, because they change before there are frames of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from snnas.toolchain.data.augmentation import Augmentation
+from snnas.toolchain.data.datasets.raw import Array
+from snnas.toolchain.data.load import Dataset
+from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.data.signal_changes import changed
+
+Redraw = Callable[[int], Array]
+
+
+def redraw_of(data: Dataset, augmentation: Augmentation, seed: int) -> Redraw | None:
+    """Return what gives ``x_train`` of an epoch, from 1; None where it is the same in all of them.
+
+    An epoch's samples depend on ``seed`` and its number alone: a training that goes on draws what it would have drawn.
+    """
+    if data.redraw is not None:
+        return partial(data.redraw, seed)
+    raw, signal = data.raw_train, data.signal
+    if raw is None or signal is None or not augmentation.of_signals:
+        return None
+
+    def of_epoch(epoch: int) -> Array:
+        spikes = data.input_kind == "spikes"
+        own_spikes = spikes and not signal.spikes
+        x = changed(raw, augmentation.of_signals, stream(seed, f"signals of epoch {epoch}"), spikes=own_spikes)
+        frames = signal.apply(x).astype(np.float32)
+        return frames if spikes else frames.clip(*data.range)
+
+    return of_epoch
