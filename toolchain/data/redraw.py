@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
+from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.datasets.raw import Array
 from snnas.toolchain.data.load import Dataset
@@ -14,6 +15,16 @@ from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.data.signal_changes import changed
 
 Redraw = Callable[[int], Array]
+
+
+def require_signals(data: Dataset, augment: Sequence[str]) -> None:
+    """UsageError where a recipe changes signals, and the samples are none."""
+    of_signals = Augmentation(augment).of_signals
+    if of_signals and data.signal is None:
+        raise UsageError(
+            f"augment = {of_signals[0][0]}:{of_signals[0][1]} in the recipe is of signals, and {data.name} holds none; "
+            f"leave it out, or take another --recipe"
+        )
 
 
 def redraw_of(data: Dataset, augmentation: Augmentation, seed: int) -> Redraw | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.toolchain.data.redraw import require_signals
 from snnas.toolchain.data.statistics import balanced_accuracy, uneven, wilson
 from snnas.toolchain.output.stderr import Narrator, counted
 from snnas.toolchain.runs.dataset import dataset_of
@@ -66,6 +67,7 @@ def train_run(run: Run, narrator: Narrator, device: str | None = None, recipe: T
         narrator.say("  a checkpoint is there: training goes on where the recipe is the same")
     try:
         data = dataset_of(run)
+        require_signals(data, recipe.augment)
         with narrator.progress(f"training {counted(recipe.epochs, 'epoch')}", "batches") as advance:
             result = training.train(
                 network,

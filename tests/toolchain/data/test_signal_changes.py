@@ -10,6 +10,7 @@ import pytest
 from snnas.hw_sim.errors import UsageError
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
+from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import load
 from snnas.toolchain.data.redraw import redraw_of
@@ -63,6 +64,12 @@ def test_spikes_stay_spikes() -> None:
 def test_what_is_no_change(spec: str) -> None:
     with pytest.raises(UsageError, match=f"augmentation '{spec}', expected one of shift:N, .*noise:P"):
         Augmentation([spec])
+
+
+def test_signals_are_changed_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["search", "--dataset", "digits", "--recipe", "signals", "--runs-dir", str(tmp_path)]
+    assert run_command(asked) == 2
+    assert "augment = scale:10 in the recipe is of signals, and digits holds none" in capsys.readouterr().err
 
 
 def test_an_epochs_samples_are_drawn_by_seed_and_number(tmp_path: Path) -> None:
