@@ -145,6 +145,7 @@ def load(
     window: int | None = None,
     hop: int | None = None,
     length: int | None = None,
+    fit: str | None = None,
     encoder: str | None = None,
     threshold: float | None = None,
     levels: int | None = None,
@@ -176,7 +177,7 @@ def load(
     asked |= {"event_count": event_count, "augment": augment, "slice": slice}
     asked |= {"counts": counts or None, "sensor": sensor, "layout": layout, "background": background, "groups": groups}
     options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    said: dict[str, Any] = {"axis": axis, "window": window, "hop": hop, "length": length}
+    said: dict[str, Any] = {"axis": axis, "window": window, "hop": hop, "length": length, "fit": fit}
     said |= {"encoder": encoder, "threshold": threshold, "levels": levels, "steps": steps}
     of_signals = {key: value for key, value in said.items() if value is not None}
     if of_signals and (name in NAMES or name.startswith(PREFIX)):

@@ -32,6 +32,7 @@ KINDS: dict[str, type] = {
     "window": int,
     "hop": int,
     "length": int,
+    "fit": str,
     "encoder": str,
     "threshold": float,
     "levels": int,

@@ -224,7 +224,7 @@ class Trainer:
         )
 
 
-def _taken(data: Dataset, places: np.ndarray, part: str) -> dict[str, np.ndarray]:
+def _taken(data: Dataset, places: np.ndarray, part: str) -> dict[str, Any]:
     """Samples by their places in training and validation part, one behind the other, as ``part`` of a data set."""
     first = len(data.y_train)
     near, far = places[places < first], places[places >= first] - first

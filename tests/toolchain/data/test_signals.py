@@ -11,6 +11,7 @@ import pytest
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.data.options import parse_options
+from snnas.toolchain.data.user_samples import read_files
 
 
 def waves(path: Path, *, samples: int = 20, length: int = 12, channels: int = 2, **changed: Any) -> Path:
@@ -102,6 +103,21 @@ def test_ts_files_of_unequal_length(tmp_path: Path) -> None:
     assert data.notes == ("lengths 2 .. 4, the last value held",)
     assert load(tmp_path / "Gait_TEST.ts", seed=0, axis="time").digest == data.digest
     assert load(tmp_path, seed=0, axis="time", length=2).x_train.shape[1] == 2
+
+
+def test_recordings_of_unequal_length_may_be_stretched(tmp_path: Path) -> None:
+    data = load(gait(tmp_path), seed=0, axis="time", fit="stretch", length=3)
+    assert data.x_test[0, :, :, 0, 0].tolist() == [[9, 1], [9, 1.5], [9, 2]]  # of two samples
+    assert data.notes == ("lengths 2 .. 4, stretched to 3",)
+    assert data.options["fit"] == "stretch"
+    assert data.signal is not None
+    # The program's metadata say it: what is read for it has the same values.
+    found, labels = read_files(str(tmp_path), {"signal": data.signal.to_json()})
+    assert np.array_equal(found.clip(*data.range), data.x_test[..., 0, 0])
+    assert labels.tolist() == data.y_test.tolist()
+    assert read_files(str(tmp_path), {})[0].shape == (2, 4, 2)
+    with pytest.raises(UsageError, match="fit=squeeze: expected hold or stretch"):
+        load(tmp_path, seed=0, axis="time", fit="squeeze")
 
 
 def test_a_folder_of_csv_files(tmp_path: Path) -> None:

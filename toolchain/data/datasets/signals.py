@@ -26,7 +26,7 @@ from snnas.toolchain.data.datasets.raw import Array, Raw
 from snnas.toolchain.data.datasets.series import Series, is_series, read_series
 
 AXES = ("time", "length")
-OPTIONS = ("axis", "window", "hop", "length", "encoder", "threshold", "levels", "steps")
+OPTIONS = ("axis", "window", "hop", "length", "fit", "encoder", "threshold", "levels", "steps")
 DECLARE = (
     "say what time is: --data axis=time (a timestep per sample), --data window=W,hop=H (a window per timestep) or "
     "--data axis=length (one still window)"
@@ -37,13 +37,15 @@ DECLARE = (
 class Declared:
     """What was said of a signal. UsageError for what does not go together.
 
-    axis: 'time' or 'length'; window, hop: samples; length: to cut or fill to; encoder and its numbers: of SignalInput.
+    axis: 'time' or 'length'; window, hop: samples; length: to cut or fill to; fit: 'hold', or 'stretch' to that length;
+    encoder and its numbers: of SignalInput.
     """
 
     axis: str | None = None
     window: int | None = None
     hop: int | None = None
     length: int | None = None
+    fit: str | None = None
     encoder: str | None = None
     threshold: float | None = None
     levels: int | None = None
@@ -57,6 +59,8 @@ class Declared:
             raise UsageError(f"--data of a signal: {found}; {DECLARE}")
         if self.hop is not None and self.window is None:
             raise UsageError(f"--data hop={self.hop}: expected window=W with it")
+        if self.fit not in (None, "hold", "stretch"):
+            raise UsageError(f"--data fit={self.fit}: expected hold or stretch")
         for name, encoder in (("threshold", "delta"), ("levels", "level"), ("steps", "latency")):
             if getattr(self, name) is not None and self.encoder != encoder:
                 raise UsageError(f"--data {name}={getattr(self, name)}: expected encoder={encoder} with it")
@@ -70,6 +74,7 @@ class Declared:
             window=0 if self.axis == "time" else length if self.axis == "length" else self.window or 0,
             hop=self.hop or 0,
             length=length,
+            stretched=self.fit == "stretch",
             encoding=encoding,
             threshold=self.threshold or DEFAULT_THRESHOLD,
             levels=self.levels or DEFAULT_LEVELS,
@@ -99,13 +104,15 @@ def read_signals(path: Path, said: Declared | None, how: ArrayOptions | None = N
         groups = _groups_of(series, how, path)
         check_classes(y, path, least=2 if (parts == "test").any() else 3)
         lengths = [len(sample) for sample in series.samples]
-        x = np.stack([held(sample[None], said.length or max(lengths))[0] for sample in series.samples])
-        if min(lengths) < x.shape[1]:
-            notes.append(f"lengths {min(lengths)} .. {max(lengths)}, the last value held")
+        fit = said.of(max(lengths)).fit
+        x = np.stack([fit(sample[None], said.length or max(lengths))[0] for sample in series.samples])
+        if min(lengths) < x.shape[1] or (said.fit == "stretch" and min(lengths) < max(lengths)):
+            how_fit = f"stretched to {x.shape[1]}" if said.fit == "stretch" else "the last value held"
+            notes.append(f"lengths {min(lengths)} .. {max(lengths)}, {how_fit}")
     else:
         x, y, parts, groups = _arrays(path, how)
         names, notes = (), []
-        x = held(x, said.length or x.shape[1])
+        x = said.of(x.shape[1]).fit(x, said.length or x.shape[1])
     signal = said.of(x.shape[1])
     _check_size(signal, x, path)
     spikes = not signal.spikes and bool(((x == 0) | (x == 1)).all())

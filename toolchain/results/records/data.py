@@ -62,6 +62,8 @@ class DataOptions(Record):
     """Samples from the start of a frame to that of the next."""
     length: OrAbsent[Positive] = None
     """Samples of a signal: longer ones are cut, shorter ones hold their last value."""
+    fit: OrAbsent[Literal["hold", "stretch"]] = None
+    """How signals of another length get that one."""
     encoder: OrAbsent[Literal["direct", "delta", "level", "latency"]] = None
     """What makes spikes of a signal's values."""
     threshold: OrAbsent[Annotated[float, Field(gt=0)]] = None
