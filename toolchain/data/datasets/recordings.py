@@ -56,7 +56,7 @@ def sliced(recordings: Recordings, microseconds: int) -> Recordings:
                 yield int(first[row]) + number, events.where(piece == number)
 
     names = recordings.names and [
-        f"slice {row - int(first[source])} of {recordings.names[source]}" for row, source in enumerate(sources)
+        f"slice {row - int(first[source])} of {recordings.names[int(source)]}" for row, source in enumerate(sources)
     ]
     test = None if recordings.test is None else recordings.test[sources]
     return Recordings(labels=recordings.labels[sources], test=test, events=slices, names=names or (), sources=sources)
