@@ -176,6 +176,8 @@ def test_slices_are_tonics_and_stay_together(tmp_path: Path) -> None:
     assert all(len(part) % 5 == 0 for part in (loaded.x_train, loaded.x_val, loaded.x_test))
     again = data.load(tmp_path, seed=0, **loaded.options)
     assert (again.digest, len(again.x_val)) == (loaded.digest, len(loaded.x_val))
+    quiet = data.load(tmp_path, seed=0, slice=100, **about)  # so short that nothing happens in some
+    assert (quiet.x_train.sum((1, 2, 3, 4)) == 0).any()
 
 
 def test_augment_is_drawn_for_every_epoch_and_for_training_alone(nmnist: Path) -> None:
