@@ -85,8 +85,9 @@ class Redrawn:
         places = {int(row): place for place, row in enumerate(rows)}
         x = np.zeros((len(rows), *self.options.shape(self.official.sample)), np.uint8)
         for row, events in self._events(places):
-            changed = self.drawn(events, self.official.sample, seed % 2**32, epoch, row)
-            x[places[row]] = to_frames(changed, self.official.sample, self.options)
+            if len(events):
+                events = self.drawn(events, self.official.sample, seed % 2**32, epoch, row)
+            x[places[row]] = to_frames(events, self.official.sample, self.options)
         return x
 
     def _events(self, places: Mapping[int, int]) -> Iterator[tuple[int, Events]]:
