@@ -106,7 +106,7 @@ def command(
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each network.")] = 3,
     timesteps: Annotated[int, typer.Option(min=20, help="T.")] = 40,
     count: Annotated[int, typer.Option("--samples", min=8, help="To train on, and as many to test.")] = 256,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 25,
+    epochs: Annotated[int, typer.Option(min=2, help="Of each training.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """What slow neurons and a backward edge gain where order has to be remembered; exit 1 where less than 5 points."""

@@ -21,7 +21,7 @@ def test_order_alone_tells_the_classes_apart(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_small_one_measures_and_an_equal_one_is_not_good() -> None:
-    found = measure(1, 20, 8, 1, Narrator(quiet=True), arms=("fast", "both"))
+    found = measure(1, 20, 8, 2, Narrator(quiet=True), arms=("fast", "both"))
     assert [run["arm"] for run in found["runs"]] == ["fast", "both"]
     assert all(0 <= run["on_target"] <= 1 for run in found["runs"])
     assert good({"on_target": {"fast": 0.5, "slow": 0.56, "both": 0.6}})

@@ -19,7 +19,7 @@ from snnas.toolchain.runs.run import Run
 from tests import official_files
 from tests.official_files import expect
 
-SMALL = ["--channels", "4", "--hidden", "8", "--epochs", "2", "--batch", "16", "--quiet", "--json"]
+SMALL = ["--channels", "4", "--hidden", "8", "--epochs", "3", "--batch", "16", "--quiet", "--json"]
 
 
 @pytest.fixture(autouse=True)
