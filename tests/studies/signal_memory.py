@@ -2,8 +2,8 @@
 
 Two channels of spikes, one pulse in each, over noise: the label says which pulse came first, and nothing else tells the
 two classes apart. How often a neuron without memory fires is the same for both, so a network that sums spikes has to
-remember. Four networks of one cell and equal width: neurons of tau 4/3, tau and threshold learnt, a backward edge, and
-both; trained alike on new samples from each seed, and measured on target (simulated) on samples of their own.
+remember. Four networks of one cell and equal width: neurons of tau 4/3, tau and threshold learnt from 8 on, a backward
+edge, and both; trained alike on new samples from each seed, and measured on target (simulated) on samples of their own.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ SCHEMA = "snnas.study.signal_memory/1"
 PULSE, APART, NOISE = 3, 6, 0.05  # timesteps of a pulse, between two at the least; spikes of noise a timestep
 FORWARD = {(0, 1): "conv3x3", (1, 3): "conv3x3"}
 LEARNT = ("tau", "threshold")
-# Backward edges, and what is learnt beside the weights.
-ARMS: dict[str, tuple[dict[tuple[int, int], str], tuple[str, ...]]] = {
-    "fast": ({}, ()),
-    "slow": ({}, LEARNT),
-    "backward": ({(3, 0): "conv3x3"}, ()),
-    "both": ({(3, 0): "conv3x3"}, LEARNT),
+FAST, SLOW = (4 / 3, 1.0), (8.0, 0.3)  # tau and threshold to begin with
+BACK = {(3, 0): "conv3x3"}
+# Backward edges, tau and threshold, and what is learnt beside the weights.
+ARMS: dict[str, tuple[dict[tuple[int, int], str], tuple[float, float], tuple[str, ...]]] = {
+    "fast": ({}, FAST, ()),
+    "slow": ({}, SLOW, LEARNT),
+    "backward": (BACK, FAST, ()),
+    "both": (BACK, SLOW, LEARNT),
 }
 
 
@@ -51,12 +53,13 @@ def samples(rng: np.random.Generator, count: int, timesteps: int) -> tuple[np.nd
 
 def one(arm: str, seed: int, timesteps: int, count: int, epochs: int) -> dict[str, Any]:
     """The figures of one training."""
-    edges, learn = ARMS[arm]
+    edges, (tau, threshold), learn = ARMS[arm]
     parts = {}
     for part, size in (("train", count), ("val", count // 2), ("test", count)):
         parts[f"x_{part}"], parts[f"y_{part}"] = samples(stream(seed, f"signal memory {part}"), size, timesteps)
     data = Dataset(name="order of two pulses", classes=2, input_kind="spikes", **parts)
     sizes: dict[str, Any] = {"channels": 12, "hidden": 24, "votes": 5, "cells": 1, "head": "bn_lif"}
+    sizes |= {"tau": tau, "threshold": threshold}
     config = NetworkConfig(input_shape=(2, 1, 1), classes=2, input_kind="spikes", timesteps=timesteps, **sizes)
     network = build(Genotype("lightsnn_1d", (Cell.of(FORWARD | edges),)), config, seed=seed)
     recipe = TrainingConfig(epochs=epochs, batch=32, learning_rate=1e-2, warmup=1, learn=learn)
@@ -103,10 +106,10 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def command(
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each network.")] = 3,
-    timesteps: Annotated[int, typer.Option(min=20, help="T.")] = 40,
-    count: Annotated[int, typer.Option("--samples", min=8, help="To train on, and as many to test.")] = 256,
-    epochs: Annotated[int, typer.Option(min=2, help="Of each training.")] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each network.")] = 2,
+    timesteps: Annotated[int, typer.Option(min=20, help="T.")] = 32,
+    count: Annotated[int, typer.Option("--samples", min=8, help="To train on, and as many to test.")] = 192,
+    epochs: Annotated[int, typer.Option(min=2, help="Of each training.")] = 40,
     as_json: AsJson = False,
 ) -> None:
     """What slow neurons and a backward edge gain where order has to be remembered; exit 1 where less than 5 points."""
