@@ -42,6 +42,8 @@ class SignalInput:
     """Samples from the start of a frame to that of the next."""
     length: int = 0
     """Samples of a signal: longer ones are cut, shorter ones hold their last value. 0: not settled yet."""
+    stretched: bool = False
+    """Signals of another length run slower or faster instead, between samples on a line."""
     encoding: Encoding = "direct"
     threshold: float = DEFAULT_THRESHOLD
     """Of delta, in standard deviations of a channel; what is compared with is ``thresholds``."""
@@ -63,6 +65,8 @@ class SignalInput:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise UsageError(f"{name} = {brief(value)} of a signal, expected a whole number {low} .. {high}")
+        if not isinstance(self.stretched, bool):
+            raise UsageError(f"stretched = {brief(self.stretched)} of a signal, expected true or false")
         if self.encoding not in ENCODINGS:
             raise UsageError(f"encoder = {brief(self.encoding)} of a signal, expected {', '.join(ENCODINGS)}")
         if not (isinstance(self.threshold, int | float) and 0 < self.threshold < 1e6):
@@ -109,7 +113,7 @@ class SignalInput:
 
         float32 where values stay values, else uint8 0 or 1.
         """
-        x = held(np.asarray(x, np.float32), self.length or x.shape[1])
+        x = self.fit(np.asarray(x, np.float32), self.length or x.shape[1])
         if self.encoding == "delta":
             x = delta(x, np.array(self.thresholds, np.float32))
         elif self.encoding == "level":
@@ -121,10 +125,25 @@ class SignalInput:
             return latency(frames, np.array(self.ends, np.float32), self.steps)
         return frames[:, 0] if frames.shape[1] == 1 and not self.spikes else frames
 
+    def fit(self, x: np.ndarray, length: int) -> np.ndarray:
+        """Return signals (N, L, C) with ``length`` samples."""
+        return stretched(x, length) if self.stretched else held(x, length)
+
     def comparisons(self, channels: int) -> int:
-        """Return how often the host compares a value for one signal: what an encoder costs."""
-        of_value = {"direct": 0, "delta": 2, "level": self.levels, "latency": 1}[self.encoding]
-        return of_value * channels * self.length
+        """Return how often the host compares two numbers to encode one signal, as ``apply`` does it.
+
+        delta: every value but the first with two references; level: with each level; latency: every value of a frame
+        with both ends, and its timestep with each of the frame's.
+        """
+        match self.encoding:
+            case "delta":
+                return 2 * channels * (self.length - 1)
+            case "level":
+                return self.levels * channels * self.length
+            case "latency":
+                frames = self.shape(channels)[0] // self.steps
+                return (2 + self.steps) * channels * frames * self.window
+        return 0
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data, without what its encoder does not need."""
@@ -134,7 +153,8 @@ class SignalInput:
             "level": {"threshold", "steps", "thresholds", "ends"},
         }
         unused |= {"latency": {"threshold", "levels", "thresholds", "reached"}}
-        return {key: value for key, value in asdict(self).items() if key not in unused[self.encoding]}
+        left = unused[self.encoding] | (set() if self.stretched else {"stretched"})
+        return {key: value for key, value in asdict(self).items() if key not in left}
 
     @classmethod
     def of(cls, plain: Any, where: str) -> SignalInput:
@@ -150,11 +170,30 @@ class SignalInput:
         return made
 
 
+def encoder_comparisons(meta: Mapping[str, Any], lines: int) -> int:
+    """Return the ``comparisons`` of what a program's metadata say of signals; lines: of its input. 0: no signals."""
+    if meta.get("signal") is None:
+        return 0
+    signal = SignalInput.of(meta["signal"], "program")
+    return signal.comparisons(lines // signal.lines)
+
+
 def held(x: np.ndarray, length: int) -> np.ndarray:
     """Return signals (N, L, C) of ``length`` samples: cut, or with the last one held."""
     if x.shape[1] >= length:
         return x[:, :length]
     return np.concatenate([x, np.repeat(x[:, -1:], length - x.shape[1], axis=1)], axis=1)
+
+
+def stretched(x: np.ndarray, length: int) -> np.ndarray:
+    """Return signals (N, L, C) of ``length`` samples, float32: first and last stay, those between lie on a line."""
+    if x.shape[1] == length:
+        return x
+    at = np.linspace(0, x.shape[1] - 1, length)
+    below = np.floor(at).astype(np.int64)
+    share = (at - below)[:, None]
+    made = x[:, below] * (1 - share) + x[:, np.minimum(below + 1, x.shape[1] - 1)] * share
+    return np.asarray(made, np.float32)
 
 
 def windows(x: np.ndarray, window: int, hop: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 What a profile leaves out is ``unpriced``, never zero. The bill's parts, in microjoules:
 
-* **encode**: host MACs, and spikes that the host injects.
+* **encode**: host MACs, comparisons of an encoder, and spikes that the host injects.
 * **dynamic**: synops, updates (fill and drain of the pipeline included), spikes, messages, hops, all on the chip.
 * **floor**: (idle x chips of the system + run x chips used) x latency of one inference.
 * **total**: the sum of the priced parts.
@@ -73,6 +73,7 @@ def work(counts: Counts) -> list[tuple[str, str, int]]:
     sent = [s for s in counts.sources if s.id not in (INPUT, CLOCK)]
     return [
         ("encode", "energy.host_mac", counts.host_macs),
+        ("encode", "energy.host_comparison", counts.host_comparisons),
         ("encode", "energy.input_spike", sum(s.injected for s in counts.sources)),
         *(("dynamic", key, n) for key, n in synops.items()),
         ("dynamic", "energy.update_active", sum(p.active + p.fill_active for p in counts.populations)),

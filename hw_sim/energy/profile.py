@@ -20,7 +20,7 @@ _SYNOPS = ("synop", "synop_conv", "synop_dense", "synop_sparse")
 _UPDATES = ("update_active", "update_idle")
 _NETWORK = ("spike_generation", "message", "hop_ew", "hop_ns", "crossing")
 UNITS = {
-    **{f"energy.{n}": "pJ" for n in (*_SYNOPS, *_UPDATES, *_NETWORK, "host_mac", "input_spike")},
+    **{f"energy.{n}": "pJ" for n in (*_SYNOPS, *_UPDATES, *_NETWORK, "host_mac", "host_comparison", "input_spike")},
     **{f"power.{n}": "mW" for n in ("idle", "run")},
     **{f"time.{n}": "ns" for n in ("synop", *_UPDATES, "message", "barrier")},
 }

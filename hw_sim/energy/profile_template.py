@@ -49,6 +49,7 @@ MEANINGS = {
     "energy.hop_ns": "one message, one tile north or south",
     "energy.crossing": "one message that leaves its chip",
     "energy.host_mac": "one multiply-accumulate of the host stage (the layers before the first neuron)",
+    "energy.host_comparison": "one comparison of two numbers by an encoder of signals, on the host",
     "energy.input_spike": "one spike that the host sends in",
     "power.idle": "each chip of the system, doing nothing",
     "power.run": "each chip in use, above idle, while any network runs",

@@ -18,6 +18,7 @@ from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import Mapping
 from snnas.hw_sim.map.wiring import READOUT, Wiring, readout_depth, wirings
 from snnas.hw_sim.program import CLOCK, HOSTED, INPUT, Program, Shape
+from snnas.hw_sim.signals import encoder_comparisons
 from snnas.hw_sim.simulate.counts import CoreCount, Counts, PopulationCount, SourceCount, SynapseCount
 from snnas.hw_sim.simulate.simulator import Trace
 
@@ -185,6 +186,7 @@ class Counter:
             blank=program.schedule.blank,
             depth=program.schedule.total_depth,
             host_macs=self._frames * sum(int(fan_out(h.map, program.input_shape).sum()) for h in program.host),
+            host_comparisons=len(self._sample_synops) * encoder_comparisons(program.meta, program.input_shape[0]),
             system=m.system.name,
             chips=m.chips,
             chips_used=m.chips_used,

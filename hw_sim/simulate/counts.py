@@ -9,7 +9,7 @@ compute, ``depth`` that fill and drain the pipeline, ``blank * P`` between sampl
 * **updates**: every compartment is touched on every hardware step: ``N * P * (T + blank)`` active or idle, and
   ``N * depth`` more in ``fill_*``. *Active*: input arrived, a bias acts, or the state may be nonzero, which is taken
   from the last arrival until the next spike: an upper bound (currents may cancel, a state may decay to zero).
-* **host MACs**: edge-aware, once per static image or per frame.
+* **host MACs**: edge-aware, once per static image or per frame. **Host comparisons**: of an encoder of signals.
 
 The readout's accumulators (role ``readout``) are touched like neurons; they count in no spiking activity rate.
 """
@@ -21,7 +21,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from snnas.hw_sim.errors import InvalidFileError, brief
 
-FORMAT = 2  # 1 had no ``injected``: what the host injects several times was billed once
+# 1 had no ``injected``: what the host injects several times was billed once. 2 had no ``host_comparisons``.
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ class Counts:
     blank: int
     depth: int
     host_macs: int
+    host_comparisons: int
     system: str
     chips: int
     chips_used: int

@@ -18,6 +18,7 @@ from snnas.hw_sim.map.mapping import Mapping as Placement
 from snnas.hw_sim.map.mapping import Slice
 from snnas.hw_sim.map.wiring import READOUT, Wiring, readout_depth, wirings
 from snnas.hw_sim.program import CLOCK, HOSTED, Program
+from snnas.hw_sim.signals import encoder_comparisons
 from snnas.hw_sim.simulate.counter import Due
 from snnas.hw_sim.simulate.counts import CoreCount, Counts, PopulationCount, SourceCount, SynapseCount
 
@@ -71,6 +72,7 @@ def expected_counts(program: Program, mapping: Placement, rates: Mapping[str, fl
         blank=schedule.blank,
         depth=schedule.total_depth,
         host_macs=host_macs * SAMPLES,
+        host_comparisons=encoder_comparisons(program.meta, program.input_shape[0]) * SAMPLES,
         system=mapping.system.name,
         chips=mapping.chips,
         chips_used=mapping.chips_used,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
-from snnas.hw_sim.signals import SignalInput, held, windows
+from snnas.hw_sim.signals import SignalInput, encoder_comparisons, held, stretched, windows
 
 
 def signal(*values: float, channels: int = 1) -> np.ndarray:
@@ -38,6 +38,15 @@ def test_one_window_of_values_is_a_still_image() -> None:
 def test_held_cuts_or_repeats_the_last() -> None:
     assert held(signal(1, 2, 3), 2)[0, :, 0].tolist() == [1, 2]
     assert held(signal(1, 2), 4)[0, :, 0].tolist() == [1, 2, 2, 2]
+
+
+def test_stretched_keeps_the_ends_and_lies_on_lines() -> None:
+    assert stretched(signal(0, 2, 1), 5)[0, :, 0].tolist() == [0, 1, 2, 1.5, 1]
+    assert stretched(signal(0, 1, 2, 3, 4), 3)[0, :, 0].tolist() == [0, 2, 4]
+    made = SignalInput(window=4, length=4, stretched=True)
+    assert made.apply(signal(0, 6)).ravel().tolist() == [0, 2, 4, 6]
+    assert SignalInput.of(made.to_json(), "here") == made
+    assert "stretched" not in SignalInput(window=4, length=4).to_json()  # as files of before have it
 
 
 def test_delta_fires_where_the_value_leaves_its_reference() -> None:
@@ -71,6 +80,17 @@ def test_the_higher_fires_the_earlier_and_each_value_once() -> None:
     assert frames.shape == (1, 5, 1, 1, 3)
     assert frames[0, :, 0, 0].argmax(0).tolist() == [0, 3, 4]
     assert frames.sum() == 3
+
+
+def test_comparisons_are_those_that_apply_makes() -> None:
+    # Of 3 channels and 8 samples; frames of 4 that begin 2 apart: 3 of them.
+    assert SignalInput(window=0, length=8).comparisons(3) == 0
+    assert SignalInput(window=0, length=8, encoding="delta").comparisons(3) == 2 * 3 * 7
+    assert SignalInput(window=4, length=8, encoding="level", levels=5).comparisons(3) == 5 * 3 * 8
+    assert SignalInput(window=4, hop=2, length=8, encoding="latency", steps=6).comparisons(3) == 3 * 3 * 4 * (2 + 6)
+    level = SignalInput(window=0, length=8, encoding="level", levels=5).to_json()
+    assert encoder_comparisons({"signal": level}, 15) == 5 * 3 * 8
+    assert encoder_comparisons({}, 15) == 0
 
 
 def test_constants_come_from_the_samples() -> None:

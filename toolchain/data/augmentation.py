@@ -3,7 +3,7 @@
 ``shift:N``: by up to N pixels each way, zeros come in (the usual random crop of an image padded by N). ``flip``: left
 and right swapped, half of the time. ``cutout:N``: a square of N pixels is set to 0 (DeVries and Taylor 2017). All
 timesteps of a sample change alike. There is no normalisation: the deployed graph sees inputs as they come, and the
-stem's BN takes up any scale.
+stem's BN takes up any scale. ``scale:P`` to ``noise:P`` are of signals (``signal_changes``) and drawn for an epoch.
 """
 
 from __future__ import annotations
@@ -14,19 +14,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.data import signal_changes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-KINDS = ("shift:N", "flip", "cutout:N")
-MOST = 1024
+KINDS = ("shift:N", "flip", "cutout:N", *(f"{kind}:P" for kind in signal_changes.KINDS))
+MOST = {"shift": 1024, "cutout": 1024} | dict.fromkeys(signal_changes.KINDS, 100)
 
 
 class Augmentation:
-    """``specs``: what is done, in this order; UsageError for one that is not known."""
+    """``specs``: what is done, in this order; UsageError for one that is not known.
+
+    steps: of a batch; of_signals: of the signals that an epoch's samples are made of.
+    """
 
     def __init__(self, specs: Sequence[str]) -> None:
-        self.steps = [_parse(spec) for spec in specs]
+        every = [_parse(spec) for spec in specs]
+        self.of_signals = [step for step in every if step[0] in signal_changes.KINDS]
+        self.steps = [step for step in every if step not in self.of_signals]
 
     def draw(self, samples: int, rng: np.random.Generator) -> list[np.ndarray[Any, Any]]:
         """Draw the changes of one batch: an array (samples, 2) per step.
@@ -61,9 +67,11 @@ def _parse(spec: Any) -> tuple[str, int]:
     kind, _, size = spec.partition(":") if isinstance(spec, str) else ("", "", "")
     if kind == "flip" and not size:
         return kind, 0
-    if kind in ("shift", "cutout") and size.isdecimal() and len(size) < 5 and 0 < int(size) <= MOST:
+    if kind in MOST and size.isdecimal() and len(size) < 5 and 0 < int(size) <= MOST[kind]:
         return kind, int(size)
-    raise UsageError(f"augmentation {str(spec)[:60]!r}, expected one of {', '.join(KINDS)} with N from 1 to {MOST}")
+    raise UsageError(
+        f"augmentation {str(spec)[:60]!r}, expected one of {', '.join(KINDS)} with N from 1 to 1024, P from 1 to 100"
+    )
 
 
 def _shift(x: Tensor, by: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -87,6 +88,11 @@ class Dataset:
     gain: tuple[float, ...] = ()
     signal: SignalInput | None = None
     class_weights: tuple[float, ...] = ()
+    raw_train: Array | None = None
+    """Of signals, (N, L, C), as they are stored: what an epoch's samples are made of where a recipe changes them."""
+    raw_val: Array | None = None
+    redraw: Callable[[int, int], Array] | None = None
+    """Of recordings with ``augment``: x_train anew, drawn by seed and epoch."""
 
     @property
     def summary(self) -> str:
@@ -118,11 +124,14 @@ def load(
     frames: int | None = None,
     split_by: SplitBy | None = None,
     duration: int | None = None,
+    event_count: int | None = None,
     overlap: int | None = None,
     downsample: int | None = None,
     polarity: Polarity | None = None,
     hot_pixels: int | None = None,
     transform: str | None = None,
+    augment: str | None = None,
+    slice: int | None = None,
     counts: bool = False,
     sensor: str | None = None,
     layout: str | None = None,
@@ -136,6 +145,7 @@ def load(
     window: int | None = None,
     hop: int | None = None,
     length: int | None = None,
+    fit: str | None = None,
     encoder: str | None = None,
     threshold: float | None = None,
     levels: int | None = None,
@@ -164,9 +174,10 @@ def load(
     path = Path(name_or_path)
     asked: dict[str, Any] = {"frames": frames, "split_by": split_by, "duration": duration, "overlap": overlap}
     asked |= {"downsample": downsample, "polarity": polarity, "hot_pixels": hot_pixels, "transform": transform}
+    asked |= {"event_count": event_count, "augment": augment, "slice": slice}
     asked |= {"counts": counts or None, "sensor": sensor, "layout": layout, "background": background, "groups": groups}
     options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    said: dict[str, Any] = {"axis": axis, "window": window, "hop": hop, "length": length}
+    said: dict[str, Any] = {"axis": axis, "window": window, "hop": hop, "length": length, "fit": fit}
     said |= {"encoder": encoder, "threshold": threshold, "levels": levels, "steps": steps}
     of_signals = {key: value for key, value in said.items() if value is not None}
     if of_signals and (name in NAMES or name.startswith(PREFIX)):
@@ -196,8 +207,8 @@ def load(
         if data_dir is not None:
             options["data_dir"] = str(found_in)
     elif is_series(path) or (of_signals and (path.suffix == ".npz" or _is_folder(path))):
-        _require_options(options, (), name)
-        raw = read_signals(path, declared(of_signals))
+        _require_options(options, ("layout", "groups"), name)
+        raw = read_signals(path, declared(of_signals), ArrayOptions(**options))
         hashed = digest(raw.x, raw.y)
         options |= of_signals
     elif path.suffix == ".npz" or _is_folder(path):
@@ -325,11 +336,28 @@ def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, about: dict[st
     if raw.input_kind == "counts":  # what the range is may not depend on the test split
         high = max(int(xs["train"].max()), int(xs["val"].max()))
         xs["test"] = np.minimum(xs["test"], high).astype(xs["test"].dtype)
+    draw = None
+    if raw.redraw is not None:
+        draw = partial(_drawn, raw.redraw, np.flatnonzero(masks.train), high, 0 if compact else raw.unit)
     if not compact:
         xs = {key: floats(part, raw.unit) for key, part in xs.items()}
     return Dataset(
-        x_train=xs["train"], x_val=xs["val"], x_test=xs["test"], range=(0.0, float(high)), unit=raw.unit, **known
+        x_train=xs["train"],
+        x_val=xs["val"],
+        x_test=xs["test"],
+        range=(0.0, float(high)),
+        unit=raw.unit,
+        redraw=draw,
+        **known,
     )
+
+
+def _drawn(
+    redraw: Callable[[Array, int, int], Array], rows: Array, high: int, unit: int, seed: int, epoch: int
+) -> Array:
+    """``Dataset.redraw``. high: of counts; unit: 0 where bytes stay bytes."""
+    x = np.minimum(redraw(rows, seed, epoch), high).astype(np.uint8)
+    return floats(x, unit) if unit else x
 
 
 DEFAULT_TIMESTEPS = 5  # of static samples

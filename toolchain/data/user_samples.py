@@ -18,12 +18,19 @@ from snnas.toolchain.data.datasets.series import read_series
 ARRAYS = "arrays"  # what samples without a file are called
 
 
-def read_files(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The signals (N, L, C) of a .ts file or a folder of .csv files, and their labels: the test split, or all."""
+def read_files(name: str, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The signals (N, L, C) of a .ts file or a folder of .csv files, and their labels: the test split, or all.
+
+    meta: of the program, which may say that signals are stretched to one length.
+    """
     found = read_series(Path(name))
-    longest = max(len(sample) for sample in found.samples)
-    x = np.stack([held(sample[None], longest)[0] for sample in found.samples])
-    return (x, found.y) if found.test is None else (x[found.test], found.y[found.test])
+    length, fit = max(len(sample) for sample in found.samples), held
+    if meta.get("signal") is not None:
+        signal = SignalInput.of(meta["signal"], name)
+        length, fit = (signal.length, signal.fit) if signal.stretched else (length, held)
+    x = np.stack([fit(sample[None], length)[0] for sample in found.samples])
+    test = found.parts == "test"
+    return (x[test], found.y[test]) if test.any() else (x, found.y)
 
 
 def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -47,7 +47,7 @@ def headline(material: Material) -> Raw:
     interval = rows["  95 % interval"]
     checks, res = report["checks"], report["resources"]
     tiles = [
-        _tile("Accuracy", _both(accuracy), _said(report, interval[1]), accuracy[2].split(",")[0]),
+        _tile("Accuracy", _both(accuracy), _said(report, rows, interval[1]), accuracy[2].split(",")[0]),
         _tile("Spiking activity rate", _both(sar), f"{rows['spikes / inference'][1]} spikes / inference", sar[2]),
         _band("Energy", "uJ", rows["energy (uJ / inference)"], f"per inference, {report['energy_uJ']['profile']}"),
         _band("Latency", "us", rows["latency (us)"], "batch 1"),
@@ -72,9 +72,10 @@ def headline(material: Material) -> Raw:
     return join(old, el("dl", tiles, class_="tiles"))
 
 
-def _said(report: Mapping[str, Any], interval: str) -> str:
+def _said(report: Mapping[str, Any], rows: Mapping[str, tuple[str, str, str]], interval: str) -> str:
     none = silence.why_none(silence.of(report, "on_target"))
-    return none or f"95 % interval {interval}"
+    balanced = f"balanced {rows['  balanced'][1]}; " if "  balanced" in rows else ""
+    return none or f"{balanced}95 % interval {interval}"
 
 
 def _both(row: tuple[str, str, str]) -> Raw:

@@ -173,6 +173,7 @@ def _activity(counts: Counts, seed: int | None) -> dict[str, Any]:
         "work": {
             "synops_per_inference": spread(events),
             "host_macs": counts.host_macs / n,
+            "host_comparisons": counts.host_comparisons / n,
             "updates_active": sum(p.active + p.fill_active for p in counts.populations) / n,
             "updates_idle": sum(p.idle + p.fill_idle for p in counts.populations) / n,
             "messages": counts.messages / n,

@@ -7,8 +7,10 @@ the base install only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +119,7 @@ def _of_program(path: Path, program: Program, graph: Graph | None, wanted: Readi
         raise UsageError(f"--expect {wanted.expect}: of a .nir alone; {path} is compiled already")
     if wanted.delayed:
         raise UsageError(f"--delayed {wanted.delayed[0]}: a program says its delays itself; leave the option out")
-    raw, y, name, seed = _samples(path, wanted)
+    raw, y, name, seed = _samples(path, wanted, program.meta)
     raw, y = (None if each is None else each[: wanted.limit] for each in (raw, y))
     subject = Subject(path=path, program=program, graph=graph, x=None, y=None, data=name, seed=seed)
     return subject if raw is None else with_samples(subject, raw, y, name)
@@ -150,7 +152,9 @@ def open_graph(path: Path, wanted: ReadingOptions, given: Given | None = None) -
     graph = read_as(path, wanted)
     ours = is_ours(graph)
     confirmed = None if wanted.expect is None else confirm(path, wanted, graph)
-    raw, y, name, seed = _samples(path, wanted) if given is None else (*given, samples.ARRAYS, wanted.seed or 0)
+    raw, y, name, seed = (
+        _samples(path, wanted, graph.meta) if given is None else (*given, samples.ARRAYS, wanted.seed or 0)
+    )
     shapes = graph.shapes()
     shape = shape3(shapes[graph.input])
     if raw is not None and isinstance(graph.meta.get("timesteps"), int):
@@ -213,7 +217,9 @@ def _of_graph(path: Path, wanted: ReadingOptions) -> Subject:
     )  # fmt: skip
 
 
-def _samples(path: Path, wanted: ReadingOptions) -> tuple[np.ndarray | None, np.ndarray | None, str, int]:
+def _samples(
+    path: Path, wanted: ReadingOptions, meta: Mapping[str, Any]
+) -> tuple[np.ndarray | None, np.ndarray | None, str, int]:
     """The arrays x and y as stored, where they come from, and the seed of splits and intervals."""
     seed = wanted.seed if wanted.seed is not None else samples.run_seed(path)
     name = wanted.data
@@ -232,7 +238,7 @@ def _samples(path: Path, wanted: ReadingOptions) -> tuple[np.ndarray | None, np.
     from snnas.toolchain.data.datasets.series import is_series
 
     if is_series(Path(name)):
-        x, y = samples.read_files(name)
+        x, y = samples.read_files(name, meta)
     else:
         split = datasets.load(name, seed=seed)
         x, y = split.x_test, split.y_test

@@ -18,7 +18,7 @@ from snnas.hw_sim.map.wiring import wirings
 from snnas.hw_sim.program import CLOCK, INPUT, Program
 from snnas.hw_sim.simulate.silence import Answers
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
-from snnas.toolchain.data.statistics import bootstrap, wilson
+from snnas.toolchain.data.statistics import balanced_accuracy, bootstrap, uneven, wilson
 from snnas.toolchain.models.open import Subject
 from snnas.toolchain.models.silent import explained
 from snnas.toolchain.models.stream import Streamed, decided, in_a_row
@@ -179,4 +179,5 @@ def accuracy(predictions: np.ndarray | None, labels: np.ndarray | None) -> dict[
     if labels is None or predictions is None:
         return None
     hits = int((predictions == labels).sum())
-    return {"on_target": hits / len(labels), "interval": list(wilson(hits, len(labels))), "samples": len(labels)}
+    found = {"on_target": hits / len(labels), "interval": list(wilson(hits, len(labels))), "samples": len(labels)}
+    return found | ({"balanced": balanced_accuracy(predictions, labels)} if uneven(labels) else {})

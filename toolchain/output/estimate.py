@@ -9,7 +9,7 @@ from rich.table import Table
 
 from snnas.toolchain.output import c as in_c
 from snnas.toolchain.output import silence
-from snnas.toolchain.output.report import spread_of
+from snnas.toolchain.output.report import BALANCED, spread_of
 from snnas.toolchain.output.stderr import counted
 
 
@@ -111,6 +111,8 @@ def _accuracy(out: Table, result: dict[str, Any]) -> None:
     else:
         low, high = accuracy["interval"]
         out.add_row("accuracy on target", f"{accuracy['on_target']:.2%}", f"{low:.2%} .. {high:.2%}")
+        if "balanced" in accuracy:
+            out.add_row("  balanced", f"{accuracy['balanced']:.2%}", BALANCED)
     for row in silence.rows(found):
         out.add_row(*row)
 

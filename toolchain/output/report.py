@@ -175,6 +175,9 @@ def _add_chip(out: Table, report: dict[str, Any], neurons: Iterable[str], bits: 
     out.add_row("  relays", "", str(relays["populations"]), cost)
 
 
+BALANCED = "mean of the classes' accuracies: they are uneven"
+
+
 def _add_accuracy(out: Table, report: dict[str, Any], tested: str) -> None:
     """Both sides' accuracy, or why it is no measurement, and what was silent."""
     acc = report["accuracy"]
@@ -183,8 +186,7 @@ def _add_accuracy(out: Table, report: dict[str, Any], tested: str) -> None:
     before = silence.NONE if silence.why_none(silence.of(report, "training")) else percent(acc["training"])
     out.add_row("accuracy", before, silence.NONE if none else percent(acc["on_target"]), none or tested)
     if not none and "balanced_on_target" in acc:
-        beside = "mean of the classes' accuracies: they are uneven"
-        out.add_row("  balanced", percent(acc["balanced_training"]), percent(acc["balanced_on_target"]), beside)
+        out.add_row("  balanced", percent(acc["balanced_training"]), percent(acc["balanced_on_target"]), BALANCED)
     if none:
         out.add_row("  95 % interval", "", "-", tested)
     elif acc["interval"] is None:

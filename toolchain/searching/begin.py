@@ -30,6 +30,7 @@ def begin_search(
     from snnas.search.network.config import DEFAULT_CHANNELS
     from snnas.toolchain.data.load import load, require_known, takes_frames
     from snnas.toolchain.data.options import parse_options
+    from snnas.toolchain.data.redraw import require_signals
     from snnas.toolchain.data.scoring_batch import require_distinct
 
     for what, given, known in (("method", options.method, tuple(RUNNERS)), ("proxy", options.proxy, PROXIES)):
@@ -55,6 +56,7 @@ def begin_search(
     with (narrator or Narrator(quiet=True)).progress(f"reading {options.dataset}") as advance:
         data = load(options.dataset, seed=options.seed, advance=advance, **frames)
     require_stages(training, data, options.timesteps)
+    require_signals(data, training.augment)
     options = replace(options, timesteps=timesteps_of(options.dataset, data, options.timesteps))
     sizes = {"input_shape": data.input_shape, "input_kind": data.input_kind, "classes": data.classes}
     if data.gain:

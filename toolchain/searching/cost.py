@@ -8,7 +8,7 @@ those of the test split: *measured*.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from snnas.hw_sim.energy.profile import Band, Profile
 from snnas.hw_sim.errors import SnnasError
 from snnas.hw_sim.map.mapping import load_system
 from snnas.hw_sim.map.system import System
+from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.exporting.on_target import Figures
 from snnas.toolchain.models.estimate import profile_of
@@ -66,6 +67,8 @@ class Cost:
     synapses: int
     samples: int
     accuracy: float | None = None
+    balanced: float | None = None
+    """Mean of the classes' accuracies, where the data set weighs its classes: what is chosen by then."""
     misfits: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ class Cost:
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Cost:
         """Read what ``to_json`` returned, whatever else stands beside it; KeyError, TypeError or ValueError."""
+        plain = {"balanced": None, **plain}  # of before there was one
         known = {f.name: plain[f.name] for f in fields(cls)}
         bands = {name: known[name] and Band(**known[name]) for name in ("energy_uJ", "latency_us")}
         figures = {name: None if value is None else float(value) for name, value in known["figures"].items()}
@@ -86,6 +90,12 @@ def figure(cost: Mapping[str, Any], name: str) -> float:
     band = cost["energy_uJ"] if name == "energy_total" else cost["latency_us"] if name == "latency" else None
     value = band["nominal"] if band else cost["figures"][name]
     return float("inf") if value is None else float(value)
+
+
+def merit(cost: Mapping[str, Any]) -> float:
+    """The accuracy of a measured cost's JSON that networks are compared by: the balanced one where there is one."""
+    balanced = cost.get("balanced")
+    return float(cost["accuracy"] if balanced is None else balanced)
 
 
 def cost(network: Network, graph: Graph, found: Figures, chip: Chip, *, widths: Widths, measured: bool) -> Cost:
@@ -125,7 +135,8 @@ def _high(band: Band | None) -> float | None:
 def measure(network: Network, data: Dataset, chip: Chip, widths: Widths) -> Cost:
     """The cost of a trained network, with its accuracy on target, on the validation split: no test sample is seen."""
     found = on_target.measure(network, data, data.x_val, data.y_val, chip.profile, chip.system)
-    return cost(network, fold(network.layers()), found, chip, widths=widths, measured=True)
+    made = cost(network, fold(network.layers()), found, chip, widths=widths, measured=True)
+    return replace(made, balanced=balanced_accuracy(found.predictions, data.y_val)) if data.class_weights else made
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from snnas.hw_sim.files import copy, read_bytes, read_json, write_json, write_te
 from snnas.toolchain.data.statistics import spearman
 from snnas.toolchain.output.stderr import Narrator, counted
 from snnas.toolchain.runs.run import FRONT, Run
-from snnas.toolchain.searching.cost import Cost, figure, measure
+from snnas.toolchain.searching.cost import Cost, figure, measure, merit
 from snnas.toolchain.searching.session import Session
 from snnas.toolchain.searching.within_budget import replay
 from snnas.toolchain.training.of_run import train_run
@@ -152,12 +152,12 @@ def conclude(front: dict[str, Any]) -> None:
     if not points or any(point["measured"] is None for point in points):
         return
     others = [name for name in front["objectives"] if name != "score"]
-    rows = [[-point["measured"]["accuracy"], *(figure(point["measured"], name) for name in others)] for point in points]
+    rows = [[-merit(point["measured"]), *(figure(point["measured"], name) for name in others)] for point in points]
     kept = set(_front(rows))
     for at, point in enumerate(points):
         point["beaten"] = at not in kept
     pairs = {
-        "score_accuracy": ([p["score"] for p in points], [p["measured"]["accuracy"] for p in points]),
+        "score_accuracy": ([p["score"] for p in points], [merit(p["measured"]) for p in points]),
         **{
             name: ([figure(p["predicted"], name) for p in points], [figure(p["measured"], name) for p in points])
             for name in others

@@ -309,4 +309,5 @@ def _material(run: Run, data: Dataset) -> Material:
         recipe = recipe_of(run.section("train"), where="[train]")
     except (TypeError, UsageError) as error:
         raise InvalidFileError(f"{run.path / 'run.toml'}: [train]: {error}") from None
-    return Material(data=replace(data, x_test=data.x_test[:0], y_test=data.y_test[:0]), recipe=recipe)
+    # Nor what draws recordings anew: it holds open files, and a design is trained on parts of its own.
+    return Material(data=replace(data, x_test=data.x_test[:0], y_test=data.y_test[:0], redraw=None), recipe=recipe)

@@ -20,7 +20,7 @@ from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.budgets import Limits
 from snnas.toolchain.searching.cell_methods import skips
 from snnas.toolchain.searching.closest_miss import MARGIN, OF_DATA
-from snnas.toolchain.searching.cost import Cost, measure
+from snnas.toolchain.searching.cost import Cost, measure, merit
 from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Judged, Runner, Scorer, Spec, Task
@@ -243,9 +243,9 @@ class Trainer:
             cost = measure(network.cpu().eval(), data, self.predictor.chip, self.predictor.widths)
         except SnnasError as error:
             return Trained(-np.inf, {}, " ".join(str(error).split()))
-        assert cost.accuracy is not None
+        plain = cost.to_json()
         about = {"seconds": round(time.perf_counter() - begun, 3), "float_accuracy": result.validation_accuracy}
-        return Trained(cost.accuracy, {**cost.to_json(), **about})
+        return Trained(merit(plain), {**plain, **about})
 
     def _recipe(self, epochs: int) -> TrainingConfig:
         """The recipe with so many epochs."""
@@ -270,19 +270,20 @@ class Trainer:
         every = len(data.y_train) + len(data.y_val)
         judged = min(JUDGED, max(1, round(every * JUDGED_SHARE)))
         order = stream(self.predictor.seed, f"trained split {seed}").permutation(every)
-        x_val, y_val = _taken(data, order[:judged])
-        x_train, y_train = _taken(data, order[judged : judged + most])
-        return replace(data, x_train=x_train, y_train=y_train, x_val=x_val, y_val=y_val)
+        return replace(
+            data, **_taken(data, order[:judged], "val"), **_taken(data, order[judged : judged + most], "train")
+        )
 
 
-def _taken(data: Dataset, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples by their places in training and validation part, one behind the other."""
+def _taken(data: Dataset, places: np.ndarray, part: str) -> dict[str, Any]:
+    """Samples by their places in training and validation part, one behind the other, as ``part`` of a data set."""
     first = len(data.y_train)
     near, far = places[places < first], places[places >= first] - first
-    return (
-        np.concatenate([data.x_train[near], data.x_val[far]]),
-        np.concatenate([data.y_train[near], data.y_val[far]]),
-    )
+    names = ["x", "y"] + (["raw"] if data.raw_train is not None else [])
+    return {
+        f"{name}_{part}": np.concatenate([getattr(data, f"{name}_train")[near], getattr(data, f"{name}_val")[far]])
+        for name in names
+    }
 
 
 @contextlib.contextmanager

@@ -176,7 +176,8 @@ def _try(session: Session, run: Run, narrator: Narrator, attempt: int) -> None:
         if before and after:
             ratios[name] = after * (1 + MARGIN) / before
     shown = amounts({name: found.figures[name] for name in session.limits}, measured=True)
-    narrator.say(f"  on target, validation split: accuracy {found.accuracy:.1%}, {shown}")
+    balanced = "" if found.balanced is None else f" (balanced {found.balanced:.1%})"
+    narrator.say(f"  on target, validation split: accuracy {found.accuracy:.1%}{balanced}, {shown}")
     for excess in over:
         share = f" by {excess.ratio - 1:.1%}" if math.isfinite(excess.ratio) else ""
         spare = f", of which {MARGIN:.0%} is kept for other samples" if excess.metric in OF_DATA else ""

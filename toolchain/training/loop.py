@@ -198,7 +198,7 @@ class _Training:
                 if not self.state.step and begins_stage(self.config, self.state.epoch):
                     self.state.best_epoch = 0  # of another T
             self.state.augment = dict(self.step.draws.bit_generator.state)
-            self.step.begin(self.shuffle.permutation(len(self.step.x)))
+            self.step.begin(self.shuffle.permutation(len(self.step.x)), self.state.epoch)
             self.network.train()
             while self.state.step < self.steps:
                 stop = self.step(bool(ended_by), self.state.epoch, self.state.step)
@@ -236,7 +236,7 @@ class _Training:
             resumed_at=self.resumed_at,
             statistics=statistics,
             training_accuracy=best["train_accuracy"],
-            seen_accuracy=self.validate(self.step.x[:SEEN], self.step.y[:SEEN]).accuracy,
+            seen_accuracy=self.validate(self.step.known[:SEEN], self.step.y[:SEEN]).accuracy,
         )
 
     def ship(self, running: Validation) -> tuple[Validation, str]:
@@ -244,7 +244,7 @@ class _Training:
 
         running: how the network does with those that training left. Leaves eval mode.
         """
-        if not measure_statistics(self.network, self.step.x, self.step.unit, self.config.batch):
+        if not measure_statistics(self.network, self.step.known, self.step.unit, self.config.batch):
             self.network.eval()
             return running, "running"
         measured = self.validate(self.x_val, self.y_val)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.toolchain.data.redraw import require_signals
 from snnas.toolchain.data.statistics import balanced_accuracy, uneven, wilson
 from snnas.toolchain.output.stderr import Narrator, counted
 from snnas.toolchain.runs.dataset import dataset_of
@@ -77,6 +78,7 @@ def train_run(
         narrator.say("  a checkpoint is there: training goes on where the recipe is the same")
     try:
         data = dataset_of(run)
+        require_signals(data, recipe.augment)
         if not narrator.quiet and parallel.world_size() == 1 and not folder.exists():
             with narrator.watched("trying a step"):
                 seconds = seconds_ahead(network, data, recipe, seed=config["seed"], device=device)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import Array, Dataset
+from snnas.toolchain.data.redraw import redraw_of
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.training.activity import Meter, Target
 from snnas.toolchain.training.config import TrainingConfig
@@ -52,6 +53,9 @@ class Stepper:
         self.weights = torch.tensor(data.class_weights, device=device) if data.class_weights else None
         self.teacher = teacher and replace(teacher, logits=teacher.logits.to(device))
         self.x, self.y = (torch.from_numpy(array).to(device) for array in (data.x_train, data.y_train))
+        self.augmentation = Augmentation(config.augment)
+        self.redraw = redraw_of(data, self.augmentation, seed)
+        self.known = self.x.clone() if self.redraw is not None else self.x  # as they are
         # Pieces of nearly equal size: a last batch of one sample would give BN nothing to normalise by.
         self.steps = math.ceil(len(self.x) / config.batch)
         self.batches = spans(len(self.x), self.steps)
@@ -61,7 +65,6 @@ class Stepper:
         if self.on_gpu:
             rate_on_device(self.optimizer, device)
         self.draws = stream(seed, "augment")
-        self.augmentation = Augmentation(config.augment)
         self.target = Target(config.target_sar, device) if config.target_sar is not None else None
         self.meter = Meter(network)
         self.losses = torch.zeros(self.steps, device=device)
@@ -74,8 +77,10 @@ class Stepper:
         """Whether to look at a tensor is to wait for a device."""
         return self.device.startswith("cuda")
 
-    def begin(self, order: Array) -> None:
+    def begin(self, order: Array, epoch: int = 1) -> None:
         """Begin an epoch that takes the samples in ``order``: bring it, and all that is drawn, to the device."""
+        if self.redraw is not None:
+            self.x.copy_(torch.from_numpy(self.redraw(epoch)))
         drawn = [self.augmentation.draw(batch.stop - batch.start, self.draws) for batch in self.batches]
         self.order = on_device(order, self.device)
         self.drawn = [on_device(np.concatenate(values), self.device) for values in zip(*drawn, strict=True)]

@@ -46,6 +46,7 @@ def published() -> Counts:
         blank=0,
         depth=3,
         host_macs=0,
+        host_comparisons=0,
         system="loihi1",
         chips=1,
         chips_used=1,
@@ -124,6 +125,15 @@ def test_the_measured_floor() -> None:
     many = price(chips, board, milliseconds).floor
     assert many is not None
     assert many.nominal == pytest.approx(8 * 29.5 + 3 * 46.9)
+
+
+def test_an_encoder_is_billed_by_its_comparisons() -> None:
+    encoding = replace(published(), host_comparisons=2000)
+    priced = price(encoding, load_profile("analytic45_int8"), None).encode
+    assert priced == Band(
+        low=pytest.approx(2000 * 0.03e-6), nominal=pytest.approx(2000 * 0.9e-6), high=pytest.approx(2000 * 0.9e-6)
+    )
+    assert ("host_comparison", 2000.0) in price(encoding, load_profile("loihi1"), fixed(963.0)).unpriced
 
 
 def test_total_is_the_sum_of_the_priced_parts() -> None:

@@ -440,7 +440,7 @@ def test_batches_add_up_and_json_returns_them(seed: int) -> None:
     ("place", "value"),
     [
         ("format", 1),
-        ("format", 3),
+        ("format", 2),
         ("samples", -1),
         ("samples", 0),
         ("samples", True),

@@ -45,6 +45,21 @@ def test_frames_of_a_duration_are_tonics(overlap: int) -> None:
     assert not to_frames(events, SENSOR, longer)[-1].any()  # what a short recording lacks is empty
 
 
+@pytest.mark.parametrize("overlap", [0, 15])
+def test_frames_of_a_number_of_events_are_tonics(overlap: int) -> None:
+    tonic = pytest.importorskip("tonic.functional")
+    events = made(410)
+    table = np.zeros(len(events), [("x", "<i2"), ("y", "<i2"), ("t", "<i8"), ("p", "<i2")])
+    for key in "xytp":
+        table[key] = getattr(events, key)
+    wanted = tonic.to_frame_numpy(table, (8, 6, 2), event_count=40, overlap=overlap)  # without the last, shorter one
+    about = {"split_by": "event_count", "event_count": 40, "overlap": overlap, "counts": True}
+    assert np.array_equal(to_frames(events, SENSOR, FrameOptions(frames=len(wanted), **about)), wanted)
+    assert left_out(events, FrameOptions(frames=2, **about)) == 410 - 40 - (40 - overlap)
+    longer = to_frames(events, SENSOR, FrameOptions(frames=len(wanted) + 1, **about))[-1]
+    assert longer.sum() == 410 - len(wanted) * (40 - overlap)  # what is left
+
+
 def test_polarities() -> None:
     both = to_frames(made(), SENSOR, FrameOptions(frames=1, counts=True))
     merged, on, off = (
@@ -71,13 +86,16 @@ def test_a_hot_pixel_is_left_out_and_a_busy_place_stays() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"split_by": "duration"}, "go with split_by=duration"),
-        ({"duration": 10}, "go with split_by=duration"),
-        ({"overlap": 10}, "go with split_by=duration"),
+        ({"split_by": "duration"}, "goes with split_by=duration"),
+        ({"duration": 10}, "goes with split_by=duration"),
+        ({"event_count": 10}, r"event_count= \(events\) goes with split_by=event_count"),
+        ({"split_by": "event_count", "event_count": 9, "overlap": 9}, "expected less than the event_count, 9"),
+        ({"overlap": 10}, "goes with split_by=duration"),
+        ({"slice": 0}, "--slice 0: expected a whole number from 1"),
         ({"split_by": "duration", "duration": 10, "overlap": 10}, "--overlap 10: expected less than the duration, 10"),
         ({"polarity": "up"}, "--polarity 'up': expected both or merged or on or off"),
         ({"hot_pixels": 1}, "--hot-pixels 1: expected a whole number from 2"),
-        ({"split_by": "events"}, "--split-by 'events': expected count or time or duration"),
+        ({"split_by": "events"}, "--split-by 'events': expected count or time or duration or event_count"),
     ],
 )
 def test_options_that_make_no_frames(options: dict, words: str) -> None:

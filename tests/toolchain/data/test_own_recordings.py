@@ -323,6 +323,7 @@ def _write(folder: Path, rows: list) -> None:
         ("9.aedat", b"nothing", "starts with b'nothing', expected #!AER-DAT2"),
         ("9.aedat", b"#!AER-DAT2.0\n# of no camera\n", "names no camera of DVS128"),
         ("9.raw", b"% evt 2.1\n% end\n", "names EVT 2.1, expected EVT 2.0 or 3.0"),
+        ("9.raw", b"% evt 4.0\n% end\n", "names EVT 4.0, expected EVT 2.0 or 3.0"),
         ("9.raw", b"", "names no EVT version"),
         ("9.h5", b"\x89HDF\r\n\x1a\nnothing", "not a readable recording"),
         ("9.npz", b"nothing", "cannot be read"),
@@ -336,6 +337,18 @@ def test_damaged_recordings_are_named(tmp_path: Path, name: str, content: bytes,
         data.load(tmp_path, seed=0, sensor="40x30")
     assert name in str(caught.value)
     assert not list((tmp_path / ".cache").glob("*.npy"))
+
+
+def test_what_needs_prophesees_plug_in_is_refused_by_name(tmp_path: Path) -> None:
+    path = classes(tmp_path) / "left/9.h5"
+    with h5py.File(path, "w") as file:
+        how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        how.set_chunk((4,))
+        how.set_filter(36559, h5py.h5z.FLAG_OPTIONAL, ())  # ECF, as Metavision writes it
+        kind = h5py.h5t.py_create(np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")]))
+        h5py.h5d.create(file.create_group("CD").id, b"events", kind, h5py.h5s.create_simple((4,)), how)
+    with pytest.raises(InvalidFileError, match=r"9\.h5.* packed by ECF of Prophesee, which is not installed; repack"):
+        data.load(tmp_path, seed=0, sensor="40x30")
 
 
 @pytest.mark.parametrize(

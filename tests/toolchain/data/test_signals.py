@@ -11,6 +11,7 @@ import pytest
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.data.options import parse_options
+from snnas.toolchain.data.user_samples import read_files
 
 
 def waves(path: Path, *, samples: int = 20, length: int = 12, channels: int = 2, **changed: Any) -> Path:
@@ -104,6 +105,21 @@ def test_ts_files_of_unequal_length(tmp_path: Path) -> None:
     assert load(tmp_path, seed=0, axis="time", length=2).x_train.shape[1] == 2
 
 
+def test_recordings_of_unequal_length_may_be_stretched(tmp_path: Path) -> None:
+    data = load(gait(tmp_path), seed=0, axis="time", fit="stretch", length=3)
+    assert data.x_test[0, :, :, 0, 0].tolist() == [[9, 1], [9, 1.5], [9, 2]]  # of two samples
+    assert data.notes == ("lengths 2 .. 4, stretched to 3",)
+    assert data.options["fit"] == "stretch"
+    assert data.signal is not None
+    # The program's metadata say it: what is read for it has the same values.
+    found, labels = read_files(str(tmp_path), {"signal": data.signal.to_json()})
+    assert np.array_equal(found.clip(*data.range), data.x_test[..., 0, 0])
+    assert labels.tolist() == data.y_test.tolist()
+    assert read_files(str(tmp_path), {})[0].shape == (2, 4, 2)
+    with pytest.raises(UsageError, match="fit=squeeze: expected hold or stretch"):
+        load(tmp_path, seed=0, axis="time", fit="squeeze")
+
+
 def test_a_folder_of_csv_files(tmp_path: Path) -> None:
     for part, count in (("train", 4), ("test", 2)):
         for name in ("still", "moving"):
@@ -116,12 +132,57 @@ def test_a_folder_of_csv_files(tmp_path: Path) -> None:
     assert data.class_names == ("moving", "still")
     assert data.x_test[1, :, :, 0, 0].tolist() == [[1, 1], [2.5, 1]]
     assert data.notes == ("the column 'time' was left out",)
+    (tmp_path / "test/still/notes.txt").touch()
+    assert load(tmp_path, seed=0, axis="time").notes[0] == "not read: 1 .txt files"
+    for name in ("still", "moving"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+        (tmp_path / "val" / name / "0.csv").write_text("time,ax,ay\n0,1,7\n1,2.5,7\n")
+    assert load(tmp_path, seed=0, axis="time").x_val[:, 0, 1, 0, 0].tolist() == [7, 7]
     (tmp_path / "test/still/1.csv").write_text("time;ax\n0;1\n")
     with pytest.raises(InvalidFileError, match=r"still.1\.csv has the columns time, ax, .* time, ax, ay; expected one"):
         load(tmp_path, seed=0, axis="time")
-    (tmp_path / "test/still/notes.txt").touch()
-    with pytest.raises(InvalidFileError, match=r"notes\.txt: expected \.csv files alone"):
-        load(tmp_path, seed=0, axis="time")
+
+
+def test_a_subject_is_on_one_side(tmp_path: Path) -> None:
+    """Of an array of the file, and of folders of .csv files."""
+    subject = np.repeat([f"s{k}" for k in range(10)], 4)
+    path = waves(tmp_path / "a.npz", samples=40, subject=subject)
+    data = load(path, seed=0, axis="time", groups="subject")
+    assert data.options == {"groups": "subject", "axis": "time"}
+    with np.load(path) as held:
+        x = held["x"]
+    sides = [
+        {str(subject[k]) for k in range(40) if any(np.array_equal(x[k], s[..., 0, 0]) for s in part)}
+        for part in (data.x_train, data.x_val, data.x_test.clip(*data.range))
+    ]
+    assert sides[0]
+    assert sides[1]
+    assert not sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2]
+    for name in ("still", "moving"):
+        for who in range(6):
+            folder = tmp_path / "csv" / name / f"s{who}"
+            folder.mkdir(parents=True)
+            for k in range(2):
+                (folder / f"{k}.csv").write_text(f"ax,ay\n{who},{k}\n{who},2\n")
+    data = load(tmp_path / "csv", seed=0, axis="time", groups="folder")
+    whose = [set(part[:, 0, 0, 0, 0].tolist()) for part in (data.x_train, data.x_val)]
+    assert not whose[0] & whose[1]
+    with pytest.raises(UsageError, match=r"groups=subject: .* holds no such column; expected groups=folder"):
+        load(tmp_path / "csv", seed=0, axis="time", groups="subject")
+
+
+def test_channels_may_stand_before_time(tmp_path: Path) -> None:
+    path = waves(tmp_path / "a.npz")
+    with np.load(path) as held:
+        np.savez(tmp_path / "b.npz", x=held["x"].transpose(0, 2, 1), y=held["y"])
+    said = load(tmp_path / "b.npz", seed=0, axis="time", layout="NCL")
+    assert _same(said, load(path, seed=0, axis="time"))
+    with pytest.raises(UsageError, match="layout=NHWC: expected NLC or NCL of signals"):
+        load(path, seed=0, axis="time", layout="NHWC")
+    with pytest.raises(UsageError, match="layout=NCL is of signals; say what time is too"):
+        load(tmp_path / "b.npz", seed=0, layout="NCL")
+    with pytest.raises(UsageError, match=r"layout=NCL: .* is no \.npz file"):
+        load(gait(tmp_path), seed=0, axis="time", layout="NCL")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,11 @@ from snnas.hw_sim.signals import SignalInput
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.data.load import load
 from snnas.toolchain.exporting import lava, pipeline
+from snnas.toolchain.runs.run import Run
+from tests import official_files
+from tests.official_files import expect
 
-SMALL = ["--channels", "4", "--hidden", "8", "--epochs", "2", "--batch", "16", "--quiet", "--json"]
+SMALL = ["--channels", "4", "--hidden", "8", "--epochs", "3", "--batch", "16", "--quiet", "--json"]
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +68,8 @@ def test_a_program_takes_raw_recordings(tmp_path: Path, capsys: pytest.CaptureFi
     assert found["accuracy"]["on_target"] == report["accuracy"]["on_target"]
     assert found["spikes_per_inference"]["mean"] == pytest.approx(report["spikes_per_inference"]["on_target"])
     assert found["sar"]["mean"] > 0
+    counted = json.loads((folder.parents[1] / "export/lava/counts.json").read_text())
+    assert counted["host_comparisons"] == signal.comparisons(2) * counted["samples"]
 
 
 def test_recordings_of_other_channels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +92,23 @@ def test_recordings_of_other_channels_are_refused(tmp_path: Path, capsys: pytest
     np.savez(tmp_path / "new.npz", x=np.zeros((2, 24, 3), np.float32), y=[0, 1])
     assert run_command(["simulate", str(tmp_path / "tiny/export/lava"), "--data", str(tmp_path / "new.npz")]) == 3
     assert "24 samples of 3 channels" in capsys.readouterr().err
+
+
+def test_shd_is_searched_trained_and_exported_by_the_same_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of its form, from one command to the program: cells of one dimension over 70 units."""
+    expect(monkeypatch, "shd", train=60, test=40)
+    official_files.shd(tmp_path / "shd_train.h5", 60)
+    official_files.shd(tmp_path / "shd_test.h5", 40)
+    small = ["--channels", "2", "--hidden", "8", "--epochs", "3", "--batch", "8", "--name", "words", "--quiet"]
+    about = ["--data", f"data_dir={tmp_path}", "--data", "frames=4,downsample=10", "--runs-dir", str(tmp_path)]
+    assert run_command(["search", "--dataset", "shd", *about, *small]) == 0
+    run = Run(tmp_path / "words")
+    assert (run.section("method")["space"], run.section("network")["input_shape"]) == ("lightsnn_1d", [1, 1, 70])
+    report = printed(capsys, "export", "words", "--runs-dir", tmp_path, "--quiet", "--json")
+    assert report["accuracy"]["samples"] == 40
+    assert read_program(tmp_path / "words/export/lava/program.npz").input_shape == (1, 1, 70)
 
 
 def test_motifs_are_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

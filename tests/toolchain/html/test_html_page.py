@@ -712,6 +712,14 @@ def test_exact_populations_are_counted(run: Run) -> None:
     assert said in _section(page_of(run), "quantisation").replace("&#39;", "&#x27;").replace("'", "&#x27;")
 
 
+def test_of_uneven_classes_the_balanced_accuracy_stands_on_the_page(run: Run) -> None:
+    assert "balanced" not in Reader(page_of(run)).said
+    report = json.loads(run.report.read_text())
+    report["accuracy"] |= {"balanced_training": 0.75, "balanced_on_target": 0.6125}
+    write_json(run.report, report)
+    assert "balanced 61.2" in Reader(page_of(run)).said
+
+
 def test_fine_tuning_and_what_is_not_proved_are_said(run: Run) -> None:
     report = json.loads(run.report.read_text())
     report["finetune"] = {

@@ -11,6 +11,7 @@ from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Schedu
 from snnas.hw_sim.readout import summed
 from snnas.toolchain.models.simulate import simulate
 from snnas.toolchain.models.stream import decided, in_a_row
+from snnas.toolchain.output.estimate import simulated
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.results.records.simulate import Simulation
 
@@ -71,6 +72,19 @@ def test_the_figures_of_simulate(tmp_path: Path) -> None:
     assert (stream["row"], stream["samples"], stream["changed"]) == (2, 4, 1)
     assert (found["accuracy"]["on_target"], stream["accuracy"]["on_target"]) == (0.8, 1.0)
     assert "stream" not in simulate(subject, Narrator(quiet=True))
+    assert "balanced" not in found["accuracy"]
+
+
+def test_of_uneven_classes_the_balanced_accuracy_is_told_too(tmp_path: Path) -> None:
+    (tmp_path / "program.npz").touch()
+    x, y = samples(*[2] * 18, 2, 3), np.repeat([0, 1], [18, 2])  # 0 is said of all but the last
+    about = {"x": x, "samples": x, "y": y, "program": one_neuron(), "batch": 8, "seed": 0}
+    names = {"path": tmp_path, "data": "none", "confirmed": False, "verified": True, "notes": (), "graph": None}
+    found = simulate(SimpleNamespace(**about, **names), Narrator(quiet=True))
+    Simulation.model_validate(found)
+    assert (found["accuracy"]["on_target"], found["accuracy"]["balanced"]) == (0.95, 0.75)
+    cells = [list(column.cells) for column in next(iter(simulated(found))).columns]
+    assert ("  balanced", "75.00%") in list(zip(*cells[:2], strict=True))
 
 
 def test_rows_that_cannot_be() -> None:

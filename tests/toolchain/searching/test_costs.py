@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,9 +10,10 @@ from snnas.search.network import space
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.data.load import Dataset, load
+from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.searching.budgets import METRICS
-from snnas.toolchain.searching.cost import Chip, Cost, Meter, Predictor, live, measure
+from snnas.toolchain.searching.cost import Chip, Cost, Meter, Predictor, live, measure, merit
 from snnas.toolchain.training import build
 
 CONFIG = NetworkConfig(input_shape=(1, 8, 8), classes=10, channels=3, hidden=12, votes=2, timesteps=3)
@@ -74,6 +77,22 @@ def test_a_trained_network_is_measured_on_validation_samples(digits: Dataset) ->
     assert exported.bill.total is not None
     assert found.figures["energy_total"] == exported.bill.total.high
     assert found.accuracy == exported.accuracy
+    assert found.balanced is None
+    assert merit(found.to_json()) == found.accuracy
+
+
+def test_where_classes_are_weighed_the_balanced_accuracy_is_compared(digits: Dataset) -> None:
+    network = build(genotype(FLAT), CONFIG, seed=0).eval()
+    kept = np.flatnonzero((digits.y_val < 5) | (np.arange(len(digits.y_val)) % 5 == 0))
+    data = replace(digits, x_val=digits.x_val[kept], y_val=digits.y_val[kept], class_weights=(1.0,) * 10)
+    found = measure(network, data, Chip.load(), Widths())
+    predictions = on_target.measure(network, data, data.x_val, data.y_val, None).predictions
+    assert found.balanced == balanced_accuracy(predictions, data.y_val)
+    assert found.balanced != found.accuracy
+    assert merit(found.to_json()) == found.balanced
+    assert Cost.of(found.to_json()) == found
+    older = {name: value for name, value in found.to_json().items() if name != "balanced"}
+    assert Cost.of(older).balanced is None
 
 
 def test_what_nothing_public_prices(digits: Dataset) -> None:

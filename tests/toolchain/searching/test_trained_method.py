@@ -143,6 +143,17 @@ def test_no_test_sample_is_seen_and_judges_are_not_fitted_to(run: Run) -> None:
     assert not np.array_equal(part.x_val, Trainer(spec)._split(2, 10**6).x_val)
 
 
+def test_designs_are_compared_by_balanced_accuracy_where_classes_are_weighed(run: Run) -> None:
+    """Nine samples in ten are of one class: to name it always is right on most, and worth one half."""
+    data = dataset_of(run)
+    kept = np.flatnonzero((data.y_train == 0) | (np.arange(len(data.y_train)) % 9 == 1))
+    uneven = replace(data, x_train=data.x_train[kept], y_train=data.y_train[kept], class_weights=(0.6, 5.0))
+    spec = spec_of(run, uneven)
+    design = Design.from_json(run.genotype.read_text())
+    (found,) = Trainer(spec)([Trial(design, 0)])
+    assert found.accuracy == found.cost["balanced"] != found.cost["accuracy"]
+
+
 def test_what_is_over_the_budget_after_training_is_not_taken_again(folder: Path, run: Run, monkeypatch) -> None:
     """The first winner costs more than the search had measured; another one is taken, and nothing trained twice."""
     first = Design.from_json(run.genotype.read_text()).architecture_id

@@ -11,8 +11,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,13 +22,15 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json, write_json
 from snnas.hw_sim.system_calls import take
 from snnas.toolchain.data.datasets.archives import READ_ERRORS
+from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.frames import FrameOptions, left_out, to_frames
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest
-from snnas.toolchain.data.datasets.recordings import Recordings
+from snnas.toolchain.data.datasets.recordings import Recordings, sliced
 from snnas.toolchain.data.datasets.transforms import Transforms
 
-FORMAT = 2
+FORMAT = 3  # 2 had no slices
 MAX_BYTES = 16 * 2**30
+HELD_EVENTS = 2**25  # of training recordings, kept between epochs; of more the files are read anew
 Advance = Callable[[int, int], None]
 
 
@@ -55,9 +57,66 @@ def cached_frames(
 ) -> tuple[Raw, str]:
     """The frames of all recordings, x uint8 (N, T, C, H, W), and their digest; from the cache where they are there.
 
+    With ``augment`` these are the frames without it, and ``Raw.redraw`` draws others.
+
     files: the official files or folders. opened: lists the recordings; not called where the cache serves. folder: of
     the cache. advance: takes (recordings done, in all). Raises what ``opened`` raises.
     """
+    plain, opened = replace(options, augment=None), _sliced(opened, options.slice)
+    raw, hashed = _plain_frames(official, files, opened, plain, folder, advance)
+    return (raw if options.augment is None else replace(raw, redraw=Redrawn(official, opened, options))), hashed
+
+
+def _sliced(opened: Callable[[], Recordings], microseconds: int | None) -> Callable[[], Recordings]:
+    return opened if microseconds is None else lambda: sliced(opened(), microseconds)
+
+
+class Redrawn:
+    """Frames of recordings whose events ``augment`` changes, drawn by seed, epoch and recording."""
+
+    def __init__(self, official: EventSet, opened: Callable[[], Recordings], options: FrameOptions) -> None:
+        self.official, self.opened, self.options = official, opened, options
+        self.plain = Transforms.parse(options.transform) if options.transform else None
+        self.drawn = Transforms.parse(options.augment or "")
+        self.held: dict[int, Events] | None = None
+
+    def __call__(self, rows: Array, seed: int, epoch: int) -> Array:
+        """Return x of the recordings ``rows``, uint8 (n, T, C, H, W)."""
+        places = {int(row): place for place, row in enumerate(rows)}
+        x = np.zeros((len(rows), *self.options.shape(self.official.sample)), np.uint8)
+        for row, events in self._events(places):
+            if len(events):
+                events = self.drawn(events, self.official.sample, seed % 2**32, epoch, row)
+            x[places[row]] = to_frames(events, self.official.sample, self.options)
+        return x
+
+    def _events(self, places: Mapping[int, int]) -> Iterator[tuple[int, Events]]:
+        """The recordings with what ``transform`` does to them; from memory where they fit and were read before."""
+        if self.held is not None and places.keys() <= self.held.keys():
+            yield from ((row, self.held[row]) for row in places)
+            return
+        kept: dict[int, Events] = {}
+        count = 0
+        for row, events in self.opened().events():
+            if row not in places:
+                continue
+            if self.plain is not None and len(events):
+                events = self.plain(events, self.official.sample, row)
+            count += len(events)
+            if count <= HELD_EVENTS:
+                kept[row] = events
+            yield row, events
+        self.held = kept if count <= HELD_EVENTS else None
+
+
+def _plain_frames(
+    official: EventSet,
+    files: list[Path],
+    opened: Callable[[], Recordings],
+    options: FrameOptions,
+    folder: Path,
+    advance: Advance,
+) -> tuple[Raw, str]:
     entry = folder / f"{official.name}-{_key(official, files, options)}"
     try:
         if not folder.parent.stat().st_mode & 0o222:  # root could write there all the same
@@ -100,17 +159,24 @@ def _shape(official: EventSet, count: int, options: FrameOptions) -> tuple[int, 
 
 
 def _raw(
-    official: EventSet, x: Array, labels: Array, test: Array | None, options: FrameOptions, late: tuple[int, int]
+    official: EventSet,
+    x: Array,
+    labels: Array,
+    test: Array | None,
+    sources: Array | None,
+    options: FrameOptions,
+    late: tuple[int, int],
 ) -> Raw:
-    """late: events behind the last frame, and events in all."""
+    """sources: which recording each slice is of. late: events behind the last frame, and events in all."""
     kind = "counts" if options.counts else "spikes"
     about: dict[str, Any] = {"classes": official.classes, "class_names": official.class_names, "input_kind": kind}
     if late[0]:
         about["notes"] = (
             f"{late[0] / late[1]:.1%} of the events come after the last of {options.frames} frames of "
-            f"{options.duration} us and are left out; take more --data frames, or a longer duration",
+            f"{options.length} {'us' if options.duration else 'events'} and are left out; take more --data frames, or "
+            f"a longer {options.split_by}",
         )
-    return Raw(x=x, y=labels, test=test, test_share=0.1, **about)
+    return Raw(x=x, y=labels, test=test, groups=sources, test_share=0.1, **about)
 
 
 def _in_memory(official: EventSet, recordings: Recordings, options: FrameOptions, advance: Advance) -> tuple[Raw, str]:
@@ -120,7 +186,8 @@ def _in_memory(official: EventSet, recordings: Recordings, options: FrameOptions
         x[row] = frames
 
     late = _decode(official, recordings, options, keep, advance)
-    return _raw(official, x, recordings.labels, recordings.test, options, late), digest(x, recordings.labels)
+    raw = _raw(official, x, recordings.labels, recordings.test, recordings.sources, options, late)
+    return raw, digest(x, recordings.labels)
 
 
 def _decode(
@@ -137,7 +204,7 @@ def _decode(
     for done, (row, events) in enumerate(recordings.events(), start=1):
         if changed is not None and len(events):
             events = changed(events, official.sample, row)
-        if not len(events):
+        if not len(events) and recordings.sources is None:  # a slice of a recording may be quiet
             named = recordings.names[row] if recordings.names else f"{official.name}: recording {row}"
             raise InvalidFileError(f"{named} holds no events, expected some; it is damaged")
         late, events_seen = late + left_out(events, options), events_seen + len(events)
@@ -172,7 +239,9 @@ def _write(official: EventSet, recordings: Recordings, options: FrameOptions, en
         raise
     x = np.load(frames_file, mmap_mode="r", allow_pickle=False)
     test = None if recordings.test is None else np.flatnonzero(recordings.test).tolist()
-    about = {"labels": recordings.labels.tolist(), "test": test, "sha256": digest(x, recordings.labels), "late": late}
+    sources = None if recordings.sources is None else recordings.sources.tolist()
+    about = {"labels": recordings.labels.tolist(), "test": test, "sources": sources, "late": late}
+    about["sha256"] = digest(x, recordings.labels)
     write_json(about_file, about)
 
 
@@ -188,7 +257,10 @@ def _read(official: EventSet, entry: Path, options: FrameOptions) -> tuple[Raw, 
         if about["test"] is not None:
             test = np.zeros(len(labels), dtype=bool)
             test[np.array(about["test"], dtype=np.int64)] = True
+        sources = None if about["sources"] is None else np.array(about["sources"], dtype=np.int64)
+        if sources is not None and sources.shape != labels.shape:
+            return None
         late = (int(about["late"][0]), int(about["late"][1]))
     except (*READ_ERRORS, InvalidFileError):
         return None
-    return _raw(official, x, labels, test, options, late), about["sha256"]
+    return _raw(official, x, labels, test, sources, options, late), about["sha256"]

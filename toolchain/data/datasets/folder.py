@@ -20,6 +20,7 @@ from snnas.toolchain.data.datasets.npz import (
     check_values,
     compact,
     input_kind,
+    numbered,
     read_stored,
 )
 from snnas.toolchain.data.datasets.raw import Array, Raw, byte_unit, floats
@@ -44,13 +45,8 @@ def read_one(path: Path, options: ArrayOptions) -> Raw:
     """A lone .npz, as float32."""
     x, y, groups = read_stored(path, options)
     unit, kind, notes = input_kind(x, options, path)
-    x, groups = floats(x, unit), None if groups is None else _numbered([groups])
+    x, groups = floats(x, unit), None if groups is None else numbered([groups])
     return Raw(x=x, y=y, classes=int(y.max()) + 1, input_kind=kind, groups=groups, notes=notes)
-
-
-def _numbered(groups: list[Array]) -> Array:
-    """Names or numbers of groups, of all parts together, as int64 (N,) from 0."""
-    return np.unique(np.concatenate(groups), return_inverse=True)[1].astype(np.int64)
 
 
 def read_folder(folder: Path, options: ArrayOptions, background: Background = "white") -> Raw:
@@ -90,7 +86,7 @@ def _files(folder: Path, options: ArrayOptions) -> Raw:
     xs = _one_type(folder, named, [held.x for held in stored], options)
     groups = None
     if options.groups is not None:
-        groups = _numbered([held.groups for held in stored if held.groups is not None])
+        groups = numbered([held.groups for held in stored if held.groups is not None])
     return _raw(
         np.concatenate(xs),
         np.concatenate([held.y for held in stored]),
@@ -141,7 +137,7 @@ def _classes(folder: Path, options: ArrayOptions, background: Background) -> Raw
     check_values(x, folder)
     groups = None
     if options.groups is not None:  # a/anna/1.png and b/anna/2.png are of one group
-        groups = _numbered([np.array(tree.by_folder())])
+        groups = numbered([np.array(tree.by_folder())])
     said = (f"{count} {what}" for what, count in found.most_common())
     about = Raw(
         x=x, y=np.zeros(0), classes=len(tree.names), class_names=tuple(tree.names), groups=groups,

@@ -12,7 +12,7 @@ from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.raw import Array
 from snnas.toolchain.data.datasets.transforms import Transforms
 
-SplitBy = Literal["count", "time", "duration"]
+SplitBy = Literal["count", "time", "duration", "event_count"]
 Polarity = Literal["both", "merged", "on", "off"]
 DEFAULT_FRAMES = 16  # the papers' T for event data
 MAX_FRAMES = 1000
@@ -27,11 +27,16 @@ class FrameOptions:
     """T."""
     split_by: SplitBy = "count"
     """'count': every frame has the same number of events (to within one); 'time': the same share of its recording's
-    time; 'duration': the same time, of all recordings."""
+    time; 'duration': the same time, of all recordings; 'event_count': as many events, of all recordings."""
     duration: int | None = None
     """Microseconds of a frame, with split_by 'duration'."""
+    event_count: int | None = None
+    """Events of a frame, with split_by 'event_count'."""
     overlap: int = 0
-    """Microseconds that a frame shares with the one before it, with split_by 'duration'."""
+    """Microseconds, or events, that a frame shares with the one before it, with either of these."""
+    slice: int | None = None
+    """Microseconds of a sample: a recording becomes as many samples as it has whole slices, one at the least, and all
+    of them stay on one side of the split."""
     downsample: int = 1
     """Pixels of that many by that many become one."""
     polarity: Polarity = "both"
@@ -40,17 +45,21 @@ class FrameOptions:
     """A pixel with more events than this many times those of its busiest neighbour is left out."""
     transform: str | None = None
     """tonic's transforms of the events, before all else: ``transforms``."""
+    augment: str | None = None
+    """tonic's transforms of training recordings alone, behind ``transform``, drawn anew for every epoch."""
     counts: bool = False
     """A pixel holds the number of its events, at most 255; else 1 where there was one and 0 where not, which is what a
     chip that takes spikes can be given."""
 
     def __post_init__(self) -> None:
-        if self.transform is not None:
-            Transforms.parse(self.transform)
+        for text in (self.transform, self.augment):
+            if text is not None:
+                Transforms.parse(text)
         limits = {"frames": (1, MAX_FRAMES), "downsample": (1, 64), "hot_pixels": (2, 10**6)}
-        for name, (low, high) in (limits | {"duration": (1, MAX_MICROSECONDS), "overlap": (0, 10**9)}).items():
+        limits |= dict.fromkeys(("duration", "event_count", "slice"), (1, MAX_MICROSECONDS)) | {"overlap": (0, 10**9)}
+        for name, (low, high) in limits.items():
             value = getattr(self, name)
-            if value is None and name in ("hot_pixels", "duration"):
+            if value is None and name in ("hot_pixels", "duration", "event_count", "slice"):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 option = name.replace("_", "-")
@@ -58,11 +67,18 @@ class FrameOptions:
         for name, choices in (("split_by", get_args(SplitBy)), ("polarity", get_args(Polarity))):
             if getattr(self, name) not in choices:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: expected {' or '.join(choices)}")
-        timed = self.split_by == "duration"
-        if timed != (self.duration is not None) or (self.overlap and not timed):
-            raise UsageError("--data duration= and overlap= (microseconds) go with split_by=duration, and it with them")
-        if self.duration is not None and self.overlap >= self.duration:
-            raise UsageError(f"--overlap {self.overlap}: expected less than the duration, {self.duration}")
+        for name, unit in (("duration", "microseconds"), ("event_count", "events")):
+            if (self.split_by == name) != (getattr(self, name) is not None):
+                raise UsageError(f"--data {name}= ({unit}) goes with split_by={name}, and it with that")
+        if self.overlap and self.length is None:
+            raise UsageError("--data overlap= goes with split_by=duration (microseconds) or event_count (events)")
+        if self.length is not None and self.overlap >= self.length:
+            raise UsageError(f"--overlap {self.overlap}: expected less than the {self.split_by}, {self.length}")
+
+    @property
+    def length(self) -> int | None:
+        """Microseconds or events of a frame, where all frames of all recordings have the same."""
+        return self.event_count if self.split_by == "event_count" else self.duration
 
     def shape(self, sensor: tuple[int, int, int]) -> tuple[int, int, int, int]:
         """(T, C, H, W) of a recording of a sensor (C, H, W)."""
@@ -76,7 +92,8 @@ def to_frames(events: Events, sensor: tuple[int, int, int], options: FrameOption
     """The frames of one recording, uint8 (T, C, H, W); channel = polarity (0 = darker, 1 = brighter).
 
     Event i of n falls into frame floor(i T / n); by time, floor((t - first) T / (last - first + 1)); by duration d with
-    overlap o into every frame k with k (d - o) <= t - first < k (d - o) + d, and into none after the last one.
+    overlap o into every frame k with k (d - o) <= t - first < k (d - o) + d, and into none after the last one; by
+    event count likewise, with i in place of t - first.
     """
     frames, channels, height, width = shape = options.shape(sensor)
     since = events.t - events.t.min(initial=2**62)
@@ -89,7 +106,7 @@ def to_frames(events: Events, sensor: tuple[int, int, int], options: FrameOption
     elif options.split_by == "time":
         index = since * frames // (last + 1)
     else:
-        index, held = _by_duration(since, frames, options)
+        index, held = _of_length(np.arange(len(events)) if options.event_count else since, frames, options)
         events = events.where(held)
     plane = events.p if channels > 1 else np.zeros_like(events.p)
     flat = (index * channels + plane) * height + events.y // options.downsample
@@ -99,10 +116,12 @@ def to_frames(events: Events, sensor: tuple[int, int, int], options: FrameOption
 
 
 def left_out(events: Events, options: FrameOptions) -> int:
-    """How many events come after the last frame, of frames of a fixed duration."""
-    if options.duration is None:
+    """How many events come after the last frame, of frames of a fixed duration or number of events."""
+    if options.length is None:
         return 0
-    end = (options.frames - 1) * (options.duration - options.overlap) + options.duration
+    end = (options.frames - 1) * (options.length - options.overlap) + options.length
+    if options.event_count is not None:
+        return max(0, len(events) - end)
     return int((events.t - events.t.min(initial=2**62) >= end).sum())
 
 
@@ -122,15 +141,15 @@ def _kept(events: Events, sensor: tuple[int, int, int], options: FrameOptions) -
     return kept & ~hot.ravel()[flat]
 
 
-def _by_duration(since: Array, frames: int, options: FrameOptions) -> tuple[Array, Array]:
-    """Frame of each event, once for every frame that it is in, and which event that is."""
-    assert options.duration is not None
-    step = options.duration - options.overlap
+def _of_length(since: Array, frames: int, options: FrameOptions) -> tuple[Array, Array]:
+    """Frame of each event, once for every frame that it is in, and which event that is; since: its time or place."""
+    assert options.length is not None
+    step = options.length - options.overlap
     newest = since // step
     index, held = list[Array](), list[Array]()
-    for back in range(-(-options.duration // step)):
+    for back in range(-(-options.length // step)):
         frame = newest - back
-        inside = (frame >= 0) & (frame < frames) & (since - frame * step < options.duration)
+        inside = (frame >= 0) & (frame < frames) & (since - frame * step < options.length)
         index.append(frame[inside])
         held.append(np.flatnonzero(inside))
     return np.concatenate(index), np.concatenate(held)

@@ -24,6 +24,7 @@ SAMPLES = ("bool", "float16", "float32", "float64", *LABELS)
 MAX_ARRAY_BYTES = 8 * 2**30
 FEW_LEVELS = 32  # bytes of frames that reach no higher are rather counts of events than grey levels
 _LAYOUTS = (sorted("NCHW"), sorted("NTCHW"))
+SIGNAL_LAYOUTS = ("NLC", "NCL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +32,8 @@ class ArrayOptions:
     """What a user says of own arrays.
 
     counts: values are numbers of events, whole and at most 255, as ``FrameOptions.counts`` makes them. layout: the axes
-    of x in the file, of N, T, C, H, W once each; None: NCHW or NTCHW. groups: an array of the file that says which
-    samples belong together.
+    of x in the file, of N, T, C, H, W once each; None: NCHW or NTCHW; of signals one of SIGNAL_LAYOUTS. groups: an
+    array of the file that says which samples belong together.
     """
 
     counts: bool = False
@@ -40,10 +41,12 @@ class ArrayOptions:
     groups: str | None = None
 
     def __post_init__(self) -> None:
-        if self.layout is not None and (self.layout[:1] != "N" or sorted(self.layout) not in _LAYOUTS):
+        if self.layout is None or self.layout in SIGNAL_LAYOUTS:
+            return
+        if self.layout[:1] != "N" or sorted(self.layout) not in _LAYOUTS:
             raise UsageError(
                 f"--data layout={self.layout[:20]}: expected N and then C, H, W and for frames T, in the order of the "
-                f"file, such as NHWC or NCTHW"
+                f"file, such as NHWC or NCTHW; of signals {' or '.join(SIGNAL_LAYOUTS)}"
             )
 
 
@@ -92,9 +95,16 @@ def read_stored(path: Path, options: ArrayOptions, checked: Checked | None = Non
     return x, y, groups
 
 
+def numbered(groups: list[Array]) -> Array:
+    """Names or numbers of groups, of all parts together, as int64 (N,) from 0."""
+    return np.unique(np.concatenate(groups), return_inverse=True)[1].astype(np.int64)
+
+
 def _in_layout(x: Array, path: Path, options: ArrayOptions) -> Array:
     if options.layout is None:
         return x
+    if options.layout in SIGNAL_LAYOUTS:
+        raise UsageError(f"--data layout={options.layout} is of signals; say what time is too: --data axis=time")
     if x.ndim != len(options.layout):
         raise InvalidFileError(
             f"x of {path} has shape {x.shape}, expected {len(options.layout)} axes for --data layout={options.layout}"

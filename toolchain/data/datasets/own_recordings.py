@@ -107,8 +107,12 @@ def read_own_recordings(
         folder / ".cache",
         advance,
     )
+    if raw.groups is not None:  # the slices of a recording are where it is
+        parts = parts[raw.groups]
     test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
     numbered = None if listed.groups is None else np.unique(listed.groups, return_inverse=True)[1].astype(np.int64)
+    if raw.groups is not None:
+        numbered = raw.groups if numbered is None else numbered[raw.groups]
     about: dict[str, Any] = {"test": test, "val": val, "test_share": 0.2, "groups": numbered}
     return replace(raw, **about, notes=(*listed.notes, *raw.notes)), digest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,9 @@ class Raw:
     y: int64 (N,). test, val: bool (N,), the set's own splits, or None where there is none; then ``test_share`` of the
     samples, or a share to validate, is drawn. input_kind: 'analogue', 'spikes' (every value 0 or 1) or 'counts'.
     class_names: by label, or (). groups: int64 (N,), which samples belong together (a subject, a recording): no draw
-    parts them. signal: x is (N, L, C) in units of its own, and this is what becomes of it. notes: what was read
-    otherwise than a user may think, or left out, a line each.
+    parts them. signal: x is (N, L, C) in units of its own, and this is what becomes of it. redraw: gives x of some
+    rows, (n, T, C, H, W), drawn anew by seed and epoch. notes: what was read otherwise than a user may think, or left
+    out, a line each.
     """
 
     x: Array
@@ -36,6 +38,7 @@ class Raw:
     class_names: tuple[str, ...] = ()
     groups: Array | None = None
     signal: SignalInput | None = None
+    redraw: Callable[[Array, int, int], Array] | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -16,6 +16,7 @@ if __name__ == "__main__":  # -I leaves out the working folder and the script's 
 
 from snnas.export.formats.hdf5_child import Reader, Refused, respond
 
+ECF = 36559  # the registered number of Prophesee's event compression
 NAMES = {
     "x": ("x", "xs"),
     "y": ("y", "ys"),
@@ -57,6 +58,18 @@ def read(path: str, kind: str, limit_bytes: int) -> dict[str, Any]:
     return _hdf5(path, limit_bytes)
 
 
+def missing_filter(column: Any) -> str:
+    """The name of the HDF5 filter that a dataset is packed by and this machine lacks, '' where there is none."""
+    import h5py
+
+    how = column.id.get_create_plist()
+    for number in range(how.get_nfilters()):
+        code, _, _, name = how.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            return "ECF of Prophesee" if code == ECF else name.decode("ascii", "replace")[:40] or f"filter {code}"
+    return ""
+
+
 def _hdf5(path: str, limit_bytes: int) -> dict[str, Any]:
     """The first group, or table, that holds x, y, t and p; hard links and storage in the file itself alone."""
     import h5py
@@ -71,6 +84,9 @@ def _hdf5(path: str, limit_bytes: int) -> dict[str, Any]:
         for column in columns:
             if not isinstance(column, h5py.Dataset) or column.is_virtual or column.external is not None:
                 raise Refused(f"{name!r} keeps its data outside the file")
+            packed = missing_filter(column)
+            if packed:
+                raise Refused(f"{name!r} is packed by {packed}, which is not installed; repack it: h5repack -f NONE")
             if column.ndim != 1 or column.size * column.dtype.itemsize > limit_bytes:
                 raise Refused(f"{name!r} has shape {column.shape} of {column.dtype}; expected one value per event")
         if isinstance(item, h5py.Group):

@@ -30,13 +30,36 @@ class Recordings:
     """The recordings of an event data set, numbered in an order that does not depend on how they are packed.
 
     labels: int64 (N,). test: bool (N,), or None without an official split. events: yields (number, events), each once,
-    in any order; it raises InvalidFileError. names: of the recordings in messages, or ().
+    in any order; it raises InvalidFileError. names: of the recordings in messages, or (). sources: int64 (N,), of
+    slices, which recording each is of.
     """
 
     labels: Array
     test: Array | None
     events: Callable[[], Iterator[tuple[int, Events]]]
     names: Sequence[str] = ()
+    sources: Array | None = None
+
+
+def sliced(recordings: Recordings, microseconds: int) -> Recordings:
+    """Every whole slice of so long as a recording of its own, at least one of each; all are read once to count them."""
+    pieces = np.ones(len(recordings.labels), dtype=np.int64)
+    for row, events in recordings.events():
+        if len(events):
+            pieces[row] = max(1, (int(events.t.max() - events.t.min()) + 1) // microseconds)
+    first, sources = np.cumsum(pieces) - pieces, np.repeat(np.arange(len(pieces)), pieces)
+
+    def slices() -> Iterator[tuple[int, Events]]:
+        for row, events in recordings.events():
+            piece = (events.t - events.t.min(initial=2**62)) // microseconds
+            for number in range(int(pieces[row])):
+                yield int(first[row]) + number, events.where(piece == number)
+
+    names = recordings.names and [
+        f"slice {row - int(first[source])} of {recordings.names[int(source)]}" for row, source in enumerate(sources)
+    ]
+    test = None if recordings.test is None else recordings.test[sources]
+    return Recordings(labels=recordings.labels[sources], test=test, events=slices, names=names or (), sources=sources)
 
 
 def nmnist_files(official: Official, folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,22 +17,27 @@ from snnas.hw_sim.errors import InvalidFileError
 from snnas.toolchain.data.datasets.archives import readable
 from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, MAX_CLASSES
 from snnas.toolchain.data.datasets.raw import Array
+from snnas.toolchain.data.datasets.tree import Tree, read_tree
 
 MAX_FILE_BYTES = 2 * 2**30
 MAX_SAMPLES = 1_000_000
 TIME_NAMES = ("t", "time", "timestamp", "timestamps", "seconds")
-_CSV_HOW = "expected a folder of .csv files for each class, or that below train and test"
+_CSV_HOW = "expected a folder of .csv files for each class, or that below train/ and test/ or val/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Signals. samples: (L, C) each. test: the official test split, or None. note: what was left out, or ''."""
+    """Signals. samples: (L, C) each. parts: of each sample, 'train', 'val' or 'test'. tree: of a folder of .csv files.
+
+    notes: what was left out.
+    """
 
     samples: list[Array]
     y: Array
-    test: Array | None
+    parts: Array
     class_names: tuple[str, ...]
-    note: str = ""
+    tree: Tree | None = None
+    notes: tuple[str, ...] = ()
 
 
 def is_series(path: Path) -> bool:
@@ -44,7 +49,7 @@ def is_series(path: Path) -> bool:
             return False
         if any(path.glob("*.ts")):
             return True
-        inside = {file.suffix.lower() for below in ("*/*", "*/*/*") for file in path.glob(below)}
+        inside = {file.suffix.lower() for below in ("*/*", "*/*/*", "*/*/*/*") for file in path.glob(below)}
         return ".csv" in inside and not inside & {".png", ".jpg", ".jpeg", ".npy"}
     except OSError:  # a name too long for a file
         return False
@@ -81,19 +86,19 @@ def _pair(file: Path) -> tuple[Path, Path | None]:
 def _read_ts(files: tuple[Path, Path | None]) -> Series:
     first, second = files
     samples, labels, names = _ts_file(first)
-    test = None
+    parts = ["train"] * len(samples)
     if second is not None:
         more, others, known = _ts_file(second)
         if set(known) != set(names):
             raise InvalidFileError(
                 f"the classes of {second} are {_some(known)}, those of {first} {_some(names)}; expected the same"
             )
-        test = np.arange(len(samples) + len(more)) >= len(samples)
+        parts += ["test"] * len(more)
         samples, labels = samples + more, labels + others
     _same_channels(samples, first)
     places = {name: place for place, name in enumerate(names)}
     y = np.array([places[label] for label in labels], np.int64)
-    return Series(samples=samples, y=y, test=test, class_names=tuple(names))
+    return Series(samples=samples, y=y, parts=np.array(parts), class_names=tuple(names))
 
 
 def _ts_file(path: Path) -> tuple[list[Array], list[str], list[str]]:
@@ -177,52 +182,31 @@ def _is_number(word: str) -> bool:
 
 
 def _read_csv_folder(folder: Path) -> Series:
-    below = _folders(folder)
-    parts = [folder / "train", folder / "test"] if {"train", "test"} <= set(below) else [folder]
-    names = _folders(parts[0])
-    files = [(file, label, part) for part in parts for label, file in _csv_files(part, names)]
-    if not names or not files or len(files) > MAX_SAMPLES:
-        raise InvalidFileError(f"{folder} holds {len(files)} .csv files in {len(names)} classes, {_CSV_HOW}")
-    if sum(file.stat().st_size for file, _, _ in files) > MAX_FILE_BYTES:
+    tree = read_tree(folder, (".csv",), _CSV_HOW)
+    if sum(file.stat().st_size for file in tree.files) > MAX_FILE_BYTES:
         raise InvalidFileError(f"{folder} has over {MAX_FILE_BYTES} bytes of .csv files, expected at most that")
     heads, samples = [], []
-    for file, _, _ in files:
+    for file in tree.files:
         head, sample = _csv_file(file)
         heads.append(head)
         samples.append(sample)
         if head != heads[0]:
             raise InvalidFileError(
-                f"{file} has the columns {_some(head)}, {files[0][0]} {_some(heads[0])}; expected one set"
+                f"{file} has the columns {_some(head)}, {tree.files[0]} {_some(heads[0])}; expected one set"
             )
     _same_channels(samples, folder)
-    note = ""
+    notes = tree.notes
     if heads[0] and heads[0][0].lower() in TIME_NAMES and samples[0].shape[1] > 1:
         samples = [sample[:, 1:] for sample in samples]
-        note = f"the column {heads[0][0]!r} was left out"
-    test = np.array([part == parts[-1] for _, _, part in files]) if len(parts) == 2 else None
+        notes = (*notes, f"the column {heads[0][0]!r} was left out")
     return Series(
-        samples=samples, y=np.array([label for _, label, _ in files], np.int64), test=test, class_names=tuple(names),
-        note=note,
-    )  # fmt: skip
-
-
-def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
-
-
-def _csv_files(folder: Path, names: Sequence[str]) -> Iterator[tuple[int, Path]]:
-    for name in _folders(folder):
-        if name not in names:
-            raise InvalidFileError(f"class {name!r} of {folder} is not in the training part; add it there")
-    for label, name in enumerate(names):
-        place = folder / name
-        found = sorted(place.iterdir()) if place.is_dir() else []
-        for file in found:
-            if file.name.startswith("."):
-                continue
-            if file.suffix.lower() != ".csv":
-                raise InvalidFileError(f"{file}: expected .csv files alone in {place}; move it out")
-            yield label, file
+        samples=samples,
+        y=np.array(tree.labels, np.int64),
+        parts=np.array(tree.parts),
+        class_names=tuple(tree.names),
+        tree=tree,
+        notes=notes,
+    )
 
 
 def _csv_file(path: Path) -> tuple[list[str], Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,19 @@ import numpy as np
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.signals import DEFAULT_LEVELS, DEFAULT_STEPS, DEFAULT_THRESHOLD, MAX_TIMESTEPS, SignalInput, held
 from snnas.toolchain.data.datasets.folder import PARTS
-from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, ArrayOptions, check_classes, read_stored
+from snnas.toolchain.data.datasets.npz import (
+    MAX_ARRAY_BYTES,
+    SIGNAL_LAYOUTS,
+    ArrayOptions,
+    check_classes,
+    numbered,
+    read_stored,
+)
 from snnas.toolchain.data.datasets.raw import Array, Raw
-from snnas.toolchain.data.datasets.series import is_series, read_series
+from snnas.toolchain.data.datasets.series import Series, is_series, read_series
 
 AXES = ("time", "length")
-OPTIONS = ("axis", "window", "hop", "length", "encoder", "threshold", "levels", "steps")
+OPTIONS = ("axis", "window", "hop", "length", "fit", "encoder", "threshold", "levels", "steps")
 DECLARE = (
     "say what time is: --data axis=time (a timestep per sample), --data window=W,hop=H (a window per timestep) or "
     "--data axis=length (one still window)"
@@ -29,13 +37,15 @@ DECLARE = (
 class Declared:
     """What was said of a signal. UsageError for what does not go together.
 
-    axis: 'time' or 'length'; window, hop: samples; length: to cut or fill to; encoder and its numbers: of SignalInput.
+    axis: 'time' or 'length'; window, hop: samples; length: to cut or fill to; fit: 'hold', or 'stretch' to that length;
+    encoder and its numbers: of SignalInput.
     """
 
     axis: str | None = None
     window: int | None = None
     hop: int | None = None
     length: int | None = None
+    fit: str | None = None
     encoder: str | None = None
     threshold: float | None = None
     levels: int | None = None
@@ -49,6 +59,8 @@ class Declared:
             raise UsageError(f"--data of a signal: {found}; {DECLARE}")
         if self.hop is not None and self.window is None:
             raise UsageError(f"--data hop={self.hop}: expected window=W with it")
+        if self.fit not in (None, "hold", "stretch"):
+            raise UsageError(f"--data fit={self.fit}: expected hold or stretch")
         for name, encoder in (("threshold", "delta"), ("levels", "level"), ("steps", "latency")):
             if getattr(self, name) is not None and self.encoder != encoder:
                 raise UsageError(f"--data {name}={getattr(self, name)}: expected encoder={encoder} with it")
@@ -62,6 +74,7 @@ class Declared:
             window=0 if self.axis == "time" else length if self.axis == "length" else self.window or 0,
             hop=self.hop or 0,
             length=length,
+            stretched=self.fit == "stretch",
             encoding=encoding,
             threshold=self.threshold or DEFAULT_THRESHOLD,
             levels=self.levels or DEFAULT_LEVELS,
@@ -75,40 +88,61 @@ def declared(options: dict[str, Any]) -> Declared | None:
     return Declared(**given) if given else None
 
 
-def read_signals(path: Path, said: Declared | None) -> Raw:
+def read_signals(path: Path, said: Declared | None, how: ArrayOptions | None = None) -> Raw:
     """The signals of an .npz, a .ts file or a folder, as they are stored; ``signal`` says what becomes of them.
 
     InvalidFileError for a file that cannot be used; UsageError where nothing is said of time.
     """
+    how = how or ArrayOptions()
     if said is None:
         raise UsageError(f"{path} holds signals; {DECLARE}")
+    if how.layout is not None and how.layout not in SIGNAL_LAYOUTS:
+        raise UsageError(f"--data layout={how.layout}: expected {' or '.join(SIGNAL_LAYOUTS)} of signals")
     if is_series(path):
         series = read_series(path)
-        check_classes(series.y, path, least=3 if series.test is None else 2)
+        y, parts, names, notes = series.y, series.parts, series.class_names, [*series.notes]
+        groups = _groups_of(series, how, path)
+        check_classes(y, path, least=2 if (parts == "test").any() else 3)
         lengths = [len(sample) for sample in series.samples]
-        x = np.stack([held(sample[None], said.length or max(lengths))[0] for sample in series.samples])
-        y, own = series.y, {} if series.test is None else {"test": series.test}
-        names, notes = series.class_names, [series.note] if series.note else []
-        if min(lengths) < x.shape[1]:
-            notes.append(f"lengths {min(lengths)} .. {max(lengths)}, the last value held")
+        fit = said.of(max(lengths)).fit
+        x = np.stack([fit(sample[None], said.length or max(lengths))[0] for sample in series.samples])
+        if min(lengths) < x.shape[1] or (said.fit == "stretch" and min(lengths) < max(lengths)):
+            how_fit = f"stretched to {x.shape[1]}" if said.fit == "stretch" else "the last value held"
+            notes.append(f"lengths {min(lengths)} .. {max(lengths)}, {how_fit}")
     else:
-        x, y, own = _arrays(path)
+        x, y, parts, groups = _arrays(path, how)
         names, notes = (), []
-        x = held(x, said.length or x.shape[1])
+        x = said.of(x.shape[1]).fit(x, said.length or x.shape[1])
     signal = said.of(x.shape[1])
     _check_size(signal, x, path)
     spikes = not signal.spikes and bool(((x == 0) | (x == 1)).all())
+    test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
     return Raw(
         x=x,
         y=y,
-        test=own.get("test"),
-        val=own.get("val"),
+        test=test,
+        val=val,
         classes=max(len(names), int(y.max()) + 1),
         class_names=names,
+        groups=groups,
         input_kind="spikes" if spikes or signal.spikes else "analogue",
         signal=replace(signal, length=x.shape[1]),
         notes=tuple(notes),
     )
+
+
+def _groups_of(series: Series, how: ArrayOptions, path: Path) -> Array | None:
+    """Which samples of files that hold no arrays belong together; UsageError for what they cannot say."""
+    if how.layout is not None:
+        raise UsageError(f"--data layout={how.layout}: {path} is no .npz file; leave it out")
+    if how.groups is None:
+        return None
+    if series.tree is None or how.groups != "folder":
+        raise UsageError(
+            f"--data groups={how.groups}: {path} holds no such column; expected groups=folder of .csv files in a "
+            f"folder of their group, CLASS/GROUP/FILE, or an .npz with an array of that name"
+        )
+    return numbered([np.array(series.tree.by_folder())])
 
 
 def framed(raw: Raw, masks: Mapping[str, Array]) -> dict[str, Any]:
@@ -127,21 +161,26 @@ def framed(raw: Raw, masks: Mapping[str, Array]) -> dict[str, Any]:
         parts["x_test"] = parts["x_test"].clip(low, high)
         largest = np.abs(known).reshape(-1, known.shape[2]).max(0)
         gain = tuple(float(2.0 ** -np.ceil(np.log2(value))) if value else 1.0 for value in largest)
-    return {**parts, "range": (low, high), "gain": gain, "signal": signal}
+    kept = {f"raw_{key}": raw.x[masks[key]] for key in ("train", "val")}
+    return {**parts, **kept, "range": (low, high), "gain": gain, "signal": signal}
 
 
-def _arrays(path: Path) -> tuple[Array, Array, dict[str, Array]]:
-    """Arrays x (N, L, C) and y, and the own splits, of an .npz or a folder of train.npz with test.npz or val.npz."""
+def _arrays(path: Path, how: ArrayOptions) -> tuple[Array, Array, Array, Array | None]:
+    """Arrays x (N, L, C), y, parts and groups of an .npz, or a folder of train.npz with test.npz or val.npz."""
+
+    def stored(file: Path) -> tuple[Array, Array, Array | None]:
+        return read_stored(file, how, partial(_signal, layout=how.layout))
+
     if path.suffix == ".npz":
-        x, y, _ = read_stored(path, ArrayOptions(), _signal)
+        x, y, groups = stored(path)
         check_classes(y, path, least=3)
-        return x, y, {}
+        return x, y, np.repeat("train", len(y)), None if groups is None else numbered([groups])
     named = [part for part in PARTS if part == "train" or (path / f"{part}.npz").exists()]
     if named == ["train"]:
         named.append("test")  # it is missed by name
-    stored = {part: read_stored(path / f"{part}.npz", ArrayOptions(), _signal)[:2] for part in named}
-    x, y = stored["train"]
-    for part, (other, labels) in stored.items():
+    files = {part: stored(path / f"{part}.npz") for part in named}
+    x, y, _ = files["train"]
+    for part, (other, labels, _) in files.items():
         if x.shape[2] != other.shape[2]:
             raise InvalidFileError(
                 f"the samples of {path} have {x.shape[2]} channels to train and {other.shape[2]} to {part}, expected "
@@ -150,22 +189,26 @@ def _arrays(path: Path) -> tuple[Array, Array, dict[str, Array]]:
         if int(labels.max()) > int(y.max()):
             raise InvalidFileError(f"label {labels.max()} of {path} is in {part}.npz alone, expected it in train too")
     check_classes(y, path, least=2)
-    longest = max(other.shape[1] for other, _ in stored.values())
-    parts = np.repeat(named, [len(labels) for _, labels in stored.values()])
+    longest = max(other.shape[1] for other, _, _ in files.values())
+    together = [groups for _, _, groups in files.values() if groups is not None]
     return (
-        np.concatenate([held(other, longest) for other, _ in stored.values()]),
-        np.concatenate([labels for _, labels in stored.values()]),
-        {part: parts == part for part in named if part != "train"},
+        np.concatenate([held(other, longest) for other, _, _ in files.values()]),
+        np.concatenate([labels for _, labels, _ in files.values()]),
+        np.repeat(named, [len(labels) for _, labels, _ in files.values()]),
+        numbered(together) if together else None,
     )
 
 
-def _signal(x: Array, path: Path) -> Array:
+def _signal(x: Array, path: Path, layout: str | None = None) -> Array:
     """An array of signals as float32 (N, L, C); InvalidFileError for one that holds none."""
     if x.ndim not in (2, 3) or 0 in x.shape:
         raise InvalidFileError(
             f"x of {path} has shape {x.shape}, expected signals (N, L) or (N, L, C), time second; of images leave "
             "axis and window out"
         )
+    if layout is not None and x.ndim != len(layout):
+        raise InvalidFileError(f"x of {path} has shape {x.shape}, expected three axes for --data layout={layout}")
+    x = x.transpose(0, 2, 1) if layout == "NCL" else x
     with np.errstate(over="ignore"):
         x = x.astype(np.float32)
     if not np.isfinite(x).all():

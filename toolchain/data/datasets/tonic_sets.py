@@ -76,6 +76,8 @@ def read_tonic(
         folder / ".cache",
         advance,
     )
+    if raw.groups is not None:  # the slices of a recording are where it is
+        parts = parts[raw.groups]
     test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
     return replace(raw, test=test, val=val, test_share=0.2), digest
 

@@ -62,15 +62,18 @@ class Transforms:
                 f"Denoise(filter_time=10000), DropEvent(p=0.1)"
             ) from None
 
-    def __call__(self, events: Events, sensor: tuple[int, int, int], recording: int) -> Events:
-        """The events as the transforms leave them; what is random is drawn once for each recording, by its number."""
+    def __call__(self, events: Events, sensor: tuple[int, int, int], *drawn: int) -> Events:
+        """The events as the transforms leave them; what is random is drawn from the numbers ``drawn`` alone.
+
+        drawn: that of the recording; of an epoch's, seed and epoch too.
+        """
         import_tonic()
         channels, height, width = sensor
         table = np.zeros(len(events), [("x", "<i8"), ("y", "<i8"), ("t", "<i8"), ("p", "<i8")])
         for key in "xytp":
             table[key] = getattr(events, key)
         before = np.random.get_state()
-        np.random.seed(recording)  # tonic draws from NumPy's one generator
+        np.random.seed(drawn if len(drawn) > 1 else drawn[0])  # tonic draws from NumPy's one generator
         try:
             for step in _made(self, (width, height, channels)):
                 table = step(table)

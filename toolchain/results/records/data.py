@@ -22,18 +22,24 @@ class DataOptions(Record):
     """Folder of the data sets, of this machine."""
     frames: OrAbsent[Positive] = None
     """Frames per recording."""
-    split_by: OrAbsent[Literal["count", "time", "duration"]] = None
+    split_by: OrAbsent[Literal["count", "time", "duration", "event_count"]] = None
     """How a recording is cut into frames."""
     duration: OrAbsent[Positive] = None
     """Microseconds of a frame."""
+    event_count: OrAbsent[Positive] = None
+    """Events of a frame."""
     overlap: OrAbsent[Positive] = None
-    """Microseconds that a frame shares with the one before it."""
+    """Microseconds, or events, that a frame shares with the one before it."""
+    slice: OrAbsent[Positive] = None
+    """Microseconds of a sample, of recordings that were cut into such."""
     polarity: OrAbsent[Literal["both", "merged", "on", "off"]] = None
     """Which events, in how many channels."""
     hot_pixels: OrAbsent[Positive] = None
     """How many times the events of its busiest neighbour make a pixel a hot one, which is left out."""
     transform: OrAbsent[str] = None
     """tonic's transforms of the events, before frames are made."""
+    augment: OrAbsent[str] = None
+    """tonic's transforms of training recordings, drawn anew for every epoch."""
     sensor: OrAbsent[str] = None
     """WIDTHxHEIGHT of the user's recordings."""
     downsample: OrAbsent[Positive] = None
@@ -56,6 +62,8 @@ class DataOptions(Record):
     """Samples from the start of a frame to that of the next."""
     length: OrAbsent[Positive] = None
     """Samples of a signal: longer ones are cut, shorter ones hold their last value."""
+    fit: OrAbsent[Literal["hold", "stretch"]] = None
+    """How signals of another length get that one."""
     encoder: OrAbsent[Literal["direct", "delta", "level", "latency"]] = None
     """What makes spikes of a signal's values."""
     threshold: OrAbsent[Annotated[float, Field(gt=0)]] = None

@@ -79,6 +79,8 @@ class Work(Record):
     """Synaptic operations of one inference."""
     host_macs: float
     """Multiplications of the host before the first neuron."""
+    host_comparisons: float
+    """Comparisons of an encoder of signals, on the host."""
     updates_active: float
     """Neuron updates with input or state."""
     updates_idle: float

@@ -71,6 +71,8 @@ class TargetAccuracy(Record):
     """95 % interval, low and high."""
     samples: int
     """How many samples."""
+    balanced: OrAbsent[float] = None
+    """Where classes are uneven: mean over the classes of each one's accuracy."""
 
 
 class Silence(Record):
