@@ -124,7 +124,7 @@ def run_program(
     mapping = map_program(program, system)
     counter, predictions, answers = Counter(program, mapping), list[np.ndarray](), Answers()
     done = 0
-    for trace, currents in _runs(program, x, lambda _done, _total: None, torch=torch):
+    for trace, currents in runs(program, x, lambda _done, _total: None, torch=torch):
         spikes_in = x[done : done + len(trace.logits)] > 0 if program.input_kind != "analogue" else None
         counter.add(trace, currents=currents or None, spikes_in=spikes_in)
         predictions.append(trace.predictions)
@@ -156,7 +156,7 @@ def simulate_split(
     predictions, logits, answers = list[np.ndarray](), list[np.ndarray](), Answers()
     golden, first = reference(program, x[:golden_samples]), list[Ran]()
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
-        for trace, currents in _runs(program, x, advance):
+        for trace, currents in runs(program, x, advance):
             done = sum(len(p) for p in predictions)
             here = slice(done, done + len(trace.logits))
             spikes_in = x[here] > 0 if program.input_kind != "analogue" else None
@@ -176,7 +176,7 @@ def simulate_split(
     return OnTarget(counts, np.concatenate(predictions), np.concatenate(logits), golden, first, silence)
 
 
-def _runs(
+def runs(
     program: Program, x: np.ndarray, advance: Advance, *, torch: bool = True
 ) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
     """Each chunk's trace and the currents that drove it, by the fastest simulator that is installed."""

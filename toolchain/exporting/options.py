@@ -18,6 +18,7 @@ from snnas.hw_sim.tables import known, shipped
 from snnas.toolchain.finetuning.options import Finetuning
 from snnas.toolchain.runs.versions import versions_of
 
+HOSTS = ("float", "int")  # float64; int16 weights on uint8 pixels (snnas.hw_sim.host_stage)
 TARGETS = ("lava", "c", "onnx")  # c: snnas.toolchain.exporting.c; onnx: snnas.toolchain.exporting.onnx
 
 
@@ -35,6 +36,8 @@ class ExportOptions:
     """Of a weight: 8, 6 or 4."""
     ranges: Ranges = "auto"
     """Whether registers are proved for all input, or for what was observed (``quantise``)."""
+    host: str = "float"
+    """One of HOSTS: the arithmetic of the host stage."""
     finetune: Finetuning | None = None
     """Of the program; None for none."""
     require_lava: bool = False
@@ -68,6 +71,8 @@ def check_options(options: ExportOptions) -> None:
         raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
     if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:
         raise UsageError(f"--timeout {options.lava_timeout:g}: expected a number of seconds > 0")
+    if options.host not in HOSTS:
+        raise UsageError(f"--host {options.host[:60]}: unknown; expected {', '.join(HOSTS)}")
     check_bits(options.bits)
     check_ranges_option(options.ranges)
     if options.finetune is not None:
@@ -96,6 +101,7 @@ def settings(options: ExportOptions) -> dict[str, Any]:
         "samples": options.samples,
         "bits": options.bits,
         "ranges": options.ranges,
+        **({"host": options.host} if options.host != "float" else {}),
         **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
         "profile": sha256(shipped(options.profile, "profiles")),
         "snnas": versions_of("snnas").get("snnas", ""),

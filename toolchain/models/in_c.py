@@ -66,8 +66,8 @@ def _run(made: Plan, x: np.ndarray) -> tuple[np.ndarray, Trace]:
     """The frames of some samples, and what the program does with them."""
     if made.program.input_kind == "analogue":
         currents = host_currents(made.program, x)
-        return frames(made, None, currents), simulate(made.program, currents=currents)
-    return frames(made, x > 0, {}), simulate(made.program, spikes_in=x > 0)
+        return frames(made, x, currents), simulate(made.program, currents=currents)
+    return frames(made, x, {}), simulate(made.program, spikes_in=x > 0)
 
 
 def _native(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> dict[str, Any]:
@@ -101,10 +101,8 @@ def _native(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> di
 def _chunks(made: Plan, x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     for start in range(0, len(x), CHUNK):
         part = x[start : start + CHUNK]
-        if made.program.input_kind == "analogue":
-            yield start, frames(made, None, host_currents(made.program, part))
-        else:
-            yield start, frames(made, part > 0, {})
+        analogue = made.program.input_kind == "analogue" and not made.integers
+        yield start, frames(made, part, host_currents(made.program, part) if analogue else {})
 
 
 def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
