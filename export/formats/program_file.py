@@ -22,7 +22,17 @@ from snnas.export.formats.npz_file import LIMIT_BYTES, read_npz, write_npz
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.hw_sim.lava.run_lava import FORMAT, FORMAT_INTEGERS
 from snnas.hw_sim.limits import NO_MEMORY
-from snnas.hw_sim.program import RESERVED, HostIntegers, HostMap, LinearMap, Pool, Population, Program, Schedule, Synapse
+from snnas.hw_sim.program import (
+    RESERVED,
+    HostIntegers,
+    HostMap,
+    LinearMap,
+    Pool,
+    Population,
+    Program,
+    Schedule,
+    Synapse,
+)
 from snnas.hw_sim.readout import Reading, Readout
 
 JSON_BYTES = 16 << 20

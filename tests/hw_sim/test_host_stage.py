@@ -47,11 +47,16 @@ def test_currents_are_the_stated_sums(seed, ends) -> None:
                 exact = [Fraction(float(w)) * Fraction(h.gain * p.scale * given.step) * 2**stage.shift
                          for w in h.map.weight[channel].ravel()]  # fmt: skip
                 assert max(abs(a - int(b)) for a, b in zip(exact, linear.weight[channel].ravel(), strict=True)) <= 0.51
-                q = np.pad(pixels(program, x[0] if x.ndim == 4 else x[0, 0]).astype(int) - given.zero, [(0, 0), *((n, n) for n in linear.pad)])
+                q = np.pad(
+                    pixels(program, x[0] if x.ndim == 4 else x[0, 0]).astype(int) - given.zero,
+                    [(0, 0), *((n, n) for n in linear.pad)],
+                )
                 kh, kw = linear.weight.shape[2:]
                 top, left = row * linear.stride[0], column * linear.stride[1]
                 window = q[:, top : top + kh, left : left + kw]
-                total += sum(int(a) * int(b) for a, b in zip(window.ravel(), linear.weight[channel].ravel(), strict=True))
+                total += sum(
+                    int(a) * int(b) for a, b in zip(window.ravel(), linear.weight[channel].ravel(), strict=True)
+                )
             expected = (total + Fraction(2**stage.shift, 2)) // 2**stage.shift if stage.shift else total
             assert found[name][0, 0, channel, row, column] == expected
 

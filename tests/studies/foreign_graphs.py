@@ -30,19 +30,23 @@ from tests.studies.command import main, tell
 SCHEMA = "snnas.study.foreign_graphs/1"
 
 
-def measure(seed: int, graphs: int, exact: int, lava: int, narrator: Narrator, in_c: int = 0) -> dict[str, Any]:
-    """graphs, exact: how many of either kind are drawn; lava: how many exact ones Lava runs; in_c: programs as C."""
+def measure(
+    seed: int, graphs: int, exact: int, lava: int, narrator: Narrator, in_c: int = 0, emulated: int = 0
+) -> dict[str, Any]:
+    """graphs, exact: how many of either kind are drawn; lava: how many exact ones Lava runs; in_c: programs as C;
+    emulated: how many of these emulated cores run.
+    """
     began = time.perf_counter()
     return {
         "schema": SCHEMA,
         "seed": seed,
-        "float": _of_floats(seed, graphs, in_c, narrator),
+        "float": _of_floats(seed, graphs, in_c, emulated, narrator),
         "exact": _of_exact(seed, exact, lava, narrator),
         "seconds": time.perf_counter() - began,
     }
 
 
-def _of_floats(seed: int, graphs: int, in_c: int, narrator: Narrator) -> dict[str, Any]:
+def _of_floats(seed: int, graphs: int, in_c: int, emulated: int, narrator: Narrator) -> dict[str, Any]:
     refusals, has = Counter[str](), Counter[str]()
     decisions = differing = wrong = total = redrawn = 0
     nearest = float("inf")
@@ -63,7 +67,7 @@ def _of_floats(seed: int, graphs: int, in_c: int, narrator: Narrator) -> dict[st
             advance(index + 1, graphs)
     return {
         "graphs": graphs,
-        "c": run_all(programs, [], narrator).to_json() if in_c else None,
+        "c": run_all(programs, [index for index, *_ in programs[:emulated]], narrator).to_json() if in_c else None,
         "redrawn": redrawn,
         "has": dict(sorted(has.items())),
         "decisions": decisions,
@@ -116,7 +120,7 @@ def good(result: dict[str, Any]) -> bool:
     """Nothing differs where nothing may, and few are refused."""
     float_, exact = result["float"], result["exact"]
     in_c = float_["c"]
-    if in_c is not None and (in_c["differing"] or in_c["refused"]):
+    if in_c is not None and (in_c["differing"] or in_c["emulated_differing"] or in_c["refused"]):
         return False
     differing = float_["differing"] + exact["float_differing"] + exact["differing"] + exact["lava_differing"]
     return not differing and float_["refused"] <= MAX_REFUSED * float_["graphs"]
@@ -136,6 +140,7 @@ def _print(result: dict[str, Any]) -> None:
     if f["c"] is not None:
         c = f["c"]
         print(f"as C                {c['programs']} programs, {c['differing']} of {c['spikes_compared']:,} differ")
+        print(f"on emulated cores   {c['emulated']}, {c['emulated_differing']} of {c['emulated_spikes_compared']:,} differ")
         print(*c["refused"], *c["first_differences"], sep="\n")
     print(f"exact graphs        {e['graphs']}, {e['whole']} of them whole in the program, {e['refused']} refused")
     print(f"their programs      {e['differing']} of {e['spikes']:,} spikes differ; others {e['rounded_differing']}")
@@ -149,12 +154,13 @@ def command(
     exact: Annotated[int, typer.Option(min=1, help="Graphs of quarters against their programs.")] = 200,
     lava: Annotated[int, typer.Option(min=0, help="How many of these stock Lava runs.")] = 6,
     in_c: Annotated[int, typer.Option("--c", min=0, help="How many programs of them run as C.")] = 0,
+    emulated: Annotated[int, typer.Option(min=0, help="How many of these emulated cores run too.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of graphs and inputs.")] = 0,
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Random foreign graphs: float decisions, refusals, exact programs, and stock Lava; exit 1 where one differs."""
-    result = measure(seed, graphs, exact, lava, Narrator(), in_c)
+    result = measure(seed, graphs, exact, lava, Narrator(), in_c, emulated)
     if require_lava and result["exact"]["lava_graphs"] < lava:
         raise UnsupportedError(f"Lava was required (--require-lava) but is not usable: {result['exact']['lava']}")
     tell(result, as_json, _print, good=good(result))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snnas.export.formats.c import SOURCES
 from snnas.export.formats.nir_file import read_nir
 from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Graph
@@ -19,6 +20,7 @@ from snnas.hw_sim.program import Program
 from snnas.toolchain.checking import folder_runs
 from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
 from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.folder_c import check_c
 from snnas.toolchain.checking.graph_rules import check_version, describe
 from snnas.toolchain.checking.made import Made
 from snnas.toolchain.checking.options import CheckOptions
@@ -90,6 +92,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _check_files(book: Book, manifest: Tree) -> None:
     wanted = ONNX_FILES if manifest["format"] == ONNX_FORMAT else FILES
+    wanted = (*wanted, *SOURCES) if manifest.get("target") == "c" else wanted
     recorded = manifest["files"]
     for name in dict.fromkeys((*wanted, *recorded)):
         path = book.subject / name
@@ -136,6 +139,8 @@ def _check_parts(
     book.attempt("SN209", "resolution", lambda: folder_runs.check_resolution(book, graph, program))
     if again is not None:
         book.attempt("SN211", "program's numbers", lambda: check_rounding(book, graph, program, again, report))
+    if manifest.get("target") == "c":
+        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples))
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
     book.attempt(
         "SN301",

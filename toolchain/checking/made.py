@@ -13,6 +13,7 @@ from snnas.toolchain.searching.budgets import GATED
 
 FEW = 100  # samples below which an accuracy that nobody has pinned binds on the lower end of its interval
 OF_SAMPLES = frozenset({"accuracy", "sar", "spikes", "synops", "energy_total", "energy_dynamic", "latency"})
+OF_SAMPLES |= {"instructions"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

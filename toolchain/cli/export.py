@@ -53,8 +53,9 @@ def export(
         str, typer.Option(help="Registers hold: proved, observed, or auto: proved if bits allow.")
     ] = "auto",
     host: Annotated[
-        str, typer.Option(help="Layers before the first neuron: float, or int (int16 x uint8).")
-    ] = "float",
+        str | None,
+        typer.Option(help="Layers before the first neuron: float, or int16 x uint8: int [of c; else float]."),
+    ] = None,
     finetune: Annotated[int | None, typer.Option(help="Epochs of training on the integers; none without.")] = None,
     finetune_lr: Annotated[float | None, typer.Option(help="With --finetune: its learning rate [0.003].")] = None,
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
@@ -104,9 +105,9 @@ def export(
                     convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
                     readout=readout, expect=expect, calibration=calibration,
                 ),
-                target=target, samples=samples, profile=profile, bits=bits, ranges=cast(Any, ranges), host=host, finetune=finetune,
-                finetune_lr=finetune_lr, require_lava=require_lava, python=python, timeout=timeout, dump=dump,
-                out=out, float64=float64, inline=inline, force=force,
+                target=target, samples=samples, profile=profile, bits=bits, ranges=cast(Any, ranges), host=host,
+                finetune=finetune, finetune_lr=finetune_lr, require_lava=require_lava, python=python, timeout=timeout,
+                dump=dump, out=out, float64=float64, inline=inline, force=force,
             ),
             narrator,
         )  # fmt: skip
@@ -114,8 +115,8 @@ def export(
         exported = export_run(
             RunExportOptions(
                 run=run, runs_dir=runs_dir, pick=pick, target=target, samples=samples, profile=profile, bits=bits,
-                ranges=cast(Any, ranges), host=host, finetune=finetune, finetune_lr=finetune_lr, require_lava=require_lava,
-                python=python, timeout=timeout, dump=dump, float64=float64, inline=inline, force=force,
+                ranges=cast(Any, ranges), host=host, finetune=finetune, finetune_lr=finetune_lr,
+                require_lava=require_lava, python=python, timeout=timeout, dump=dump, float64=float64, inline=inline, force=force,
                 timesteps=timesteps,
             ),
             narrator,

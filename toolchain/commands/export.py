@@ -40,8 +40,9 @@ class ProgramOptions:
     """Energy profile: a name or a .toml file."""
     bits: int = 8
     """Of a weight: 8, 6 or 4."""
-    host: str = "float"
-    """Arithmetic of the linear layers before the first neuron: float, or int: int16 weights on uint8 pixels."""
+    host: str | None = None
+    """Arithmetic of the linear layers before the first neuron: float, or int: int16 weights on uint8 pixels; None: int
+    for C, float for others."""
     ranges: Ranges = "auto"
     """Whether registers are proved for all input (proved), hold what was observed with a margin (observed), or the
     first where it costs no bits (auto)."""

@@ -18,12 +18,12 @@ import numpy as np
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
 from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.graph.graph import Graph
-from snnas.hw_sim.energy.latency import Latency, estimate_latency
-from snnas.hw_sim.energy.price import Bill, price
+from snnas.hw_sim.energy.latency import Latency
+from snnas.hw_sim.energy.price import Bill
 from snnas.hw_sim.energy.profile import Profile
 from snnas.hw_sim.errors import GateError, UnsupportedError
 from snnas.hw_sim.limits import WEIGHT_BITS
-from snnas.hw_sim.map.mapping import Mapping, load_system, map_program
+from snnas.hw_sim.map.mapping import Mapping, load_system
 from snnas.hw_sim.map.system import System
 from snnas.hw_sim.program import InputKind, Program
 from snnas.hw_sim.simulate.counter import Counter
@@ -32,6 +32,7 @@ from snnas.hw_sim.simulate.sampling import Ran, singles
 from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
+from snnas.toolchain.models.microcontroller import InFlash, for_system, place, priced
 from snnas.toolchain.output.stderr import Advance, Narrator
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class OnTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """A network on target. bill and latency: None where the profile does not price them or the program fits nowhere."""
+    """A network on target. bill and latency: None where the profile does not price them or the program fits nowhere.
+    device: a microcontroller's flash, memory and instructions.
+    """
 
     program: Program
     mapping: Mapping
@@ -67,6 +70,7 @@ class Figures:
     silence: Silence
     latency: Latency | None
     bill: Bill | None
+    device: InFlash | None = None
 
 
 def program_kind(name: str) -> InputKind:
@@ -121,7 +125,8 @@ def run_program(
 
     torch: run it by the torch simulator, where that is installed; loading it takes a second and a half.
     """
-    mapping = map_program(program, system)
+    program = for_system(program, system)
+    mapping, device = place(program, system)
     counter, predictions, answers = Counter(program, mapping), list[np.ndarray](), Answers()
     done = 0
     for trace, currents in runs(program, x, lambda _done, _total: None, torch=torch):
@@ -131,7 +136,7 @@ def run_program(
         answers.add(trace.logits)
         done += len(trace.logits)
     counts, predicted = counter.result(), np.concatenate(predictions)
-    latency = estimate_latency(counts, profile) if profile else None
+    found = priced(program, counts, mapping, device, profile)
     return Figures(
         program=program,
         mapping=mapping,
@@ -139,8 +144,9 @@ def run_program(
         predictions=predicted,
         accuracy=float((predicted == y).mean()),
         silence=answers.with_spikes(counts.fired),
-        latency=latency,
-        bill=price(counts, profile, latency) if profile and mapping.fits else None,
+        latency=found.latency,
+        bill=found.bill,
+        device=found.device,
     )
 
 

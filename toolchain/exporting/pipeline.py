@@ -147,12 +147,11 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
 
 def _with_host(program: Program, options: ExportOptions, narrator: Narrator) -> Program:
     """The program with the host stage that is asked for; of spikes there is none."""
-    if options.host == "float":
-        return program
     if not program.host:
-        narrator.say("  --host int: the input is spikes, there is no host stage")
+        if options.host == "int":
+            narrator.say("  --host int: the input is spikes, there is no host stage")
         return program
-    return with_integers(program)
+    return with_integers(program) if options.integer_host else program
 
 
 def _errors(graph: Graph, program: Program, narrator: Narrator) -> dict[str, PopulationError]:

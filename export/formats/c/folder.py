@@ -38,10 +38,14 @@ clean:
 
 def write_c(folder: Path, plan: Plan, model: CModel, given: np.ndarray, trace: Trace) -> None:
     """Writes ``SOURCES``. given: frames of the samples to record; trace: what the program did with them."""
-    texts = {"model.h": model.header, "model.c": model.source, **golden_texts(plan, given, trace)}
-    texts |= {"Makefile": MAKEFILE, "README.md": _readme(plan)}
-    for name, text in texts.items():
+    for name, text in texts_of(plan, model, given, trace).items():
         write_text(folder / name, text)
+
+
+def texts_of(plan: Plan, model: CModel, given: np.ndarray, trace: Trace) -> dict[str, str]:
+    """``SOURCES`` by name: equal programs and samples give equal texts."""
+    texts = {"model.h": model.header, "model.c": model.source, **golden_texts(plan, given, trace)}
+    return texts | {"Makefile": MAKEFILE, "README.md": _readme(plan)}
 
 
 def _readme(plan: Plan) -> str:

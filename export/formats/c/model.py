@@ -32,7 +32,12 @@ def model_text(plan: Plan) -> tuple[str, str]:
         begins += u.population.size if u.hosted else 0
     cells = [neurons(u, first, plan.current) for u, first in zip(plan.units, frames, strict=True)]
     parts = [*stage.arrays, *made.arrays, *(t for c in cells for t in c.tables if t), *read.arrays]
-    functions = [*([stage.functions] if stage.functions else []), *made.functions, *(c.function for c in cells), *([read.functions] if read.functions else [])]
+    functions = [
+        *([stage.functions] if stage.functions else []),
+        *made.functions,
+        *(c.function for c in cells),
+        *([read.functions] if read.functions else []),
+    ]
     if _packs(plan):
         functions.append(_input(plan))
     functions += [_init(read), _step(plan, read), _logits(read), _CLASS]

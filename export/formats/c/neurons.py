@@ -98,6 +98,18 @@ def _fires(u: Unit) -> str:
     return f"static inline uint32_t fires_{u.index}({', '.join(takes)})\n{{\n{body}}}\n\n"
 
 
+def one_division(u: Unit) -> bool:
+    """Whether all leaks of a timestep are one division by a power of two, or nothing at all."""
+    factor = ONE - u.population.dv
+    return factor in (0, ONE) or factor & (factor - 1) == 0
+
+
+def wide_leak(u: Unit) -> bool:
+    """Whether a leak's product needs 64 bits."""
+    factor = ONE - u.population.dv
+    return u.reach * (factor // (factor & -factor)) >= INT
+
+
 def _leak(name: str, kind: str, factor: int, leaks: int, reach: int) -> list[str]:
     """``leaks`` times ``name = trunc(name * factor / 4096)``; C rounds a quotient toward zero. reach: of |name|."""
     if factor == ONE:
