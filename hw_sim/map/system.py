@@ -20,8 +20,8 @@ class System:
     """A chip and the sizes in which it was built. Limits are per core; cores per chip; chips ascending.
 
     core: of a microcontroller, whose compiled program is held against flash and ram (bytes); None: a chip of neurons.
-    clock: of it, MHz. A number of axons of ``UNLIMITED`` was never published and is not checked. soft_reset: its neuron may be reset by
-    subtraction.
+    clock: of it, MHz. A number of axons of ``UNLIMITED`` was never published and is not checked. soft_reset: its neuron
+    may be reset by subtraction.
     """
 
     name: str
@@ -86,12 +86,17 @@ def _microcontroller(table: dict[str, Any], path: Path) -> System:
         found[key] = value
     return System(
         name=str(table.get("name", path.stem)),
-        **dict.fromkeys(RESOURCES, UNLIMITED),
+        compartments=UNLIMITED,
+        synapse_bytes=UNLIMITED,
+        in_axons=UNLIMITED,
+        out_axons=UNLIMITED,
         cores=1,
         tile_cores=1,
         mesh_rows=1,
         chips=(1,),
         soft_reset=True,
         core=core,
-        **found,
+        flash=found["flash"],
+        ram=found["ram"],
+        clock=found["clock"],
     )

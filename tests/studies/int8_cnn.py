@@ -215,7 +215,9 @@ def scaled(program: Program, factor: float) -> Program:
     return replace(program, populations=populations)
 
 
-def measure(run: str, folder: Any, factors: tuple[float, ...], channels: tuple[int, int], epochs: int) -> dict[str, Any]:
+def measure(
+    run: str, folder: Any, factors: tuple[float, ...], channels: tuple[int, int], epochs: int
+) -> dict[str, Any]:
     """Both sides: accuracy on the test split, and of COUNTED samples the mean of the instructions."""
     data = load("digits", seed=0)
     x, y = data.x_test, data.y_test

@@ -116,8 +116,8 @@ def export(
             RunExportOptions(
                 run=run, runs_dir=runs_dir, pick=pick, target=target, samples=samples, profile=profile, bits=bits,
                 ranges=cast(Any, ranges), host=host, finetune=finetune, finetune_lr=finetune_lr,
-                require_lava=require_lava, python=python, timeout=timeout, dump=dump, float64=float64, inline=inline, force=force,
-                timesteps=timesteps,
+                require_lava=require_lava, python=python, timeout=timeout, dump=dump, float64=float64, inline=inline,
+                force=force, timesteps=timesteps,
             ),
             narrator,
         )  # fmt: skip

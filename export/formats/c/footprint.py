@@ -34,8 +34,8 @@ class Footprint:
         return self.state + self.stack
 
 
-# Bytes of code for each character of functions, as zig's clang makes it with -O2 (fitted on emulated images)
-CODE = {"cortex-m4": 0.4, "rv32imc": 0.4}
+# Bytes of code for each character of functions, as zig's clang makes it with -O2: to within a fourth (fitted)
+CODE = {"cortex-m4": 0.52, "rv32imc": 0.4}
 STACK = {"cortex-m4": 256, "rv32imc": 256}
 
 

@@ -8,10 +8,9 @@ end.
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 
+from snnas.export.formats.c.instructions import Work, instructions
 from snnas.export.formats.c.packing import ROW_STEP, ROW_TYPE, rows
 from snnas.export.formats.c.plan import ROWS, Connection, Layout, Unit, up, words
 from snnas.export.formats.c.runtime import LOAD, PAIR
@@ -26,19 +25,23 @@ def gathers(u: Unit, c: Connection, source: Shape, rate: float) -> bool:
     m = c.map
     if m.kind != "conv" or m.groups != 1 or m.pre or m.post or u.lanes != 2 or not u.layout.aligned:
         return False
-    return pays(m, source, u, rate)
+    return pays(m, source, u, rate, c.bits)
 
 
-def pays(m: LinearMap, source: Shape, u: Unit, rate: float) -> bool:
+def few(bits: int) -> str:
+    """Weights of fewer than 8 bits are unpacked."""
+    return "" if bits == 8 else f"_of_{bits}"
+
+
+def pays(m: LinearMap, source: Shape, u: Unit, rate: float, bits: int) -> bool:
     """By the Cortex-M4's instructions, as they were fitted."""
-    from snnas.export.formats.c.instructions import instructions
     from snnas.export.formats.c.work import scattered
 
     fired = rate * float(np.prod(source))
-    return instructions(work(m, source, u.layout, rate)) < instructions(scattered(m, source, u, fired))
+    return instructions(work(m, source, u.layout, rate, bits)) < instructions(scattered(m, source, u, fired, bits))
 
 
-def work(m: LinearMap, source: Shape, to: Layout, rate: float) -> Counter[str]:
+def work(m: LinearMap, source: Shape, to: Layout, rate: float, bits: int) -> Work:
     """Loop bodies of a timestep of a gathered convolution; rate: spikes per source neuron."""
     n, c, kh, kw = m.weight.shape
     taps = rate * float(np.prod(source)) * windows_per_pixel(m, source, 0) * windows_per_pixel(m, source, 1)
@@ -47,23 +50,23 @@ def work(m: LinearMap, source: Shape, to: Layout, rate: float) -> Counter[str]:
     fours = sum(count * (up(size, ROWS) // ROWS) for _, count, size in parts)
     row = "window_row" if kw * c <= 32 else "long_row"
     rows_inside = windows_per_pixel(m, source, 0) * source[1] / to.shape[1]
-    return Counter({
+    return Work({
         "synapse": 1.0, "window": float(to.pixels), "chunk": float(to.pixels * each),
         row: to.pixels * each * rows_inside * (1 if kw * c <= 32 else -(-kw * c // 32)),
-        "gathered": taps * each, "four_g": taps * fours,
+        "gathered": taps * each, f"four_g{few(bits)}": taps * fours,
         # A chunk in whose window nothing fires adds nothing.
         "added": to.pixels * fours * (1 - float(np.exp(-taps / max(1, to.pixels)))),
     })  # fmt: skip
 
 
-def dense_work(places: int, source: Shape, rate: float) -> Counter[str]:
+def dense_work(places: int, source: Shape, rate: float, bits: int) -> Work:
     """Likewise of a matrix."""
     size, parts = int(np.prod(source)), chunks(places)
     each = sum(count for _, count, _ in parts)
     fours = sum(count * (up(n, ROWS) // ROWS) for _, count, n in parts)
-    return Counter({
+    return Work({
         "synapse": 1.0, "chunk": float(each), "word": float(words(size) * each),
-        "gathered": rate * size * each, "four_g": rate * size * fours, "added": float(fours),
+        "gathered": rate * size * each, f"four_g{few(bits)}": rate * size * fours, "added": float(fours),
     })  # fmt: skip
 
 

@@ -6,18 +6,16 @@ often each source fires; spikes are taken to lie evenly over a source's pixels.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
 from snnas.export.formats.c import gather
+from snnas.export.formats.c.instructions import Work
 from snnas.export.formats.c.neurons import one_division, wide_leak
 from snnas.export.formats.c.plan import ROWS, Connection, Plan, Unit, up, words
 from snnas.hw_sim.host_stage import integer_stages
 from snnas.hw_sim.program import INPUT, LinearMap, Pool, Shape
-
-Work = Counter[str]
 
 
 def work(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Work:
@@ -47,20 +45,22 @@ def work(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Work:
 def connection(plan: Plan, u: Unit, c: Connection, rate: float) -> Work:
     """What a synapse does in a timestep in which each source neuron fires ``rate`` times."""
     m, source = c.map, plan.source(c.src)
-    fours = f"four_{u.lanes}"
+    fours = f"four_{u.lanes}{gather.few(c.bits)}"
     if m.pre or m.post:
         return _pooled(u, c, source, rate)
     fired = rate * float(np.prod(source))
     looked = {"synapse": 1.0, "word": float(words(int(np.prod(source))))}
     if m.kind == "sparse":
-        return Work({**looked, "event": fired, "entry": fired * m.weight.size / float(np.prod(source))})
+        return Work(
+            {**looked, "event": fired, f"entry{gather.few(c.bits)}": fired * m.weight.size / float(np.prod(source))}
+        )
     if m.kind == "dense":
         if u.lanes == 2:
-            return gather.dense_work(u.layout.places, source, rate)
+            return gather.dense_work(u.layout.places, source, rate, c.bits)
         return Work({**looked, "event": fired, fours: fired * u.layout.places / ROWS})
     if gather.gathers(u, c, source, rate_of(plan, c.src)):
-        return gather.work(m, source, u.layout, rate)
-    return Work(looked) + scattered(m, source, u, fired)
+        return gather.work(m, source, u.layout, rate, c.bits)
+    return Work(looked) + scattered(m, source, u, fired, c.bits)
 
 
 def rate_of(plan: Plan, src: int) -> float:
@@ -68,10 +68,10 @@ def rate_of(plan: Plan, src: int) -> float:
     measured = plan.program.meta.get("rates")
     name = INPUT if src < 0 else plan.units[src].population.id
     found = measured.get(name) if isinstance(measured, dict) else None
-    return float(found) if type(found) in (int, float) and 0 <= found <= 1 else gather.RATE
+    return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else gather.RATE
 
 
-def scattered(m: LinearMap, source: Shape, u: Unit, fired: float) -> Work:
+def scattered(m: LinearMap, source: Shape, u: Unit, fired: float, bits: int) -> Work:
     """A convolution whose spikes are scattered."""
     o, _, kh, kw = m.weight.shape
     n = o // m.groups
@@ -79,9 +79,9 @@ def scattered(m: LinearMap, source: Shape, u: Unit, fired: float) -> Work:
     aligned = u.layout.aligned and (m.groups == 1 or n % ROWS == 0)
     found = Work({"event": fired, "split": fired, "row": fired * down, "tap": fired * down * across})
     if aligned:
-        found[f"four_{u.lanes}"] += fired * down * across * (up(n, ROWS) // ROWS)
+        found[f"four_{u.lanes}{gather.few(bits)}"] += fired * down * across * (up(n, ROWS) // ROWS)
     else:
-        found["entry"] += fired * down * across * n
+        found[f"entry{gather.few(bits)}"] += fired * down * across * n
     return found
 
 
@@ -98,10 +98,10 @@ def _pooled(u: Unit, c: Connection, source: Shape, rate: float) -> Work:
         shape = pool.out_shape(shape)
         found["place"] += 2 * places  # cleared, and looked at
     plain = LinearMap(kind="conv", weight=m.weight, stride=m.stride, pad=m.pad, groups=m.groups)
-    summed = scattered(plain, shape, u, fired)
+    summed = scattered(plain, shape, u, fired, c.bits)
     summed.pop("event", None)
     if m.post:
-        summed["four_1"] += summed.pop(f"four_{u.lanes}", 0.0)
+        summed[f"four_1{gather.few(c.bits)}"] += summed.pop(f"four_{u.lanes}{gather.few(c.bits)}", 0.0)
     found += summed
     shape, taps = plain.out_shape(shape), summed["tap"]
     fired = float(np.prod(shape)) * _filled(1.0, taps / float(np.prod(shape[1:])))

@@ -47,8 +47,8 @@ RULES = (
     ),
     Rule(
         "SN409", "flash, memory and instructions are within their limits", "failed",
-        "Of the C on a microcontroller (--system cortex-m4 or rv32imc), estimated without a compiler: weights and state "
-        "exactly, code and stack as fitted, instructions at the upper end of what the fit is off.",
+        "Of the C on a microcontroller (--system cortex-m4 or rv32imc), estimated without a compiler: weights and "
+        "state exactly, code and stack as fitted, instructions at the upper end of what the fit is off.",
         "Fewer channels or timesteps, --bits 4, or a quieter network; snnas export --target c measures them.",
     ),
     Rule(
