@@ -54,7 +54,7 @@ def load_system(name: str = "loihi1") -> System:
     if "core" in table:
         return _microcontroller(table, path)
     per_core = ("cores", "tile_cores", "mesh_rows", *RESOURCES)
-    found = {}
+    found: dict[str, Any] = {}
     for key in per_core:
         entry = limits.get(key) if isinstance(limits, dict) else None
         value = entry.get("value") if isinstance(entry, dict) else None

@@ -140,9 +140,8 @@ def _print(result: dict[str, Any]) -> None:
     if f["c"] is not None:
         c = f["c"]
         print(f"as C                {c['programs']} programs, {c['differing']} of {c['spikes_compared']:,} differ")
-        print(
-            f"on emulated cores   {c['emulated']}, {c['emulated_differing']} of {c['emulated_spikes_compared']:,} differ"
-        )
+        there = f"{c['emulated_differing']} of {c['emulated_spikes_compared']:,} differ"
+        print(f"on emulated cores   {c['emulated']}, {there}")
         print(*c["refused"], *c["first_differences"], sep="\n")
     print(f"exact graphs        {e['graphs']}, {e['whole']} of them whole in the program, {e['refused']} refused")
     print(f"their programs      {e['differing']} of {e['spikes']:,} spikes differ; others {e['rounded_differing']}")

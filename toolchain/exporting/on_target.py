@@ -89,15 +89,22 @@ def compile_calibrated(
     *,
     bits: int = WEIGHT_BITS,
     ranges: Ranges = "auto",
+    with_rates: bool = False,
 ) -> Program:
-    """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split."""
+    """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split.
+
+    with_rates: its meta keeps how often each source fired on them, which C chooses its loops by.
+    """
     kind = program_kind(data.input_kind)
+    spikes = calibration_spikes(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps, kind)
+    if with_rates:
+        meta = {**(meta or {}), "rates": {name: round(float(fired.mean()), 4) for name, fired in spikes.items()}}
     return compile_graph(
         graph,
         timesteps=timesteps,
         input_kind=kind,
         input_range=data.range,
-        spikes=calibration_spikes(graph, data.x_train[:CALIBRATION_SAMPLES], timesteps, kind),
+        spikes=spikes,
         bits=bits,
         ranges=ranges,
         meta=meta,

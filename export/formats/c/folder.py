@@ -62,7 +62,8 @@ def _readme(plan: Plan) -> str:
         parts = ", ".join(f"{u.population.id} {u.population.shape}" for u in plan.hosted)
         frame = (
             f"`int16_t frame[{plan.frame}]`: the currents that the host stage injects, in weight units, "
-            f"(C, H, W) order: {parts}.\n`snnas.hw_sim.simulate.simulator.host_currents` computes them from `program.npz`; "
+            f"(C, H, W) order: {parts}.\n"
+            "`snnas.hw_sim.simulate.simulator.host_currents` computes them from `program.npz`; "
             "with `snnas export --host int` they are part of the C."
         )
     else:

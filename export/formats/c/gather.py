@@ -43,7 +43,7 @@ def pays(m: LinearMap, source: Shape, u: Unit, rate: float, bits: int) -> bool:
 
 def work(m: LinearMap, source: Shape, to: Layout, rate: float, bits: int) -> Work:
     """Loop bodies of a timestep of a gathered convolution; rate: spikes per source neuron."""
-    n, c, kh, kw = m.weight.shape
+    n, c, _, kw = m.weight.shape
     taps = rate * float(np.prod(source)) * windows_per_pixel(m, source, 0) * windows_per_pixel(m, source, 1)
     parts = chunks(n)
     each = sum(count for _, count, _ in parts)

@@ -73,8 +73,7 @@ def rate_of(plan: Plan, src: int) -> float:
 
 def scattered(m: LinearMap, source: Shape, u: Unit, fired: float, bits: int) -> Work:
     """A convolution whose spikes are scattered."""
-    o, _, kh, kw = m.weight.shape
-    n = o // m.groups
+    n = m.weight.shape[0] // m.groups
     down, across = (gather.windows_per_pixel(m, source, axis) for axis in (0, 1))
     aligned = u.layout.aligned and (m.groups == 1 or n % ROWS == 0)
     found = Work({"event": fired, "split": fired, "row": fired * down, "tap": fired * down * across})
