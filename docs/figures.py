@@ -18,7 +18,9 @@ sys.path.insert(0, str(DATA.parents[1]))  # for the tests' browser, whatever the
 from docs import screenshots  # noqa: E402
 from tests.browser import BROWSER  # noqa: E402
 
-RUN = "digits-lightsnn-001"
+RUN = "digits-trained-001"
+# What ``make demo`` types.
+SEARCH = "search --dataset digits --budget energy_total=90uJ --trainings 32 --workers 2"
 
 
 def snnas(folder: Path, *words: str) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def snnas(folder: Path, *words: str) -> dict[str, Any]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        snnas(folder, "search", "--dataset", "digits")
+        snnas(folder, *SEARCH.split())
         found = {
             "demo": snnas(folder, "export", "--target", "lava"),
             "profiles": snnas(folder, "estimate", f"runs/{RUN}/export/lava", "--profiles", "all"),

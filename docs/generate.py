@@ -1,7 +1,7 @@
 """What in the documents comes from the program itself: ``python docs/generate.py`` writes it, a test compares.
 
-* README.md between ``<!-- help -->`` marks: ``snnas --help``.
-* README.md between ``<!-- demo -->`` marks: the report of docs/data/demo.json, which ``make figures`` measures.
+* README.md between ``<!-- figures -->`` marks: the figures that matter of docs/data/demo.json, which ``make figures``
+  measures; docs/quickstart.md between ``<!-- demo -->`` marks: its whole report.
 * docs/cli.md: the help of every command. docs/schemas.md: what ``--json`` prints. docs/data/profiles.md: the table of
   docs/data/profiles.json, measured likewise.
 """
@@ -25,10 +25,10 @@ DONE = "written by docs/generate.py"
 def generated() -> dict[Path, str]:
     """The path and the text of every document that is generated, in part or as a whole."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    readme = between(readme, "help", help_of([]))
-    readme = between(readme, "demo", demo())
+    quickstart = (ROOT / "docs/quickstart.md").read_text(encoding="utf-8")
     return {
-        ROOT / "README.md": readme,
+        ROOT / "README.md": between(readme, "figures", figures()),
+        ROOT / "docs/quickstart.md": between(quickstart, "demo", f"```text\n{demo()}```\n"),
         ROOT / "docs/cli.md": cli_page(),
         ROOT / "docs/schemas.md": schemas_page(),
         DATA / "profiles.md": profiles(),
@@ -36,12 +36,12 @@ def generated() -> dict[Path, str]:
 
 
 def between(text: str, name: str, inner: str) -> str:
-    """``text`` with ``inner`` as the literal block between the marks called ``name``; as it is where there are none."""
+    """``text`` with ``inner`` between the marks called ``name``; as it is where there are none."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     if start not in text:
         return text
     head, rest = text.split(start, 1)
-    return f"{head}{start}\n```text\n{inner}```\n{end}{rest.split(end, 1)[1]}"
+    return f"{head}{start}\n{inner}{end}{rest.split(end, 1)[1]}"
 
 
 def commands() -> list[list[str]]:
@@ -102,6 +102,29 @@ def demo() -> str:
     from snnas.toolchain.output.report import table
 
     return rendered([table(json.loads((DATA / "demo.json").read_text(encoding="utf-8")))])
+
+
+def figures() -> str:
+    """The rows of the demo's report that a reader wants first, as a table of Markdown."""
+    from snnas.toolchain.output.report import span
+
+    report = json.loads((DATA / "demo.json").read_text(encoding="utf-8"))
+    accuracy, sar, checks = report["accuracy"], report["sar"], report["checks"]
+    low, high = accuracy["interval"]
+    rows = [
+        (
+            "accuracy, 360 test samples",
+            f"{accuracy['training']:.2%}",
+            f"{accuracy['on_target']:.2%} ({low:.1%} .. {high:.1%})",
+        ),
+        ("spiking activity rate", f"{sar['training']:.4f}", f"{sar['on_target']:.4f}"),
+        ("energy / inference, estimated", "", f"{span(report['energy_uJ']['total'])} uJ"),
+        ("latency / inference, estimated", "", f"{span(report['latency_us'])} us"),
+        ("mapped on", "", f"{report['resources']['cores']} cores of Loihi 1"),
+        ("spikes that differ in Lava", "", f"{checks['lava_differing_spikes']} of {checks['lava_spikes_compared']:,}"),
+    ]
+    lines = ["| | training | on target |", "|---|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n"
 
 
 def profiles() -> str:

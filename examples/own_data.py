@@ -20,7 +20,7 @@ for sample, kind in enumerate(y):
 np.savez(folder / "bars.npz", x=x, y=y)
 
 data, runs = str(folder / "bars.npz"), folder / "runs"
-options = snnas.SearchOptions(dataset=data, runs_dir=runs, channels=8, hidden=32, timesteps=6, batch=16, epochs=15)
+options = snnas.SearchOptions(dataset=data, runs_dir=runs, trainings=8, epochs=15)
 run = snnas.run_search(options, snnas.Narrator()).run
 print(f"{run.path}: validation accuracy {run.table('training')['validation_accuracy']:.1%}")
 print(f"on target: snnas export {run.path}")

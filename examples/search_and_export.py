@@ -7,7 +7,8 @@ import snnas
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
 narrator = snnas.Narrator()  # without one it is silent
-options = snnas.SearchOptions(dataset="digits", runs_dir=folder, channels=8, hidden=64, timesteps=3, batch=16, epochs=4)
+budget = ("energy_total=90uJ",)  # the upper end of the band, for one inference on the chip
+options = snnas.SearchOptions(dataset="digits", budget=budget, runs_dir=folder, trainings=8, short_epochs=2, epochs=4)
 run = snnas.run_search(options, narrator).run
 report = snnas.export_run(snnas.RunExportOptions(run=str(run.path), samples=4), narrator).report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import subprocess
@@ -41,7 +40,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @pytest.mark.slow
 def test_search_and_export(searched: tuple[Path, str]) -> None:
     folder, out = searched
-    assert (folder / "digits-lightsnn-001/export/lava/program.npz").is_file()
+    assert (folder / "digits-trained-001/export/lava/program.npz").is_file()
     training, on_target = (float(x) for x in re.findall(r"([\d.]+)% ", out)[:2])
     assert training > 50
     assert abs(training - on_target) < 10
@@ -52,10 +51,9 @@ def test_search_and_export(searched: tuple[Path, str]) -> None:
 def test_own_data(tmp_path: Path) -> None:
     out = run("own_data.py", tmp_path, folder=tmp_path)
     assert float(re.search(r"accuracy ([\d.]+)%", out)[1]) > 50  # type: ignore[index]
-    run_folder = tmp_path / "runs/bars-lightsnn-001"
+    run_folder = tmp_path / "runs/bars-trained-001"
     assert (run_folder / "weights.safetensors").is_file()
-    score = tomllib.loads((run_folder / "run.toml").read_text())["search"]["score"]
-    assert math.isfinite(score), "of 172 training samples 32 differ: copies make every score -inf"
+    assert tomllib.loads((run_folder / "run.toml").read_text())["search"]["score"] > 0.5
 
 
 def test_estimate_nir(tmp_path: Path) -> None:
@@ -66,7 +64,7 @@ def test_estimate_nir(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_own_profile(searched: tuple[Path, str], tmp_path: Path) -> None:
-    export = searched[0] / "digits-lightsnn-001/export/lava"
+    export = searched[0] / "digits-trained-001/export/lava"
     out = run("own_profile.py", export, tmp_path, folder=tmp_path)
     assert "mychip: dynamic" in out
     assert "evidence: measured" in out
@@ -90,7 +88,7 @@ def test_run_onnx(searched: tuple[Path, str], tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     from snnas.toolchain.cli.app import run_command
 
-    run_folder = searched[0] / "digits-lightsnn-001"
+    run_folder = searched[0] / "digits-trained-001"
     assert run_command(["export", str(run_folder), "--target", "onnx", "--samples", "4", "-q"]) == 0
     onnx = run_folder / "export/onnx"
     out = run("run_onnx.py", onnx / "model.onnx", onnx / "stimulus.npz", folder=tmp_path)

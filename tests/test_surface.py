@@ -134,7 +134,14 @@ def test_from_data_to_joules(bars: Path, capsys: pytest.CaptureFixture[str]) -> 
     runs = bars / "runs"
     begun: list[str] = []
     asked = snnas.SearchOptions(
-        dataset=str(bars / "bars.npz"), runs_dir=runs, channels=2, hidden=8, timesteps=2, batch=8, epochs=2
+        dataset=str(bars / "bars.npz"),
+        method="lightsnn",
+        runs_dir=runs,
+        channels=2,
+        hidden=8,
+        timesteps=2,
+        batch=8,
+        epochs=2,
     )
     found = snnas.run_search(asked, begun=lambda run: begun.append(run.name))
     assert begun == [found.run.name] == ["bars-lightsnn-001"]
@@ -176,7 +183,14 @@ def test_from_data_to_joules(bars: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_narrator_tells(bars: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     asked = snnas.SearchOptions(
-        dataset=str(bars / "bars.npz"), runs_dir=bars / "told", channels=2, hidden=8, timesteps=2, batch=8, train=False
+        dataset=str(bars / "bars.npz"),
+        method="lightsnn",
+        runs_dir=bars / "told",
+        channels=2,
+        hidden=8,
+        timesteps=2,
+        batch=8,
+        train=False,
     )
     run = snnas.run_search(asked, snnas.Narrator()).run
     assert f"run {run.name}" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from snnas.hw_sim.errors import GateError, InvalidFileError, brief
 from snnas.search.methods import Record
 from snnas.search.scoring.guards import Finding
-from snnas.search.scoring.proxies import Score
+from snnas.search.scoring.proxies import TERMS, Score
 
 At = TypeVar("At", bound=Hashable)
 Candidate = TypeVar("Candidate")
@@ -138,6 +138,8 @@ class Journal:
                 value = -math.inf if record["score"] is None else float(record["score"])
                 firing = {str(name): float(rate) for name, rate in record["firing"].items()}
                 terms = {str(name): float(term) for name, term in record.get("terms", {}).items()}
+                if terms and set(terms) != set(TERMS):
+                    raise ValueError(f"it ranks by {', '.join(terms)}, and this version by {', '.join(TERMS)}")
                 self._known[event, number, edge, op] = Score(value, firing, terms)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InvalidFileError(

@@ -16,6 +16,7 @@ from snnas.search.network.genotype import MAX_CELLS
 # batch norm before the LIF, which folds into the first linear on export; or a linear layer alone.
 HEADS = ("lif", "bn_lif", "linear")
 DEFAULT_HEAD = "lif"
+DEFAULT_CHANNELS, DEFAULT_HIDDEN = 16, 256
 
 
 @dataclass(frozen=True, slots=True)

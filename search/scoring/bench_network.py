@@ -188,6 +188,20 @@ def convs(digits: str) -> int:
     return sum(op in THRESHOLDS for op in parse_ops(digits).values())
 
 
+def ascending_depth(digits: str) -> float:
+    """Return ``lif_depth`` with thresholds counted: low ones are worth more first, high ones last; -1 where no path.
+
+    The largest sum over a cell's paths of 1 + .4 (threshold - 1) (late - early) per LIF-conv: early is 1 where it reads
+    node 0, late where it feeds node 3. A rule without a network, with no draw in it.
+    """
+    ops = parse_ops(digits)
+    lengths = {
+        (source, target): 1 + 0.4 * (THRESHOLDS[op] - 1) * ((target == 3) - (source == 0)) if op in THRESHOLDS else 0.0
+        for (source, target), op in ops.items()
+    }
+    return longest_path(lengths) if ops else -1.0
+
+
 def lif_depth(digits: str) -> int:
     """Return the number of LIF-convs on the longest live path of a cell; -1 where there is none."""
     ops = parse_ops(digits)

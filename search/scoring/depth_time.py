@@ -1,6 +1,6 @@
-"""The proxy ``snnas`` on a supernet: how deep a candidate lives, how far time carries information, how little is clock.
+"""The proxy ``snnas`` on a supernet: how deep a candidate lives, and how far time carries information.
 
-A candidate gets three terms from one forward pass, and no score of its own: what counts is the mean of its ranks among
+A candidate gets two terms from one forward pass, and no score of its own: what counts is the mean of its ranks among
 the candidates that it is compared with (``merits``). ``bench_proxies`` has the same terms on the
 networks of SpikeNAS-Bench, where they were justified; here a neuron is one per node, and an edge of the supernet may
 hold several operations, of which a path takes the one that reaches deepest.
@@ -19,9 +19,9 @@ from torch import Tensor
 from snnas.search.network.genotype import CONV_KERNELS, CellOps, Edge
 from snnas.search.scoring.proxies import (
     LEAST_LEVELS,
+    TERMS,
     Score,
     TimeShares,
-    clock_quiet,
     home,
     living,
     longest_path,
@@ -29,8 +29,6 @@ from snnas.search.scoring.proxies import (
     time_moments,
 )
 from snnas.search.scoring.supernet import Candidate, Supernet, cells_of
-
-TERMS = ("live_depth", "temporal_code", "clock_quiet")
 
 
 class DepthTimeScorer:
@@ -85,7 +83,7 @@ def score(found: Mapping[str, Observed], cells: Sequence[CellOps], timesteps: in
 
     live_depth sums over cells the length of the longest path from node 0 to node 3 along forward edges: a convolution
     counts log((T + 1) x the share of the neurons before it that fire at all), anything else 0. temporal_code sums the
-    largest share of sample-dependent spike timing in each cell. clock_quiet is the mean over all LIFs.
+    largest share of sample-dependent spike timing in each cell.
     """
     depth = code = 0.0
     for number, ops in enumerate(cells, start=1):
@@ -93,8 +91,7 @@ def score(found: Mapping[str, Observed], cells: Sequence[CellOps], timesteps: in
         levels = {name.split("_")[1]: (timesteps + 1) * seen.living for name, seen in of_cell.items()}
         depth += _live_depth(ops, levels)
         code += temporal_code(seen.shares for seen in of_cell.values())
-    quiet = clock_quiet([seen.shares for seen in found.values()])
-    terms: dict[str, float] = dict(zip(TERMS, (depth, code, quiet), strict=True))
+    terms: dict[str, float] = dict(zip(TERMS, (depth, code), strict=True))
     return Score(depth, {name: seen.rate for name, seen in found.items()}, terms)
 
 

@@ -34,11 +34,16 @@ LEAST_LEVELS = 1e-4
 EXACT_IN_FLOAT32 = 2**24
 
 
+# What candidates of the proxy ``snnas`` are ranked by.
+TERMS = ("live_depth", "temporal_code")
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """A score and what it rests on. ``value`` may be -inf (singular kernel); ``firing`` is spikes / (neurons x T).
 
-    terms: of a proxy that is a mean of ranks, what is ranked; empty where the value itself is compared.
+    terms: of a proxy that is a mean of ranks, what is ranked, by the names of TERMS; empty where the value itself is
+    compared.
     """
 
     value: float
@@ -209,15 +214,6 @@ def temporal_code(populations: Iterable[TimeShares]) -> float:
     with the depth that signals really pass, and with thresholds that integrate.
     """
     return max((shares.code_share for shares in populations), default=0.0)
-
-
-def clock_quiet(populations: Sequence[TimeShares]) -> float:
-    """Return minus the mean variance over LIFs that lies between timesteps alike for every sample.
-
-    Such spikes tell the step and not the sample. BN shares its statistics over T, so currents that swing with the step
-    are normalised by a deviation that is not the signal's.
-    """
-    return -sum(shares.clock for shares in populations) / max(len(populations), 1)
 
 
 def _full_rank(kernel: Tensor) -> bool:

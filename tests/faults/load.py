@@ -126,7 +126,11 @@ def runs(out: Path, count: int) -> list[dict[str, Any]]:
     """``count`` runs, listed."""
     folder = out / "load-runs"
     shutil.rmtree(folder, ignore_errors=True)
-    made = measured("one run", out, ["search", *TINY, "--epochs", "1", "--name", "v", "--runs-dir", str(folder)])
+    made = measured(
+        "one run",
+        out,
+        ["search", "--method", "lightsnn", *TINY, "--epochs", "1", "--name", "v", "--runs-dir", str(folder)],
+    )
     exported = measured("its export", out, ["export", "v", "--samples", "2", "--runs-dir", str(folder)])
     assert made["code"] == exported["code"] == 0, (made, exported)
     for number in range(1, count):
@@ -137,7 +141,11 @@ def runs(out: Path, count: int) -> list[dict[str, Any]]:
         measured(f"{count:,} runs listed as JSON", out, ["runs", "--json", *at]),
         measured(f"the newest of {count:,} runs shown", out, ["runs", "show", *at]),
         measured(f"a run of {count:,} that is not there", out, ["report", "nobody", *at], codes=(2,)),
-        measured(f"a run begun beside {count:,}", out, ["search", *TINY, "--epochs", "1", "--no-train", *at]),
+        measured(
+            f"a run begun beside {count:,}",
+            out,
+            ["search", "--method", "lightsnn", *TINY, "--epochs", "1", "--no-train", *at],
+        ),
     ]
 
 
@@ -170,7 +178,11 @@ def timesteps(out: Path, count: int) -> list[dict[str, Any]]:
     export = ["export", "v", "--samples", "2", "--runs-dir", str(folder), "--verbose"]
     return [
         measured(f"T = {count:,}: 64 samples simulated", out, ["simulate", str(path), "--data", str(data)]),
-        measured(f"T = {count:,}: searched and trained", out, ["search", *small, "-T", str(count), *at]),
+        measured(
+            f"T = {count:,}: searched and trained",
+            out,
+            ["search", "--method", "lightsnn", *small, "-T", str(count), *at],
+        ),
         measured(f"T = {count:,}: exported", out, export),
     ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 NAME = "v"
 TINY = ("--channels", "2", "--hidden", "16", "-T", "2", "--batch", "8", "--epochs", "2", "--data", "train_limit=200")
-SEARCH = ("search", "--dataset", "digits", *TINY, "--name", NAME)
+SEARCH = ("search", "--method", "lightsnn", "--dataset", "digits", *TINY, "--name", NAME)
 EXPORT = ("export", NAME, "--samples", "4")
 FRONT = ("--method", "snasnet", "--candidates", "8", "--objective", "score,energy_total", "--train-front", "2")
 

@@ -105,6 +105,14 @@ def test_a_score_of_four_hundred_digits(place: str) -> None:
         Journal("lightsnn", lambda record: None, [record])
 
 
+def test_a_log_of_a_proxy_that_ranked_by_something_else() -> None:
+    terms = {"live_depth": 1.0, "temporal_code": 0.5, "clock_quiet": -0.1}
+    record = {"event": "evaluation", "round": 1, "edge": "0->1", "op": "skip", "score": 1.0, "firing": {}}
+    with pytest.raises(InvalidFileError, match="ranks by live_depth, temporal_code, clock_quiet, and this version by"):
+        Journal("lightsnn", lambda record: None, [{**record, "terms": terms}])
+    Journal("lightsnn", lambda record: None, [{**record, "terms": {"live_depth": 1.0, "temporal_code": 0.5}}])
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

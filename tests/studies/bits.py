@@ -114,8 +114,10 @@ def _made(dataset: str, seed: int, folder: Path, narrator: Narrator) -> Run:
     if path.exists():
         run = find(folder, name)
     else:
-        options = SearchOptions(dataset=dataset, seed=seed)
-        run = begin_search(folder, name, options, f"snnas search --dataset {dataset} --seed {seed} --name {name}")
+        options = SearchOptions(dataset=dataset, method="lightsnn", seed=seed)
+        run = begin_search(
+            folder, name, options, f"snnas search --method lightsnn --dataset {dataset} --seed {seed} --name {name}"
+        )
     if not run.trained:
         with run.lock():
             find_network(run, narrator)

@@ -176,7 +176,7 @@ def test_command(table: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> 
     done = CliRunner().invoke(app, [*arguments, "--json"])
     result = json.loads(done.stdout)
     assert done.exit_code == (0 if result["gate"]["passed"] else 1)
-    assert result["gate"]["proxy"] == "snnas"
+    assert result["gate"]["proxy"] == "asc"
     assert result["gate"]["margin_over"].keys() == set(bench_proxies.PLAIN)
     assert "jacobian" in result["proxies"]
     shown = CliRunner().invoke(app, [*arguments, "--no-gradients"])

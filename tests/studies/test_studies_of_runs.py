@@ -25,7 +25,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         x[sample, :, :, :, 2 * label : 2 * label + 3] |= rng.random((3, 1, 8, 3)) < 0.7
     np.savez(folder / "frames.npz", x=x, y=y)
     small = ["--channels", "2", "--hidden", "8", "-T", "3", "--batch", "8", "--epochs", "3", "--device", "cpu", "-q"]
-    asked = ["search", "--dataset", str(folder / "frames.npz"), "--name", "frames", "--runs-dir", str(folder), *small]
+    asked = [
+        "search",
+        "--method",
+        "lightsnn",
+        "--dataset",
+        str(folder / "frames.npz"),
+        "--name",
+        "frames",
+        "--runs-dir",
+        str(folder),
+        *small,
+    ]
     assert run_command(asked) == 0
     return folder
 

@@ -7,6 +7,7 @@ of those that keep the budget on target: one procedure, equal trainings, equal d
 * ``random``: random draws of the same space.
 * ``papers``: what the papers' random search draws: one valid cell of ``lightsnn`` for both cells, T = 5, head 'lif', at
   the widths and heads' sizes of the space.
+* ``papers-one-conv``, ``papers-chain``: the same, with one convolution as each cell, or three in a row.
 * ``one-conv``, ``chain``: the space with all cells one convolution, or three in a row; its other axes are free.
 
 What an arm takes is trained by the data set's recipe; where it is over the budget on the validation split then, the
@@ -48,12 +49,12 @@ if TYPE_CHECKING:
     from snnas.toolchain.searching.trained_method import Trainer
 
 SCHEMA = "snnas.bench.trained_search/1"
-ARMS = ("trained", "random", "papers", "one-conv", "chain")
+ARMS = ("trained", "random", "papers", "papers-one-conv", "papers-chain", "one-conv", "chain")
 CELLS = {
     "one-conv": Cell.of({(0, 3): "conv3x3"}),
     "chain": Cell.of({(0, 1): "conv3x3", (1, 2): "conv3x3", (2, 3): "conv3x3"}),
 }
-PAPERS_TIMESTEPS = 5
+PAPERS, PAPERS_TIMESTEPS = "papers", 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +99,13 @@ class Arm(DesignSpace):
 
 def space_for(arm: str, space: DesignSpace) -> DesignSpace:
     """What an arm draws from."""
-    if arm in CELLS:
-        return Arm.within(space, lambda rng, count: (CELLS[arm],) * count)
-    if arm == "papers":
-        whole = replace(space, cells=(2,), timesteps=(PAPERS_TIMESTEPS,), head=("lif",), reduction=("max",))
-        return Arm.within(whole, lambda rng, count: get("lightsnn").random_genotype(rng, cells=count).cells)
+    if arm.startswith(PAPERS):
+        space = replace(space, cells=(2,), timesteps=(PAPERS_TIMESTEPS,), head=("lif",), reduction=("max",))
+    if arm == PAPERS:
+        return Arm.within(space, lambda rng, count: get("lightsnn").random_genotype(rng, cells=count).cells)
+    cell = CELLS.get(arm.removeprefix(f"{PAPERS}-"))
+    if cell is not None:
+        return Arm.within(space, lambda rng, count: (cell,) * count)
     return space
 
 
@@ -333,7 +336,7 @@ def print_result(result: dict[str, Any]) -> None:
 def command(
     dataset: Annotated[str, typer.Option(help="A name of snnas data list, or an .npz.")] = "digits",
     budget: Annotated[str, typer.Option(help="Limits that all arms keep.")] = "energy_total=90uJ",
-    arms: Annotated[str, typer.Option(help="Some of trained, random, papers, one-conv, chain.")] = ",".join(ARMS),
+    arms: Annotated[str, typer.Option(help=f"Some of {', '.join(ARMS)}.")] = ",".join(ARMS),
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between.")] = "0,1,2,3,4",
     trainings: Annotated[int, typer.Option(help="Short trainings of every arm.")] = 64,
     short_epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 4,

@@ -14,6 +14,7 @@ from snnas.toolchain.output.stdout import print_json
 # Scientific studies are no part of what is installed; they stand in tests/studies of a checkout.
 STUDIES = (
     "bits",
+    "deploy_table",
     "folds",
     "foreign_graphs",
     "heads",
@@ -100,6 +101,27 @@ def simulate(
     )
     result = bench_simulate(options, Narrator(quiet=quiet))
     _tell(result, as_json, print_result, good=good(result))
+
+
+@bench_app.command()
+def deploy(
+    table: Annotated[Path, typer.Argument(help="A table of tests.studies.deploy_table; docs/data has one.")],
+    budgets: Annotated[str, typer.Option(help="Energies per inference in uJ, upper end, commas between.")] = "15,30,60",
+    trainings: Annotated[int, typer.Option(help="Short trainings of every search.")] = 48,
+    games: Annotated[int, typer.Option(help="Searches of every kind at every budget.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed of all draws.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Play searches on a table of every network's accuracy and energy on target; rank proxies against it."""
+    from snnas.hw_sim.errors import UsageError
+    from snnas.toolchain.bench.deploy import DeployBenchOptions, bench_deploy, print_result
+
+    try:
+        energies = tuple(float(part) for part in budgets.split(","))
+    except ValueError:
+        raise UsageError(f"--budgets {budgets}: expected energies in uJ with commas between, like 15,30") from None
+    options = DeployBenchOptions(table=table, budgets=energies, trainings=trainings, games=games, seed=seed)
+    _tell(bench_deploy(options), as_json, print_result, good=True)
 
 
 @bench_app.command()

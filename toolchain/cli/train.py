@@ -35,10 +35,18 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="With --genotype: the one seed.")] = 0,
     timesteps: Annotated[
         int | None,
-        typer.Option("--timesteps", "-T", help="With --genotype: timesteps [frames; else the recipe's stages, or 5]."),
+        typer.Option(
+            "--timesteps",
+            "-T",
+            help="With --genotype: timesteps [frames; else the recipe's stages, the design's, or 5].",
+        ),
     ] = None,
-    channels: Annotated[int, typer.Option(help="With --genotype: channels of the first cell.")] = 16,
-    hidden: Annotated[int, typer.Option(help="With --genotype: neurons of the classifier.")] = 256,
+    channels: Annotated[
+        int | None, typer.Option(help="With --genotype: channels of the first cell [the design's, or 16].")
+    ] = None,
+    hidden: Annotated[
+        int | None, typer.Option(help="With --genotype: neurons of the classifier [the design's, or 256].")
+    ] = None,
     cells: Annotated[int | None, typer.Option(help="With --genotype: as often its cell [as the file has].")] = None,
     head: Annotated[
         str | None, typer.Option(help="With --genotype: before the classes, lif, bn_lif or linear.")

@@ -47,10 +47,10 @@ class TrainOptions:
     """With ``genotype``: the one seed."""
     timesteps: int | None = None
     """With ``genotype``; None: the samples' frames, or 5 of still images."""
-    channels: int = 16
-    """With ``genotype``: channels of the first cell."""
-    hidden: int = 256
-    """With ``genotype``: spiking neurons of the classifier."""
+    channels: int | None = None
+    """With ``genotype``: channels of the first cell; None: the design's, or 16."""
+    hidden: int | None = None
+    """With ``genotype``: spiking neurons of the classifier; None: the design's, or 256."""
     cells: int | None = None
     """With ``genotype``: so many cells, of a file whose cells are all alike; None: as many as the file has."""
     head: str | None = None

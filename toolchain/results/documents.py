@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 RECORDS = {
     "attestation": "check:Attestation",
     "bench.conformance": "bench.conformance:ConformanceBench",
+    "bench.deploy": "bench.deploy:DeployBench",
     "bench.gpu": "bench.gpu:GpuBench",
     "bench.search": "bench.search:SearchBench",
     "bench.simulate": "bench.simulate:SimulateBench",

@@ -14,7 +14,7 @@ from snnas.toolchain.runs.create import create
 from snnas.toolchain.runs.run import Run, as_toml, now
 from snnas.toolchain.runs.versions import fingerprint
 from snnas.toolchain.searching.methods import RUNNERS, refuse_foreign
-from snnas.toolchain.searching.options import DEFAULT_CHANNELS, SearchOptions
+from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Runner
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def begin_search(
     folder: Path, name: str | None, options: SearchOptions, command: str, narrator: Narrator | None = None
 ) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
+    from snnas.search.network.config import DEFAULT_CHANNELS
     from snnas.toolchain.data.load import load, require_known, takes_frames
     from snnas.toolchain.data.options import parse_options
     from snnas.toolchain.data.scoring_batch import require_distinct

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
-from snnas.toolchain.searching.options import DEFAULT_HIDDEN, SearchOptions
+from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Runner, Scorer, Spec, Task
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class CellMethod(Runner):
         return {**super().settings(options, data), **counted}
 
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
-        from snnas.search.network.config import DEFAULT_HEAD, NetworkConfig
+        from snnas.search.network.config import DEFAULT_HEAD, DEFAULT_HIDDEN, NetworkConfig
         from snnas.search.network.space import get
 
         space = get(self.space_for(given["input_shape"]))

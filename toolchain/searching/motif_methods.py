@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.seeds import stream
-from snnas.toolchain.searching.cell_methods import CELL_METHODS
 from snnas.toolchain.searching.cost import figure
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Runner, Scorer, Spec, Task
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from snnas.search.methods import SearchResult
     from snnas.search.mse_nas.genome import Genome
 
-OTHERS = ", ".join(CELL_METHODS)
 CELLS = 3
 
 
@@ -30,14 +28,6 @@ class MseNas(Runner):
     own = ("population", "generations")
     chunk = 1
     batches = 2  # the fitness is a mean over so many
-
-    def refuse(self, options: SearchOptions) -> None:
-        if options.backward or options.proxy != "sahd" or options.sahd != "per-node":
-            raise UsageError(
-                f"--budget and --objective take --method {OTHERS}; {options.method} knows no chip yet: export what it "
-                "finds, and hold it to limits with: snnas check --max"
-            )
-        super().refuse(options)
 
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
         from snnas.search.mse_nas.config import MseConfig, reductions_for

@@ -33,7 +33,7 @@ DEFAULT_SPACE = Path(__file__).with_name("spaces") / "chip.toml"
 # Samples: what a training is judged by, a third of training and validation part at most; what it is fitted to.
 JUDGED, SHORT, LONG = 1024, 2048, 8192
 JUDGED_SHARE = 1 / 3
-LONG_EPOCHS = 3  # times those of a short training
+LONGER = 3  # times as many steps as a short training has: more epochs where there are no more samples
 LEAST = 4  # trainings
 
 
@@ -199,9 +199,10 @@ class Trainer:
 
         begun = time.perf_counter()
         long = trial.seed > 0
-        epochs = self.epochs * (LONG_EPOCHS if long else 1)
-        recipe = replace(self.material.recipe, epochs=epochs, warmup=min(self.material.recipe.warmup, epochs // 4))
         data = self._split(trial.seed, LONG if long else SHORT)
+        fitted = len(data.y_train)
+        epochs = max(1, round(self.epochs * LONGER * min(fitted, SHORT) / fitted)) if long else self.epochs
+        recipe = replace(self.material.recipe, epochs=epochs, warmup=min(self.material.recipe.warmup, epochs // 4))
         seed = int(stream(self.predictor.seed, f"trained {trial.seed}").integers(2**31))
         network = build(trial.design, self.spec.network, seed=seed)
         try:

@@ -1,8 +1,9 @@
-"""A run from a genotype that is there already: a cell that was found on one data set, trained on another."""
+"""A run from a genotype that is there already: a network that was found on one data set, trained on another."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,10 @@ from snnas.toolchain.runs.versions import fingerprint
 from snnas.toolchain.training.device import resolve_device
 
 if TYPE_CHECKING:
+    from snnas.search.kinds import Sizes
+    from snnas.search.network.design import Design
     from snnas.search.network.genotype import Genotype
+    from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.training import TrainingConfig
 
 GENOTYPE_BYTES = 1 << 20
@@ -30,8 +34,8 @@ def train_genotype(
     name: str | None = None,
     seed: int = 0,
     timesteps: int | None = None,
-    channels: int = 16,
-    hidden: int = 256,
+    channels: int | None = None,
+    hidden: int | None = None,
     cells: int | None = None,
     head: str | None = None,
     recipe: TrainingConfig | None = None,
@@ -40,57 +44,43 @@ def train_genotype(
 ) -> Run:
     """Make a run of the genotype in a .json file on a data set: run.toml and genotype.json, ready for ``train``.
 
-    timesteps: None for as many as the samples have frames, else DEFAULT_TIMESTEPS. cells: so many of the cell that all
-    cells of the file are; None for as many as it has. head: of ``config.HEADS``; None for the default. data_options:
-    more of what ``snnas.toolchain.data.load.load`` takes. Raises InvalidFileError for a file that holds no genotype,
-    UsageError where it fits neither its search space nor the data set.
+    timesteps: None for as many as the samples have frames, else of the recipe's stages, else the design's own or
+    DEFAULT_TIMESTEPS. channels, hidden, head (of ``config.HEADS``): None for those of a design, else the defaults.
+    cells: so many of the cell that all cells of the file are; None for as many as it has. data_options: more of what
+    ``snnas.toolchain.data.load.load`` takes. Raises InvalidFileError for a file that holds no genotype, UsageError
+    where it fits neither its search space nor the data set.
     """
-    from snnas.search.kinds import read_genotype
-    from snnas.search.network.config import DEFAULT_HEAD, NetworkConfig
-    from snnas.search.network.genotype import Genotype
-    from snnas.search.network.network import Network
-    from snnas.search.network.space import get
+    from snnas.search.kinds import kind_of
+    from snnas.search.network.design import Design
     from snnas.toolchain.data.load import load
     from snnas.toolchain.training import TrainingConfig
     from snnas.toolchain.training.stages import require_stages, timesteps_asked
 
-    try:
-        text = read_text(genotype, GENOTYPE_BYTES, errors="replace")
-    except FileNotFoundError:
-        raise InvalidFileError(f"{genotype}: no such file") from None
-    found = read_genotype(text, where=str(genotype))
-    if type(found) is not Genotype:
-        raise UsageError(
-            f"{genotype}: an architecture of {found.space}, expected the genotype of a cell; no other can be moved yet"
-        )
-    backward = _check_space(found, genotype)
+    found = _read(genotype)
+    backward = False if isinstance(found, Design) else _check_space(found, genotype)
     if cells is not None:
         if len(set(found.cells)) > 1:
             raise UsageError(f"--cells {cells}: the cells of {genotype} differ, and none is meant; leave --cells out")
-        found = Genotype(found.space, found.cells[:1] * cells)
+        found = replace(found, cells=found.cells[:1] * cells)
     device = resolve_device(device)
     data = load(dataset, seed=seed, **(data_options or {}))
     recipe = recipe or TrainingConfig()
     timesteps = timesteps_asked(recipe, timesteps)
+    if isinstance(found, Design):
+        frames = data.x_train.ndim == 5
+        timesteps = timesteps_of(dataset, data, timesteps if timesteps or frames else found.timesteps)
+        found = _resized(found, {"timesteps": timesteps, "channels": channels, "hidden": hidden, "head": head})
     require_stages(recipe, data, timesteps)
-    network = NetworkConfig(
-        input_shape=data.input_shape,
-        input_kind=data.input_kind,
-        classes=data.classes,
-        channels=channels,
-        hidden=hidden,
-        timesteps=timesteps_of(dataset, data, timesteps),
-        reduction=get(found.space).reduction,
-        cells=len(found.cells),
-        head=head or DEFAULT_HEAD,
-    )
-    Network(found, network)  # refuses a cell without a path from input to output
+    given = {"channels": channels, "hidden": hidden, "head": head}
+    network = _sizes(found, data, {**given, "timesteps": timesteps_of(dataset, data, timesteps)})
+    kind_of(found.space).network(found, network)  # refuses a cell without a path from input to output
+    method = "trained" if isinstance(found, Design) else found.space.removesuffix("_1d")
     config = {
         "created_at": now(),
         "command": command,
         "seed": seed,
         "data": data_section(dataset, data),
-        "method": {"name": found.space.removesuffix("_1d"), "space": found.space, "backward": backward, "batch": 2},
+        "method": {"name": method, "space": found.space, "backward": backward, "batch": 2},
         "network": json.loads(network.to_json()),
         "train": recipe.plain(),
         "search": {"seconds": 0.0, "evaluations": 0, "guards": 0, "architecture": found.architecture_id},
@@ -102,6 +92,57 @@ def train_genotype(
         name,
         f"{data.name}-{found.space}-transfer",
         lambda name: {"run.toml": as_toml({"name": name, **config}), "genotype.json": found.to_json()},
+    )
+
+
+def _read(path: Path) -> Genotype:
+    """The cells of a file, or the design that it holds."""
+    from snnas.search.kinds import read_genotype
+    from snnas.search.network.genotype import Genotype
+
+    try:
+        text = read_text(path, GENOTYPE_BYTES, errors="replace")
+    except FileNotFoundError:
+        raise InvalidFileError(f"{path}: no such file") from None
+    found = read_genotype(text, where=str(path))
+    if not isinstance(found, Genotype):
+        raise UsageError(
+            f"{path}: an architecture of {found.space}, expected a genotype of cells; no other can be moved yet"
+        )
+    return found
+
+
+def _resized(design: Design, given: dict[str, Any]) -> Design:
+    """The design with the sizes that are given; those that are None stay its own."""
+    from snnas.search.network.config import DEFAULT_HIDDEN
+
+    changed = {name: value for name, value in given.items() if value is not None}
+    if changed.get("head", design.head) == "linear":
+        changed["hidden"] = 0
+    elif not changed.get("hidden", design.hidden):
+        changed["hidden"] = DEFAULT_HIDDEN
+    return replace(design, **changed)
+
+
+def _sizes(found: Genotype, data: Dataset, given: dict[str, Any]) -> Sizes:
+    """The sizes around the cells; of a design only those that it does not name itself."""
+    from snnas.search.network.config import DEFAULT_CHANNELS, DEFAULT_HEAD, DEFAULT_HIDDEN, NetworkConfig
+    from snnas.search.network.design import Design, DesignSizes
+    from snnas.search.network.space import get
+
+    common: dict[str, Any] = {"input_shape": data.input_shape, "input_kind": data.input_kind, "classes": data.classes}
+    if data.gain:
+        common["gain"] = data.gain
+    if isinstance(found, Design):
+        return DesignSizes(**common)
+    return NetworkConfig(
+        **common,
+        channels=DEFAULT_CHANNELS if given["channels"] is None else given["channels"],
+        hidden=DEFAULT_HIDDEN if given["hidden"] is None else given["hidden"],
+        timesteps=given["timesteps"],
+        reduction=get(found.space).reduction,
+        cells=len(found.cells),
+        head=given["head"] or DEFAULT_HEAD,
     )
 
 

@@ -12,6 +12,7 @@ from snnas.search.methods import SearchResult, no_refusal
 from snnas.search.methods.nondominated import by_rank_and_crowding, hypervolume
 from snnas.search.methods.trained import SEEDS, Plan, run
 from snnas.search.methods.trials import Trained, Trial, mean
+from snnas.search.network.design import Design
 from snnas.search.network.design_space import DesignSpace
 
 SPACE = DesignSpace.of(
@@ -168,6 +169,23 @@ def test_what_is_refused_is_never_trained() -> None:
     assert all('"channels": 2' in r["genotype"] for r in evaluations(world))
     with pytest.raises(GateError, match="predicted to keep the budget"):
         World().search(refuse=lambda designs: ["no"] * len(designs))
+
+
+def test_plain_networks_are_as_wide_as_the_limits_let_them_be() -> None:
+    def refuse(designs: Sequence[Any]) -> list[str | None]:
+        return ["dear" if outcome(Trial(d, 0)).figure("energy_total") > 9 else None for d in designs]
+
+    def plain(**more: Any) -> list[Design]:
+        world = World(outcome=lambda trial: replace(outcome(trial), accuracy=0.5, reason=""))
+        world.search(refuse=refuse, **more)
+        return [Design.from_json(r["genotype"]) for r in evaluations(world) if r["how"] == "plain" and not r["seed"]]
+
+    limited = plain(plan=replace(PLAN, limits={"energy_total": 9.0}))
+    assert limited
+    for design in limited:
+        wider = [c for c in SPACE.channels if c > design.channels]
+        assert all(refuse([replace(design, channels=channels)]) == ["dear"] for channels in wider)
+    assert any(refuse([replace(design, channels=3)]) == [None] for design in plain() if design.channels == 2)
 
 
 def test_random_search_breeds_nothing() -> None:

@@ -54,7 +54,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SNNAS_LAVA_PYTHON", raising=False)
         patch.setenv("SNNAS_LAVA_ENV", str(folder / "absent"))
-        assert run_command(["search", "--runs-dir", str(folder), *SMALL]) == 0
+        assert run_command(["search", "--method", "lightsnn", "--runs-dir", str(folder), *SMALL]) == 0
         assert run_command(["export", "--runs-dir", str(folder), "--samples", "4", "-q"]) == 0
     return folder
 
@@ -165,7 +165,7 @@ def test_the_fingerprint_says_what_decides_the_last_bits(exported: Path) -> None
 
 
 def test_the_same_seed_gives_the_same_run(exported: Path, tmp_path: Path, no_lava: None) -> None:
-    assert run_command(["search", "--runs-dir", str(tmp_path), *SMALL]) == 0
+    assert run_command(["search", "--method", "lightsnn", "--runs-dir", str(tmp_path), *SMALL]) == 0
     assert run_command(["export", "--runs-dir", str(tmp_path), "--samples", "4", "-q"]) == 0
     for name in ("genotype.json", "weights.safetensors", "counts.json", "export/lava/program.npz"):
         assert sha256(only(exported) / name) == sha256(only(tmp_path) / name), name
@@ -216,7 +216,7 @@ def test_a_missing_run(tmp_path: Path, exported: Path, capsys: pytest.CaptureFix
 
 
 def test_an_untrained_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["search", "--runs-dir", str(tmp_path), *SMALL, "--no-train"]) == 0
+    assert run_command(["search", "--method", "lightsnn", "--runs-dir", str(tmp_path), *SMALL, "--no-train"]) == 0
     fails(
         capsys,
         ["export", "--runs-dir", str(tmp_path), "-q"],
@@ -364,7 +364,17 @@ def test_two_processes_on_one_run(runs: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_search_resumes_to_the_same_genotype(how: int, exported: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snnas.toolchain.cli.app", "search", "--runs-dir", str(tmp_path), *SMALL]
+    command = [
+        sys.executable,
+        "-m",
+        "snnas.toolchain.cli.app",
+        "search",
+        "--method",
+        "lightsnn",
+        "--runs-dir",
+        str(tmp_path),
+        *SMALL,
+    ]
     log = only(tmp_path) / "search.jsonl"
     silent = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=ROOT, preexec_fn=heeded, **silent) as process:

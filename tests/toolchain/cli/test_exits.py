@@ -66,7 +66,18 @@ def test_a_full_disk_under_stdout_is_said() -> None:
 )
 def test_signals_let_the_command_clean_up(module: str, number: int, words: str, tmp_path: Path) -> None:
     log = tmp_path / "digits-lightsnn-001/search.jsonl"
-    arguments = ["search", "--runs-dir", str(tmp_path), "--channels", "4", "--epochs", "500", "-q"]
+    arguments = [
+        "search",
+        "--method",
+        "lightsnn",
+        "--runs-dir",
+        str(tmp_path),
+        "--channels",
+        "4",
+        "--epochs",
+        "500",
+        "-q",
+    ]
     command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heeded) as process:
         deadline = time.monotonic() + 600

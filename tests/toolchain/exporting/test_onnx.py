@@ -19,7 +19,7 @@ from tests.export.nir_nets import graph_of
 def folder(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     small = ["--channels", "2", "--hidden", "16", "--epochs", "1", "-T", "3", "--batch", "8", "--quiet", "--json"]
-    assert run_command(["search", "--runs-dir", str(runs), "--name", "tiny", *small]) == 0
+    assert run_command(["search", "--method", "lightsnn", "--runs-dir", str(runs), "--name", "tiny", *small]) == 0
     return runs
 
 
@@ -60,7 +60,7 @@ def test_a_network_of_event_frames_fires_alike_on_its_whole_test_split(backward,
     small = ["--channels", "3", "--hidden", "16", "--epochs", "1", "-T", "5", "--batch", "8", "--quiet", "--json"]
     small += ["--backward"] * backward
     data = ["--dataset", str(tmp_path / "event_frames.npz"), "--runs-dir", str(tmp_path), "--name", "tiny"]
-    assert run_command(["search", *data, *small]) == 0
+    assert run_command(["search", "--method", "lightsnn", *data, *small]) == 0
     code, out = export(tmp_path, capsys, "--json", "--quiet")
     assert code == 0
     report = json.loads(out)

@@ -45,7 +45,9 @@ def printed(capsys: pytest.CaptureFixture[str], *words: object) -> Any:
 )
 def test_a_program_takes_raw_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str], declared: str) -> None:
     path, runs = waves(tmp_path / "waves.npz"), ["--runs-dir", tmp_path]
-    printed(capsys, "search", "--dataset", path, "--data", declared, "--name", "tiny", *runs, *SMALL)
+    printed(
+        capsys, "search", "--method", "lightsnn", "--dataset", path, "--data", declared, "--name", "tiny", *runs, *SMALL
+    )
     report = printed(capsys, "export", "tiny", *runs, "--quiet", "--json")
     folder = tmp_path / "tiny/export/lava"
     program = read_program(folder / "program.npz")
@@ -67,7 +69,20 @@ def test_a_program_takes_raw_recordings(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_recordings_of_other_channels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, runs = waves(tmp_path / "waves.npz"), ["--runs-dir", str(tmp_path)]
-    printed(capsys, "search", "--dataset", path, "--data", "axis=time", "--name", "tiny", *runs, *SMALL)
+    printed(
+        capsys,
+        "search",
+        "--method",
+        "lightsnn",
+        "--dataset",
+        path,
+        "--data",
+        "axis=time",
+        "--name",
+        "tiny",
+        *runs,
+        *SMALL,
+    )
     printed(capsys, "export", "tiny", *runs, "--quiet", "--json")
     np.savez(tmp_path / "new.npz", x=np.zeros((2, 24, 3), np.float32), y=[0, 1])
     assert run_command(["simulate", str(tmp_path / "tiny/export/lava"), "--data", str(tmp_path / "new.npz")]) == 3
@@ -78,6 +93,8 @@ def test_motifs_are_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     path = waves(tmp_path / "waves.npz")
     words = [
         "search",
+        "--method",
+        "lightsnn",
         "--dataset",
         str(path),
         "--data",
@@ -112,7 +129,20 @@ def test_real_motions_of_a_smart_watch(tmp_path: Path, capsys: pytest.CaptureFix
         "--quiet",
         "--json",
     ]
-    printed(capsys, "search", "--dataset", path, "--data", "axis=time", "--name", "watch", *runs, *small)
+    printed(
+        capsys,
+        "search",
+        "--method",
+        "lightsnn",
+        "--dataset",
+        path,
+        "--data",
+        "axis=time",
+        "--name",
+        "watch",
+        *runs,
+        *small,
+    )
     report = printed(capsys, "export", "watch", *runs, "--quiet", "--json")
     assert report["accuracy"]["samples"] == 40
     assert report["accuracy"]["on_target"] >= 0.6  # of four classes

@@ -394,7 +394,7 @@ def test_an_export_that_is_fine_tuned_is_whole_checked_and_reused(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SNNAS_LAVA_PYTHON", str(tmp_path / "none"))
     small = ["--channels", "2", "--hidden", "16", "--batch", "8", "-T", "2", "--epochs", "2", "--device", "cpu"]
-    assert told(capsys, "search", "--dataset", "digits", "--name", "a", *small)[0] == 0
+    assert told(capsys, "search", "--method", "lightsnn", "--dataset", "digits", "--name", "a", *small)[0] == 0
     asking = ["export", "a", "--bits", "4", "--finetune", "2", "--finetune-lr", "0.02", "--samples", "4"]
     code, report, err = told(capsys, *asking)
     assert code == 0, err

@@ -138,7 +138,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SNNAS_LAVA_PYTHON", raising=False)
         patch.setenv("SNNAS_LAVA_ENV", str(folder / "absent"))
-        assert run_command(["search", *there, *SMALL, "--epochs", "1", "--name", "a"]) == 0
+        assert run_command(["search", "--method", "lightsnn", *there, *SMALL, "--epochs", "1", "--name", "a"]) == 0
         assert run_command(["export", "a", *there, "--samples", "4", "-q"]) == 0
     shutil.copytree(folder / "runs/a", folder / "runs/b")
     written(folder, small())

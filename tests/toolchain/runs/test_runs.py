@@ -32,7 +32,15 @@ def frames(path: Path, timesteps: int = 3) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs that holds one, trained on a file beside it."""
     folder = tmp_path_factory.mktemp("made")
-    arguments = ["search", "--dataset", str(frames(folder / "mine.npz", 2)), "--runs-dir", str(folder / "runs")]
+    arguments = [
+        "search",
+        "--method",
+        "lightsnn",
+        "--dataset",
+        str(frames(folder / "mine.npz", 2)),
+        "--runs-dir",
+        str(folder / "runs"),
+    ]
     assert run_command([*arguments, *SMALL, "--batch", "8", "-q"]) == 0
     return folder
 
@@ -92,7 +100,7 @@ def test_frames_of_another_length_are_refused_before_a_folder_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = frames(tmp_path / "f.npz", 8)
-    asked = ["search", "--dataset", str(data), "--runs-dir", str(tmp_path / "r")]
+    asked = ["search", "--method", "lightsnn", "--dataset", str(data), "--runs-dir", str(tmp_path / "r")]
     fails(capsys, [*asked, "-T", "5"], 2, "--timesteps 5", "sequences of 8 frames", "leave --timesteps out")
     assert not (tmp_path / "r").exists()
     assert run_command([*asked, "--channels", "2", "--hidden", "8", "--no-train", "-q"]) == 0
@@ -103,7 +111,7 @@ def test_what_cannot_be_searched_leaves_no_run(tmp_path: Path, capsys: pytest.Ca
     x = np.zeros((24, 1, 4, 4), np.uint8)
     x[:, 0, 0, 0] = 200
     np.savez(tmp_path / "same.npz", x=x, y=np.arange(24) % 2)
-    asked = ["search", "--runs-dir", str(tmp_path / "r"), "-q", "--dataset"]
+    asked = ["search", "--method", "lightsnn", "--runs-dir", str(tmp_path / "r"), "-q", "--dataset"]
     fails(capsys, [*asked, str(tmp_path / "same.npz")], 3, "17 training samples hold 1 distinct, expected at least 2")
     fails(capsys, [*asked, "digits", "--workers", "0"], 2, "--workers 0")
     fails(capsys, [*asked, "digits", "--engine", "cloud"], 2, "--engine 'cloud'")
@@ -118,7 +126,18 @@ def test_copies_are_said_and_passed_over(tmp_path: Path, capsys: pytest.CaptureF
         x, y = arrays["x"], arrays["y"]
     np.savez(tmp_path / "twice.npz", x=np.concatenate([x, x]), y=np.concatenate([y, y]))
     small = [word for word in SMALL if word not in ("--hidden", "8")]
-    asked = ["search", "--runs-dir", str(tmp_path / "r"), *small, "--no-train", "--batch", "20", "--dataset"]
+    asked = [
+        "search",
+        "--method",
+        "lightsnn",
+        "--runs-dir",
+        str(tmp_path / "r"),
+        *small,
+        "--no-train",
+        "--batch",
+        "20",
+        "--dataset",
+    ]
     for method in ("lightsnn", "mse_nas"):
         own = ["--population", "2", "--generations", "1"] if method == "mse_nas" else ["--hidden", "8"]
         small = ["--method", method, "--cells", "2", *own]
@@ -149,8 +168,10 @@ def test_a_data_set_that_moved_is_pointed_to(
 def test_the_newest_is_the_newest_that_can(runs: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     folder = ["--runs-dir", str(runs)]
     small = ["--channels", "2", "--hidden", "8", "-T", "2", "--batch", "8", "-q"]
-    assert run_command(["search", *folder, "--no-train", "--name", "later", *small]) == 0
-    assert run_command(["search", *folder, "--budget", "memory=1B", "--name", "no", *small]) == 1
+    assert run_command(["search", "--method", "lightsnn", *folder, "--no-train", "--name", "later", *small]) == 0
+    assert (
+        run_command(["search", "--method", "lightsnn", *folder, "--budget", "memory=1B", "--name", "no", *small]) == 1
+    )
     assert Run(runs / "no").stage() == "failed"
     fails(capsys, ["train", "no", *folder], 2, "its search failed", "memory")
     assert run_command(["search", "--resume", "no", *folder]) == 1, "and fails at once"
@@ -183,7 +204,7 @@ def test_a_start_that_fails_leaves_no_folder(
 
 def test_a_network_larger_than_the_memory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for channels in ("1000000", "1" + "0" * 30):
-        arguments = ["search", "--runs-dir", str(tmp_path / "r"), "--channels", channels, "-q"]
+        arguments = ["search", "--method", "lightsnn", "--runs-dir", str(tmp_path / "r"), "--channels", channels, "-q"]
         fails(capsys, arguments, 2, f"--channels {channels}", "parameters", "fewer --channels")
     assert not (tmp_path / "r").exists()
 
@@ -201,7 +222,17 @@ def test_memory_that_runs_out_is_named(
 
 def test_a_batch_above_the_training_split_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = frames(tmp_path / "f.npz", 2)
-    arguments = ["search", "--dataset", str(data), "--runs-dir", str(tmp_path / "r"), *SMALL, "--no-train"]
+    arguments = [
+        "search",
+        "--method",
+        "lightsnn",
+        "--dataset",
+        str(data),
+        "--runs-dir",
+        str(tmp_path / "r"),
+        *SMALL,
+        "--no-train",
+    ]
     assert run_command([*arguments, "--batch", "64", "-q"]) == 0
     assert "--batch 64 is clipped to the 17 samples" in capsys.readouterr().err
     assert run_command([*arguments, "--batch", "17"]) == 0

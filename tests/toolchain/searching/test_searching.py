@@ -42,7 +42,9 @@ SMALL = ["--channels", "2", "--hidden", "16", "-T", "2", "--batch", "8", "--epoc
 
 def snnas(folder: Path, *arguments: str) -> int:
     small = SMALL if "mse_nas" not in arguments else [word for word in SMALL if word not in ("--hidden", "16")]
-    return run_command(["search", "--quiet", "--runs-dir", str(folder), "--device", "cpu", *small, *arguments])
+    return run_command(
+        ["search", "--method", "lightsnn", "--quiet", "--runs-dir", str(folder), "--device", "cpu", *small, *arguments]
+    )
 
 
 def draws(method: str, number: int) -> list[str]:

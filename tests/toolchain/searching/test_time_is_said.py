@@ -46,7 +46,17 @@ def test_no_network_takes_less_than_the_bound() -> None:
 
 
 def test_a_hopeless_budget_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["search", "--runs-dir", str(tmp_path), "-q", *SMALL, "--budget", "energy_total=0.1uJ"]
+    arguments = [
+        "search",
+        "--method",
+        "lightsnn",
+        "--runs-dir",
+        str(tmp_path),
+        "-q",
+        *SMALL,
+        "--budget",
+        "energy_total=0.1uJ",
+    ]
     assert run_command(arguments) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -69,7 +79,7 @@ def test_pricing_shows_itself_and_says_how_long(
     monkeypatch.setattr(Predictor, "_one", slow)
     monkeypatch.setattr("snnas.toolchain.output.stderr.time.monotonic", lambda: now[0])
     budget = ["--method", "snasnet", "--candidates", "6", "--budget", "energy_total=500uJ"]
-    assert run_command(["search", "--runs-dir", str(tmp_path), *SMALL, *budget]) == 0
+    assert run_command(["search", "--method", "lightsnn", "--runs-dir", str(tmp_path), *SMALL, *budget]) == 0
     lines = capsys.readouterr().err.splitlines()
     number = next(int(line.split()[1]) for line in lines if line.startswith("pricing "))
     assert f"pricing {number} networks ..." in lines

@@ -76,7 +76,7 @@ def test_a_run_has_the_timesteps_of_the_last_stage(tmp_path: Path) -> None:
     assert recipe_of(run.section("train"), where="run.toml") == STAGED
     with pytest.raises(UsageError, match=r"end at T = 2, expected the network's, T = 3"):
         train_genotype(tmp_path / "cell.json", "digits", recipe=STAGED, timesteps=3, **asked)
-    options = SearchOptions(dataset="digits", recipe=str(tmp_path / "staged.toml"), device="cpu")
+    options = SearchOptions(dataset="digits", method="lightsnn", recipe=str(tmp_path / "staged.toml"), device="cpu")
     searched = begin_search(tmp_path / "runs", "searched", options, "")
     assert searched.config()["network"]["timesteps"] == 2
     with pytest.raises(UsageError, match=r"end at T = 2, expected the network's, T = 4"):

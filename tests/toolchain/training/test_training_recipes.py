@@ -11,6 +11,7 @@ import torch
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.search.network.config import NetworkConfig
+from snnas.search.network.design import Design
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.bench.train import TrainBenchOptions, bench_train
 from snnas.toolchain.data.augmentation import Augmentation
@@ -23,6 +24,7 @@ from snnas.toolchain.training.evaluation import validate
 from snnas.toolchain.training.of_run import train_run
 from snnas.toolchain.training.optimisation import learning_rate, loss_sum, prepare
 from snnas.toolchain.training.parallel import world
+from snnas.toolchain.training.restore import network_of
 from snnas.toolchain.training.transfer import train_genotype
 
 CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
@@ -232,6 +234,26 @@ def test_a_genotype_is_trained_on_another_data_set(tmp_path: Path) -> None:
     assert run.config()["network"]["head"] == "bn_lif"
     assert run.config()["network"]["input_shape"] == [2, 8, 8]
     assert len(run.train_log.read()) == 1
+
+
+def test_a_design_is_trained_on_another_data_set(tmp_path: Path) -> None:
+    design = Design("chip", (CHAIN.cells[0], Cell.of({(0, 3): "skip"})), 4, 3, 8, "lif", "average")
+    (tmp_path / "design.json").write_text(design.to_json())
+    asked = {"folder": tmp_path / "runs", "command": "", "device": "cpu", "recipe": TrainingConfig(epochs=1)}
+    run = train_genotype(tmp_path / "design.json", "digits", **asked)
+    assert Design.from_json(run.genotype.read_text()) == design
+    train_run(run, Narrator(quiet=True))
+    assert network_of(run).config.timesteps == 3
+    other = train_genotype(tmp_path / "design.json", "digits", timesteps=2, channels=6, head="linear", **asked)
+    assert Design.from_json(other.genotype.read_text()) == replace(
+        design, timesteps=2, channels=6, head="linear", hidden=0
+    )
+    staged = train_genotype(tmp_path / "design.json", "digits", **{**asked, "recipe": TrainingConfig(stages=((1, 1),))})
+    assert Design.from_json(staged.genotype.read_text()).timesteps == 1
+    with pytest.raises(UsageError, match=r"--cells 3: the cells of .*design\.json differ"):
+        train_genotype(tmp_path / "design.json", "digits", cells=3, **asked)
+    with pytest.raises(UsageError, match="channels = 0 in a design"):
+        train_genotype(tmp_path / "design.json", "digits", channels=0, **asked)
 
 
 def test_genotypes_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""``snnas bench deploy`` on a table whose accuracies and energies are made up, so that what is best is known."""
+
+import gzip
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.toolchain.bench.deploy import (
+    COLUMNS,
+    DeployBenchOptions,
+    Table,
+    bench_deploy,
+    print_result,
+    read_table,
+    write_table,
+)
+from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.results.records.bench.deploy import DeployBench
+from tests.studies import deploy_table
+from tests.studies.deploy_table import TableOptions, cells, digits, measure_all
+
+SEEDS = (0, 1)
+
+
+def row(cell: str, channels: int, timesteps: int, seed: int) -> dict[str, Any]:
+    """Wider is better and dearer; of equal width a convolution more costs, and gains nothing."""
+    convolutions = cell.count("2")
+    energy = channels * timesteps * (1 + convolutions / 4)
+    accuracy = 0.5 + 0.02 * channels - 0.001 * convolutions + 0.001 * seed
+    return dict.fromkeys(COLUMNS, 0.0) | {
+        "cell": cell, "channels": channels, "timesteps": timesteps, "seed": seed, "epochs": 8,
+        "target_val": accuracy, "target_test": accuracy, "float_test": accuracy,
+        "energy_high_uJ": energy, "energy_nominal_uJ": energy / 3, "sahd": float(convolutions),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("deploy") / "table.csv.gz"
+    every = itertools.product(map(digits, cells()), (2, 4, 8), (1, 2), SEEDS)
+    write_table(path, [row(*one) for one in every])
+    return path
+
+
+def test_a_search_is_played_and_regret_is_what_the_best_is_ahead_by(table: Path) -> None:
+    found = bench_deploy(DeployBenchOptions(table=table, budgets=(6.0, 100.0), trainings=24, games=12))
+    assert (found["networks"], found["seeds"]) == (47 * 6, 2)
+    tight, free = found["budgets"]
+    best = {"cell": "002000", "channels": 4, "timesteps": 1}  # 5 uJ; of 8 channels the cheapest takes 10
+    assert {name: tight["best"][name] for name in best} == best
+    assert tight["best"]["accuracy"] == pytest.approx(0.5 + 0.08 - 0.001 + 0.0005)
+    assert free["best"]["channels"] == 8
+    regret = {of["method"]: of["regret"] for of in tight["methods"]}
+    assert regret["widest convolution"] == pytest.approx(0)
+    assert regret["sahd"] > 0.002, "it takes what has the most convolutions"
+    assert regret["trained"] <= regret["random"] < regret["one draw"]
+    ranked = {of["proxy"]: of for of in found["proxies"]}
+    assert ranked["float accuracy"]["at_equal_energy"] == pytest.approx(1)
+    assert ranked["energy"]["at_equal_energy"] < ranked["energy"]["spearman"]
+    assert found == bench_deploy(DeployBenchOptions(table=table, budgets=(6.0, 100.0), trainings=24, games=12))
+
+
+def test_the_command_prints_both(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", "deploy", str(table), "--budgets", "6", "--trainings", "8", "--games", "2"]
+    assert run_command([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    DeployBench.model_validate(found)
+    print_result(found)
+    shown = capsys.readouterr().out
+    assert "6 uJ: the best of" in shown
+    assert "at equal energy" in shown
+    assert run_command([*arguments[:3], "--budgets", "6,x"]) == 2
+    assert "--budgets 6,x: expected energies in uJ" in capsys.readouterr().err
+    assert run_command([*arguments[:3], "--budgets", "0.1"]) == 2
+    assert "no network of the table keeps it" in capsys.readouterr().err
+
+
+def test_what_is_no_table_is_refused(table: Path, tmp_path: Path) -> None:
+    rows = gzip.decompress(table.read_bytes()).decode().splitlines()
+
+    def written(*lines: str) -> Path:
+        path = tmp_path / "bad.csv.gz"
+        path.write_bytes(gzip.compress("\n".join(lines).encode()))
+        return path
+
+    with pytest.raises(InvalidFileError, match="no such file"):
+        read_table(tmp_path / "none.csv.gz")
+    (tmp_path / "plain.csv").write_text(rows[0])
+    with pytest.raises(InvalidFileError, match="not a gzipped table"):
+        read_table(tmp_path / "plain.csv")
+    with pytest.raises(InvalidFileError, match="expected the columns cell, channels"):
+        read_table(written("a,b", "1,2"))
+    with pytest.raises(InvalidFileError, match="no rows"):
+        read_table(written(rows[0]))
+    with pytest.raises(InvalidFileError, match=r"line 3: cell '902000', expected six digits 0 to 2"):
+        read_table(written(rows[0], rows[1], rows[2].replace(rows[2][:6], "902000")))
+    with pytest.raises(InvalidFileError, match="line 2"):
+        read_table(written(rows[0], rows[1].replace(",2,", ",two,", 1)))
+    with pytest.raises(InvalidFileError, match="has 1 rows, expected one for each of 2 seeds"):
+        Table(written(rows[0], *rows[2:]))
+    with pytest.raises(UsageError, match="--games 1"):
+        bench_deploy(DeployBenchOptions(table=table, games=1))
+
+
+def test_the_study_goes_on_and_writes_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def trained(design: Any, data: Any, sizes: Any, chip: Any, seed: int, epochs: int) -> dict[str, Any]:
+        asked.append((design.architecture_id, seed))
+        return row(digits(design.cells[0]), design.channels, design.timesteps, seed)
+
+    monkeypatch.setattr(deploy_table, "trained", trained)
+    options = TableOptions(channels=(2,), timesteps=(1,), seeds=(0, 1), epochs=8)
+    narrator, out = deploy_table.Narrator(quiet=True), tmp_path / "t.csv.gz"
+    assert len(measure_all(options, narrator, out, most=50)) == 50
+    rows = measure_all(options, narrator, out)
+    assert len(rows) == len(asked) == len(set(asked)) == 94
+    assert all(one["sahd"] != 0 for one in rows if one["cell"] == "002000")
+    write_table(out, [{name: one[name] for name in COLUMNS} for one in rows])
+    assert len(Table(out).rows) == 47
+    with pytest.raises(UsageError, match="--channels"):
+        measure_all(TableOptions(channels=(0,)), narrator, out)

@@ -1,0 +1,311 @@
+"""``bench deploy``: methods and proxies against a table of every network's accuracy and energy on target.
+
+The table (``python -m tests.studies.deploy_table``) holds every functionally distinct cell of convolutions and skips at
+several widths and timesteps, trained with several seeds. A search that trains is played on it in milliseconds: what it
+would train is looked up. It sees the validation samples of the seed that it asks for; it is judged by the mean over all
+seeds on their test samples.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.files import read_bytes, write_bytes
+from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.data.statistics import percentiles
+
+if TYPE_CHECKING:
+    from snnas.search.methods.trials import Trained, Trial
+    from snnas.search.network.design import Design
+
+SCHEMA = "snnas.bench.deploy/1"
+OPS = ("zeroize", "skip", "conv3x3")  # of an edge, by the digit in the column cell
+KEY = ("cell", "channels", "timesteps", "seed", "epochs")
+FIGURES = ("energy_dynamic", "sar", "cores", "neurons", "parameters")
+COLUMNS = (
+    *KEY,
+    *("float_val", "float_test", "target_val", "target_test", "spikes", "synops"),
+    *FIGURES,
+    *(f"energy_{end}_uJ" for end in ("low", "nominal", "high")),
+    *(f"latency_{end}_us" for end in ("low", "nominal", "high")),
+    *("sahd", "live_depth", "temporal_code"),
+)
+MAX_BYTES = 1 << 26
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployBenchOptions:
+    """What is played."""
+
+    table: Path
+    """Of ``tests.studies.deploy_table``, .csv.gz."""
+    budgets: tuple[float, ...] = (15.0, 30.0, 60.0)
+    """Energies per inference in uJ, upper end of the band."""
+    trainings: int = 48
+    """Short trainings of every search."""
+    games: int = 100
+    """Searches of every kind at every budget."""
+    seed: int = 0
+    """The one seed of all draws."""
+
+    def check(self) -> None:
+        """UsageError for what cannot be played."""
+        if not self.budgets or min(self.budgets) <= 0:
+            raise UsageError(f"--budgets {self.budgets}: expected energies in uJ, above 0")
+        for name, least in (("trainings", 4), ("games", 2)):
+            if getattr(self, name) < least:
+                raise UsageError(f"--{name} {getattr(self, name)}: expected a whole number >= {least}")
+
+
+class Table:
+    """The rows by design and seed. Raises InvalidFileError for a file that is no such table."""
+
+    def __init__(self, path: Path) -> None:
+        rows = read_table(path)
+        self.seeds = sorted({row["seed"] for row in rows})
+        self.epochs = rows[0]["epochs"]
+        of: dict[tuple[str, int, int], dict[int, Row]] = {}
+        for row in rows:
+            of.setdefault((row["cell"], row["channels"], row["timesteps"]), {})[row["seed"]] = row
+        lacking = [name for name, found in of.items() if len(found) < len(self.seeds)]
+        if lacking:
+            raise InvalidFileError(
+                f"{path}: {'/'.join(map(str, lacking[0]))} has {len(of[lacking[0]])} rows, expected one for each of "
+                f"{len(self.seeds)} seeds"
+            )
+        self.rows = of
+        self.designs = {name: _design(*name) for name in of}
+        self.names = {design.architecture_id: name for name, design in self.designs.items()}
+
+    def mean(self, name: tuple[str, int, int], column: str) -> float:
+        """The mean over the seeds."""
+        return float(np.mean([row[column] for row in self.rows[name].values()]))
+
+    def within(self, budget: float) -> list[tuple[str, int, int]]:
+        """The designs whose mean energy, upper end of the band, keeps the budget."""
+        return [name for name in self.rows if self.mean(name, "energy_high_uJ") <= budget]
+
+    def trained(self, trial: Trial) -> Trained:
+        """What a training came to: its accuracy is one seed's on the samples that judge, its energy the mean."""
+        from snnas.search.methods.trials import Trained
+
+        found = self.rows[self.names[trial.design.architecture_id]]
+        row = found[self.seeds[trial.seed % len(self.seeds)]]
+        energy = self.mean(self.names[trial.design.architecture_id], "energy_high_uJ")
+        return Trained(row["target_val"], {"figures": {"energy_total": energy}, "seconds": 0.0})
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table; InvalidFileError names file and line."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(read_bytes(path, MAX_BYTES))) as file:
+            text = file.read(MAX_BYTES + 1).decode()
+    except FileNotFoundError:
+        raise InvalidFileError(f"{path}: no such file; make one with python -m tests.studies.deploy_table") from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InvalidFileError(f"{path}: not a gzipped table ({error}); expected one of deploy_table") from None
+    if len(text) > MAX_BYTES:
+        raise InvalidFileError(f"{path}: more than {MAX_BYTES} bytes unpacked, expected a table")
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise InvalidFileError(f"{path}: expected the columns {', '.join(COLUMNS)}; make it with deploy_table")
+    rows = []
+    for line, row in enumerate(reader, start=2):
+        try:
+            found: dict[str, Any] = {name: float(row[name]) for name in COLUMNS if name not in KEY}
+            found |= {name: int(row[name]) for name in KEY if name != "cell"} | {"cell": str(row["cell"])}
+            _design(found["cell"], found["channels"], found["timesteps"])
+        except (TypeError, ValueError, UsageError, KeyError) as error:
+            raise InvalidFileError(f"{path}, line {line}: {error}; make it again with deploy_table") from None
+        rows.append(found)
+    if not rows:
+        raise InvalidFileError(f"{path}: no rows, expected some")
+    return rows
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows with the COLUMNS as a gzipped .csv; equal rows give equal bytes."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: f"{row[name]:.6g}" if isinstance(row[name], float) else row[name] for name in COLUMNS})
+    write_bytes(path, gzip.compress(out.getvalue().encode(), mtime=0))
+
+
+def bench_deploy(options: DeployBenchOptions) -> dict[str, Any]:
+    """Return the figures of the benchmark, as ``--json`` prints them."""
+    options.check()
+    table = Table(options.table)
+    played = []
+    for budget in options.budgets:
+        within = table.within(budget)
+        if not within:
+            raise UsageError(f"--budgets {budget:g}: no network of the table keeps it; expected more uJ")
+        played.append(_budget(table, within, budget, options))
+    return {
+        "schema": SCHEMA,
+        "table": str(options.table),
+        "networks": len(table.rows),
+        "seeds": len(table.seeds),
+        "epochs": table.epochs,
+        "trainings": options.trainings,
+        "games": options.games,
+        "seed": options.seed,
+        "budgets": played,
+        "proxies": proxies(table),
+    }
+
+
+def _budget(
+    table: Table, within: Sequence[tuple[str, int, int]], budget: float, options: DeployBenchOptions
+) -> dict[str, Any]:
+    """The regret of every method at a budget, in 0..1: what the best network within it is ahead by, on average."""
+    truth = {name: table.mean(name, "target_test") for name in within}
+    best = max(truth, key=lambda name: truth[name])
+    methods: dict[str, Callable[[int], tuple[str, int, int]]] = {
+        "trained": lambda game: _search(table, budget, options, game, random=False),
+        "random": lambda game: _search(table, budget, options, game, random=True),
+        "one draw": lambda game: within[int(stream(options.seed, f"draw {game}").integers(len(within)))],
+        "sahd": lambda game: _picked(table, within, lambda name, row: row["sahd"], game),
+        "live_depth": lambda game: _picked(table, within, lambda name, row: row["live_depth"], game),
+        "widest convolution": lambda game: _picked(
+            table, within, lambda name, row: (name[0] == "002000", name[1], -name[2]), game
+        ),
+    }
+    rows = []
+    for method, play in methods.items():
+        games = options.games if method in ("trained", "random", "one draw") else len(table.seeds)
+        regret = np.array([truth[best] - truth[play(game)] for game in range(games)])
+        means = stream(options.seed, f"bootstrap {method}").choice(regret, (1000, len(regret))).mean(1)
+        low, high = percentiles(means)
+        rows.append({"method": method, "games": games, "regret": float(regret.mean()), "low": low, "high": high})
+    cell, channels, timesteps = best
+    return {
+        "energy_uJ": budget,
+        "networks": len(within),
+        "best": {"cell": cell, "channels": channels, "timesteps": timesteps, "accuracy": truth[best]},
+        "methods": rows,
+    }
+
+
+def _search(
+    table: Table, budget: float, options: DeployBenchOptions, game: int, *, random: bool
+) -> tuple[str, int, int]:
+    """The network that a search which trains takes; what it would train is looked up."""
+    from snnas.search.methods.trained import Plan, run
+    from snnas.search.network.design_space import DesignSpace
+
+    plan = Plan(trainings=options.trainings, costs=("energy_total",), limits={"energy_total": budget}, random=random)
+    names = list(table.rows)
+    space = DesignSpace.of(
+        {
+            "ops": ["skip", "conv3x3"],
+            "cells": [1],
+            "channels": sorted({name[1] for name in names}),
+            "timesteps": sorted({name[2] for name in names}),
+            "hidden": [1],
+            "head": ["linear"],
+            "reduction": ["max"],
+        }
+    )
+
+    def train(trials: Sequence[Trial], each: Callable[[int, Trained], None]) -> None:
+        for at, trial in enumerate(trials):
+            each(at, table.trained(trial))
+
+    def refuse(designs: Sequence[Design]) -> list[str | None]:
+        found = (table.mean(table.names[design.architecture_id], "energy_high_uJ") for design in designs)
+        return [None if energy <= budget else "over the budget" for energy in found]
+
+    rng = stream(options.seed, f"game {game}")
+    found = run(space, train, plan, rng=rng, refuse=refuse, log=lambda record: None)
+    return table.names[found.genotype.architecture_id]
+
+
+def _picked(
+    table: Table, within: Sequence[tuple[str, int, int]], score: Callable[[Any, Row], Any], game: int
+) -> tuple[str, int, int]:
+    """The best of all by a score of untrained networks; of equal ones the cheapest. game: which seed's scores."""
+    seed = table.seeds[game]
+    return max(within, key=lambda name: (score(name, table.rows[name][seed]), -table.mean(name, "energy_high_uJ")))
+
+
+def proxies(table: Table) -> list[dict[str, Any]]:
+    """How well scores of untrained networks, and plain sizes, rank accuracy on target: over all, and at equal energy.
+
+    At equal energy: Spearman's correlation within bands of nominal energy, each half as wide again as it begins, of
+    eight networks at least; the mean over the bands by their sizes.
+    """
+    from snnas.toolchain.data.statistics import spearman
+
+    names = list(table.rows)
+    truth = np.array([table.mean(name, "target_test") for name in names])
+    energy = np.array([table.mean(name, "energy_nominal_uJ") for name in names])
+    values = {
+        column: np.array([table.mean(name, column) for name in names])
+        for column in ("sahd", "live_depth", "temporal_code", "parameters", "synops", "sar")
+    }
+    values["convolutions"] = np.array([name[0].count(str(OPS.index("conv3x3"))) for name in names], dtype=float)
+    values["energy"] = energy
+    values["float accuracy"] = np.array([table.mean(name, "float_test") for name in names])
+    bands = np.floor(np.log(energy) / math.log(1.5))
+    groups = [np.flatnonzero(bands == band) for band in np.unique(bands)]
+    groups = [group for group in groups if len(group) >= 8]
+    rows = []
+    for name, found in values.items():
+        equal = [spearman(found[group], truth[group]) for group in groups]
+        weights = [len(group) for group in groups]
+        rows.append(
+            {
+                "proxy": name,
+                "spearman": spearman(found, truth),
+                "at_equal_energy": float(np.average(equal, weights=weights)) if groups else None,
+            }
+        )
+    return sorted(rows, key=lambda row: -(row["at_equal_energy"] or 0.0))
+
+
+def _design(cell: str, channels: int, timesteps: int) -> Design:
+    from snnas.search.network.design import SPACE, Design
+    from snnas.search.network.genotype import FORWARD_EDGES, Cell
+
+    if len(cell) != len(FORWARD_EDGES) or not set(cell) <= set("012"):
+        raise ValueError(f"cell {cell[:20]!r}, expected six digits 0 to 2")
+    ops = {edge: OPS[int(digit)] for edge, digit in zip(FORWARD_EDGES, cell, strict=True)}
+    return Design(SPACE, (Cell.of(ops),), channels, timesteps, 0, "linear", "max")
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """A table per budget, and one of the proxies."""
+    from rich.table import Table as Printed
+
+    from snnas.toolchain.output.stdout import print_table
+
+    for budget in result["budgets"]:
+        best = budget["best"]
+        title = (
+            f"{budget['energy_uJ']:g} uJ: the best of {budget['networks']} networks has {best['accuracy']:.2%} "
+            f"({best['cell']}, {best['channels']} channels, T = {best['timesteps']})"
+        )
+        shown = Printed("method", "regret, points", "95 %", title=title, title_justify="left")
+        for row in budget["methods"]:
+            band = f"{100 * row['low']:.2f} .. {100 * row['high']:.2f}"
+            shown.add_row(row["method"], f"{100 * row['regret']:.2f}", band)
+        print_table(shown)
+    ranked = Printed("ranks accuracy on target", "Spearman, all", "at equal energy")
+    for row in result["proxies"]:
+        equal = "-" if row["at_equal_energy"] is None else f"{row['at_equal_energy']:+.3f}"
+        ranked.add_row(row["proxy"], f"{row['spearman']:+.3f}", equal)
+    print_table(ranked)
