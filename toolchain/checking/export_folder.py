@@ -164,6 +164,8 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
     place = book.subject / "report.json"
     if made.why:
         book.note(f"no figures: {made.why}")
+    elif made.elsewhere:
+        book.note(f"figures are of {options.pricing.system}; those of the report, of another system, are not compared")
     elif made.samples == made.reported and chosen.given is None:
         good = f"accuracy, activity, energy and latency as measured again on {amount_of(made.samples, 'sample')}"
         book.judge("SN307", "report's figures", made.recorded, good, place)

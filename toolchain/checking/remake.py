@@ -79,7 +79,7 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
     whole = n == reported and samples.given is None and same
     return Made(
         figures=figures, intervals=intervals, claimed=claimed, samples=n, reported=reported, judged=samples,
-        recorded=_unlike(report, run, figures) if whole else None,
+        recorded=_unlike(report, run, figures) if whole else None, elsewhere=not same,
     )  # fmt: skip
 
 
