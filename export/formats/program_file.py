@@ -1,11 +1,9 @@
 """``program.npz``: a Program on disk, its structure as JSON and its numbers as arrays.
 
-The array ``program.json`` holds UTF-8 JSON with sorted keys (``FORMAT`` names the version, ``FORMAT_INTEGERS`` that of
-a program whose host stage computes in integers); the other arrays are
+The array ``program.json`` holds UTF-8 JSON with sorted keys (``FORMAT`` or ``FORMAT_INTEGERS``); the other arrays are
 ``<population>.bias`` int16, ``<synapse or host map>.weight`` int8 (host: float32), for sparse maps ``<id>.indices`` and
 ``<id>.indptr`` int32, ``readout.<population>.<distance>`` int8, ``readout.bias`` and ``readout.response`` int64. Ids
-are letters, digits and underscores.
-Reading trusts nothing: whatever is wrong is an InvalidFileError of one line.
+are letters, digits and underscores. Reading trusts nothing: whatever is wrong is an InvalidFileError of one line.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import json
 import math
 import os
 import re
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -127,11 +126,7 @@ def _structure(program: Program) -> dict[str, Any]:
             {"id": h.id, "dst": h.dst, "gain": float(h.gain), "distance": h.distance, **_geometry(h.map)}
             for h in program.host
         ],
-        **(
-            {"host_integers": {"step": program.host_integers.step, "zero": program.host_integers.zero}}
-            if program.host_integers is not None
-            else {}
-        ),
+        **({} if program.host_integers is None else {"host_integers": asdict(program.host_integers)}),
         "readout": {
             "readings": [{"src": r.src, "distance": r.distance} for r in program.readout.readings],
             "read": program.readout.read,
@@ -222,8 +217,7 @@ class _Reader:
             raise _Wrong("program.json is not JSON, or is nested too deeply") from None
         doc = _dict(doc, "program.json")
         if doc.get("format") not in (FORMAT, FORMAT_INTEGERS):
-            known = f"{FORMAT!r} and {FORMAT_INTEGERS!r}"
-            raise _Wrong(f"format {str(doc.get('format'))[:40]!r}; this version reads {known}", "SN102")
+            raise _Wrong(f"format {str(doc.get('format'))[:40]!r}; this version reads {FORMAT!r} and 3", "SN102")
         return doc
 
     def array(self, name: str, dtype: type[np.generic], axes: int) -> np.ndarray:
@@ -390,11 +384,11 @@ def _pool(given: dict[str, Any], where: str) -> Pool:
 
 
 def _host_integers(doc: dict[str, Any]) -> HostIntegers | None:
+    given = _dict(doc.get("host_integers", {}), "host_integers")
     if doc["format"] != FORMAT_INTEGERS:
         return None
-    given = _dict(doc.get("host_integers"), "host_integers")
-    step = _number(given.get("step"), "host_integers.step", positive=True)
-    return HostIntegers(step=step, zero=_integer(given.get("zero"), "host_integers.zero", 0, 255))
+    zero = _integer(given.get("zero"), "host_integers.zero", 0, 255)
+    return HostIntegers(step=_number(given.get("step"), "host_integers.step", positive=True), zero=zero)
 
 
 def _schedule(given: dict[str, Any]) -> Schedule:

@@ -35,8 +35,6 @@ def few(bits: int) -> str:
 
 def pays(m: LinearMap, source: Shape, u: Unit, rate: float, bits: int) -> bool:
     """By the Cortex-M4's instructions, as they were fitted."""
-    from snnas.export.formats.c.work import scattered
-
     fired = rate * float(np.prod(source))
     return instructions(work(m, source, u.layout, rate, bits)) < instructions(scattered(m, source, u, fired, bits))
 
@@ -57,6 +55,19 @@ def work(m: LinearMap, source: Shape, to: Layout, rate: float, bits: int) -> Wor
         # A chunk in whose window nothing fires adds nothing.
         "added": to.pixels * fours * (1 - float(np.exp(-taps / max(1, to.pixels)))),
     })  # fmt: skip
+
+
+def scattered(m: LinearMap, source: Shape, u: Unit, fired: float, bits: int) -> Work:
+    """A convolution whose spikes are scattered."""
+    n = m.weight.shape[0] // m.groups
+    down, across = (windows_per_pixel(m, source, axis) for axis in (0, 1))
+    aligned = u.layout.aligned and (m.groups == 1 or n % ROWS == 0)
+    found = Work({"event": fired, "split": fired, "row": fired * down, "tap": fired * down * across})
+    if aligned:
+        found[f"four_{u.lanes}{few(bits)}"] += fired * down * across * (up(n, ROWS) // ROWS)
+    else:
+        found[f"entry{few(bits)}"] += fired * down * across * n
+    return found
 
 
 def dense_work(places: int, source: Shape, rate: float, bits: int) -> Work:

@@ -60,7 +60,7 @@ def connection(plan: Plan, u: Unit, c: Connection, rate: float) -> Work:
         return Work({**looked, "event": fired, fours: fired * u.layout.places / ROWS})
     if gather.gathers(u, c, source, rate_of(plan, c.src)):
         return gather.work(m, source, u.layout, rate, c.bits)
-    return Work(looked) + scattered(m, source, u, fired, c.bits)
+    return Work(looked) + gather.scattered(m, source, u, fired, c.bits)
 
 
 def rate_of(plan: Plan, src: int) -> float:
@@ -69,19 +69,6 @@ def rate_of(plan: Plan, src: int) -> float:
     name = INPUT if src < 0 else plan.units[src].population.id
     found = measured.get(name) if isinstance(measured, dict) else None
     return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else gather.RATE
-
-
-def scattered(m: LinearMap, source: Shape, u: Unit, fired: float, bits: int) -> Work:
-    """A convolution whose spikes are scattered."""
-    n = m.weight.shape[0] // m.groups
-    down, across = (gather.windows_per_pixel(m, source, axis) for axis in (0, 1))
-    aligned = u.layout.aligned and (m.groups == 1 or n % ROWS == 0)
-    found = Work({"event": fired, "split": fired, "row": fired * down, "tap": fired * down * across})
-    if aligned:
-        found[f"four_{u.lanes}{gather.few(bits)}"] += fired * down * across * (up(n, ROWS) // ROWS)
-    else:
-        found[f"entry{gather.few(bits)}"] += fired * down * across * n
-    return found
 
 
 def _pooled(u: Unit, c: Connection, source: Shape, rate: float) -> Work:
@@ -97,7 +84,7 @@ def _pooled(u: Unit, c: Connection, source: Shape, rate: float) -> Work:
         shape = pool.out_shape(shape)
         found["place"] += 2 * places  # cleared, and looked at
     plain = LinearMap(kind="conv", weight=m.weight, stride=m.stride, pad=m.pad, groups=m.groups)
-    summed = scattered(plain, shape, u, fired, c.bits)
+    summed = gather.scattered(plain, shape, u, fired, c.bits)
     summed.pop("event", None)
     if m.post:
         summed[f"four_1{gather.few(c.bits)}"] += summed.pop(f"four_{u.lanes}{gather.few(c.bits)}", 0.0)
