@@ -173,6 +173,14 @@ class HostMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostIntegers:
+    """How a host that computes in integers sees the input: ``(pixel - zero) * step``, pixel uint8 (``host_stage``)."""
+
+    step: float
+    zero: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """Timestep t of population p is computed at hardware step ``t * period + depth[p]``.
 
@@ -194,7 +202,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The integer network of one target; ``verify`` says whether it is one."""
+    """The integer network of one target; ``verify`` says whether it is one.
+
+    host_integers: of a host stage that computes in integers; None: in float64.
+    """
 
     timesteps: int
     input_shape: Shape
@@ -205,6 +216,7 @@ class Program:
     readout: Readout
     schedule: Schedule
     input_range: tuple[float, float] = (0.0, 1.0)
+    host_integers: HostIntegers | None = None
     meta: dict[str, Any] = field(default_factory=dict)
 
     def population(self, name: str) -> Population:
@@ -268,6 +280,12 @@ class Program:
             self._verify_synapse(s, names)
         for h in self.host:
             self._verify_host(h, names)
+        given = self.host_integers
+        if given is not None and not (0 < given.step < float("inf") and 0 <= given.zero <= 255 and self.host):
+            raise InvalidFileError(
+                f"program: its host computes in integers of {given.step:g} from {given.zero}; expected a host stage, a "
+                "step > 0 and a zero in 0..255"
+            )
         self.readout.verify(self.timesteps, {p.id: p.size for p in self.populations})
 
     def _verify_host(self, h: HostMap, names: set[str]) -> None:

@@ -20,7 +20,7 @@ limit but where a soft reset would leave what was cut off.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ import numpy as np
 from snnas.export.compiler.signed_sums import Ends, of_ones, signed_sums
 from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.host_stage import PIXEL_MAX, integer_stages
 from snnas.hw_sim.lava.run_lava import SILENCE_EXPONENT, SILENCE_WEIGHT
 from snnas.hw_sim.program import CLOCK, HostMap, Population, Program, Shape, Synapse
 
@@ -169,14 +170,24 @@ def _host_bounds(
     return _whole(np.rint(ends[0])), _whole(np.rint(ends[1]))
 
 
+def host_of(program: Program, p: Population) -> tuple[list[HostMap], tuple[float, float]]:
+    """The host's maps into ``p`` and the values that they see; of a host in integers, its own weights on its pixels."""
+    host = [h for h in program.host if h.dst == p.id]
+    if program.host_integers is None or not host:
+        return host, program.input_range
+    stage, zero = integer_stages(program)[p.id], program.host_integers.zero
+    gain = 1 / ((1 << stage.shift) * p.scale)
+    return [replace(h, map=linear, gain=gain) for h, linear in stage.maps], (float(-zero), float(PIXEL_MAX - zero))
+
+
 def neuron_bounds(program: Program, p: Population) -> dict[str, Ends]:
     """The ends of a, u and v per neuron over a sample, from reset; of v before it is reset. int64 (*shape).
 
     ``blank``: u in the blank timestep between samples, of a source of delayed synapses, which a pulse holds silent.
     """
     synapses = [(s, program.source_shape(s.src)) for s in program.into(p.id)]
-    host = [h for h in program.host if h.dst == p.id]
-    inputs = input_bounds(p, synapses, host, program.input_shape, program.input_range)
+    host, values = host_of(program, p)
+    inputs = input_bounds(p, synapses, host, program.input_shape, values)
     pushed = inputs[0] << limits.STATE_SHIFT, inputs[1] << limits.STATE_SHIFT
     bias = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent)
     zero = np.zeros(p.shape, np.int64)

@@ -1,10 +1,9 @@
 """``program.npz``: a Program on disk, its structure as JSON and its numbers as arrays.
 
-The array ``program.json`` holds UTF-8 JSON with sorted keys (``FORMAT`` names the version); the other arrays are
+The array ``program.json`` holds UTF-8 JSON with sorted keys (``FORMAT`` or ``FORMAT_INTEGERS``); the other arrays are
 ``<population>.bias`` int16, ``<synapse or host map>.weight`` int8 (host: float32), for sparse maps ``<id>.indices`` and
 ``<id>.indptr`` int32, ``readout.<population>.<distance>`` int8, ``readout.bias`` and ``readout.response`` int64. Ids
-are letters, digits and underscores.
-Reading trusts nothing: whatever is wrong is an InvalidFileError of one line.
+are letters, digits and underscores. Reading trusts nothing: whatever is wrong is an InvalidFileError of one line.
 """
 
 from __future__ import annotations
@@ -13,15 +12,26 @@ import json
 import math
 import os
 import re
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from snnas.export.formats.npz_file import LIMIT_BYTES, read_npz, write_npz
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
-from snnas.hw_sim.lava.run_lava import FORMAT
+from snnas.hw_sim.lava.run_lava import FORMAT, FORMAT_INTEGERS
 from snnas.hw_sim.limits import NO_MEMORY
-from snnas.hw_sim.program import RESERVED, HostMap, LinearMap, Pool, Population, Program, Schedule, Synapse
+from snnas.hw_sim.program import (
+    RESERVED,
+    HostIntegers,
+    HostMap,
+    LinearMap,
+    Pool,
+    Population,
+    Program,
+    Schedule,
+    Synapse,
+)
 from snnas.hw_sim.readout import Reading, Readout
 
 JSON_BYTES = 16 << 20
@@ -87,7 +97,7 @@ def _pack_map(arrays: dict[str, np.ndarray], name: str, linear: LinearMap, dtype
 def _structure(program: Program) -> dict[str, Any]:
     schedule = program.schedule
     return {
-        "format": FORMAT,
+        "format": FORMAT if program.host_integers is None else FORMAT_INTEGERS,
         "timesteps": program.timesteps,
         "input": {
             "shape": list(program.input_shape),
@@ -116,6 +126,7 @@ def _structure(program: Program) -> dict[str, Any]:
             {"id": h.id, "dst": h.dst, "gain": float(h.gain), "distance": h.distance, **_geometry(h.map)}
             for h in program.host
         ],
+        **({} if program.host_integers is None else {"host_integers": asdict(program.host_integers)}),
         "readout": {
             "readings": [{"src": r.src, "distance": r.distance} for r in program.readout.readings],
             "read": program.readout.read,
@@ -184,6 +195,7 @@ class _Reader:
             populations=tuple(self.population(p, f"populations[{i}]") for i, p in _items(doc, "populations")),
             synapses=tuple(self.synapse(s, f"synapses[{i}]") for i, s in _items(doc, "synapses")),
             host=tuple(self.host_map(h, f"host[{i}]") for i, h in _items(doc, "host")),
+            host_integers=_host_integers(doc),
             readout=self.readout(_dict(doc.get("readout"), "readout")),
             schedule=_schedule(_dict(doc.get("schedule"), "schedule")),
             meta=_dict(doc.get("meta", {}), "meta"),
@@ -204,8 +216,8 @@ class _Reader:
         except (ValueError, RecursionError):  # ValueError: not UTF-8, not JSON, or a number of too many digits
             raise _Wrong("program.json is not JSON, or is nested too deeply") from None
         doc = _dict(doc, "program.json")
-        if doc.get("format") != FORMAT:
-            raise _Wrong(f"format {str(doc.get('format'))[:40]!r}; this version reads {FORMAT!r}", "SN102")
+        if doc.get("format") not in (FORMAT, FORMAT_INTEGERS):
+            raise _Wrong(f"format {str(doc.get('format'))[:40]!r}; this version reads {FORMAT!r} and 3", "SN102")
         return doc
 
     def array(self, name: str, dtype: type[np.generic], axes: int) -> np.ndarray:
@@ -369,6 +381,14 @@ def _pool(given: dict[str, Any], where: str) -> Pool:
     fields: list[tuple[str, int]] = [("kernel", 1), ("stride", 1), ("pad", 0)]
     kernel, stride, pad = (_pair(given.get(key), f"{where}.{key}", low) for key, low in fields)
     return Pool(kernel=kernel, stride=stride, pad=pad)
+
+
+def _host_integers(doc: dict[str, Any]) -> HostIntegers | None:
+    given = _dict(doc.get("host_integers", {}), "host_integers")
+    if doc["format"] != FORMAT_INTEGERS:
+        return None
+    zero = _integer(given.get("zero"), "host_integers.zero", 0, 255)
+    return HostIntegers(step=_number(given.get("step"), "host_integers.step", positive=True), zero=zero)
 
 
 def _schedule(given: dict[str, Any]) -> Schedule:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from snnas.hw_sim.lava.environment import clean_environment
+from snnas.hw_sim.commands import answer
 
 PYTHON = "SNNAS_C_PYTHON"
+ASKING = 60.0  # seconds
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic")
 SANITIZED = ("-Og", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 MEND = "pip install ziglang unicorn (in an interpreter of its own where you like: name it in SNNAS_C_PYTHON)"
@@ -124,11 +124,5 @@ def _has(python: Path, package: str) -> str | None:
 @cache
 def _said(command: tuple[str, ...]) -> str | None:
     """The first line that a command prints; None where it fails."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=60, env=clean_environment(), stdin=subprocess.DEVNULL, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = done.stdout.decode("utf-8", "replace").split("\n")
-    return lines[0].strip()[:200] if done.returncode == 0 and lines[0].strip() else None
+    line = answer(command, ASKING).text.split("\n")[0].strip()
+    return line[:200] or None

@@ -7,6 +7,9 @@ int64_t device_logits[SNNAS_CLASSES];
 
 void device_init(void);
 void device_step(void);
+#ifdef SNNAS_REPEATS
+void device_again(void);
+#endif
 void device_logits_out(void);
 void _start(void);
 
@@ -26,6 +29,10 @@ void device_init(void) { snnas_init(&device_state); }
 
 void device_step(void) { snnas_step(&device_state, device_frame); }
 
+#ifdef SNNAS_REPEATS
+void device_again(void) { snnas_step(&device_state, 0); }
+#endif
+
 void device_logits_out(void) { snnas_logits(&device_state, device_logits); }
 
 void _start(void)
@@ -33,6 +40,9 @@ void _start(void)
     for (;;) {
         device_init();
         device_step();
+#ifdef SNNAS_REPEATS
+        device_again();
+#endif
         device_logits_out();
     }
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from snnas.hw_sim.c import elf
 from snnas.hw_sim.c.compilers import WARNINGS, Compiler, Core
 from snnas.hw_sim.c.model import CModel, Ran, decoded
 from snnas.hw_sim.c.native import compiled
+from snnas.hw_sim.commands import answer
 from snnas.hw_sim.errors import GateError, UnsupportedError
 from snnas.hw_sim.files import write_json, write_text
-from snnas.hw_sim.lava.environment import clean_environment
 
 HERE = Path(__file__).parent
 OPTIMISED = ("-O2", "-ffreestanding", "-fno-strict-aliasing", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
@@ -115,15 +114,10 @@ def _emulated(
     )
     given = np.ascontiguousarray(frames, dtype=model.value).tobytes()
     command = [str(python), "-I", str(HERE / "emulator.py"), str(job)]
-    try:
-        done = subprocess.run(
-            command, input=given, capture_output=True, timeout=RUNNING, env=clean_environment(), check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnsupportedError(f"the emulator does not run: {' '.join(str(error).split())[:200]}") from None
-    if done.returncode or not result.is_file():
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise GateError(
-            f"{core.name}: the emulator ends with {done.returncode}: {(lines or ['nothing said'])[-1][:300]}"
-        )
-    return done.stdout, json.loads(result.read_text())
+    done = answer(command, RUNNING, given)
+    if done.code is None:
+        raise UnsupportedError(f"the emulator does not run: {done.first}")
+    if done.code or not result.is_file():
+        last = done.said[-1][:300] if done.said else "nothing said"
+        raise GateError(f"{core.name}: the emulator ends with {done.code}: {last}")
+    return done.out, json.loads(result.read_text())

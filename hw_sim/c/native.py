@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import numpy as np
 
 from snnas.hw_sim.c.compilers import SANITIZED, WARNINGS, Compiler
 from snnas.hw_sim.c.model import CModel, Ran, decoded
+from snnas.hw_sim.commands import Answer, answer
 from snnas.hw_sim.errors import GateError, UnsupportedError
 from snnas.hw_sim.files import write_text
-from snnas.hw_sim.lava.environment import clean_environment
 
 RUNNER = Path(__file__).with_name("runner.c")
 COMPILING, RUNNING = 600.0, 3600.0  # seconds; what takes longer hangs
@@ -41,21 +40,11 @@ def build(model: CModel, folder: Path, compiler: Compiler, *, sanitize: bool = F
 
 def compiled(command: list[str]) -> None:
     """Runs a compiler; GateError with the first thing that it says."""
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            timeout=COMPILING,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnsupportedError(f"{command[0]}: {' '.join(str(error).split())[:200]}") from None
-    if done.returncode:
-        raise GateError(
-            f"{command[0]} refuses the model: {_first(done.stderr)}; this is a fault of ours, please report it"
-        )
+    done = answer(command, COMPILING)
+    if done.code is None:
+        raise UnsupportedError(f"{command[0]}: {done.first}")
+    if done.code:
+        raise GateError(f"{command[0]} refuses the model: {_first(done)}; this is a fault of ours, please report it")
 
 
 def execute(model: CModel, program: Path, frames: np.ndarray) -> Ran:
@@ -68,19 +57,17 @@ def execute(model: CModel, program: Path, frames: np.ndarray) -> Ran:
 
 def _execute(model: CModel, program: Path, frames: np.ndarray) -> Ran:
     given = np.ascontiguousarray(frames, dtype=model.value).tobytes()
-    try:
-        done = subprocess.run([str(program)], input=given, capture_output=True, timeout=RUNNING, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnsupportedError(f"the compiled model does not run: {' '.join(str(error).split())[:200]}") from None
-    ran = decoded(model, done.stdout, len(frames)) if done.returncode == 0 else None
+    done = answer([str(program)], RUNNING, given)
+    if done.code is None:
+        raise UnsupportedError(f"the compiled model does not run: {done.first}")
+    ran = decoded(model, done.out, len(frames)) if done.code == 0 else None
     if ran is None:
         raise GateError(
-            f"the compiled model ends with {done.returncode}: {_first(done.stderr)}; this is a fault of ours, please "
-            "report it"
+            f"the compiled model ends with {done.code}: {_first(done)}; this is a fault of ours, please report it"
         )
     return ran
 
 
-def _first(said: bytes) -> str:
-    lines = [" ".join(line.split()) for line in said.decode("utf-8", "replace").splitlines()]
-    return next((line[:300] for line in lines if "error" in line.lower()), next(filter(None, lines), "nothing said"))
+def _first(done: Answer) -> str:
+    """The first line that names an error, else the first."""
+    return next((line[:300] for line in done.said if "error" in line.lower()), done.first)

@@ -20,9 +20,13 @@ _SYNOPS = ("synop", "synop_conv", "synop_dense", "synop_sparse")
 _UPDATES = ("update_active", "update_idle")
 _NETWORK = ("spike_generation", "message", "hop_ew", "hop_ns", "crossing")
 UNITS = {
-    **{f"energy.{n}": "pJ" for n in (*_SYNOPS, *_UPDATES, *_NETWORK, "host_mac", "host_comparison", "input_spike")},
+    **{
+        f"energy.{n}": "pJ"
+        for n in (*_SYNOPS, *_UPDATES, *_NETWORK, "host_mac", "host_comparison", "input_spike", "cycle")
+    },
     **{f"power.{n}": "mW" for n in ("idle", "run")},
-    **{f"time.{n}": "ns" for n in ("synop", *_UPDATES, "message", "barrier")},
+    **{f"time.{n}": "ns" for n in ("synop", *_UPDATES, "message", "barrier", "cycle")},
+    "cycles.instruction": "cycles",
 }
 REFUSED = {
     "loihi2": "no per-operation constants of Loihi 2 are public; name a measured .toml file of your own, or use loihi1",
@@ -46,7 +50,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """One constant in pJ, mW or ns, and where it comes from."""
+    """One constant in pJ, mW, ns or cycles, and where it comes from."""
 
     value: float
     low: float
@@ -109,8 +113,8 @@ def parse_profile(table: dict[str, Any], path: Path) -> Profile:
     for section, entries in table.items():
         if section in head:
             continue
-        if section not in ("energy", "power", "time") or not isinstance(entries, dict):
-            raise InvalidFileError(f"{path}: {brief(section)} is no section; expected energy, power or time")
+        if section not in ("energy", "power", "time", "cycles") or not isinstance(entries, dict):
+            raise InvalidFileError(f"{path}: {brief(section)} is no section; expected energy, power, time or cycles")
         for name, entry in entries.items():
             key = f"{section}.{name}"
             if key not in UNITS:

@@ -51,6 +51,7 @@ MEANINGS = {
     "energy.host_mac": "one multiply-accumulate of the host stage (the layers before the first neuron)",
     "energy.host_comparison": "one comparison of two numbers by an encoder of signals, on the host",
     "energy.input_spike": "one spike that the host sends in",
+    "energy.cycle": "one clock cycle of a microcontroller: amperes per hertz times volts",
     "power.idle": "each chip of the system, doing nothing",
     "power.run": "each chip in use, above idle, while any network runs",
     "time.synop": "one synaptic event",
@@ -58,6 +59,8 @@ MEANINGS = {
     "time.update_idle": "one idle neuron on one hardware step",
     "time.message": "one message into a core",
     "time.barrier": "the synchronisation that ends a hardware step",
+    "time.cycle": "one clock cycle of a microcontroller",
+    "cycles.instruction": "clock cycles of an instruction of a microcontroller, the mean of what it executes",
 }
 
 

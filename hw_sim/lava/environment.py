@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from snnas.hw_sim.commands import answer, clean_environment
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.files import write_text
 from snnas.hw_sim.system_calls import take
@@ -113,31 +114,10 @@ def _why_not(python: Path) -> str | None:
 
 def _ran(command: list[str], seconds: float) -> tuple[str, str | None]:
     """What a command prints, and why it failed: its own first line, or that it hangs or is not there; None else."""
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            timeout=seconds,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "", f"no answer within {seconds:.0f} s"
-    except (OSError, ValueError) as error:
-        return "", getattr(error, "strerror", None) or str(error)
-    if done.returncode == 0:
-        return done.stdout.decode("utf-8", "replace"), None
-    lines = [" ".join(line.split()) for line in done.stderr.decode("utf-8", "replace").splitlines()]
-    said = next((line[:200] for line in lines if line), "nothing was printed")
-    return "", f"exit code {done.returncode}: {said}"
-
-
-def clean_environment() -> dict[str, str]:
-    """Ours without what belongs to this interpreter (PYTHONPATH of 3.11 breaks 3.10)."""
-    ours = ("PYTHON", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    return kept | {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    found = answer(command, seconds)
+    if found.code == 0:
+        return found.text, None
+    return "", found.first if found.code is None else f"exit code {found.code}: {found.first[:200]}"
 
 
 def probe(python: str | os.PathLike[str], seconds: float = 60.0) -> dict[str, Any]:

@@ -23,10 +23,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from snnas.hw_sim.commands import clean_environment
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, WorkerError
 from snnas.hw_sim.files import copy
 from snnas.hw_sim.lava import run_lava
-from snnas.hw_sim.lava.environment import clean_environment, last_line
+from snnas.hw_sim.lava.environment import last_line
 from snnas.hw_sim.program import Program
 from snnas.hw_sim.system_calls import take
 

@@ -63,6 +63,7 @@ except ImportError:
     sys.exit(2)
 
 FORMAT = "snnas.program/2"
+FORMAT_INTEGERS = "snnas.program/3"  # with a host stage in integers; here its currents are recorded in either case
 INPUT, CLOCK = "input", "clock"
 LEAD = 2  # hardware steps before the first sample: room for what is driven one step ahead of a reader at depth 0
 SILENCE_WEIGHT, SILENCE_EXPONENT = -192, 8  # -49152 weight units: beyond any input (32767) and bias (8190), and
@@ -166,8 +167,8 @@ def read_program(path: str) -> Tuple[Dict[str, Any], Arrays]:
         program = json.loads(arrays["program.json"].tobytes().decode("utf-8"))
     except (ValueError, RecursionError):
         raise BadFile("program.json is not JSON") from None
-    if not isinstance(program, dict) or program.get("format") != FORMAT:
-        raise BadFile(f"program.json is not of the format {FORMAT}")
+    if not isinstance(program, dict) or program.get("format") not in (FORMAT, FORMAT_INTEGERS):
+        raise BadFile(f"program.json is not of the format {FORMAT} or {FORMAT_INTEGERS}")
     return program, arrays
 
 

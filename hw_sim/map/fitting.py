@@ -17,6 +17,11 @@ def advice(program: Program, mapping: Mapping) -> list[str]:
     if mapping.fits:
         return []
     worst = max(mapping.misfits, key=lambda m: m.used / m.limit)
+    if mapping.system.core is not None:
+        keep = math.floor(100 * worst.limit / worst.used)
+        what = {"flash": "weights", "ram": "neurons"}[worst.resource]
+        bits = ["bits: --bits 4 halves the weights"] if worst.resource == "flash" and program.weight_bits == 8 else []
+        return [f"{what}: keep about {keep} % of them: fewer channels, or a smaller head", *bits]
     return _on_cores(program, mapping, worst) if worst.resource == "cores" else _on_a_neuron(program, mapping, worst)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from snnas.hw_sim.errors import InvalidFileError, brief
 from snnas.hw_sim.tables import read_table, shipped
@@ -10,14 +12,16 @@ from snnas.hw_sim.tables import read_table, shipped
 RESOURCES = ("compartments", "synapse_bytes", "in_axons", "out_axons")
 UNPUBLISHED = "unpublished"  # in place of a number of axons: the limit is not checked
 UNLIMITED = 1 << 40
+CORES = ("cortex-m4", "rv32imc")  # of microcontrollers: those of ``hw_sim/c/compilers.py``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
     """A chip and the sizes in which it was built. Limits are per core; cores per chip; chips ascending.
 
-    A number of axons of ``UNLIMITED`` was never published and is not checked. soft_reset: its neuron may be reset by
-    subtraction.
+    core: of a microcontroller, whose compiled program is held against flash and ram (bytes); None: a chip of neurons.
+    clock: of it, MHz. A number of axons of ``UNLIMITED`` was never published and is not checked. soft_reset: its neuron
+    may be reset by subtraction.
     """
 
     name: str
@@ -30,6 +34,10 @@ class System:
     mesh_rows: int
     chips: tuple[int, ...]
     soft_reset: bool = False
+    core: str | None = None
+    flash: int = UNLIMITED
+    ram: int = UNLIMITED
+    clock: int = 0
 
     def position(self, core: int) -> tuple[int, int, int]:
         """(chip, column, row) of a core's tile; tiles fill column by column."""
@@ -43,8 +51,10 @@ def load_system(name: str = "loihi1") -> System:
     path = shipped(name, "systems")
     table = read_table(path)
     limits = table.get("limits")
+    if "core" in table:
+        return _microcontroller(table, path)
     per_core = ("cores", "tile_cores", "mesh_rows", *RESOURCES)
-    found = {}
+    found: dict[str, Any] = {}
     for key in per_core:
         entry = limits.get(key) if isinstance(limits, dict) else None
         value = entry.get("value") if isinstance(entry, dict) else None
@@ -61,3 +71,32 @@ def load_system(name: str = "loihi1") -> System:
     if type(soft) is not bool:
         raise InvalidFileError(f"{path}: soft_reset is {brief(soft)}; expected true or false")
     return System(name=str(table.get("name", path.stem)), chips=tuple(sorted(chips)), soft_reset=soft, **found)
+
+
+def _microcontroller(table: dict[str, Any], path: Path) -> System:
+    """One core that computes all neurons, one after the other; nothing of it is placed."""
+    core, limits, found = table["core"], table.get("limits"), {}
+    if core not in CORES:
+        raise InvalidFileError(f"{path}: core is {brief(core)}; expected one of {', '.join(CORES)}")
+    for key in ("flash", "ram", "clock"):
+        entry = limits.get(key) if isinstance(limits, dict) else None
+        value = entry.get("value") if isinstance(entry, dict) else None
+        if type(value) is not int or not 1 <= value <= UNLIMITED:
+            raise InvalidFileError(f"{path}: limits.{key}.value is {brief(value)}; expected a whole number >= 1")
+        found[key] = value
+    return System(
+        name=str(table.get("name", path.stem)),
+        compartments=UNLIMITED,
+        synapse_bytes=UNLIMITED,
+        in_axons=UNLIMITED,
+        out_axons=UNLIMITED,
+        cores=1,
+        tile_cores=1,
+        mesh_rows=1,
+        chips=(1,),
+        soft_reset=True,
+        core=core,
+        flash=found["flash"],
+        ram=found["ram"],
+        clock=found["clock"],
+    )

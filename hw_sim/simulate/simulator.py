@@ -13,12 +13,12 @@ import numpy as np
 
 from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UnsupportedError, UsageError, overflowed
+from snnas.hw_sim.host_stage import held_back as held_back
+from snnas.hw_sim.host_stage import host_currents as host_currents
 from snnas.hw_sim.linear import apply, convolve, sum_pool
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Synapse
-from snnas.hw_sim.readout import answers, late
+from snnas.hw_sim.readout import answers
 from snnas.hw_sim.system_calls import physical_memory
-
-HOST_CURRENT = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +31,6 @@ class Trace:
     @property
     def predictions(self) -> np.ndarray:
         return self.logits.argmax(axis=1)
-
-
-def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
-    """The integer currents that the host injects: {population: int64 (B, T or 1, C, H, W)} in weight units.
-
-    x: (B, C, H, W), a static input, or (B, T, C, H, W), a frame per timestep. Computed in float64 and rounded half to
-    even: bit-exactness starts here. UnsupportedError for a current that 32 bits cannot hold, as golden.npz keeps it.
-    """
-    frames = x[:, None] if x.ndim == 4 else x
-    b, t = frames.shape[:2]
-    flat = frames.reshape(b * t, *frames.shape[2:]).astype(np.float64)
-    real: dict[str, np.ndarray] = {}
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
-        for h in program.host:
-            current = apply(h.map, flat, program.population(h.dst).shape) * h.gain
-            current = held_back(current.reshape(b, t, *current.shape[1:]), h.distance, program.timesteps)
-            real[h.dst] = real[h.dst] + current if h.dst in real else current
-        whole = {name: np.rint(current * program.population(name).scale) for name, current in real.items()}
-    for name, current in whole.items():
-        if not (np.abs(current) < HOST_CURRENT).all():
-            raise UnsupportedError(
-                f"the host injects a current beyond {HOST_CURRENT} into {name}; correct the gain of its host map, or "
-                f"the scale of the samples"
-            )
-    return {name: current.astype(np.int64) for name, current in whole.items()}
-
-
-def held_back(current: np.ndarray, distance: int, timesteps: int) -> np.ndarray:
-    """(B, T or 1, ...) injected ``distance`` timesteps late: then a still one has frames, too."""
-    return (
-        late(np.broadcast_to(current, (len(current), timesteps, *current.shape[2:])), distance) if distance else current
-    )
 
 
 def simulate(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from snnas.export.compiler.observed_currents import Ranges
+from snnas.export.formats.c import SOURCES
 from snnas.export.formats.nir_file import read_nir
 from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Graph
@@ -20,6 +21,7 @@ from snnas.hw_sim.program import Program
 from snnas.toolchain.checking import folder_runs
 from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
 from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.folder_c import check_c
 from snnas.toolchain.checking.graph_rules import check_version, describe
 from snnas.toolchain.checking.made import Made
 from snnas.toolchain.checking.options import CheckOptions
@@ -93,6 +95,7 @@ def _check_files(book: Book, manifest: Tree) -> None:
     wanted: tuple[str, ...] = ONNX_FILES if manifest["format"] == ONNX_FORMAT else FILES
     if manifest["format"] == FORMAT:
         wanted = (*FILES, "calibration.npz")
+    wanted = (*wanted, *SOURCES) if manifest.get("target") == "c" else wanted
     recorded = manifest["files"]
     for name in dict.fromkeys((*wanted, *recorded)):
         path = book.subject / name
@@ -158,6 +161,8 @@ def _check_parts(
             "program's numbers",
             lambda: check_rounding(book, graph, program, again, report, exact=exact, trusted=trusted),
         )
+    if manifest.get("target") == "c":
+        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples))
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
     book.attempt(
         "SN301",
@@ -181,6 +186,8 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
     place = book.subject / "report.json"
     if made.why:
         book.note(f"no figures: {made.why}")
+    elif made.elsewhere:
+        book.note(f"figures are of {options.pricing.system}; those of the report, of another system, are not compared")
     elif made.samples == made.reported and chosen.given is None:
         good = f"accuracy, activity, energy and latency as measured again on {amount_of(made.samples, 'sample')}"
         book.judge("SN307", "report's figures", made.recorded, good, place)

@@ -47,6 +47,9 @@ def of_program(subject: Subject, pricing: Pricing) -> Made:
         "spikes": at("spikes_per_inference", "mean"),
         "synops": at("work", "synops_per_inference", "mean"),
     }
+    if "microcontroller" in fit:
+        figures |= {name: at("fit", "microcontroller", f"{name}_bytes") for name in ("flash", "ram")}
+        figures["instructions"] = at("instructions", "high")
     over = {
         "accuracy": interval("accuracy", "interval"),
         "sar": interval("sar", "interval"),

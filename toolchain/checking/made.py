@@ -13,6 +13,7 @@ from snnas.toolchain.searching.budgets import GATED
 
 FEW = 100  # samples below which an accuracy that nobody has pinned binds on the lower end of its interval
 OF_SAMPLES = frozenset({"accuracy", "sar", "spikes", "synops", "energy_total", "energy_dynamic", "latency"})
+OF_SAMPLES |= {"instructions"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,8 @@ class Made:
 
     intervals: 95 %, over the samples. claimed: what the report alone says, with why no better is had. samples: that
     the figures are of; reported: that the report's are of, 0 where it does not say. judged: the samples themselves.
-    why: there are no figures. recorded: the first figure of the report that is not what was measured, in words.
+    why: there are no figures. elsewhere: on another system than the report is of. recorded: the first figure of the
+    report that is not what was measured, in words.
     """
 
     figures: dict[str, float | None] = field(default_factory=dict)
@@ -32,6 +34,7 @@ class Made:
     judged: Samples | None = None
     why: str = ""
     recorded: str | None = None
+    elsewhere: bool = False
 
     def binding(self, name: str, *, trusted: bool, pinned: bool) -> tuple[float | None, str]:
         """What a limit of ``name`` binds on, and how that is to be told.

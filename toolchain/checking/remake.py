@@ -20,7 +20,8 @@ from snnas.toolchain.checking.made import OF_SAMPLES, Made
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.data.statistics import bootstrap, wilson
 from snnas.toolchain.exporting.on_target import Figures, run_program
-from snnas.toolchain.models.estimate import profile_of, profiles
+from snnas.toolchain.models.estimate import CHIP_OF, profile_of, profiles
+from snnas.toolchain.models.microcontroller import of_device
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.searching.budgets import GATED
 
@@ -51,7 +52,7 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
         run = run_program(program, few.x, labels, profile, system, torch=work > TORCH_WORTH)
     except UnsupportedError as error:
         return Made(
-            figures={**dict.fromkeys(OF_SAMPLES), **_placed(map_program(program, system)), **fixed},
+            figures={**dict.fromkeys(OF_SAMPLES - {"instructions"}), **_placed(map_program(program, system)), **fixed},
             claimed=claimed, reported=reported, judged=samples, why=str(error),
         )  # fmt: skip
     counts, n = run.counts, len(few)
@@ -65,6 +66,7 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
         "synops": counts.synops / n,
         **_placed(run.mapping),
         **fixed,
+        **of_device(run.device),
     }
     fired, events = (np.array(each, np.float64) for each in (counts.sample_spikes, counts.sample_synops))
     intervals = {"spikes": bootstrap(fired, SEED), "synops": bootstrap(events, SEED)}
@@ -72,10 +74,12 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
     intervals["sar"] = (intervals["spikes"][0] / slots, intervals["spikes"][1] / slots)
     if figures["accuracy"] is not None:
         intervals["accuracy"] = wilson(int((run.predictions == few.y).sum()), n)
-    whole = n == reported and samples.given is None
+    # The report is of its own chip, and of the program as it is.
+    same = system.name == CHIP_OF and run.program is program
+    whole = n == reported and samples.given is None and same
     return Made(
         figures=figures, intervals=intervals, claimed=claimed, samples=n, reported=reported, judged=samples,
-        recorded=_unlike(report, run, figures) if whole else None,
+        recorded=_unlike(report, run, figures) if whole else None, elsewhere=not same,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ OF_GRAPHS = (
     "data", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
     "current", "readout", "expect", "calibration", "out",
 )  # fmt: skip
-OF_INTEGERS = ("bits", "ranges", "finetune", "finetune_lr", "calibration")
+OF_INTEGERS = ("bits", "ranges", "host", "finetune", "finetune_lr", "calibration")
 
 
 def export(
@@ -52,6 +52,10 @@ def export(
     ranges: Annotated[
         str, typer.Option(help="Registers hold: proved, observed, or auto: proved if bits allow.")
     ] = "auto",
+    host: Annotated[
+        str | None,
+        typer.Option(help="Layers before the first neuron: float, or int16 x uint8: int [of c; else float]."),
+    ] = None,
     finetune: Annotated[int | None, typer.Option(help="Epochs of training on the integers; none without.")] = None,
     finetune_lr: Annotated[float | None, typer.Option(help="With --finetune: its learning rate [0.003].")] = None,
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
@@ -101,9 +105,9 @@ def export(
                     convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
                     readout=readout, expect=expect, calibration=calibration,
                 ),
-                target=target, samples=samples, profile=profile, bits=bits, ranges=cast(Any, ranges), finetune=finetune,
-                finetune_lr=finetune_lr, require_lava=require_lava, python=python, timeout=timeout, dump=dump,
-                out=out, float64=float64, inline=inline, force=force,
+                target=target, samples=samples, profile=profile, bits=bits, ranges=cast(Any, ranges), host=host,
+                finetune=finetune, finetune_lr=finetune_lr, require_lava=require_lava, python=python, timeout=timeout,
+                dump=dump, out=out, float64=float64, inline=inline, force=force,
             ),
             narrator,
         )  # fmt: skip
@@ -111,9 +115,9 @@ def export(
         exported = export_run(
             RunExportOptions(
                 run=run, runs_dir=runs_dir, pick=pick, target=target, samples=samples, profile=profile, bits=bits,
-                ranges=cast(Any, ranges), finetune=finetune, finetune_lr=finetune_lr, require_lava=require_lava,
-                python=python, timeout=timeout, dump=dump, float64=float64, inline=inline, force=force,
-                timesteps=timesteps,
+                ranges=cast(Any, ranges), host=host, finetune=finetune, finetune_lr=finetune_lr,
+                require_lava=require_lava, python=python, timeout=timeout, dump=dump, float64=float64, inline=inline,
+                force=force, timesteps=timesteps,
             ),
             narrator,
         )  # fmt: skip

@@ -40,6 +40,9 @@ class ProgramOptions:
     """Energy profile: a name or a .toml file."""
     bits: int = 8
     """Of a weight: 8, 6 or 4."""
+    host: str | None = None
+    """Arithmetic of the linear layers before the first neuron: float, or int: int16 weights on uint8 pixels; None: int
+    for C, float for others."""
     ranges: Ranges = "auto"
     """Whether registers are proved for all input (proved), hold what was observed with a margin (observed), or the
     first where it costs no bits (auto)."""
@@ -133,6 +136,7 @@ def _for_program(options: ProgramOptions) -> ExportOptions:
         profile=options.profile,
         bits=options.bits,
         ranges=options.ranges,
+        host=options.host,
         finetune=asked_finetuning(options.finetune, options.finetune_lr),
         require_lava=options.require_lava,
         lava_python=options.python,

@@ -24,8 +24,7 @@ class Measured:
     """Everything that the report is written from.
 
     silence: on target, with the likely cause.
-    ranges, errors: by population, of the program as it was read again. finetune, c: ``finetune`` and ``c`` of
-    report.json.
+    ranges, errors: by population, of the program as it was read again. finetune, host, c: of report.json.
     """
 
     graph: Graph
@@ -42,4 +41,5 @@ class Measured:
     lava: Comparison | None
     lava_note: str
     finetune: dict[str, Any] | None = None
+    host: dict[str, Any] | None = None
     c: dict[str, Any] | None = None

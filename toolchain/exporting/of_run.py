@@ -99,7 +99,10 @@ class OfRun:
 
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         bits, ranges = options.bits, options.ranges
-        return compile_calibrated(floats.read, self.data, self.timesteps, self.meta, bits=bits, ranges=ranges)
+        return compile_calibrated(
+            floats.read, self.data, self.timesteps, self.meta, bits=bits, ranges=ranges,
+            with_rates=options.target == "c",
+        )  # fmt: skip
 
     def tune(self, program: Program, floats: Floats, asked: Finetuning, narrator: Narrator) -> Tuned:
         from snnas.toolchain.finetuning import exported

@@ -18,12 +18,12 @@ import numpy as np
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
 from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.graph.graph import Graph
-from snnas.hw_sim.energy.latency import Latency, estimate_latency
-from snnas.hw_sim.energy.price import Bill, price
+from snnas.hw_sim.energy.latency import Latency
+from snnas.hw_sim.energy.price import Bill
 from snnas.hw_sim.energy.profile import Profile
 from snnas.hw_sim.errors import GateError, UnsupportedError
 from snnas.hw_sim.limits import WEIGHT_BITS
-from snnas.hw_sim.map.mapping import Mapping, load_system, map_program
+from snnas.hw_sim.map.mapping import Mapping, load_system
 from snnas.hw_sim.map.system import System
 from snnas.hw_sim.program import InputKind, Program
 from snnas.hw_sim.simulate.counter import Counter
@@ -32,6 +32,7 @@ from snnas.hw_sim.simulate.sampling import Ran, singles
 from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
+from snnas.toolchain.models.microcontroller import InFlash, for_system, place, priced
 from snnas.toolchain.output.stderr import Advance, Narrator
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class OnTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """A network on target. bill and latency: None where the profile does not price them or the program fits nowhere."""
+    """A network on target. bill and latency: None where the profile does not price them or the program fits nowhere.
+    device: a microcontroller's flash, memory and instructions.
+    """
 
     program: Program
     mapping: Mapping
@@ -67,6 +70,7 @@ class Figures:
     silence: Silence
     latency: Latency | None
     bill: Bill | None
+    device: InFlash | None = None
 
 
 def program_kind(name: str) -> InputKind:
@@ -90,15 +94,22 @@ def compile_calibrated(
     *,
     bits: int = WEIGHT_BITS,
     ranges: Ranges = "auto",
+    with_rates: bool = False,
 ) -> Program:
-    """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split."""
+    """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split.
+
+    with_rates: its meta keeps how often each source fired on them, which C chooses its loops by.
+    """
     kind = program_kind(data.input_kind)
+    spikes = calibration_spikes(graph, calibration_of(data), timesteps, kind)
+    if with_rates:
+        meta = {**(meta or {}), "rates": {name: round(float(fired.mean()), 4) for name, fired in spikes.items()}}
     return compile_graph(
         graph,
         timesteps=timesteps,
         input_kind=kind,
         input_range=data.range,
-        spikes=calibration_spikes(graph, calibration_of(data), timesteps, kind),
+        spikes=spikes,
         bits=bits,
         ranges=ranges,
         meta=meta,
@@ -126,17 +137,18 @@ def run_program(
 
     torch: run it by the torch simulator, where that is installed; loading it takes a second and a half.
     """
-    mapping = map_program(program, system)
+    program = for_system(program, system)
+    mapping, device = place(program, system)
     counter, predictions, answers = Counter(program, mapping), list[np.ndarray](), Answers()
     done = 0
-    for trace, currents in _runs(program, x, lambda _done, _total: None, torch=torch):
+    for trace, currents in runs(program, x, lambda _done, _total: None, torch=torch):
         spikes_in = x[done : done + len(trace.logits)] > 0 if program.input_kind != "analogue" else None
         counter.add(trace, currents=currents or None, spikes_in=spikes_in)
         predictions.append(trace.predictions)
         answers.add(trace.logits)
         done += len(trace.logits)
     counts, predicted = counter.result(), np.concatenate(predictions)
-    latency = estimate_latency(counts, profile) if profile else None
+    found = priced(program, counts, mapping, device, profile)
     return Figures(
         program=program,
         mapping=mapping,
@@ -144,8 +156,9 @@ def run_program(
         predictions=predicted,
         accuracy=float((predicted == y).mean()),
         silence=answers.with_spikes(counts.fired),
-        latency=latency,
-        bill=price(counts, profile, latency) if profile and mapping.fits else None,
+        latency=found.latency,
+        bill=found.bill,
+        device=found.device,
     )
 
 
@@ -161,7 +174,7 @@ def simulate_split(
     predictions, logits, answers = list[np.ndarray](), list[np.ndarray](), Answers()
     golden, first = reference(program, x[:golden_samples]), list[Ran]()
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
-        for trace, currents in _runs(program, x, advance):
+        for trace, currents in runs(program, x, advance):
             done = sum(len(p) for p in predictions)
             here = slice(done, done + len(trace.logits))
             spikes_in = x[here] > 0 if program.input_kind != "analogue" else None
@@ -181,7 +194,7 @@ def simulate_split(
     return OnTarget(counts, np.concatenate(predictions), np.concatenate(logits), golden, first, silence)
 
 
-def _runs(
+def runs(
     program: Program, x: np.ndarray, advance: Advance, *, torch: bool = True
 ) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
     """Each chunk's trace and the currents that drove it, by the fastest simulator that is installed."""

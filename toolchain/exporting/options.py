@@ -14,10 +14,12 @@ from snnas.hw_sim.errors import UnsupportedError, UsageError, did_you_mean
 from snnas.hw_sim.files import sha256
 from snnas.hw_sim.lava import environment
 from snnas.hw_sim.limits import WEIGHT_BITS
+from snnas.hw_sim.map.system import CORES
 from snnas.hw_sim.tables import known, shipped
 from snnas.toolchain.finetuning.options import Finetuning
 from snnas.toolchain.runs.versions import versions_of
 
+HOSTS = ("float", "int")  # float64; int16 weights on uint8 pixels (snnas.hw_sim.host_stage)
 TARGETS = ("lava", "c", "onnx")  # c: snnas.toolchain.exporting.c; onnx: snnas.toolchain.exporting.onnx
 
 
@@ -35,6 +37,8 @@ class ExportOptions:
     """Of a weight: 8, 6 or 4."""
     ranges: Ranges = "auto"
     """Whether registers are proved for all input, or for what was observed (``quantise``)."""
+    host: str | None = None
+    """One of HOSTS: the arithmetic of the host stage; None: in integers for C, which has no floats, else in floats."""
     finetune: Finetuning | None = None
     """Of the program; None for none."""
     require_lava: bool = False
@@ -46,11 +50,18 @@ class ExportOptions:
     force: bool = False
     """Whether an export of other inputs is overwritten."""
 
+    @property
+    def integer_host(self) -> bool:
+        """Whether the host stage computes in integers."""
+        return self.host == "int" or (self.host is None and self.target == "c")
+
 
 def check_target(target: str) -> None:
     """UsageError for what no export goes to; of a chip, with what does know it."""
     if target in TARGETS:
         return
+    if target in CORES:
+        raise UsageError(f"--target {target}: a core, which --target c writes C for; its costs: --system {target}")
     plain = re.sub("[^a-z0-9]", "", target.lower())
     if plain in known("systems"):
         public = "; of Loihi 2 its limits are public, its energy per operation is not" if plain == "loihi2" else ""
@@ -68,6 +79,8 @@ def check_options(options: ExportOptions) -> None:
         raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
     if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:
         raise UsageError(f"--timeout {options.lava_timeout:g}: expected a number of seconds > 0")
+    if options.host not in (None, *HOSTS):
+        raise UsageError(f"--host {str(options.host)[:60]}: unknown; expected {', '.join(HOSTS)}")
     check_bits(options.bits)
     check_ranges_option(options.ranges)
     if options.finetune is not None:
@@ -96,6 +109,7 @@ def settings(options: ExportOptions) -> dict[str, Any]:
         "samples": options.samples,
         "bits": options.bits,
         "ranges": options.ranges,
+        **({"host": "int"} if options.integer_host else {}),
         **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
         "profile": sha256(shipped(options.profile, "profiles")),
         "snnas": versions_of("snnas").get("snnas", ""),

@@ -19,9 +19,11 @@ from snnas.export.formats.program_file import read_program, write_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.files import sha256, write_json, write_text
+from snnas.hw_sim.host_stage import with_integers
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
 from snnas.toolchain.exporting.formats import FORMAT
+from snnas.toolchain.exporting.host import against_floats
 from snnas.toolchain.exporting.lava import run_lava, script
 from snnas.toolchain.exporting.measured import Measured
 from snnas.toolchain.exporting.on_target import simulate_split
@@ -97,7 +99,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     if options.samples > keep:
         narrator.say(f"  --samples {options.samples}: there are {keep} to measure; all of them are taken")
     narrator.say("NIR -> integer program")
-    program = compiled = source.compile(floats, options)
+    program = compiled = _with_host(source.compile(floats, options), options, narrator)
     tuned = None
     if options.finetune is not None:
         tuned = source.tune(compiled, floats, options.finetune, narrator)
@@ -115,6 +117,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     write_npz(stage / "calibration.npz", kept(calibration, None, len(calibration), whole=whole))
     write_text(stage / "run_lava.py", script())
     comparison, note = run_lava(stage, program, target.golden, options, narrator)
+    host = against_floats(program, x, floats.labels, target, keep, narrator)
     c = None
     if options.target == "c":
         from snnas.toolchain.exporting.c import export_c
@@ -140,8 +143,18 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
         lava=comparison,
         lava_note=note,
         finetune=finetuned,
+        host=host,
         c=c,
     )
+
+
+def _with_host(program: Program, options: ExportOptions, narrator: Narrator) -> Program:
+    """The program with the host stage that is asked for; of spikes there is none."""
+    if not program.host:
+        if options.host == "int":
+            narrator.say("  --host int: the input is spikes, there is no host stage")
+        return program
+    return with_integers(program) if options.integer_host else program
 
 
 def _errors(graph: Graph, program: Program, narrator: Narrator) -> dict[str, PopulationError]:

@@ -113,6 +113,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
         "finetune": m.finetune,
         "quantisation": {name: error.to_json() for name, error in m.errors.items()},
         "ranges": {name: found.to_json() for name, found in m.ranges.items()},
+        **({"host": m.host} if m.host is not None else {}),
         **({"c": m.c} if m.c is not None else {}),
         "provenance": PROVENANCE,
         "versions": origin.versions,

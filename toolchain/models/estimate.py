@@ -7,7 +7,7 @@ the band of an energy is that of its profile's constants. The two are never mixe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from snnas.hw_sim.energy import compare_ann
-from snnas.hw_sim.energy.latency import Latency, estimate_latency
-from snnas.hw_sim.energy.price import Bill, price
+from snnas.hw_sim.energy.price import Bill
 from snnas.hw_sim.energy.profile import Profile, load_profile
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.map.fitting import advice
 from snnas.hw_sim.map.mapping import Mapping as Placement
-from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.map.mapping import load_system
 from snnas.hw_sim.map.system import System
 from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.simulate.counts import Counts
@@ -30,6 +29,8 @@ from snnas.hw_sim.simulate.sampling import Ran, SampleCounter, latency_spread, s
 from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.data.statistics import bootstrap
+from snnas.toolchain.models import microcontroller
+from snnas.toolchain.models.microcontroller import InFlash, check_profile, for_system, place, priced
 from snnas.toolchain.models.open import Subject, graph_layers
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.silent import explained
@@ -40,21 +41,23 @@ SCHEMA = "snnas.estimate/1"
 PLACING_SAMPLES = 32  # whose rates weight the hops
 TIMED_SAMPLES = 32  # of which each one's latency is estimated
 CHIP_OF = "loihi1"  # what the shipped profiles of a chip price
-PROFILE_OF = {CHIP_OF: CHIP_OF, "generic": "analytic45_int8"}  # a system's own
+PROFILE_OF = {CHIP_OF: CHIP_OF, "generic": "analytic45_int8", **microcontroller.PROFILE_OF}
 PARTS = ("encode", "dynamic", "floor", "total")
 
 
 def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str, Any]:
     """Counts, fit, latency, energy and the ANN's work. Where it does not fit: the fit and advice, no joule."""
     profile = profile_of(pricing)
-    program, system = subject.program, load_system(pricing.system)
+    system = load_system(pricing.system)
+    program = for_system(subject.program, system)
+    subject = replace(subject, program=program)
     if pricing.rate is not None and not 0 <= pricing.rate <= 1:
         raise UsageError(f"--rate {pricing.rate:g}: expected spikes per neuron and timestep in 0..1")
     _check_reset(program, system)
     narrator.say(f"mapping on {system.name}")
     rates = _rates(subject) if pricing.rate is None else None
-    mapping = map_program(program, system, rates=rates)
-    result = {"schema": SCHEMA, **head(subject), "fit": _fit(program, mapping)}
+    mapping, device = place(program, system, rates=rates)
+    result = {"schema": SCHEMA, **head(subject), "fit": _fit(program, mapping, device)}
     if not mapping.fits:
         return result | {"energy_uJ": None, "latency_us": None}
     counter: SampleCounter | None = None
@@ -66,22 +69,25 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     else:
         assumed = {p.id: pricing.rate for p in program.populations} | {INPUT: pricing.rate}
         counts = expected_counts(program, mapping, assumed)
-    latency = estimate_latency(counts, profile) if profile else None
-    bill = price(counts, profile, latency) if profile else None
-    times = latency_spread(program, mapping, first, profile) if profile else None
+    found = priced(program, counts, mapping, device, profile)
+    latency, bill = found.latency, found.bill
+    times = latency_spread(program, mapping, first, profile) if profile and device is None else None
     energy = _energy(bill, profile)
-    if counter is not None and profile is not None and energy["dynamic"] is not None:
+    if counter is not None and profile is not None and energy["dynamic"] is not None and device is None:
         energy["dynamic_interval"] = list(bootstrap(counter.dynamic_energy(counts, profile), subject.seed))
     return result | {
         "assumed_rate": pricing.rate,
         "accuracy": accuracy(predictions, subject.y),
         "silence": silence.to_json() if silence is not None else None,
+        **({} if found.device is None else {"instructions": _band(found.device.instructions)}),
         **_activity(counts, subject.seed if counter is not None else None),
         "latency_us": _band(latency.inference_us) if latency else None,
         "latency_samples_us": times.to_json() if times else None,
         "throughput_per_s": _band(latency.throughput) if latency else None,
         "energy_uJ": energy,
-        "profiles": [_row(counts, load_profile(name)) for name in _rows(system)] if pricing.every else None,
+        "profiles": [_row(program, counts, mapping, device, load_profile(name)) for name in _rows(system)]
+        if pricing.every
+        else None,
         "ann": _ann(subject, counts, silence),
         "provenance": {
             "accuracy": "simulated",
@@ -104,10 +110,12 @@ def profiles() -> list[str]:
 
 def profile_of(pricing: Pricing) -> Profile | None:
     """The profile to price with; None on a chip that none is public of. Raises where profile and chip do not agree."""
-    system = load_system(pricing.system).name
+    chip = load_system(pricing.system)
+    system = chip.name
     if pricing.profile is None:
         return load_profile(PROFILE_OF[system]) if system in PROFILE_OF else None
     profile = load_profile(pricing.profile)
+    check_profile(chip, profile)
     if system != CHIP_OF and profile.name.startswith(CHIP_OF) and pricing.profile in profiles():
         raise UnsupportedError(
             f"profile {profile.name} prices {CHIP_OF}, the program is mapped on {system}; bring a measured profile of "
@@ -118,7 +126,10 @@ def profile_of(pricing: Pricing) -> Profile | None:
 
 def _rows(system: System) -> list[str]:
     """The profiles that may be compared: not a chip's for what it cannot run."""
-    return [name for name in profiles() if not (system.soft_reset and name.startswith(CHIP_OF))]
+    if system.core is not None:
+        return [name for name in profiles() if load_profile(name).get("energy.cycle") is not None]
+    chips = [name for name in profiles() if load_profile(name).get("energy.cycle") is None]
+    return [name for name in chips if not (system.soft_reset and name.startswith(CHIP_OF))]
 
 
 def _check_reset(program: Program, system: System) -> None:
@@ -185,8 +196,16 @@ def _activity(counts: Counts, seed: int | None) -> dict[str, Any]:
     }
 
 
-def _fit(program: Program, mapping: Placement) -> dict[str, Any]:
+def _fit(program: Program, mapping: Placement, device: InFlash | None) -> dict[str, Any]:
+    system = mapping.system
+    memory = None if device is None else {
+        "flash_bytes": device.footprint.flash,
+        "flash_limit": system.flash,
+        "ram_bytes": device.footprint.ram,
+        "ram_limit": system.ram,
+    }  # fmt: skip
     return {
+        **({} if memory is None else {"microcontroller": memory}),
         "system": mapping.system.name,
         "fits": mapping.fits,
         "cores": mapping.cores,
@@ -218,9 +237,11 @@ def _energy(bill: Bill | None, profile: Profile | None) -> dict[str, Any]:
     }
 
 
-def _row(counts: Counts, profile: Profile) -> dict[str, Any]:
-    latency: Latency | None = estimate_latency(counts, profile)
-    bill = price(counts, profile, latency)
+def _row(
+    program: Program, counts: Counts, mapping: Placement, device: InFlash | None, profile: Profile
+) -> dict[str, Any]:
+    bill = priced(program, counts, mapping, device, profile).bill
+    assert bill is not None
     return {"profile": profile.name, "evidence": bill.evidence, "banner": profile.banner} | {
         **{part: _band(getattr(bill, part)) for part in PARTS},
         "unpriced": [item for item, _ in bill.unpriced],

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from snnas.export.formats.c import Compared, Plan, c_model, compare, frames, plan
+from snnas.export.formats.c.footprint import footprint
+from snnas.export.formats.c.instructions import ERROR, instructions
+from snnas.export.formats.c.work import work
 from snnas.hw_sim.c import compilers, emulate, native
 from snnas.hw_sim.c.model import CModel
+from snnas.hw_sim.energy.microcontroller import bill_of, cycles_of, latency_of
+from snnas.hw_sim.energy.profile import Band, load_profile
 from snnas.hw_sim.errors import GateError
-from snnas.hw_sim.program import Program
+from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate
+from snnas.toolchain.models.microcontroller import PROFILE_OF
 from snnas.toolchain.output.stderr import Narrator
 
 COUNTED = 4  # samples whose instructions are counted, one by one: the emulator is slow then
@@ -66,8 +72,8 @@ def _run(made: Plan, x: np.ndarray) -> tuple[np.ndarray, Trace]:
     """The frames of some samples, and what the program does with them."""
     if made.program.input_kind == "analogue":
         currents = host_currents(made.program, x)
-        return frames(made, None, currents), simulate(made.program, currents=currents)
-    return frames(made, x > 0, {}), simulate(made.program, spikes_in=x > 0)
+        return frames(made, x, currents), simulate(made.program, currents=currents)
+    return frames(made, x, {}), simulate(made.program, spikes_in=x > 0)
 
 
 def _native(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> dict[str, Any]:
@@ -101,21 +107,21 @@ def _native(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> di
 def _chunks(made: Plan, x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     for start in range(0, len(x), CHUNK):
         part = x[start : start + CHUNK]
-        if made.program.input_kind == "analogue":
-            yield start, frames(made, None, host_currents(made.program, part))
-        else:
-            yield start, frames(made, part > 0, {})
+        analogue = made.program.input_kind == "analogue" and not made.integers
+        yield start, frames(made, part, host_currents(made.program, part) if analogue else {})
 
 
 def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
     """An emulated core: the recorded samples, spike by spike, and what they take."""
+    estimated = _estimated(c, core.name)
     compiler, why = compilers.cross(core)
     python, no_emulator = compilers.emulator()
     if compiler is None or python is None:
         missing = why if compiler is None else no_emulator
         narrator.say(f"  {core.title} not emulated: {missing}")
         sizes = dict.fromkeys(("flash_bytes", "state_bytes", "stack_bytes", "instructions"))
-        return {"core": core.name, "missing": missing, "compiler": None, **_figures(None), **sizes, "counted": 0}
+        none = {"core": core.name, "missing": missing, "compiler": None, **_figures(None), **sizes, "counted": 0}
+        return none | {"estimated": estimated, "board": board_of(core.name, estimated["instructions"])}
     narrator.say(f"{core.title}: {len(c.given)} samples")
     image = emulate.emulate(c.model, c.given, core, compiler, python, counted=min(COUNTED, len(c.given)))
     found = compare(c.plan, c.trace, image.ran)
@@ -132,6 +138,35 @@ def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
         "stack_bytes": image.stack,
         "instructions": taken,
         "counted": len(image.instructions),
+        "estimated": estimated,
+        "board": board_of(core.name, {"low": taken, "nominal": taken, "high": taken}),
+    }
+
+
+def _estimated(c: InC, core: str) -> dict[str, Any]:
+    """What is said without compiler and emulator, of the recorded samples."""
+    rates = {name: float(spikes.mean()) for name, spikes in c.trace.spikes.items()}
+    moving = bool((c.given != c.given[:, :1]).any())
+    if c.plan.program.input_kind != "analogue":
+        rates[INPUT] = float((c.given != 0).mean())
+    taken = instructions(work(c.plan, rates, c.plan.program.timesteps if moving else 1), core)
+    held = footprint(c.model, core)
+    band = {"low": taken * (1 - ERROR), "nominal": taken, "high": taken * (1 + ERROR)}
+    return {"flash_bytes": held.flash, "ram_bytes": held.ram, "instructions": band}
+
+
+def board_of(core: str, taken: dict[str, float]) -> dict[str, Any]:
+    """Cycles, time and energy of so many instructions on a core's board."""
+    profile = load_profile(PROFILE_OF[core])
+    band = Band(**taken)
+    bill, latency = bill_of(band, profile), latency_of(band, profile, 1).inference_us * 1e-3
+    assert bill.total is not None
+    return {
+        "profile": profile.name,
+        "cycles": asdict(cycles_of(band, profile)),
+        "latency_ms": asdict(latency),
+        "energy_uJ": asdict(bill.total),
+        "evidence": bill.evidence,
     }
 
 

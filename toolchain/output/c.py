@@ -16,12 +16,36 @@ def costs(found: dict[str, Any]) -> Iterator[Row]:
         title = TITLES.get(core["core"], str(core["core"]))
         if core["missing"] is not None:
             yield title, "not run", core["missing"]
+            yield from _estimated(core)
             continue
         counted = f"{core['counted']} sample{'' if core['counted'] == 1 else 's'}"
         yield f"{title}: instructions", f"{core['instructions']:,.0f}", f"emulated, {counted}"
         yield "  flash (bytes)", f"{core['flash_bytes']:,}", f"code and weights, {core['compiler']}"
         memory = f"{core['state_bytes']:,} + {core['stack_bytes']:,}"
         yield "  RAM (bytes)", memory, "an instance + the deepest stack seen"
+        yield from _board(core)
+
+
+def _estimated(core: dict[str, Any]) -> Iterator[Row]:
+    found = core.get("estimated")
+    if found:
+        yield "  instructions", f"{found['instructions']['nominal']:,.0f}", "estimated, on the recorded samples"
+        yield "  flash, RAM (bytes)", f"{found['flash_bytes']:,}, {found['ram_bytes']:,}", "estimated"
+        yield from _board(core)
+
+
+def _board(core: dict[str, Any]) -> Iterator[Row]:
+    """On a board with that core."""
+    found = core.get("board")
+    if found:
+        said = f"estimated, {found['profile']}, evidence: {found['evidence']}"
+        yield "  cycles (M)", _ends(found["cycles"], 1e-6), "estimated, instructions x cycles of one"
+        yield "  latency (ms)", _ends(found["latency_ms"]), said
+        yield "  energy (uJ / inference)", _ends(found["energy_uJ"]), "of the chip while it computes"
+
+
+def _ends(band: dict[str, float], factor: float = 1.0) -> str:
+    return " .. ".join(f"{band[end] * factor:.3g}" for end in ("low", "nominal", "high"))
 
 
 def verdicts(found: dict[str, Any]) -> Iterator[Row]:

@@ -61,8 +61,11 @@ def estimated(result: dict[str, Any]) -> Iterator[Table]:
     out.add_row("  overhead (OR, relay)", f"{result['overhead_spikes_per_inference']:,.0f}", "")
     out.add_row("synops / inference", *_mean(work["synops_per_inference"], "{:,.0f}"))
     out.add_row("neuron updates, active", f"{work['updates_active']:,.0f}", f"idle {work['updates_idle']:,.0f}")
-    out.add_row("messages", f"{work['messages']:,.0f}", f"hops {work['hops_ew'] + work['hops_ns']:,.0f}")
-    _fit_rows(out, result["fit"])
+    if "microcontroller" in result["fit"]:
+        _microcontroller_rows(out, result)
+    else:
+        out.add_row("messages", f"{work['messages']:,.0f}", f"hops {work['hops_ew'] + work['hops_ns']:,.0f}")
+        _fit_rows(out, result["fit"])
     out.add_row("latency (us)", _span(result["latency_us"]), "estimated")
     if result.get("latency_samples_us"):
         out.add_row("  of single samples", *spread_of(result["latency_samples_us"]))
@@ -128,6 +131,14 @@ def _fit_rows(out: Table, fit: dict[str, Any]) -> None:
     if fit["hops"]:
         h = fit["hops"]
         out.add_row("  hops", f"{_short(h['before'])} -> {_short(h['after'])}", f"placement search, by {h['weights']}")
+
+
+def _microcontroller_rows(out: Table, result: dict[str, Any]) -> None:
+    held, system = result["fit"]["microcontroller"], result["fit"]["system"]
+    for name, what in (("flash", "code and weights"), ("ram", "an instance and the stack")):
+        share = f"{held[f'{name}_bytes'] / held[f'{name}_limit']:.0%} of {system}'s; {what}"
+        out.add_row(f"{name} (bytes)", f"{held[f'{name}_bytes']:,}", share)
+    out.add_row("instructions / inference", _span(result["instructions"]), "estimated, the cost model's error")
 
 
 def _ann_rows(out: Table, ann: dict[str, Any]) -> None:

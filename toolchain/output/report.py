@@ -112,6 +112,8 @@ def table(report: dict[str, Any]) -> Table:
         "your .nir vs our rewriting of it" if foreign else "deployed network vs .nir re-read without metadata",
     )
     _add_quantisation(out, report["quantisation"], report["ranges"], checks)
+    if "host" in report:
+        _add_host(out, report["host"])
     _add_witnesses(out, report)
     if energy["unpriced"] and "c" not in report:
         out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
@@ -232,6 +234,16 @@ def _add_quantisation(out: Table, errors: dict[str, Any], ranges: dict[str, Any]
         (name, register), margin = max(margins.items(), key=lambda item: item[1])
         why += f"; fullest: {register} of {name}, {margin:.0%}"
     out.add_row("ranges: proved populations", "", f"{proved} of {populations}", why)
+
+
+def _add_host(out: Table, found: dict[str, Any]) -> None:
+    """What a host stage in integers changes."""
+    floats = f"{percent(found['accuracy_of_floats'])} with a float host"
+    said = f"int16 x uint8 vs float64, {found['samples']:,} samples; {floats}"
+    out.add_row("integer host: predictions", "", f"{found['differing_predictions']:,} differ", said)
+    shares = (found["differing_currents"] / found["currents"], found["differing_spikes"] / found["spikes"])
+    beside = f"currents; spikes {shares[1]:.2%}; {counted(found['recorded_samples'], 'sample')}"
+    out.add_row("  differing currents", "", percent(shares[0]), beside)
 
 
 def _whole(value: int | None) -> str:

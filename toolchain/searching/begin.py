@@ -102,8 +102,9 @@ def _recipe(options: SearchOptions) -> TrainingConfig:
 
 def _hardware(options: SearchOptions, runner: Runner) -> dict[str, Any]:
     """The tables of run.toml on chip, budget and objectives; UsageError for what does not go together."""
+    from snnas.hw_sim.map.system import CORES
     from snnas.search.methods.memory import Widths
-    from snnas.toolchain.searching.budgets import ALIASES, METRICS, parse_budgets
+    from snnas.toolchain.searching.budgets import ALIASES, METRICS, OF_DEVICE, parse_budgets
     from snnas.toolchain.searching.cost import Chip
 
     limits = parse_budgets(options.budget)
@@ -118,7 +119,10 @@ def _hardware(options: SearchOptions, runner: Runner) -> dict[str, Any]:
         raise UsageError(f"--train-front {options.front}: expected 0 to 64 points")
     Widths(options.weight_bits, options.state_bits)
     chip = {"system": options.system, **({"profile": options.profile} if options.profile is not None else {})}
-    Chip.load(**chip)
+    device = Chip.load(**chip).system.core
+    odd = [name for name in (*limits, *names) if name in OF_DEVICE]
+    if odd and device is None:
+        raise UsageError(f"{odd[0]}: of a microcontroller; give --system {' or '.join(CORES)}, or leave it out")
     tables: dict[str, Any] = {"chip": chip}
     if limits:
         tables["budget"] = limits

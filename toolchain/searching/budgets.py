@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError, brief, did_you_mean
+from snnas.hw_sim.map.system import CORES
 from snnas.hw_sim.tables import read_table
 
 Limits = dict[str, float]
@@ -60,6 +61,9 @@ METRICS = {
     "neurons": Metric(units=_COUNT, figure=("resources", "neurons"), rule="SN407"),
     "parameters": Metric(units=_COUNT, figure=("resources", "parameters"), rule="SN406"),
     "memory": Metric(unit="B", units=_BYTES, rule="SN406"),
+    "flash": Metric(unit="B", units=_BYTES, rule="SN409"),
+    "ram": Metric(unit="B", units=_BYTES, rule="SN409"),
+    "instructions": Metric(units=_COUNT, rule="SN409"),
 }
 ALIASES = {"params": "parameters", "energy": "energy_total"}
 CHECK_TABLE = "check"  # of a budget file: what snnas check is told beside the limits
@@ -70,6 +74,7 @@ GATED = {
     "spikes": Metric(units=_COUNT, figure=("spikes_per_inference", "on_target"), rule="SN403"),
     "synops": Metric(units=_COUNT, figure=("synops_per_inference",), rule="SN404"),
 }
+OF_DEVICE = ("flash", "ram", "instructions")  # of a microcontroller alone
 MOST = tuple(name for name, metric in GATED.items() if not metric.least)
 LEAST = tuple(name for name, metric in GATED.items() if metric.least)
 
@@ -93,6 +98,7 @@ class Excess:
         unit = f" {metric.unit}" if metric.unit else ""
         if self.value is None:
             why = "are there labels?" if metric.least else "does the program fit, does the profile price it?"
+            why = f"it is a microcontroller's: --system {' or '.join(CORES)}" if self.metric in OF_DEVICE else why
             return f"there is no figure for {self.metric} ({why})"
         missed = abs(self.value / self.limit - 1) if self.limit else 0.0
         share = "" if not missed else f" by {missed:.1%}" if missed >= 0.0005 else " by less than 0.1%"

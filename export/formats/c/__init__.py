@@ -1,6 +1,7 @@
 """A program as C99: freestanding, in whole numbers, spike for spike what the simulators compute."""
 
 from snnas.export.formats.c.folder import SOURCES as SOURCES
+from snnas.export.formats.c.folder import texts_of as texts_of
 from snnas.export.formats.c.folder import write_c as write_c
 from snnas.export.formats.c.plan import Plan as Plan
 from snnas.export.formats.c.plan import plan as plan

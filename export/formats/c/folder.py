@@ -38,20 +38,33 @@ clean:
 
 def write_c(folder: Path, plan: Plan, model: CModel, given: np.ndarray, trace: Trace) -> None:
     """Writes ``SOURCES``. given: frames of the samples to record; trace: what the program did with them."""
-    texts = {"model.h": model.header, "model.c": model.source, **golden_texts(plan, given, trace)}
-    texts |= {"Makefile": MAKEFILE, "README.md": _readme(plan)}
-    for name, text in texts.items():
+    for name, text in texts_of(plan, model, given, trace).items():
         write_text(folder / name, text)
+
+
+def texts_of(plan: Plan, model: CModel, given: np.ndarray, trace: Trace) -> dict[str, str]:
+    """``SOURCES`` by name: equal programs and samples give equal texts."""
+    texts = {"model.h": model.header, "model.c": model.source, **golden_texts(plan, given, trace)}
+    return texts | {"Makefile": MAKEFILE, "README.md": _readme(plan)}
 
 
 def _readme(plan: Plan) -> str:
     p = plan.program
-    if p.input_kind == "analogue":
+    call, said = "snnas_step(&state, frame);         ", "the frame of timestep t; a still input is given every time"
+    if p.host_integers is not None:
+        call, said = "snnas_step(&state, t ? 0 : frame); ", "of a still input; else the frame of timestep t"
+        frame = (
+            f"`uint8_t frame[{plan.frame}]`: pixels {p.input_shape} in (C, H, W) order; a value x of the data set is "
+            f"x / {p.host_integers.step:.6g} + {p.host_integers.zero},\nrounded to 0..255. A frame of 0 stands for the "
+            "last one, and the first layer is not computed again."
+        )
+    elif p.input_kind == "analogue":
         parts = ", ".join(f"{u.population.id} {u.population.shape}" for u in plan.hosted)
         frame = (
             f"`int16_t frame[{plan.frame}]`: the currents that the host stage injects, in weight units, "
-            f"(C, H, W) order: {parts}. `program.npz` holds the host stage, and\n"
-            "`snnas.hw_sim.simulate.simulator.host_currents` computes it."
+            f"(C, H, W) order: {parts}.\n"
+            "`snnas.hw_sim.simulate.simulator.host_currents` computes them from `program.npz`; "
+            "with `snnas export --host int` they are part of the C."
         )
     else:
         frame = f"`uint8_t frame[{plan.frame}]`: the input {p.input_shape} in (C, H, W) order; not 0 is a spike."
@@ -70,7 +83,7 @@ floats. `make test` runs the recorded samples of `golden.c` and exits with 0 whe
 static snnas_state state;               /* any number of instances */
 snnas_init(&state);
 for (uint32_t t = 0; t < SNNAS_TIMESTEPS; t++)
-    snnas_step(&state, frame);          /* the frame of timestep t; a still input is given every time */
+    {call} /* {said} */
 uint32_t found = snnas_class(&state);   /* or snnas_logits(&state, logits) */
 ```
 

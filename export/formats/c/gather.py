@@ -10,29 +10,82 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnas.export.formats.c.instructions import Work, instructions
 from snnas.export.formats.c.packing import ROW_STEP, ROW_TYPE, rows
-from snnas.export.formats.c.plan import ROWS, Layout, up, words
+from snnas.export.formats.c.plan import ROWS, Connection, Layout, Unit, up, words
 from snnas.export.formats.c.runtime import LOAD, PAIR
 from snnas.hw_sim.program import LinearMap, Shape
 
 CHUNK = 16  # channels whose sums are held together: eight registers
-RATE = 0.1  # spikes per neuron and timestep that the choice assumes
-# Instructions, estimated from the code that compilers made for a Cortex-M4: of a window's row, of a window; of a spike,
-# and of each of its synapses
-WINDOW_ROW, WINDOW, SPIKE, SYNOP = 14, 25, 9, 1.4
-EVENT, EVENT_ROW, TAP, SCATTERED = 40, 10, 4, 2.8  # scattered: a spike, its rows of windows, its windows, a synapse
+RATE = 0.1  # spikes per neuron and timestep of a source that nobody has measured
 
 
-def pays(m: LinearMap, source: Shape, to: Layout) -> bool:
-    """Whether a convolution is better gathered than scattered, at ``RATE``."""
-    if m.groups != 1:
+def gathers(u: Unit, c: Connection, source: Shape, rate: float) -> bool:
+    """Whether a convolution is better gathered than scattered, at ``rate``."""
+    m = c.map
+    if m.kind != "conv" or m.groups != 1 or m.pre or m.post or u.lanes != 2 or not u.layout.aligned:
         return False
-    n, _, kh, kw = m.weight.shape
-    events = RATE * float(np.prod(source))
-    rows_of_windows, taps = events * kh / m.stride[0], events * kh * kw / (m.stride[0] * m.stride[1])
-    chunks = -(-n // CHUNK)
-    gathered = to.pixels * (kh * WINDOW_ROW + WINDOW) * chunks + taps * (SPIKE * chunks + SYNOP * n)
-    return gathered < events * EVENT + rows_of_windows * EVENT_ROW + taps * (TAP + SCATTERED * n)
+    return pays(m, source, u, rate, c.bits)
+
+
+def few(bits: int) -> str:
+    """Weights of fewer than 8 bits are unpacked."""
+    return "" if bits == 8 else f"_of_{bits}"
+
+
+def pays(m: LinearMap, source: Shape, u: Unit, rate: float, bits: int) -> bool:
+    """By the Cortex-M4's instructions, as they were fitted."""
+    fired = rate * float(np.prod(source))
+    return instructions(work(m, source, u.layout, rate, bits)) < instructions(scattered(m, source, u, fired, bits))
+
+
+def work(m: LinearMap, source: Shape, to: Layout, rate: float, bits: int) -> Work:
+    """Loop bodies of a timestep of a gathered convolution; rate: spikes per source neuron."""
+    n, c, _, kw = m.weight.shape
+    taps = rate * float(np.prod(source)) * windows_per_pixel(m, source, 0) * windows_per_pixel(m, source, 1)
+    parts = chunks(n)
+    each = sum(count for _, count, _ in parts)
+    fours = sum(count * (up(size, ROWS) // ROWS) for _, count, size in parts)
+    row = "window_row" if kw * c <= 32 else "long_row"
+    rows_inside = windows_per_pixel(m, source, 0) * source[1] / to.shape[1]
+    return Work({
+        "synapse": 1.0, "window": float(to.pixels), "chunk": float(to.pixels * each),
+        row: to.pixels * each * rows_inside * (1 if kw * c <= 32 else -(-kw * c // 32)),
+        "gathered": taps * each, f"four_g{few(bits)}": taps * fours,
+        # A chunk in whose window nothing fires adds nothing.
+        "added": to.pixels * fours * (1 - float(np.exp(-taps / max(1, to.pixels)))),
+    })  # fmt: skip
+
+
+def scattered(m: LinearMap, source: Shape, u: Unit, fired: float, bits: int) -> Work:
+    """A convolution whose spikes are scattered."""
+    n = m.weight.shape[0] // m.groups
+    down, across = (windows_per_pixel(m, source, axis) for axis in (0, 1))
+    aligned = u.layout.aligned and (m.groups == 1 or n % ROWS == 0)
+    found = Work({"event": fired, "split": fired, "row": fired * down, "tap": fired * down * across})
+    if aligned:
+        found[f"four_{u.lanes}{few(bits)}"] += fired * down * across * (up(n, ROWS) // ROWS)
+    else:
+        found[f"entry{few(bits)}"] += fired * down * across * n
+    return found
+
+
+def dense_work(places: int, source: Shape, rate: float, bits: int) -> Work:
+    """Likewise of a matrix."""
+    size, parts = int(np.prod(source)), chunks(places)
+    each = sum(count for _, count, _ in parts)
+    fours = sum(count * (up(n, ROWS) // ROWS) for _, count, n in parts)
+    return Work({
+        "synapse": 1.0, "chunk": float(each), "word": float(words(size) * each),
+        "gathered": rate * size * each, f"four_g{few(bits)}": rate * size * fours, "added": float(fours),
+    })  # fmt: skip
+
+
+def windows_per_pixel(m: LinearMap, source: Shape, axis: int) -> float:
+    """How many windows hold a pixel along an axis (0: rows, 1: columns), on average."""
+    size, kernel, stride, pad = source[1 + axis], m.weight.shape[2 + axis], m.stride[axis], m.pad[axis]
+    first = np.arange(0, size + 2 * pad - kernel + 1, stride) - pad
+    return float((np.minimum(first + kernel, size) - np.maximum(first, 0)).clip(0).sum()) / size
 
 
 def convolution(name: str, m: LinearMap, source: Shape, to: Layout, bits: int, scale: int) -> tuple[np.ndarray, str]:

@@ -50,7 +50,7 @@ int main(void)
         snnas_init(&state);
         for (timestep = 0; timestep < SNNAS_TIMESTEPS; timestep++) {
             golden_frame(sample, timestep, frame);
-            snnas_step(&state, frame);
+            snnas_step(&state, GOLDEN_STEP(frame));
         }
         snnas_logits(&state, logits);
         for (uint32_t c = 0; c < SNNAS_CLASSES; c++)
@@ -68,12 +68,14 @@ int main(void)
 def golden_texts(plan: Plan, given: np.ndarray, trace: Trace) -> dict[str, str]:
     """golden.h, golden.c and test_main.c. given: as ``traces.frames`` makes it; trace: what the program did."""
     analogue = plan.program.input_kind == "analogue"
+    kind = "uint8_t" if plan.integers else "int16_t"
     still = analogue and bool((given == given[:, :1]).all())
     kept = given[:, :1] if still else given
-    each = kept[0].size * 2 if analogue else kept.shape[1] * words(plan.frame) * 4
+    each = kept[0].size * kept.itemsize if analogue else kept.shape[1] * words(plan.frame) * 4
     samples = max(1, min(len(given), BYTES // each))
     kept = kept[:samples]
     sums = _checksums(plan, expected(plan, {n: s[:samples] for n, s in trace.spikes.items()}))
+    step = "(timestep ? 0 : (frame))" if still and plan.integers else "(frame)"
     sizes = ", ".join(f"{words(u.population.size)}u" for u in plan.units)
     header = f"""#ifndef SNNAS_GOLDEN_H
 #define SNNAS_GOLDEN_H
@@ -82,6 +84,8 @@ def golden_texts(plan: Plan, given: np.ndarray, trace: Trace) -> dict[str, str]:
 
 #define GOLDEN_SAMPLES {samples}u
 #define GOLDEN_WORDS {sizes}
+/* What a timestep is given: a still frame once, where the model keeps it. */
+#define GOLDEN_STEP(frame) {step}
 
 extern const uint32_t golden_spikes[];
 extern const int64_t golden_logits[];
@@ -90,7 +94,7 @@ void golden_frame(uint32_t sample, uint32_t timestep, snnas_value *frame);
 #endif
 """
     if analogue:
-        data = array("int16_t", "recorded", kept)
+        data = array(kind, "recorded", kept)
         at = "sample" if still else "(sample * SNNAS_TIMESTEPS + timestep)"
         unused = "    (void)timestep;\n" if still else ""
         take = f"{unused}    for (uint32_t k = 0; k < SNNAS_FRAME; k++) frame[k] = recorded[{at} * SNNAS_FRAME + k];\n"

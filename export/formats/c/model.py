@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnas.export.formats.c import runtime
+from snnas.export.formats.c.host import host
 from snnas.export.formats.c.neurons import neurons, registers
 from snnas.export.formats.c.plan import Plan, Unit, held
 from snnas.export.formats.c.readout import Read, readout
@@ -24,14 +25,19 @@ HEADER = """/* A spiking network in whole numbers, written by snnas. C99, freest
 
 def model_text(plan: Plan) -> tuple[str, str]:
     """model.h and model.c."""
-    made, read = synapses(plan), readout(plan)
+    made, read, stage = synapses(plan), readout(plan), host(plan)
     frames, begins = [], 0
     for u in plan.units:
         frames.append(begins)
         begins += u.population.size if u.hosted else 0
-    cells = [neurons(u, first) for u, first in zip(plan.units, frames, strict=True)]
-    parts = [*made.arrays, *(t for c in cells for t in c.tables if t), *read.arrays]
-    functions = [*made.functions, *(c.function for c in cells), *([read.functions] if read.functions else [])]
+    cells = [neurons(u, first, plan.current) for u, first in zip(plan.units, frames, strict=True)]
+    parts = [*stage.arrays, *made.arrays, *(t for c in cells for t in c.tables if t), *read.arrays]
+    functions = [
+        *([stage.functions] if stage.functions else []),
+        *made.functions,
+        *(c.function for c in cells),
+        *([read.functions] if read.functions else []),
+    ]
     if _packs(plan):
         functions.append(_input(plan))
     functions += [_init(read), _step(plan, read), _logits(read), _CLASS]
@@ -47,13 +53,17 @@ def _packs(plan: Plan) -> bool:
 def _header(plan: Plan, made: Synapses, read: Read) -> str:
     p = plan.program
     analogue = p.input_kind == "analogue"
-    frame = (
-        "Currents in weight units, the populations one after the other, each (C, H, W)."
-        if analogue
-        else f"Input neurons, (C, H, W) = {p.input_shape}; what is not 0 is a spike."
-    )
-    value = "int16_t" if analogue else "uint8_t"
+    if plan.integers:
+        assert p.host_integers is not None
+        step, zero = p.host_integers.step, p.host_integers.zero
+        frame = f"Pixels, (C, H, W) = {p.input_shape}: a value x is x / {step!r} + {zero}, rounded to 0..255."
+    elif analogue:
+        frame = "Currents in weight units, the populations one after the other, each (C, H, W)."
+    else:
+        frame = f"Input neurons, (C, H, W) = {p.input_shape}; what is not 0 is a spike."
+    value = "int16_t" if analogue and not plan.integers else "uint8_t"
     members = ["uint32_t step;"]
+    members += [f"{plan.current} currents[{plan.currents}];"] if plan.integers else []
     members += [line for u in plan.units for line in registers(u)]
     members += [f"uint32_t {name};" for name in _kept(plan)]
     members += [f"uint32_t shared[{plan.shared}];"] if plan.shared else []
@@ -67,12 +77,14 @@ def _header(plan: Plan, made: Synapses, read: Read) -> str:
         + f"#define SNNAS_TIMESTEPS {p.timesteps}u\n#define SNNAS_CLASSES {p.readout.classes}u\n"
         + f"#define SNNAS_POPULATIONS {len(plan.units)}u\n"
         + f"/* {frame} */\n#define SNNAS_FRAME {plan.frame}u\ntypedef {value} snnas_value;\n"
+        + ("#define SNNAS_REPEATS 1 /* a frame of 0 stands for the last one */\n" if plan.integers else "")
         + (f"typedef uint{16 if made.wide else 8}_t snnas_count;\n" if made.counts else "")
         + "\ntypedef struct {\n"
         + "".join(f"    {line}\n" for line in members)
         + "} snnas_state;\n\n"
         + "void snnas_init(snnas_state *state);\n"
-        + "/* One timestep; after the last one it does nothing. */\n"
+        + "/* One timestep; after the last one it does nothing."
+        + (" The first layer runs where a frame is given. */\n" if plan.integers else " */\n")
         + "void snnas_step(snnas_state *state, const snnas_value *frame);\n"
         + "void snnas_logits(const snnas_state *state, int64_t *logits);\n"
         + "/* The class of the largest logit, the first of equal ones. */\n"
@@ -174,6 +186,8 @@ def _step(plan: Plan, read: Read) -> str:
         text += f"    pack(frame, {_spikes(plan, -1)});\n"
     elif not plan.hosted:
         text += "    (void)frame;\n"
+    if plan.integers:
+        text += "    if (frame != 0) host(t, frame);\n"
     for u in plan.units:
         text += _unit(plan, u)
     step = read.step
@@ -189,11 +203,12 @@ def _step(plan: Plan, read: Read) -> str:
 
 def _unit(plan: Plan, u: Unit) -> str:
     gathered = "t->wide_inputs" if u.lanes == 0 else "t->inputs"
+    currents = "t->currents" if plan.integers else "frame"
     text = ""
     for c in u.connections:
         scratch = "t, " if c.map.pre or c.map.post else ""
         text += f"    synapse_{c.index}({scratch}{_spikes(plan, c.src, c.distance)}, {gathered});\n"
-    arguments = ["t", *([gathered] if u.connections else []), *(["frame"] if u.hosted else []), _spikes(plan, u.index)]
+    arguments = ["t", *([gathered] if u.connections else []), *([currents] if u.hosted else []), _spikes(plan, u.index)]
     text += f"    neurons_{u.index}({', '.join(arguments)});\n"
     return text + f"#ifdef SNNAS_TRACE\n    snnas_trace({u.index}u, {_spikes(plan, u.index)});\n#endif\n"
 

@@ -25,8 +25,8 @@ class Neurons:
     function: str
 
 
-def neurons(u: Unit, frame: int) -> Neurons:
-    """frame: where the unit's currents begin in a frame."""
+def neurons(u: Unit, frame: int, current: str) -> Neurons:
+    """frame: where the unit's currents begin among all of them; current: the C type of one."""
     p = u.population
     late = [table(f"c{u.index}_{k}", values) for k, (_, values) in enumerate(u.constants)]
     bias = table(f"b{u.index}", p.bias.astype(np.int64), 1 << p.bias_exponent)
@@ -34,7 +34,7 @@ def neurons(u: Unit, frame: int) -> Neurons:
     state = _state(u)
     takes = ["snnas_state *t"]
     takes += [f"{element(u.lanes)} *a"] if u.connections else []
-    takes += ["const int16_t *frame"] if u.hosted else []
+    takes += [f"const {current} *frame"] if u.hosted else []
     takes += ["uint32_t *out"]
     text = f"/* {p.id}: {p.role}, {'x'.join(map(str, p.shape))}, dv {p.dv}, vth {p.vth} */\n"
     text += _fires(u)
@@ -96,6 +96,18 @@ def _fires(u: Unit) -> str:
         lines.append("return fired;")
     body = "".join(f"    {line}\n" for line in lines)
     return f"static inline uint32_t fires_{u.index}({', '.join(takes)})\n{{\n{body}}}\n\n"
+
+
+def one_division(u: Unit) -> bool:
+    """Whether all leaks of a timestep are one division by a power of two, or nothing at all."""
+    factor = ONE - u.population.dv
+    return factor in (0, ONE) or factor & (factor - 1) == 0
+
+
+def wide_leak(u: Unit) -> bool:
+    """Whether a leak's product needs 64 bits."""
+    factor = ONE - u.population.dv
+    return u.reach * (factor // (factor & -factor)) >= INT
 
 
 def _leak(name: str, kind: str, factor: int, leaks: int, reach: int) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnas.export.compiler.ranges import input_bounds, neuron_bounds
+from snnas.export.compiler.ranges import host_of, input_bounds, neuron_bounds
 from snnas.hw_sim import limits
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Shape, Synapse
@@ -109,6 +109,8 @@ class Unit:
     """What the clock adds: from which timestep, and int64 (C, H, W) in weight units."""
     hosted: bool
     """Whether the host injects a current."""
+    narrow: bool
+    """Whether 16 bits are proved to hold it."""
     shift: int
     """Exponent that all its connections share: what they gather counts so often."""
     lanes: int
@@ -148,11 +150,25 @@ class Plan:
         return tuple(u for u in self.units if u.hosted)
 
     @property
+    def integers(self) -> bool:
+        """Whether the host stage is part of the C."""
+        return self.program.host_integers is not None
+
+    @property
+    def currents(self) -> int:
+        """How many currents are injected."""
+        return sum(u.population.size for u in self.hosted)
+
+    @property
+    def current(self) -> str:
+        """The C type of one: 16 bits where a frame holds them, or where they are proved to suffice."""
+        return "int16_t" if not self.integers or all(u.narrow for u in self.hosted) else "int32_t"
+
+    @property
     def frame(self) -> int:
-        """Values of a frame."""
-        if self.program.input_kind == "analogue":
-            return sum(u.population.size for u in self.hosted)
-        return int(np.prod(self.program.input_shape))
+        """Values of a frame: currents, or what stands at the input."""
+        takes_currents = self.program.input_kind == "analogue" and not self.integers
+        return self.currents if takes_currents else int(np.prod(self.program.input_shape))
 
     def source(self, index: int) -> Shape:
         return self.program.input_shape if index < 0 else self.units[index].population.shape
@@ -264,6 +280,7 @@ def _unit(
         connections=connections,
         constants=constants,
         hosted=any(h.dst == p.id for h in program.host),
+        narrow=_injected(program, p) <= NARROW,
         lanes=2 if proved and gathered <= NARROW else 1 if max(largest["a"], gathered) <= SAFE else 0,
         clips=clips,
         turns=not (proved and largest["u"] < limits.STATE_LIMIT),
@@ -271,6 +288,13 @@ def _unit(
         forgets=gate and proved and ends["v"][0] >= -limits.DECAY_MAX and not clips,
         leaks=program.schedule.period,
     )
+
+
+def _injected(program: Program, p: Population) -> int:
+    """The largest magnitude of a current that the host may inject."""
+    host, values = host_of(program, p)
+    low, high = input_bounds(p, (), host, program.input_shape, values)
+    return max(int(high.max()), -int(low.min()))
 
 
 def _shared(

@@ -14,6 +14,7 @@ from snnas.export.formats.c import gather
 from snnas.export.formats.c.packing import ROW_STEP, ROW_TYPE, array, rows, single, singles
 from snnas.export.formats.c.plan import ROWS, Connection, Layout, Plan, Unit, layout, of_pixels, up, words
 from snnas.export.formats.c.runtime import element, row, row_at
+from snnas.export.formats.c.work import rate_of
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.program import LinearMap, Pool, Shape
 
@@ -102,9 +103,7 @@ def _one(made: Synapses, plan: Plan, unit: Unit, c: Connection) -> None:
         body += _dense(made, unit, c, source)
     elif m.kind == "sparse":
         body += _sparse(made, unit, c, source)
-    elif (
-        not (m.pre or m.post) and unit.lanes == 2 and unit.layout.aligned and gather.pays(m, source.shape, unit.layout)
-    ):
+    elif gather.gathers(unit, c, source.shape, rate_of(plan, c.src)):
         packed, body = gather.convolution(f"w{c.index}", m, source.shape, unit.layout, c.bits, 1 << c.exponent)
         made.arrays.append(array(ROW_TYPE[c.bits], f"w{c.index}", packed))
     elif not m.post:

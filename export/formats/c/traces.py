@@ -11,6 +11,7 @@ from snnas.export.formats.c.model import model_text
 from snnas.export.formats.c.plan import Plan, words
 from snnas.hw_sim.c.model import CModel, Ran
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.host_stage import pixels
 from snnas.hw_sim.simulate.simulator import Trace
 
 
@@ -54,20 +55,21 @@ def c_model(plan: Plan) -> CModel:
         timesteps=plan.program.timesteps,
         classes=plan.program.readout.classes,
         frame=plan.frame,
-        value=np.int16 if analogue else np.uint8,
+        value=np.int16 if analogue and not plan.integers else np.uint8,
         words=tuple(words(u.population.size) for u in plan.units),
     )
 
 
-def frames(plan: Plan, spikes_in: np.ndarray | None, currents: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(B, T, frame): what ``snnas_step`` takes. currents: as ``host_currents`` gives them, for an analogue input.
+def frames(plan: Plan, x: np.ndarray, currents: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(B, T, frame): what ``snnas_step`` takes. x: samples; currents: as ``host_currents`` gives them of these.
 
     UnsupportedError for a current that 16 bits do not hold, which a chip could not take either.
     """
     steps = plan.program.timesteps
+    if plan.integers:
+        return _timed(pixels(plan.program, x if x.ndim == 5 else x[:, None]), steps)
     if plan.program.input_kind != "analogue":
-        assert spikes_in is not None
-        return (spikes_in != 0).reshape(len(spikes_in), steps, plan.frame).astype(np.uint8)
+        return (x > 0).reshape(len(x), steps, plan.frame).astype(np.uint8)
     parts = []
     for u in plan.hosted:
         given = currents[u.population.id]
@@ -77,9 +79,13 @@ def frames(plan: Plan, spikes_in: np.ndarray | None, currents: Mapping[str, np.n
                 f"population {u.population.id}: the host injects {high if high >= -low else low}, beyond 16 bits; "
                 "calibrate on samples like these, or export with --ranges proved"
             )
-        timed = np.broadcast_to(given, (len(given), steps, *given.shape[2:]))
-        parts.append(timed.reshape(len(given), steps, -1).astype(np.int16))
+        parts.append(_timed(given.astype(np.int16), steps))
     return np.concatenate(parts, axis=2)
+
+
+def _timed(given: np.ndarray, steps: int) -> np.ndarray:
+    """(B, T or 1, C, H, W) to (B, T, C H W)."""
+    return np.broadcast_to(given, (len(given), steps, *given.shape[2:])).reshape(len(given), steps, -1)
 
 
 def expected(plan: Plan, spikes: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -12,8 +12,13 @@ import pytest
 
 from snnas.export.formats.c import SOURCES
 from snnas.hw_sim.c import compilers
+from snnas.hw_sim.files import sha256
+from snnas.hw_sim.host_stage import host_currents, with_integers
+from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.output.report import read_report
+from snnas.toolchain.output.stderr import Narrator
+from tests.c_programs import random_variant, samples
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "foreign_nmnist"
 NO_CORES = "no emulator in this test"
@@ -72,8 +77,14 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     written = (tmp_path / "c" / "model.c").stat().st_mtime_ns
     assert export(tmp_path / "c", noise, capsys)[:2] == (0, out)
     assert (tmp_path / "c" / "model.c").stat().st_mtime_ns == written
-    assert run_command(["check", str(tmp_path / "c")]) == 0
-    capsys.readouterr()
+    check = ["check", str(tmp_path / "c"), "--system", "cortex-m4", "--json"]
+    assert run_command([*check, "--max", "flash=64kB,ram=64kB,instructions=50M,latency=1000ms"]) == 0
+    figures = {name: f["value"] for name, f in json.loads(capsys.readouterr().out)["figures"].items()}
+    assert 10_000 < figures["flash"] < 64_000
+    assert run_command([*check, "--max", "flash=1kB"]) == 1
+    assert "SN409" in capsys.readouterr().out
+    assert run_command(["check", str(tmp_path / "c"), "--max", "flash=1kB"]) == 1  # a chip of neurons has none
+    assert "it is a microcontroller's: --system cortex-m4 or rv32imc" in capsys.readouterr().out
 
     assert run_command(["simulate", str(tmp_path / "c"), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)["c"]
@@ -81,6 +92,10 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     assert again["native"]["split_samples"] == 7  # all of them are kept
     with (tmp_path / "c" / "model.c").open("a") as file:
         file.write("/* changed */\n")
+    manifest["files"]["model.c"] = sha256(tmp_path / "c" / "model.c")  # whoever changes it, changes this too
+    (tmp_path / "c" / "manifest.json").write_text(json.dumps(manifest))
+    assert run_command(["check", str(tmp_path / "c"), "--json"]) == 1
+    assert "SN313" in capsys.readouterr().out
     assert run_command(["simulate", str(tmp_path / "c"), "--json"]) == 3
     assert "model.c: not the C of program.npz beside it" in capsys.readouterr().err
 
@@ -101,6 +116,33 @@ def test_an_unknown_target_is_named(noise, tmp_path: Path, capsys) -> None:
     assert export(tmp_path / "c", noise, capsys, "--target", "vhdl")[0] == 2
     assert run_command(["bench", "conformance", "--target", "vhdl"]) == 2
     assert "--target vhdl: expected lava or c" in capsys.readouterr().err
+
+
+def test_a_core_is_no_target_and_its_limits_need_a_system(noise, tmp_path: Path, capsys) -> None:
+    code, _, err = export(tmp_path / "c", noise, capsys, "--target", "cortex-m4")
+    assert code == 2
+    assert "--target cortex-m4: a core, which --target c writes C for" in err
+    assert export(tmp_path / "c", noise, capsys, "--host", "double")[0] == 2
+    assert run_command(["search", "--budget", "flash=64kB", "--runs-dir", str(tmp_path)]) == 2
+    assert "flash: of a microcontroller; give --system cortex-m4 or rv32imc" in capsys.readouterr().err
+
+
+def test_what_an_integer_host_changes_is_counted() -> None:
+    from snnas.toolchain.exporting.host import against_floats
+    from snnas.toolchain.exporting.on_target import simulate_split
+
+    floats = random_variant(3)
+    program = with_integers(floats)
+    x, quiet = samples(program), Narrator(quiet=True)
+    target = simulate_split(program, map_program(program, load_system()), x, 2, quiet)
+    y = target.predictions
+    found = against_floats(program, x, y, target, 2, quiet)
+    assert found is not None
+    ours, theirs = (host_currents(p, x[:2]) for p in (program, floats))
+    assert found["currents"] == sum(v.size for v in ours.values())
+    assert found["differing_currents"] == sum(int((ours[n] != theirs[n]).sum()) for n in ours) > 0
+    assert found["differing_predictions"] == round((1 - found["accuracy_of_floats"]) * len(x))
+    assert against_floats(floats, x, y, target, 2, quiet) is None
 
 
 def test_conformance_in_c(capsys) -> None:

@@ -46,6 +46,12 @@ RULES = (
         "Fewer timesteps, a shallower network, or no backward edges (they lengthen the period).",
     ),
     Rule(
+        "SN409", "flash, memory and instructions are within their limits", "failed",
+        "Of the C on a microcontroller (--system cortex-m4 or rv32imc), estimated without a compiler: weights and "
+        "state exactly, code and stack as fitted, instructions at the upper end of what the fit is off.",
+        "Fewer channels or timesteps, --bits 4, or a quieter network; snnas export --target c measures them.",
+    ),
+    Rule(
         "SN501", "no figure is worse than the baseline allows", "failed",
         "Only worse counts: accuracy down, cost up, by more than --tolerance (0 where none is given).",
         "Mend the regression; if it is meant, write the baseline again with --update-baseline, and commit it.",

@@ -155,4 +155,11 @@ RULES = (
         "--data FILE.npz or --data digits; or snnas check FOLDER --update-baseline once, reviewed and committed, then "
         "--baseline; --trust-report where the export is your own.",
     ),
+    Rule(
+        "SN313", "the C is what the program gives", "failed",
+        "Of an export with --target c: model.c, its test with the recorded spikes and all beside them, written again "
+        "from program.npz and compared byte for byte; so what check says of the program holds for the C.",
+        "Export again; a model.c that was edited by hand is nobody's program. An export of another version is checked "
+        "there.",
+    ),
 )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from snnas.toolchain.results.record import Amount, Count, Positive, Record
+from snnas.toolchain.results.record import Amount, Count, OrAbsent, Positive, Record
+from snnas.toolchain.results.records.shared import Band
 
 
 class CRun(Record):
@@ -29,6 +30,32 @@ class CNative(CRun):
     """Of their logits, those that differ; null: not run."""
 
 
+class CEstimated(Record):
+    """What is said of a core without compiler and emulator."""
+
+    flash_bytes: Count
+    """Constants exactly, code as fitted."""
+    ram_bytes: Count
+    """State exactly, the deepest stack as fitted."""
+    instructions: Band
+    """Of one inference, by the cost model on the recorded samples; the ends are what the model may be off."""
+
+
+class CBoard(Record):
+    """A board with the core: what the instructions of one inference take there; estimated."""
+
+    profile: str
+    """Energy profile."""
+    cycles: Band
+    """Clock cycles: instructions times the profile's cycles per instruction."""
+    latency_ms: Band
+    """Milliseconds at the profile's clock."""
+    energy_uJ: Band
+    """Microjoules of the chip while it computes."""
+    evidence: str
+    """The weakest basis among the constants."""
+
+
 class CCore(CRun):
     """An emulated core."""
 
@@ -44,6 +71,10 @@ class CCore(CRun):
     """Instructions of one inference, the mean of ``counted`` samples; null: not run."""
     counted: Count
     """Samples whose instructions were counted."""
+    estimated: OrAbsent[CEstimated] = None
+    """What the cost model says; left out by exports before 0.4."""
+    board: OrAbsent[CBoard] = None
+    """Of the counted instructions, else of the estimated ones; left out by exports before 0.4."""
 
 
 class CExport(Record):

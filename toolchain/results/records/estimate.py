@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import Interval, OrAbsent, Record
+from snnas.toolchain.results.record import Count, Interval, OrAbsent, Record
 from snnas.toolchain.results.records.shared import (
     Band,
     LatencyOverSamples,
@@ -47,6 +47,19 @@ class Hops(Record):
     """How many weights, or what weights the hops."""
 
 
+class Memory(Record):
+    """``microcontroller`` of ``Fit``: what the C takes, estimated without a compiler."""
+
+    flash_bytes: Count
+    """Code and constants."""
+    flash_limit: Count
+    """Bytes of flash that the system has."""
+    ram_bytes: Count
+    """One instance and the deepest stack, beside the caller's frame."""
+    ram_limit: Count
+    """Bytes of memory that the system has."""
+
+
 class Fit(Record):
     """``fit`` of ``Estimate``."""
 
@@ -70,6 +83,8 @@ class Fit(Record):
     """What does not fit, one sentence each."""
     advice: list[str]
     """What would make it fit."""
+    microcontroller: OrAbsent[Memory] = None
+    """Flash and memory; left out of a chip of neurons."""
 
 
 class Work(Record):
@@ -218,6 +233,8 @@ class Estimate(OfModel):
     """Accuracy, 0..1."""
     silence: Silence | None = None
     """What never fired, and whether the accuracy is a measurement; null where no sample was run."""
+    instructions: OrAbsent[Band] = None
+    """Of one inference on a microcontroller; left out of a chip of neurons."""
     sar: OrAbsent[MeanOrAssumed] = None
     """Spiking activity rate: spikes / (neurons x timesteps), 0..1."""
     sar_per_population: OrAbsent[dict[str, float]] = None

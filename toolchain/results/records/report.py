@@ -18,6 +18,7 @@ from snnas.toolchain.results.record import (
     Sha256,
 )
 from snnas.toolchain.results.records.c import CExport
+from snnas.toolchain.results.records.host import HostStage
 from snnas.toolchain.results.records.shared import (
     BandOrNone,
     Convention,
@@ -372,6 +373,8 @@ class Report(Document):
     """What rounding did, by population."""
     ranges: dict[str, Range]
     """Which integers can occur, by population."""
+    host: OrAbsent[HostStage] = None
+    """What a host stage in integers changes; left out where it computes in floats."""
     c: OrAbsent[CExport] = None
     """What the C does; left out where the target is another."""
     provenance: dict[str, Literal["measured", "simulated", "estimated"]]

@@ -8,7 +8,8 @@ import pytest
 from snnas.export.formats.c import c_model, compare, gather, plan
 from snnas.hw_sim.c import compilers, native
 from snnas.hw_sim.errors import GateError, UnsupportedError
-from snnas.hw_sim.program import Pool
+from snnas.hw_sim.host_stage import with_integers
+from snnas.hw_sim.program import LinearMap, Pool
 from snnas.toolchain.models.in_c import prepare
 from tests.c_programs import every_map, overflowing, random_variant, read_otherwise, samples
 
@@ -116,3 +117,45 @@ def test_equal_programs_give_equal_text() -> None:
     assert one.source == two.source
     assert one.header == two.header
     assert np.array_equal(one.words, two.words)
+
+
+def with_host(kind):
+    """A program whose host stage is of a kind: a window, padded or not, a matrix, or several maps joined."""
+    program = random_variant(7)
+    first = program.host[0]
+    p = program.population(first.dst)
+    c, h, w = program.input_shape
+    rng = np.random.default_rng(0)
+    plain = rng.normal(size=(p.size, c * h * w)).astype(np.float32) / 40
+    maps = {
+        "dense": LinearMap(kind="dense", weight=plain),
+        "pooled": replace(first.map, kind="pooled_conv", pre=(Pool((3, 3), (1, 1), (1, 1)),)),
+    }
+    if kind == "joined":
+        more = replace(first, id="more", map=maps["dense"], gain=0.5)
+        return replace(program, host=(*program.host, more))
+    return replace(program, host=(replace(first, map=maps[kind]), *program.host[1:]))
+
+
+@pytest.mark.parametrize("kind", ["dense", "pooled", "joined"])
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (-0.5, 1.0)])
+def test_a_host_stage_in_integers(kind, ends, compiler) -> None:
+    program = with_integers(replace(with_host(kind), input_range=ends))
+    found = differing(program, compiler, np.concatenate([samples(program), samples(program) * 0 + ends[0]]))
+    assert found.equal, found.first
+
+
+@pytest.mark.parametrize("seed", [1, 3, 5])
+def test_a_still_frame_is_given_once_and_frames_each_time(seed, compiler) -> None:
+    program = with_integers(random_variant(seed))
+    still = np.random.default_rng(seed).random((3, *program.input_shape), np.float32)
+    assert differing(program, compiler, still).equal
+    moving = np.stack([np.roll(still, t, axis=-1) for t in range(program.timesteps)], axis=1)
+    assert differing(program, compiler, moving).equal
+
+
+def test_a_late_host_map_is_refused_by_name() -> None:
+    program = random_variant(1)
+    late = replace(program, host=tuple(replace(h, distance=1) for h in program.host))
+    with pytest.raises(UnsupportedError, match=f"host map {program.host[0].id}: injected 1 timesteps late"):
+        c_model(plan(with_integers(late)))

@@ -1,0 +1,146 @@
+"""The host stage: what the linear layers before the first neuron make of an analogue input, in weight units.
+
+In floats (the default): float64, rounded half to even. In integers, as a property of the program (``HostIntegers``):
+
+    q = clip(round-half-even(x / step) + zero, 0, 255)          uint8: a pixel
+    w = round-half-even(weight * gain * scale * step * 2^shift)  int16
+    current = floor((sum of w (q - zero) + 2^(shift - 1)) / 2^shift)
+
+All sums of a population share one shift: the largest with which every weight fits 16 bits and no sum 32, whatever the
+pixels are. So a microcontroller multiplies 16 by 16 bits, adds up in 32, and rounds half up, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.linear import apply
+from snnas.hw_sim.program import HostIntegers, HostMap, LinearMap, Population, Program
+from snnas.hw_sim.readout import late
+
+HOST_CURRENT = 1 << 31
+PIXEL_MAX = 255
+WEIGHT_MAX = (1 << 15) - 1
+SUM_MAX = (1 << 31) - 1
+SHIFT_MAX = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegerStage:
+    """What the host computes for a population. maps: with int64 weights that fit 16 bits, before the shift."""
+
+    shift: int
+    maps: tuple[tuple[HostMap, LinearMap], ...]
+
+    def rounded(self, sums: np.ndarray) -> np.ndarray:
+        """Sums to currents: half up."""
+        return (sums + (1 << self.shift >> 1)) >> self.shift
+
+
+def integers_of(input_range: tuple[float, float]) -> HostIntegers:
+    """The grid of 256 pixels on a range of real values; 0 is one of them, whatever the range is."""
+    low, high = min(input_range[0], 0.0), max(input_range[1], 0.0)
+    step = (high - low) / PIXEL_MAX or 1.0
+    return HostIntegers(step=step, zero=int(np.rint(-low / step)))
+
+
+def with_integers(program: Program) -> Program:
+    """The program with a host stage in integers; UnsupportedError where 16-bit weights cannot hold it."""
+    made = replace(program, host_integers=integers_of(program.input_range))
+    integer_stages(made)
+    return made
+
+
+def integer_stages(program: Program) -> dict[str, IntegerStage]:
+    """By population. UnsupportedError names the one whose weights or sums no shift brings into range."""
+    assert program.host_integers is not None
+    names = dict.fromkeys(h.dst for h in program.host)
+    return {name: _stage(program, program.population(name), program.host_integers) for name in names}
+
+
+def pixels(program: Program, x: np.ndarray) -> np.ndarray:
+    """Real values as the uint8 that the integer host stage takes, same shape."""
+    given = program.host_integers
+    assert given is not None
+    whole = np.rint(x.astype(np.float64) / given.step) + given.zero
+    return np.asarray(np.nan_to_num(whole).clip(0, PIXEL_MAX), np.uint8)
+
+
+def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The integer currents that the host injects: {population: int64 (B, T or 1, C, H, W)} in weight units.
+
+    x: (B, C, H, W), a static input, or (B, T, C, H, W), a frame per timestep. Bit-exactness starts here.
+    UnsupportedError for a current that 32 bits cannot hold, as golden.npz keeps it.
+    """
+    frames = x[:, None] if x.ndim == 4 else x
+    if program.host_integers is not None:
+        return _in_integers(program, pixels(program, frames), program.host_integers.zero)
+    real: dict[str, np.ndarray] = {}
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+        for h in program.host:
+            current = _applied(program, h, h.map, frames) * h.gain
+            real[h.dst] = real[h.dst] + current if h.dst in real else current
+        whole = {name: np.rint(current * program.population(name).scale) for name, current in real.items()}
+    for name, current in whole.items():
+        if not (np.abs(current) < HOST_CURRENT).all():
+            raise UnsupportedError(
+                f"the host injects a current beyond {HOST_CURRENT} into {name}; correct the gain of its host map, or "
+                f"the scale of the samples"
+            )
+    return {name: current.astype(np.int64) for name, current in whole.items()}
+
+
+def held_back(current: np.ndarray, distance: int, timesteps: int) -> np.ndarray:
+    """(B, T or 1, ...) injected ``distance`` timesteps late: then a still one has frames, too."""
+    return (
+        late(np.broadcast_to(current, (len(current), timesteps, *current.shape[2:])), distance) if distance else current
+    )
+
+
+def _applied(program: Program, h: HostMap, linear: LinearMap, frames: np.ndarray) -> np.ndarray:
+    """What a map brings, float64 (B, T or 1, C, H, W)."""
+    b, t = frames.shape[:2]
+    flat = frames.reshape(b * t, *frames.shape[2:]).astype(np.float64)
+    current = apply(linear, flat, program.population(h.dst).shape)
+    return held_back(current.reshape(b, t, *current.shape[1:]), h.distance, program.timesteps)
+
+
+def _in_integers(program: Program, frames: np.ndarray, zero: int) -> dict[str, np.ndarray]:
+    given = frames.astype(np.int64) - zero
+    found = {}
+    for name, stage in integer_stages(program).items():
+        parts = [_applied(program, h, linear, given).astype(np.int64) for h, linear in stage.maps]  # exact below 2^53
+        found[name] = stage.rounded(sum(parts[1:], parts[0]))
+    return found
+
+
+def _stage(program: Program, p: Population, given: HostIntegers) -> IntegerStage:
+    maps = [h for h in program.host if h.dst == p.id]
+    factors = [h.gain * p.scale * given.step for h in maps]
+    real = [h.map.weight.astype(np.float64) * factor for h, factor in zip(maps, factors, strict=True)]
+    largest = max((float(np.abs(w).max(initial=0.0)) for w in real), default=0.0)
+    if not largest <= WEIGHT_MAX:
+        raise UnsupportedError(
+            f"--host int: population {p.id}: a weight of its host stage is {largest:.4g} weight units a pixel, beyond "
+            f"{WEIGHT_MAX}; export with --host float"
+        )
+    for shift in range(SHIFT_MAX, -1, -1):
+        if largest * (1 << shift) > WEIGHT_MAX:
+            continue
+        linears = [replace(h.map, weight=np.rint(w * (1 << shift)).astype(np.int64)) for h, w in
+                   zip(maps, real, strict=True)]  # fmt: skip
+        most = sum(_most(linear, program.input_shape, p) for linear in linears)
+        if most + (1 << shift >> 1) <= SUM_MAX:
+            return IntegerStage(shift=shift, maps=tuple(zip(maps, linears, strict=True)))
+    raise UnsupportedError(
+        f"--host int: population {p.id}: the sums of its host stage may pass 32 bits; export with --host float"
+    )
+
+
+def _most(linear: LinearMap, source: tuple[int, int, int], p: Population) -> int:
+    """The largest magnitude of a sum, partial ones included, over all pixels."""
+    every = replace(linear, weight=np.abs(linear.weight))
+    return int(apply(every, np.full((1, *source), float(PIXEL_MAX)), p.shape).max(initial=0.0))
