@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import shutil
@@ -21,11 +22,14 @@ import typer
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.lava import environment as lava_environment
 from snnas.hw_sim.map.mapping import load_system
+from snnas.toolchain.bench.deploy import write_table
 from snnas.toolchain.cli.app import app, run_command
 from snnas.toolchain.diagnosing.hybrid import CAUSES
 from snnas.toolchain.diagnosing.kinds import Kind
 from snnas.toolchain.results import schemas
 from tests.documents import hold_document
+from tests.studies.deploy_table import cells, digits
+from tests.toolchain.bench.test_deploy import row
 from tests.toolchain.exporting.test_of_graph import data, small, written
 
 pytest.importorskip("torch")
@@ -143,6 +147,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "runs/a", folder / "runs/b")
     written(folder, small())
     data(folder)
+    every = itertools.product(map(digits, cells()), (2, 4), (1,), (0,))
+    write_table(folder / "deploy.csv.gz", [row(*one) for one in every])
     unpacked = gzip.decompress((ROOT / "tests/data/whose/norse.nir.gz").read_bytes())
     (folder / "norse.nir").write_bytes(unpacked)
     system = (ROOT / "hw_sim/map/systems/loihi1.toml").read_text()
@@ -215,6 +221,7 @@ CASES = [
     ("schema", "schemas", 0, []),
     ("bench conformance --genotypes 2 --lava 0 -q", "bench.conformance", 0, []),
     ("bench conformance --foreign 2 --lava 0 -q", "bench.foreign", 0, []),
+    ("bench deploy deploy.csv.gz --budgets 100 --trainings 4 --games 2", "bench.deploy", 0, []),
     ("bench search --turns 1 --width 1 --batch 4 -q", "bench.search", None, []),
     ("bench train --turns 1 --channels 1 --pixels 8 --batch 2 -q", "bench.train", None, []),
 ]
