@@ -85,7 +85,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "program.npz": read_program,
     **dict.fromkeys(("golden.npz", "stimulus.npz", "calibration.npz", "smallest.npz"), read_npz),
     "model.nir": read_nir,
-    **dict.fromkeys(("model.onnx", "run_lava.py", "front.svg", "divergence.svg"), _something),
+    **dict.fromkeys(("model.onnx", "run_lava.py", "front.svg", "divergence.svg", "README.md"), _something),
 }
 SLOW = {"model.nir"}  # starts a process
 
