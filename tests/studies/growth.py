@@ -116,7 +116,7 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes[-3:]), np.log(np.maximum(seconds[-3:], 1e-6)), 1)[0])
 
 
-def growth(rounds: Annotated[int, typer.Option(help="Runs of each, of which the least counts.")] = 6) -> None:
+def command(rounds: Annotated[int, typer.Option(help="Runs of each, of which the least counts.")] = 6) -> None:
     """Print the table of exponents, and the seconds of the largest size."""
     print_text("| against | stage | smallest (CPU s) | largest (CPU s) | exponent |\n|---|---|--:|--:|--:|")
     beyond = []
@@ -134,4 +134,4 @@ def growth(rounds: Annotated[int, typer.Option(help="Runs of each, of which the 
 
 
 if __name__ == "__main__":
-    main(growth)
+    main(command)

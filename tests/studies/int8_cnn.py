@@ -25,7 +25,7 @@ from snnas.toolchain import runs
 from snnas.toolchain.cli.options import AsJson, RunsDir
 from snnas.toolchain.data.load import load
 from snnas.toolchain.models.in_c import prepare
-from tests.studies.command import main, tell
+from tests.studies.command import main, numbers, tell
 
 SCHEMA = "snnas.study.int8_cnn/1"
 COUNTED = 8
@@ -216,12 +216,12 @@ def scaled(program: Program, factor: float) -> Program:
 
 
 def measure(
-    run: str, folder: Any, factors: tuple[float, ...], channels: tuple[int, int], epochs: int
+    run: str, folder: Any, factors: tuple[float, ...], channels: tuple[int, int], epochs: int, seed: int
 ) -> dict[str, Any]:
     """Both sides: accuracy on the test split, and of COUNTED samples the mean of the instructions."""
     data = load("digits", seed=0)
     x, y = data.x_test, data.y_test
-    layers = quantised(*trained(data, channels, epochs, 0), data.x_train[:256])
+    layers = quantised(*trained(data, channels, epochs, seed), data.x_train[:256])
     made, found = cnn_in_c(layers, 8), answers(layers, x)
     given = np.rint(x * 255).astype(np.uint8).reshape(len(x), 1, -1)[:COUNTED]
     rows = [{"what": "int8 CNN", "accuracy": float((found.argmax(axis=1) == y).mean()), "sar": None,
@@ -273,11 +273,12 @@ def command(
     factors: Annotated[str, typer.Option(help="Of all thresholds.")] = "1,1.5,0.7",
     channels: Annotated[str, typer.Option(help="Of the CNN's two convolutions.")] = "4,8",
     epochs: Annotated[int, typer.Option(min=1, help="Of the CNN's training.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Of the CNN's weights.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Instructions, flash and memory of a spiking network and of an int8 CNN, through one compiler and emulator."""
-    a, b = (int(n) for n in channels.split(","))
-    result = measure(run, runs_dir, tuple(float(f) for f in factors.split(",")), (a, b), epochs)
+    a, b = numbers(channels, "--channels", "4,8")
+    result = measure(run, runs_dir, tuple(float(f) for f in factors.split(",")), (a, b), epochs, seed)
     tell(result, as_json, _print, good=True)
 
 

@@ -55,7 +55,7 @@ def _limit(result: dict[str, Any]) -> float:
     return float(parse_limits(result["budget"])["energy_total"])
 
 
-def command(
+def picture(
     results: Annotated[list[Path], typer.Argument(help="What trained_search wrote with --out, one per budget.")],
     plot: Annotated[Path, typer.Option(help="The .svg.")],
 ) -> None:
@@ -71,4 +71,4 @@ def command(
 
 
 if __name__ == "__main__":
-    main(command)
+    main(picture)

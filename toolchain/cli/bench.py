@@ -14,8 +14,6 @@ from snnas.toolchain.output.stdout import print_json
 # Scientific studies are no part of what is installed; they stand in tests/studies of a checkout.
 STUDIES = (
     "bits",
-    "command",
-    "conformance_matrix",
     "deploy_table",
     "folds",
     "growth",
@@ -28,7 +26,6 @@ STUDIES = (
     "recipes",
     "recurrent",
     "robustness",
-    "search_picture",
     "signal_memory",
     "slow_networks",
     "spikenas",
