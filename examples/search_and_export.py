@@ -18,4 +18,4 @@ print(f"accuracy: {accuracy['training']:.1%} in training, {accuracy['on_target']
 print(f"energy: {energy['low']:.1f} .. {energy['nominal']:.1f} .. {energy['high']:.1f} uJ, estimated")
 print(f"spikes that differ: {report['checks']['nir_differing_spikes']} in NIR")
 print(f"Lava: {report['checks']['lava_differing_spikes']} differ ({report['checks']['lava']})")
-print(f"gate: {'passed' if export.check(max={'energy_total': '1mJ'}) else 'failed'}")
+print(f"gate: {'passed' if export.check(data='digits', max={'energy_total': '1mJ'}) else 'failed'}")

@@ -2,7 +2,7 @@
 
     run = snnas.search_network("digits", budget={"energy_total": "60uJ"})     # finds, trains, keeps the run
     export = run.export("lava")                                               # NIR -> integer program, measured
-    assert export.check(max={"energy_total": "60uJ"}, min={"accuracy": "90%"})
+    assert export.check(data="digits", max={"energy_total": "60uJ"}, min={"accuracy": "90%"})
 
 What one begins with:
 

@@ -101,6 +101,8 @@ def check(
     tolerance: Mapping[str, Limit] | None = None,
     update_baseline: bool = False,
     record: bool | str = False,
+    data: str | None = None,
+    trust_report: bool = False,
     strict: bool = False,
     ignore: Sequence[str] = (),
     reading: ReadingOptions | None = None,
@@ -113,7 +115,9 @@ def check(
     graphs: folders that ``export`` wrote, .nir and .onnx files. max, min: figures' limits, such as
     ``max={"energy_total": "60uJ", "cores": 8}`` and ``min={"accuracy": .95}``. budget: a TOML file of limits.
     baseline: a baseline.json; no figure may be worse, but by ``tolerance``. record: make the recording of a .nir
-    (True: GRAPH.check.npz). strict: warnings fail too. ignore: codes of rules that pass. A fault of a graph is a
+    (True: GRAPH.check.npz). data: your samples, a data set's name or an .npz, on which an export's figures are measured;
+    limits on accuracy, activity, energy or latency need them, a baseline, or ``trust_report``, which takes the folder's
+    own. strict: warnings fail too. ignore: codes of rules that pass. A fault of a graph is a
     finding, never an error; ``findings.require()`` raises. UsageError (2) for options that do not go together.
     """
     if not graphs:
@@ -126,9 +130,10 @@ def check(
         tolerances=parse_tolerances([spelt(tolerance)] if tolerance else []),
         update_baseline=update_baseline,
         record=("auto" if record else None) if isinstance(record, bool) else record,
+        trust_report=trust_report,
         strict=strict,
         ignored=parse_ignored(ignore),
-        reading=reading or ReadingOptions(),
+        reading=reading or ReadingOptions(data=data),
         pricing=Pricing(profile=profile, system=system),
     )
     return guard(options, narrator_of(progress))

@@ -171,8 +171,8 @@ def _try(session: Session, run: Run, narrator: Narrator, attempt: int) -> None:
     over = over_budget(session.limits, found)
     ratios = {}
     for name in OF_DATA:
-        before = None if isinstance(predicted, str) else predicted.figures[name]
-        after = found.figures[name]
+        before = None if isinstance(predicted, str) else predicted.figures.get(name)
+        after = found.figures.get(name)
         if before and after:
             ratios[name] = after * (1 + MARGIN) / before
     shown = amounts({name: found.figures[name] for name in session.limits}, measured=True)
