@@ -115,7 +115,7 @@ def check(
     graphs: folders that ``export`` wrote, .nir and .onnx files. max, min: figures' limits, such as
     ``max={"energy_total": "60uJ", "cores": 8}`` and ``min={"accuracy": .95}``. budget: a TOML file of limits.
     baseline: a baseline.json; no figure may be worse, but by ``tolerance``. record: make the recording of a .nir
-    (True: GRAPH.check.npz). data: your samples, a data set's name or an .npz, on which an export's figures are measured;
+    (True: GRAPH.check.npz). data: your samples, a data set's name or an .npz, that an export's figures are measured on;
     limits on accuracy, activity, energy or latency need them, a baseline, or ``trust_report``, which takes the folder's
     own. strict: warnings fail too. ignore: codes of rules that pass. A fault of a graph is a
     finding, never an error; ``findings.require()`` raises. UsageError (2) for options that do not go together.
