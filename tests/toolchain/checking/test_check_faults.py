@@ -526,7 +526,11 @@ def test_what_is_healthy_passes(subject: str, here: Path, capsys: pytest.Capture
 
 def test_there_are_enough_and_every_rule_has_one() -> None:
     assert len({f.name for f in FAULTS}) == len(FAULTS) >= 25
-    assert {f.code for f in FAULTS} == set(RULES) - {"SN118", "SN313", "SN409"}  # test_check_cli; of C: exporting/test_c
+    assert {f.code for f in FAULTS} == set(RULES) - {
+        "SN118",
+        "SN313",
+        "SN409",
+    }  # test_check_cli; of C: exporting/test_c
 
 
 def test_the_baseline_takes_what_the_tolerance_allows(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

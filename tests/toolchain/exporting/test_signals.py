@@ -103,7 +103,7 @@ def test_shd_is_searched_trained_and_exported_by_the_same_path(
     official_files.shd(tmp_path / "shd_test.h5", 40)
     small = ["--channels", "2", "--hidden", "8", "--epochs", "3", "--batch", "8", "--name", "words", "--quiet"]
     about = ["--data", f"data_dir={tmp_path}", "--data", "frames=4,downsample=10", "--runs-dir", str(tmp_path)]
-    assert run_command(["search", "--dataset", "shd", *about, *small]) == 0
+    assert run_command(["search", "--method", "lightsnn", "--dataset", "shd", *about, *small]) == 0
     run = Run(tmp_path / "words")
     assert (run.section("method")["space"], run.section("network")["input_shape"]) == ("lightsnn_1d", [1, 1, 70])
     report = printed(capsys, "export", "words", "--runs-dir", tmp_path, "--quiet", "--json")

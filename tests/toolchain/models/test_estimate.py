@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,11 @@ def test_a_new_profile_is_the_whole_schema_and_asks_to_be_filled_in(
     from snnas.hw_sim.energy.profile import UNITS
 
     assert set(load_profile(str(path)).constants) == set(UNITS)
+    _, err = run(capsys, "estimate", model, "--data", samples, "--profile", path, code=4)
+    assert "profile mine prices a microcontroller, the program is mapped on loihi1" in err
+    path.write_text(
+        re.sub(r"\[(energy\.cycle|time\.cycle|cycles\.instruction)\]\n(?:[^\[].*\n|\n)*", "", path.read_text())
+    )
     found, _ = run(capsys, "estimate", model, "--data", samples, "--profile", path)
     assert found["energy_uJ"]["profile"] == "mine"
     assert {u["item"] for u in found["energy_uJ"]["unpriced"]} == set()

@@ -63,7 +63,7 @@ def test_the_figures_of_simulate(tmp_path: Path) -> None:
     x = samples(2, 2, 3, 0, 2)
     about = {"x": x, "samples": x, "y": np.array([0, 1, 1, 0, 0]), "program": one_neuron(), "batch": 8, "seed": 0}
     names = {"path": tmp_path, "data": "none", "confirmed": False, "verified": True, "notes": (), "graph": None}
-    subject = SimpleNamespace(**about, **names)
+    subject = SimpleNamespace(label="", **about, **names)
     found = simulate(subject, Narrator(quiet=True), stream=2)
     Simulation.model_validate(found)
     assert found["decision"]["timesteps"]["mean"] == pytest.approx((1 + 1 + 4 + 1 + 1) / 5)
@@ -80,7 +80,7 @@ def test_of_uneven_classes_the_balanced_accuracy_is_told_too(tmp_path: Path) -> 
     x, y = samples(*[2] * 18, 2, 3), np.repeat([0, 1], [18, 2])  # 0 is said of all but the last
     about = {"x": x, "samples": x, "y": y, "program": one_neuron(), "batch": 8, "seed": 0}
     names = {"path": tmp_path, "data": "none", "confirmed": False, "verified": True, "notes": (), "graph": None}
-    found = simulate(SimpleNamespace(**about, **names), Narrator(quiet=True))
+    found = simulate(SimpleNamespace(label="", **about, **names), Narrator(quiet=True))
     Simulation.model_validate(found)
     assert (found["accuracy"]["on_target"], found["accuracy"]["balanced"]) == (0.95, 0.75)
     cells = [list(column.cells) for column in next(iter(simulated(found))).columns]
