@@ -85,9 +85,9 @@ def priced(
 
 
 def of_device(device: InFlash | None) -> dict[str, float | None]:
-    """What budgets bind on: bytes, and the upper end of the instructions; nothing of a chip of neurons."""
+    """What budgets bind on: bytes, and the upper end of the instructions; None of a chip of neurons."""
     if device is None:
-        return {}
+        return dict.fromkeys(("flash", "ram", "instructions"))
     taken = device.instructions
     return {
         "flash": float(device.footprint.flash),

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.errors import InvalidFileError, printable
 from snnas.hw_sim.files import read_text, write_text
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.report import read_report
@@ -32,7 +32,8 @@ def write_card(run: Run) -> None:
 def card(run: Run) -> str:
     """The text of the card; InvalidFileError where the run is damaged."""
     known, report = describe(run), _report(run)
-    return "\n".join(["---", *_metadata(run, known, report), "---", "", *_body(run, known, report), ""])
+    lines = ["---", *_metadata(run, known, report), "---", "", *_body(run, known, report), ""]
+    return "\n".join(map(printable, lines))
 
 
 def _report(run: Run) -> dict[str, Any] | None:
@@ -83,8 +84,8 @@ def _body(run: Run, known: dict[str, Any], report: dict[str, Any] | None) -> Ite
         yield f"- architecture {search['architecture']} (genotype.json), {search['evaluations']} evaluations"
     for split, _, name, value in _figures(known, report):
         yield f"- {name.lower()}: {value:.2%} of {split} samples"
-    if report is not None and report.get("energy_uJ"):
-        total = report["energy_uJ"]["total"]
+    total = (report or {}).get("energy_uJ", {}).get("total") or {}
+    if total.get("nominal") is not None:
         band = " .. ".join(f"{total[end]:.4g}" for end in ("low", "nominal", "high"))
         yield f"- energy per inference: {band} uJ, estimated from counts and published constants"
     yield ""
