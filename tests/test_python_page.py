@@ -50,7 +50,7 @@ def test_the_packages_own_example(tmp_path: Path) -> None:
     assert len(lines) == 3
     code = "import snnas\n" + textwrap.dedent("\n".join(lines))
     sizes = 'method="lightsnn", channels=4, hidden=32, timesteps=2, epochs=1, batch=16'
-    for real, small in (('"digits", ', f'"digits", {sizes}, '), ("90%", "5%")):
+    for real, small in (('network("digits", ', f'network("digits", {sizes}, '), ("90%", "5%")):
         assert real in code
         code = code.replace(real, small)
     ran(code, tmp_path)

@@ -77,7 +77,7 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     written = (tmp_path / "c" / "model.c").stat().st_mtime_ns
     assert export(tmp_path / "c", noise, capsys)[:2] == (0, out)
     assert (tmp_path / "c" / "model.c").stat().st_mtime_ns == written
-    check = ["check", str(tmp_path / "c"), "--system", "cortex-m4", "--json"]
+    check = ["check", str(tmp_path / "c"), "--system", "cortex-m4", "--trust-report", "--json"]
     assert run_command([*check, "--max", "flash=64kB,ram=64kB,instructions=50M,latency=1000ms"]) == 0
     figures = {name: f["value"] for name, f in json.loads(capsys.readouterr().out)["figures"].items()}
     assert 10_000 < figures["flash"] < 64_000

@@ -260,7 +260,7 @@ def test_a_budget_is_kept_as_measured_by_check(tmp_path: Path, capsys) -> None:
     assert trial["measured"]["figures"]["energy_total"] <= 25 / 1.02
     assert run_command(["export", "one", "--runs-dir", str(tmp_path), "--quiet", "--samples", "2"]) == 0
     capsys.readouterr()
-    assert run_command(["check", str(run.export("lava")), "--max", budget]) == 0
+    assert run_command(["check", str(run.export("lava")), "--max", budget, "--trust-report"]) == 0
 
 
 LIMIT = 25.0

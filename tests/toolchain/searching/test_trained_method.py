@@ -204,7 +204,7 @@ def test_a_front_of_designs(folder: Path, capsys) -> None:
         (["--method", "lightsnn"], 2, "--space"),
         (["--space", "there.toml"], 2, "there.toml"),
         (["--cells", "3"], 2, "cells = 3"),
-        (["--budget", "energy_total=1nJ"], 1, "predicted to keep the budget"),
+        (["--budget", "energy_total=1nJ"], 1, "no network of these sizes keeps energy_total 0.001 uJ"),
     ],
 )
 def test_what_is_refused(folder: Path, capsys, arguments: list[str], code: int, words: str) -> None:
