@@ -39,7 +39,7 @@ install: $(VENV)/.search  ## Install into .venv, with what search and training n
 
 demo: $(VENV)/.search  ## Search a network for the digits, train it, export it to Lava and print the report
 	@$(BIN)/snnas lava setup || echo "Lava is not usable here; everything else runs without it"
-	$(BIN)/snnas search --dataset digits --budget energy_total=90uJ --trainings 32 --workers 2
+	$(BIN)/snnas search --dataset digits --budget energy_total=200uJ --trainings 32 --workers 2
 	$(BIN)/snnas export --target lava
 
 test: $(VENV)/.dev  ## Run every test (sets up the Lava worker with lava-dl first)

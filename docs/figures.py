@@ -20,7 +20,7 @@ from tests.browser import BROWSER  # noqa: E402
 
 RUN = "digits-trained-001"
 # What ``make demo`` types.
-SEARCH = "search --dataset digits --budget energy_total=90uJ --trainings 32 --workers 2"
+SEARCH = "search --dataset digits --budget energy_total=200uJ --trainings 32 --workers 2"
 
 
 def snnas(folder: Path, *words: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.exporting.on_target import Figures
 from snnas.toolchain.models.estimate import profile_of
-from snnas.toolchain.models.microcontroller import of_device
+from snnas.toolchain.models.microcontroller import OF_DEVICE, of_device
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.searching.budgets import METRICS, Excess, excesses
 
@@ -117,7 +117,7 @@ def cost(network: Network, graph: Graph, found: Figures, chip: Chip, *, widths: 
             "neurons": float(sum(p.size for p in found.program.populations if p.role == "neuron")),
             "parameters": float(parameters_of(graph)),
             "memory": float(memory(network.genotype, network.config).bytes(widths)),
-            **of_device(found.device),
+            **{**dict.fromkeys(OF_DEVICE), **of_device(found.device)},
         },
         energy_uJ=bill.total if bill else None,
         latency_us=time,
