@@ -52,9 +52,6 @@ def for_system(program: Program, system: System) -> Program:
     return with_integers(program) if wanted else program
 
 
-OF_DEVICE = ("flash", "ram", "instructions")
-
-
 def place(
     program: Program, system: System, *, rates: Mapping[str, float] | None = None
 ) -> tuple[Placement, InFlash | None]:
@@ -88,7 +85,7 @@ def priced(
 
 
 def of_device(device: InFlash | None) -> dict[str, float | None]:
-    """What budgets bind on, the figures of OF_DEVICE: bytes, and the upper end of the instructions.
+    """What budgets bind on, bytes, and the upper end of the instructions.
 
     Nothing of a chip of neurons.
     """

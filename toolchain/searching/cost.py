@@ -24,9 +24,9 @@ from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.exporting.on_target import Figures
 from snnas.toolchain.models.estimate import profile_of
-from snnas.toolchain.models.microcontroller import OF_DEVICE, of_device
+from snnas.toolchain.models.microcontroller import of_device
 from snnas.toolchain.models.pricing import Pricing
-from snnas.toolchain.searching.budgets import METRICS, Excess, excesses
+from snnas.toolchain.searching.budgets import METRICS, OF_DEVICE, Excess, excesses
 
 if TYPE_CHECKING:
     from snnas.search.kinds import Architecture, Sizes
