@@ -258,12 +258,13 @@ class _Drawing:
         gap: int = 1,
         groups: int = 1,
     ) -> tuple[str, Shape]:
+        _, high, wide = shape
         node = nir.Conv2d(
-            input_shape=shape[1:], weight=weight, stride=stride, padding=(pad, pad), dilation=(gap, gap),
+            input_shape=(high, wide), weight=weight, stride=stride, padding=(pad, pad), dilation=(gap, gap),
             groups=groups, bias=bias,
         )  # fmt: skip
         reach = [gap * (k - 1) + 1 for k in weight.shape[2:]]
-        size = ((n + 2 * pad - k) // s + 1 for n, k, s in zip(shape[1:], reach, stride, strict=True))
+        size = ((n + 2 * pad - k) // s + 1 for n, k, s in zip((high, wide), reach, stride, strict=True))
         return self.add("conv", node, here), (len(weight), *size)
 
     def pool(self, here: str, shape: Shape) -> tuple[str, Shape]:

@@ -62,10 +62,10 @@ class Transforms:
                 f"Denoise(filter_time=10000), DropEvent(p=0.1)"
             ) from None
 
-    def __call__(self, events: Events, sensor: tuple[int, int, int], *drawn: int) -> Events:
-        """The events as the transforms leave them; what is random is drawn from the numbers ``drawn`` alone.
+    def __call__(self, events: Events, sensor: tuple[int, int, int], drawn: int, *more: int) -> Events:
+        """The events as the transforms leave them; what is random is drawn from the numbers alone.
 
-        drawn: that of the recording; of an epoch's, seed and epoch too.
+        drawn: that of the recording. more: of an epoch's, seed and epoch.
         """
         import_tonic()
         channels, height, width = sensor
@@ -73,7 +73,7 @@ class Transforms:
         for key in "xytp":
             table[key] = getattr(events, key)
         before = np.random.get_state()
-        np.random.seed(drawn if len(drawn) > 1 else drawn[0])  # tonic draws from NumPy's one generator
+        np.random.seed([drawn, *more] if more else drawn)  # tonic draws from NumPy's one generator
         try:
             for step in _made(self, (width, height, channels)):
                 table = step(table)
