@@ -143,7 +143,7 @@ def energy(material: Material) -> Raw:
     report = material.report["energy_uJ"]
     if report["total"]["nominal"] is None:
         raise Missing("No energy: the program fits no system, or the profile prices nothing of it.")
-    words = f"Microjoules per inference at batch 1, {material.provenance('energy_uJ')}; profile {report['profile']}, "
+    words = f"uJ per inference at batch 1, {material.provenance('energy_uJ')}; profile {report['profile']}, "
     words += f"evidence: {report['evidence']} (the weakest constant used). A band's ends are the ends of every "
     words += "constant's own range, added as if they moved together."
     unpriced = note(f"Not priced by {report['profile']}: {', '.join(map(str, report['unpriced']))}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -296,3 +297,12 @@ def test_a_recording_of_the_command_line_is_data_for_the_others(here: Path, caps
     assert json.loads(capsys.readouterr().out)["accuracy"]["samples"] == 13  # of sixteen, three calibrate
     change_arrays(Path(RECORDED), y=None)
     assert checked(capsys, GRAPH)[0] == 0
+
+
+def test_what_was_not_checked_stands_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lone graph, and no recording beside it: nothing was run, and the last line says so."""
+    shutil.copy(ROOT / "examples/ci_gate/graph.nir", tmp_path / "graph.nir")
+    assert run_command(["check", str(tmp_path / "graph.nir")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "passed: " in said
+    assert said.endswith("not checked: spikes and answers, program and fit, figures")
