@@ -42,7 +42,7 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel, *, judged: bool) -> M
         wanted = Fired({n: done.spikes[n] for n in names}, done.answers).packed()
         difference = first_difference(wanted, fired, names)
         problem = difference.text() if difference else None
-    good = f"0 of {fired.total()} differ, {amount_of(len(x), 'sample')}"
+    good = f"0 of {fired.total():,} differ, {amount_of(len(x), 'sample')}"
     book.judge("SN308", "ONNX against NIR", problem, good, book.subject / "model.onnx")
     flat = x.reshape(*x.shape[:-3], *shape)
     determinism.check_runs(book, "model", lambda s, batch: run_onnx(model, s, batch), flat, fired, tolerance=1e-5)

@@ -96,7 +96,7 @@ def check_program(book: Book, program: Program, recorded: Recorded) -> Fired | N
         problem = "every spike is equal but the logits differ: the readout was changed"
         book.add("SN305", "recorded spikes", "failed", problem, folder / "golden.npz")
     else:
-        good = f"0 of {fired.total()} differ, {amount_of(len(x), 'sample')}"
+        good = f"0 of {fired.total():,} differ, {amount_of(len(x), 'sample')}"
         bad = None if difference is None else difference.text("population")
         book.judge("SN303", "recorded spikes", bad, good, folder / "golden.npz")
     _check_life(book, program, fired, labels="labels" in golden)

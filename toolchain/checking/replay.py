@@ -52,7 +52,7 @@ def check_replay(
         return
     difference = first_difference(known.spikes, run, list(run.spikes))
     problem = difference.text(noun) if difference is not None else _miscounted(known, run, noun)
-    good = f"0 of {run.total()} differ, {amount_of(len(known.x), 'sample')}"
+    good = f"0 of {run.total():,} differ, {amount_of(len(known.x), 'sample')}"
     book.judge(code, "recorded spikes", problem, good, place)
     classes = known.answers.shape[1]
     wrong = answers_differ(known.answers, run.answers, tolerance=tolerance) if _alike(known, run) else "another shape"

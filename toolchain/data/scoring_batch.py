@@ -60,4 +60,6 @@ def copies_note(data: Dataset, size: int, drawn: int) -> str | None:
     copies = total - len({content(sample) for sample in data.x_train})
     if not copies:
         return None
-    return f"{copies} of {total} training samples are copies of others; the scoring batch holds {drawn} distinct ones"
+    return (
+        f"{copies:,} of {total:,} training samples are copies of others; the scoring batch holds {drawn} distinct ones"
+    )

@@ -280,7 +280,7 @@ def _bias(unit: Unit, g: Group) -> Iterator[Fault]:
         else:
             kind, text = "bias wrong", f"its {name} is not the graph's"
         at = tuple(int(n) for n in np.unravel_index(int(off.argmax()), p.shape))
-        text += f": {count} of {p.size} neurons; at {at} {stored[name][at] / 64:.5g} weight units, expected "
+        text += f": {count:,} of {p.size:,} neurons; at {at} {stored[name][at] / 64:.5g} weight units, expected "
         yield Fault(unit.id, kind, "bias", text + f"{real[name][at] / 64:.5g}", count=count)
 
 

@@ -77,7 +77,7 @@ def _clipping(real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int], ro
         top = float(np.abs(real).max())
         yield Wrong(
             "weights saturated",
-            f"{count} of {real.size} weights clipped at {high}; the graph's go up to {top:.0f} steps",
+            f"{count:,} of {real.size:,} weights clipped at {high}; the graph's go up to {top:.0f} steps",
             count,
         )
 
@@ -196,7 +196,7 @@ def _single(wanted: np.ndarray, stored: np.ndarray, far: float) -> Iterator[Wron
         if count:
             places = [tuple(int(n) for n in at) for at in np.argwhere(mask)[:MOST_NAMED]]
             said = "; ".join(f"{_index(at)} is {stored[at]:g}, expected {wanted[at]:.1f}" for at in places)
-            noun = "weight is" if count == 1 else f"of {stored.size} weights are"
+            noun = "weight is" if count == 1 else f"of {stored.size:,} weights are"
             more = "" if count <= MOST_NAMED else "; ..."
             yield Wrong(kind, f"{count} {noun} {text}: {said}{more}", count)
 

@@ -38,7 +38,7 @@ class Confirmed:
 
     def __str__(self) -> str:
         doubtful = f", {self.doubtful} doubtful" if self.doubtful else ""
-        return f"{self.file}: 0 of {self.compared} decisions differ{doubtful}"
+        return f"{self.file}: 0 of {self.compared:,} decisions differ{doubtful}"
 
 
 def confirm(path: Path, wanted: ReadingOptions, graph: Graph) -> Confirmed:
@@ -69,7 +69,7 @@ def confirm(path: Path, wanted: ReadingOptions, graph: Graph) -> Confirmed:
     if played.differing:
         raise GateError(
             f"{path}: {wanted.said or 'the convention assumed'} is not what {wanted.expect} recorded: "
-            f"{played.differing} of {played.compared} decisions differ, first at {_first(graph, recording, played)}; "
+            f"{played.differing:,} of {played.compared:,} decisions differ, first at {_first(graph, recording, played)}; "
             "find the convention with: snnas whose"
         )
     if recording.silent or played.compared == 0 or played.doubtful > played.compared:

@@ -154,7 +154,7 @@ def _count(
     program, total = subject.program, len(subject.samples)
     first, answers = list[Ran](), Answers()
     counter, predictions = SampleCounter(program, mapping), list[np.ndarray]()
-    with narrator.progress(f"integer simulation of {total} samples") as advance:
+    with narrator.progress(f"integer simulation of {total:,} samples") as advance:
         for trace, currents, part in runs(subject):
             spikes_in = part > 0 if program.input_kind != "analogue" else None
             counter.add(trace, currents=currents or None, spikes_in=spikes_in)

@@ -100,7 +100,7 @@ class Verdict(Shown):
             best = next((r for r in self.rows if r.played), None)
             if best is None or best.played is None:
                 return "none: no dialect can be run on this graph"
-            return f"none: the nearest is {best.dialect.name}, {best.played.differing} of {best.played.compared} differ"
+            return f"none: the nearest is {best.dialect.name}, {best.played.differing:,} of {best.played.compared:,} differ"
         names = ", ".join(_names(self.preferred))
         if self.status == "named":
             waits = "".join(f"; waits a timestep: {s}:{t}" for s, t in sorted(self.preferred[0].delayed))
@@ -268,7 +268,7 @@ def as_table(verdict: Verdict) -> Table:
     table = Table("dialect", "waits", "differing", "of", "doubtful", "meaning, or why it was not run")
     for r in verdict.rows:
         p = r.played
-        figures = (f"{p.differing}", f"{p.compared}", f"{p.doubtful}") if p else ("-", "-", "-")
+        figures = (f"{p.differing:,}", f"{p.compared:,}", f"{p.doubtful:,}") if p else ("-", "-", "-")
         waits = " ".join(f"{s}:{d}" for s, d in sorted(r.delayed))
         table.add_row(r.dialect.name, waits, *figures, r.reason or r.dialect.note)
     return table

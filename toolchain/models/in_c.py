@@ -93,8 +93,10 @@ def _native(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> di
                 unlike += int((ran.logits != logits[start : start + len(part)]).sum())
                 advance(start + len(part), len(x))
     if unlike:
-        raise GateError(f"C and the simulator differ in {unlike} of {logits.size} logits; please report it")
-    narrator.say(f"  0 of {found.spikes} spikes differ ({compiler.name}, sanitizers silent), 0 of {logits.size} logits")
+        raise GateError(f"C and the simulator differ in {unlike:,} of {logits.size:,} logits; please report it")
+    narrator.say(
+        f"  0 of {found.spikes:,} spikes differ ({compiler.name}, sanitizers silent), 0 of {logits.size:,} logits"
+    )
     return {
         "missing": None,
         "compiler": compilers.version(compiler),
@@ -127,7 +129,7 @@ def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
     found = compare(c.plan, c.trace, image.ran)
     _refuse(found, f"on {core.title}")
     taken = float(image.instructions.sum(axis=1).mean())
-    narrator.say(f"  0 of {found.spikes} spikes differ; {taken:,.0f} instructions, {image.flash:,} bytes of flash")
+    narrator.say(f"  0 of {found.spikes:,} spikes differ; {taken:,.0f} instructions, {image.flash:,} bytes of flash")
     return {
         "core": core.name,
         "missing": None,
@@ -183,7 +185,7 @@ def _figures(found: Compared | None) -> dict[str, int | None]:
 def _refuse(found: Compared, where: str) -> None:
     if not found.equal:
         raise GateError(
-            f"C and the simulator differ {where} in {found.differing_spikes} of {found.spikes} spikes and "
+            f"C and the simulator differ {where} in {found.differing_spikes:,} of {found.spikes:,} spikes and "
             f"{found.differing_logits} of {found.logits} logits: first at {found.first}; this is a fault of ours, "
             "please report it"
         )

@@ -212,7 +212,7 @@ def _decode(
         seen[row] = True
         advance(done, total)
     if not seen.all():
-        raise InvalidFileError(f"{official.name}: {int((~seen).sum())} of {total} recordings are missing")
+        raise InvalidFileError(f"{official.name}: {int((~seen).sum()):,} of {total:,} recordings are missing")
     return late, events_seen
 
 
