@@ -76,8 +76,8 @@ def other_number(again: Program, program: Program) -> str | None:
             place = tuple(int(i) for i in np.argwhere(unlike)[0])
             where = f" at {place}" if place else ""
             return (
-                f"{name}: {int(unlike.sum()):,} of {unlike.size:,} are not what the graph compiles to; the first{where} is "
-                f"{found[place]:g} and should be {wanted[place]:g}; export again"
+                f"{name}: {int(unlike.sum()):,} of {unlike.size:,} are not what the graph compiles to; the "
+                f"first{where} is {found[place]:g} and should be {wanted[place]:g}; export again"
             )
     return None
 

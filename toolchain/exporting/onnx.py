@@ -169,7 +169,8 @@ def _measured(
     if any(differing.values()):
         first = next(n for n, count in differing.items() if count)
         raise GateError(
-            f"onnxruntime and the graph differ in {sum(differing.values()):,} of {compared:,} spikes, first at {first}: "
+            f"onnxruntime and the graph differ in {sum(differing.values()):,} of {compared:,} spikes, first at "
+            f"{first}: "
             "float32 rounds a sum across a threshold; export with --float64"
         )
     watch = Answers()

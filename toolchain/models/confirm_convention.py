@@ -69,8 +69,8 @@ def confirm(path: Path, wanted: ReadingOptions, graph: Graph) -> Confirmed:
     if played.differing:
         raise GateError(
             f"{path}: {wanted.said or 'the convention assumed'} is not what {wanted.expect} recorded: "
-            f"{played.differing:,} of {played.compared:,} decisions differ, first at {_first(graph, recording, played)}; "
-            "find the convention with: snnas whose"
+            f"{played.differing:,} of {played.compared:,} decisions differ, first at "
+            f"{_first(graph, recording, played)}; find the convention with: snnas whose"
         )
     if recording.silent or played.compared == 0 or played.doubtful > played.compared:
         why = "no spike" if recording.silent else f"{played.doubtful} doubtful decisions, {played.compared} to compare"

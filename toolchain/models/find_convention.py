@@ -100,7 +100,8 @@ class Verdict(Shown):
             best = next((r for r in self.rows if r.played), None)
             if best is None or best.played is None:
                 return "none: no dialect can be run on this graph"
-            return f"none: the nearest is {best.dialect.name}, {best.played.differing:,} of {best.played.compared:,} differ"
+            share = f"{best.played.differing:,} of {best.played.compared:,}"
+            return f"none: the nearest is {best.dialect.name}, {share} differ"
         names = ", ".join(_names(self.preferred))
         if self.status == "named":
             waits = "".join(f"; waits a timestep: {s}:{t}" for s, t in sorted(self.preferred[0].delayed))
