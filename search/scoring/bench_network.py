@@ -27,7 +27,6 @@ from snnas.search.network.network import HEAD_INPUT_POWER
 from snnas.search.scoring.proxies import longest_path
 
 THRESHOLDS = {2: 0.5, 3: 1.0, 4: 1.5}
-IDENTITY = 1
 TAU = 4 / 3
 
 

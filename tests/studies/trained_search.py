@@ -220,7 +220,7 @@ class _Trainer:
         return self.trainer(trials)
 
     def reserved(self, limits: dict[str, float]) -> dict[str, float]:
-        from snnas.toolchain.searching.trained_method import reserved
+        from snnas.toolchain.searching.closest_miss import reserved
 
         return reserved(limits)
 

@@ -117,14 +117,20 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         raise InvalidFileError(f"{path}: not a gzipped table ({error}); expected one of deploy_table") from None
     if len(text) > MAX_BYTES:
         raise InvalidFileError(f"{path}: more than {MAX_BYTES} bytes unpacked, expected a table")
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    if tuple(reader.fieldnames or ()) != COLUMNS:
+    try:
+        names, *table = csv.reader(io.StringIO(text), strict=True)
+    except (csv.Error, ValueError) as error:
+        raise InvalidFileError(f"{path}: no table ({error}); make it again with deploy_table") from None
+    if tuple(names) != COLUMNS:
         raise InvalidFileError(f"{path}: expected the columns {', '.join(COLUMNS)}; make it with deploy_table")
     rows = []
-    for line, row in enumerate(reader, start=2):
+    for line, values in enumerate(table, start=2):
         try:
+            row = dict(zip(COLUMNS, values, strict=True))
             found: dict[str, Any] = {name: float(row[name]) for name in COLUMNS if name not in KEY}
-            found |= {name: int(row[name]) for name in KEY if name != "cell"} | {"cell": str(row["cell"])}
+            if not all(map(math.isfinite, found.values())):
+                raise ValueError("a figure that is not finite")
+            found |= {name: int(row[name]) for name in KEY if name != "cell"} | {"cell": row["cell"]}
             _design(found["cell"], found["channels"], found["timesteps"])
         except (TypeError, ValueError, UsageError, KeyError) as error:
             raise InvalidFileError(f"{path}, line {line}: {error}; make it again with deploy_table") from None

@@ -22,9 +22,10 @@ from snnas.export.formats.npz_file import read_npz
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.hw_sim.files import read_json
+from snnas.hw_sim.host_stage import integers_of
 from snnas.hw_sim.limits import STATE_LIMIT
 from snnas.hw_sim.map.mapping import load_system, map_program
-from snnas.hw_sim.program import CLOCK, Population, Program, Synapse
+from snnas.hw_sim.program import CLOCK, LinearMap, Population, Program, Synapse
 from snnas.hw_sim.simulate import simulator
 from snnas.toolchain.checking import determinism, same_network
 from snnas.toolchain.checking.equivalence import Fired, first_difference
@@ -228,6 +229,8 @@ def _unlike(again: Program, program: Program) -> str | None:
         return f"{odd[0]} is not the same in graph and program; export again"
     if (again.schedule, *_read(again)) != (program.schedule, *_read(program)):
         return "the schedule or the readout is not the same in graph and program; export again"
+    if program.host_integers not in (None, integers_of(program.input_range)):
+        return "the integer host stage does not see pixels as the program's range says; export again"
     return None
 
 
@@ -235,7 +238,7 @@ def _structure(program: Program) -> dict[str, tuple[Any, ...]]:
     """What of a program does not depend on how numbers were rounded."""
     parts: dict[str, tuple[Any, ...]] = {f"population {p.id}": _population(p) for p in program.populations}
     parts |= {f"synapse {s.id}": _synapse(s) for s in program.synapses if s.src != CLOCK}
-    parts |= {f"host map {h.id}": (h.dst, h.map.kind, h.map.weight.shape) for h in program.host}
+    parts |= {f"host map {h.id}": (h.dst, h.distance, *_map(h.map)) for h in program.host}
     return parts
 
 
@@ -249,8 +252,11 @@ def _population(p: Population) -> tuple[Any, ...]:
 
 
 def _synapse(s: Synapse) -> tuple[Any, ...]:
-    m = s.map
-    return s.src, s.dst, s.distance, m.kind, m.weight.shape, m.stride, m.pad, m.groups, _pools(m.pre), _pools(m.post)
+    return s.src, s.dst, s.distance, *_map(s.map)
+
+
+def _map(m: LinearMap) -> tuple[Any, ...]:
+    return m.kind, m.weight.shape, m.stride, m.pad, m.groups, _pools(m.pre), _pools(m.post)
 
 
 def _pools(pools: tuple[Any, ...]) -> tuple[Any, ...]:

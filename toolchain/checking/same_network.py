@@ -49,7 +49,9 @@ def check_rounding(
     errors, recorded = quantisation_errors(graph, program), report.get("quantisation")
     good = "every number is the one that the graph compiles to"
     if tuned is not None:
-        problem = _otherwise_tuned(again, program, tuned) if exact else None
+        problem = (
+            (other_number(again, program, but=TUNED) or _otherwise_tuned(again, program, tuned)) if exact else None
+        )
         good = "fine-tuned, as recorded"
     elif exact:
         problem = other_number(again, program)
@@ -65,9 +67,16 @@ def check_rounding(
     book.judge("SN211", "program's numbers", problem, good, book.subject / "program.npz")
 
 
-def other_number(again: Program, program: Program) -> str | None:
-    """The first array of a program that is not what its graph compiles to (again), in words."""
-    ours, theirs = dict(_numbers(again)), dict(_numbers(program))
+# What fine-tuning trains, as the names of ``_numbers`` begin.
+TUNED = ("threshold of", "bias of", "weights of synapse", "the readout's weights")
+
+
+def other_number(again: Program, program: Program, *, but: tuple[str, ...] = ()) -> str | None:
+    """The first array of a program that is not what its graph compiles to (again), in words.
+
+    but: how the names of those begin that may differ.
+    """
+    ours, theirs = (dict(n for n in _numbers(p) if not n[0].startswith(but)) for p in (again, program))
     for name in dict.fromkeys((*ours, *theirs)):
         wanted, found = ours.get(name), theirs.get(name)
         if wanted is None or found is None or wanted.shape != found.shape:
@@ -101,7 +110,8 @@ def _numbers(program: Program) -> Iterator[tuple[str, np.ndarray]]:
         yield f"gain of host map {h.id}", np.asarray(h.gain)
         yield f"weights of host map {h.id}", h.map.weight
     for k in program.readout.readings:
-        yield f"the readout's weights of {k.src}", k.weight
+        yield f"the readout's weights of {k.src} at distance {k.distance}", k.weight
+    yield "the readout's scale", np.asarray(program.readout.scale)
     yield "the readout's bias", program.readout.bias
     yield "the readout's response", program.readout.response
 

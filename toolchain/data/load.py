@@ -250,9 +250,10 @@ def _require_options(options: dict[str, Any], known: tuple[str, ...], name: str)
             continue
         if option in EVENT_OPTIONS:
             events = ", ".join(key for key, entry in SETS.items() if entry.events)
-            option = option.replace("_", "-")
-            raise UsageError(f"--{option} is for event data ({events}), and {name[:80]} holds none; leave it away")
-        raise UsageError(f"--data {option} is for {OWN_OPTIONS[option]}, and {name[:80]} is none; leave it away")
+            raise UsageError(
+                f"--data {option}= is for event data ({events}), and {name[:80]} holds none; leave it away"
+            )
+        raise UsageError(f"--data {option}= is for {OWN_OPTIONS[option]}, and {name[:80]} is none; leave it away")
 
 
 def _own(path: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, str]:
@@ -328,7 +329,7 @@ def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, about: dict[st
     if not compact and 4 * size > MAX_ARRAY_BYTES:
         raise UsageError(
             f"{name} takes {4 * size / 1e9:.1f} GB as float32, expected at most {MAX_ARRAY_BYTES / 1e9:.1f} GB; take "
-            f"fewer samples (--train-limit), and of event data fewer --frames or a --downsample of 2"
+            f"fewer samples (--data train_limit=N), and of event data fewer --data frames=N, or --data downsample=2"
         )
     # Split before conversion: the float32 of the whole set need not exist beside that of its parts.
     xs = {key: np.ascontiguousarray(raw.x[mask]) for key, mask in parts.items()}

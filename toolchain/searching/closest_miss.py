@@ -22,6 +22,11 @@ FILES = ("genotype.json", "weights.safetensors", "train.jsonl", "run.toml")
 OF_NETWORK = ("search", "train", "training")
 
 
+def reserved(limits: Mapping[str, float]) -> Limits:
+    """The limits with a margin for samples that were not seen."""
+    return {name: limit / (1 + MARGIN) if name in OF_DATA else limit for name, limit in limits.items()}
+
+
 def keep(run: Run) -> None:
     """Put the network that the run has now aside, whole, in place of the one before it."""
     with staged(run.path / FOLDER) as folder:

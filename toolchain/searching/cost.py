@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from snnas.search.network.network import Network
     from snnas.toolchain.data.load import Dataset
 
-# The cells of a recurrent network normalise by running statistics, which take a few batches to settle.
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:

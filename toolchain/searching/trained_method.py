@@ -17,9 +17,8 @@ from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError
 from snnas.hw_sim.tables import read_table
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
-from snnas.toolchain.searching.budgets import Limits
 from snnas.toolchain.searching.cell_methods import skips
-from snnas.toolchain.searching.closest_miss import MARGIN, OF_DATA
+from snnas.toolchain.searching.closest_miss import reserved
 from snnas.toolchain.searching.cost import Cost, measure, merit
 from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
@@ -204,11 +203,6 @@ def _plan(task: Task) -> Any:
         random=bool(settings.get("random", False)),
         front=task.spec.front if task.spec.objectives else 0,
     )
-
-
-def reserved(limits: Mapping[str, float]) -> Limits:
-    """The limits with a margin for samples that were not seen."""
-    return {name: limit / (1 + MARGIN) if name in OF_DATA else limit for name, limit in limits.items()}
 
 
 class Trainer:

@@ -20,7 +20,7 @@ from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching import closest_miss
 from snnas.toolchain.searching.budgets import Excess, Limits, amounts, excesses
-from snnas.toolchain.searching.closest_miss import MARGIN, OF_DATA
+from snnas.toolchain.searching.closest_miss import MARGIN, OF_DATA, reserved
 from snnas.toolchain.searching.cost import Cost, live, measure
 from snnas.toolchain.searching.session import Session
 from snnas.toolchain.training.of_run import train_run
@@ -159,8 +159,7 @@ def below(limits: Limits, trials: Sequence[dict[str, Any]]) -> Limits:
 
 def over_budget(limits: Limits, found: Cost) -> list[Excess]:
     """The limits that a measured cost does not keep; of what depends on data, with MARGIN to spare."""
-    reserved = {name: limit / (1 + MARGIN) if name in OF_DATA else limit for name, limit in limits.items()}
-    return excesses(reserved, found.figures)
+    return excesses(reserved(limits), found.figures)
 
 
 def _try(session: Session, run: Run, narrator: Narrator, attempt: int) -> None:

@@ -102,6 +102,10 @@ def test_what_is_no_table_is_refused(table: Path, tmp_path: Path) -> None:
         read_table(written(rows[0], rows[1], rows[2].replace(rows[2][:6], "902000")))
     with pytest.raises(InvalidFileError, match="line 2"):
         read_table(written(rows[0], rows[1].replace(",2,", ",two,", 1)))
+    with pytest.raises(InvalidFileError, match="no table"):
+        read_table(written(rows[0], '"1'))
+    with pytest.raises(InvalidFileError, match="line 2: a figure that is not finite"):
+        read_table(written(rows[0], ",".join([*rows[1].split(",")[:-1], "nan"])))
     with pytest.raises(InvalidFileError, match="has 1 rows, expected one for each of 2 seeds"):
         Table(written(rows[0], *rows[2:]))
     with pytest.raises(UsageError, match="--games 1"):

@@ -247,10 +247,10 @@ def test_missing_and_unknown(tmp_path: Path) -> None:
 
 def test_options_of_events_are_for_events(tmp_path: Path) -> None:
     for name in ("digits", "mnist", write(tmp_path / "a.npz", **good())):
-        with pytest.raises(UsageError, match=r"--frames is for event data \(nmnist, .* holds none"):
+        with pytest.raises(UsageError, match=r"--data frames= is for event data \(nmnist, .* holds none"):
             data.load(name, seed=0, frames=16)
     for option, value in (("split_by", "time"), ("downsample", 2), ("counts", True)):
-        with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} is for event data"):
+        with pytest.raises(UsageError, match=f"--data {option}= is for event data"):
             data.load("digits", seed=0, **{option: value})
 
 
@@ -262,7 +262,7 @@ def test_train_limit() -> None:
     assert {row.tobytes() for row in some.x_train} < {row.tobytes() for row in whole.x_train}
     assert (some.digest, some.options) == (whole.digest, {"train_limit": 100})
     for limit in (9, 1294, 0, -5):
-        with pytest.raises(UsageError, match=rf"--train-limit {limit}: expected 10 .* to 1293"):
+        with pytest.raises(UsageError, match=rf"--data train_limit={limit}: expected 10 .* to 1293"):
             data.load("digits", seed=0, train_limit=limit)
 
 

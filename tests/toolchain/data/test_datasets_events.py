@@ -417,7 +417,7 @@ def test_what_does_not_fit_is_refused_before_it_is_made(tmp_path: Path, monkeypa
     expect(monkeypatch, "nmnist", train=30, test=20)
     place = lay(tmp_path, "two")
     monkeypatch.setattr("snnas.toolchain.data.datasets.cache.MAX_BYTES", 50 * 16 * 2 * 34 * 34 - 1)
-    with pytest.raises(UsageError, match="fewer --frames, or --downsample 2"):
+    with pytest.raises(UsageError, match="fewer --data frames=, or --data downsample=2"):
         data.load("nmnist", seed=0, data_dir=place)
     monkeypatch.undo()
     expect(monkeypatch, "nmnist", train=30, test=20)

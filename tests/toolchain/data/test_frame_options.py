@@ -91,11 +91,14 @@ def test_a_hot_pixel_is_left_out_and_a_busy_place_stays() -> None:
         ({"event_count": 10}, r"event_count= \(events\) goes with split_by=event_count"),
         ({"split_by": "event_count", "event_count": 9, "overlap": 9}, "expected less than the event_count, 9"),
         ({"overlap": 10}, "goes with split_by=duration"),
-        ({"slice": 0}, "--slice 0: expected a whole number from 1"),
-        ({"split_by": "duration", "duration": 10, "overlap": 10}, "--overlap 10: expected less than the duration, 10"),
-        ({"polarity": "up"}, "--polarity 'up': expected both or merged or on or off"),
-        ({"hot_pixels": 1}, "--hot-pixels 1: expected a whole number from 2"),
-        ({"split_by": "events"}, "--split-by 'events': expected count or time or duration or event_count"),
+        ({"slice": 0}, "--data slice=0: expected a whole number from 1"),
+        (
+            {"split_by": "duration", "duration": 10, "overlap": 10},
+            "--data overlap=10: expected less than the duration, 10",
+        ),
+        ({"polarity": "up"}, "--data polarity=up: expected both or merged or on or off"),
+        ({"hot_pixels": 1}, "--data hot_pixels=1: expected a whole number from 2"),
+        ({"split_by": "events"}, "--data split_by=events: expected count or time or duration or event_count"),
     ],
 )
 def test_options_that_make_no_frames(options: dict, words: str) -> None:

@@ -153,7 +153,7 @@ def _shape(official: EventSet, count: int, options: FrameOptions) -> tuple[int, 
     if math.prod(shape) > MAX_BYTES:
         raise UsageError(
             f"{official.name} takes {math.prod(shape) / 1e9:.1f} GB as {options.frames} frames, expected at most "
-            f"{MAX_BYTES / 1e9:.1f} GB; take fewer --frames, or --downsample {2 * options.downsample}"
+            f"{MAX_BYTES / 1e9:.1f} GB; take fewer --data frames=, or --data downsample={2 * options.downsample}"
         )
     return shape
 

@@ -62,18 +62,17 @@ class FrameOptions:
             if value is None and name in ("hot_pixels", "duration", "event_count", "slice"):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                option = name.replace("_", "-")
-                raise UsageError(f"--{option} {value!r}: expected a whole number from {low} to {high}")
+                raise UsageError(f"--data {name}={value}: expected a whole number from {low} to {high}")
         for name, choices in (("split_by", get_args(SplitBy)), ("polarity", get_args(Polarity))):
             if getattr(self, name) not in choices:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: expected {' or '.join(choices)}")
+                raise UsageError(f"--data {name}={getattr(self, name)}: expected {' or '.join(choices)}")
         for name, unit in (("duration", "microseconds"), ("event_count", "events")):
             if (self.split_by == name) != (getattr(self, name) is not None):
                 raise UsageError(f"--data {name}= ({unit}) goes with split_by={name}, and it with that")
         if self.overlap and self.length is None:
             raise UsageError("--data overlap= goes with split_by=duration (microseconds) or event_count (events)")
         if self.length is not None and self.overlap >= self.length:
-            raise UsageError(f"--overlap {self.overlap}: expected less than the {self.split_by}, {self.length}")
+            raise UsageError(f"--data overlap={self.overlap}: expected less than the {self.split_by}, {self.length}")
 
     @property
     def length(self) -> int | None:
