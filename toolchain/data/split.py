@@ -52,7 +52,8 @@ def split(raw: Raw, seed: int, *, name: str, train_limit: int | None = None) -> 
     if train_limit is not None:
         if not raw.classes <= train_limit <= int(train.sum()):
             raise UsageError(
-                f"--data train_limit={train_limit}: expected {raw.classes} (one sample of each class) to {int(train.sum())}"
+                f"--data train_limit={train_limit}: expected {raw.classes} (one sample of each class) to "
+                f"{int(train.sum())}"
             )
         train = _draw(y, train, train, train_limit, stream(seed, "train limit"))
     return Masks(train=train, val=val, test=test)

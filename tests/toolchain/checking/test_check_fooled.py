@@ -17,9 +17,11 @@ from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.files import read_json, write_json
+from snnas.hw_sim.host_stage import integers_of
 from snnas.hw_sim.program import CLOCK, Program, Synapse
 from snnas.toolchain.checking import folder_runs, remake
-from snnas.toolchain.checking.same_network import _numbers, other_number
+from snnas.toolchain.checking.folder_runs import _unlike
+from snnas.toolchain.checking.same_network import TUNED, _numbers, other_number
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.exporting.on_target import reference
@@ -176,6 +178,38 @@ def test_every_number_of_a_program_is_compared() -> None:
         assert said.startswith(name)
         names.append(name)
     assert {n.split()[0] for n in names} >= {"scale", "threshold", "leaks", "bias", "exponent", "weights", "the"}
+
+
+def test_a_population_read_at_two_distances_is_compared_twice() -> None:
+    program = random_program(1)
+    (first, *_) = program.readout.readings
+    twice = replace(program.readout, readings=(first, replace(first, distance=first.distance + 1)))
+    changed = replace(twice, readings=(replace(first, weight=first.weight[::-1].copy()), twice.readings[1]))
+    said = other_number(replace(program, readout=twice), replace(program, readout=changed))
+    assert said is not None
+    assert said.startswith(f"the readout's weights of {first.src} at distance {first.distance}")
+
+
+def test_what_fine_tuning_leaves_is_compared() -> None:
+    program = random_program(1)
+    (some, *rest) = program.populations
+    for change in ({"scale": some.scale * 2}, {"dv": some.dv ^ 1}, {"bias_exponent": some.bias_exponent + 1}):
+        other = replace(program, populations=(replace(some, **change), *rest))
+        assert other_number(program, other, but=TUNED) is not None, change
+    for change in ({"vth": some.vth + 1}, {"bias": some.bias + 1}):
+        other = replace(program, populations=(replace(some, **change), *rest))
+        assert other_number(program, other) is not None, change
+        assert other_number(program, other, but=TUNED) is None, change
+
+
+def test_an_integer_host_sees_pixels_as_the_range_says() -> None:
+    program = random_program(1)
+    ours = replace(program, host_integers=integers_of(program.input_range))
+    assert _unlike(program, ours) is None
+    for change in ({"zero": ours.host_integers.zero + 1}, {"step": ours.host_integers.step * 2}):
+        said = _unlike(program, replace(ours, host_integers=replace(ours.host_integers, **change)))
+        assert said is not None
+        assert said.startswith("the integer host stage")
 
 
 def test_samples_that_nobody_named_pass_no_limit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

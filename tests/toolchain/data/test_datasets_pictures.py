@@ -240,7 +240,7 @@ def test_axes_in_another_order(tmp_path: Path) -> None:
         data.load(tmp_path / "a.npz", seed=0, layout="NCHH")
     with pytest.raises(InvalidFileError, match="expected 4 axes for --data layout=NHWC"):
         data.load(tmp_path / "a.npz", seed=0, layout="NHWC")
-    with pytest.raises(UsageError, match=r"--data layout is for a \.npz file of your own, and digits is none"):
+    with pytest.raises(UsageError, match=r"--data layout= is for a \.npz file of your own, and digits is none"):
         data.load("digits", seed=0, layout="NHWC")
 
 

@@ -394,7 +394,7 @@ def test_a_library_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_options_of_recordings_are_for_recordings(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--data sensor is for event recordings of your own, and digits is none"):
+    with pytest.raises(UsageError, match="--data sensor= is for event recordings of your own, and digits is none"):
         data.load("digits", seed=0, sensor="40x30")
-    with pytest.raises(UsageError, match="--data background is for a folder of pictures"):
+    with pytest.raises(UsageError, match="--data background= is for a folder of pictures"):
         data.load(classes(tmp_path), seed=0, background="white")
