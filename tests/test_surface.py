@@ -27,6 +27,7 @@ from snnas.toolchain.commands.export import GraphExportOptions, RunExportOptions
 from snnas.toolchain.commands.models import EstimateOptions, SimulateOptions
 from snnas.toolchain.commands.report import ReportOptions
 from snnas.toolchain.commands.train import TrainOptions
+from snnas.toolchain.models.open import open_subject
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.searching.options import ResumeOptions, SearchKeywords, SearchOptions
 
@@ -334,3 +335,23 @@ def test_the_search_command_is_the_function(bars: Path, monkeypatch: pytest.Monk
             train=False,
         )
     assert asked[0] == asked[1]
+
+
+def test_a_verdict_is_taken_as_the_convention() -> None:
+    here = ROOT / "examples/notebooks"
+    verdict = snnas.find_convention(here / "snntorch_digits.nir", here / "snntorch_digits.npz")
+    model = snnas.read_graph(here / "snntorch_digits.nir", convention=verdict)
+    assert (model.reading.convention, model.reading.timesteps) == ("snntorch-zero", 8)
+    assert model.reading.input_kind == "analogue"
+
+
+def test_a_runs_name_is_told_from_a_file(exported: snnas.Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = exported.folder
+    monkeypatch.setenv("SNNAS_RUNS", str(folder.parents[2]))
+    name = folder.parents[1].name
+    with pytest.raises(
+        UsageError, match=f"{name}: no such file or folder; it is a run, name its export: .*{name}/export"
+    ):
+        open_subject(Path(name), ReadingOptions())
+    (finding,) = snnas.check(name).failures
+    assert "it is a run, name its export" in finding.detail

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.toolchain.checking.findings import Book
+from snnas.toolchain.runs.run import meant_by
 
 _HEAD = b"version https://git-lfs.github.com/spec/"
 POINTER = "a git-lfs pointer, not the file: git lfs pull"
@@ -29,9 +30,8 @@ def check_arrival(book: Book) -> bool:
 
 def _arrived(path: Path) -> bool:
     if not path.exists():
-        raise InvalidFileError(
-            f"{path}: no such file or folder; name a .nir, an .onnx or a folder that snnas export wrote"
-        )
+        mend = meant_by(path) or "; name a .nir, an .onnx or a folder that snnas export wrote"
+        raise InvalidFileError(f"{path}: no such file or folder{mend}")
     refuse_pointer(path)
     return True
 

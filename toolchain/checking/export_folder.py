@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,8 @@ from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_bytes, read_json, sha256
+from snnas.hw_sim.map.mapping import load_system
+from snnas.hw_sim.map.system import CORES
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking import folder_runs
 from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
@@ -173,7 +176,12 @@ def _check_parts(
     book.attempt("SN307", "recorded figures", lambda: folder_runs.check_tables(book, report, manifest))
     if not judged:
         return Made(judged=samples)
-    return _figures(book, graph, program, samples, options, report)
+    made = _figures(book, graph, program, samples, options, report)
+    if manifest.get("target") == "c" and load_system(options.pricing.system).core is None:
+        # A chip's price of a program that runs on a core would pass as the C's.
+        book.note(f"energy and latency of C are a core's: --system {' or '.join(CORES)}")
+        made = replace(made, figures=made.figures | dict.fromkeys(("energy_total", "energy_dynamic", "latency")))
+    return made
 
 
 def _figures(book: Book, graph: Graph, program: Program, samples: Samples, options: CheckOptions, report: Tree) -> Made:

@@ -118,6 +118,8 @@ def search(
         )
         found = Run(resumed.run)
     else:
+        if not given(context, "dataset"):
+            narrator.say(f"--dataset is not given: {dataset}")
         found = search_network(
             dataset=dataset,
             method=method,

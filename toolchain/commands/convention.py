@@ -39,26 +39,35 @@ def find_convention(options: ConventionOptions, narrator: Narrator | None = None
         return whose(options.model, options.expect, advance)
 
 
-def say_next(verdict: Verdict, options: ConventionOptions, narrator: Narrator) -> None:
-    """Says the command that takes the graph on, with every answer that the recording gives; or why there is none."""
+def reading_of(verdict: Verdict) -> ReadingOptions | None:
+    """Every answer that a recording gives to how its file is read; None where no tool of the table means it."""
+    if not verdict.fitting:
+        return None
     best = verdict.fitting[0]
     if verdict.nodes:
         convention = ",".join(f"{node}={rows[0].dialect.name}" for node, rows in verdict.nodes.items())
     else:
         convention = best.dialect.name
     if not convention:
+        return None
+    return ReadingOptions(
+        convention=convention,
+        timesteps=None if verdict.framed else verdict.timesteps,
+        input_kind=None if verdict.spikes_in else "analogue",
+        delayed=tuple(f"{s}:{d}" for s, d in sorted(best.delayed)),
+        readout="membrane-last" if verdict.membrane else None,
+    )
+
+
+def say_next(verdict: Verdict, options: ConventionOptions, narrator: Narrator) -> None:
+    """Says the command that takes the graph on, with every answer that the recording gives; or why there is none."""
+    best = verdict.fitting[0]
+    found = reading_of(verdict)
+    if found is None:
         narrator.say("no tool of the table means this; say it with --dt, --decay, --compare, --reset, --current")
         return
     kind: InputKind = "spikes" if verdict.spikes_in else "analogue"
-    asked = ReadingOptions(
-        data="FILE.npz",
-        convention=convention,
-        timesteps=None if verdict.framed else verdict.timesteps,
-        input_kind=None if verdict.spikes_in else kind,
-        delayed=tuple(f"{s}:{d}" for s, d in sorted(best.delayed)),
-        expect=options.expect,
-        readout="membrane-last" if verdict.membrane else None,
-    )
+    asked = replace(found, data="FILE.npz", expect=options.expect)
     try:
         dialect = asked.dialect
         assert dialect is not None

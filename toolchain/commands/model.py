@@ -16,7 +16,7 @@ from snnas.export.formats.npz_file import write_npz
 from snnas.export.graph.graph import SPIKING, Graph
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.commands.check import Findings, Limit, check
-from snnas.toolchain.commands.convention import ConventionOptions
+from snnas.toolchain.commands.convention import ConventionOptions, reading_of
 from snnas.toolchain.commands.convention import find_convention as find
 from snnas.toolchain.commands.export import GraphExportOptions, export_graph
 from snnas.toolchain.commands.exported import Export
@@ -223,7 +223,7 @@ class Model(Shown):
 def read_graph(
     path: str | Path,
     *,
-    convention: str | None = None,
+    convention: str | Verdict | None = None,
     timesteps: int | None = None,
     input_kind: str | None = None,
     expect: str | Path | None = None,
@@ -237,12 +237,20 @@ def read_graph(
 ) -> Model:
     """Reads anybody's .nir. A file of ours says all of this itself.
 
-    convention: the tool's that wrote it, as ``find_convention`` names it; dt to readout: single answers in place of the
+    convention: the tool's that wrote it, by name, or what ``find_convention`` found, with all that it settles; dt to
+    readout: single answers in place of the
     tool's (docs/nir.md). timesteps: T of an inference. input_kind: analogue (currents, such as pixels), spikes or
     counts. expect: a recording that the convention must give. delayed: SRC:DST, edges that wait a timestep.
     UsageError (2) names what is missing, InvalidFileError (3) what cannot be read, GateError (1) a recording that
     differs.
     """
+    if isinstance(convention, Verdict):
+        found = reading_of(convention)
+        if found is None:
+            raise UsageError(f"convention: {convention.headline}; name what is known with dt, decay, compare, reset")
+        convention, readout = found.convention, readout or found.readout
+        timesteps, input_kind = timesteps or found.timesteps, input_kind or found.input_kind
+        delayed = delayed or found.delayed
     reading = ReadingOptions(
         convention=convention, timesteps=timesteps, input_kind=input_kind, delayed=tuple(delayed), dt=dt, decay=decay,
         compare=compare, reset=reset, current=current, readout=readout, expect=None if expect is None else Path(expect),

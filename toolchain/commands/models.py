@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.map.mapping import load_system
+from snnas.hw_sim.map.system import CORES
 from snnas.hw_sim.simulate.silence import Silence
 from snnas.toolchain.commands.outcomes import Bill, Simulation
 from snnas.toolchain.models import estimate as estimating
@@ -103,6 +105,9 @@ def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Bill
         )
     subject = _opened(model, replace(reading, samples=options.rate is None), narrator)
     pricing = Pricing(profile=options.profile, system=options.system, every=options.all_profiles, rate=options.rate)
+    if (model / "model.c").is_file() and load_system(options.system).core is None:
+        ways = " or ".join(f"--system {core}" for core in CORES)
+        narrator.note(f"{model} is C; these figures are of its program on {options.system}: {ways} prices the C")
     return estimate_subject(subject, reading, pricing, narrator)
 
 

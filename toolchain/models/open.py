@@ -29,6 +29,7 @@ from snnas.toolchain.models.confirm_convention import Confirmed, confirm
 from snnas.toolchain.models.input_reading import KINDS, input_range, kind_and_timesteps, reading_notes
 from snnas.toolchain.models.opened import Opened
 from snnas.toolchain.models.reading_options import SINGLE, ReadingOptions, edges_of
+from snnas.toolchain.runs.run import meant_by
 
 CHUNK_BYTES = 1 << 29  # what the simulator's unfolded windows may take at once
 Given = tuple[np.ndarray, np.ndarray | None]  # x and y
@@ -91,7 +92,8 @@ def open_subject(path: Path, wanted: ReadingOptions) -> Subject:
     if path.suffix == ".npz":
         return _of_program(path, read_program(path), None, wanted)
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder; name a .nir, a program.npz or a folder of snnas export")
+        mend = meant_by(path) or "; name a .nir, a program.npz or a folder of snnas export"
+        raise UsageError(f"{path}: no such file or folder{mend}")
     raise UsageError(f"{path}: neither .nir, .npz nor a folder; name one of these")
 
 

@@ -39,6 +39,12 @@ def directory(option: Path | None) -> Path:
     return option or Path(os.environ.get("SNNAS_RUNS") or DEFAULT_DIRECTORY)
 
 
+def meant_by(path: Path) -> str:
+    """What a message says of a name that is no file: the export of the run of that name; '' where there is none."""
+    exports = sorted((directory(None) / path / "export").glob("*/manifest.json"))
+    return f"; it is a run, name its export: {exports[-1].parent}" if exports and not path.is_absolute() else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run's folder."""
