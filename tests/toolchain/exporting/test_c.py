@@ -83,7 +83,7 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     assert 10_000 < figures["flash"] < 64_000
     assert run_command([*check, "--max", "flash=1kB"]) == 1
     assert "SN409" in capsys.readouterr().out
-    chip = ["check", str(tmp_path / "c"), "--trust-report", "--max", "energy_total=1J"]
+    chip = ["check", str(tmp_path / "c"), "--trust-report", "--max", "energy_total=100mJ"]
     assert run_command(chip) == 1, "a chip's price of what runs on a core is no price of it"
     said = " ".join(capsys.readouterr().out.split())
     assert "energy and latency of C are a core's: --system cortex-m4 or rv32imc" in said
