@@ -65,15 +65,15 @@ def from_torch(model: nn.Module, example: Any, *, timesteps: int | None = None, 
         input_kind=input_kind or ("spikes" if binary else "analogue"),
         expect=recorded,
     )
-    try:
-        with nameless(folder.path):
+    with nameless(folder.path):
+        try:
             return opened(Model(path, reading, folder))
-    except GateError as error:
-        verdict = whose(path, recorded)
-        raise GateError(
-            f"{type(model).__name__}: the graph does not give the module's spikes as {reading.said}: "
-            f"{str(error).split('; find the convention with')[0]}; whose: {verdict.headline}"
-        ) from None
+        except GateError as error:
+            verdict = whose(path, recorded)
+            raise GateError(
+                f"{type(model).__name__}: the graph does not give the module's spikes as {reading.said}: "
+                f"{str(error).split('; find the convention with')[0]}; whose: {verdict.headline}"
+            ) from None
 
 
 def _write(path: Path, built: Built) -> None:

@@ -14,23 +14,26 @@ import numpy as np
 
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.toolchain.models.torch_neurons import Neuron, is_neuron, neuron_of, rest
-from snnas.toolchain.models.torch_trace import INPUT, Traced, name_of
+from snnas.toolchain.models.torch_trace import INPUT, OUTPUT, Traced, name_of
 
 if TYPE_CHECKING:
     import nir
     from torch import Tensor, nn
 
-OUTPUT = "output"
 SAMPLES = 8  # of an example, that are recorded
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the module did. spikes: {neuron: (B, T, *shape)}. inputs, shapes: of every layer, without batch and time."""
+    """What the module did. spikes: {neuron: (B, T, *shape)}. inputs, shapes: of every layer, without batch and time.
+
+    answer: the shape of what it returned.
+    """
 
     spikes: dict[str, np.ndarray]
     inputs: dict[str, tuple[int, ...]]
     shapes: dict[str, tuple[int, ...]]
+    answer: tuple[int, ...]
 
 
 def watch(model: nn.Module, traced: Traced, x: Tensor, timesteps: int, *, framed: bool) -> Seen:
@@ -45,28 +48,29 @@ def watch(model: nn.Module, traced: Traced, x: Tensor, timesteps: int, *, framed
     fired: dict[str, list[Tensor]] = {path: [] for path in traced.calls}
 
     def hook(path: str) -> Any:
-        def seen(_module: nn.Module, given: tuple[Any, ...], out: Any) -> None:
+        def seen(_module: nn.Module, given: tuple[Any, ...], named: dict[str, Any], out: Any) -> None:
             value = out[0] if isinstance(out, tuple) else out
             axes = 2 if traced.whole else 1
-            inputs.setdefault(path, tuple(given[0].shape[axes:]))
+            inputs.setdefault(path, tuple(next(iter((*given, *named.values()))).shape[axes:]))
             shapes.setdefault(path, tuple(value.shape[axes:]))
             if path in fired:
                 fired[path].append(value.detach())
 
         return seen
 
-    handles = [module.register_forward_hook(hook(path)) for path, module in traced.modules.items()]
-    training = model.training
+    handles = [module.register_forward_hook(hook(path), with_kwargs=True) for path, module in traced.modules.items()]
+    training = {module: module.training for module in model.modules()}
     rest(model)
     model.eval()
     try:
         with torch.no_grad():
-            _run(model, traced, x, timesteps, framed=framed)
+            answer = _run(model, traced, x, timesteps, framed=framed)
     finally:
         for handle in handles:
             handle.remove()
         rest(model)
-        model.train(training)
+        for module, mode in training.items():
+            module.training = mode
     spikes = {}
     for path, calls in fired.items():
         values = calls[0] if traced.whole else torch.stack(calls)
@@ -75,22 +79,26 @@ def watch(model: nn.Module, traced: Traced, x: Tensor, timesteps: int, *, framed
                 f"timesteps {timesteps}: the module runs {path} for {len(values)}; give timesteps={len(values)}"
             )
         spikes[path] = values.transpose(0, 1).cpu().numpy()
-    return Seen(spikes, inputs, shapes)
+    while isinstance(answer, list | tuple):
+        answer = answer[0]
+    return Seen(spikes, inputs, shapes, tuple(answer.shape))
 
 
-def _run(model: nn.Module, traced: Traced, x: Tensor, timesteps: int, *, framed: bool) -> None:
+def _run(model: nn.Module, traced: Traced, x: Tensor, timesteps: int, *, framed: bool) -> Any:
+    """What the module returns, in its last call."""
     frames = x.transpose(0, 1) if framed else x.expand(timesteps, *x.shape)
     if traced.whole:
-        model(frames)
-    elif traced.loops:
-        model(frames if traced.indexed or framed else x)
-    else:
-        state: Any = None
-        for frame in frames:
-            if _takes_state(model):
-                _, state = model(frame, state)
-            else:
-                model(frame)
+        return model(frames)
+    if traced.loops:
+        return model(frames.transpose(0, 1) if traced.indexed == 1 else frames if traced.indexed == 0 or framed else x)
+    state: Any = None
+    out: Any = None
+    for frame in frames:
+        if _takes_state(model):
+            out, state = model(frame, state)
+        else:
+            out = model(frame)
+    return out
 
 
 def _takes_state(model: nn.Module) -> bool:
@@ -119,6 +127,8 @@ def build(traced: Traced, seen: Seen, shape: tuple[int, ...]) -> Built:
     stands_for: dict[str, str] = {}
     shapes, neurons = {INPUT: shape, **seen.shapes}, dict[str, Neuron]()
     for path, sources in traced.feeds.items():
+        if path not in traced.flat:
+            _agree(path, {source: shapes[source] for source in sources}, seen.inputs[path])
         sources = tuple(stands_for.get(source, source) for source in sources)
         if path in traced.flat:
             shapes[path] = (int(np.prod(shapes[sources[0]])),)
@@ -131,7 +141,7 @@ def build(traced: Traced, seen: Seen, shape: tuple[int, ...]) -> Built:
                 raise UnsupportedError(
                     f"{path}: a batch norm folds into a Linear or Conv that it alone reads; place it so"
                 )
-            _fold(nodes, sources[0], traced.modules[path])
+            _fold(nodes, sources[0], path, traced.modules[path])
             stands_for[path] = sources[0]
             continue
         elif name_of(traced.modules[path]) == "MaxPool2d":
@@ -141,6 +151,15 @@ def build(traced: Traced, seen: Seen, shape: tuple[int, ...]) -> Built:
             nodes[path] = _layer(nir, path, traced.modules[path], seen.inputs[path])
         feeds[path] = sources
     output = tuple(stands_for.get(source, source) for source in traced.output)
+    samples, timesteps = next(iter(seen.spikes.values())).shape[:2]
+    answer = [samples, *shapes[traced.output[0]]]
+    if traced.time is not None:
+        answer.insert(traced.time % (len(answer) + 1), timesteps)
+    if tuple(answer) != seen.answer:
+        raise UnsupportedError(
+            f"the module answers {seen.answer}, and {traced.output[0]} in the graph {tuple(answer)}; behind the last "
+            "layer a graph only flattens and sums over timesteps: do the rest with its answers"
+        )
     nodes[OUTPUT] = nir.Output({"output": np.array(shapes[traced.output[0]])})
     edges = [(source, path) for path, sources in (*feeds.items(), (OUTPUT, output)) for source in sources]
     softs = {neuron.soft for neuron in neurons.values()}
@@ -148,6 +167,15 @@ def build(traced: Traced, seen: Seen, shape: tuple[int, ...]) -> Built:
         raise UnsupportedError("some neurons reset to a value, others by subtraction; give all one kind of v_reset")
     graph = nir.NIRGraph(nodes, edges, type_check=False)
     return Built(graph, {path: neuron.convention for path, neuron in neurons.items()}, softs == {True})
+
+
+def _agree(path: str, given: dict[str, tuple[int, ...]], read: tuple[int, ...]) -> None:
+    """UnsupportedError where a value was given another shape on its way to a layer."""
+    for source, shape in given.items():
+        if shape != read:
+            raise UnsupportedError(
+                f"{path} reads values of shape {read}, and {source} gives {shape} in the graph; reshape only to flatten"
+            )
 
 
 def _flatten(nir: Any, shape: tuple[int, ...]) -> Any:
@@ -180,8 +208,10 @@ def _layer(nir: Any, path: str, module: Any, shape: tuple[int, ...]) -> Any:
     )
 
 
-def _fold(nodes: dict[str, Any], into: str, norm: Any) -> None:
+def _fold(nodes: dict[str, Any], into: str, path: str, norm: Any) -> None:
     """A batch norm in eval mode, into the layer before it."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise UnsupportedError(f"{path}: track_running_stats=False norms by each batch; train it with True")
     node = nodes[into]
     gamma = 1.0 if norm.weight is None else _numbers(norm.weight).astype(np.float64)
     beta = 0.0 if norm.bias is None else _numbers(norm.bias).astype(np.float64)

@@ -62,6 +62,12 @@ def mixes_time(module: nn.Module) -> bool:
     return getattr(module, "step_mode", "s") == "m" or (tool_of(module) == "norse" and kind in LIFTED)
 
 
+def gives_state(module: nn.Module) -> bool:
+    """Whether a neuron gives (spikes, state), not spikes alone."""
+    own: Any = module
+    return tool_of(module) == "norse" or (tool_of(module) == "snntorch" and (own.output or not own.init_hidden))
+
+
 def neuron_of(path: str, module: Any, shape: tuple[int, ...]) -> Neuron:
     """A module's neurons, one for each value of ``shape``; UnsupportedError (4) names what they are and the mend."""
     tool = tool_of(module)

@@ -159,8 +159,131 @@ REFUSED = {
     "a constant": (lambda m, x: m.na(m.a(x) + 1), "a constant that is added"),
     "a layer twice": (lambda m, x: m.na(m.a(m.na(m.a(x)))), "a reads na, and input in another call"),
     "no neuron": (lambda m, x: m.a(x), "no spiking neuron of spikingjelly, snntorch or norse"),
+    "inside a sum": (lambda m, x: m.na(m.a(x) + torch.relu(m.a(x))), r"relu: relu\(\) has no counterpart"),
+    "inside a function": (lambda m, x: m.na(torch.relu(m.a(x) * 2)), r"mul: mul\(\) has no counterpart"),
+    "a sample": (lambda m, x: m.na(m.a(x))[0], r"an element \[0\] of na has no counterpart"),
+    "an element of a flat": (lambda m, x: m.na(m.a(x)).flatten(1)[0], r"an element \[0\] of na_flat has no"),
+    "a part of each frame": (lambda m, x: m.na(m.a(x[:, 2:])), "an element .* of input has no counterpart"),
+    "a sum over classes": (
+        lambda m, x: m.na(m.a(x)).reshape(-1, 3, 3).sum(2),
+        r"sum\(\) over dim 2, where no dim is time",
+    ),
+    "a mean over all": (lambda m, x: m.na(m.a(x)).mean(), r"mean\(\) over all dims, where no dim is time"),
+    "another shape": (
+        lambda m, x: m.na(m.a(x)).reshape(-1, 3, 3),
+        r"module answers \(8, 3, 3\), and na_flat .* \(8, 9\)",
+    ),
+    "another shape within": (
+        lambda m, x: m.na(m.a(x).reshape(-1, 3, 3)),
+        r"na reads values of shape \(3, 3\), and a_flat",
+    ),
+    "a stack of layers": (
+        lambda m, x: (lambda one: torch.stack([m.na(one), one]))(m.a(x)),
+        "a stack of na and a has no counterpart",
+    ),
+    "two answers": (lambda m, x: [m.a(x), m.na(m.a(x))], "the output is a list of a and na; return the one that"),
     "a branch": (lambda m, x: m.na(m.a(x)) if x.sum() > 0 else x, "cannot be traced"),
 }
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda found: torch.stack(found).sum(2), r"sum\(\) over dim 2, where dim 0 alone is time"),
+        (lambda found: torch.stack(found, 1).mean(0), r"mean\(\) over dim 0, where dim 1 alone is time"),
+        (lambda found: torch.stack(found).sum(0, keepdim=True), r"module answers \(1, 8, 4\), and lif2 .* \(8, 4\)"),
+        (lambda found: torch.stack(found).flatten(1), r"flatten\(\) of a stack of timesteps"),
+        (lambda found: torch.stack(found[1:]).sum(0), "a stack of 5 values, where timesteps are 6"),
+        (lambda found: sum(found[1:]), "the output holds 5 of the 6 timesteps"),
+        (lambda found: found[-1], "the output holds 1 of the 6 timesteps"),
+    ],
+)
+def test_what_a_loop_may_not_make_of_its_timesteps(read: Any, said: str) -> None:
+    with pytest.raises(snnas.UnsupportedError, match=said):
+        snnas.from_torch(Unrolled(T, read=read), given(9), timesteps=T)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda m, x: m.na(m.a(x)).mean((3, 4)).sum(0),
+        lambda m, x: m.na(m.a(x)).sum(0).mean((2, 3)),
+        lambda m, x: m.na(m.a(x)).mean((2, 3)),
+    ],
+)
+def test_a_pool_over_places_is_no_sum_over_timesteps(act: Any) -> None:
+    net = Odd(act)
+    net.a = layer.Conv2d(1, 3, 3)
+    functional.set_step_mode(net, "m")
+    with pytest.raises(
+        snnas.UnsupportedError, match=r"mean\(\) over dim \(.*\), where (no dim is|dim 0 alone is) time"
+    ):
+        snnas.from_torch(grown(net), given(1, 5, 5), timesteps=T)
+    functional.set_step_mode(net, "s")
+    with pytest.raises(snnas.UnsupportedError, match="where no dim is time"):
+        snnas.from_torch(net, given(1, 5, 5), timesteps=T)
+
+
+@pytest.mark.parametrize("act", [lambda m, x: m.na(m.a(x)).sum(0), lambda m, x: torch.mean(m.na(m.a(x)), dim=0)])
+def test_all_timesteps_summed(act: Any) -> None:
+    net = grown(Odd(act))
+    functional.set_step_mode(net, "m")
+    assert snnas.from_torch(net, given(9), timesteps=T).verified
+
+
+def test_a_loop_over_frames_behind_the_samples() -> None:
+    class BatchFirst(Unrolled):
+        def forward(self, x: Any) -> Any:
+            return sum(self.lif2(self.fc2(self.lif1(self.fc1(x[:, t])))) for t in range(self.steps))
+
+    net, frames = BatchFirst(T), 3 * given(T, 9)
+    model = snnas.from_torch(net, frames)
+    assert model.verified
+    with torch.no_grad():
+        np.testing.assert_array_equal(model.run(frames), net(frames).numpy())
+
+
+@pytest.mark.parametrize("name", ["input", "output"])
+def test_a_layer_named_as_a_node_of_the_graph(name: str) -> None:
+    net = nn.Sequential()
+    for path, module in zip(["fc", name, f"{name}_", "last"], dense(NEURONS["lif"]), strict=True):
+        net.add_module(path, module)
+    model = snnas.from_torch(net, given(9), timesteps=T)
+    assert model.confirmed is not None
+    assert model.confirmed.compared == 8 * T * 20
+    assert model.graph.sources(f"{name}_") == [f"{name}__"]
+    assert model.graph.sources(f"{name}__") == ["fc"]
+    x = given(9).numpy()
+    assert model.compile(x).simulate(x).answers.shape == (8, 4)
+
+
+def test_a_batch_norm_without_statistics_is_refused() -> None:
+    net = nn.Sequential(nn.Linear(9, 9), nn.BatchNorm1d(9, track_running_stats=False), NEURONS["lif"]())
+    with pytest.raises(snnas.UnsupportedError, match="1: track_running_stats=False norms by each batch"):
+        snnas.from_torch(grown(net), given(9), timesteps=T)
+
+
+def test_modules_stay_in_their_modes() -> None:
+    net = dense(NEURONS["lif"]).train()
+    net[0].eval()
+    snnas.from_torch(net, given(9), timesteps=T)
+    assert [m.training for m in net] == [False, True, True, True]
+
+
+def test_no_error_names_a_file_that_nobody_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    from snnas.hw_sim.errors import InvalidFileError
+    from snnas.toolchain.commands import from_torch
+
+    def unread(path: Any, recorded: Any) -> Any:
+        raise InvalidFileError(f"{path}: cannot be read; {recorded}: neither")
+
+    monkeypatch.setattr(from_torch, "whose", unread)
+    net = dense(NEURONS["lif"])
+    with torch.no_grad():
+        for p in net.parameters():
+            p.zero_()
+    with pytest.raises(InvalidFileError, match=r"^Sequential\.nir: cannot be read; recorded\.npz: neither$"):
+        snnas.from_torch(net, given(9), timesteps=T)
 
 
 @pytest.mark.parametrize("name", REFUSED)
