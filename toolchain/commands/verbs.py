@@ -66,7 +66,7 @@ def search_network(
         given[key] = several(given[key])
     asked = SearchOptions(
         dataset=str(dataset),
-        budget=several((spelt(budget) if isinstance(budget, Mapping) else budget) or ()),
+        budget=several(spelt(budget).split(",") if isinstance(budget, Mapping) and budget else budget or ()),
         name=name,
         runs_dir=path_of(runs_dir),
         **given,
