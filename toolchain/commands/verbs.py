@@ -64,9 +64,11 @@ def search_network(
         given["space"] = Path(given["space"])
     for key in {"data", "log_to"} & given.keys():
         given[key] = several(given[key])
+    if isinstance(budget, Mapping):
+        budget = spelt(budget).split(",") if budget else ()
     asked = SearchOptions(
         dataset=str(dataset),
-        budget=several(spelt(budget).split(",") if isinstance(budget, Mapping) and budget else budget or ()),
+        budget=several(budget or ()),
         name=name,
         runs_dir=path_of(runs_dir),
         **given,
