@@ -5,6 +5,7 @@ Linux and macOS have ``fcntl`` and ``resource``, Windows has ``msvcrt``. Where n
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from typing import IO, Any
@@ -44,8 +45,10 @@ def take(file: IO[Any] | int, *, wait: bool = False) -> None:
                 try:
                     msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
                     break
-                except OSError as error:  # LK_LOCK gives up after ten tries
-                    if not wait:
+                except OSError as error:
+                    if error.errno not in (errno.EACCES, errno.EDEADLK):
+                        raise
+                    if not wait:  # LK_LOCK gives up after ten tries
                         raise BlockingIOError(*error.args) from None
         finally:
             os.lseek(handle, here, os.SEEK_SET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import importlib.util
 import os
@@ -84,6 +85,27 @@ def test_a_lock_is_held_by_bytes_where_files_have_no_other(tmp_path: Path, monke
             system_calls.take(other)
         assert other.read() == "pid 1"
     assert [at for _, at in held] == [system_calls.BEHIND]
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_file_system_without_locks_is_said_at_once(
+    wait: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = [OSError(errno.EDEADLK, "taken")] * wait + [OSError(errno.EINVAL, "no locks here")]
+
+    class Windows:
+        LK_LOCK, LK_NBLCK = 1, 2
+
+        @staticmethod
+        def locking(handle: int, mode: int, count: int) -> None:
+            raise tries.pop(0)
+
+    monkeypatch.setattr(system_calls, "fcntl", None)
+    monkeypatch.setattr(system_calls, "msvcrt", Windows)
+    with (tmp_path / ".lock").open("w") as file, pytest.raises(OSError, match="no locks here") as raised:
+        system_calls.take(file, wait=wait)
+    assert type(raised.value) is OSError
+    assert tries == []
 
 
 def test_a_reader_without_limits_of_its_own_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ import snnas
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.cli.app import app
+from snnas.toolchain.commands import check, verbs
 from snnas.toolchain.commands.convention import ConventionOptions
 from snnas.toolchain.commands.diagnose import DiagnoseOptions
 from snnas.toolchain.commands.export import GraphExportOptions, RunExportOptions
@@ -29,6 +30,7 @@ from snnas.toolchain.commands.report import ReportOptions
 from snnas.toolchain.commands.train import TrainOptions
 from snnas.toolchain.models.open import open_subject
 from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.searching.budgets import parse_budgets
 from snnas.toolchain.searching.options import ResumeOptions, SearchKeywords, SearchOptions
 
 ROOT = Path(__file__).parents[1]
@@ -150,6 +152,35 @@ def test_search_takes_every_option_of_its_record_by_name() -> None:
         snnas.search_network("digits", chanels=4)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="unknown metric 'joule'"):
         snnas.search_network("digits", budget={"joule": 4})
+
+
+def test_a_lone_text_is_one_and_not_its_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    heard: list[Any] = []
+
+    def begin(options: Any, *rest: Any, on_epoch: Any = None, **more: Any) -> None:
+        given.append(options)
+        heard.append(on_epoch)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr(verbs, "run_search", begin)
+    monkeypatch.setattr(verbs, "run_training", begin)
+    monkeypatch.setattr(check, "guard", begin)
+    for budget in ("energy_total=60uJ,cores=8", ["energy_total=60uJ,cores=8"], {"energy_total": "60uJ", "cores": 8}):
+        with pytest.raises(UsageError, match="far enough"):
+            snnas.search_network("digits", budget=budget, data="train_limit=100", log_to="tensorboard")
+        assert parse_budgets(given[-1].budget) == parse_budgets(["energy_total=60uJ", "cores=8"])
+        assert (given[-1].data, given[-1].log_to) == (("train_limit=100",), ("tensorboard",))
+    with pytest.raises(UsageError, match="far enough"):
+        snnas.search_network("digits", budget={})
+    assert given[-1].budget == ()
+    with pytest.raises(UsageError, match="far enough"):
+        snnas.train_network("genotype.json", "digits", data="train_limit=100", on_epoch=print)
+    assert (given[-1].data, heard[-1]) == (("train_limit=100",), print)
+    with pytest.raises(UsageError, match="far enough"):
+        snnas.check("a.nir", ignore="SN201", reading=ReadingOptions(timesteps=4), data="digits")
+    assert given[-1].ignored == {"SN201"}
+    assert given[-1].reading == ReadingOptions(timesteps=4, data="digits")
 
 
 @pytest.mark.parametrize("kind", HELD, ids=lambda kind: kind.__name__)

@@ -19,6 +19,7 @@ from snnas.toolchain.checking.formats.formats import as_whole
 from snnas.toolchain.checking.formats.text import summary, table
 from snnas.toolchain.checking.options import CheckOptions, parse_ignored
 from snnas.toolchain.checking.rules.rules import RULES, Rule, find
+from snnas.toolchain.commands.given import path_of, several
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.shown import Shown
@@ -85,11 +86,18 @@ def guard(options: CheckOptions, narrator: Narrator | None = None) -> Findings:
     """
     if options.reading.bits is not None:
         check_bits(options.reading.bits)
-    options.check()
+    packed = [path for path in options.graphs if _is_packed(path)]
+    if packed and options.update_baseline and options.baseline is None:
+        raise UsageError(f"--update-baseline: {packed[0]} keeps none; say where it is with --baseline PATH")
     with contextlib.ExitStack() as stack:
         graphs = tuple(_export_of(path, stack) for path in options.graphs)
-        options = replace(options, graphs=graphs)
-        return Findings(books=tuple(check_one(path, options, narrator) for path in graphs))
+        unpacked = replace(options, graphs=graphs)
+        unpacked.check()
+        books = tuple(check_one(path, unpacked, narrator) for path in graphs)
+    for path, export, book in zip(options.graphs, graphs, books, strict=True):
+        if export != path:
+            _name(book, export, path)
+    return Findings(books=books)
 
 
 def check(
@@ -104,7 +112,7 @@ def check(
     data: str | None = None,
     trust_report: bool = False,
     strict: bool = False,
-    ignore: Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
     reading: ReadingOptions | None = None,
     profile: str | None = None,
     system: str = "loihi1",
@@ -122,18 +130,19 @@ def check(
     """
     if not graphs:
         raise UsageError("check: no graph; name a folder that export wrote, a .nir or an .onnx")
+    reading = reading or ReadingOptions()
     options = CheckOptions(
         graphs=tuple(Path(graph) for graph in graphs),
         limits=parse_limits(spelt(max), option="max") | parse_limits(spelt(min), option="min", names=LEAST),
-        budget=_path(budget),
-        baseline=_path(baseline),
+        budget=path_of(budget),
+        baseline=path_of(baseline),
         tolerances=parse_tolerances([spelt(tolerance)] if tolerance else []),
         update_baseline=update_baseline,
         record=("auto" if record else None) if isinstance(record, bool) else record,
         trust_report=trust_report,
         strict=strict,
-        ignored=parse_ignored(ignore),
-        reading=reading or ReadingOptions(data=data),
+        ignored=parse_ignored(several(ignore)),
+        reading=reading if data is None else replace(reading, data=data),
         pricing=Pricing(profile=profile, system=system),
     )
     return guard(options, narrator_of(progress))
@@ -144,8 +153,19 @@ def spelt(limits: Mapping[str, Limit] | None) -> str:
     return ",".join(f"{name}={amount}" for name, amount in (limits or {}).items())
 
 
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
+def _is_packed(path: Path) -> bool:
+    return path.suffix == SUFFIX and path.is_file()
+
+
+def _name(book: Book, export: Path, packed: Path) -> None:
+    """Call what was found in the export of a packed run by the name of the .zip."""
+
+    def named(text: str) -> str:
+        return text.replace(str(export), str(packed))
+
+    book.subject = packed
+    book.notes = [named(note) for note in book.notes]
+    book.findings = [replace(f, detail=named(f.detail), place=named(f.place)) for f in book.findings]
 
 
 def _export_of(path: Path, stack: contextlib.ExitStack) -> Path:
@@ -153,7 +173,7 @@ def _export_of(path: Path, stack: contextlib.ExitStack) -> Path:
 
     InvalidFileError for a .zip that is none, UsageError for a run that was not exported.
     """
-    if path.suffix != SUFFIX or not path.is_file():
+    if not _is_packed(path):
         return path
     folder = unpack(path, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="snnas-check-"))))
     found = exports(folder)

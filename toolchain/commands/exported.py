@@ -12,6 +12,7 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json
 from snnas.toolchain.commands.check import Findings, Limit, check
 from snnas.toolchain.commands.diagnose import Diagnosed, DiagnoseOptions, diagnose
+from snnas.toolchain.commands.given import path_of
 from snnas.toolchain.commands.outcomes import Bill, Simulation
 from snnas.toolchain.commands.program import Program, read_program
 from snnas.toolchain.exporting.formats import ONNX_FORMAT
@@ -96,7 +97,7 @@ class Export(Shown):
         data: str | None = None,
         trust_report: bool = False,
         strict: bool = False,
-        ignore: Sequence[str] = (),
+        ignore: str | Sequence[str] = (),
         progress: Progress = None,
     ) -> Findings:
         """``snnas.check`` of this export."""
@@ -117,7 +118,7 @@ class Export(Shown):
 
     def diagnose(self, *, reduce: bool = True, out: str | Path | None = None, progress: Progress = None) -> Diagnosed:
         """Where program and graph part, which loss does it, and which numbers are wrong. As ``snnas diagnose``."""
-        options = DiagnoseOptions(subject=str(self.folder), reduce=reduce, out=None if out is None else Path(out))
+        options = DiagnoseOptions(subject=str(self.folder), reduce=reduce, out=path_of(out))
         return diagnose(options, narrator_of(progress))
 
     @property

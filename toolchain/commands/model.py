@@ -20,6 +20,7 @@ from snnas.toolchain.commands.convention import ConventionOptions, reading_of
 from snnas.toolchain.commands.convention import find_convention as find
 from snnas.toolchain.commands.export import GraphExportOptions, export_graph
 from snnas.toolchain.commands.exported import Export
+from snnas.toolchain.commands.given import path_of, several
 from snnas.toolchain.commands.program import Program, compiled
 from snnas.toolchain.commands.scratch import Scratch, nameless
 from snnas.toolchain.data.user_samples import given_arrays, read_arrays
@@ -152,7 +153,7 @@ class Model(Shown):
         min: Mapping[str, Limit] | None = None,
         record: bool = False,
         strict: bool = False,
-        ignore: Sequence[str] = (),
+        ignore: str | Sequence[str] = (),
         system: str = "loihi1",
         progress: Progress = None,
     ) -> Findings:
@@ -227,7 +228,7 @@ def read_graph(
     timesteps: int | None = None,
     input_kind: str | None = None,
     expect: str | Path | None = None,
-    delayed: Sequence[str] = (),
+    delayed: str | Sequence[str] = (),
     dt: float | None = None,
     decay: str | None = None,
     compare: str | None = None,
@@ -252,8 +253,8 @@ def read_graph(
         timesteps, input_kind = timesteps or found.timesteps, input_kind or found.input_kind
         delayed = delayed or found.delayed
     reading = ReadingOptions(
-        convention=convention, timesteps=timesteps, input_kind=input_kind, delayed=tuple(delayed), dt=dt, decay=decay,
-        compare=compare, reset=reset, current=current, readout=readout, expect=None if expect is None else Path(expect),
+        convention=convention, timesteps=timesteps, input_kind=input_kind, delayed=several(delayed), dt=dt, decay=decay,
+        compare=compare, reset=reset, current=current, readout=readout, expect=path_of(expect),
     )  # fmt: skip
     return opened(Model(Path(path), reading))
 

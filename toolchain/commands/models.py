@@ -53,15 +53,6 @@ class EstimateOptions:
     """Spikes per neuron and timestep, in 0..1, that are assumed in place of running samples."""
 
 
-def open_model(path: Path, reading: ReadingOptions | None = None) -> Subject:
-    """Reads a .nir, a program.npz or an export folder with its samples; a graph is compiled to a program.
-
-    Without ``reading`` no samples are read. UsageError (2) names the option that is missing, InvalidFileError (3) and
-    UnsupportedError (4) what cannot be read or compiled.
-    """
-    return open_subject(path, ReadingOptions(samples=False) if reading is None else reading)
-
-
 def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simulation:
     """Runs a program, or a graph compiled to one, on samples: accuracy, spikes and synops on target.
 

@@ -12,6 +12,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import read_json
 from snnas.toolchain.commands.export import RunExportOptions, export_run
 from snnas.toolchain.commands.exported import Export, read_export
+from snnas.toolchain.commands.given import path_of
 from snnas.toolchain.commands.report import ReportOptions, write_page
 from snnas.toolchain.commands.runs import pack_run
 from snnas.toolchain.commands.search import resume_search
@@ -147,7 +148,7 @@ class Run(Shown):
 
     def pack(self, out: str | Path | None = None) -> Path:
         """Writes the run as one .zip (None: NAME.zip here), with its card; whatever takes a run takes it."""
-        return pack_run(str(self.path), out=None if out is None else Path(out)).path
+        return pack_run(str(self.path), out=path_of(out)).path
 
     def write_page(self) -> Path:
         """Writes report.html into the run: one page that needs no network."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import sha256
+from snnas.toolchain.commands.given import path_of
 from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.run import LIST_SCHEMA, overview, overview_table
 from snnas.toolchain.output.shown import Shown
@@ -56,7 +57,7 @@ class RunPacked:
 
 def list_runs(runs_dir: str | Path | None = None) -> RunsListed:
     """The runs of a folder (None: SNNAS_RUNS, else ./runs); a damaged one hides no other."""
-    folder = directory(None if runs_dir is None else Path(runs_dir))
+    folder = directory(path_of(runs_dir))
     return RunsListed(folder=folder, rows=overview(folder))
 
 

@@ -11,6 +11,7 @@ from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.toolchain.commands import report
 from snnas.toolchain.commands.check import Limit, spelt
 from snnas.toolchain.commands.exported import Export, read_export
+from snnas.toolchain.commands.given import path_of, several
 from snnas.toolchain.commands.model import Model, read_graph
 from snnas.toolchain.commands.program import Program, read_program
 from snnas.toolchain.commands.report import Compared
@@ -26,7 +27,7 @@ from snnas.toolchain.training.tracking import Listener
 def search_network(
     dataset: str | Path = "digits",
     *,
-    budget: Mapping[str, Limit] | Sequence[str] | None = None,
+    budget: Mapping[str, Limit] | str | Sequence[str] | None = None,
     name: str | None = None,
     runs_dir: str | Path | None = None,
     progress: Progress = None,
@@ -62,12 +63,14 @@ def search_network(
     if given.get("space") is not None:
         given["space"] = Path(given["space"])
     for key in {"data", "log_to"} & given.keys():
-        given[key] = tuple(given[key])
+        given[key] = several(given[key])
+    if isinstance(budget, Mapping):
+        budget = spelt(budget).split(",") if budget else ()
     asked = SearchOptions(
         dataset=str(dataset),
-        budget=tuple(spelt(budget).split(",") if isinstance(budget, Mapping) and budget else budget or ()),
+        budget=several(budget or ()),
         name=name,
-        runs_dir=_path(runs_dir),
+        runs_dir=path_of(runs_dir),
         **given,
     )
     tell = begun or (lambda run: None)
@@ -88,12 +91,13 @@ def train_network(
     hidden: int | None = None,
     cells: int | None = None,
     head: str | None = None,
-    data: Sequence[str] = (),
+    data: str | Sequence[str] = (),
     seed: int = 0,
     name: str | None = None,
     runs_dir: str | Path | None = None,
     device: str | None = None,
     progress: Progress = None,
+    on_epoch: Listener | None = None,
 ) -> Run:
     """Trains a known cell or design on a data set, as a run of its own; ``run.train()`` goes on with it.
 
@@ -105,21 +109,21 @@ def train_network(
     file = genotype.files.genotype if isinstance(genotype, Run) else Path(genotype)
     options = TrainOptions(
         genotype=file, dataset=str(dataset), recipe=recipe, epochs=epochs, timesteps=timesteps, channels=channels,
-        hidden=hidden, cells=cells, head=head, data=tuple(data), seed=seed, name=name, runs_dir=_path(runs_dir),
+        hidden=hidden, cells=cells, head=head, data=several(data), seed=seed, name=name, runs_dir=path_of(runs_dir),
         device=device,
     )  # fmt: skip
-    run = run_training(options, narrator_of(progress), command="snnas.train_network")
+    run = run_training(options, narrator_of(progress), command="snnas.train_network", on_epoch=on_epoch)
     assert run is not None  # process 0 alone begins runs
     return Run(run)
 
 
 def load(path: str | Path | None = None, *, runs_dir: str | Path | None = None) -> Run | Export | Model | Program:
-    """What lies at a path: a run's folder or name, an export's folder, a .nir or a program.npz.
+    """What lies at a path: a run's folder, name or .zip, an export's folder, a .nir or a program.npz.
 
-    path: None is the newest run of ``runs_dir``. UsageError (2) where there is none of these, InvalidFileError (3) for
-    one that is damaged.
+    path: None is the newest run of ``runs_dir``; a packed run is unpacked into that. UsageError (2) where there is none
+    of these, InvalidFileError (3) for one that is damaged.
     """
-    place = None if path is None else Path(path)
+    place = path_of(path)
     if place is not None and place.suffix == ".nir":
         return read_graph(place)
     if place is not None and place.suffix == ".npz":
@@ -131,14 +135,10 @@ def load(path: str | Path | None = None, *, runs_dir: str | Path | None = None) 
 
 def load_run(name: str | None = None, *, runs_dir: str | Path | None = None) -> Run:
     """The run of that name or folder, or the newest one; UsageError (2) where there is none."""
-    return Run(find_run(name, _path(runs_dir)))
+    return Run(find_run(name, path_of(runs_dir)))
 
 
 def compare_runs(*given: Run | str, runs_dir: str | Path | None = None, pick: int | None = None) -> Compared:
     """Two to twelve runs beside each other; one that is not exported takes part with what it has."""
     names = tuple(str(run.path) if isinstance(run, Run) else run for run in given)
-    return report.compare_runs(report.ReportOptions(names=names, runs_dir=_path(runs_dir), pick=pick))
-
-
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
+    return report.compare_runs(report.ReportOptions(names=names, runs_dir=path_of(runs_dir), pick=pick))

@@ -12,6 +12,7 @@ from typing import Any
 
 from snnas.hw_sim.errors import InvalidFileError, printable
 from snnas.hw_sim.files import read_text, write_text
+from snnas.toolchain.data.datasets.signals import OPTIONS
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.report import read_report
 from snnas.toolchain.output.run import describe
@@ -24,7 +25,7 @@ OURS = "<!-- snnas writes this file anew; without this line it is yours, and sta
 def write_card(run: Run) -> None:
     """Write the card of a trained run, unless a user has made it his own."""
     path = run.path / FILE
-    if not run.weights.exists() or (path.exists() and OURS not in read_text(path)):
+    if not run.weights.exists() or (path.exists() and OURS not in read_text(path, errors="replace")):
         return
     write_text(path, card(run))
 
@@ -53,6 +54,15 @@ def _figures(known: dict[str, Any], report: dict[str, Any] | None) -> Iterator[t
         yield "test", "accuracy", "Accuracy on target, simulated", float(report["accuracy"]["on_target"])
 
 
+def _task(known: dict[str, Any]) -> str:
+    """In the words of the hubs, which have none for signals and events."""
+    if OPTIONS & known["data"].get("options", {}).keys():
+        return "type: other, name: Classification of signals"
+    if known["network"]["input_kind"] != "analogue":
+        return "type: other, name: Classification of events"
+    return "type: image-classification, name: Classification of images"
+
+
 def _metadata(run: Run, known: dict[str, Any], report: dict[str, Any] | None) -> Iterator[str]:
     said, data = json.dumps, str(known["data"]["name"])
     yield "library_name: snnas"
@@ -66,7 +76,7 @@ def _metadata(run: Run, known: dict[str, Any], report: dict[str, Any] | None) ->
     yield f"- name: {said(run.name)}"
     yield "  results:"
     for split, kind, name, value in results:
-        yield "  - task: {type: image-classification, name: Classification}"
+        yield f"  - task: {{{_task(known)}}}"
         yield f"    dataset: {{name: {said(data)}, type: {said(data)}, split: {split}}}"
         yield f"    metrics: [{{type: {kind}, name: {said(name)}, value: {value:.6g}}}]"
 

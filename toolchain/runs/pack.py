@@ -5,6 +5,7 @@ Left out is what only this machine needs: locks, checkpoints, what a killed proc
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -44,11 +45,11 @@ def _files(folder: Path) -> Iterator[Path]:
 def unpack(path: Path, folder: Path) -> Path:
     """The folder of the run that the .zip ``path`` holds: unpacked into ``folder``, unless it is there already.
 
-    InvalidFileError where the file is no packed run, UsageError where another run has its name.
+    InvalidFileError where the file is no packed run, UsageError where another run, or what is none, has its name.
     """
-    names = [PurePosixPath(name).parts for name in listing(path, lambda name: True)]
-    tops = {parts[0] for parts in names}
-    if len(tops) != 1 or (top := tops.pop(), "run.toml") not in names or top.startswith("."):
+    names = {PurePosixPath(name).parts for name in listing(path, lambda name: True)}
+    tops = {parts[0] for parts in names if len(parts) > 1}
+    if len(tops) != 1 or (top := tops.pop(), "run.toml") not in names or top.startswith(".") or _clash(names):
         raise InvalidFileError(f"{path}: no packed run, which is one folder with a run.toml; write it with: runs pack")
     final = folder / top
     if (final / "run.toml").exists():
@@ -56,12 +57,19 @@ def unpack(path: Path, folder: Path) -> Path:
         if read_bytes(final / "run.toml") != config:
             raise UsageError(f"{path}: {final} is another run, or has gone on since; unpack it with another --runs-dir")
         return final
+    if os.path.lexists(final):
+        raise UsageError(f"{path}: {final} is there already and is no run; unpack it with another --runs-dir")
     with staged(final) as stage:
         for name, data in contents(path, lambda name: True, limit=LARGEST):
             place = stage.joinpath(*PurePosixPath(name).parts[1:])
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
     return final
+
+
+def _clash(names: set[tuple[str, ...]]) -> bool:
+    """Whether a file is at the top, nowhere, or where a folder has to be."""
+    return any(len(parts) < 2 or any(parts[:n] in names for n in range(len(parts))) for parts in names)
 
 
 def exports(folder: Path) -> list[Path]:

@@ -119,10 +119,10 @@ class SearchKeywords(TypedDict, total=False):
     head: str | None
     recipe: str | None
     epochs: int | None
-    data: Sequence[str]
+    data: str | Sequence[str]
     backward: bool
     train: bool
-    log_to: Sequence[str]
+    log_to: str | Sequence[str]
     device: str
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,22 @@ def _writer() -> Any:
 
 
 def _to_tensorboard(folder: Path) -> Listener:
-    """Adds one point to each chart, and writes it out: whoever watches sees it at once."""
+    """Adds one point to each chart, and writes it out: whoever watches sees it at once.
+
+    Each training has a folder of its own, 1, 2, ...: no epoch stands twice in a curve. So has one that goes on, whose
+    earlier epochs come first.
+    """
     writers: list[Any] = []  # made with the first epoch: a training that is refused leaves no file
+    last = 0
 
     def hear(record: Record) -> None:
-        if not writers:
-            writers.append(_writer()(str(folder)))
+        nonlocal last
+        if not writers or record["epoch"] <= last:  # the next attempt of a search
+            while writers:
+                writers.pop().close()
+            free = next(n for n in count(1) if not (folder / str(n)).exists())
+            writers.append(_writer()(str(folder / str(free))))
+        last = record["epoch"]
         for name, chart in CHARTS.items():
             if record.get(name) is not None:
                 writers[0].add_scalar(chart, record[name], record["epoch"])

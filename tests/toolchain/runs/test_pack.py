@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import snnas
 from snnas.toolchain.cli.app import run_command
-from snnas.toolchain.output.card import OURS
+from snnas.toolchain.output.card import OURS, card
 from snnas.toolchain.runs import find
+from snnas.toolchain.runs.run import Run
 
 yaml: Any = pytest.importorskip("yaml")
 pytest.importorskip("torch")
@@ -66,6 +69,9 @@ def test_a_packed_run_is_a_run(folder: Path, tmp_path: Path, capsys: pytest.Capt
         ({"run.toml": b""}, "no packed run"),
         ({"a/run.toml": b"", "a/../../x": b""}, "outside the archive"),
         ({"/a/run.toml": b""}, "outside the archive"),
+        ({".": b"", "a/run.toml": b""}, "no packed run"),
+        ({"a": b"", "a/run.toml": b""}, "no packed run"),
+        ({"s/run.toml": b"", "s/a": b"", "s/a/b": b""}, "no packed run"),
     ],
 )
 def test_what_is_no_packed_run_leaves_nothing(
@@ -82,6 +88,42 @@ def test_what_is_no_packed_run_leaves_nothing(
     bad.write_bytes(b"PK")
     assert run_command(["export", str(bad), "--runs-dir", str(runs)]) == 3
     assert run_command(["runs", "pack", "tiny", "--out", "x.tar", "--runs-dir", str(runs)]) == 2
+
+
+def test_a_folder_of_the_users_stays(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = packed(folder, tmp_path / "one.zip")
+    kept = tmp_path / "elsewhere/tiny/thesis.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("mine")
+    assert run_command(["report", str(one), "--runs-dir", str(tmp_path / "elsewhere")]) == 2
+    assert "is there already and is no run" in capsys.readouterr().err
+    assert kept.read_text() == "mine"
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["tiny"]
+
+
+def test_a_check_calls_a_packed_run_by_its_name(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = packed(folder, tmp_path / "one.zip")
+    capsys.readouterr()
+    found = snnas.check(one, max={"cores": 0})
+    assert found.headline.startswith(f"{one}: ")
+    assert found.to_dict()["subject"] == str(one)
+    assert {finding.place.split(".zip")[0] for book in found.books for finding in book.findings} == {str(one)[:-4]}
+    for more in ([], ["--json"]):
+        assert run_command(["check", str(one), "--max", "cores=0", *more]) == 1
+        told = capsys.readouterr()
+        assert "one.zip" in told.out + told.err
+        assert "snnas-check-" not in told.out + told.err
+    assert run_command(["check", str(one), "--data", "digits", "--limit", "2", "--max", "cores=99"]) == 0
+    capsys.readouterr()
+    monkeypatch.delenv("CI", raising=False)
+    assert run_command(["check", str(one), "--update-baseline"]) == 2
+    assert f"{one} keeps none; say where it is with --baseline PATH" in capsys.readouterr().err
+    baseline = tmp_path / "baseline.json"
+    assert run_command(["check", str(one), "--update-baseline", "--baseline", str(baseline)]) == 0
+    assert baseline.is_file()
+    assert isinstance(snnas.load(one, runs_dir=tmp_path / "there"), snnas.Run)
 
 
 def test_the_card_is_one_that_hubs_read(folder: Path) -> None:
@@ -104,12 +146,33 @@ def test_the_card_is_one_that_hubs_read(folder: Path) -> None:
     assert f"{total['low']:.4g} .. {total['nominal']:.4g} .. {total['high']:.4g} uJ, estimated" in body
 
 
+@pytest.mark.parametrize(
+    ("data", "network", "said"),
+    [
+        ({}, {}, {"type": "image-classification", "name": "Classification of images"}),
+        ({"options": {"axis": "time"}}, {}, {"type": "other", "name": "Classification of signals"}),
+        ({"options": {"frames": 4}}, {"input_kind": "counts"}, {"type": "other", "name": "Classification of events"}),
+    ],
+)
+def test_the_card_says_what_is_classified(
+    data: dict[str, Any], network: dict[str, Any], said: dict[str, str], folder: Path, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "tiny")
+    shutil.copytree(folder / "tiny", run.path)
+    config = run.config()
+    config["data"] |= data
+    config["network"] |= network
+    run.write_config(config)
+    about = yaml.safe_load(card(run).split("---\n", 2)[1])
+    assert [one["task"] for one in about["model-index"][0]["results"]] == [said] * 3
+
+
 def test_a_card_of_ones_own_stays(folder: Path, tmp_path: Path) -> None:
     path = find(folder, "tiny").path / "README.md"
     before = path.read_text()
     try:
-        path.write_text("mine")
+        path.write_bytes("für mich".encode("latin-1"))
         packed(folder, tmp_path / "mine.zip")
-        assert path.read_text() == "mine"
+        assert path.read_bytes() == b"f\xfcr mich"
     finally:
         path.write_text(before)

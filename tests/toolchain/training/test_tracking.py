@@ -51,11 +51,27 @@ def test_tensorboard_reads_the_event_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # nothing before the first epoch
     hear(RECORD)
     hear({**RECORD, "epoch": 2, "loss": 1.0})
-    found = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    found = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard/1"))
     found.Reload()
     assert sorted(found.Tags()["scalars"]) == sorted(CHARTS.values())
     assert [(point.step, point.value) for point in found.Scalars("loss/training")] == [(1, 2.0), (2, 1.0)]
     assert [point.value for point in found.Scalars("spiking activity rate/validation")] == [0.125, 0.125]
+
+
+def test_no_epoch_stands_twice_in_a_chart(tmp_path: Path) -> None:
+    """Two attempts of one search, and then a training that goes on: its earlier epochs come first."""
+    event_accumulator: Any = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for trainings in ([2, 3], [4]):
+        hear = listener(tmp_path, ["tensorboard"], None)
+        for epochs in trainings:
+            for epoch in range(1, epochs + 1):
+                hear({**RECORD, "epoch": epoch})
+    steps = []
+    for folder in sorted((tmp_path / "tensorboard").iterdir()):
+        found = event_accumulator.EventAccumulator(str(folder))
+        found.Reload()
+        steps.append([point.step for point in found.Scalars("loss/training")])
+    assert steps == [[1, 2], [1, 2, 3], [1, 2, 3, 4]]
 
 
 def test_the_command_line_writes_them_into_the_run(tmp_path: Path) -> None:
@@ -77,5 +93,5 @@ def test_the_command_line_writes_them_into_the_run(tmp_path: Path) -> None:
     ]
     assert run_command(["search", "--runs-dir", str(tmp_path), "--name", "one", *small, "--no-train"]) == 0
     assert run_command(["train", "one", "--runs-dir", str(tmp_path), "--log-to", "tensorboard", "-q"]) == 0
-    (file,) = (find(tmp_path, "one").path / "tensorboard").iterdir()
+    (file,) = (find(tmp_path, "one").path / "tensorboard/1").iterdir()
     assert file.name.startswith("events.out.tfevents.")
