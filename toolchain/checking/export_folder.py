@@ -180,7 +180,9 @@ def _check_parts(
     if manifest.get("target") == "c" and load_system(options.pricing.system).core is None:
         # A chip's price of a program that runs on a core would pass as the C's.
         book.note(f"energy and latency of C are a core's: --system {' or '.join(CORES)}")
-        made = replace(made, figures=made.figures | dict.fromkeys(("energy_total", "energy_dynamic", "latency")))
+        chips = dict.fromkeys(("energy_total", "energy_dynamic", "latency"))
+        claimed = {name: value for name, value in made.claimed.items() if name not in chips}
+        made = replace(made, figures=made.figures | chips, claimed=claimed)
     return made
 
 
