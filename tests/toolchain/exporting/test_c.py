@@ -85,7 +85,7 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     assert "SN409" in capsys.readouterr().out
     chip = ["check", str(tmp_path / "c"), "--trust-report", "--max", "energy_total=100mJ"]
     assert run_command(chip) == 1, "a chip's price of what runs on a core is no price of it"
-    said = " ".join(capsys.readouterr().out.split())
+    said = " ".join("".join(capsys.readouterr()).split())
     assert "energy and latency of C are a core's: --system cortex-m4 or rv32imc" in said
     assert run_command([*chip, "--system", "cortex-m4"]) == 0
     capsys.readouterr()
