@@ -90,7 +90,7 @@ def search(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find a cell, train it, keep the run."""
+    """Find a network, train it, keep the run."""
     from snnas.toolchain.cli.train import goes_on_with, show
     from snnas.toolchain.commands.run import Run
     from snnas.toolchain.commands.search import resume_search
