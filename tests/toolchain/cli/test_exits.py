@@ -105,7 +105,9 @@ def test_the_advice_is_the_commands_own(
     monkeypatch.setattr("snnas.toolchain.runs.run.directory", stop)
     monkeypatch.setattr(machine, "examine_installation", stop)
     assert run_command(command) == 130
-    assert capsys.readouterr().err == f"snnas: interrupted; start it again with: snnas {' '.join(command)}\n"
+    *told, last = capsys.readouterr().err.splitlines()
+    assert last == f"snnas: interrupted; start it again with: snnas {' '.join(command)}"
+    assert told == (["--dataset is not given: digits"] if command == ["search"] else [])
 
 
 def test_an_early_ctrl_c_gives_no_traceback(tmp_path: Path) -> None:
