@@ -7,6 +7,7 @@ Pyright does not walk links, so that asked for ``snnas`` it is content with one 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,9 @@ def main() -> int:
 def untyped(pyright: str) -> int:
     """1 where a name in the modules of the surface has a type that a user's checker cannot know."""
     command = [pyright, "--pythonpath", sys.executable, "--verifytypes", "snnas", "--ignoreexternal", "--outputjson"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    # An editable install is a hook that pyright does not follow.
+    found = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=found, capture_output=True, text=True, check=False)
     symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
     homes = tuple(f"snnas.{home}." for home in set(snnas._HOMES.values()))
     of_surface = [s for s in symbols if s["isExported"] and (s["name"].startswith(homes) or s["name"].count(".") == 1)]
