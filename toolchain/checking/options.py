@@ -76,7 +76,7 @@ class CheckOptions:
         if self.tolerances and self.baseline is None:
             raise UsageError("--tolerance is of a baseline; give --baseline FILE")
         given = self.reading.data is not None or self.reading.limit is not None
-        if self.record is None and given and not all(path.is_dir() or path.suffix == ".zip" for path in self.graphs):
+        if self.record is None and given and not all(path.is_dir() for path in self.graphs):
             raise UsageError(
                 "--data and --limit are what --record records, or what an export is measured on; give --record auto, "
                 "or leave them out"

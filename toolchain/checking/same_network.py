@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.circuit import Link, trace
+from snnas.export.compiler.exactness import brought
 from snnas.export.compiler.grids import step
 from snnas.export.compiler.parts import own_spikes
 from snnas.export.compiler.quantisation_error import PopulationError, quantisation_errors
@@ -19,7 +20,7 @@ from snnas.export.compiler.rounding import CLIPS
 from snnas.export.compiler.schedule import schedule
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Graph
-from snnas.hw_sim import kernels, limits
+from snnas.hw_sim import limits
 from snnas.hw_sim.program import CLOCK, Population, Program, Synapse
 from snnas.hw_sim.readout import Readout
 from snnas.toolchain.checking.equivalence import Fired
@@ -193,13 +194,9 @@ def _steps_off(s: Synapse, link: Link, p: Population, bits: int) -> float:
 
 def _bias_off(program: Program, p: Population, real: np.ndarray) -> float:
     """The largest error of what is added at every timestep, in steps of its rounding."""
-    ours = kernels.effective_bias(p.bias.astype(np.int64), p.bias_exponent).astype(np.float64)
-    step = float(1 << p.bias_exponent)
-    for s in program.into(p.id):
-        if s.src == CLOCK:
-            ours = ours + ((s.map.weight.astype(np.int64) << s.exponent) << limits.STATE_SHIFT).reshape(p.shape)
-            step = float(1 << limits.STATE_SHIFT)
-    return float(np.abs(ours - real * p.scale * (1 << limits.STATE_SHIFT)).max()) / step
+    clocked = any(s.src == CLOCK for s in program.into(p.id))
+    step = float(1 << (limits.STATE_SHIFT if clocked else p.bias_exponent))
+    return float(np.abs(brought(p, program) - real * p.scale * (1 << limits.STATE_SHIFT)).max()) / step
 
 
 def _not_recorded(errors: Mapping[str, PopulationError], recorded: Tree) -> str | None:

@@ -85,10 +85,7 @@ def priced(
 
 
 def of_device(device: InFlash | None) -> dict[str, float | None]:
-    """What budgets bind on, bytes, and the upper end of the instructions.
-
-    Nothing of a chip of neurons.
-    """
+    """What budgets bind on: bytes, and the upper end of the instructions; nothing of a chip of neurons."""
     if device is None:
         return {}
     taken = device.instructions
