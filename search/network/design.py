@@ -20,9 +20,12 @@ from snnas.search.network.genotype import CONV_KERNELS, Cell, Genotype, plain_ce
 from snnas.search.network.network import Network
 
 SPACE = "chip"
-FORMAT, VERSION = "snnas-design", 1
-# The choices beside the cells, in the order of the file.
-AXES = ("channels", "timesteps", "hidden", "head", "reduction")
+FORMAT, VERSION = "snnas-design", 2  # 1 had no bits: all weights had 8
+# The choices beside the cells, in the order of the file: what a network is built of, and what its program is made with.
+SIZES = ("channels", "timesteps", "hidden", "head", "reduction")
+AXES = (*SIZES, "bits")
+BITS = (4, 6, 8)
+PLAIN_BITS = 8
 REDUCTIONS = ("max", "average")
 LARGEST = {"channels": 4096, "timesteps": 4096, "hidden": 1 << 20}
 
@@ -32,8 +35,9 @@ class Design(Genotype):
     """Cells, with the sizes of the network that is built of them.
 
     channels: of the first cell, doubled by each reduction. timesteps: T. hidden: spiking neurons of the head, 0 where
-    it is 'linear'. head: of ``config.HEADS``. reduction: 'max' or 'average'. Raises UsageError for a value out of
-    range, a cell whose output never sees its input, and a network without a convolution behind a neuron.
+    it is 'linear'. head: of ``config.HEADS``. reduction: 'max' or 'average'. bits: of a weight of its program, one of
+    BITS. Raises UsageError for a value out of range, a cell whose output never sees its input, and a network without a
+    convolution behind a neuron.
     """
 
     channels: int
@@ -41,6 +45,7 @@ class Design(Genotype):
     hidden: int
     head: str
     reduction: str
+    bits: int = PLAIN_BITS
 
     def __post_init__(self) -> None:
         Genotype.__post_init__(self)
@@ -52,6 +57,7 @@ class Design(Genotype):
             self._require(is_int(value) and least <= value <= largest, name, f"a whole number {least} .. {largest}")
         self._require(self.head in HEADS, "head", ", ".join(HEADS))
         self._require(self.reduction in REDUCTIONS, "reduction", ", ".join(REDUCTIONS))
+        self._require(is_int(self.bits) and self.bits in BITS, "bits", ", ".join(map(str, BITS)))
         for number, cell in enumerate(self.cells, start=1):
             if not cell.live():
                 raise UsageError(f"cell {number} of a design has no path from node 0 to node 3, expected one")
@@ -65,9 +71,13 @@ class Design(Genotype):
 
     @property
     def architecture_id(self) -> str:
-        """The first 12 hex digits of a SHA-256 of functional forms and sizes: equal ids compute the same functions."""
-        known = [[str(form(cell)) for cell in self.cells], *(getattr(self, name) for name in AXES)]
-        return hashlib.sha256(json.dumps([FORMAT, VERSION, known]).encode()).hexdigest()[:12]
+        """The first 12 hex digits of a SHA-256 of forms, sizes and bits: equal ids are one network and one program.
+
+        A network of 8 bits has the id that it had when there was no other number.
+        """
+        known = [[str(form(cell)) for cell in self.cells], *(getattr(self, name) for name in SIZES)]
+        known += [self.bits] if self.bits != PLAIN_BITS else []
+        return hashlib.sha256(json.dumps([FORMAT, 1, known]).encode()).hexdigest()[:12]
 
     def _plain(self) -> dict[str, Any]:
         cells = [plain_cell(cell) for cell in self.cells]
@@ -81,11 +91,13 @@ class Design(Genotype):
             plain = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidFileError(f"{where} is not JSON ({error}); expected a design as snnas writes it") from None
-        top = require_object(plain, ("format", "version", "space", "cells", *AXES), where)
-        if top["format"] != FORMAT or top["version"] != VERSION or isinstance(top["version"], bool):
+        older = isinstance(plain, dict) and is_int(plain.get("version")) and plain["version"] == 1
+        axes = SIZES if older else AXES
+        top = require_object(plain, ("format", "version", "space", "cells", *axes), where)
+        if top["format"] != FORMAT or top["version"] not in (1, VERSION) or isinstance(top["version"], bool):
             raise InvalidFileError(
                 f"format {brief(top['format'])} version {brief(top['version'])} in {where}, expected {FORMAT!r} "
-                f"version {VERSION}; write the file with this version of snnas"
+                f"version 1 or {VERSION}; write the file with this version of snnas"
             )
         cells = top["cells"]
         if not isinstance(top["space"], str) or not isinstance(cells, list) or len(cells) > cells_of_four.MAX_CELLS:
@@ -94,7 +106,7 @@ class Design(Genotype):
             )
         found: tuple[Cell, ...] = tuple(read_cell(cell, f"{where}: cells[{k}]") for k, cell in enumerate(cells))
         try:
-            return cls(top["space"], found, *(top[name] for name in AXES))
+            return cls(top["space"], found, **{name: top[name] for name in axes})
         except UsageError as error:
             raise InvalidFileError(f"{error} ({where})") from None
 
@@ -126,7 +138,7 @@ class DesignSizes(JsonConfig):
 
     def of(self, design: Design) -> NetworkConfig:
         """Return the sizes of a design's network; UsageError where pooling leaves nothing of the image."""
-        axes = {name: getattr(design, name) for name in AXES}
+        axes = {name: getattr(design, name) for name in SIZES}
         return self._with(**{**axes, "hidden": max(1, design.hidden), "cells": len(design.cells)})
 
     def _with(self, **axes: Any) -> NetworkConfig:

@@ -15,7 +15,7 @@ import numpy as np
 
 from snnas.hw_sim.errors import UsageError, brief, did_you_mean
 from snnas.search.network.config import HEADS, is_int
-from snnas.search.network.design import AXES, LARGEST, REDUCTIONS, SPACE, Design
+from snnas.search.network.design import AXES, BITS, LARGEST, PLAIN_BITS, REDUCTIONS, SIZES, SPACE, Design
 from snnas.search.network.functional import form, representatives
 from snnas.search.network.genotype import CONV_KERNELS, FORWARD_EDGES, MAX_CELLS, OPS, ZEROIZE, Cell
 
@@ -29,7 +29,8 @@ NAMED: dict[str, Sequence[str]] = {"ops": OPS, "head": HEADS, "reduction": REDUC
 class DesignSpace:
     """The choices of every axis, as in a space file. Numbers ascend. Raises UsageError for what is no choice.
 
-    ops: of an edge; zeroize is always one. cells: numbers of cells. hidden: of heads that have hidden neurons.
+    ops: of an edge; zeroize is always one. cells: numbers of cells. hidden: of heads that have hidden neurons. bits: of
+    weights; a table may leave it out.
     """
 
     ops: tuple[str, ...]
@@ -39,6 +40,7 @@ class DesignSpace:
     hidden: tuple[int, ...]
     head: tuple[str, ...]
     reduction: tuple[str, ...]
+    bits: tuple[int, ...] = (PLAIN_BITS,)
 
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self)):
@@ -50,6 +52,8 @@ class DesignSpace:
                 if name in NAMED:
                     good, hint = value in NAMED[name], did_you_mean(str(value), NAMED[name])
                     expected = ", ".join(NAMED[name]) + hint
+                elif name == "bits":
+                    good, expected = is_int(value) and value in BITS, ", ".join(map(str, BITS))
                 else:
                     good, expected = is_int(value) and 1 <= value <= largest, f"a whole number 1 .. {largest}"
                 if not good:
@@ -69,7 +73,7 @@ class DesignSpace:
             if name not in known:
                 hint = did_you_mean(name, known)
                 raise UsageError(f"{brief(name)} in a space of designs, expected {', '.join(known)}{hint}")
-        missing = [name for name in known if name not in plain]
+        missing = [name for name in known if name not in plain and name != "bits"]
         if missing:
             raise UsageError(f"a space of designs lacks {', '.join(missing)}; expected {', '.join(known)}")
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
@@ -125,7 +129,8 @@ class DesignSpace:
         for number in range(len(cells)):
             from_ = _one(rng, [parent for parent in pair if number < len(parent.cells)])
             cells[number] = from_.cells[number]
-        axes = {name: getattr(_one(rng, pair), name) for name in AXES}
+        axes = {name: getattr(_one(rng, pair), name) for name in SIZES}
+        axes["bits"] = one.bits if one.bits == other.bits else _one(rng, pair).bits
         return self._design(cells, self._with_hidden(axes, pair, rng)) or one
 
     def _cell(self, rng: np.random.Generator) -> Cell:

@@ -48,7 +48,9 @@ def export(
     runs_dir: RunsDir = None,
     samples: Annotated[int, typer.Option(help="Samples of the test split that Lava runs and golden.npz keeps.")] = 32,
     profile: Annotated[str, typer.Option(help="Energy profile: a name or a .toml file.")] = "loihi1",
-    bits: Annotated[int, typer.Option(help="Bits of a weight: 8, 6 or 4.")] = 8,
+    bits: Annotated[
+        int | None, typer.Option(help="Bits of a weight: 8, 6 or 4 [those it was searched with; else 8].")
+    ] = None,
     ranges: Annotated[
         str, typer.Option(help="Registers hold: proved, observed, or auto: proved if bits allow.")
     ] = "auto",

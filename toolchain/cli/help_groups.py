@@ -27,7 +27,7 @@ GROUPS: dict[str, Groups] = {
         ("Network", ("timesteps", "channels", "hidden", "cells", "head")),
         (
             "Chip, budget and front",
-            ("budget", "objective", "front", "system", "profile", "weight_bits", "state_bits"),
+            ("budget", "objective", "front", "system", "profile", "bits", "state_bits"),
         ),
         ("Training", ("recipe", "epochs", "no_train", "log_to")),
         PRINTED,

@@ -71,7 +71,9 @@ def search(
     ] = 8,
     profile: Annotated[str | None, typer.Option(help="Energy profile of predicted costs [the system's own].")] = None,
     system: Annotated[str, typer.Option(help="Chip that costs are of: a name or a .toml file.")] = "loihi1",
-    weight_bits: Annotated[int, typer.Option(help="Bits of a weight in --budget memory.")] = 8,
+    bits: Annotated[
+        int | None, typer.Option(help="Of a weight on the chip: 8, 6 or 4 [8; trained: its space's].")
+    ] = None,
     state_bits: Annotated[int, typer.Option(help="Bits of a neuron's state in --budget memory.")] = 24,
     workers: Annotated[int, typer.Option(help="Processes that evaluate candidates; 1: this one.")] = 1,
     engine: Annotated[str, typer.Option(help="process, or ray for a cluster (RAY_ADDRESS).")] = "process",
@@ -143,7 +145,7 @@ def search(
             front=front,
             profile=profile,
             system=system,
-            weight_bits=weight_bits,
+            bits=bits,
             state_bits=state_bits,
             workers=workers,
             engine=engine,

@@ -38,8 +38,8 @@ class ProgramOptions:
     """Samples that Lava runs and golden.npz keeps."""
     profile: str = "loihi1"
     """Energy profile: a name or a .toml file."""
-    bits: int = 8
-    """Of a weight: 8, 6 or 4."""
+    bits: int | None = None
+    """Of a weight: 8, 6 or 4; None: those that a run was searched with, else 8."""
     host: str | None = None
     """Arithmetic of the linear layers before the first neuron: float, or int: int16 weights on uint8 pixels; None: int
     for C, float for others."""

@@ -86,7 +86,7 @@ class Run(Shown):
         self,
         target: str = "lava",
         *,
-        bits: int = 8,
+        bits: int | None = None,
         ranges: Ranges = "auto",
         samples: int = 32,
         finetune: int | None = None,
@@ -100,8 +100,9 @@ class Run(Shown):
         """Takes the trained network through the whole chain to a target, every joint compared. As ``snnas export``.
 
         target: lava (an integer program in Loihi's arithmetic), c (the same as C99) or onnx (the float network). bits:
-        of a weight, 8, 6 or 4. samples: that Lava runs and that are recorded. finetune: epochs of training on the
-        integers. timesteps: T that the network runs at; None: as trained. pick: a point of the front, from 1.
+        of a weight, 8, 6 or 4; None: those that the search measured with, else 8. samples: that Lava runs and that are
+        recorded. finetune: epochs of training on the integers. timesteps: T that the network runs at; None: as trained.
+        pick: a point of the front, from 1.
         GateError (1) names the first spike that differs, UnsupportedError (4) what the target cannot do.
         """
         options = RunExportOptions(

@@ -18,6 +18,7 @@ from snnas.export.formats import netx_file
 from snnas.export.graph import digest
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.files import sha256
+from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.program import Program
 from snnas.toolchain.data import load as datasets
 from snnas.toolchain.data import user_samples as samples
@@ -56,6 +57,7 @@ class OfGraph:
     """A foreign graph (``source.Source``), or one of ours without its run."""
 
     hashed = ("graph", "data")
+    bits = WEIGHT_BITS
 
     def __init__(self, path: Path, wanted: ReadingOptions, folder: Path, options: ExportOptions) -> None:
         self.path, self.wanted, self.folder = path, wanted, folder
@@ -105,7 +107,7 @@ class OfGraph:
             self.split.compiled,
             name=self.path.name,
             graph=floats.read,
-            bits=options.bits,
+            bits=options.bits or self.bits,
             ranges=options.ranges,
         )
         samples.check_range(floats.x, program, self.opened.data)

@@ -11,10 +11,11 @@ import numpy as np
 from snnas.export.dialects import conventions
 from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.hw_sim.files import read_text, sha256, write_text
+from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.program import Program
 from snnas.toolchain.exporting.float_run import Trained, run_floats
 from snnas.toolchain.exporting.measured import Measured
-from snnas.toolchain.exporting.on_target import calibration_of, compile_calibrated
+from snnas.toolchain.exporting.on_target import bits_of, calibration_of, compile_calibrated
 from snnas.toolchain.exporting.options import ExportOptions, check_options
 from snnas.toolchain.exporting.pipeline import export
 from snnas.toolchain.exporting.source import Floats, Origin
@@ -51,6 +52,7 @@ class OfRun:
         self.run = run
         self.network, other_time = network_at(run, timesteps)
         self.folder = run.export(target)
+        self.bits = bits_of(self.network.genotype, run.section("chip").get("bits", WEIGHT_BITS))
         config, self.timesteps = run.config(), int(self.network.config.timesteps)
         self.inputs: dict[str, Any] = {
             "weights": sha256(run.weights),
@@ -98,11 +100,15 @@ class OfRun:
         return calibration_of(self.data)
 
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
-        bits, ranges = options.bits, options.ranges
         return compile_calibrated(
-            floats.read, self.data, self.timesteps, self.meta, bits=bits, ranges=ranges,
+            floats.read,
+            self.data,
+            self.timesteps,
+            self.meta,
+            bits=options.bits or self.bits,
+            ranges=options.ranges,
             with_rates=options.target == "c",
-        )  # fmt: skip
+        )
 
     def tune(self, program: Program, floats: Floats, asked: Finetuning, narrator: Narrator) -> Tuned:
         from snnas.toolchain.finetuning import exported

@@ -36,6 +36,7 @@ from snnas.toolchain.models.microcontroller import InFlash, for_system, place, p
 from snnas.toolchain.output.stderr import Advance, Narrator
 
 if TYPE_CHECKING:
+    from snnas.search.kinds import Architecture
     from snnas.search.network.network import Network
     from snnas.toolchain.data.load import Dataset
 
@@ -81,6 +82,13 @@ def program_kind(name: str) -> InputKind:
     raise UnsupportedError(f"input kind {name!r}; expected one of {', '.join(get_args(InputKind))}")
 
 
+def bits_of(architecture: Architecture, bits: int) -> int:
+    """Of a weight: what a design says, else ``bits``."""
+    from snnas.search.network.design import Design
+
+    return architecture.bits if isinstance(architecture, Design) else bits
+
+
 def calibration_of(data: Dataset) -> np.ndarray:
     """The samples that calibrate, of the training split."""
     return data.x_train[:CALIBRATION_SAMPLES]
@@ -117,7 +125,14 @@ def compile_calibrated(
 
 
 def measure(
-    network: Network, data: Dataset, x: np.ndarray, y: np.ndarray, profile: Profile | None, system: System | None = None
+    network: Network,
+    data: Dataset,
+    x: np.ndarray,
+    y: np.ndarray,
+    profile: Profile | None,
+    system: System | None = None,
+    *,
+    bits: int = WEIGHT_BITS,
 ) -> Figures:
     """Compiles a trained network (in eval mode, on the CPU), runs it on the samples x, y, and prices it.
 
@@ -126,7 +141,7 @@ def measure(
     """
     from snnas.export.compiler.fold import fold
 
-    program = compile_calibrated(fold(network.layers()), data, int(network.config.timesteps))
+    program = compile_calibrated(fold(network.layers()), data, int(network.config.timesteps), bits=bits)
     return run_program(program, x, y, profile, system or load_system())
 
 

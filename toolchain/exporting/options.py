@@ -13,7 +13,6 @@ from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.errors import UnsupportedError, UsageError, did_you_mean
 from snnas.hw_sim.files import sha256
 from snnas.hw_sim.lava import environment
-from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.map.system import CORES
 from snnas.hw_sim.tables import known, shipped
 from snnas.toolchain.finetuning.options import Finetuning
@@ -33,8 +32,8 @@ class ExportOptions:
     """How many of the measured samples are recorded, and run by Lava."""
     profile: str = "loihi1"
     """The energy profile: a name that is shipped, or a TOML file."""
-    bits: int = WEIGHT_BITS
-    """Of a weight: 8, 6 or 4."""
+    bits: int | None = None
+    """Of a weight: 8, 6 or 4; None: those that the network was searched with, else 8."""
     ranges: Ranges = "auto"
     """Whether registers are proved for all input, or for what was observed (``quantise``)."""
     host: str | None = None
@@ -81,7 +80,8 @@ def check_options(options: ExportOptions) -> None:
         raise UsageError(f"--timeout {options.lava_timeout:g}: expected a number of seconds > 0")
     if options.host not in (None, *HOSTS):
         raise UsageError(f"--host {str(options.host)[:60]}: unknown; expected {', '.join(HOSTS)}")
-    check_bits(options.bits)
+    if options.bits is not None:
+        check_bits(options.bits)
     check_ranges_option(options.ranges)
     if options.finetune is not None:
         options.finetune.check()

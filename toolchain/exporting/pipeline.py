@@ -7,6 +7,7 @@ it is whole.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ OBSERVED_SAMPLES = 256  # on which registers are watched that no proof covers
 def export(source: Source, options: ExportOptions, narrator: Narrator) -> dict[str, Any]:
     """Exports a source and returns its report; GateError (exit 1) names the first spike that differs."""
     final = source.folder
+    options = replace(options, bits=options.bits or source.bits)
     inputs = {**source.inputs, **settings(options)}
     reused = reusable(final, inputs, force=options.force, whole=lambda m, r: _current(m, r, options))
     if reused is not None:

@@ -65,6 +65,11 @@ class Source(Protocol):
         ...
 
     @property
+    def bits(self) -> int:
+        """Of a weight, where the options leave it open."""
+        ...
+
+    @property
     def inputs(self) -> dict[str, Any]:
         """What decides the export beside its options: hashes of files, seeds, what was asked for."""
         ...

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_json
+from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.toolchain import runs
 from snnas.toolchain.output import silence
 from snnas.toolchain.runs.run import Run
@@ -154,7 +155,8 @@ def _cell_line(genotype: dict[str, Any]) -> str:
 
 def _sizes(design: dict[str, Any]) -> str:
     head = "linear head" if design["head"] == "linear" else f"{design['hidden']} hidden, head {design['head']}"
-    return f"{design['channels']} channels, T = {design['timesteps']}, {head}, {design['reduction']} pooling"
+    bits = f", {design['bits']}-bit weights" if design.get("bits", WEIGHT_BITS) != WEIGHT_BITS else ""
+    return f"{design['channels']} channels, T = {design['timesteps']}, {head}, {design['reduction']} pooling{bits}"
 
 
 def _ops(cell: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError, did_you_mean
+from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.toolchain.data.load import DEFAULT_TIMESTEPS, data_section, timesteps_of
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.create import create
@@ -43,7 +44,7 @@ def begin_search(
             raise UsageError(f"--{what} {value}: expected a whole number >= {least}")
     refuse_foreign(options.method, [f.name for f in fields(options) if getattr(options, f.name) != f.default])
     runner = RUNNERS[options.method]
-    hardware = _hardware(options, runner)
+    tables = _hardware(options, runner)
     from snnas.toolchain.training.device import resolve_device
     from snnas.toolchain.training.stages import require_stages, timesteps_asked
 
@@ -64,6 +65,9 @@ def begin_search(
     sizes |= {"channels": options.channels or DEFAULT_CHANNELS, "timesteps": options.timesteps}
     network = runner.network(options, sizes, device)
     require_distinct(data, 2 * runner.batches)
+    settings = runner.settings(asked, data)
+    # Where designs choose, the fewest: what bounds them all is counted with these.
+    bits = options.bits or min(settings.get("axes", {}).get("bits", (WEIGHT_BITS,)))
     config = {
         "created_at": now(),
         "command": command,
@@ -75,10 +79,11 @@ def begin_search(
             "proxy": options.proxy,
             "backward": options.backward,
             "batch": options.batch,
-            **runner.settings(asked, data),
-            "widths": {"weight": options.weight_bits, "state": options.state_bits},
+            **settings,
+            "widths": {"weight": bits, "state": options.state_bits},
         },
-        **hardware,
+        **tables,
+        "chip": {**tables["chip"], "bits": bits},
         "network": json.loads(network.to_json()),
         "train": training.plain(),
         "versions": fingerprint(device),
@@ -117,9 +122,9 @@ def _hardware(options: SearchOptions, runner: Runner) -> dict[str, Any]:
         raise UsageError(f"--objective {options.objective!r}: expected score first, it is what the search goes by")
     if not 0 <= options.front <= 64:
         raise UsageError(f"--train-front {options.front}: expected 0 to 64 points")
-    Widths(options.weight_bits, options.state_bits)
+    Widths(state=options.state_bits)
     chip = {"system": options.system, **({"profile": options.profile} if options.profile is not None else {})}
-    device = Chip.load(**chip).system.core
+    device = Chip.load(**chip, bits=options.bits or WEIGHT_BITS).system.core
     odd = [name for name in (*limits, *names) if name in OF_DEVICE]
     if odd and device is None:
         raise UsageError(f"{odd[0]}: of a microcontroller; give --system {' or '.join(CORES)}, or leave it out")

@@ -15,14 +15,16 @@ import numpy as np
 
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.compiler.fold import fold
+from snnas.export.compiler.quantise import check_bits
 from snnas.export.graph.graph import Graph, parameters_of
 from snnas.hw_sim.energy.profile import Band, Profile
 from snnas.hw_sim.errors import SnnasError
+from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.map.mapping import load_system
 from snnas.hw_sim.map.system import System
 from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.exporting import on_target
-from snnas.toolchain.exporting.on_target import Figures
+from snnas.toolchain.exporting.on_target import Figures, bits_of
 from snnas.toolchain.models.estimate import profile_of
 from snnas.toolchain.models.microcontroller import of_device
 from snnas.toolchain.models.pricing import Pricing
@@ -38,15 +40,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:
-    """What a network is to run on. profile: None where no price of that chip is public."""
+    """What a network is to run on, and how. profile: None where no price of that chip is public. bits: of a weight."""
 
     profile: Profile | None
     system: System
+    bits: int = WEIGHT_BITS
 
     @classmethod
-    def load(cls, *, profile: str | None = None, system: str = "loihi1") -> Chip:
+    def load(cls, *, profile: str | None = None, system: str = "loihi1", bits: int = WEIGHT_BITS) -> Chip:
         """By names or files; raises as ``estimate`` does, also where profile and system do not agree."""
-        return cls(profile=profile_of(Pricing(profile=profile, system=system)), system=load_system(system))
+        check_bits(bits)
+        return cls(profile=profile_of(Pricing(profile=profile, system=system)), system=load_system(system), bits=bits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +101,8 @@ def merit(cost: Mapping[str, Any]) -> float:
     return float(cost["accuracy"] if balanced is None else balanced)
 
 
-def cost(network: Network, graph: Graph, found: Figures, chip: Chip, *, widths: Widths, measured: bool) -> Cost:
-    """The cost of ``network``, whose folded graph did ``found`` on the chip."""
+def cost(network: Network, graph: Graph, found: Figures, *, widths: Widths, measured: bool) -> Cost:
+    """The cost of ``network``, whose folded graph did ``found`` on a chip."""
     from snnas.search.methods.memory import memory
 
     counts, mapping, bill = found.counts, found.mapping, found.bill
@@ -114,7 +118,7 @@ def cost(network: Network, graph: Graph, found: Figures, chip: Chip, *, widths: 
             "chips": float(mapping.chips) if mapping.fits else None,
             "neurons": float(sum(p.size for p in found.program.populations if p.role == "neuron")),
             "parameters": float(parameters_of(graph)),
-            "memory": float(memory(network.genotype, network.config).bytes(widths)),
+            "memory": float(memory(network.genotype, network.config).bytes(widths_of(network.genotype, widths))),
             **{**dict.fromkeys(OF_DEVICE), **of_device(found.device)},
         },
         energy_uJ=bill.total if bill else None,
@@ -134,8 +138,9 @@ def _high(band: Band | None) -> float | None:
 
 def measure(network: Network, data: Dataset, chip: Chip, widths: Widths) -> Cost:
     """The cost of a trained network, with its accuracy on target, on the validation split: no test sample is seen."""
-    found = on_target.measure(network, data, data.x_val, data.y_val, chip.profile, chip.system)
-    made = cost(network, fold(network.layers()), found, chip, widths=widths, measured=True)
+    bits = bits_of(network.genotype, chip.bits)
+    found = on_target.measure(network, data, data.x_val, data.y_val, chip.profile, chip.system, bits=bits)
+    made = cost(network, fold(network.layers()), found, widths=widths, measured=True)
     return replace(made, balanced=balanced_accuracy(found.predictions, data.y_val)) if data.class_weights else made
 
 
@@ -166,12 +171,13 @@ class Predictor:
                 timesteps=network.config.timesteps,
                 input_kind=on_target.program_kind(network.config.input_kind),
                 input_range=self.input_range,
+                bits=bits_of(genotype, self.chip.bits),
             )
             none = np.zeros(len(self.x), dtype=np.int64)
             found = on_target.run_program(program, self.x, none, self.chip.profile, self.chip.system)
         except SnnasError as error:
             return f"it has no program before training ({' '.join(str(error).split())})"
-        return cost(network, graph, found, self.chip, widths=self.widths, measured=False)
+        return cost(network, graph, found, widths=self.widths, measured=False)
 
 
 def _with_statistics_of(network: Network, x: np.ndarray) -> Network:
@@ -235,6 +241,11 @@ class Meter:
         return text
 
 
+def widths_of(architecture: Architecture, widths: Widths) -> Widths:
+    """What memory is counted with, its weights as wide as a design says."""
+    return replace(widths, weight=bits_of(architecture, widths.weight))
+
+
 # Of what is known early, what needs no second look.
 EXACT = frozenset({"memory"})
 
@@ -247,7 +258,7 @@ def known_early(genotype: Architecture, sizes: Sizes, widths: Widths) -> dict[st
     config = network_config(genotype, sizes)
     stored = memory(genotype, config)
     return {
-        "memory": float(stored.bytes(widths)),
+        "memory": float(stored.bytes(widths_of(genotype, widths))),
         "neurons": float(stored.neurons),
         "parameters": float(parameters(genotype, config)),
     }

@@ -56,8 +56,9 @@ class SearchOptions:
     """Energy profile of predicted costs; None: the system's own."""
     system: str = "loihi1"
     """Chip that costs are of: a name or a .toml file."""
-    weight_bits: int = 8
-    """Bits of a weight in the budget ``memory``."""
+    bits: int | None = None
+    """Of a weight, 8, 6 or 4: programs are measured with them, the run is exported with them, and the budget ``memory``
+    counts them. None: 8; of trained what its space offers."""
     state_bits: int = 24
     """Bits of a neuron's state in the budget ``memory``."""
     workers: int = 1
@@ -109,7 +110,7 @@ class SearchKeywords(TypedDict, total=False):
     front: int
     profile: str | None
     system: str
-    weight_bits: int
+    bits: int | None
     state_bits: int
     workers: int
     engine: str

@@ -173,6 +173,7 @@ def space_of(options: SearchOptions, data: Dataset) -> DesignSpace:
         hidden=options.hidden,
         head=head,
         timesteps=frames or options.timesteps,
+        bits=options.bits,
     )
     if data.input_shape[1:] == (1, 1):
         space = replace(space, ops=(*(op for op in space.ops if op not in CONV_KERNELS), "conv1x1"))

@@ -1,5 +1,7 @@
 """Designs: their files, their ids, their networks, and the spaces that they are drawn from."""
 
+import hashlib
+import itertools
 import json
 from dataclasses import replace
 
@@ -8,14 +10,15 @@ import pytest
 import torch
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.limits import WEIGHT_WIDTHS
 from snnas.search.kinds import kind_of, read_genotype
-from snnas.search.network.design import AXES, Design, DesignSizes
+from snnas.search.network.design import AXES, BITS, SIZES, Design, DesignSizes
 from snnas.search.network.design_space import DesignSpace, reduced
 from snnas.search.network.genotype import Cell, Genotype
 
 SKIP, CONV = Cell.of({(0, 3): "skip"}), Cell.of({(0, 3): "conv3x3"})
 DESIGN = Design("chip", (SKIP, CONV), 2, 3, 16, "bn_lif", "max")
-SIZES = DesignSizes(input_shape=(1, 8, 8), classes=3)
+OF_DATA = DesignSizes(input_shape=(1, 8, 8), classes=3)
 TABLE = {
     "ops": ["skip", "conv3x3"],
     "cells": [1, 2],
@@ -33,10 +36,10 @@ def test_a_file_is_read_back_and_built() -> None:
     assert found == DESIGN
     assert isinstance(found, Design)
     kind = kind_of(found.space)
-    network = kind.network(found, kind.sizes(SIZES.to_json()))
+    network = kind.network(found, kind.sizes(OF_DATA.to_json()))
     assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
     assert network.genotype is found
-    assert {name: getattr(network.config, name) for name in AXES} == {name: getattr(DESIGN, name) for name in AXES}
+    assert {name: getattr(network.config, name) for name in SIZES} == {name: getattr(DESIGN, name) for name in SIZES}
     assert network.config.cells == 2
 
 
@@ -49,6 +52,8 @@ def test_an_id_is_of_the_function_and_of_every_size() -> None:
         {"hidden": 8},
         {"head": "lif"},
         {"reduction": "average"},
+        {"bits": 4},
+        {"bits": 6},
         {"cells": (CONV, SKIP)},
         {"cells": (SKIP, CONV, CONV)},
     ]
@@ -60,7 +65,9 @@ def test_an_id_is_of_the_function_and_of_every_size() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
+        ({"bits": 5}, "bits = 5"),
+        ({"bits": 8.0}, "bits = 8.0"),
         ({"version": True}, "version True"),
         ({"format": "snnas-genotype"}, "snnas-genotype"),
         ({"space": "lightsnn"}, "'chip'"),
@@ -94,6 +101,36 @@ def test_a_file_lacks_nothing() -> None:
             Design.from_json(json.dumps(plain))
 
 
+def test_what_was_written_before_there_were_bits_had_eight_and_keeps_its_id() -> None:
+    plain = json.loads(DESIGN.to_json()) | {"version": 1}
+    del plain["bits"]
+    assert Design.from_json(json.dumps(plain)) == DESIGN
+    assert DESIGN.architecture_id == "5bef88d8ff66"
+    with pytest.raises(InvalidFileError, match="bits"):
+        Design.from_json(json.dumps(plain | {"version": 2}))
+
+
+def test_bits_are_those_of_programs_and_drawn_like_a_size() -> None:
+    assert sorted(BITS) == sorted(WEIGHT_WIDTHS)
+    rng, space = np.random.default_rng(0), DesignSpace.of(TABLE | {"bits": [4, 8]})
+    drawn = [space.draw(rng) for _ in range(40)]
+    children = [space.mutate(one, rng) for one in drawn]
+    crossed = [space.cross(one, other, rng) for one, other in itertools.pairwise(drawn)]
+    for some in (drawn, children, crossed):
+        assert {design.bits for design in some} == {4, 8}
+    assert any(a.bits != b.bits for a, b in zip(drawn, children, strict=True))
+    assert all(c.bits in (a.bits, b.bits) for c, (a, b) in zip(crossed, itertools.pairwise(drawn), strict=True))
+
+
+def test_a_space_without_bits_draws_what_it_always_drew() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [SPACE.draw(rng) for _ in range(40)]
+    children = [SPACE.mutate(one, rng) for one in drawn]
+    crossed = [SPACE.cross(one, other, rng) for one, other in zip(drawn, children[1:], strict=False)]
+    ids = " ".join(design.architecture_id for design in drawn + children + crossed)
+    assert hashlib.sha256(ids.encode()).hexdigest()[:12] == "a412466383d2"
+
+
 def test_a_network_has_a_convolution_and_every_cell_a_path() -> None:
     with pytest.raises(UsageError, match="convolution"):
         replace(DESIGN, cells=(SKIP,))
@@ -116,7 +153,7 @@ def test_draws_children_and_crossings_are_of_the_space() -> None:
         assert {op for cell in design.cells for op in cell.live().values()} <= set(SPACE.ops)
     assert all(a.architecture_id != b.architecture_id for a, b in zip(drawn, children, strict=True))
     assert any(not any("conv3x3" in cell.forward for cell in one.cells[:1]) for one in drawn)  # cells without any
-    assert all(len({getattr(one, name) for one in drawn}) > 1 for name in AXES if name != "reduction")
+    assert all(len({getattr(one, name) for one in drawn}) > 1 for name in SIZES if name != "reduction")
 
 
 @pytest.mark.parametrize("ops", [("skip", "conv3x3"), ("conv3x3",)])
@@ -143,6 +180,8 @@ def test_plain_designs_have_one_convolution_wherever_cells_can_do_without(ops: t
         ({"timesteps": [0]}, "timesteps = 0"),
         ({"cells": [1000]}, "cells = 1000"),
         ({"head": [["lif"]]}, "head"),
+        ({"bits": [5]}, "bits = 5"),
+        ({"bits": [8, 4]}, "ascending"),
         ({"width": [1]}, "width"),
     ],
 )

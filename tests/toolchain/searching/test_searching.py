@@ -438,7 +438,7 @@ def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path, monke
         (["--budget", "joy=1"], ["joy", "energy_total"]),
         (["--study", "3"], ["--study", "spikenas"]),
         (["--method", "spikenas", "--study", "1"], ["--study 1", "2 to 10"]),
-        (["--weight-bits", "0"], ["0 weight bits"]),
+        (["--bits", "5"], ["--bits 5", "8, 6, 4"]),
         (["--workers", "0"], ["--workers 0"]),
         (["--engine", "threads"], ["threads", "process, ray"]),
         (["--train-front", "99"], ["99"]),
@@ -468,13 +468,13 @@ def test_what_cannot_be_asked_for(tmp_path: Path, capsys, arguments: list[str], 
 
 
 def test_a_run_keeps_what_it_was_asked_for(tmp_path: Path) -> None:
-    arguments = ["--method", "spikenas", "--candidates", "5", "--study", "2", "--weight-bits", "4", "--no-train"]
+    arguments = ["--method", "spikenas", "--candidates", "5", "--study", "2", "--bits", "4", "--no-train"]
     assert snnas(tmp_path, *arguments, "--budget", "memory=5kB", "--name", "one") == 0
     run = find(tmp_path, "one")
     config = tomllib.loads((run.path / "run.toml").read_text())
     assert config["method"]["widths"] == {"weight": 4, "state": 24}
     assert config["budget"] == {"memory": 5000}
-    assert config["chip"] == {"system": "loihi1"}
+    assert config["chip"] == {"system": "loihi1", "bits": 4}
     log = records(run)
     assert {r["round"] for r in log if r["event"] == "study"} == {1, 2, 3}
     assert all(r["memory"] <= 5000 for r in log if r["event"] == "choice")

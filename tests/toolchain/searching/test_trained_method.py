@@ -1,5 +1,6 @@
 """``snnas search --method trained``: on 90 images of 4 x 4 pixels, with networks of two channels."""
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -8,18 +9,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 from snnas.hw_sim.errors import UsageError
+from snnas.search.methods.memory import memory
 from snnas.search.methods.trained import SEEDS
 from snnas.search.methods.trials import Trial
 from snnas.search.network.design import Design
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.exporting import on_target
 from snnas.toolchain.exporting.of_run import OfRun
 from snnas.toolchain.output.run import describe, table
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run, find
-from snnas.toolchain.searching import within_budget
+from snnas.toolchain.searching import cost, within_budget
 from snnas.toolchain.searching.cost import measure
 from snnas.toolchain.searching.evaluator import Evaluator
 from snnas.toolchain.searching.options import SearchOptions
@@ -92,6 +97,37 @@ def test_a_design_is_found_and_everything_takes_its_sizes(run: Run) -> None:
     shown = describe(run)
     assert shown["genotype"]["timesteps"] == found.timesteps
     assert table(run).row_count > 3
+
+
+def test_designs_of_few_bits_are_predicted_measured_and_exported_with_them(
+    folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Every program that such a search makes has as many."""
+    made = {on_target: [], cost: []}
+    for module, seen in made.items():
+        compiled = module.compile_graph
+        monkeypatch.setattr(
+            module, "compile_graph", lambda *a, seen=seen, make=compiled, **k: seen.append(k["bits"]) or make(*a, **k)
+        )
+    (tmp_path / "space.toml").write_text(SPACE.replace("[2, 3]", "[2]") + "bits = [4, 8]\n")
+    limits = ["--budget", "energy_total=1mJ,memory=1kB"]
+    own = ["--space", str(tmp_path / "space.toml"), "--bits", "4", *limits]
+    assert snnas(folder, "--name", "few", *own, space=False) == 0
+    run = find(folder / "runs", "few")
+    assert run.section("method")["axes"]["bits"] == [4]
+    found = Design.from_json(run.genotype.read_text())
+    assert found.bits == OfRun(run, "lava").bits == 4
+    assert "4-bit weights" in _printed(table(run))
+    assert all(set(seen) == {4} for seen in made.values())
+    stored = memory(found, network_of(run).config)
+    evaluations = [r for r in records(run) if r["event"] == "evaluation" and r["op"] == found.architecture_id]
+    assert evaluations[0]["cost"]["figures"]["memory"] == -(-(stored.weights * 4 + stored.neurons * 24) // 8)
+
+
+def _printed(shown: Table) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(shown)
+    return console.export_text()
 
 
 @pytest.mark.parametrize("kept", [1, TRAININGS + 2])

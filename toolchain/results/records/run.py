@@ -51,6 +51,8 @@ class DesignAxes(Record):
     """Heads."""
     reduction: list[Reduction]
     """How cells are reduced."""
+    bits: OrAbsent[list[Literal[4, 6, 8]]] = None
+    """Bits of a weight; absent: 8."""
 
 
 class MethodTable(Record):
@@ -230,6 +232,8 @@ class ChipTable(Record):
     """System that programs are mapped on: a name, or a .toml file; loihi1 where it is left out."""
     profile: OrAbsent[str] = None
     """Energy profile, likewise; the system's where it is left out."""
+    bits: OrAbsent[Literal[4, 6, 8]] = None
+    """Of a weight of a program, where no design says it; absent: 8."""
 
 
 class ObjectivesTable(Record):
