@@ -3,7 +3,8 @@
 * README.md between ``<!-- figures -->`` marks: the figures that matter of docs/data/demo.json, which ``make figures``
   measures; docs/quickstart.md between ``<!-- demo -->`` marks: its whole report.
 * docs/cli.md: the help of every command. docs/schemas.md: what ``--json`` prints. docs/data/profiles.md: the table of
-  docs/data/profiles.json, measured likewise.
+  docs/data/profiles.json, measured likewise. docs/leaderboard.md: the rows in docs/data/leaderboard, which ``snnas
+  submit`` writes, and those that others published.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs/quickstart.md": between(quickstart, "demo", f"```text\n{demo()}```\n"),
         ROOT / "docs/cli.md": cli_page(),
         ROOT / "docs/schemas.md": schemas_page(),
+        ROOT / "docs/leaderboard.md": leaderboard_page(),
         DATA / "profiles.md": profiles(),
     }
 
@@ -96,6 +98,75 @@ def schemas_page() -> str:
         by = ", ".join(f"`{command}`" for command in row["printed_by"])
         lines.append(f"| `{row['schema']}` | {by} | {row['description']} |")
     return "\n".join(lines) + "\n"
+
+
+BOARD = f"""# Leaderboard
+
+What networks do *on target*, beside what they do in training: rows that anybody can make again, and figures that
+others published. This page is {DONE}.
+
+A row is a file of `snnas submit` in `docs/data/leaderboard`: an export that `snnas check` passes, measured on the
+whole test split, with its seed, hashes and commands. To make one again, run its commands (`made.commands`; of a
+network that was given, `made.genotype` is genotype.json), then hold your run against it:
+
+    snnas submit --compare docs/data/leaderboard/ROW.json
+
+It agrees where accuracy on target lies in the row's 95 % interval and activity, synaptic operations, energy, latency
+and cores within a factor of 1.25; on one machine it is equal. Another machine may sum in another order and choose
+another network. To submit one, write it with `snnas submit RUN --out docs/data/leaderboard/DATASET-NAME.json` and
+propose the file; a row whose commands give something else is not taken.
+
+Energies are estimates for Loihi 1, lower .. nominal .. upper end. Published rows are what their sources say: of floats
+where nothing stands under *on target*, and of another chip or network than ours in any case. Seconds are of the
+clock, search and training together.
+
+"""
+HEADS = ("network", "chosen by", "float", "on target", "activity", "synops", "uJ", "cores", "C, Cortex-M4", "seconds")
+
+
+def leaderboard_page() -> str:
+    """A table per data set, the most accurate on target first."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((DATA / "leaderboard").glob("*.json"))]
+    published = json.loads((DATA / "published.json").read_text(encoding="utf-8"))["rows"]
+    by_set: dict[str, list[dict[str, Any]]] = {}
+    for row in [*rows, *published]:
+        by_set.setdefault(row["dataset"], []).append(row)
+    parts = [BOARD]
+    for name, found in sorted(by_set.items()):
+        found.sort(key=lambda row: (row["published"] is not None, -(row["on_target"] or row["accuracy"] or 0.0)))
+        parts.append(f"## {name}\n\n| {' | '.join(HEADS)} |\n|---|---|--:|--:|--:|--:|--:|--:|---|--:|\n")
+        parts += [f"| {' | '.join(_board_cells(row))} |\n" for row in found]
+        notes = [f"{row['name']}: {row['note']}" for row in found if row["note"]]
+        parts.append("\n" + "".join(f"- {note}\n" for note in notes) + ("\n" if notes else ""))
+    return "".join(parts)
+
+
+def _board_cells(row: dict[str, Any]) -> list[str]:
+    from snnas.toolchain.output.report import span
+
+    def shown(value: Any, spec: str) -> str:
+        return "" if value is None else format(value, spec)
+
+    low, high = row["interval"] or (None, None)
+    band = "" if low is None else f" ({low:.1%} .. {high:.1%})"
+    on = [core for core in row["c"] if core["core"] == "cortex-m4"]
+    c = "".join(f"{k['flash_bytes'] / 1e3:.1f} + {k['ram_bytes'] / 1e3:.1f} kB, {k['instructions']:,.0f}" for k in on)
+    made = row["made"]
+    seconds = "" if made is None else f"{((made['seconds_search'] or 0) + made['seconds_training']):,.0f}"
+    name = row["name"] if row["published"] is None else f"*[{row['name']}]({row['published']})*"
+    blind = "" if made is None or made["blind"] else ", not blind"
+    return [
+        name,
+        row["method"] + blind,
+        shown(row["accuracy"], ".2%"),
+        shown(row["on_target"], ".2%") + band,
+        shown(row["sar"], ".3f"),
+        shown(row["synops"], ",.0f"),
+        span(row["energy_uJ"]) if row["energy_uJ"] else "",
+        shown(row["cores"], ""),
+        c,
+        seconds,
+    ]
 
 
 def demo() -> str:

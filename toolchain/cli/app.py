@@ -31,6 +31,7 @@ from snnas.toolchain.cli.runs import runs_app
 from snnas.toolchain.cli.schema import schema
 from snnas.toolchain.cli.search import search
 from snnas.toolchain.cli.simulate import simulate
+from snnas.toolchain.cli.submit import submit
 from snnas.toolchain.cli.train import train
 from snnas.toolchain.cli.whose import whose
 from snnas.toolchain.output.stdout import print_version
@@ -66,6 +67,7 @@ app.command(short_help="Find the convention that a foreign .nir was written with
 app.command(short_help="Show the figures of an exported run, or of several.")(report)
 app.command(short_help="Guard an exported graph in a pipeline.")(check)
 app.command(short_help="Sum up an export in a document that others can make again.")(attest)
+app.command(short_help="Write a run as a row of the leaderboard, or hold it against one.")(submit)
 app.command(short_help="Say what a rule of snnas check means, and its mend.")(explain)
 app.command()(doctor)
 app.command(short_help="Print the JSON Schema of what --json prints.")(schema)

@@ -29,6 +29,7 @@ RECORDS = {
     "estimate": "estimate:Estimate",
     "export.onnx": "onnx:OnnxExport",
     "lava.setup": "machine:LavaSetUp",
+    "leaderboard": "leaderboard:LeaderboardRow",
     "report": "report:Report",
     "report.comparison": "comparison:Comparison",
     "report.html": "comparison:PageWritten",

@@ -199,6 +199,7 @@ CASES = [
     (f"check {EXPORT}", "check", 0, []),
     (f"check {EXPORT} foreign.nir", "checks", None, []),
     (f"attest {EXPORT}", "attestation", 0, []),
+    ("submit a", "leaderboard", 0, []),
     ("diagnose a --limit 8 -q", "diagnose", 0, []),
     ("explain", "rules", 0, []),
     ("report a", "report", 0, []),
