@@ -19,7 +19,6 @@ from snnas.toolchain.commands.submit import SubmitOptions, submit
 from snnas.toolchain.results.records.leaderboard import LeaderboardRow
 from tests.toolchain.checking.check_subjects import change_arrays, sign
 
-
 DATA = Path(__file__).parents[3] / "docs/data"
 
 
