@@ -102,8 +102,10 @@ class Plan:
         )
         if not good or not model.energies(constants) or not model.times(constants):
             raise InvalidFileError(f"plan.json: constants {brief(constants)}; expected numbers above 0; plan again")
-        listed = data.get("probes")
-        names = [p.get("id") if isinstance(p, dict) else None for p in listed] if isinstance(listed, list) else []
+        listed: Any = data.get("probes")
+        names: list[Any] = (
+            [p.get("id") if isinstance(p, dict) else None for p in listed] if isinstance(listed, list) else []
+        )
         if not names or not all(isinstance(n, str) and n.isalnum() for n in names) or len(set(names)) < len(names):
             raise InvalidFileError(f"plan.json: probes {brief(names)}; expected a name for each; plan again")
         try:
