@@ -199,6 +199,7 @@ CASES = [
     ("export a --samples 4 --finetune 1 --bits 4 --force -q", "report", 0, []),
     ("export foreign.nir --data data.npz --samples 4 -q", "report", 0, []),
     ("export foreign.nir --data unlabelled.npz --samples 4 -q", "report", 0, []),
+    ("export foreign.nir --data data.npz --samples 4 --early-exit exact -q", "report", 0, []),
     ("export foreign.nir --data data.npz --samples 4 --profile nothing.toml -q", "report", 0, []),
     (f"check {EXPORT}", "check", 0, []),
     (f"check {EXPORT} foreign.nir", "checks", None, []),
