@@ -620,6 +620,40 @@ def check_files(program: Dict[str, Any], arrays: Arrays, golden: Arrays) -> int:
     return int(counts.pop())
 
 
+def early_exit(program: Dict[str, Any], arrays: Arrays, spikes: Arrays) -> Optional[Dict[str, Any]]:
+    """Where inferences could have ended by the program's rule, of packed spikes (B, T, bytes); None without a rule.
+
+    What a network does after the exit changes nothing before it, so a run that is cut there gives the same answer.
+    """
+    rule = program.get("meta", {}).get("early_exit")
+    if not isinstance(rule, dict) or rule.get("mode") not in ("exact", "confidence"):
+        return None
+    steps, readout = program["timesteps"], program["readout"]
+    bias, scale = arrays["readout.bias"].astype(np.int64), 64 * arrays["readout.response"][0].astype(np.int64)
+    sums: Any = 0
+    gained: Any = 0  # (C, C): what class k may gain on class c in a timestep
+    for part in readout["readings"]:
+        weight = arrays[f"readout.{part['src']}.{part['distance']}"].astype(np.int64)
+        fired = np.unpackbits(spikes[part["src"]], axis=-1, count=weight.shape[1]).astype(np.int64)
+        sums = sums + (fired @ weight.T).cumsum(axis=1)
+        scaled = weight * np.broadcast_to(scale, (len(weight),))[:, None]
+        gained = gained + np.stack([np.maximum(scaled - row, 0).sum(axis=1) for row in scaled])
+    answers = sums * scale + bias.sum(axis=0) * (steps if len(bias) == 1 else 1)
+    taken = answers.argmax(axis=2)
+    lead = np.take_along_axis(answers, taken[..., None], axis=2) - answers
+    if rule["mode"] == "exact":
+        left = (steps - np.arange(1, steps + 1))[None, :, None]
+        settled = lead >= left * gained[taken] + (np.arange(answers.shape[2]) < taken[..., None])
+    else:
+        settled = lead >= int(rule["margin"])
+    np.put_along_axis(settled, taken[..., None], True, axis=2)
+    ends = settled.all(axis=2)
+    ends[:, -1] = True
+    first = ends.argmax(axis=1)
+    changed = int((taken[np.arange(len(first)), first] != taken[:, -1]).sum())
+    return {"mode": rule["mode"], "timesteps": [int(t) + 1 for t in first], "changed": changed}
+
+
 def versions() -> Dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
@@ -729,6 +763,14 @@ def main(argv: Optional[List[str]] = None) -> int:
         print(f"Lava failed: {type(error).__name__}: {reason}", file=sys.stderr)
         return 70
     result = report(program, golden, run, samples)
+    ended = early_exit(program, arrays, run.spikes)
+    if ended is not None:
+        result["early_exit"] = ended
+        mean = sum(ended["timesteps"]) / samples
+        say(
+            f"early exit ({ended['mode']}): {mean:.2f} of {program['timesteps']} timesteps, {ended['changed']} of "
+            f"{samples} answers changed"
+        )
     spikes = {"spikes." + name: rows for name, rows in run.spikes.items()}
     save: Any = np.savez_compressed
     write_atomically(os.path.join(out, "spikes.npz"), lambda file: save(file, **spikes))

@@ -17,6 +17,7 @@ import typer
 from snnas.toolchain.cli import exits
 from snnas.toolchain.cli.attest import attest
 from snnas.toolchain.cli.bench import bench_app
+from snnas.toolchain.cli.calibrate import calibrate
 from snnas.toolchain.cli.check import check
 from snnas.toolchain.cli.data import data_app
 from snnas.toolchain.cli.diagnose import diagnose
@@ -62,6 +63,7 @@ app.command(short_help="Train a run's network, or a known cell on other data.")(
 app.command(short_help="Take a run or anybody's .nir to a program on target.")(export)
 app.command(short_help="Run a program or graph on samples: what it does on target.")(simulate)
 app.command(short_help="Price a program or graph: fit, latency, energy band.")(estimate)
+app.command(short_help="Measure a chip's energy constants with probe programs.")(calibrate)
 app.command(short_help="Say where a program parts from its graph, and why.")(diagnose)
 app.command(short_help="Find the convention that a foreign .nir was written with.")(whose)
 app.command(short_help="Show the figures of an exported run, or of several.")(report)

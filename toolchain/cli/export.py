@@ -35,7 +35,7 @@ OF_GRAPHS = (
     "data", "input_kind", "delayed", "limit", "seed", "convention", "dt", "decay", "compare", "reset",
     "current", "readout", "expect", "calibration", "out",
 )  # fmt: skip
-OF_INTEGERS = ("bits", "ranges", "host", "finetune", "finetune_lr", "calibration")
+OF_INTEGERS = ("bits", "ranges", "host", "finetune", "finetune_lr", "early_exit", "calibration")
 
 
 def export(
@@ -60,6 +60,9 @@ def export(
     ] = None,
     finetune: Annotated[int | None, typer.Option(help="Epochs of training on the integers; none without.")] = None,
     finetune_lr: Annotated[float | None, typer.Option(help="With --finetune: its learning rate [0.003].")] = None,
+    early_exit: Annotated[
+        str | None, typer.Option(help="End once the answer is settled: exact, or so many that stay: 0.99.")
+    ] = None,
     require_lava: Annotated[bool, typer.Option("--require-lava", help="Exit 4 where Lava is not usable.")] = False,
     python: Annotated[Path | None, typer.Option(help="The worker's Python 3.10.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one Lava run may take.")] = None,
@@ -108,8 +111,8 @@ def export(
                     readout=readout, expect=expect, calibration=calibration,
                 ),
                 target=target, samples=samples, profile=profile, bits=bits, ranges=cast(Any, ranges), host=host,
-                finetune=finetune, finetune_lr=finetune_lr, require_lava=require_lava, python=python, timeout=timeout,
-                dump=dump, out=out, float64=float64, inline=inline, force=force,
+                finetune=finetune, finetune_lr=finetune_lr, early_exit=early_exit, require_lava=require_lava,
+                python=python, timeout=timeout, dump=dump, out=out, float64=float64, inline=inline, force=force,
             ),
             narrator,
         )  # fmt: skip
@@ -118,8 +121,8 @@ def export(
             RunExportOptions(
                 run=run, runs_dir=runs_dir, pick=pick, target=target, samples=samples, profile=profile, bits=bits,
                 ranges=cast(Any, ranges), host=host, finetune=finetune, finetune_lr=finetune_lr,
-                require_lava=require_lava, python=python, timeout=timeout, dump=dump, float64=float64, inline=inline,
-                force=force, timesteps=timesteps,
+                early_exit=early_exit, require_lava=require_lava, python=python, timeout=timeout, dump=dump,
+                float64=float64, inline=inline, force=force, timesteps=timesteps,
             ),
             narrator,
         )  # fmt: skip

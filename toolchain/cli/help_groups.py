@@ -40,7 +40,10 @@ GROUPS: dict[str, Groups] = {
     ),
     "export": (
         ("Run", ("pick", "runs_dir", "force")),
-        ("Integer program", ("bits", "ranges", "host", "finetune", "finetune_lr", "calibration", "samples", "profile")),
+        (
+            "Integer program",
+            ("bits", "ranges", "host", "finetune", "finetune_lr", "early_exit", "calibration", "samples", "profile"),
+        ),
         ("Lava", ("require_lava", "python", "timeout")),
         ("ONNX", ("float64", "inline")),
         ("Samples and folder of a .nir", ("data", "limit", "seed", "out")),

@@ -50,6 +50,9 @@ class ProgramOptions:
     """Epochs of training on the integers; None: none."""
     finetune_lr: float | None = None
     """With ``finetune``: its learning rate; None: 0.003."""
+    early_exit: str | None = None
+    """exact: an inference ends once its answer cannot change any more. A share, as 0.99: once so many answers stay on
+    samples that are held back. None: it takes all timesteps."""
     require_lava: bool = False
     """UnsupportedError (4) where Lava is not usable."""
     python: Path | None = None
@@ -137,6 +140,7 @@ def _for_program(options: ProgramOptions) -> ExportOptions:
         bits=options.bits,
         ranges=options.ranges,
         host=options.host,
+        early_exit=options.early_exit,
         finetune=asked_finetuning(options.finetune, options.finetune_lr),
         require_lava=options.require_lava,
         lava_python=options.python,

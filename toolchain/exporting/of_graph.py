@@ -101,6 +101,10 @@ class OfGraph:
     def calibration(self) -> np.ndarray:
         return self.split.calibration
 
+    @property
+    def held_back(self) -> np.ndarray:
+        return self.split.calibration
+
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         program = compile_opened(
             self.opened,

@@ -99,6 +99,10 @@ class OfRun:
     def calibration(self) -> np.ndarray:
         return calibration_of(self.data)
 
+    @property
+    def held_back(self) -> np.ndarray:
+        return self.data.x_val
+
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         return compile_calibrated(
             floats.read,

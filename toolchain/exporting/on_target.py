@@ -18,6 +18,7 @@ import numpy as np
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
 from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.graph.graph import Graph
+from snnas.hw_sim.early_exit import Exits, joined, rule_of, stops
 from snnas.hw_sim.energy.latency import Latency
 from snnas.hw_sim.energy.price import Bill
 from snnas.hw_sim.energy.profile import Profile
@@ -55,6 +56,8 @@ class OnTarget:
     """The same samples one by one, as they ran."""
     silence: Silence
     """What never fired, and how many answers tie."""
+    exits: Exits | None = None
+    """Where each sample would have ended; None of a program without an early exit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +191,7 @@ def simulate_split(
     counter = Counter(program, mapping)
     predictions, logits, answers = list[np.ndarray](), list[np.ndarray](), Answers()
     golden, first = reference(program, x[:golden_samples]), list[Ran]()
+    rule, ends = rule_of(program), list[Exits]()
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, currents in runs(program, x, advance):
             done = sum(len(p) for p in predictions)
@@ -197,6 +201,7 @@ def simulate_split(
             predictions.append(trace.predictions)
             logits.append(trace.logits)
             answers.add(trace.logits)
+            ends += [] if rule is None else [stops(program, rule, trace.spikes)]
             keep = min(len(trace.logits), max(0, golden_samples - done))
             first += islice(singles([(trace, spikes_in, currents or None)]), keep)
             for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
@@ -206,7 +211,8 @@ def simulate_split(
                     )
     counts = counter.result()
     silence = answers.with_spikes(counts.fired)
-    return OnTarget(counts, np.concatenate(predictions), np.concatenate(logits), golden, first, silence)
+    exits = None if rule is None else joined(ends)
+    return OnTarget(counts, np.concatenate(predictions), np.concatenate(logits), golden, first, silence, exits)
 
 
 def runs(

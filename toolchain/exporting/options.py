@@ -9,6 +9,7 @@ from typing import Any
 
 from snnas.export.compiler.observed_currents import Ranges, check_ranges_option
 from snnas.export.compiler.quantise import check_bits
+from snnas.hw_sim.early_exit import level_of
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.errors import UnsupportedError, UsageError, did_you_mean
 from snnas.hw_sim.files import sha256
@@ -40,6 +41,8 @@ class ExportOptions:
     """One of HOSTS: the arithmetic of the host stage; None: in integers for C, which has no floats, else in floats."""
     finetune: Finetuning | None = None
     """Of the program; None for none."""
+    early_exit: str | None = None
+    """exact, or a share of answers that stay, as 0.99 (``snnas.hw_sim.early_exit``); None: none."""
     require_lava: bool = False
     """Whether an export without a Lava that works is refused."""
     lava_python: Path | None = None
@@ -85,6 +88,8 @@ def check_options(options: ExportOptions) -> None:
     check_ranges_option(options.ranges)
     if options.finetune is not None:
         options.finetune.check()
+    if options.early_exit is not None:
+        level_of(options.early_exit)
     load_profile(options.profile)
     if options.require_lava:
         python, why = lava_python(options)
@@ -110,6 +115,7 @@ def settings(options: ExportOptions) -> dict[str, Any]:
         "bits": options.bits,
         "ranges": options.ranges,
         **({"host": "int"} if options.integer_host else {}),
+        **({"early_exit": options.early_exit} if options.early_exit is not None else {}),
         **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
         "profile": sha256(shipped(options.profile, "profiles")),
         "snnas": versions_of("snnas").get("snnas", ""),

@@ -23,6 +23,7 @@ from snnas.hw_sim.files import sha256, write_json, write_text
 from snnas.hw_sim.host_stage import with_integers
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
+from snnas.toolchain.exporting.early_exit import with_rule
 from snnas.toolchain.exporting.formats import FORMAT
 from snnas.toolchain.exporting.host import against_floats
 from snnas.toolchain.exporting.lava import run_lava, script
@@ -106,6 +107,8 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     if options.finetune is not None:
         tuned = source.tune(compiled, floats, options.finetune, narrator)
         program = tuned.program
+    if options.early_exit is not None:
+        program = with_rule(program, options.early_exit, source.held_back)
     write_program(stage / "program.npz", program)
     program = read_program(stage / "program.npz")
     ranges = prove_or_observe(program, x[: max(keep, OBSERVED_SAMPLES)])

@@ -13,6 +13,7 @@ from snnas.hw_sim.energy.profile import Band
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.sampling import latency_spread
 from snnas.toolchain.data.statistics import balanced_accuracy, uneven, wilson
+from snnas.toolchain.exporting import early_exit
 from snnas.toolchain.output.report import PROVENANCE, SCHEMA
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
     counts, program = m.target.counts, m.program
     latency = estimate_latency(counts, m.profile)
     bill = price(counts, m.profile, latency) if m.mapping.fits else None
+    exits = early_exit.figures(m, bill)
     spread = latency_spread(program, m.mapping, m.target.recorded, m.profile)
     samples = counts.samples
     hits = int((m.target.predictions == m.labels).sum())
@@ -115,6 +117,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
         "ranges": {name: found.to_json() for name, found in m.ranges.items()},
         **({"host": m.host} if m.host is not None else {}),
         **({"c": m.c} if m.c is not None else {}),
+        **({"early_exit": exits} if exits is not None else {}),
         "provenance": PROVENANCE,
         "versions": origin.versions,
     }

@@ -88,6 +88,11 @@ class Source(Protocol):
         """(N, C, H, W) or (N, T, C, H, W): the samples that ``compile`` calibrates with."""
         ...
 
+    @property
+    def held_back(self) -> np.ndarray:
+        """Samples that a confidence is chosen on: measured on by nothing, and of a run not trained on."""
+        ...
+
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         """The calibrated program."""
         ...

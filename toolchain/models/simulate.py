@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from snnas.export.compiler.observed_ranges import prove_or_observe
+from snnas.hw_sim import early_exit
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_text, sha256
 from snnas.hw_sim.linear import fan_out
@@ -46,6 +47,7 @@ def simulate(
     synops, predictions, timesteps = [], [], list[np.ndarray]()
     logits: list[np.ndarray] = [] if kept is None else kept
     answers = Answers()
+    rule, ends = early_exit.rule_of(program), list[early_exit.Exits]()
     clock = program.timesteps * int(reach[CLOCK].sum()) if CLOCK in reach else 0
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
         for trace, _, part in runs(subject):
@@ -58,6 +60,7 @@ def simulate(
             predictions.append(trace.predictions)
             logits.append(trace.logits)
             answers.add(trace.logits)
+            ends += [] if rule is None else [early_exit.stops(program, rule, trace.spikes)]
             settled = decided(program, trace.spikes)
             timesteps += [] if settled is None else [settled]
             advance(sum(map(len, predictions)), len(x))
@@ -74,6 +77,7 @@ def simulate(
         **_in_c(subject, np.concatenate(logits), narrator),
         "accuracy": accuracy(predicted, subject.y),
         **({"decision": _decision(program, np.concatenate(timesteps), subject.seed)} if timesteps else {}),
+        **({} if rule is None else {"early_exit": _early_exit(subject, rule, early_exit.joined(ends), predicted)}),
         **({"stream": _stream(subject, predicted, stream)} if stream is not None else {}),
         "sar": _interval(fired / slots, subject.seed),
         "spikes_per_inference": _interval(fired, subject.seed),
@@ -121,6 +125,20 @@ def _decision(program: Program, timesteps: np.ndarray, seed: int) -> dict[str, A
         "timesteps": _interval(timesteps, seed),
         "p95": float(np.percentile(timesteps, 95)),
         "hardware_steps": float(timesteps.mean()) * program.schedule.period + program.schedule.total_depth,
+    }
+
+
+def _early_exit(subject: Subject, rule: early_exit.Rule, exits: early_exit.Exits, whole: np.ndarray) -> dict[str, Any]:
+    """Where inferences end by the program's rule. whole: the predictions after all timesteps."""
+    schedule = subject.program.schedule
+    return {
+        "mode": rule.mode,
+        "level": rule.level,
+        "timesteps": _interval(exits.timesteps, subject.seed),
+        "hardware_steps": float(exits.timesteps.mean()) * schedule.period + schedule.total_depth,
+        "early": int((exits.timesteps < subject.program.timesteps).sum()),
+        "changed": int((exits.predictions != whole).sum()),
+        "accuracy": accuracy(exits.predictions, subject.y),
     }
 
 

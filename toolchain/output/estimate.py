@@ -19,6 +19,12 @@ def simulated(result: dict[str, Any]) -> Iterator[Table]:
     _accuracy(out, result)
     if "decision" in result:
         _decision(out, result["decision"])
+    if "early_exit" in result:
+        ends = result["early_exit"]
+        mean, interval = _mean(ends["timesteps"], "{:.2f}")
+        out.add_row(f"early exit ({ends['mode']}): timesteps", mean, f"{interval}; {ends['early']:,} end early")
+        right = "" if ends["accuracy"] is None else f"; accuracy {ends['accuracy']['on_target']:.2%}"
+        out.add_row("  predictions changed", f"{ends['changed']:,}", f"of {result['samples']:,}{right}")
     if "stream" in result:
         stream = result["stream"]
         out.add_row(f"{stream['row']} in a row, no reset", "", f"{stream['changed']} of {stream['samples']} changed")

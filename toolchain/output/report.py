@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +114,9 @@ def table(report: dict[str, Any]) -> Table:
     _add_quantisation(out, report["quantisation"], report["ranges"], checks)
     if "host" in report:
         _add_host(out, report["host"])
+    if "early_exit" in report:
+        for row in early_exit_rows(report["early_exit"]):
+            out.add_row(*row)
     _add_witnesses(out, report)
     if energy["unpriced"] and "c" not in report:
         out.caption = f"not priced by {energy['profile']}: {', '.join(energy['unpriced'])}"
@@ -244,6 +247,26 @@ def _add_host(out: Table, found: dict[str, Any]) -> None:
     shares = (found["differing_currents"] / found["currents"], found["differing_spikes"] / found["spikes"])
     beside = f"currents; spikes {shares[1]:.2%}; {counted(found['recorded_samples'], 'sample')}"
     out.add_row("  differing currents", "", percent(shares[0]), beside)
+
+
+def early_exit_rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """How early inferences end."""
+    said = "proved" if found["mode"] == "exact" else f"{found['level']:g} of {found['chosen_on']:,} samples held back"
+    mean, (low, high) = found["timesteps"]["mean"], found["timesteps"]["interval"]
+    steps = f"simulated; {low:.2f} .. {high:.2f}; {found['early']:,} of {found['samples']:,} end early"
+    yield f"early exit ({found['mode']}): timesteps", str(found["of_timesteps"]), f"{mean:.2f}", steps
+    yield "  predictions changed", "", f"{found['changed']:,}", said
+    yield "  accuracy", "", percent(found["accuracy"]), "simulated"
+    hardware = f"{found['hardware_steps']:.1f}"
+    yield "  hardware steps", str(found["of_hardware_steps"]), hardware, "timesteps x period + depth"
+    if found["energy_uJ"] is not None:
+        whole, most = found["energy_uJ"]["whole"], found["energy_uJ"]["at_most"]
+        yield (
+            "  energy (uJ), at most",
+            f"{whole:.3g}",
+            f"{most:.3g}",
+            "estimated; a shorter floor, the same dynamic part",
+        )
 
 
 def _whole(value: int | None) -> str:

@@ -20,6 +20,8 @@ RECORDS = {
     "bench.search": "bench.search:SearchBench",
     "bench.simulate": "bench.simulate:SimulateBench",
     "bench.train": "bench.train:TrainBench",
+    "calibrate": "calibrate:CalibrationFit",
+    "calibrate.plan": "calibrate:CalibrationPlan",
     "check": "check:Check",
     "checks": "check:Checks",
     "data": "machine:DataSetList",

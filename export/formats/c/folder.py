@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from snnas.export.formats.c.golden import golden_texts
+from snnas.export.formats.c.golden import golden_texts, with_exits
 from snnas.export.formats.c.plan import Plan
 from snnas.hw_sim.c.model import CModel
+from snnas.hw_sim.early_exit import rule_of, stops
 from snnas.hw_sim.files import write_text
+from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.simulator import Trace
 
 SOURCES = ("model.h", "model.c", "golden.h", "golden.c", "test_main.c", "Makefile", "README.md")
@@ -44,8 +46,20 @@ def write_c(folder: Path, plan: Plan, model: CModel, given: np.ndarray, trace: T
 
 def texts_of(plan: Plan, model: CModel, given: np.ndarray, trace: Trace) -> dict[str, str]:
     """``SOURCES`` by name: equal programs and samples give equal texts."""
-    texts = {"model.h": model.header, "model.c": model.source, **golden_texts(plan, given, trace)}
+    golden, rule = golden_texts(plan, given, trace), rule_of(plan.program)
+    if rule is not None:
+        golden = with_exits(golden, stops(plan.program, rule, trace.spikes))
+    texts = {"model.h": model.header, "model.c": model.source, **golden}
     return texts | {"Makefile": MAKEFILE, "README.md": _readme(plan)}
+
+
+def _early(program: Program) -> str:
+    if rule_of(program) is None:
+        return ""
+    return (
+        "\nThe loop may end early: `if (snnas_decided(&state)) break;` behind the step. What `snnas_class` says then "
+        "is its\nanswer; `make test` asks it for each recorded sample.\n"
+    )
 
 
 def _readme(plan: Plan) -> str:
@@ -86,7 +100,7 @@ for (uint32_t t = 0; t < SNNAS_TIMESTEPS; t++)
     {call} /* {said} */
 uint32_t found = snnas_class(&state);   /* or snnas_logits(&state, logits) */
 ```
-
+{_early(p)}
 {frame}
 
 {p.timesteps} timesteps, {p.readout.classes} classes, weights of {p.weight_bits} bits in flash. With `-DSNNAS_TRACE` the

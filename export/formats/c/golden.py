@@ -6,11 +6,14 @@ which timestep of which sample, in a thousandth of the memory.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from snnas.export.formats.c.packing import array
 from snnas.export.formats.c.plan import Plan, words
 from snnas.export.formats.c.traces import as_words, expected
+from snnas.hw_sim.early_exit import Exits
 from snnas.hw_sim.simulate.simulator import Trace
 
 BYTES = 1 << 17  # of recorded frames, beyond which fewer samples are kept
@@ -65,6 +68,16 @@ int main(void)
 """
 
 
+ASKED = """            if (ended == 0 && snnas_decided(&state) != 0) {
+                ended = timestep + 1u;
+                if (ended != golden_ends[sample] || snnas_class(&state) != golden_classes[sample]) {
+                    if (wrong == 0) SAY("sample %u ends after %u timesteps\\n", (unsigned)sample, (unsigned)ended);
+                    wrong++;
+                }
+            }
+"""
+
+
 def golden_texts(plan: Plan, given: np.ndarray, trace: Trace) -> dict[str, str]:
     """golden.h, golden.c and test_main.c. given: as ``traces.frames`` makes it; trace: what the program did."""
     analogue = plan.program.input_kind == "analogue"
@@ -113,6 +126,25 @@ void golden_frame(uint32_t sample, uint32_t timestep, snnas_value *frame)
 {take}}}
 """
     return {"golden.h": header, "golden.c": source, "test_main.c": TEST}
+
+
+def with_exits(texts: dict[str, str], exits: Exits) -> dict[str, str]:
+    """The texts of a model with an early exit: the test asks too when each inference may end, and with which class."""
+    samples = int(re.findall(r"GOLDEN_SAMPLES (\d+)u", texts["golden.h"])[0])
+    ends = array("uint32_t", "golden_ends", exits.timesteps[:samples])
+    ends += array("uint32_t", "golden_classes", exits.predictions[:samples])
+    header = texts["golden.h"].replace(
+        "void golden_frame", "extern const uint32_t golden_ends[], golden_classes[];\nvoid golden_frame"
+    )
+    stepped = "            snnas_step(&state, GOLDEN_STEP(frame));\n"
+    test = texts["test_main.c"].replace(stepped, stepped + ASKED)
+    test = test.replace("        snnas_init(&state);\n", "        uint32_t ended = 0;\n        snnas_init(&state);\n")
+    return {
+        **texts,
+        "golden.h": header,
+        "golden.c": texts["golden.c"] + ends.replace("static const", "const"),
+        "test_main.c": test,
+    }
 
 
 def _bits(frames: np.ndarray) -> np.ndarray:

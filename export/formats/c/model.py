@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnas.export.formats.c import runtime
+from snnas.export.formats.c import early_exit, runtime
 from snnas.export.formats.c.host import host
 from snnas.export.formats.c.neurons import neurons, registers
 from snnas.export.formats.c.plan import Plan, Unit, held
@@ -32,6 +32,7 @@ def model_text(plan: Plan) -> tuple[str, str]:
         begins += u.population.size if u.hosted else 0
     cells = [neurons(u, first, plan.current) for u, first in zip(plan.units, frames, strict=True)]
     parts = [*stage.arrays, *made.arrays, *(t for c in cells for t in c.tables if t), *read.arrays]
+    parts += early_exit.arrays(plan.program)
     functions = [
         *([stage.functions] if stage.functions else []),
         *made.functions,
@@ -41,6 +42,7 @@ def model_text(plan: Plan) -> tuple[str, str]:
     if _packs(plan):
         functions.append(_input(plan))
     functions += [_init(read), _step(plan, read), _logits(read), _CLASS]
+    functions += [text for text in (early_exit.function(plan.program),) if text]
     body = "\n".join(functions)
     source = '#include "model.h"\n\n' + runtime.used(body) + "\n" + "\n".join(parts) + "\n" + body
     return _header(plan, made, read), source
@@ -88,7 +90,9 @@ def _header(plan: Plan, made: Synapses, read: Read) -> str:
         + "void snnas_step(snnas_state *state, const snnas_value *frame);\n"
         + "void snnas_logits(const snnas_state *state, int64_t *logits);\n"
         + "/* The class of the largest logit, the first of equal ones. */\n"
-        + "uint32_t snnas_class(const snnas_state *state);\n\n"
+        + "uint32_t snnas_class(const snnas_state *state);\n"
+        + early_exit.declared(p)
+        + "\n"
         + "#ifdef SNNAS_TRACE\n/* Yours: called once per population and timestep, in this order; a bit per neuron,\n"
         + f" * the lowest of the first word first, in (H, W, C) order.\n{names} */\n"
         + "void snnas_trace(uint32_t population, const uint32_t *spikes);\n#endif\n\n#endif\n"

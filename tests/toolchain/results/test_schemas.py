@@ -24,10 +24,12 @@ from snnas.hw_sim.lava import environment as lava_environment
 from snnas.hw_sim.map.mapping import load_system
 from snnas.toolchain.bench.deploy import write_table
 from snnas.toolchain.cli.app import app, run_command
+from snnas.toolchain.commands.calibrate import PlanOptions, plan_probes
 from snnas.toolchain.diagnosing.hybrid import CAUSES
 from snnas.toolchain.diagnosing.kinds import Kind
 from snnas.toolchain.results import schemas
 from tests.documents import hold_document
+from tests.studies.calibration import as_csv, hidden, measured
 from tests.studies.deploy_table import cells, digits
 from tests.toolchain.bench.test_deploy import row
 from tests.toolchain.exporting.test_of_graph import data, small, written
@@ -165,6 +167,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head, _, rest = profile.partition("[energy.message]")
     head, constant = head[: head.index("[")], rest[: rest.index("[")]
     (folder / "nothing.toml").write_text(f"{head}[energy.crossing]{constant}")  # one chip: nothing crosses
+    plan = plan_probes(PlanOptions(profile="loihi1", target="c", out=folder / "board")).plan
+    (folder / "board.csv").write_text(as_csv(measured(plan, hidden(plan, 0))))
     return folder
 
 
@@ -195,6 +199,7 @@ CASES = [
     ("export a --samples 4 --finetune 1 --bits 4 --force -q", "report", 0, []),
     ("export foreign.nir --data data.npz --samples 4 -q", "report", 0, []),
     ("export foreign.nir --data unlabelled.npz --samples 4 -q", "report", 0, []),
+    ("export foreign.nir --data data.npz --samples 4 --early-exit exact -q", "report", 0, []),
     ("export foreign.nir --data data.npz --samples 4 --profile nothing.toml -q", "report", 0, []),
     (f"check {EXPORT}", "check", 0, []),
     (f"check {EXPORT} foreign.nir", "checks", None, []),
@@ -215,6 +220,8 @@ CASES = [
     (f"estimate {EXPORT} --system tiny.toml -q", "estimate", 4, []),
     ("estimate foreign.nir --data data.npz -q", "estimate", 0, []),
     (f"whose norse.nir --expect {ROOT}/tests/data/whose/norse.npz", "whose", 0, []),
+    ("calibrate --plan loihi1 --target c --probes 7 --repeats 3 --out probes", "calibrate.plan", 0, []),
+    ("calibrate --log board.csv --plan board --out board.toml", "calibrate", 0, []),
     ("doctor", "doctor", 0, []),
     ("lava setup", "lava.setup", 0, []),
     ("data list", "data", 0, []),

@@ -18,6 +18,7 @@ from snnas.toolchain.results.record import (
     Sha256,
 )
 from snnas.toolchain.results.records.c import CExport
+from snnas.toolchain.results.records.early_exit import EarlyExit
 from snnas.toolchain.results.records.host import HostStage
 from snnas.toolchain.results.records.shared import (
     BandOrNone,
@@ -377,6 +378,8 @@ class Report(Document):
     """What a host stage in integers changes; left out where it computes in floats."""
     c: OrAbsent[CExport] = None
     """What the C does; left out where the target is another."""
+    early_exit: OrAbsent[EarlyExit] = None
+    """How early inferences may end; left out without --early-exit."""
     provenance: dict[str, Literal["measured", "simulated", "estimated"]]
     """measured, simulated or estimated, by figure."""
     versions: dict[str, str]

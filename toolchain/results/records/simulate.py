@@ -39,6 +39,25 @@ class Decision(Record):
     """The mean in steps of the hardware, to the readout: timesteps x period + depth."""
 
 
+class EarlyExitDone(Record):
+    """Where inferences end by the program's rule; every other figure is of whole ones."""
+
+    mode: Literal["exact", "confidence"]
+    """exact: no spike can change the answer any more. confidence: the first class leads by a margin."""
+    level: float | None
+    """Of a confidence: the share of answers that were to stay, where it was chosen; null of exact."""
+    timesteps: SampleMean
+    """Timesteps until the end."""
+    hardware_steps: float
+    """The mean in steps of the hardware, to the readout: timesteps x period + depth."""
+    early: int
+    """Samples that end before T."""
+    changed: int
+    """Predictions that are others than after T timesteps; 0 of exact."""
+    accuracy: TargetAccuracy | None
+    """Accuracy with the early exit, 0..1."""
+
+
 class Stream(Record):
     """The same samples one after the other, without a reset of the neurons between them."""
 
@@ -66,6 +85,8 @@ class Simulation(OfModel):
     """What never fired, and whether the accuracy is a measurement."""
     decision: OrAbsent[Decision] = None
     """How soon the answer stays; of readouts that sum spikes."""
+    early_exit: OrAbsent[EarlyExitDone] = None
+    """Of a program that was exported with --early-exit."""
     stream: OrAbsent[Stream] = None
     """Without a reset between samples, with --stream."""
     sar: SampleMean

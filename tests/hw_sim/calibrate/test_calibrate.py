@@ -1,0 +1,245 @@
+"""Simulated boards with hidden constants: they are found again, and what is wrong with a log is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnas.hw_sim.calibrate import design, model
+from snnas.hw_sim.calibrate.calibration import calibrate
+from snnas.hw_sim.calibrate.plan import IDLE, Plan, make
+from snnas.hw_sim.calibrate.probes import build, pool, sample
+from snnas.hw_sim.calibrate.profile_text import profile_table
+from snnas.hw_sim.calibrate.readings import Reading, parse, template
+from snnas.hw_sim.energy.latency import estimate_latency
+from snnas.hw_sim.energy.price import price
+from snnas.hw_sim.energy.profile import load_profile, parse_profile
+from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, UsageError
+from snnas.hw_sim.map.mapping import load_system
+from snnas.hw_sim.simulate.counts import Counts
+from snnas.hw_sim.simulate.simulator import simulate_input
+from tests.studies.calibration import hidden, measure, measured, others, truth
+
+pytest.importorskip("scipy")
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """Small probes on one core, and so without hops."""
+    return make(load_profile("loihi1"), load_system("generic"), 10, small=True, seed=0, candidates=60)
+
+
+@pytest.fixture(scope="module")
+def log(plan: Plan) -> list[Reading]:
+    return measured(plan, hidden(plan, 3), seed=3)
+
+
+def test_a_probe_does_what_its_recipe_says() -> None:
+    recipe = replace(pool(1, 0, small=True, hosted=False)[0], populations=3, link="line", kind="dense", firing=0.5)
+    for rate, resting in ((0.0, 0.0), (1.0, 1.0)):
+        asked = replace(recipe, rate=rate, resting=resting)
+        trace, _ = next(simulate_input(build(asked), sample(asked)))
+        for p in build(asked).populations:
+            fires = p.bias > 1000
+            assert 0 < fires.mean() < 1
+            assert np.array_equal(trace.spikes[p.id].all(axis=(0, 1)), fires)
+            assert np.array_equal(trace.spikes[p.id].any(axis=(0, 1)), fires)
+
+
+def test_the_rows_are_the_bill(plan: Plan) -> None:
+    profile = load_profile("loihi1")
+    counts = plan.probes[0].counts
+    latency = estimate_latency(counts, profile)
+    assert latency is not None
+    bill = price(counts, profile, latency)
+    constants = {key: profile.get(key).value if profile.get(key) else 0.0 for key in plan.constants}  # type: ignore[union-attr]
+    energy, spent = truth(model.tally(counts), constants)
+    assert bill.total is not None
+    assert spent == pytest.approx(latency.inference_us.nominal)
+    assert energy == pytest.approx(bill.total.nominal)
+
+
+def test_a_plan_tells_its_constants_apart(plan: Plan) -> None:
+    assert plan.untold == ("energy.hop_ew", "energy.hop_ns")
+    assert plan.condition() < 60
+    data = json.loads(json.dumps(plan.to_json()))
+    counts = {p.id: p.counts for p in plan.probes}
+    assert Plan.from_json(data, counts.__getitem__) == plan
+
+
+def test_the_choice_beats_random_ones() -> None:
+    rows = np.random.default_rng(0).random((40, 5))
+    rows[7] = (0, 0, 0, 0, 9.0)
+
+    def volume(chosen: list[int]) -> float:
+        return float(np.linalg.slogdet(rows[chosen].T @ rows[chosen])[1])
+
+    chosen = design.choose([rows], 7)
+    assert 7 in chosen
+    assert len(set(chosen)) == 7
+    rng = np.random.default_rng(1)
+    assert volume(chosen) > max(volume([*rng.choice(40, 7, replace=False)]) for _ in range(300))
+
+
+def test_constants_without_noise_are_found_exactly(plan: Plan) -> None:
+    constants = hidden(plan, 1)
+    found = calibrate(plan, measured(plan, constants, repeats=1, noise=0), place="log")
+    for part in (found.energy, found.time):
+        for key, value in zip(part.keys, part.values, strict=True):
+            assert value == pytest.approx(constants[key], rel=1e-5), key
+    assert found.held_out < 1e-6
+
+
+def test_hidden_boards_are_calibrated(plan: Plan) -> None:
+    """The short form of ``python -m tests.studies.calibration``."""
+    unseen = others(plan, "generic", 0, small=True, count=12)
+    result = measure(plan, unseen, trials=25, repeats=5, noise=0.1)
+    assert result["held_out_error"] <= 0.05
+    assert result["coverage_mean"] >= 0.9
+
+
+def test_the_profile_is_one_that_estimate_takes(plan: Plan, log: list[Reading]) -> None:
+    found = calibrate(plan, log, place="log")
+    table = profile_table("board", found, plan, "0" * 64, 2026)
+    profile = parse_profile(table, Path("board.toml"))
+    assert {c.basis for c in profile.constants.values()} == {"measured"}
+    counts = plan.probes[3].counts
+    bill = price(counts, profile, estimate_latency(counts, profile))
+    assert bill.evidence == "measured"
+    assert not bill.unpriced
+    energy, _ = truth(model.tally(counts), hidden(plan, 3))
+    assert bill.total is not None
+    assert bill.total.low < energy < bill.total.high
+    assert bill.total.nominal == pytest.approx(energy, rel=0.1)
+
+
+# -- what is wrong with a log ------------------------------------------------------------------------------------------
+
+
+def changed(rows: list[Reading], lines: set[int] | None = None, *, energy: float = 1, time: float = 1) -> list[Reading]:
+    """Every row, or those of some lines, with other figures."""
+    return [
+        replace(r, energy_uJ=r.energy_uJ * energy, time_us=r.time_us * time) if lines is None or r.line in lines else r
+        for r in rows
+    ]
+
+
+def swap_rows(rows: list[Reading], a: int, b: int) -> list[Reading]:
+    """Two rows under each other's names."""
+    names = {rows[a].line: rows[b].probe, rows[b].line: rows[a].probe}
+    return [replace(r, probe=names.get(r.line, r.probe)) for r in rows]
+
+
+def swap_probes(rows: list[Reading], a: str, b: str) -> list[Reading]:
+    names = {a: b, b: a}
+    return [replace(r, probe=names.get(r.probe, r.probe)) for r in rows]
+
+
+def only(rows: list[Reading], *probes: str) -> list[Reading]:
+    return [r for r in rows if r.probe in probes]
+
+
+FAULTS: dict[str, tuple[Callable[[list[Reading]], list[Reading]], str]] = {
+    "energies in mJ": (lambda rows: changed(rows, energy=1e3), "power of its rows is .* off by 1000"),
+    "times in us": (lambda rows: changed(rows, energy=1e6, time=1e6), "time of its rows is .* off by 1e\\+06"),
+    "one row in mJ": (lambda rows: changed(rows, {20}, energy=1e-3), "line 20: its power is .* off by 0.001"),
+    "two rows swapped": (lambda rows: swap_rows(rows, 13, 29), "lines 15 and 31 look swapped"),
+    "two probes swapped": (lambda rows: swap_probes(rows, "p02", "p07"), "rows of p02 and p07 look swapped"),
+    "one row alone": (lambda rows: changed(rows, {20}, energy=4), "line 20: .* measure it again"),
+    "idle alone": (lambda rows: only(rows, IDLE), "idle in all 5 rows"),
+    "the meter beside the chip": (
+        lambda rows: [replace(r, energy_uJ=r.time_us * rows[0].power_mW * 1e-3) for r in rows],
+        "idle only: no probe draws more",
+    ),
+    "too few probes": (lambda rows: only(rows, IDLE, "p01", "p02"), "3 probes for 8 constants; measure p03, p04"),
+    "no row": (lambda _rows: [], "no row has an energy"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_wrong_is_named(fault: str, plan: Plan, log: list[Reading]) -> None:
+    calibrate(plan, log, place="log")
+    spoil, said = FAULTS[fault]
+    with pytest.raises(InvalidFileError, match=said):
+        calibrate(plan, spoil(log), place="log.csv")
+
+
+def test_constants_that_no_probe_tells_apart_are_named(plan: Plan, log: list[Reading]) -> None:
+    without = [r for r in log if r.probe != IDLE]
+    with pytest.raises(InvalidFileError, match=r"do not tell power.* apart"):
+        calibrate(plan, without, place="log.csv")
+
+
+def test_a_board_a_thousand_times_off_is_taken_at_its_word(plan: Plan, log: list[Reading]) -> None:
+    found = calibrate(plan, changed(log, energy=1e3), place="log", trust_units=True)
+    plain = calibrate(plan, log, place="log")
+    assert found.energy.values == pytest.approx(plain.energy.values * 1e3, rel=1e-6)
+
+
+# -- files and options -------------------------------------------------------------------------------------------------
+
+ROWS = "probe,repeat,inferences,energy_mJ,power_W,time_ms\n"
+
+
+def test_units_stand_in_the_header() -> None:
+    text = ROWS + "idle,1,,,0.05,10000\np01,1,100,2,,50\np02,1,100,,,\np02,1,10,1,0.02,50\n"
+    idle, first, second = parse(text, "log.csv", ["p01", "p02"])
+    assert (idle.energy_uJ, idle.time_us, idle.power_mW) == pytest.approx((5e5, 1e7, 50))
+    assert (first.energy_uJ, first.time_us) == pytest.approx((20, 500))
+    assert (second.energy_uJ, second.line) == (pytest.approx(100), 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("probe,inferences,energy,time_s\n", "column 'energy' is unknown; .*did you mean 'energy_"),
+        ("probe,inferences,energy_J,energy_mJ,time_s\n", "one time and one energy or power"),
+        ("probe,inferences,energy_J\n", "one time and one energy or power"),
+        (ROWS + "p9,1,10,1,,5\n", "line 2: probe 'p9' is not of this plan; expected idle or p01"),
+        (ROWS + "p01,1,,1,,5\n", "line 2: inferences ''; expected a whole number"),
+        (ROWS + "p01,1,10,1,,\n", "line 2: no time"),
+        (ROWS + 'p01,1,10,"1,5",,5\n', "line 2: energy_mJ is '1,5'; expected a number above 0, with a point"),
+        (ROWS + "p01,1,10,-1,,5\n", "expected a number above 0"),
+        (ROWS + "p01,1,10,1,1,5\n", "1 W for 0.005 s is 0.005 J, and the row says 0.001 J"),
+        ("", "0 rows"),
+    ],
+)
+def test_a_bad_log_is_refused(text: str, said: str) -> None:
+    with pytest.raises(InvalidFileError, match=said):
+        parse(text, "log.csv", ["p01", "p02"])
+
+
+def test_a_template_is_a_log_with_nothing_in_it() -> None:
+    text = template([("p01", 100), ("p02", 7)], 2, 10)
+    assert text.splitlines()[1:4] == ["idle,1,,,,10", "p01,1,100,,,", "p02,1,7,,,"]
+    assert parse(text, "log.csv", ["p01", "p02"]) == []
+
+
+def test_plans_that_cannot_be_made() -> None:
+    profile, system = load_profile("loihi1"), load_system("generic")
+    with pytest.raises(UsageError, match="--probes 3: 7 or more"):
+        make(profile, system, 3, small=True, seed=0, candidates=12)
+    with pytest.raises(UnsupportedError, match="prices cycles of a microcontroller"):
+        make(load_profile("stm32l412"), system, 10, small=True, seed=0, candidates=2)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ({"format": "snnas.calibration_plan/9"}, "format .*plan again"),
+        ({"constants": {"energy.synop": 0}}, "expected numbers above 0"),
+        ({"constants": {"energy.nothing": 1.0}}, "expected numbers above 0"),
+        ({"probes": [{"id": "../p01"}]}, "expected a name for each"),
+        ({"probes": [{"id": "p01", "recipe": {"shape": 3}}]}, "recipe is damaged"),
+        ({"probes": []}, "expected a name for each"),
+    ],
+)
+def test_a_damaged_plan_is_refused(spoil: dict[str, object], said: str, plan: Plan) -> None:
+    counts: dict[str, Counts] = {p.id: p.counts for p in plan.probes}
+    with pytest.raises(InvalidFileError, match=said):
+        Plan.from_json({**plan.to_json(), **spoil}, counts.__getitem__)

@@ -1,0 +1,94 @@
+"""``snnas export --early-exit``: chosen on what is held back, measured on the rest, kept in the program."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnas.export.formats.program_file import read_program
+from snnas.hw_sim.early_exit import Rule, rule_of
+from snnas.hw_sim.errors import UnsupportedError
+from snnas.toolchain.checking import CheckOptions, check
+from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.exporting import early_exit
+from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.models.simulate import simulate
+from snnas.toolchain.output.stderr import Narrator
+from tests.documents import hold_document
+from tests.export.nir_nets import written
+from tests.toolchain.exporting.test_of_graph import data, small
+
+pytest.importorskip("torch")
+QUIET = Narrator(quiet=True)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("snnas.hw_sim.lava.environment.find_python", lambda given: (None, "not in this test"))
+    written(tmp_path, small()).rename(tmp_path / "foreign.nir")
+    data(tmp_path, samples=60)
+    return tmp_path
+
+
+EXPORT = ["export", "foreign.nir", "--data", "data.npz", "--samples", "4"]
+
+
+def test_exact_changes_no_answer_and_says_what_it_saves(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([*EXPORT, "--early-exit", "exact", "-q"]) == 0
+    assert "early exit (exact): timesteps" in capsys.readouterr().out
+    folder = here / "foreign-lava"
+    report = json.loads((folder / "report.json").read_text())
+    hold_document(report)
+    found = report["early_exit"]
+    assert found["changed"] == 0
+    assert found["accuracy"] == report["accuracy"]["on_target"]
+    assert 0 < found["early"] <= found["samples"] == report["accuracy"]["samples"]
+    assert 1 <= found["timesteps"]["mean"] < found["of_timesteps"] == report["timesteps"]
+    assert found["energy_uJ"]["at_most"] < found["energy_uJ"]["whole"] == report["energy_uJ"]["total"]["nominal"]
+    program = read_program(folder / "program.npz")
+    assert rule_of(program) == Rule(mode="exact")
+    assert check(folder, CheckOptions()).exit_code == 0
+    figures = simulate(open_subject(folder, ReadingOptions(data="data.npz")), QUIET)
+    hold_document(figures)
+    assert figures["early_exit"]["changed"] == 0
+    assert figures["early_exit"]["timesteps"]["mean"] < program.timesteps
+
+
+def test_a_confidence_is_chosen_on_what_calibrates(here: Path) -> None:
+    assert run_command([*EXPORT, "--early-exit", "0.9", "-q"]) == 0
+    rule = rule_of(read_program(here / "foreign-lava/program.npz"))
+    assert rule is not None
+    assert (rule.mode, rule.level, rule.chosen_on) == ("confidence", 0.9, 12)
+    report = json.loads((here / "foreign-lava/report.json").read_text())
+    assert report["early_exit"]["margin"] == rule.margin
+    assert report["early_exit"]["samples"] == 48
+    before = (here / "foreign-lava/manifest.json").read_text()
+    assert run_command([*EXPORT, "--early-exit", "0.9", "-q"]) == 0, "up to date"
+    assert (here / "foreign-lava/manifest.json").read_text() == before
+    assert run_command([*EXPORT, "--early-exit", "exact", "-q"]) == 2, "another export is there"
+
+
+def test_what_cannot_be_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for asked, code, said in (
+        ("always", 2, "expected exact, or a share"),
+        ("1.5", 2, "expected exact, or a share"),
+        ("0.99", 4, "there are 12 samples to choose a margin on, 100 are needed"),
+    ):
+        assert run_command([*EXPORT, "--early-exit", asked, "-q"]) == code
+        assert said in capsys.readouterr().err
+    assert run_command([*EXPORT[:2], "--target", "onnx", "--early-exit", "exact"]) == 2
+    assert not (here / "foreign-lava").exists()
+
+
+def test_a_readout_of_membranes_is_refused(here: Path) -> None:
+    assert run_command([*EXPORT, "-q"]) == 0
+    program = read_program(here / "foreign-lava/program.npz")
+    last = replace(program, readout=replace(program.readout, read="last"))
+    with pytest.raises(UnsupportedError, match="--early-exit: this readout weighs"):
+        early_exit.with_rule(last, "exact", np.zeros((0,)))

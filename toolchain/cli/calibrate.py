@@ -1,0 +1,73 @@
+"""``snnas calibrate``: a board's own constants. Registered in ``app``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snnas.toolchain.cli.options import AsJson, Quiet
+from snnas.toolchain.output.stdout import print_json, print_table
+
+
+def calibrate(
+    plan: Annotated[
+        str, typer.Option(metavar="PROFILE|DIR", help="To plan: the profile expected. With --log: the plan's folder.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder of a new plan; with --log the profile to write, *.toml.")],
+    log: Annotated[Path | None, typer.Option(help="What the meter read: the plan's log.csv, filled in.")] = None,
+    probes: Annotated[int | None, typer.Option(help="Programs to measure, beside the idle board [10].")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Readings of each in the log [5].")] = None,
+    target: Annotated[str | None, typer.Option(help="What the probes are exported as: lava or c [lava].")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="Where they are placed: a system or .toml [loihi1; generic for c].")
+    ] = None,
+    trust_units: Annotated[
+        bool, typer.Option("--trust-units", help="The board is a thousand times off the profile; it is no unit.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the candidates, or of the bootstrap.")] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a chip's energy constants: plan probe programs, then fit a profile to what a meter read of them."""
+    import shlex
+
+    from snnas.hw_sim.errors import UsageError
+    from snnas.toolchain.commands.calibrate import (
+        PROBES,
+        REPEATS,
+        Calibrated,
+        FitOptions,
+        Planned,
+        PlanOptions,
+        fit_log,
+        plan_probes,
+    )
+    from snnas.toolchain.output.stderr import Narrator
+
+    narrator = Narrator(quiet=quiet or as_json)
+    planning = {"--probes": probes, "--repeats": repeats, "--target": target, "--system": system}
+    odd = next((name for name, value in planning.items() if value is not None), None)
+    if log is not None and odd is not None:
+        raise UsageError(f"{odd} is of a plan, and --log fits one that is there; leave one of the two out")
+    if log is None and trust_units:
+        raise UsageError("--trust-units is of a fit; give --log")
+    if log is None:
+        result: Planned | Calibrated = plan_probes(
+            PlanOptions(
+                profile=plan, out=out, probes=PROBES if probes is None else probes,
+                repeats=REPEATS if repeats is None else repeats, target=target or "lava", system=system, seed=seed,
+            ),
+            narrator,
+        )  # fmt: skip
+        following = ["calibrate", "--log", str(out / "log.csv"), "--plan", str(out), "--out", "board.toml"]
+    else:
+        result = fit_log(FitOptions(log=log, plan=Path(plan), out=out, seed=seed, trust_units=trust_units), narrator)
+        following = ["estimate", "EXPORT", "--profile", str(out)]
+    if as_json:
+        print_json(result.to_dict())
+        return
+    for table in result.tables():
+        print_table(table)
+    narrator.next(shlex.join(following))

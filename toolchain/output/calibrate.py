@@ -1,0 +1,64 @@
+"""The tables of ``snnas calibrate``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+
+def planned(result: dict[str, Any]) -> Iterator[Table]:
+    """The probes, and what they are to tell."""
+    probes = Table(
+        "probe",
+        "cores",
+        "synops",
+        "spikes",
+        "messages",
+        "uJ",
+        "us",
+        title="probes, per inference",
+        title_justify="left",
+    )
+    for p in result["probes"]:
+        counts = (f"{p[name]:,}" for name in ("cores", "synops", "spikes", "messages"))
+        probes.add_row(p["id"], *counts, _figure(p["energy_uJ"]), _figure(p["time_us"]))
+    probes.caption = f"uJ and us: as {result['profile']} expects them"
+    yield probes
+    constants = Table("constant", "unit", "expected", title="to be fitted", title_justify="left")
+    for c in result["constants"]:
+        constants.add_row(c["constant"], c["unit"], _figure(c["expected"]))
+    if result["untold"]:
+        constants.caption = f"no probe tells {', '.join(result['untold'])} on {result['system']}"
+    yield constants
+
+
+def calibrated(result: dict[str, Any]) -> Iterator[Table]:
+    """The constants, and how well they foretell the probes."""
+    constants = Table(
+        "constant", "unit", "measured", "95 % interval", "expected", title="measured", title_justify="left"
+    )
+    for c in result["constants"]:
+        low, high = c["interval"]
+        constants.add_row(
+            c["constant"], c["unit"], _figure(c["value"]), f"{_figure(low)} .. {_figure(high)}", _figure(c["expected"])
+        )
+    if any(c["interval"][0] == 0 for c in result["constants"]):
+        constants.caption = "an interval from 0: what is so cheap drowns in the meter's noise on these probes"
+    yield constants
+    errors = Table("probe", "readings", "energy", "time", title="each foretold by the others", title_justify="left")
+    for row in result["left_out"]:
+        time = "" if row["time"] is None else f"{row['time']:+.1%}"
+        errors.add_row(row["id"], str(result["probes"][row["id"]]), f"{row['energy']:+.1%}", time)
+    errors.add_row("mean, without sign", str(result["readings"]), f"{result['held_out']:.1%}", "")
+    errors.caption = (
+        f"residuals: energy {result['residual_energy']:.1%}, time {result['residual_time']:.1%}; condition number "
+        f"{result['condition']:.3g}"
+    )
+    yield errors
+
+
+def _figure(value: float) -> str:
+    """In three digits, without an exponent where it is large."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
