@@ -9,7 +9,8 @@ or *alive*.
 
 First the tests run once over the module as it is, with a trace of the functions that each enters: those of its session
 fixtures too, and none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
-pass, all others. Everything that does not import the module is imported before the fork.
+pass, all others that enter the module (of a mutant outside of functions: all others). Everything that does not import
+the module is imported before the fork.
 """
 
 from __future__ import annotations
@@ -177,7 +178,8 @@ def _tried(job: Tree, tests: Tree, lines: Sequence[int], source: str) -> str:
     module.write_text(source)
     quick = sorted(tests, key=lambda name: tests[name]["seconds"])
     reach = [name for name in quick if set(lines) & set(tests[name]["lines"])]
-    rest = [name for name in quick if name not in set(reach)]
+    of_module = [name for name in quick if tests[name]["lines"] or not reach]
+    rest = [name for name in of_module if name not in set(reach)]
     for chosen in (reach, rest):
         if not chosen:
             continue
