@@ -33,7 +33,9 @@ from tests.mutants.equivalent import argument_for
 from tests.mutants.hand import COPIED, ROOT
 
 RESULTS = ROOT / "tests/mutants/results.jsonl"
-KILLED = ("tests/mutants/test_killed.py", "tests/mutants/test_by_value.py")
+KILLED = (
+    "tests/mutants/test_killed.py", "tests/mutants/test_by_value.py", "tests/mutants/test_by_value_compiler.py"
+)  # fmt: skip
 SIMULATED = ("tests/hw_sim/simulate/test_simulator.py", "tests/hw_sim/simulate/test_soft_reset.py")
 PRICED = ("tests/hw_sim/energy/test_energy.py",)
 FOOLED = ("tests/toolchain/checking/test_check_fooled.py", "tests/toolchain/checking/test_check_faults.py")
