@@ -34,7 +34,8 @@ from tests.mutants.hand import COPIED, ROOT
 
 RESULTS = ROOT / "tests/mutants/results.jsonl"
 KILLED = (
-    "tests/mutants/test_killed.py", "tests/mutants/test_by_value.py", "tests/mutants/test_by_value_compiler.py"
+    "tests/mutants/test_killed.py", "tests/mutants/test_by_value.py", "tests/mutants/test_by_value_compiler.py",
+    "tests/mutants/test_by_value_check.py",
 )  # fmt: skip
 SIMULATED = ("tests/hw_sim/simulate/test_simulator.py", "tests/hw_sim/simulate/test_soft_reset.py")
 PRICED = ("tests/hw_sim/energy/test_energy.py",)
@@ -49,6 +50,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "export/compiler/quantise.py": (
         "tests/export/compiler/test_quantise.py", "tests/export/compiler/test_bits.py",
         "tests/export/compiler/test_rounding.py", "tests/export/compiler/test_exact_graphs.py",
+        "tests/export/compiler/test_resolution.py",
     ),
     "export/compiler/ranges.py": ("tests/export/compiler/test_ranges.py",),
     "hw_sim/simulate/counter.py": ("tests/hw_sim/simulate/test_counts.py", "tests/hw_sim/simulate/test_sampling.py"),
@@ -58,7 +60,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "export/compiler/fold.py": ("tests/export/compiler/test_rewrites.py",),
     "hw_sim/lava/run.py": ("tests/hw_sim/lava/test_lava.py",),
     "hw_sim/lava/run_lava.py": ("tests/hw_sim/lava/test_lava.py",),
-    "toolchain/checking/same_network.py": FOOLED,
+    "toolchain/checking/same_network.py": ("tests/toolchain/checking/test_same_network.py",),
     "toolchain/checking/remake.py": FOOLED,
     "toolchain/checking/folder_runs.py": FOOLED,
     "toolchain/checking/equivalence.py": FOOLED,

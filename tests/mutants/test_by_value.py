@@ -75,6 +75,18 @@ def test_a_spike_is_a_spike_whatever_number_it_has() -> None:
         list(simulate_input(replace(made, input_kind="counts"), x))
 
 
+def test_only_what_is_observed_is_watched() -> None:
+    """127 * 2^9 is beyond a's 16 bits: refused where the range is merely observed, wrapped as on a chip elsewhere."""
+    made = program([population("a", (1, 1, 1))], [(INPUT, "a", dense(1, 1))])
+    (synapse,) = made.synapses
+    large = replace(synapse, exponent=9, map=replace(synapse.map, weight=np.full((1, 1), 127, np.int8)))
+    made, x = replace(made, synapses=(large,)), np.ones((1, 2, 1, 1, 1), np.float32)
+    ((trace, _),) = simulate_input(made, x)
+    assert trace.spikes["a"].all()
+    with pytest.raises(UnsupportedError, match=r"population a: .* reaches 65024"):
+        list(simulate_input(replace(made, meta={"observed": ["a"]}), x))
+
+
 def test_so_many_relay_neurons_are_too_many() -> None:
     assert scheduling.MAX_RELAY_NEURONS == 16_777_216
 
