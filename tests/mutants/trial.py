@@ -258,20 +258,18 @@ def main(path: str) -> int:
         raise SystemExit(f"{job['module']}: its tests do not pass as they are (MUTANTS_LOG=FILE tells)")
     found = json.loads(trace.read_text())
     warm = _Warm(job, found["tests"])
-    if _forked(lambda: _pytest(job["tests"], job["marks"], warm))[0] != 0:
+    stands = _forked(lambda: _pytest(job["tests"], job["marks"], warm))[0] == 0
+    if not stands:
         print(f"{job['module']}: its tests do not stand it that code is put in; each mutant is imported", flush=True)
-    done = (
-        {json.loads(line)["key"] for line in out.read_text().splitlines()}
-        if (out := Path(job["out"])).exists()
-        else set()
-    )
+    out = Path(job["out"])
+    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
     left = [mutant for mutant in job["mutants"] if mutant["key"] not in done]
     if not left:
         return 0
     _preload(job, found["loaded"])
     sys.dont_write_bytecode = True
     try:
-        if fresh and _tried(job, found["tests"], [], whole) != "alive":
+        if fresh and not stands and _tried(job, found["tests"], [], whole) != "alive":
             trace.unlink()
             raise SystemExit(f"{job['module']}: no mutant at all is killed: its tests do not stand a second run")
         for mutant in left:
