@@ -9,8 +9,9 @@ twice.
 ``--again`` tries those that lived, and are not named equivalent, once more. FOLDER holds the copy of the tree and what
 each test reaches.
 
-No mutants: annotations, which nobody evaluates; flags of dataclasses and their removal (frozen, slots, kw_only), which
-compute nothing. Those that lived are named in ``equivalent.py``, with an argument, or count.
+No mutants: annotations, which nobody evaluates; the star before parameters that go by name; flags of dataclasses and
+their removal (frozen, slots, kw_only), which compute nothing. Those that lived are named in ``equivalent.py``, with an
+argument, or count.
 """
 
 from __future__ import annotations
@@ -183,9 +184,20 @@ def mutants_of(module: str, sample: int | None = None) -> tuple[list[Mutant], in
 def _is_a_change(source: str, text: str | None) -> bool:
     """Not one that the parser refuses, nor one that it reads alike."""
     try:
-        return text is not None and ast.dump(ast.parse(text)) != ast.dump(ast.parse(source))
+        return text is not None and _computed(text) != _computed(source)
     except SyntaxError:
         return False
+
+
+def _computed(source: str) -> str:
+    """The module, but for which parameters may be given by name or by place alone: its callers read alike."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arguments):
+            node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+            node.defaults += [default for default in node.kw_defaults if default is not None]
+            node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
+    return ast.dump(tree)
 
 
 def read_results() -> dict[str, Result]:

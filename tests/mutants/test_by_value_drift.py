@@ -58,6 +58,11 @@ def test_the_first_difference_is_of_the_earliest_timestep_and_then_of_the_first_
     assert both is not None
     assert both.node == "b"
     assert first_difference(now.packed(), now, ["a", "b"]) is None
+    behind = now.packed()
+    behind["a"][0, 0, 1] ^= 0b0000_1000  # of ten neurons the thirteenth bit
+    found = first_difference(behind, now, ["a", "b"])
+    assert found is not None
+    assert (found.node, found.neuron, found.recorded, found.count) == ("a", (4, 1, 0), 1, 1)
 
 
 def test_answers_may_be_off_by_a_share_of_their_size() -> None:
@@ -89,7 +94,10 @@ def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     write_baseline(path, {"cores": 2, "latency": None, "accuracy": 0.5}, None)
     assert read_baseline(path) == Baseline(figures={"cores": 2.0, "accuracy": 0.5}, stimulus="", labels="")
-    for table in ([], {"schema": "snnas.baseline/2", "figures": {}}, {"schema": "snnas.baseline/1", "figures": []}):
+    for table in (
+        [], {"figures": {}}, {"schema": "snnas.baseline/1", "figures": []},
+        *({"schema": f"snnas.baseline/{version}", "figures": {}} for version in (0, 2)),
+    ):  # fmt: skip
         write_json(path, table)
         with pytest.raises(InvalidFileError, match="not a baseline"):
             read_baseline(path)
@@ -97,6 +105,9 @@ def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
         write_json(path, {"schema": "snnas.baseline/1", "figures": figures})
         with pytest.raises(InvalidFileError, match="expected a number"):
             read_baseline(path)
+    write_json(path, {"schema": "snnas.baseline/1", "figures": {"n" * 50: "v" * 50}})
+    with pytest.raises(InvalidFileError, match=rf": '{'n' * 40}' is '{'v' * 40}'; expected a number of one of acc"):
+        read_baseline(path)
     write_json(path, {"schema": "snnas.baseline/1", "figures": {"cores": 2}, "stimulus": "s", "labels": "l"})
     assert read_baseline(path) == Baseline(figures={"cores": 2.0}, stimulus="s", labels="l")
 
