@@ -16,7 +16,7 @@ of random recurrent circuits too long (measured).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,7 @@ from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Schedule
 MAX_RELAY_NEURONS = 1 << 24
 _ROOT, _TOP = "\0root", "\0top"  # hardware step 0, and the largest depth
 Bound = tuple[str, str, int]  # (a, b, least): b runs at least so many steps behind a
+Ends = tuple[str, str, int]  # a link's source, target and distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,15 @@ class Scheduled:
         depth = self.schedule.depth
         for link in self.circuit.links:
             if link.src not in (INPUT, CLOCK):
-                slack = self.schedule.period * link.distance + depth[link.dst] - depth[link.src] - 1
-                if slack:
-                    raise AssertionError(f"{link.id}: slack {slack} after scheduling")
+                left = slack((link.src, link.dst, link.distance), self.schedule.period, depth)
+                if left:
+                    raise AssertionError(f"{link.id}: slack {left} after scheduling")
+
+
+def slack(link: Ends, period: int, depth: Mapping[str, int]) -> int:
+    """The hardware steps that a link has to spare; below 0 where it is late."""
+    src, dst, distance = link
+    return period * distance + depth[dst] - depth[src] - 1
 
 
 def schedule(circuit: Circuit) -> Scheduled:
@@ -55,21 +62,21 @@ def schedule(circuit: Circuit) -> Scheduled:
         [(k.src, k.dst, k.distance) for k in circuit.links if k.src not in (INPUT, CLOCK)],
     )
     groups, links = list(circuit.groups), list(circuit.links)
-    needed: dict[str, int] = {}
+    needed: dict[str, list[int]] = {}
     relays = dict(circuit.relays)
     for k, link in enumerate(links):
         if link.src in (INPUT, CLOCK):
             continue
-        slack = period * link.distance + depth[link.dst] - depth[link.src] - 1
-        if slack:
-            needed[link.src] = max(needed.get(link.src, 0), slack)
-            links[k] = replace(link, src=_relay_name(link.src, slack))
-    if sum(circuit.group(s).bias.size * n for s, n in needed.items()) > MAX_RELAY_NEURONS:
+        left = slack((link.src, link.dst, link.distance), period, depth)
+        if left:
+            needed.setdefault(link.src, []).append(left)
+            links[k] = replace(link, src=_relay_name(link.src, left))
+    if sum(circuit.group(s).bias.size * max(steps) for s, steps in needed.items()) > MAX_RELAY_NEURONS:
         raise UnsupportedError(f"the schedule needs over {MAX_RELAY_NEURONS} relay neurons; use fewer channels")
-    for source, count in needed.items():
+    for source, steps in needed.items():
         shape = circuit.group(source).shape
         previous = source
-        for n in range(1, count + 1):
+        for n in range(1, max(steps) + 1):
             name = _relay_name(source, n)
             groups.append(Group(id=name, shape=shape, alpha=1.0, threshold=0.5, bias=np.zeros(shape), role="relay"))
             identity = LinearMap(kind="conv", weight=np.ones((shape[0], 1, 1, 1)), groups=shape[0])
@@ -91,21 +98,30 @@ def _relay_name(source: str, steps: int) -> str:
     return f"{source}_relay{steps}"
 
 
-def solve(sizes: dict[str, int], links: Sequence[tuple[str, str, int]]) -> tuple[int, dict[str, int]]:
-    """The period and the depths of populations of ``sizes`` neurons; links: (source, target, distance).
+def solve(sizes: dict[str, int], links: Sequence[Ends]) -> tuple[int, dict[str, int]]:
+    """The period and the depths of populations of ``sizes`` neurons.
 
     ValueError where a cycle has no distance: no period computes it.
     """
-    for period in range(1, len(sizes) + 1):  # a cycle that some period allows is allowed by one of its length
+    for period, _ in enumerate(sizes, start=1):  # a cycle that some period allows is allowed by one of its length
         late = [(src, dst, 1 - period * distance) for src, dst, distance in links]
         depth = least_depths(sizes, late)
         if depth is not None:
             break
     else:
         raise ValueError("a cycle of links without a distance")
-    longest = _chains(links, period, depth)
-    if not all(steps <= _unavoidable(source, links, period, late) for source, steps in longest.items() if steps):
-        depth = _with_fewest_relays(sizes, links, period, late)
+    # The links of one source share a chain as long as their largest slack. It is never shorter than where the targets
+    # run as soon behind the source as the longest paths let them; if none is longer, no depths need fewer relays.
+    leaving: dict[str, list[Ends]] = {}
+    for link in links:
+        leaving.setdefault(link[0], []).append(link)
+    for source, own in leaving.items():
+        chain = max(slack(link, period, depth) for link in own)
+        if chain:
+            behind = _settled({source: depth[source]}, late)
+            assert behind is not None, "the period was found to allow depths"
+            if chain > max(slack(link, period, behind) for link in own):
+                return period, _with_fewest_relays(sizes, links, period, late)
     return period, depth
 
 
@@ -116,7 +132,7 @@ def least_depths(names: Iterable[str], bounds: Sequence[Bound]) -> dict[str, int
 
 def _settled(depth: dict[str, int], bounds: Sequence[Bound]) -> dict[str, int] | None:
     """The least depths, none below those given, that keep the bounds; what no bound leads to from them has none."""
-    for _ in range(len({name for a, b, _ in bounds for name in (a, b)}) + 1):
+    for _ in (None, *{name for a, b, _ in bounds for name in (a, b)}):  # a longest path, and a round without a change
         moved = False
         for a, b, least in bounds:
             if a in depth and (b not in depth or depth[a] + least > depth[b]):
@@ -127,27 +143,7 @@ def _settled(depth: dict[str, int], bounds: Sequence[Bound]) -> dict[str, int] |
     return None
 
 
-def _chains(links: Sequence[tuple[str, str, int]], period: int, depth: dict[str, int]) -> dict[str, int]:
-    """The relays behind each source: its links share a chain as long as the largest slack."""
-    longest: dict[str, int] = {}
-    for src, dst, distance in links:
-        longest[src] = max(longest.get(src, 0), period * distance + depth[dst] - depth[src] - 1)
-    return longest
-
-
-def _unavoidable(source: str, links: Sequence[tuple[str, str, int]], period: int, late: Sequence[Bound]) -> int:
-    """The relays behind a source whatever the depths: a target runs no sooner behind it than the longest path says.
-
-    Where the least depths need no more of any source, they are the answer: no other depths are smaller anywhere.
-    """
-    behind = _settled({source: 0}, late)
-    assert behind is not None, "the period was found to allow depths"
-    return max(period * distance + behind[dst] - 1 for src, dst, distance in links if src == source)
-
-
-def _with_fewest_relays(
-    sizes: dict[str, int], links: Sequence[tuple[str, str, int]], period: int, late: list[Bound]
-) -> dict[str, int]:
+def _with_fewest_relays(sizes: dict[str, int], links: Sequence[Ends], period: int, late: list[Bound]) -> dict[str, int]:
     """Minimise ``weight * relay neurons + largest depth``: the weight is above any depth.
 
     A source's chain of relays ends at ``end = depth + 1 + its length``, at least 1 behind the source and at least
@@ -160,26 +156,24 @@ def _with_fewest_relays(
         *late,
         *((src, end, 1) for src, end in ends.items()),
         *((dst, ends[src], period * distance) for src, dst, distance in links),
-        *((_ROOT, name, 0) for name in sizes),
-        *((name, _TOP, 0) for name in sizes),
-        *((end, _TOP, -1) for end in ends.values()),  # the last relay stands a step before its chain's end
     ]
-    weight = 1 + (len(sizes) + 1) * (1 + period * max(distance for _, _, distance in links))
+    weight = sum(abs(least) for _, _, least in bounds)  # more than a path through them, which takes none twice
     demand = dict.fromkeys([*sizes, *ends.values()], 0) | {_ROOT: -1, _TOP: 1}
+    graph = networkx.DiGraph()
     for src, end in ends.items():
         demand[end] += weight * sizes[src]
         demand[src] -= weight * sizes[src]
-    graph = networkx.DiGraph()
-    for name, amount in demand.items():
-        graph.add_node(name, demand=amount)
+        graph.add_edge(end, _TOP, weight=1)  # the last relay stands a step before its chain's end
+    for name in sizes:
+        graph.add_edge(_ROOT, name)
+        graph.add_edge(name, _TOP)
+    networkx.set_node_attributes(graph, demand, "demand")
     tightest: dict[tuple[str, str], int] = {}
     for a, b, least in bounds:
         tightest[a, b] = max(least, tightest.get((a, b), least))
-    for (a, b), least in tightest.items():
-        if a != b:
-            graph.add_edge(a, b, weight=-least)
+    graph.add_weighted_edges_from((a, b, -least) for (a, b), least in tightest.items())
     _, flow = networkx.network_simplex(graph)
-    equal = [(b, a, -least) for (a, b), least in tightest.items() if a != b and flow[a][b]]
-    depth = least_depths([*demand], [*bounds, *equal])
+    equal = [(b, a, -least) for (a, b), least in tightest.items() if flow[a][b]]
+    depth = least_depths([*sizes, *ends.values()], [*bounds, *equal])
     assert depth is not None, "an optimum keeps its own equations"
     return {name: depth[name] for name in sizes}

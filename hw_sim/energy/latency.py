@@ -43,7 +43,7 @@ def estimate_latency(counts: Counts, profile: Profile) -> Latency | None:
     keys = ("time.update_active", "time.update_idle", "time.synop", "time.barrier")
     found = [profile.get(key) for key in keys]
     needed = [c for c in found if c is not None]
-    if len(needed) < len(keys):
+    if None in found:
         return None
     message = profile.get("time.message")
     used = [*needed, message] if message is not None else needed

@@ -110,10 +110,10 @@ def price(counts: Counts, profile: Profile, latency: Latency | None) -> Bill:
         energy = Band(low=p.low * t.low, nominal=p.nominal * t.nominal, high=p.high * t.high)
         lines.append(_line("floor", key, float(chips), energy, constant))
     missing = {part for part, key, n in work(counts) if n} | {"floor"}
-    sums: dict[str, Band | None] = {}
-    for part in PARTS:
-        bands = [line.energy for line in lines if line.part == part]
-        sums[part] = sum(bands, ZERO) if bands or part not in missing else None
+    bands: dict[str, list[Band]] = {part: [] for part in PARTS}
+    for line in lines:
+        bands[line.part].append(line.energy)
+    sums = {part: sum(of, ZERO) if of or part not in missing else None for part, of in bands.items()}
     priced = [band for band in sums.values() if band is not None]
     bases = [line.basis for line in lines]
     if latency is not None and any(line.part == "floor" for line in lines):

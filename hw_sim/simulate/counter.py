@@ -44,21 +44,24 @@ class _Cells:
         keep: what each sample did, too.
         """
         state = np.zeros(late.shape, dtype=bool)
-        each = np.zeros((3, len(late)), dtype=np.int64)
+        each = np.zeros((3, len(late)), dtype=np.int64) if keep else None
         for t in range(arrived.shape[1]):
             state = state | self.biased | arrived[:, t]
             self.active[t] += state.sum(axis=0)
-            each[0] += _per_sample(state) if keep else 0
+            if each is not None:
+                each[0] += _per_sample(state)
             if spikes is not None and not self.lingers:
                 state = state & ~spikes[:, t]
             if self.forgets:
                 state = np.zeros_like(state)
             self.carried[t] += state.sum(axis=0)
-            each[1] += _per_sample(state) if keep else 0
+            if each is not None:
+                each[1] += _per_sample(state)
         state = state | self.biased | late
         self.drained += state.sum(axis=0)
-        each[2] += _per_sample(state) if keep else 0
-        self.each = each if keep else None
+        if each is not None:
+            each[2] += _per_sample(state)
+        self.each = each
 
 
 def _per_sample(state: np.ndarray) -> np.ndarray:

@@ -13,10 +13,12 @@ from snnas.hw_sim.energy.latency import Latency, estimate_latency
 from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.energy.profile import BASES, Band, Constant, load_profile
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.linear import convolve
 from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.program import INPUT
+from snnas.hw_sim.simulate import simulator
 from snnas.hw_sim.simulate.simulator import _check_memory, simulate_input
-from tests.hw_sim.simulate.test_counts import TINY, count, dense, population, program, silent
+from tests.hw_sim.simulate.test_counts import TINY, conv, count, dense, population, program, silent
 
 
 @pytest.mark.parametrize(("delayed", "needed"), [(False, 3 * 7 * (13 + 8 + 16 * 13)), (True, 3 * 7 * (13 + 8))])
@@ -43,6 +45,24 @@ def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
         _check_memory(made, 1_000_000_000)
 
 
+@pytest.mark.parametrize(("largest", "roads"), [((1 << 24) - 1, ["float32"]), (1 << 24, [])])
+def test_a_convolution_takes_half_the_memory_while_float32_holds_its_sums(
+    largest: int, roads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both roads give the same integers; which one is taken is a matter of memory."""
+    taken: list[str] = []
+
+    def convolved(x: np.ndarray, *rest: object) -> np.ndarray:
+        taken.append(x.dtype.name)
+        return convolve(x, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(simulator, "_largest_sum", lambda linear: largest)
+    monkeypatch.setattr(simulator, "convolve", convolved)
+    made = program([population("a", (2, 1, 1))], [(INPUT, "a", conv(2, 1, 1))])
+    list(simulate_input(made, np.ones((1, 2, 1, 1, 1), np.float32)))
+    assert taken == roads
+
+
 def test_a_spike_is_a_spike_whatever_number_it_has() -> None:
     """Of an input of counts, one above 1 is refused; where the input is spikes, anything above 0 is one."""
     made = program([population("a", (2, 1, 1))], [(INPUT, "a", dense(2, 1))])
@@ -53,6 +73,18 @@ def test_a_spike_is_a_spike_whatever_number_it_has() -> None:
     assert (trace.spikes["a"] == plain.spikes["a"]).all()
     with pytest.raises(UnsupportedError, match="an input count of 3"):
         list(simulate_input(replace(made, input_kind="counts"), x))
+
+
+def test_only_what_is_observed_is_watched() -> None:
+    """127 * 2^9 is beyond a's 16 bits: refused where the range is merely observed, wrapped as on a chip elsewhere."""
+    made = program([population("a", (1, 1, 1))], [(INPUT, "a", dense(1, 1))])
+    (synapse,) = made.synapses
+    large = replace(synapse, exponent=9, map=replace(synapse.map, weight=np.full((1, 1), 127, np.int8)))
+    made, x = replace(made, synapses=(large,)), np.ones((1, 2, 1, 1, 1), np.float32)
+    ((trace, _),) = simulate_input(made, x)
+    assert trace.spikes["a"].all()
+    with pytest.raises(UnsupportedError, match=r"population a: .* reaches 65024"):
+        list(simulate_input(replace(made, meta={"observed": ["a"]}), x))
 
 
 def test_so_many_relay_neurons_are_too_many() -> None:

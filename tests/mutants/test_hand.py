@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
 
 from tests.mutants import test_killed
 from tests.mutants.campaign import KILLED, MODULES, idle_spans, read_results, statement_lines
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.hand import MUTANTS, ROOT, Mutant
+from tests.mutants.swap import changed_functions, swap
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
@@ -23,7 +26,9 @@ def test_no_two_have_one_name() -> None:
 
 
 def test_modules_and_tests_of_the_campaign_are_there() -> None:
-    assert [p for m, tests in MODULES.items() for p in (m, *tests, *KILLED) if not (ROOT / p).is_file()] == []
+    assert [
+        p for m, tests in MODULES.items() for p in (m, *tests, *KILLED[m.partition("/")[0]]) if not (ROOT / p).is_file()
+    ] == []
     assert {r.module for r in read_results().values()} <= set(MODULES)
 
 
@@ -48,3 +53,19 @@ def test_a_statement_is_all_of_its_lines() -> None:
     assert statement_lines(source, 5) == [4, 5, 6]
     assert statement_lines(source, 8) == [7, 8, 9]
     assert statement_lines(source, 10) == [10]
+
+
+def test_a_fault_is_put_into_what_others_hold_already() -> None:
+    source = "def f(x):\n    return x + 1\nclass A:\n    @property\n    def y(self):\n        return 2\n    z = 3\n"
+    module = types.ModuleType("made")
+    module.__file__ = "made.py"
+    exec(source, vars(module))
+    f, a = module.f, module.A()
+    for old, new, name in (("x + 1", "x - 1", "f"), ("return 2", "return 3", "A.y")):
+        assert changed_functions(source, source.replace(old, new)) == [name]
+        swap(module, source.replace(old, new), [name])
+    assert (f(1), a.y) == (0, 3)
+    for old, new in (("z = 3", "z = 4"), ("f(x)", "f(x=0)"), ("    @property\n", "")):
+        assert changed_functions(source, source.replace(old, new)) is None
+    with pytest.raises(LookupError):
+        swap(module, source, ["g"])

@@ -9,7 +9,9 @@ or *alive*.
 
 First the tests run once over the module as it is, with a trace of the functions that each enters: those of its session
 fixtures too, and none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
-pass, all others. Everything that does not import the module is imported before the fork.
+pass, all others that enter the module (of a mutant outside of functions: all others). A fault inside of functions is
+put into a process that has collected its tests (``swap``), any other into the file: everything that does not import the
+module is imported before the fork.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from types import CodeType, FrameType
 from typing import Any
 
 import pytest
+
+from tests.mutants import swap
 
 Tree = dict[str, Any]
 SPARE_SECONDS, TIMES = 5, 4  # CPU seconds of a mutant's tests: so many more, and so many times what they took
@@ -88,6 +92,45 @@ class _Chosen:
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         items[:] = sorted((i for i in items if i.nodeid in self.place), key=lambda i: self.place[i.nodeid])
+
+
+class _Warm:
+    """Tries mutants in forks of a process that has collected its tests: nothing is imported for any of them."""
+
+    def __init__(self, job: Tree, tests: Tree) -> None:
+        self.job, self.tests = job, tests
+        self.healthy = Path(job["module"]).read_text()
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        module = importlib.import_module(_name(self.job))
+        held, items = swap.functions(module), {item.nodeid: item for item in session.items}
+        for mutant in [{"key": "", "source": self.healthy, "lines": []}, *self.job["mutants"]]:
+            names = swap.changed_functions(self.healthy, mutant["source"]) if mutant["key"] else list(held)
+            if names is None or not set(names) <= set(held):
+                continue
+            outcome = self._tried(session, items, names, mutant)
+            if mutant["key"]:
+                _tell(self.job, mutant["key"], outcome)
+            elif outcome != "alive":
+                raise pytest.UsageError("no mutant at all is killed: the tests do not stand it that code is put in")
+        return True
+
+    def _tried(self, session: pytest.Session, items: Tree, names: list[str], mutant: Tree) -> str:
+        for chosen in _rounds(self.tests, mutant["lines"]):
+            plan = [items[name] for name in chosen]
+
+            def run(plan: Sequence[pytest.Item] = plan) -> int:
+                swap.swap(importlib.import_module(_name(self.job)), mutant["source"], names)
+                for item, after in zip(plan, [*plan[1:], None], strict=True):
+                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+                    if session.testsfailed:
+                        return 1
+                return 0
+
+            code, late = _forked(run, _allowed(self.tests, chosen))
+            if code != 0:
+                return "late" if late else "killed"
+        return "alive"
 
 
 class _Blocked:
@@ -158,7 +201,7 @@ def _trace(job: Tree) -> int:
 
 
 def _preload(job: Tree, loaded: Sequence[str]) -> None:
-    name = "snnas." + job["module"].removesuffix(".py").replace("/", ".")
+    name = _name(job)
     blocked = _Blocked(name)
     sys.meta_path.insert(0, blocked)
     for other in loaded:
@@ -175,18 +218,35 @@ def _tried(job: Tree, tests: Tree, lines: Sequence[int], source: str) -> str:
     for old in module.parent.glob(f"__pycache__/{module.stem}.*.pyc"):
         old.unlink()
     module.write_text(source)
-    quick = sorted(tests, key=lambda name: tests[name]["seconds"])
-    reach = [name for name in quick if set(lines) & set(tests[name]["lines"])]
-    rest = [name for name in quick if name not in set(reach)]
-    for chosen in (reach, rest):
-        if not chosen:
-            continue
+    for chosen in _rounds(tests, lines):
         files = list(dict.fromkeys(name.partition("::")[0] for name in chosen))
-        cpu = SPARE_SECONDS + TIMES * sum(tests[name]["seconds"] for name in chosen)
-        code, late = _forked(lambda files=files, chosen=chosen: _pytest(files, job["marks"], _Chosen(chosen)), cpu)
+        work = lambda files=files, chosen=chosen: _pytest(files, job["marks"], _Chosen(chosen))  # noqa: E731
+        code, late = _forked(work, _allowed(tests, chosen))
         if code != 0:
             return "late" if late else "killed"
     return "alive"
+
+
+def _rounds(tests: Tree, lines: Sequence[int]) -> list[list[str]]:
+    """The tests that enter those lines' function, the quickest first, and the others of the module; none empty."""
+    quick = sorted(tests, key=lambda name: tests[name]["seconds"])
+    reach = [name for name in quick if set(lines) & set(tests[name]["lines"])]
+    of_module = [name for name in quick if tests[name]["lines"] or not reach]
+    rest = [name for name in of_module if name not in set(reach)]
+    return [chosen for chosen in (reach, rest) if chosen]
+
+
+def _allowed(tests: Tree, chosen: Sequence[str]) -> float:
+    return SPARE_SECONDS + TIMES * sum(tests[name]["seconds"] for name in chosen)
+
+
+def _name(job: Tree) -> str:
+    return "snnas." + str(job["module"]).removesuffix(".py").replace("/", ".")
+
+
+def _tell(job: Tree, key: str, outcome: str) -> None:
+    with Path(job["out"]).open("a") as out:
+        out.write(json.dumps({"key": key, "outcome": outcome}) + "\n")
 
 
 def main(path: str) -> int:
@@ -197,16 +257,23 @@ def main(path: str) -> int:
     if fresh and _forked(lambda: _trace(job))[0] != 0:
         raise SystemExit(f"{job['module']}: its tests do not pass as they are (MUTANTS_LOG=FILE tells)")
     found = json.loads(trace.read_text())
+    warm = _Warm(job, found["tests"])
+    stands = _forked(lambda: _pytest(job["tests"], job["marks"], warm))[0] == 0
+    if not stands:
+        print(f"{job['module']}: its tests do not stand it that code is put in; each mutant is imported", flush=True)
+    out = Path(job["out"])
+    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    left = [mutant for mutant in job["mutants"] if mutant["key"] not in done]
+    if not left:
+        return 0
     _preload(job, found["loaded"])
     sys.dont_write_bytecode = True
     try:
-        if fresh and _tried(job, found["tests"], [], whole) != "alive":
+        if fresh and not stands and _tried(job, found["tests"], [], whole) != "alive":
             trace.unlink()
             raise SystemExit(f"{job['module']}: no mutant at all is killed: its tests do not stand a second run")
-        for mutant in job["mutants"]:
-            outcome = _tried(job, found["tests"], mutant["lines"], mutant["source"])
-            with Path(job["out"]).open("a") as out:
-                out.write(json.dumps({"key": mutant["key"], "outcome": outcome}) + "\n")
+        for mutant in left:
+            _tell(job, mutant["key"], _tried(job, found["tests"], mutant["lines"], mutant["source"]))
     finally:
         Path(job["module"]).write_text(whole)
     return 0

@@ -1,6 +1,7 @@
 """How the cost of a graph grows: CPU seconds of compile, map, simulate and count, prove and diagnose.
 
-    python -m tests.studies.growth [--rounds N]
+    python -m tests.studies.growth [--rounds N] [--axis AXIS] [--stage STAGE]
+    python -m tests.studies.growth --work    calls and bytes in place of seconds: the same however busy a machine is
 
 Against neurons, edges, populations and samples, each over sizes that double; the exponent is the slope of the last
 three in logarithms, of the least of ``--rounds`` runs. docs/reliability.md holds the table. Exit code 1 where an
@@ -11,10 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import nir
@@ -42,6 +47,7 @@ SIZES = {
     "populations": (16, 32, 64, 128, 256),
     "samples": (64, 128, 256, 512, 1024),
 }
+Figures = tuple[float, ...]
 COUNTED = 8  # samples, where these do not grow
 
 
@@ -67,8 +73,10 @@ def graph_of_size(axis: str, size: int) -> nir.NIRGraph:
     return graph_of(shape, nodes, (4,))
 
 
-def costs(axis: str, size: int, folder: Path, rounds: int) -> dict[str, float]:
-    """CPU seconds of each stage."""
+def costs(
+    axis: str, size: int, folder: Path, measure: Callable[[Callable[[], object]], Figures], wanted: Sequence[str]
+) -> dict[str, Figures]:
+    """What ``measure`` finds of each stage, or of those that are wanted."""
     samples = size if axis == "samples" else COUNTED
     path, data = folder / "graph.nir", folder / "data.npz"
     nir.write(path, graph_of_size(axis, size))
@@ -98,17 +106,46 @@ def costs(axis: str, size: int, folder: Path, rounds: int) -> dict[str, float]:
         "prove": lambda: prove(program),
         "diagnose": diagnose,
     }
-    return {name: min(_cpu(stage) for _ in range(rounds)) for name, stage in stages.items()}
+    return {name: measure(stage) for name, stage in stages.items() if name in (wanted or stages)}
 
 
 def _compiled(graph: Graph) -> Any:
     return compile_graph(graph, timesteps=TIMESTEPS, input_kind="spikes")
 
 
-def _cpu(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
+def _seconds(work: Callable[[], object], rounds: int) -> Figures:
+    """CPU seconds of the quickest run."""
+
+    def once() -> float:
+        began = time.process_time()
+        work()
+        return time.process_time() - began
+
+    return (min(once() for _ in range(rounds)),)
+
+
+def _work(work: Callable[[], object]) -> Figures:
+    """Its calls, Python's and C's, and the bytes that it allocates: between two calls, by how much the peak rises.
+
+    Array code writes what it computes, so that its bytes grow as its work does, but in products of matrices.
+    """
+    work()  # what is loaded or kept once is no work of this size
+    calls = written = held = 0
+
+    def seen(frame: FrameType | None, event: str, arg: object) -> None:
+        nonlocal calls, written, held
+        now, peak = tracemalloc.get_traced_memory()
+        calls, written, held = calls + (event in ("call", "c_call")), written + peak - held, now
+        tracemalloc.reset_peak()
+
+    tracemalloc.start()
+    sys.setprofile(seen)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        tracemalloc.stop()
+    return calls, written
 
 
 def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
@@ -116,19 +153,28 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes[-3:]), np.log(np.maximum(seconds[-3:], 1e-6)), 1)[0])
 
 
-def command(rounds: Annotated[int, typer.Option(help="Runs of each, of which the least counts.")] = 6) -> None:
-    """Print the table of exponents, and the seconds of the largest size."""
-    print_text("| against | stage | smallest (CPU s) | largest (CPU s) | exponent |\n|---|---|--:|--:|--:|")
+def command(
+    rounds: Annotated[int, typer.Option(help="Runs of each, of which the least counts.")] = 6,
+    work: Annotated[bool, typer.Option("--work", help="Count calls and bytes.")] = False,
+    axis: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(SIZES)}; all where left out.")] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="One by its name in the table; all where left out.")] = None,
+) -> None:
+    """Print the table of exponents, and the seconds, or the work, of the smallest and the largest size."""
+    titles = ("calls", "bytes") if work else ("CPU s",)
+    print_text("| against | stage |" + "".join(f" {title}, smallest | largest | exponent |" for title in titles))
+    print_text("|---|---|" + "--:|--:|--:|" * len(titles))
     beyond = []
-    for axis, sizes in SIZES.items():
-        with tempfile.TemporaryDirectory() as name:
-            found = [costs(axis, size, Path(name), rounds) for size in sizes]
-        doubled = [2.0**k for k in range(len(sizes))]
-        for stage in found[0]:
-            seconds = [f[stage] for f in found]
-            slope = exponent(doubled, seconds)
-            print_text(f"| {axis} | {stage} | {seconds[0]:.4f} | {seconds[-1]:.4f} | {slope:.2f} |")
-            beyond += [f"{stage} against {axis}: {slope:.2f}"] if slope > MOST else []
+    for name in axis or SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            measure = _work if work else partial(_seconds, rounds=rounds)
+            found = [costs(name, size, Path(folder), measure, stage or ()) for size in SIZES[name]]
+        for each in found[0]:
+            row = f"| {name} | {each} |"
+            for values in zip(*(f[each] for f in found), strict=True):
+                slope = exponent([2.0**k for k in range(len(values))], values)
+                row += f" {values[0]:,.4g} | {values[-1]:,.4g} | {slope:.2f} |"
+                beyond += [f"{each} against {name}: {slope:.2f}"] if slope > MOST else []
+            print_text(row)
     if beyond:
         raise GateError(f"beyond {MOST}: {'; '.join(beyond)}")
 

@@ -55,44 +55,25 @@ def first_difference(
     recorded: Mapping[str, np.ndarray], run: Fired, order: Sequence[str], *, start: int = 0
 ) -> Difference | None:
     """recorded: packed spikes of the same samples. order: of the nodes. start: number of the first sample."""
-    found: list[tuple[tuple[int, int], Difference]] = []
-    everywhere = 0
-    for position, name in enumerate(order):
-        fired = run.spikes[name]
-        shape = fired.shape[2:]
-        size = int(np.prod(shape))
-        unlike = np.unpackbits(np.bitwise_xor(recorded[name], pack(fired)).view(np.uint8), axis=-1)
-        if not unlike.any():
-            continue
-        count = int(unlike.sum())
-        everywhere += count
-        timestep = int(unlike.any(axis=(0, 2)).argmax())
-        sample, neuron = (int(i) for i in np.argwhere(unlike[:, timestep])[0])
-        was = int(np.unpackbits(recorded[name][sample, timestep])[neuron])
-        place = tuple(int(i) for i in np.unravel_index(min(neuron, size - 1), shape))
-        one = Difference(
-            node=name,
-            sample=start + sample,
-            timestep=timestep,
-            neuron=place,
-            recorded=was,
-            count=count,
-            everywhere=0,
-            nodes=0,
-        )
-        found.append(((timestep, position), one))
-    if not found:
+    every = {name: np.bitwise_xor(recorded[name], pack(run.spikes[name])) for name in order}
+    unlike = {name: bits for name, bits in every.items() if bits.any()}
+    if not unlike:
         return None
-    first = min(found, key=lambda pair: pair[0])[1]
+    counts = {name: int(np.unpackbits(bits).sum()) for name, bits in unlike.items()}
+    earliest = {name: int(bits.any(axis=(0, 2)).argmax()) for name, bits in unlike.items()}
+    node = min(earliest, key=earliest.__getitem__)
+    timestep, shape = earliest[node], run.spikes[node].shape[2:]
+    sample, neuron = (int(i) for i in np.argwhere(np.unpackbits(unlike[node][:, timestep], axis=-1))[0])
+    last = int(np.prod(shape)) - 1  # a recording may have bits behind it
     return Difference(
-        node=first.node,
-        sample=first.sample,
-        timestep=first.timestep,
-        neuron=first.neuron,
-        recorded=first.recorded,
-        count=first.count,
-        everywhere=everywhere,
-        nodes=len(found),
+        node=node,
+        sample=start + sample,
+        timestep=timestep,
+        neuron=tuple(int(i) for i in np.unravel_index(min(neuron, last), shape)),
+        recorded=int(np.unpackbits(recorded[node][sample, timestep])[neuron]),
+        count=counts[node],
+        everywhere=sum(counts.values()),
+        nodes=len(counts),
     )
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from snnas.export.formats.npz_file import read_npz
+from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import read_json, write_json
-from snnas.toolchain.checking.rules.rules import GROUPS, RULES
+from snnas.toolchain.checking.rules.rules import GROUPS, RULES, find
 from snnas.toolchain.cli.app import run_command
 from tests.export.nir_nets import dyadic, graph_of, lif, nir, written
 from tests.toolchain.checking.check_subjects import ROOT, change_arrays, checked, healthy, here  # noqa: F401
@@ -240,7 +241,11 @@ def test_explain_prints_a_rule_or_lists_all(capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert all(code in out for code in RULES)
     assert all(group in out for group in GROUPS.values())
-    fails(capsys, ["explain", "SN999"], 2, "SN999", "did you mean")
+    fails(capsys, ["explain", "SN300"], 2, "SN300", "did you mean 'SN301'?")
+    fails(capsys, ["explain", "302"], 2, "did you mean 'SN302'?")
+    with pytest.raises(UsageError) as far:
+        find("SN999")
+    assert str(far.value) == "'SN999' is no code of a rule; snnas explain lists all of them"
     fails(capsys, ["explain", "x"], 2, "snnas explain lists")
     assert run_command(["explain", "SN101", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rules"][0]["group"] == "file and schema"

@@ -7,7 +7,9 @@ what other tools make of the graph).
 
 from __future__ import annotations
 
-from snnas.hw_sim.errors import UsageError, did_you_mean
+import re
+
+from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.checking.rules import of_figures as rules_of_figures
 from snnas.toolchain.checking.rules import of_files as rules_of_files
 from snnas.toolchain.checking.rules import of_graphs as rules_of_graphs
@@ -16,13 +18,24 @@ from snnas.toolchain.checking.rules.rule import GROUPS, Rule
 __all__ = ["GROUPS", "RULES", "Rule", "find"]
 
 RULES = {rule.code: rule for part in (rules_of_files, rules_of_graphs, rules_of_figures) for rule in part.RULES}
+NEAR = 9
 
 
 def find(code: str) -> Rule:
-    """The rule of a code, in any case; UsageError names a near one."""
+    """The rule of a code, in any case; UsageError names the one of the nearest number, where one is near."""
     wanted = code.strip().upper()
     if wanted not in RULES:
-        raise UsageError(
-            f"{code[:40]!r} is no code of a rule{did_you_mean(wanted, RULES)}; snnas explain lists all of them"
-        )
+        near = _near(wanted)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise UsageError(f"{code[:40]!r} is no code of a rule{hint}; snnas explain lists all of them")
     return RULES[wanted]
+
+
+def _near(code: str) -> str | None:
+    """The code whose number is at most ``NEAR`` off: all codes look alike, so likeness of their text says nothing."""
+    number = re.fullmatch(r"\D*(\d{3})", code, re.ASCII)
+    if number is None:
+        return None
+    off = {known: abs(int(known[2:]) - int(number[1])) for known in RULES}
+    nearest = min(off, key=off.__getitem__)
+    return nearest if off[nearest] <= NEAR else None
