@@ -97,7 +97,8 @@ def _escaped(text: str) -> str:
 
 def _for_the_site(app: Sphinx, name: str, source: list[str]) -> None:
     """Links to the rest of the repository become text."""
-    source[0] = re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", source[0])
+    out = r"\.\./" * (1 + name.count("/"))
+    source[0] = re.sub(rf"\[([^]]+)\]\({out}[^)]*\)", r"\1", source[0])
 
 
 def _without_marks(
