@@ -32,8 +32,8 @@ _WORDS = (
     "process|proved|ray|spikes|subtract|tensorboard|true|zero"
 )
 _VALUE = (
-    rf"(?:'[^']*'|\"[^\"]*\"|score,[a-z_,]*[a-z]|(?!--)[^\s;,()]*[A-Z0-9_./=][^\s;,()]*(?<![.:])|(?:{_WORDS})\b|membrane-[a-z]+|"
-    r"[^\s;,:()]+(?=:))"
+    rf"(?:'[^']*'|\"[^\"]*\"|score,[a-z_,]*[a-z]|(?!--)[^\s;,()]*[A-Z0-9_./=][^\s;,()]*(?<![.:])|(?:{_WORDS})\b|"
+    r"membrane-[a-z]+|[^\s;,:()]+(?=:))"
 )
 _OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z0-9-]*)(?:([ =])({_VALUE}))?")
 _COMMAND = re.compile(
@@ -159,7 +159,7 @@ def _call(command: str, words: list[str]) -> str:
         return f"snnas.load_run({_literal(''.join(words[1:2]))}).resume({', '.join(_arguments(words[2:]))})"
     of_run = f"snnas.load_run({_literal(subject[0])})" if subject else "run"
     of_model = f"snnas.read_graph({_literal(subject[0])})" if subject else "model"
-    is_graph = bool(subject) and subject[0].rstrip(".").endswith((".nir", "GRAPH"))
+    is_graph = bool(subject) and subject[0].endswith((".nir", "GRAPH"))
     home = {
         "search": "snnas.search_network",
         "train": f"{of_run}.train",
