@@ -7,6 +7,7 @@ loaded from elsewhere, or be a megabyte of scripts here, and pictures need a TeX
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+# Sphinx reads what is below docs/ alone; git ignores the copies.
+shutil.copytree(ROOT / "examples/notebooks", ROOT / "docs/notebooks", dirs_exist_ok=True)
 
 project = "snnas"
 author = "The snnas maintainers"
 release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
-myst_enable_extensions = ["dollarmath"]
+extensions = ["myst_nb", "sphinx_design", "sphinx.ext.autodoc"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+nb_execution_mode = "off"  # they keep their outputs: make notebooks
+nb_merge_streams = True
 myst_heading_anchors = 3
 exclude_patterns = ["data/*"]
 highlight_language = "none"  # indented blocks hold commands, output and formulas alike
@@ -92,7 +97,8 @@ def _escaped(text: str) -> str:
 
 def _for_the_site(app: Sphinx, name: str, source: list[str]) -> None:
     """Links to the rest of the repository become text."""
-    source[0] = re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", source[0])
+    out = r"\.\./" * (1 + name.count("/"))
+    source[0] = re.sub(rf"\[([^]]+)\]\({out}[^)]*\)", r"\1", source[0])
 
 
 def _without_marks(

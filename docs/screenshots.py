@@ -10,16 +10,18 @@ from PIL import Image
 
 from tests.browser import Browser
 
+HEAD = 335  # pixels of the figures at a glance
 GAP = 20  # pixels between the telephone's screens
 SCREENS = ("", "cell", "raster", "diagnosis")  # where each of them begins; '' the top
 
 
 def take(page: Path, folder: Path) -> None:
-    """report.png, report-diagnosis.png and report-phone.png of a report.html, into ``folder``."""
+    """report-head.png, report.png, report-diagnosis.png and report-phone.png of a report.html, into ``folder``."""
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(Path(profile))
         try:
             browser.open(page)
+            _save([browser.picture(0, HEAD)], folder / "report-head.png")
             _save([browser.picture(0, 1500)], folder / "report.png")
             begin, end = (_top(browser, name) for name in ("quantisation", "chip"))
             _save([browser.picture(begin, end - begin)], folder / "report-diagnosis.png")

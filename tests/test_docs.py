@@ -60,7 +60,7 @@ def test_no_command_of_the_first_page_is_cut(generate: ModuleType, monkeypatch: 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built with warnings as errors."""
-    for name in ("sphinx", "myst_parser", "furo"):
+    for name in ("sphinx", "myst_parser", "myst_nb", "sphinx_design", "furo"):
         pytest.importorskip(name, reason="the extra [docs] is not installed")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html"]

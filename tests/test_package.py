@@ -6,9 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("toolchain", "search", "export", "hw_sim")
@@ -87,3 +92,41 @@ def test_a_checkout_without_links_builds_nothing(tmp_path: Path, folder: str) ->
     assert built.returncode != 0
     assert f"snnas/{folder} is no link to the folder {folder}" in built.stdout + built.stderr
     assert not list((tmp_path / "wheels").glob("*.whl"))
+
+
+# Bytes of what a base install downloads (Python 3.11, x86-64 Linux, the versions of constraints.txt), and of our wheel.
+WHEELS = {
+    "annotated-doc": 5_286, "annotated-types": 13_427, "h5py": 5_027_150, "markdown-it-py": 96_951, "mdurl": 9_979,
+    "networkx": 2_068_504, "nir": 27_422, "numpy": 16_918_164, "pydantic": 494_071, "pydantic-core": 2_253_434,
+    "pygments": 1_250_147, "rich": 310_654, "shellingham": 9_755, "tomli-w": 6_675, "typer": 121_041,
+    "typing-extensions": 45_571, "typing-inspection": 14_874, "snnas": 1_155_209,
+}  # fmt: skip
+
+
+def needed(names: list[str]) -> set[str]:
+    """Those packages, and all that they need in turn, on this Python."""
+    found: set[str] = set()
+    while names:
+        requirement = Requirement(names.pop())
+        name = canonicalize_name(requirement.name)
+        if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            found.add(name)
+            names += metadata.requires(name) or []
+    return found
+
+
+def test_a_base_install_downloads_less_than_30_megabytes() -> None:
+    """Another package has to be weighed before it is let in: ``make light`` downloads and weighs them."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        base = tomllib.load(file)["project"]["dependencies"]
+    assert needed(list(base)) == set(WHEELS) - {"snnas"}
+    assert sum(WHEELS.values()) < 30_000_000
+
+
+def test_what_we_bring_is_what_was_weighed(site: Path) -> None:
+    """Within a tenth: a wheel is its files, packed."""
+    with zipfile.ZipFile(site.parent / "weighed.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in (site / "snnas").rglob("*"):
+            if path.is_file() and path.suffix != ".pyc":
+                archive.write(path, path.relative_to(site))
+    assert (site.parent / "weighed.zip").stat().st_size < 1.1 * WHEELS["snnas"]

@@ -56,6 +56,16 @@ def test_the_packages_own_example(tmp_path: Path) -> None:
     ran(code, tmp_path)
 
 
+def test_the_readmes_example(tmp_path: Path) -> None:
+    """In small, as above."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    sizes = 'method="lightsnn", channels=4, hidden=32, timesteps=2, epochs=1, batch=16'
+    for real, small in (("trainings=8, short_epochs=2, epochs=4", sizes), ("50%", "5%")):
+        assert real in code
+        code = code.replace(real, small)
+    ran(code, tmp_path)
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nbclient", reason="nbclient is not installed (the extra [dev])")

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import typer
 
 from snnas.hw_sim.system_calls import address_space_limited
+from snnas.toolchain.output.spoken import typed
 from snnas.toolchain.runs.extras import extra_of, install
 
 # torch's allocators raise a RuntimeError; a type of its own has only CUDA's. A library that finds no room to be loaded
@@ -55,9 +56,9 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
+@typed()
 def run_app(app: typer.Typer, arguments: list[str], program: str = "snnas") -> int:
     """The exit code of a command line. Faults print one line on stderr (SNNAS_DEBUG=1 adds the traceback).
-
     program: what was typed before the arguments.
     """
     _goes_on.clear()

@@ -23,6 +23,7 @@ from snnas.toolchain.commands.given import path_of, several
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.shown import Shown
+from snnas.toolchain.output.spoken import spoken, to_python
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.telling import Progress, narrator_of
 from snnas.toolchain.runs.pack import SUFFIX, exports, unpack
@@ -100,6 +101,7 @@ def guard(options: CheckOptions, narrator: Narrator | None = None) -> Findings:
     return Findings(books=books)
 
 
+@spoken
 def check(
     *graphs: str | Path,
     max: Mapping[str, Limit] | None = None,
@@ -109,6 +111,8 @@ def check(
     tolerance: Mapping[str, Limit] | None = None,
     update_baseline: bool = False,
     record: bool | str = False,
+    force: bool = False,
+    new_recording: bool = False,
     data: str | None = None,
     trust_report: bool = False,
     strict: bool = False,
@@ -123,7 +127,8 @@ def check(
     graphs: folders that ``export`` wrote, .nir and .onnx files. max, min: figures' limits, such as
     ``max={"energy_total": "60uJ", "cores": 8}`` and ``min={"accuracy": .95}``. budget: a TOML file of limits.
     baseline: a baseline.json; no figure may be worse, but by ``tolerance``. record: make the recording of a .nir
-    (True: GRAPH.check.npz). data: your samples, a data set's name or an .npz, that an export's figures are measured on;
+    (True: GRAPH.check.npz); ``force`` runs a changed graph on the samples that are recorded, ``new_recording`` takes
+    others. data: your samples, a data set's name or an .npz, that an export's figures are measured on;
     limits on accuracy, activity, energy or latency need them, a baseline, or ``trust_report``, which takes the folder's
     own. strict: warnings fail too. ignore: codes of rules that pass. A fault of a graph is a
     finding, never an error; ``findings.require()`` raises. UsageError (2) for options that do not go together.
@@ -139,13 +144,19 @@ def check(
         tolerances=parse_tolerances([spelt(tolerance)] if tolerance else []),
         update_baseline=update_baseline,
         record=("auto" if record else None) if isinstance(record, bool) else record,
+        force=force,
+        new_recording=new_recording,
         trust_report=trust_report,
         strict=strict,
         ignored=parse_ignored(several(ignore)),
         reading=reading if data is None else replace(reading, data=data),
         pricing=Pricing(profile=profile, system=system),
     )
-    return guard(options, narrator_of(progress))
+    found = guard(options, narrator_of(progress))
+    for book in found.books:
+        book.notes = [to_python(note) for note in book.notes]
+        book.findings = [replace(f, detail=to_python(f.detail)) for f in book.findings]
+    return found
 
 
 def spelt(limits: Mapping[str, Limit] | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 from snnas.toolchain.data.datasets import fetch
 from snnas.toolchain.data.datasets.catalogue import SETS, data_folder
+from snnas.toolchain.output.spoken import spoken
 from snnas.toolchain.output.stderr import Narrator
 
 DIGITS = {"name": "digits", "samples": 1797, "sample": [1, 8, 8], "folder": None, "here": True, "source": "bundled"}
@@ -45,6 +46,7 @@ def list_datasets(data_dir: Path | None = None) -> DatasetsListed:
     return DatasetsListed(folder=data_folder(data_dir), rows=rows)
 
 
+@spoken
 def fetch_dataset(name: str, data_dir: Path | None = None, narrator: Narrator | None = None) -> Path:
     """Downloads the official files that are missing and returns their folder; each is checked before it takes its name.
 

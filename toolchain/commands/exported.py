@@ -18,6 +18,7 @@ from snnas.toolchain.commands.program import Program, read_program
 from snnas.toolchain.exporting.formats import ONNX_FORMAT
 from snnas.toolchain.output import report
 from snnas.toolchain.output.shown import Shown
+from snnas.toolchain.output.spoken import spoken_class
 from snnas.toolchain.output.telling import Progress, narrator_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from snnas.toolchain.output.drawing import Panel
 
 
+@spoken_class
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Export(Shown):
     """An export on disk: the program on target, measured, with every joint of the chain compared."""

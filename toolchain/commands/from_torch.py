@@ -14,6 +14,7 @@ from snnas.toolchain.commands.model import Model, opened
 from snnas.toolchain.commands.scratch import Scratch, nameless
 from snnas.toolchain.models.find_convention import whose
 from snnas.toolchain.models.reading_options import ReadingOptions
+from snnas.toolchain.output.spoken import spoken
 from snnas.toolchain.runs.extras import install
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from snnas.toolchain.models.torch_graph import Built
 
 
+@spoken
 def from_torch(model: nn.Module, example: Any, *, timesteps: int | None = None, input_kind: str | None = None) -> Model:
     """Takes a trained module over as a graph, and makes sure that it does what the module does.
 

@@ -31,12 +31,14 @@ from snnas.toolchain.models.open import Subject, is_ours, open_graph, read_as
 from snnas.toolchain.models.opened import Opened
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.shown import Shown
+from snnas.toolchain.output.spoken import spoken, spoken_class
 from snnas.toolchain.output.telling import Progress, narrator_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+@spoken_class
 @dataclass(frozen=True, repr=False, eq=False)
 class Model(Shown):
     """A float graph and how it is read. Made by ``read_graph`` and ``from_torch``."""
@@ -123,6 +125,7 @@ class Model(Shown):
         calibration: Any = None,
         bits: int = 8,
         ranges: Ranges = "auto",
+        host: str | None = None,
         samples: int = 32,
         finetune: int | None = None,
         profile: str = "loihi1",
@@ -132,8 +135,8 @@ class Model(Shown):
         """Takes the graph through the whole chain to an export folder, every joint compared. As ``snnas export``.
 
         x, y: what is measured; without ``calibration`` a fifth of it, drawn, calibrates. out: the folder to write.
-        target: lava, c or onnx. samples: that Lava runs and that are recorded. finetune: epochs of training on the
-        integers. GateError (1) names the first spike that differs, UnsupportedError (4) what the target cannot do.
+        target: lava, c or onnx. host, samples, finetune: as of ``Run.export``. GateError (1) names the first spike that
+        differs, UnsupportedError (4) what the target cannot do.
         """
         with TemporaryDirectory(prefix="snnas-") as folder:
             reading = replace(self.reading, data=_as_file(Path(folder) / "samples.npz", x, y))
@@ -141,7 +144,7 @@ class Model(Shown):
                 reading = replace(reading, calibration=_as_file(Path(folder) / "calibration.npz", calibration, None))
             options = GraphExportOptions(
                 graph=self.path, reading=reading, out=Path(out), target=target, bits=bits,
-                ranges=ranges, samples=samples, finetune=finetune, profile=profile, force=force,
+                ranges=ranges, host=host, samples=samples, finetune=finetune, profile=profile, force=force,
             )  # fmt: skip
             with nameless(folder):
                 return export_graph(options, narrator_of(progress))
@@ -152,6 +155,8 @@ class Model(Shown):
         max: Mapping[str, Limit] | None = None,
         min: Mapping[str, Limit] | None = None,
         record: bool = False,
+        force: bool = False,
+        new_recording: bool = False,
         strict: bool = False,
         ignore: str | Sequence[str] = (),
         system: str = "loihi1",
@@ -159,8 +164,8 @@ class Model(Shown):
     ) -> Findings:
         """``snnas.check`` of the .nir itself."""
         return check(
-            self.path, max=max, min=min, record=record, strict=strict, ignore=ignore, system=system, progress=progress,
-            reading=replace(self.reading, expect=None),
+            self.path, max=max, min=min, record=record, force=force, new_recording=new_recording, strict=strict,
+            ignore=ignore, system=system, progress=progress, reading=replace(self.reading, expect=None),
         )  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
@@ -221,6 +226,7 @@ class Model(Shown):
         yield out
 
 
+@spoken
 def read_graph(
     path: str | Path,
     *,
@@ -261,11 +267,13 @@ def read_graph(
 
 def opened(model: Model) -> Model:
     """The model, read: what is wrong with it is said here, not where it is first used."""
+    model.reading.check()
     model.graph.shapes()
     _ = model.confirmed
     return model
 
 
+@spoken
 def find_convention(model: Model | str | Path, recorded: str | Path | Mapping[str, Any]) -> Verdict:
     """Which tool's convention (timestep, decay, reset, comparison) gives recorded spikes. As ``snnas whose``.
 

@@ -18,12 +18,14 @@ from snnas.toolchain.models.open import Subject, open_subject, with_samples
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.shown import Shown
+from snnas.toolchain.output.spoken import spoken_class, to_python
 from snnas.toolchain.output.telling import Progress, narrator_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+@spoken_class
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Program(Shown):
     """An integer network for one target, in Loihi's arithmetic: int8 weights, integer thresholds, a schedule.
@@ -61,7 +63,7 @@ class Program(Shown):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user must know of how the model was read and calibrated."""
-        return self.subject.notes
+        return tuple(map(to_python, self.subject.notes))
 
     def simulate(
         self, x: Any = None, y: Any = None, *, stream: int | None = None, progress: Progress = None

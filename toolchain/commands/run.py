@@ -18,6 +18,7 @@ from snnas.toolchain.commands.runs import pack_run
 from snnas.toolchain.commands.search import resume_search
 from snnas.toolchain.commands.train import TrainOptions, run_training
 from snnas.toolchain.output.shown import Shown
+from snnas.toolchain.output.spoken import spoken_class
 from snnas.toolchain.output.telling import Progress, narrator_of
 from snnas.toolchain.runs import run as runs
 from snnas.toolchain.searching.options import ResumeOptions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from snnas.toolchain.training.tracking import Listener
 
 
+@spoken_class
 @dataclass(frozen=True, repr=False)
 class Run(Shown):
     """A run on disk: its configuration, genotype, weights and exports. Made by ``search_network``, read by ``load``."""
@@ -88,6 +90,7 @@ class Run(Shown):
         *,
         bits: int | None = None,
         ranges: Ranges = "auto",
+        host: str | None = None,
         samples: int = 32,
         finetune: int | None = None,
         timesteps: int | None = None,
@@ -100,13 +103,14 @@ class Run(Shown):
         """Takes the trained network through the whole chain to a target, every joint compared. As ``snnas export``.
 
         target: lava (an integer program in Loihi's arithmetic), c (the same as C99) or onnx (the float network). bits:
-        of a weight, 8, 6 or 4; None: those that the search measured with, else 8. samples: that Lava runs and that are
-        recorded. finetune: epochs of training on the integers. timesteps: T that the network runs at; None: as trained.
-        pick: a point of the front, from 1.
+        of a weight, 8, 6 or 4; None: those that the search measured with, else 8. host: arithmetic before the first
+        neuron, float or int; None: int of c. samples: that Lava runs and that are recorded. finetune: epochs of
+        training on the integers. timesteps: T that the network runs at; None: as trained. pick: a point of the front,
+        from 1.
         GateError (1) names the first spike that differs, UnsupportedError (4) what the target cannot do.
         """
         options = RunExportOptions(
-            run=str(self.path), target=target, bits=bits, ranges=ranges, samples=samples, finetune=finetune,
+            run=str(self.path), target=target, bits=bits, ranges=ranges, host=host, samples=samples, finetune=finetune,
             timesteps=timesteps, pick=pick, profile=profile, require_lava=require_lava, force=force,
         )  # fmt: skip
         return export_run(options, narrator_of(progress))
@@ -140,10 +144,20 @@ class Run(Shown):
         return Run(self.files)
 
     def resume(
-        self, *, workers: int = 1, train: bool = True, progress: Progress = None, on_epoch: Listener | None = None
+        self,
+        *,
+        dataset: str | Path | None = None,
+        workers: int = 1,
+        train: bool = True,
+        progress: Progress = None,
+        on_epoch: Listener | None = None,
     ) -> Run:
-        """Goes on with a search or a training that was ended; what is finished is not done again."""
-        options = ResumeOptions(run=str(self.path), workers=workers, train=train)
+        """Goes on with a search or a training that was ended; what is finished is not done again.
+
+        dataset: where its data lie now; None: where they lay.
+        """
+        place = None if dataset is None else str(dataset)
+        options = ResumeOptions(run=str(self.path), dataset=place, workers=workers, train=train)
         resume_search(options, narrator_of(progress), on_epoch=on_epoch)
         return Run(self.files)
 

@@ -13,6 +13,7 @@ from snnas.toolchain.commands.given import path_of
 from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.run import LIST_SCHEMA, overview, overview_table
 from snnas.toolchain.output.shown import Shown
+from snnas.toolchain.output.spoken import spoken
 from snnas.toolchain.runs.pack import SUFFIX, pack
 from snnas.toolchain.runs.remove import held, remove
 from snnas.toolchain.runs.run import Run, directory, find
@@ -55,6 +56,7 @@ class RunPacked:
     """Of the .zip; equal runs give equal ones."""
 
 
+@spoken
 def list_runs(runs_dir: str | Path | None = None) -> RunsListed:
     """The runs of a folder (None: SNNAS_RUNS, else ./runs); a damaged one hides no other."""
     folder = directory(path_of(runs_dir))

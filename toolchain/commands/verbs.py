@@ -19,11 +19,16 @@ from snnas.toolchain.commands.run import Run
 from snnas.toolchain.commands.runs import find_run
 from snnas.toolchain.commands.search import run_search
 from snnas.toolchain.commands.train import TrainOptions, run_training
+from snnas.toolchain.output.spoken import spoken
 from snnas.toolchain.output.telling import Progress, narrator_of
 from snnas.toolchain.searching.options import SearchKeywords, SearchOptions
 from snnas.toolchain.training.tracking import Listener
 
+# Options that are whole numbers: what a command parses, Python gives as it likes.
+_COUNTS = {field.name for field in fields(SearchOptions) if field.type in ("int", "int | None")}
 
+
+@spoken
 def search_network(
     dataset: str | Path = "digits",
     *,
@@ -60,6 +65,8 @@ def search_network(
     for key in given:
         if key not in known:
             raise UsageError(f"search_network: no option {key!r}{did_you_mean(key, known)}")
+        if key in _COUNTS and type(given[key]) is not int and given[key] is not None:
+            raise UsageError(f"--{key.replace('_', '-')} {given[key]!r}: expected a whole number")
     if given.get("space") is not None:
         given["space"] = Path(given["space"])
     for key in {"data", "log_to"} & given.keys():
@@ -80,6 +87,7 @@ def search_network(
     return Run(found.run)
 
 
+@spoken
 def train_network(
     genotype: str | Path | Run,
     dataset: str | Path,
@@ -117,6 +125,7 @@ def train_network(
     return Run(run)
 
 
+@spoken
 def load(path: str | Path | None = None, *, runs_dir: str | Path | None = None) -> Run | Export | Model | Program:
     """What lies at a path: a run's folder, name or .zip, an export's folder, a .nir or a program.npz.
 
@@ -133,11 +142,13 @@ def load(path: str | Path | None = None, *, runs_dir: str | Path | None = None) 
     return load_run(None if path is None else str(path), runs_dir=runs_dir)
 
 
+@spoken
 def load_run(name: str | None = None, *, runs_dir: str | Path | None = None) -> Run:
     """The run of that name or folder, or the newest one; UsageError (2) where there is none."""
     return Run(find_run(name, path_of(runs_dir)))
 
 
+@spoken
 def compare_runs(*given: Run | str, runs_dir: str | Path | None = None, pick: int | None = None) -> Compared:
     """Two to twelve runs beside each other; one that is not exported takes part with what it has."""
     names = tuple(str(run.path) if isinstance(run, Run) else run for run in given)

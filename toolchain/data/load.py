@@ -15,11 +15,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from snnas.hw_sim.errors import UnsupportedError, UsageError, did_you_mean
+from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.signals import SignalInput
 from snnas.toolchain.data.datasets import recordings
 from snnas.toolchain.data.datasets.cache import cached_frames
-from snnas.toolchain.data.datasets.catalogue import SETS, Official, data_folder
+from snnas.toolchain.data.datasets.catalogue import SETS, Official, data_folder, unknown
 from snnas.toolchain.data.datasets.fetch import fetch
 from snnas.toolchain.data.datasets.folder import read_folder, read_one
 from snnas.toolchain.data.datasets.frames import FrameOptions, Polarity, SplitBy
@@ -214,7 +214,7 @@ def load(
     elif path.suffix == ".npz" or _is_folder(path):
         raw, hashed = _own(path, options, advance)
     else:
-        raise _unknown(name)
+        raise unknown(name, NAMES)
     named = name in NAMES or name.startswith(PREFIX)
     more = {"class_weights": class_weights, "train_limit": train_limit}
     options |= {key: value for key, value in more.items() if value is not None}
@@ -233,14 +233,7 @@ def require_known(name: str) -> None:
     path = Path(name)
     if name in NAMES or name.startswith(PREFIX) or path.suffix == ".npz" or is_series(path) or _is_folder(path):
         return
-    raise _unknown(name)
-
-
-def _unknown(name: str) -> UsageError:
-    return UsageError(
-        f"unknown data set {name[:80]!r}, expected {', '.join(NAMES)}, tonic:NAME or the path of a .npz file, a "
-        f".ts file or a folder{did_you_mean(name, NAMES)}"
-    )
+    raise unknown(name, NAMES)
 
 
 def _require_options(options: dict[str, Any], known: tuple[str, ...], name: str) -> None:

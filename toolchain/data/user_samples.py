@@ -70,6 +70,7 @@ def checked_arrays(x: np.ndarray, y: np.ndarray | None, name: str) -> tuple[np.n
     if y is not None and (y.dtype.kind not in "iu" or y.shape != (len(x),)):
         first = x.ndim > 2 and y.ndim == 1 and x.shape[1] == len(y)
         mend = f": x is {x.shape}, put its samples first and time second" if first else ""
+        mend = "; of one-hot labels give y.argmax(1)" if y.ndim == 2 and len(y) == len(x) else mend
         raise InvalidFileError(
             f"{name}: array y is {y.dtype} {y.shape}; expected one whole number per sample of x{mend}"
         )

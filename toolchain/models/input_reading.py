@@ -15,9 +15,7 @@ from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.program import InputKind
 from snnas.toolchain.data.user_samples import ARRAYS
-from snnas.toolchain.models.reading_options import ReadingOptions
-
-KINDS: tuple[InputKind, ...] = ("analogue", "spikes", "counts")
+from snnas.toolchain.models.reading_options import KINDS, ReadingOptions
 
 
 def kind_and_timesteps(

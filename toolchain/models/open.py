@@ -26,7 +26,7 @@ from snnas.hw_sim.program import LinearMap, Program, Shape
 from snnas.toolchain.data import user_samples as samples
 from snnas.toolchain.models.calibrate import compile_opened, split_of
 from snnas.toolchain.models.confirm_convention import Confirmed, confirm
-from snnas.toolchain.models.input_reading import KINDS, input_range, kind_and_timesteps, reading_notes
+from snnas.toolchain.models.input_reading import input_range, kind_and_timesteps, reading_notes
 from snnas.toolchain.models.opened import Opened
 from snnas.toolchain.models.reading_options import SINGLE, ReadingOptions, edges_of
 from snnas.toolchain.runs.run import meant_by
@@ -77,12 +77,7 @@ class Subject:
 
 def open_subject(path: Path, wanted: ReadingOptions) -> Subject:
     """Reads the model, then its data, and compiles a graph. Errors name the option that is missing."""
-    if wanted.timesteps is not None and wanted.timesteps < 1:
-        raise UsageError(f"--timesteps {wanted.timesteps}: expected a whole number >= 1")
-    if wanted.limit is not None and wanted.limit < 1:
-        raise UsageError(f"--limit {wanted.limit}: expected a whole number >= 1")
-    if wanted.input_kind is not None and wanted.input_kind not in KINDS:
-        raise UsageError(f"--input-kind {wanted.input_kind!r}: expected {', '.join(KINDS)}")
+    wanted.check()
     if wanted.bits is not None:
         check_bits(wanted.bits)
     if path.is_dir():

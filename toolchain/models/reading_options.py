@@ -10,7 +10,8 @@ from snnas.export.dialects import conventions
 from snnas.export.dialects import table as dialects
 from snnas.export.dialects.conventions import Convention
 from snnas.export.dialects.table import Dialect
-from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.errors import UsageError, did_you_mean
+from snnas.hw_sim.program import InputKind
 
 SINGLE = (
     "dt",
@@ -20,6 +21,7 @@ SINGLE = (
     "current",
     "readout",
 )  # in place of a tool's answers, or of ours
+KINDS: tuple[InputKind, ...] = ("analogue", "spikes", "counts")
 BASE = "nir"  # where single nodes' conventions are named alone
 SPELT = {">": "gt", ">=": "ge"}  # as no shell takes for a redirection
 MEANT = {spelt: sign for sign, spelt in SPELT.items()}
@@ -63,6 +65,15 @@ class ReadingOptions:
     """A recording that the convention must give."""
     calibration: str | None = None
     """Samples that steer the scales of an export."""
+
+    def check(self) -> None:
+        """UsageError for a value out of its range."""
+        for name, count in (("timesteps", self.timesteps), ("limit", self.limit)):
+            if count is not None and count < 1:
+                raise UsageError(f"--{name} {count}: expected a whole number >= 1")
+        if self.input_kind is not None and self.input_kind not in KINDS:
+            near = did_you_mean(self.input_kind, KINDS)
+            raise UsageError(f"--input-kind {self.input_kind!r}: expected {', '.join(KINDS)}{near}")
 
     @property
     def single(self) -> dict[str, Any]:

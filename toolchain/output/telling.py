@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+from snnas.toolchain.output.spoken import to_python
 from snnas.toolchain.output.stderr import Advance, Narrator
 
 # Called with the stage, what is done of it, and how much it is; (text, 0, 0) for a line of narration.
@@ -12,7 +13,14 @@ Callback = Callable[[str, int, int], None]
 Progress = bool | Callback | Narrator | None
 
 
-class Telling(Narrator):
+class ToPython(Narrator):
+    """Tells a function's caller what a command would tell who typed it."""
+
+    def note(self, text: str) -> None:
+        super().note(to_python(text))
+
+
+class Telling(ToPython):
     """Tells a callback what a terminal would be shown."""
 
     def __init__(self, callback: Callback) -> None:
@@ -31,4 +39,4 @@ def narrator_of(progress: Progress) -> Narrator:
     """None and False: silent but for notes. True: on stderr, with bars on a terminal. A callback is told all of it."""
     if isinstance(progress, Narrator):
         return progress
-    return Telling(progress) if callable(progress) else Narrator(quiet=not progress)
+    return Telling(progress) if callable(progress) else ToPython(quiet=not progress)

@@ -211,7 +211,7 @@ def _limit(given: str, value: str, where: str, names: tuple[str, ...]) -> tuple[
     name = ALIASES.get(given, given)
     if name not in names:
         side = "from below, with --min" if name in LEAST else "from above, with --max"
-        hint = f"; it is limited {side}" if name in GATED else did_you_mean(name, names)
+        hint = f"; it is limited {side}" if name in GATED else did_you_mean(name, [*GATED, *ALIASES])
         raise UsageError(f"{where}: unknown metric {given[:40]!r}; expected {', '.join(names)}{hint}")
     return name, amount(name, value, where)
 

@@ -8,13 +8,20 @@ None where no such source is known: then the structure alone is checked.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 
 ENVIRONMENT = "SNNAS_DATA"
 GIB = 2**30
+# What is brought in place of an .npz, and how one is made of it.
+OTHER_FILES = {
+    ".npy": "write numpy.savez(FILE, x=numpy.load(X), y=LABELS), or a folder per class with one .npy per sample",
+    ".csv": "write numpy.savez(FILE, x=..., y=...), or of signals a folder per class with one .csv per sample",
+    ".pt": "write numpy.savez(FILE, x=x.numpy(), y=y.numpy())",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,3 +283,18 @@ SETS: dict[str, Official] = {
         ),
     )
 }
+
+
+def unknown(name: str, names: Sequence[str]) -> UsageError:
+    """What is said of a data set that is none of ``names`` and no file that is read."""
+    suffix = Path(name).suffix
+    if suffix in OTHER_FILES:
+        return UsageError(
+            f"{name[:80]}: a {suffix} is no data set, expected an .npz with x and y; {OTHER_FILES[suffix]}"
+        )
+    if "/" in name:
+        return UsageError(f"{name[:200]}: no such folder, expected one, a .npz file or a .ts file")
+    return UsageError(
+        f"unknown data set {name[:80]!r}, expected {', '.join(names)}, tonic:NAME or the path of a .npz file, a "
+        f".ts file or a folder{did_you_mean(name, names)}"
+    )

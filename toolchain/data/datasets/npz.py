@@ -22,6 +22,7 @@ LABELS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint6
 SAMPLES = ("bool", "float16", "float32", "float64", *LABELS)
 # A user's arrays are held in memory, once as stored and once as float32.
 MAX_ARRAY_BYTES = 8 * 2**30
+ONE_HOT = "of one-hot labels store y.argmax(1)"
 FEW_LEVELS = 32  # bytes of frames that reach no higher are rather counts of events than grey levels
 _LAYOUTS = (sorted("NCHW"), sorted("NTCHW"))
 SIGNAL_LAYOUTS = ("NLC", "NCL")
@@ -135,7 +136,7 @@ def _several(y: Array, samples: int) -> str:
         return ""
     ones = bool(np.isin(y, (0, 1)).all())
     if ones and bool((y.sum(1) == 1).all()):
-        return "; of one-hot labels store y.argmax(1)"
+        return f"; {ONE_HOT}"
     if bool((y == y[:, :1]).all()):
         return "; every row says one label over and over: store y[:, 0]"
     if ones:
@@ -293,9 +294,11 @@ def _header(file: IO[bytes], what: str, allowed: tuple[str, ...]) -> tuple[tuple
         allowed = (dtype.str,)
     if plain not in [np.dtype(kind).str.lstrip("<|=>") for kind in allowed or LABELS]:
         labels = allowed in (LABELS, ())
-        mend = (
-            "number them: numpy.unique(y, return_inverse=True)[1]" if dtype.kind in "US" else "convert it with .astype"
-        )
+        mend = "convert it with .astype"
+        if dtype.kind in "US":
+            mend = "number them: numpy.unique(y, return_inverse=True)[1]"
+        elif labels and len(shape) == 2 and shape[1] > 1:
+            mend = ONE_HOT
         raise InvalidFileError(
             f"{what} is {dtype}, expected {'whole numbers' if labels else 'bytes or floats'}; {mend}"
         )
