@@ -110,7 +110,9 @@ def reader_of(named: str) -> tuple[Read, tuple[str, ...]]:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever a stranger's module does as it is imported
         said = " ".join(str(error).split())[:200]
-        raise BadReaderError(f"--reader {named}: cannot import {module_name} ({type(error).__name__}: {said})") from None
+        raise BadReaderError(
+            f"--reader {named}: cannot import {module_name} ({type(error).__name__}: {said})"
+        ) from None
     found = getattr(module, function, None)
     if not callable(found):
         names = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]

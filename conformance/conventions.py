@@ -18,7 +18,8 @@ class Convention:
     compare: a spike iff v ``>`` or ``>=`` threshold. reset: to v_reset (``zero``); the threshold is subtracted at once
     (``subtract``), or from the next timestep's membrane, undecayed (``late``). decay: a timestep replaces the share
     dt / tau of v (``euler``) or 1 - exp(-dt / tau) (``exact``). current: the membrane behind a synaptic current sees
-    that of its own timestep (``now``) or of the one before (``late``).
+    that of its own timestep (``now``) or of the one before (``late``). start: membranes begin at 0 (``zero``), at v_leak
+    (``leak``) or at v_reset (``reset``); currents always at 0.
     """
 
     words: str
@@ -26,15 +27,18 @@ class Convention:
     reset: str = "zero"
     decay: str = "euler"
     current: str = "now"
+    start: str = "zero"
 
 
 CONVENTIONS = {
-    "nir": Convention("forward Euler, a spike iff v > threshold, v is v_reset after a spike"),
+    "nir": Convention("forward Euler from v = 0, a spike iff v > threshold, v is v_reset after a spike"),
     "ge": Convention("a spike iff v >= threshold", compare=">="),
     "subtract": Convention("a spike subtracts the threshold from v", reset="subtract"),
     "subtract-late": Convention("a spike subtracts the threshold from v, with the next timestep", reset="late"),
     "exact-decay": Convention("decays are 1 - exp(-dt / tau), not dt / tau", decay="exact"),
     "late-current": Convention("a membrane sees the synaptic current of the timestep before", current="late"),
+    "start-leak": Convention("a membrane begins at v_leak", start="leak"),
+    "start-reset": Convention("a membrane begins at v_reset", start="reset"),
     "exact-ge-subtract": Convention(
         "exact decays, >=, subtraction: what sinabs and rockpool train", compare=">=", reset="subtract", decay="exact"
     ),

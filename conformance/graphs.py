@@ -50,7 +50,9 @@ def weights(*shape: int, seed: int, low: int = -5, high: int = 9) -> np.ndarray:
     return (np.random.default_rng(seed).integers(low, high, shape) / 8).astype(np.float32)
 
 
-def lif(shape: Shape | int, *, steps: Any = 2.0, r: Any = 1.0, leak: float = 0, at: Any = 0.57, reset: float = 0) -> Any:
+def lif(
+    shape: Shape | int, *, steps: Any = 2.0, r: Any = 1.0, leak: float = 0, at: Any = 0.57, reset: float = 0
+) -> Any:
     """steps: tau in timesteps; at: the threshold. Arrays give each neuron its own."""
     one = full(shape, 1)
     return nir.LIF(
@@ -103,7 +105,7 @@ def flatten(shape: Shape, *, start: int = 0) -> Any:
 def chain(
     shape: Shape, nodes: dict[str, Any], out: Shape, *, more: dict[str, Any] | None = None, edges: tuple[Edge, ...] = ()
 ) -> Any:
-    """input -> nodes -> output; further nodes, and the edges that no chain has."""
+    """Input -> nodes -> output; further nodes, and the edges that no chain has."""
     every = {"input": nir.Input({"input": np.array(shape)}), **nodes, "output": nir.Output({"output": np.array(out)})}
     line = list(itertools.pairwise(every))
     return nir.NIRGraph(nodes={**every, **(more or {})}, edges=[*line, *edges], type_check=False)
@@ -244,7 +246,13 @@ def _maps() -> list[Case]:
     ]  # fmt: skip
     thresholds = {"sumpool": 0.79, "sumpool-overlap": 1.31, "avgpool": 0.21, "avgpool-padded": 0.19}
     return [
-        Case(name=n, words=w, group="maps", shape=s, graph=chain(s, {**nodes, "n": lif(out, at=thresholds.get(n, 0.57))}, out))
+        Case(
+            name=n,
+            words=w,
+            group="maps",
+            shape=s,
+            graph=chain(s, {**nodes, "n": lif(out, at=thresholds.get(n, 0.57))}, out),
+        )
         for n, w, s, nodes, out in found
     ]
 
@@ -257,7 +265,13 @@ def _shapes() -> list[Case]:
     two = {"w": linear(8, 6), "n": lif(8), "v": linear(4, 8, low=-2), "m": lif(4), "u": linear(3, 4)}
     names = {"z": linear(6, 6), "y": lif(6), "x": linear(6, 6, seed=4), "b": lif(6), "a": linear(3, 6, seed=5)}
     small = {"c": conv(2, 1, 3, 3, at=(8, 8), padding=1), "l": lif((2, 8, 8), at=0.97), "p": pool(nir.SumPool2d, 2, 2)}
-    small |= {"d": conv(4, 2, 3, 3, at=(4, 4), seed=5), "m": lif((4, 2, 2), at=2.3), "f": flatten((4, 2, 2)), "w": linear(5, 16, seed=7), "n": lif(5)}
+    small |= {
+        "d": conv(4, 2, 3, 3, at=(4, 4), seed=5),
+        "m": lif((4, 2, 2), at=2.3),
+        "f": flatten((4, 2, 2)),
+        "w": linear(5, 16, seed=7),
+        "n": lif(5),
+    }
     shuffled = chain((6,), dict(skip), (6,), edges=(("a", "n"),))
     shuffled.edges = [shuffled.edges[k] for k in (6, 4, 2, 5, 0, 3, 1)]
     joined = chain((6,), {"a": lif(6, at=0.47), "w": linear(6, 6), "n": lif(6)}, (6,),

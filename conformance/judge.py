@@ -52,7 +52,8 @@ def judged(read: Read, vector: Vector, folder: Path, convention: str) -> Verdict
     except ValueError as error:
         return Verdict(DIFFERS, str(error))
     said = {
-        name: difference(arrays, vector.under(name), vector.exact_under(name)) for name in {convention, *vector.expected}
+        name: difference(arrays, vector.under(name), vector.exact_under(name))
+        for name in {convention, *vector.expected}
     }
     agree = tuple(sorted(name for name, text in said.items() if not text))
     shown = sum(key != "output" for key in arrays)

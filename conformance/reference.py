@@ -136,7 +136,9 @@ class _Machine:
         p = {k: np.asarray(a, np.float64) for k, a in vars(node).items() if isinstance(a, np.ndarray)}
         if isinstance(node, nir.Threshold):
             return self.fires(x, p["threshold"]).astype(np.float64)
-        v, current = self.v.get(name, 0.0 * x), x
+        v, current = self.v.get(name), x
+        if v is None:
+            v = 0.0 * x + p.get({"leak": "v_leak", "reset": "v_reset"}.get(self.at.start, ""), 0.0)
         if isinstance(node, nir.CubaLIF | nir.CubaLI):
             i = self.i.get(name, 0.0 * x)
             self.i[name] = i + self.share(node.tau_syn) * (p["w_in"] * x - i)

@@ -1,4 +1,4 @@
-"""A reader's result as a file: versioned JSON without times and paths, so that who runs it again gets the same bytes."""
+"""A reader's result as a file: versioned JSON without times and paths: who runs it again gets the same."""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ def table(vectors: Vectors, results: list[Result]) -> str:
         if result.vectors != vectors.digest:
             raise BadResultError(f"{result.name}: its result is of other vectors; run it again with --json")
         if set(result.verdicts) != {c.name for c in vectors.cases}:
-            raise BadResultError(f"{result.name}: its result holds {len(result.verdicts)} of {len(vectors.cases)} graphs")
+            raise BadResultError(
+                f"{result.name}: its result holds {len(result.verdicts)} of {len(vectors.cases)} graphs"
+            )
     names = [r.name for r in results]
     if len(set(names)) < len(names):
         raise BadResultError(f"two results of one name among {', '.join(names)}; give one --name")
@@ -41,7 +43,5 @@ def _cell(verdict: Verdict) -> str:
 def versions(results: list[Result]) -> str:
     """What each result was made with, in one paragraph."""
     skipped = {"python", "numpy"}
-    lines = [
-        f"{r.name}: " + ", ".join(f"{p} {v}" for p, v in r.versions.items() if p not in skipped) for r in results
-    ]
+    lines = [f"{r.name}: " + ", ".join(f"{p} {v}" for p, v in r.versions.items() if p not in skipped) for r in results]
     return "; ".join(lines) + ".\n"

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import nir
 import numpy as np
+
+from conformance.conventions import BASE, CONVENTIONS, DT
+from conformance.graphs import KEY
 from snnas.export.dialects.conventions import Convention
 from snnas.export.executors import interpreter
 from snnas.export.formats.nir_file import graph_of
 from snnas.export.graph.graph import Threshold
 from snnas.toolchain.bench.foreign.road import tree_of
-
-from conformance.conventions import BASE, CONVENTIONS, DT
-from conformance.graphs import KEY
 
 VERSIONS = ("snnas",)
 
@@ -26,6 +26,10 @@ def read(path: str, x: np.ndarray, convention: str = BASE) -> dict[str, np.ndarr
     waiting = json.loads(kept if isinstance(kept, str) else kept.decode())["delayed"] if kept is not None else []
     leaky = any(hasattr(node, "tau") or hasattr(node, "tau_mem") for node in raw.nodes.values())
     at = CONVENTIONS[convention]
+    if at.start != "zero":
+        raise ValueError(
+            f"{convention}: the interpreter's membranes begin at 0; `snnas whose` knows other tools' starts"
+        )
     asked = Convention(
         # a float32 tau of two timesteps is exactly two of float32's dt; an IF's r is the reciprocal of the plain one
         dt=float(np.float32(DT)) if leaky else DT,

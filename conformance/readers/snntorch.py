@@ -17,5 +17,5 @@ VERSIONS = ("snntorch", "nirtorch", "torch")
 def read(path: str, x: np.ndarray) -> dict[str, np.ndarray]:
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
         net = import_from_nir(graph_of(path))
-    neurons = {n.split(".")[-1]: m for n, m in net.named_modules() if isinstance(m, snn.SpikingNeuron)}
+    neurons = {n: m for n, m in net.named_modules() if isinstance(m, snn.SpikingNeuron)}
     return stepped(net, neurons, x)

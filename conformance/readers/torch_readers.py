@@ -14,7 +14,7 @@ import torch
 
 
 def graph_of(path: str) -> Any:
-    """nir 1.0.8 infers wrong shapes for kernels that are not square and for groups, and refuses its own right ones."""
+    """Nir 1.0.8 infers wrong shapes for kernels that are not square and for groups, and refuses its own right ones."""
     try:
         return nir.read(path)
     except ValueError:
