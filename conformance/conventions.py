@@ -18,8 +18,8 @@ class Convention:
     compare: a spike iff v ``>`` or ``>=`` threshold. reset: to v_reset (``zero``); the threshold is subtracted at once
     (``subtract``), or from the next timestep's membrane, undecayed (``late``). decay: a timestep replaces the share
     dt / tau of v (``euler``) or 1 - exp(-dt / tau) (``exact``). current: the membrane behind a synaptic current sees
-    that of its own timestep (``now``) or of the one before (``late``). start: membranes begin at 0 (``zero``), at v_leak
-    (``leak``) or at v_reset (``reset``); currents always at 0.
+    that of its own timestep (``now``) or of the one before (``late``). start: membranes begin at 0 (``zero``), at
+    v_leak (``leak``) or at v_reset (``reset``); currents always at 0.
     """
 
     words: str

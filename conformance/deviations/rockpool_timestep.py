@@ -1,8 +1,8 @@
 """rockpool | cuba cuba-plain cuba-w-in cuba-leak cuba-reset cuba-equal-taus cuba-met loop-cuba | known
 
 The timestep is taken from r, as tau_mem / (1 + r), though rockpool itself writes r = tau exp(-dt / tau) / dt: read
-back, its own dt is another. w_in is not read, v_leak becomes a bias, spikes are several in a timestep. (A LIF cannot be read
-at all: its importer looks for a tau_mem that nir.LIF does not have.)
+back, its own dt is another. w_in is not read, v_leak becomes a bias, spikes are several in a timestep. (A LIF cannot
+be read at all: its importer looks for a tau_mem that nir.LIF does not have.)
 """
 
 import nir

@@ -14,4 +14,4 @@ lif = nir.LIF(*(np.full(1, v, np.float32) for v in (2e-4, 2, 0, 0.9)))
 nodes = {"n": lif, "back": nir.Linear(np.full((1, 1), -2.0, np.float32))}
 net = import_from_nir(nir.NIRGraph({**ends, **nodes}, [("input", "n"), ("n", "output"), ("n", "back"), ("back", "n")]))
 y, state = net(torch.ones(1, 1))
-print("expected 1, 0 got", float(y), float(net(torch.ones(1, 1), state)[0]))
+print("expected 1 then 0, got", float(y), "then", float(net(torch.ones(1, 1), state)[0]))
