@@ -138,7 +138,7 @@ def _neurons() -> list[Case]:
         ("cuba-plain", "CubaLIF with r = 1, w_in = 1", cuba(8, r=1, into=1, at=0.23)),
         ("cuba-w-in", "CubaLIF with w_in = 6, r = 1.5", cuba(8, r=1.5, into=6)),
         ("cuba-leak", "CubaLIF that rests at v_leak = 0.25", cuba(8, leak=0.25)),
-        ("cuba-reset", "CubaLIF with v_reset = -0.25", cuba(8, reset=-0.25)),
+        ("cuba-reset", "CubaLIF with v_reset = -1.5", cuba(8, reset=-1.5)),
         ("cuba-equal-taus", "CubaLIF with tau_syn = tau_mem", cuba(8, syn=4, mem=4, r=4, into=4)),
         ("threshold", "Threshold: no memory, 1 where the input is above", nir.Threshold(threshold=full(8, 0.55))),
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.conventions import CONVENTIONS
 from conformance.judge import DIFFERS, EQUAL, OTHER, STOPS, Verdict
 from conformance.results import BadResultError, Result
 from conformance.vectors import Vectors
@@ -37,7 +38,9 @@ def _row(*cells: str) -> str:
 
 
 def _cell(verdict: Verdict) -> str:
-    return f"as {verdict.conventions[0]}" if verdict.outcome == OTHER else MARKS[verdict.outcome]
+    if verdict.outcome == OTHER:
+        return f"as {min(verdict.conventions, key=list(CONVENTIONS).index)}"
+    return MARKS[verdict.outcome]
 
 
 def versions(results: list[Result]) -> str:

@@ -2,8 +2,9 @@
 
 norse gives the value of whichever node its executor (nirtorch 2.6, behind ``nirtorch.load``) comes to last, and it goes
 depth first: where two ways join, the second way's layer comes after Output and is taken for it. A network with skips
-returns an inner layer, of its shape, without a complaint, and the join sees the second way a timestep late. Read such
-a file with ``sorted_first`` of conformance/readers/norse.py.
+returns an inner layer, of its shape, without a complaint, and the join sees the second way a timestep late. (The demo's
+digits network comes back as (8, 16, 8, 8): ``cell1_e13_conv``, a convolution of its first cell. The file is in order:
+its one Output is named, its edges run forward.) Read such a file with ``sorted_first`` of conformance/readers/norse.py.
 """
 
 import nir

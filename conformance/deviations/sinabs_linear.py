@@ -1,5 +1,5 @@
-"""sinabs | lif lif-gain lif-r lif-one-step lif-slow lif-thresholds lif-two-taus lif-taus lif-rs if if-half affine-
-chain metadata analogue rough | new
+"""sinabs | lif lif-gain lif-r lif-one-step lif-slow lif-thresholds lif-two-taus lif-taus lif-rs if if-half
+affine-chain metadata analogue rough flatten | new
 
 nir.Linear, a layer without a bias, is left out without a word (nir.Affine is read). A classifier whose last layer has
 no bias returns the spikes before it. sinabs itself writes an Affine with zeros; files of other tools hold Linear.

@@ -1,5 +1,5 @@
-"""sinabs | neuron-alone affine input-skip flatten-alone flatten-counted lif-zero-threshold bias delay delays delay-
-zero i-between | known
+"""sinabs | neuron-alone affine input-skip flatten-alone flatten-counted lif-zero-threshold bias delay delays
+delay-zero i-between | known
 
 sinabs counts tau in timesteps, reads r nowhere, subtracts the threshold and spikes several times in a timestep. A file
 whose tau is in seconds has neurons without memory, and every number behind them is another.

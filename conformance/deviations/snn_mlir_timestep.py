@@ -1,10 +1,10 @@
-"""snn-mlir | lif lif-r lif-slow lif-met lif-strong deep-met image-met li-readout cubali-readout li-between neuron-
-alone linear affine affine-chain conv1d conv1d-stride conv2d conv2d-stride sumpool sumpool-overlap avgpool avgpool-
-padded pool-conv-pool flatten flatten-alone names metadata classifier loop analogue rough long bias | new
+"""snn-mlir | lif lif-r lif-slow lif-met lif-strong deep-met image-met li-readout cubali-readout li-between
+neuron-alone linear affine affine-chain conv1d conv1d-stride conv2d conv2d-stride sumpool sumpool-overlap avgpool
+avgpool-padded pool-conv-pool flatten flatten-alone names metadata classifier loop analogue rough long bias | new
 
-The timestep is taken from r, as tau / r. Where r is 1, as norse, sinabs, spikingjelly's decay_input=True and NIR's own
-examples have it, that is tau itself: the decay is 0, the neuron forgets everything at every timestep, and its input
-comes in whole instead of times dt / tau. No message; only r = tau / dt, snntorch's spelling, keeps its meaning.
+The timestep is taken from r, as tau / r. Where r is 1, as norse, sinabs and spikingjelly (decay_input=True)
+write it, that is tau itself: the decay is 0, the neuron forgets everything at every timestep, and its input comes in
+whole instead of times dt / tau. No message; only r = tau / dt, snntorch's spelling, keeps its meaning.
 """
 
 import nir
