@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from conformance.conventions import BASE, CONVENTIONS
 from conformance.vectors import Vector
 
 CLOSE = 1e-5  # of the largest expected value, or of 1: float32's sums; 0 for a graph of exact fractions
@@ -51,15 +52,12 @@ def judged(read: Read, vector: Vector, folder: Path, convention: str) -> Verdict
         arrays = _arrays(given)
     except ValueError as error:
         return Verdict(DIFFERS, str(error))
-    said = {
-        name: difference(arrays, vector.under(name), vector.exact_under(name))
-        for name in {convention, *vector.expected}
-    }
-    agree = tuple(sorted(name for name, text in said.items() if not text))
+    said = {name: difference(arrays, vector.under(name), vector.exact_under(name)) for name in vector.expected}
+    agree = tuple(name for name in CONVENTIONS if not said.get(name, said[BASE]))
     shown = sum(key != "output" for key in arrays)
     if convention in agree:
         return Verdict(EQUAL, conventions=agree, shown=shown)
-    return Verdict(OTHER if agree else DIFFERS, said[convention], agree, shown)
+    return Verdict(OTHER if agree else DIFFERS, said.get(convention, said[BASE]), agree, shown)
 
 
 def _arrays(given: Any) -> dict[str, np.ndarray]:

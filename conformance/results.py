@@ -40,14 +40,9 @@ class Result:
     @property
     def nearest(self) -> tuple[str, int]:
         """The convention that most cases agree with, and with how many; the asked one where none has more."""
-        seen = Counter(name for v in self.verdicts.values() for name in _agreed(v))
+        seen = Counter(name for v in self.verdicts.values() for name in v.conventions)
         best = max(CONVENTIONS, key=lambda name: (seen[name], name == self.convention))
         return best, seen[best]
-
-
-def _agreed(verdict: Verdict) -> tuple[str, ...]:
-    """Of an equal case: also the conventions that change nothing there, which ``verdict.conventions`` holds."""
-    return verdict.conventions
 
 
 def versions_of(packages: tuple[str, ...]) -> dict[str, str]:

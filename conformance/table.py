@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from conformance.conventions import CONVENTIONS
 from conformance.judge import DIFFERS, EQUAL, OTHER, STOPS, Verdict
 from conformance.results import BadResultError, Result
 from conformance.vectors import Vectors
@@ -39,7 +38,7 @@ def _row(*cells: str) -> str:
 
 def _cell(verdict: Verdict) -> str:
     if verdict.outcome == OTHER:
-        return f"as {min(verdict.conventions, key=list(CONVENTIONS).index)}"
+        return f"as {verdict.conventions[0]}"
     return MARKS[verdict.outcome]
 
 
