@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -53,7 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="write the result")
     parser.add_argument("--badge", metavar="OUT.svg", type=Path, help="write a badge")
     parser.add_argument("--name", help="of the result (default: the module's last part)")
-    parser.add_argument("--convention", default=BASE, choices=CONVENTIONS, help="what counts as equal (default: nir)")
+    parser.add_argument(
+        "--convention", default=BASE, choices=CONVENTIONS, metavar="NAME",
+        help=f"what counts as equal: {', '.join(CONVENTIONS)} (default: {BASE})",
+    )  # fmt: skip
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="graphs or groups, as 'lif*'")
     parser.add_argument("--list", action="store_true", help="every graph, and what it is about")
     parser.add_argument("--extract", metavar="DIR", type=Path, help="write the graphs as .nir and .npz files")
@@ -118,6 +122,14 @@ def reader_of(named: str) -> tuple[Read, tuple[str, ...]]:
         names = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]
         what = "is no function" if hasattr(module, function) else "is not in it"
         raise BadReaderError(f"--reader {named}: {function} {what}; {module_name} has {', '.join(names) or 'none'}")
+    try:
+        inspect.signature(found).bind("graph.nir", None)
+    except TypeError as error:
+        raise BadReaderError(
+            f"--reader {named}: {error}; it is called with a path and the inputs, read(path, x)"
+        ) from None
+    except ValueError:
+        pass  # one written in C may have no signature
     return found, tuple(getattr(module, "VERSIONS", ()))
 
 

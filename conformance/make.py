@@ -75,7 +75,7 @@ def file_of(case: Case) -> bytes:
     if case.delayed:
         case.graph.metadata = {KEY: json.dumps({"delayed": [list(e) for e in case.delayed]})}
     buffer = io.BytesIO()
-    nir.write(buffer, case.graph, compression=None)  # type: ignore[arg-type]
+    nir.write(buffer, case.graph, compression=None)
     return buffer.getvalue()
 
 

@@ -254,6 +254,7 @@ def test_an_exception_stops_and_the_reader_cannot_spoil_the_inputs(run: Any) -> 
         (["--reader", "not_here:read"], 2, "cannot import not_here (ModuleNotFoundError"),
         (["--reader", "json:read"], 2, "read is not in it; json has "),
         (["--reader", "json:__doc__"], 2, "__doc__ is no function"),
+        (["--reader", "json:loads"], 2, "it is called with a path and the inputs, read(path, x)"),
         (["--reader", "json:loads", "--only", "nothing*"], 2, "names no graph and no group; --list shows them"),
         (["--reader", "json:loads", "--json", "no/such/out.json"], 2, "its folder is not there"),
         (["--table", "missing.json"], 3, "missing.json: not a result (FileNotFoundError"),
