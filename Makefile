@@ -63,7 +63,7 @@ ORACLES := $(CURDIR)/.oracles
 
 # What else writes and reads NIR. Our own packages (torch above all) are seen behind the tool's, so that each environment
 # holds the tool alone; sinabs pins an older nir.
-NIR_PEERS := snntorch norse sinabs spikingjelly rockpool
+NIR_PEERS := snntorch norse sinabs spikingjelly rockpool snn-mlir
 $(NIR_PEERS:%=.oracles/%/bin/python): .oracles/%/bin/python: constraints.txt | $(VENV)/.dev
 	$(BIN)/python -m venv .oracles/$*
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
@@ -78,7 +78,7 @@ oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi $(N
 	SNNAS_NENGO_LOIHI_PYTHON=$(ORACLES)/nengo-loihi/bin/python SNNAS_BRIAN2_LOIHI_PYTHON=$(ORACLES)/brian2-loihi/bin/python \
 	SNNAS_SNNTORCH_PYTHON=$(ORACLES)/snntorch/bin/python SNNAS_NORSE_PYTHON=$(ORACLES)/norse/bin/python \
 	SNNAS_SINABS_PYTHON=$(ORACLES)/sinabs/bin/python SNNAS_SPIKINGJELLY_PYTHON=$(ORACLES)/spikingjelly/bin/python \
-	SNNAS_ROCKPOOL_PYTHON=$(ORACLES)/rockpool/bin/python \
+	SNNAS_ROCKPOOL_PYTHON=$(ORACLES)/rockpool/bin/python SNNAS_SNN_MLIR_PYTHON=$(ORACLES)/snn-mlir/bin/python \
 		$(BIN)/python -m pytest -m oracle -rs
 
 docs: $(VENV)/.dev  ## Build the documentation into build/docs, with warnings as errors

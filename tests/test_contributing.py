@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("toolchain", "search", "export", "hw_sim", "snnas", "tests", "docs", "examples")
+FOLDERS = ("toolchain", "search", "export", "hw_sim", "snnas", "tests", "docs", "examples", "conformance")
 PATH = re.compile(rf"(?<![\w/.])(?:{'|'.join(FOLDERS)})/[\w./]*\w/?")
 
 

@@ -6,7 +6,7 @@ Reads no metadata; a cycle's delayed edge must be known (``Graph.delayed``). Kep
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -42,12 +42,14 @@ class Run:
     """spikes: {neuron's name: bool (B, T, *shape)}; output: float64 (B, T, *shape) of the Output node's input.
 
     margin: the smallest |v - v_threshold| met, with v the membrane before the reset. read: see ``Graph.read``.
+    membranes: {neuron's name: float64 (B, T, *shape)} as each timestep leaves them, where they were asked for.
     """
 
     spikes: dict[str, np.ndarray]
     output: np.ndarray
     margin: float
     read: Read = "sum"
+    membranes: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def answers(self) -> np.ndarray:
@@ -63,15 +65,19 @@ class Run:
         return self.answers.argmax(axis=1)
 
 
-def run(graph: Graph, x: np.ndarray, timesteps: int, *, batch: int = 128) -> Run:
-    """x: (B, *input shape), repeated at every timestep, or (B, T, *input shape); a flat input takes (N, 1, 1) too."""
+def run(graph: Graph, x: np.ndarray, timesteps: int, *, batch: int = 128, membranes: bool = False) -> Run:
+    """x: (B, *input shape), repeated at every timestep, or (B, T, *input shape); a flat input takes (N, 1, 1) too.
+
+    membranes: keep them as well, 8 bytes for each neuron, sample and timestep.
+    """
     x = fitted(x, graph.shapes()[graph.input])
-    parts = [_run(graph, x[k : k + batch], timesteps) for k in range(0, len(x), batch)]
+    parts = [_run(graph, x[k : k + batch], timesteps, membranes) for k in range(0, len(x), batch)]
     return Run(
         spikes={n: np.concatenate([p.spikes[n] for p in parts]) for n in parts[0].spikes},
         output=np.concatenate([p.output for p in parts]),
         margin=min(p.margin for p in parts),
         read=graph.read,
+        membranes={n: np.concatenate([p.membranes[n] for p in parts]) for n in parts[0].membranes},
     )
 
 
@@ -80,13 +86,14 @@ def fitted(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return x.reshape(*x.shape[:-3], *shape) if len(shape) == 1 and x.shape[-3:] == (*shape, 1, 1) else x
 
 
-def _run(graph: Graph, x: np.ndarray, timesteps: int) -> Run:
+def _run(graph: Graph, x: np.ndarray, timesteps: int, membranes: bool) -> Run:
     order = graph.order()
     shapes = graph.shapes()
     static = x.ndim == len(shapes[graph.input]) + 1
     b = len(x)
     neurons = {n: _Neuron(graph.nodes[n], graph.convention, (b, *shapes[n])) for n in graph.of_type(NEURONS)}
     spikes = {n: np.zeros((b, timesteps, *shapes[n]), dtype=bool) for n in graph.of_type(SPIKING)}
+    kept: dict[str, list[np.ndarray]] = {n: [] for n in neurons if membranes}
     held: dict[str, list[np.ndarray]] = {n: [] for n in graph.of_type(Delay)}
     past: dict[str, np.ndarray] = {}
     outputs = []
@@ -111,9 +118,12 @@ def _run(graph: Graph, x: np.ndarray, timesteps: int) -> Run:
         for name, memory in held.items():
             arrived = _arriving(graph, name, now, past)
             memory.append(arrived if arrived is not None else np.zeros((b, *shapes[name])))
+        for name, values in kept.items():
+            values.append(neurons[name].v.copy())
         outputs.append(now[graph.output])
         past = now
-    return Run(spikes=spikes, output=np.stack(outputs, axis=1), margin=margin)
+    found = {n: np.stack(values, axis=1) for n, values in kept.items()}
+    return Run(spikes=spikes, output=np.stack(outputs, axis=1), margin=margin, membranes=found)
 
 
 class _Neuron:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 WRITERS = ("snntorch", "norse", "sinabs", "spikingjelly", "rockpool")
-READERS = ("snntorch", "norse", "spikingjelly")
 
 
 def interpreter_of(tool: str) -> str:

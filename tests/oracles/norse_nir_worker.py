@@ -1,7 +1,6 @@
-"""Networks in norse: written as .nir with their recordings, or one of ours read and run. Its own environment.
+"""Networks in norse: written as .nir with their recordings: its own environment.
 
 write FOLDER COUNT SEED   FOLDER/<k>.nir by norse's own exporter, and FOLDER/<k>.npz as ``snnas whose`` takes it
-read FOLDER   every .nir there, as nir_reading.py says
 train FOLDER   FOLDER/<network>.nir and .npz likewise, trained on FOLDER/given.npz; .npy: the classes of x_test
 """
 
@@ -16,11 +15,9 @@ import numpy as np
 warnings.simplefilter("ignore")
 
 import nir  # noqa: E402
-import nir_reading  # noqa: E402
 import nir_training  # noqa: E402
 import norse.torch as norse  # noqa: E402
 import torch  # noqa: E402
-from norse.torch.utils.import_nir import CubaLIF  # noqa: E402
 
 SAMPLES = 8
 LIVELY = 0.05  # spikes per neuron and timestep of every layer; weights grow until they give them
@@ -136,29 +133,8 @@ def train(folder: Path) -> None:
             export(folder / f"{name}.nir", layers, shape, last)
 
 
-def in_order(net: torch.nn.Module, graph: nir.NIRGraph) -> torch.nn.Module:
-    """With every node after all that feed it.
-
-    nirtorch's executor, which norse 1.1.0 uses, goes depth first: a node that joins two branches runs when the first is
-    there, and takes the other one's value of the timestep before. What lies on a cycle keeps its own order.
-    """
-    nodes, done = {n.name: n for n in net.execution_order}, []
-    while len(done) < len(nodes):
-        ready = [n for n in nodes if n not in done and all(s in done for s, d in graph.edges if d == n)]
-        done += ready or [n for n in nodes if n not in done]
-    net.execution_order = [nodes[n] for n in sorted(done, key="output".__eq__)]
-    return net
-
-
-def load(graph: nir.NIRGraph) -> tuple[torch.nn.Module, dict[str, torch.nn.Module]]:
-    net = in_order(norse.from_nir(graph, dt=1e-4), graph)
-    return net, {n: m for n, m in net.named_children() if isinstance(m, norse.LIFBoxCell | norse.IAFCell | CubaLIF)}
-
-
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
-    elif sys.argv[1] == "train":
-        train(Path(sys.argv[2]))
     else:
-        nir_reading.read_all(Path(sys.argv[2]), load)
+        train(Path(sys.argv[2]))

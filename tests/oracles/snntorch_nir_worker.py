@@ -1,7 +1,6 @@
-"""Networks in snntorch: written as .nir with their recordings, or one of ours read and run. Its own environment.
+"""Networks in snntorch: written as .nir with their recordings: its own environment.
 
   write FOLDER COUNT SEED   FOLDER/<k>.nir by snntorch's own exporter, and FOLDER/<k>.npz as ``snnas whose`` takes it
-  read FOLDER   every .nir there, as nir_reading.py says
   train FOLDER   FOLDER/<network>.nir and .npz likewise, trained on FOLDER/given.npz; .npy: the classes of x_test
 
 Hidden state is reset before each sample. (n,) parameters, as NIR needs; the sample's batch axis named to the exporter.
@@ -18,13 +17,11 @@ import numpy as np
 warnings.simplefilter("ignore")
 
 import nir  # noqa: E402
-import nir_reading  # noqa: E402
 import nir_training  # noqa: E402
 import snntorch as snn  # noqa: E402
 import torch  # noqa: E402
 from snntorch import surrogate  # noqa: E402
 from snntorch.export_nir import export_to_nir  # noqa: E402
-from snntorch.import_nir import import_from_nir  # noqa: E402
 
 SAMPLES = 8
 LIVELY = 0.05  # spikes per neuron and timestep of every layer; weights grow until they give them
@@ -145,15 +142,8 @@ def train(folder: Path) -> None:
         np.savez_compressed(folder / f"{name}.npz", x=x, **records)
 
 
-def load(graph: nir.NIRGraph) -> tuple[torch.nn.Module, dict[str, torch.nn.Module]]:
-    net = import_from_nir(graph)
-    return net, {n.split(".")[-1]: m for n, m in net.named_modules() if isinstance(m, snn.SpikingNeuron)}
-
-
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
-    elif sys.argv[1] == "train":
-        train(Path(sys.argv[2]))
     else:
-        nir_reading.read_all(Path(sys.argv[2]), load)
+        train(Path(sys.argv[2]))

@@ -1,7 +1,6 @@
 """Networks in spikingjelly, written as .nir with their recordings: its own environment (its exporter needs nirtorch).
 
 write FOLDER COUNT SEED   FOLDER/<k>.nir by spikingjelly's own exporter, and FOLDER/<k>.npz as ``snnas whose`` takes it
-read FOLDER   every .nir there, as nir_reading.py says
 train FOLDER   FOLDER/<network>.nir and .npz likewise, trained on FOLDER/given.npz; .npy: the classes of x_test
 """
 
@@ -16,11 +15,10 @@ import numpy as np
 warnings.simplefilter("ignore")
 
 import nir  # noqa: E402
-import nir_reading  # noqa: E402
 import nir_training  # noqa: E402
 import torch  # noqa: E402
 from spikingjelly.activation_based import functional, layer, neuron  # noqa: E402
-from spikingjelly.activation_based.nir_exchange import export_to_nir, import_from_nir  # noqa: E402
+from spikingjelly.activation_based.nir_exchange import export_to_nir  # noqa: E402
 
 SAMPLES = 8
 LIVELY = 0.05  # spikes per neuron and timestep of every layer; weights grow until they give them
@@ -141,15 +139,8 @@ def write(folder: Path, count: int, seed: int) -> None:
         np.savez_compressed(folder / f"{k:03}.npz", x=x, **records)
 
 
-def load(graph: nir.NIRGraph) -> tuple[torch.nn.Module, dict[str, torch.nn.Module]]:
-    net = import_from_nir(graph)
-    return net, {n: m for n, m in net.named_children() if isinstance(getattr(m, "module", None), neuron.BaseNode)}
-
-
 if __name__ == "__main__":
     if sys.argv[1] == "train":
         train(Path(sys.argv[2]))
-    elif sys.argv[1] == "read":
-        nir_reading.read_all(Path(sys.argv[2]), load)
     else:
         write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

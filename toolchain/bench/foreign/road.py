@@ -82,11 +82,11 @@ def read(foreign: Foreign, *, guarded: bool = False) -> Graph:
         convention = Convention(dt=foreign.dt)
         if guarded:
             return read_nir(path, delayed=foreign.delayed, convention=convention)
-        return graph_of(_tree(path), path, delayed=foreign.delayed, convention=convention)
+        return graph_of(tree_of(path), path, delayed=foreign.delayed, convention=convention)
 
 
-def _tree(path: Path) -> hdf5_guard.Tree:
-    """What the child process would hand back."""
+def tree_of(path: Path) -> hdf5_guard.Tree:
+    """What the child process would hand back, without one: for files of our own."""
     reader = hdf5_child.Reader(1 << 30)
     with h5py.File(path) as file:
         header = json.dumps({"tree": reader.group(file, 0)}).encode()

@@ -1,0 +1,95 @@
+"""A reader's result as a file: versioned JSON without times and paths: who runs it again gets the same."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from conformance.conventions import CONVENTIONS
+from conformance.judge import OTHER, OUTCOMES, Verdict
+
+FORMAT = "nir-conformance.result/1"
+
+
+class BadResultError(Exception):
+    """A file that is no result, in one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """reader: MODULE:FUNCTION. name: the table's column. vectors: their digest. verdicts: {case: verdict}."""
+
+    reader: str
+    name: str
+    convention: str
+    vectors: str
+    versions: dict[str, str]
+    verdicts: dict[str, Verdict]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """{outcome: cases}, every outcome."""
+        seen = Counter(v.outcome for v in self.verdicts.values())
+        return {outcome: seen[outcome] for outcome in OUTCOMES}
+
+    @property
+    def nearest(self) -> tuple[str, int]:
+        """The convention that most cases agree with, and with how many; the asked one where none has more."""
+        seen = Counter(name for v in self.verdicts.values() for name in v.conventions)
+        best = max(CONVENTIONS, key=lambda name: (seen[name], name == self.convention))
+        return best, seen[best]
+
+
+def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions, Python's among them; 'not installed' where it is so."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for name in (*packages, "nir", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def write(path: Path, result: Result) -> None:
+    """Whole or not at all."""
+    document: dict[str, Any] = {"format": FORMAT, **asdict(result), "counts": result.counts}
+    for verdict in document["verdicts"].values():
+        verdict["conventions"] = list(verdict["conventions"])
+    new = path.with_name(path.name + ".new")
+    new.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def read(path: Path) -> Result:
+    """BadResultError for what is no result of this version."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document.get("format") != FORMAT:
+            raise BadResultError(f"{path}: format {str(document.get('format'))[:40]!r}; expected {FORMAT!r}")
+        verdicts = {
+            str(name): Verdict(v["outcome"], v["found"], tuple(v["conventions"]), v["shown"])
+            for name, v in document["verdicts"].items()
+        }
+        wrong = {v.outcome for v in verdicts.values()} - set(OUTCOMES)
+        if wrong or document["convention"] not in CONVENTIONS:
+            raise ValueError(f"outcome {sorted(wrong)} or convention {document['convention']!r} is unknown")
+        given = {key: document[key] for key in ("reader", "name", "convention", "vectors", "versions")}
+        return Result(verdicts=verdicts, **given)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise BadResultError(f"{path}: not a result ({type(error).__name__}: {said})") from None
+
+
+def summary(result: Result) -> str:
+    """One line for a person."""
+    counts, (best, most) = result.counts, result.nearest
+    total = len(result.verdicts)
+    words = f"{counts['equal']} of {total} equal, {counts[OTHER]} as another convention, "
+    words += f"{counts['differs']} different without a word, {counts['stops']} stopped"
+    return words + (f"; nearest convention: {best} ({most})" if best != result.convention else "")
