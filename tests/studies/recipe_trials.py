@@ -6,6 +6,7 @@ Each is put around the training loop, which knows none of them. For still images
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
@@ -180,7 +181,7 @@ def taught(data: Dataset, config: TrainingConfig, seed: int) -> Teacher:
         torch.manual_seed(torch_seed(seed, "teacher"))
         widths = [data.input_shape[0], 16, 32, 64]
         layers: list[nn.Module] = []
-        for inside, outside in zip(widths, widths[1:], strict=False):
+        for inside, outside in itertools.pairwise(widths):
             layers += [nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()]
             layers.append(nn.MaxPool2d(2))
         network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * 64, data.classes))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CELL = {(0, 1): "conv3x3", (1, 3): "skip", (0, 3): "skip"}
 BASE = {"learning_rate": 1e-2, "augment": ("shift:2", "flip")}
 
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """What differs from the base."""
