@@ -49,17 +49,17 @@ VARIANTS = {
     "alternating flip": Variant(trial="alternating flip"),
     "mixup": Variant(trial="mixup"),
     "sgd .1": Variant(SGD),
-    "sgd .1, Nesterov": Variant(SGD, trial="Nesterov", against="sgd .1"),
+    "sgd .1 + Nesterov": Variant(SGD, trial="Nesterov", against="sgd .1"),
     "whitening": Variant({"whitening": True}),
     "warm-up over 40 steps": Variant(trial="warm-up"),
     "Muon": Variant(trial="Muon"),
     "EMA .98": Variant(trial="EMA"),
-    "EMA .98, constant rate": Variant({"schedule": "constant"}, trial="EMA"),
+    "EMA .98 + constant rate": Variant({"schedule": "constant"}, trial="EMA"),
     "teacher": Variant(trial="teacher"),
     "no augmentation": Variant({"augment": ()}),
     "T = 2": Variant(timesteps=2),
-    "T = 2, TET": Variant(trial="TET", timesteps=2, against="T = 2"),
-    "T = 2, stages": Variant({"stages": ((1, 1), (2, 1))}, timesteps=2, against="T = 2"),
+    "T = 2 + TET": Variant(trial="TET", timesteps=2, against="T = 2"),
+    "T = 2 + stages": Variant({"stages": ((1, 1), (2, 1))}, timesteps=2, against="T = 2"),
 }
 
 
@@ -79,8 +79,8 @@ class RecipesOptions:
         for name in self.variants:
             if name not in VARIANTS:
                 raise UsageError(f"--only {name!r}: expected some of {', '.join(VARIANTS)}")
-        if self.samples < 2 or self.epochs < 2:
-            raise UsageError(f"--samples {self.samples} --epochs {self.epochs}: expected at least 2 of each")
+        if min(self.samples, self.epochs, self.validation) < 2:
+            raise UsageError("--samples, --epochs, --validation: expected at least 2 of each")
 
 
 def study(dataset: str, options: RecipesOptions, narrator: Narrator, out: Path | None) -> list[dict[str, Any]]:
@@ -169,15 +169,12 @@ def print_result(result: dict[str, Any]) -> None:
     """Prints the table of the study."""
     from rich.table import Table
 
-    table = Table("recipe", "seeds", "validation accuracy", "range", "points gained, by seed", "against", "CPU s")
+    table = Table("recipe", "seeds", "accuracy", "points gained, by seed", "against", "CPU s")
     for row in result["table"]:
-        span = f"{row['lowest']:.1%} .. {row['highest']:.1%}"
         gains = ", ".join(f"{100 * gain:+.1f}" for gain in row["gains"])
         mean = f"{100 * statistics.mean(row['gains']):+.1f} ({gains})" if gains else ""
         against = row["against"] if gains else ""
-        table.add_row(
-            row["variant"], str(row["seeds"]), f"{row['mean']:.1%}", span, mean, against, f"{row['seconds']:.0f}"
-        )
+        table.add_row(row["variant"], str(row["seeds"]), f"{row['mean']:.1%}", mean, against, f"{row['seconds']:.0f}")
     print_table(table)
 
 
