@@ -143,13 +143,6 @@ class Muon:
             p.copy_(matrix.reshape(p.shape))
 
 
-def _nesterov(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    made = make_optimizer(network, config)
-    for group in made.param_groups:
-        group["nesterov"] = True
-    return made
-
-
 def _rising(config: TrainingConfig, at: int, steps: int) -> float:
     return optimisation.learning_rate(config, at, steps) * min(1.0, (at + 1) / WARMUP)
 
@@ -160,7 +153,6 @@ TRIALS: dict[str, list[tuple[Any, str, Any]]] = {
     "TET": [(loop, "Stepper", PerTimestep)],
     "EMA": [(loop, "Stepper", Averaged)],
     "Muon": [(step, "make_optimizer", Muon)],
-    "Nesterov": [(step, "make_optimizer", _nesterov)],
     "warm-up": [(step, "learning_rate", _rising)],
     "teacher": [],
 }

@@ -49,7 +49,7 @@ VARIANTS = {
     "alternating flip": Variant(trial="alternating flip"),
     "mixup": Variant(trial="mixup"),
     "sgd .1": Variant(SGD),
-    "sgd .1 + Nesterov": Variant(SGD, trial="Nesterov", against="sgd .1"),
+    "sgd .1 + Nesterov": Variant({**SGD, "nesterov": True}, against="sgd .1"),
     "whitening": Variant({"whitening": True}),
     "warm-up over 40 steps": Variant(trial="warm-up"),
     "Muon": Variant(trial="Muon"),
