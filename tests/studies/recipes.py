@@ -3,14 +3,14 @@
 A fixed network of two cells (a convolution and two skips each) is trained for some hundred steps in one thread, on
 samples of the training split; accuracies are those of the validation split, and the test split is not looked at. A row
 is one line of ``--out``; a study that was killed goes on with the rows that are missing. CPU seconds hold validation
-and the measurement of statistics too.
+and the measurement of statistics too. What no recipe has is tried beside the keys that there are (``recipe_trials``).
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,14 +28,38 @@ if TYPE_CHECKING:
 
 CELL = {(0, 1): "conv3x3", (1, 3): "skip", (0, 3): "skip"}
 BASE = {"learning_rate": 1e-2, "augment": ("shift:2", "flip")}
-# What differs from the base, and the T that the network has.
-VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "base": (1, {}),
-    "whitening": (1, {"whitening": True}),
-    "sgd .1": (1, {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}),
-    "no augmentation": (1, {"augment": ()}),
-    "T = 2": (2, {}),
-    "T = 2, stages": (2, {"stages": ((1, 1), (2, 1))}),
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What differs from the base."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Keys of the recipe."""
+    trial: str = ""
+    """One of ``recipe_trials.TRIALS``: what no recipe has."""
+    timesteps: int = 1
+    against: str = "base"
+    """The variant that this one is compared with, seed by seed."""
+
+
+SGD = {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}
+VARIANTS = {
+    "base": Variant(),
+    "alternating flip": Variant(trial="alternating flip"),
+    "mixup": Variant(trial="mixup"),
+    "sgd .1": Variant(SGD),
+    "sgd .1 + Nesterov": Variant({**SGD, "nesterov": True}, against="sgd .1"),
+    "whitening": Variant({"whitening": True}),
+    "warm-up over 40 steps": Variant(trial="warm-up"),
+    "Muon": Variant(trial="Muon"),
+    "EMA .98": Variant(trial="EMA"),
+    "EMA .98 + constant rate": Variant({"schedule": "constant"}, trial="EMA"),
+    "teacher": Variant(trial="teacher"),
+    "no augmentation": Variant({"augment": ()}),
+    "T = 2": Variant(timesteps=2),
+    "T = 2 + TET": Variant(trial="TET", timesteps=2, against="T = 2"),
+    "T = 2 + stages": Variant({"stages": ((1, 1), (2, 1))}, timesteps=2, against="T = 2"),
 }
 
 
@@ -46,6 +70,8 @@ class RecipesOptions:
     samples: int = 9600
     epochs: int = 2
     channels: int = 16
+    validation: int = 4000
+    """Samples of the validation split that are looked at."""
     seeds: tuple[int, ...] = (0, 1)
     variants: tuple[str, ...] = tuple(VARIANTS)
 
@@ -53,8 +79,8 @@ class RecipesOptions:
         for name in self.variants:
             if name not in VARIANTS:
                 raise UsageError(f"--only {name!r}: expected some of {', '.join(VARIANTS)}")
-        if self.samples < 2 or self.epochs < 2:
-            raise UsageError(f"--samples {self.samples} --epochs {self.epochs}: expected at least 2 of each")
+        if min(self.samples, self.epochs, self.validation) < 2:
+            raise UsageError("--samples, --epochs, --validation: expected at least 2 of each")
 
 
 def study(dataset: str, options: RecipesOptions, narrator: Narrator, out: Path | None) -> list[dict[str, Any]]:
@@ -70,7 +96,7 @@ def study(dataset: str, options: RecipesOptions, narrator: Narrator, out: Path |
     with narrator.progress(f"{len(todo)} trainings") as advance:
         for done, (seed, name) in enumerate(todo, start=1):
             key = {"dataset": dataset, "variant": name, "seed": seed, "samples": options.samples}
-            key |= {"epochs": options.epochs, "channels": options.channels}
+            key |= {"epochs": options.epochs, "channels": options.channels, "validation": options.validation}
             row = next((row for row in known if key.items() <= row.items()), None)
             if row is None:
                 data = data or load(dataset, seed=0, compact=True)
@@ -89,40 +115,51 @@ def _train(data: Dataset, name: str, seed: int, options: RecipesOptions) -> dict
     from snnas.search.network.config import NetworkConfig
     from snnas.search.network.genotype import Cell, Genotype
     from snnas.toolchain import training
+    from tests.studies.recipe_trials import taught, trial
 
-    timesteps, changes = VARIANTS[name]
+    variant = VARIANTS[name]
     cut = replace(data, x_train=data.x_train[: options.samples], y_train=data.y_train[: options.samples])
+    cut = replace(cut, x_val=data.x_val[: options.validation], y_val=data.y_val[: options.validation])
     sizes = NetworkConfig(
-        input_shape=data.input_shape, classes=data.classes, channels=options.channels, timesteps=timesteps
+        input_shape=data.input_shape, classes=data.classes, channels=options.channels, timesteps=variant.timesteps
     )
     network = training.build(Genotype("lightsnn", (Cell.of(CELL),) * 2), sizes, seed=seed)
-    recipe = training.recipe_of({**BASE, **changes, "epochs": options.epochs}, where=name)
+    recipe = training.recipe_of({**BASE, **variant.changes, "epochs": options.epochs}, where=name)
     torch.set_num_threads(1)
     begun = time.process_time()
-    result = training.train(network, cut, recipe, seed=seed)
+    teacher = taught(cut, recipe, seed) if variant.trial == "teacher" else None
+    with trial(variant.trial):
+        result = training.train(network, cut, recipe, seed=seed, teacher=teacher)
     return {
         "accuracy": result.validation_accuracy,
         "seconds": round(time.process_time() - begun, 1),
         "statistics": result.statistics,
         "sar": round(result.sar, 4),
-        "recipe": {key: value for key, value in recipe.plain().items() if key in changes},
+        "recipe": {key: value for key, value in recipe.plain().items() if key in variant.changes},
     }
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per variant: seeds, mean and extremes of the accuracy, median CPU seconds."""
+    """Per variant: seeds, mean and extremes of the accuracy, median CPU seconds, and what it gains.
+
+    gains: accuracy minus that of the variant it is compared with, one for each seed that both have.
+    """
     found = []
+    accuracy = {(row["variant"], row["seed"]): row["accuracy"] for row in rows}
     for name in dict.fromkeys(row["variant"] for row in rows):
-        mine = [row for row in rows if row["variant"] == name]
-        accuracies = [row["accuracy"] for row in mine]
+        mine = {row["seed"]: row["accuracy"] for row in rows if row["variant"] == name}
+        against = VARIANTS[name].against
+        pairs = [(value, accuracy[against, seed]) for seed, value in mine.items() if (against, seed) in accuracy]
         found.append(
             {
                 "variant": name,
                 "seeds": len(mine),
-                "mean": statistics.mean(accuracies),
-                "lowest": min(accuracies),
-                "highest": max(accuracies),
-                "seconds": statistics.median(row["seconds"] for row in mine),
+                "mean": statistics.mean(mine.values()),
+                "lowest": min(mine.values()),
+                "highest": max(mine.values()),
+                "seconds": statistics.median(row["seconds"] for row in rows if row["variant"] == name),
+                "against": against,
+                "gains": [] if name == against else [round(value - other, 6) for value, other in pairs],
             }
         )
     return found
@@ -132,10 +169,12 @@ def print_result(result: dict[str, Any]) -> None:
     """Prints the table of the study."""
     from rich.table import Table
 
-    table = Table("recipe", "seeds", "validation accuracy", "range", "CPU s")
+    table = Table("recipe", "seeds", "accuracy", "points gained, by seed", "against", "CPU s")
     for row in result["table"]:
-        span = f"{row['lowest']:.1%} .. {row['highest']:.1%}"
-        table.add_row(row["variant"], str(row["seeds"]), f"{row['mean']:.1%}", span, f"{row['seconds']:.0f}")
+        gains = ", ".join(f"{100 * gain:+.1f}" for gain in row["gains"])
+        mean = f"{100 * statistics.mean(row['gains']):+.1f} ({gains})" if gains else ""
+        against = row["against"] if gains else ""
+        table.add_row(row["variant"], str(row["seeds"]), f"{row['mean']:.1%}", mean, against, f"{row['seconds']:.0f}")
     print_table(table)
 
 
@@ -144,6 +183,7 @@ def command(
     samples: Annotated[int, typer.Option(help="Training samples.")] = 9600,
     epochs: Annotated[int, typer.Option(help="Epochs over them.")] = 2,
     channels: Annotated[int, typer.Option(help="Channels of the first cell.")] = 16,
+    validation: Annotated[int, typer.Option(help="Samples of the validation split.")] = 4000,
     seed: Annotated[str, typer.Option(help="Seeds of weights and draws, with commas.")] = "0,1",
     only: Annotated[str | None, typer.Option(help="Recipes of the table, with semicolons between [all].")] = None,
     out: Annotated[Path | None, typer.Option(help="Lines of JSON; rows that are there are not trained again.")] = None,
@@ -153,11 +193,16 @@ def command(
     """Measure what each key of a training recipe buys, on the validation split."""
     names = tuple(name.strip() for name in only.split(";")) if only else tuple(VARIANTS)
     options = RecipesOptions(
-        samples=samples, epochs=epochs, channels=channels, seeds=numbers(seed, "--seed", "0,1"), variants=names
+        samples=samples,
+        epochs=epochs,
+        channels=channels,
+        validation=validation,
+        seeds=numbers(seed, "--seed", "0,1"),
+        variants=names,
     )
     rows = study(dataset, options, Narrator(quiet=quiet), out)
     tell(
-        {"schema": "snnas.bench.recipes/1", **asdict(options), "table": summary(rows)}, as_json, print_result, good=True
+        {"schema": "snnas.bench.recipes/2", **asdict(options), "table": summary(rows)}, as_json, print_result, good=True
     )
 
 

@@ -8,6 +8,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.log import JsonLines
 from tests.studies import recipes, time_to_accuracy
+from tests.studies.recipe_trials import TRIALS
 from tests.studies.recipes import RecipesOptions, summary
 from tests.studies.time_to_accuracy import TimeOptions, draw, reached, times
 
@@ -33,16 +34,25 @@ def test_rows_that_are_there_are_not_trained_again(tmp_path: Path, monkeypatch: 
 def test_every_variant_is_a_recipe() -> None:
     from snnas.toolchain.training import recipe_of
 
-    for timesteps, changes in recipes.VARIANTS.values():
-        recipe = recipe_of({**recipes.BASE, **changes, "epochs": 2}, where="a variant")
-        assert not recipe.stages or recipe.stages[-1][0] == timesteps
+    for variant in recipes.VARIANTS.values():
+        recipe = recipe_of({**recipes.BASE, **variant.changes, "epochs": 2}, where="a variant")
+        assert not recipe.stages or recipe.stages[-1][0] == variant.timesteps
+        assert variant.against in recipes.VARIANTS
+        assert not variant.trial or variant.trial in TRIALS
 
 
-def test_the_summary_is_by_variant() -> None:
-    rows = [{"variant": "base", "accuracy": a, "seconds": s} for a, s in ((0.4, 10.0), (0.5, 30.0), (0.6, 20.0))]
-    (found,) = summary(rows)
-    assert found["mean"] == pytest.approx(0.5)
-    assert (found["seeds"], found["lowest"], found["highest"], found["seconds"]) == (3, 0.4, 0.6, 20.0)
+def test_the_summary_is_by_variant_and_its_gains_by_seed() -> None:
+    figures = {"base": (0.4, 0.5, 0.6), "mixup": (0.5, 0.5, 0.4)}
+    seconds = (10.0, 30.0, 20.0)
+    rows = [
+        {"variant": name, "seed": seed, "accuracy": accuracy, "seconds": seconds[seed]}
+        for name, of_seeds in figures.items()
+        for seed, accuracy in enumerate(of_seeds)
+    ]
+    base, mixup = summary(rows[:-1])
+    assert base["mean"] == pytest.approx(0.5)
+    assert (base["seeds"], base["lowest"], base["highest"], base["seconds"]) == (3, 0.4, 0.6, 20.0)
+    assert (base["gains"], mixup["gains"], mixup["against"]) == ([], [0.1, 0.0], "base")
 
 
 def test_the_mark_is_the_best_epoch_of_theirs(tmp_path: Path) -> None:
@@ -76,5 +86,5 @@ def test_both_sides_train(tmp_path: Path) -> None:
     options = TimeOptions(samples=64, epochs=2, our_epochs=2, channels=4, validation=32, seeds=(0,))
     rows = time_to_accuracy.study("digits", options, QUIET, tmp_path / "rows.jsonl")
     assert [(row["side"], len(row["curve"])) for row in rows] == [("theirs", 2), ("ours", 2)]
-    assert all(a < b for row in rows for (a, _), (b, _) in zip(row["curve"], row["curve"][1:], strict=False))
+    assert all(a <= b for row in rows for (a, _), (b, _) in zip(row["curve"], row["curve"][1:], strict=False))
     assert len(JsonLines(tmp_path / "rows.jsonl").read()) == 4

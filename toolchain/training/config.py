@@ -34,6 +34,7 @@ RANGES = {
     "width_power": (0.0, 1.0, True, True),
 }
 WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "accumulate": 1}
+FLAGS = ("nesterov", "whitening")
 OPTIONAL = ("dropout", "target_sar")
 
 
@@ -60,6 +61,8 @@ class TrainingConfig:
     """Decoupled with adamw, L2 with sgd; not of BN's gains and shifts."""
     momentum: float = 0.9
     """Of SGD."""
+    nesterov: bool = False
+    """SGD's gradient is taken where the momentum leads (Sutskever et al. 2013)."""
     label_smoothing: float = 0.1
     clip: float = 1.0
     """Of the gradient's norm; 0 for none."""
@@ -85,10 +88,11 @@ class TrainingConfig:
                 raise UsageError(
                     f"{name} = {brief(value)} in the training configuration, expected a whole number >= {low}"
                 )
-        if not isinstance(self.whitening, bool):
-            raise UsageError(
-                f"whitening = {brief(self.whitening)} in the training configuration, expected true or false"
-            )
+        for name in FLAGS:
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(
+                    f"{name} = {brief(getattr(self, name))} in the training configuration, expected true or false"
+                )
         self._check_stages()
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
@@ -122,6 +126,11 @@ class TrainingConfig:
             raise UsageError(
                 f"accumulate = {self.accumulate} in the training configuration, expected at most {self.batch // 2}: "
                 f"half of batch = {self.batch}, for batch norm needs two samples in every part"
+            )
+        if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
+            raise UsageError(
+                f"nesterov = true in the training configuration with optimizer = {self.optimizer!r}, momentum = "
+                f"{self.momentum:g}, expected 'sgd' with a momentum above 0; leave nesterov out"
             )
         if self.warmup >= self.epochs and self.warmup:
             raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")

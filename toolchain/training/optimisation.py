@@ -25,7 +25,8 @@ def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Op
     ]
     # fused: one pass over weight, gradient and moments.
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
+        ahead = config.nesterov
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=ahead, fused=True)
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 

@@ -13,6 +13,7 @@ from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.searching.begin import begin_search
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.training import TrainingConfig, build, recipe_of, train
+from snnas.toolchain.training.optimisation import make_optimizer
 from snnas.toolchain.training.stages import begins_stage, require_stages, stage_of, timesteps_asked
 from snnas.toolchain.training.transfer import train_genotype
 from snnas.toolchain.training.whitening import whiten
@@ -35,7 +36,10 @@ def few() -> Dataset:
         ({"stages": [[1, 2], 3]}, r"stages = \[\[1, 2\], 3\] .*expected pairs of whole numbers >= 1"),
         ({"stages": [[0, 2]]}, "expected pairs"),
         ({"stages": [[1, 1], [2, 1]], "epochs": 1}, "at most 1: one epoch each"),
-        ({"whitening": 1}, "expected true or false"),
+        ({"whitening": 1}, "whitening = 1 .*expected true or false"),
+        ({"nesterov": "yes"}, "nesterov = 'yes' .*expected true or false"),
+        ({"nesterov": True}, "with optimizer = 'adamw', momentum = 0.9, expected 'sgd' with a momentum above 0; leave"),
+        ({"nesterov": True, "optimizer": "sgd", "momentum": 0}, "'sgd', momentum = 0, expected 'sgd' with a momentum"),
     ],
 )
 def test_bad_values_are_refused(values: dict, words: str) -> None:
@@ -96,8 +100,27 @@ def test_each_stage_runs_at_its_own_timesteps_and_the_best_epoch_is_of_the_last(
     assert (result.best_epoch >= 5, network.config.timesteps) == (True, 2)
 
 
-def test_a_killed_training_ends_with_the_same_weights(few: Dataset, tmp_path: Path) -> None:
-    recipe = TrainingConfig(epochs=3, batch=16, whitening=True, stages=((1, 2), (2, 1)))
+def test_nesterov_steps_from_where_the_momentum_leads() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(layer.weight)
+    keys = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.5, "weight_decay": 0.0}
+    optimizer = make_optimizer(layer, TrainingConfig(nesterov=True, **keys))
+    for gradient in (1.0, 2.0):
+        layer.weight.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+    # Buffers 1, .5 x 1 + 2 = 2.5; a step is the gradient plus .5 times its buffer: 1.5, 3.25 (plain momentum: 1, 2.5).
+    assert layer.weight.item() == pytest.approx(-0.1 * (1.5 + 3.25))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        TrainingConfig(epochs=3, batch=16, whitening=True, stages=((1, 2), (2, 1))),
+        TrainingConfig(epochs=3, batch=16, optimizer="sgd", nesterov=True),
+    ],
+    ids=["stages", "nesterov"],
+)
+def test_a_killed_training_ends_with_the_same_weights(few: Dataset, tmp_path: Path, recipe: TrainingConfig) -> None:
 
     def weights(folder: Path | None, stop_at: int = 0) -> dict[str, torch.Tensor]:
         network = build(CHAIN, CONFIG, seed=0)
