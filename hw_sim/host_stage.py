@@ -12,6 +12,7 @@ pixels are. So a microcontroller multiplies 16 by 16 bits, adds up in 32, and ro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,7 +59,7 @@ def integer_stages(program: Program) -> dict[str, IntegerStage]:
     """By population. UnsupportedError names the one whose weights or sums no shift brings into range."""
     assert program.host_integers is not None
     names = dict.fromkeys(h.dst for h in program.host)
-    return {name: _stage(program, program.population(name), program.host_integers) for name in names}
+    return {name: integer_stage(program, program.population(name)) for name in names}
 
 
 def pixels(program: Program, x: np.ndarray) -> np.ndarray:
@@ -69,15 +70,19 @@ def pixels(program: Program, x: np.ndarray) -> np.ndarray:
     return np.asarray(np.nan_to_num(whole).clip(0, PIXEL_MAX), np.uint8)
 
 
-def host_currents(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
+def host_currents(
+    program: Program, x: np.ndarray, stages: Mapping[str, IntegerStage] | None = None
+) -> dict[str, np.ndarray]:
     """The integer currents that the host injects: {population: int64 (B, T or 1, C, H, W)} in weight units.
 
     x: (B, C, H, W), a static input, or (B, T, C, H, W), a frame per timestep. Bit-exactness starts here.
+    stages: ``integer_stages`` of the program, for whoever computes chunk by chunk; computed where not given.
     UnsupportedError for a current that 32 bits cannot hold, as golden.npz keeps it.
     """
     frames = x[:, None] if x.ndim == 4 else x
     if program.host_integers is not None:
-        return _in_integers(program, pixels(program, frames), program.host_integers.zero)
+        given = pixels(program, frames).astype(np.int64) - program.host_integers.zero
+        return _in_integers(program, given, stages or integer_stages(program))
     real: dict[str, np.ndarray] = {}
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
         for h in program.host:
@@ -108,25 +113,26 @@ def _applied(program: Program, h: HostMap, linear: LinearMap, frames: np.ndarray
     return held_back(current.reshape(b, t, *current.shape[1:]), h.distance, program.timesteps)
 
 
-def _in_integers(program: Program, frames: np.ndarray, zero: int) -> dict[str, np.ndarray]:
-    given = frames.astype(np.int64) - zero
+def _in_integers(program: Program, given: np.ndarray, stages: Mapping[str, IntegerStage]) -> dict[str, np.ndarray]:
     found = {}
-    for name, stage in integer_stages(program).items():
+    for name, stage in stages.items():
         parts = [_applied(program, h, linear, given).astype(np.int64) for h, linear in stage.maps]  # exact below 2^53
         found[name] = stage.rounded(sum(parts[1:], parts[0]))
     return found
 
 
-def _stage(program: Program, p: Population, given: HostIntegers) -> IntegerStage:
+def integer_stage(program: Program, p: Population) -> IntegerStage:
+    """Of a population that the host drives; UnsupportedError where no shift brings its weights and sums into range."""
+    assert program.host_integers is not None
     maps = [h for h in program.host if h.dst == p.id]
-    factors = [h.gain * p.scale * given.step for h in maps]
+    factors = [h.gain * p.scale * program.host_integers.step for h in maps]
     real = [h.map.weight.astype(np.float64) * factor for h, factor in zip(maps, factors, strict=True)]
     largest = max((float(np.abs(w).max(initial=0.0)) for w in real), default=0.0)
+    refused = f"population {p.id}: its host stage does not fit integers"
+    mend = "`snnas export --host float` leaves it to a host that computes in floats"
     if not largest <= WEIGHT_MAX:
-        raise UnsupportedError(
-            f"--host int: population {p.id}: a weight of its host stage is {largest:.4g} weight units a pixel, beyond "
-            f"{WEIGHT_MAX}; export with --host float"
-        )
+        reason = f"a weight is {largest:.4g} weight units a pixel, beyond {WEIGHT_MAX}"
+        raise UnsupportedError(f"{refused}: {reason}; {mend}")
     for shift in range(SHIFT_MAX, -1, -1):
         if largest * (1 << shift) > WEIGHT_MAX:
             continue
@@ -135,9 +141,7 @@ def _stage(program: Program, p: Population, given: HostIntegers) -> IntegerStage
         most = sum(_most(linear, program.input_shape, p) for linear in linears)
         if most + (1 << shift >> 1) <= SUM_MAX:
             return IntegerStage(shift=shift, maps=tuple(zip(maps, linears, strict=True)))
-    raise UnsupportedError(
-        f"--host int: population {p.id}: the sums of its host stage may pass 32 bits; export with --host float"
-    )
+    raise UnsupportedError(f"{refused}: its sums may pass 32 bits; {mend}")
 
 
 def _most(linear: LinearMap, source: tuple[int, int, int], p: Population) -> int:

@@ -111,3 +111,28 @@ TRAINED = {"seconds": 3.5, "best_epoch": 2, "validation_accuracy": 0.9, "validat
 def hold_document(printed: dict[str, Any]) -> None:
     """Raises pydantic's ValidationError where a printed document is not as its record says."""
     document(printed["schema"]).model_validate(printed)
+
+
+BANDS = {
+    "cycles": {"low": 446200.0, "nominal": 624680.0, "high": 892400.0},
+    "latency_ms": {"low": 5.5775, "nominal": 7.8085, "high": 11.155},
+    "energy_uJ": {"low": 41.05, "nominal": 163.04, "high": 348.93},
+    "evidence": "analytic",
+}
+COMPARED = {"missing": None, "spikes_compared": 100, "differing_spikes": 0, "differing_logits": 0}
+ESTIMATED = {
+    "flash_bytes": 15_000, "ram_bytes": 19_000, "instructions": {"low": 4e5, "nominal": 4.4e5, "high": 4.8e5},
+}  # fmt: skip
+# ``c`` of a report
+IN_C: dict[str, Any] = {
+    "populations": 3,
+    "native": COMPARED | {"compiler": "cc: cc 12", "split_samples": 360, "split_differing_logits": 0},
+    "cores": [
+        COMPARED
+        | {
+            "core": core, "compiler": "zig cc: 0.17", "flash_bytes": flash, "state_bytes": 18_876, "stack_bytes": 144,
+            "instructions": 446_200.0, "counted": 4, "estimated": ESTIMATED, "board": BANDS | {"profile": profile},
+        }
+        for core, flash, profile in (("cortex-m4", 15_710, "stm32l412"), ("rv32imc", 14_122, "esp32c3"))
+    ],
+}  # fmt: skip

@@ -28,7 +28,7 @@ import numpy as np
 from snnas.export.compiler.signed_sums import Ends, of_ones, signed_sums
 from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.errors import UnsupportedError
-from snnas.hw_sim.host_stage import PIXEL_MAX, integer_stages
+from snnas.hw_sim.host_stage import PIXEL_MAX, integer_stage
 from snnas.hw_sim.lava.run_lava import SILENCE_EXPONENT, SILENCE_WEIGHT
 from snnas.hw_sim.program import CLOCK, HostMap, Population, Program, Shape, Synapse
 
@@ -175,7 +175,7 @@ def host_of(program: Program, p: Population) -> tuple[list[HostMap], tuple[float
     host = [h for h in program.host if h.dst == p.id]
     if program.host_integers is None or not host:
         return host, program.input_range
-    stage, zero = integer_stages(program)[p.id], program.host_integers.zero
+    stage, zero = integer_stage(program, p), program.host_integers.zero
     gain = 1 / ((1 << stage.shift) * p.scale)
     return [replace(h, map=linear, gain=gain) for h, linear in stage.maps], (float(-zero), float(PIXEL_MAX - zero))
 

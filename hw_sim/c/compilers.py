@@ -43,7 +43,11 @@ CORES = {
             title="Arm Cortex-M4",
             gcc="arm-none-eabi-gcc",
             gcc_flags=("-mcpu=cortex-m4", "-mthumb", "-fno-tree-loop-distribute-patterns"),
-            zig_flags=("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4"),
+            # Loops over windows turn two or three times: unrolled by four, they took up to a fourth more.
+            zig_flags=(
+                *("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4"),
+                *("-mllvm", "-unroll-runtime=false"),
+            ),
         ),
         Core(
             name="rv32imc",
@@ -82,7 +86,8 @@ def cross(core: Core) -> tuple[Compiler | None, str]:
         return Compiler(command=(found, *core.gcc_flags), name=core.gcc), found
     if zig := _zig():
         return Compiler(command=(*zig, "cc", *core.zig_flags), name="zig cc"), " ".join(zig)
-    return None, f"no compiler for {core.title}: neither {core.gcc} nor zig is there; {MEND}"
+    lacking = [c.gcc for c in CORES.values() if not shutil.which(c.gcc)]
+    return None, f"no compiler for microcontrollers: neither zig nor {' nor '.join(lacking)} is there; {MEND}"
 
 
 def emulator() -> tuple[Path | None, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ class Image:
     """A model's image on a core.
 
     flash: bytes of the model's code and constants. state, stack: bytes of memory: an instance, and the deepest stack
-    that was seen. instructions: int64 (samples, 3): of snnas_init, of all timesteps, of snnas_logits. ran: the traced
-    run of all samples.
+    that was seen. instructions: int64 (samples, 3): of snnas_init, of all timesteps, of snnas_logits. functions:
+    those of each function that the compiler left one, by name, in all counted samples. ran: the traced run of all.
     """
 
     core: str
@@ -38,6 +39,7 @@ class Image:
     state: int
     stack: int
     instructions: np.ndarray
+    functions: dict[str, int]
     ran: Ran
 
     @property
@@ -76,10 +78,21 @@ def emulate(
             compiler=compiler.name,
             flash=held.flash + held.ram,
             state=elf.read(plain).symbols["device_state"][1],
+            functions=_by_function(elf.read(plain), result["blocks"]),
             stack=int(result["stack"]),
             instructions=np.array(result["instructions"], np.int64).reshape(-1, 3),
             ran=ran,
         )
+
+
+def _by_function(image: elf.Elf, blocks: list[list[int]]) -> dict[str, int]:
+    """blocks: (address, instructions). A function is a symbol with a size; Thumb's lowest bit is no address."""
+    begins = sorted((at & ~1, name) for name, (at, size) in image.symbols.items() if size)
+    found: dict[str, int] = {}
+    for address, count in blocks:
+        name = begins[bisect_right(begins, (address, "\x7f")) - 1][1]
+        found[name] = found.get(name, 0) + count
+    return found
 
 
 def _image(model: CModel, folder: Path, compiler: Compiler, *, trace: bool) -> Path:

@@ -2,7 +2,8 @@
 
 JOB.json: {"arch": "arm" or "riscv", "image": path, "segments": [[address, size, offset, held], ...], "symbols": {name:
 [address, size]}, "samples": B, "timesteps": T, "frame_bytes": n, "counted": how many samples' instructions are counted,
-"result": path}. The result: {"instructions": [[of init, of all timesteps, of the logits], ...], "stack": bytes}.
+"result": path}. The result: {"instructions": [[of init, of all timesteps, of the logits], ...], "stack": bytes,
+"blocks": [[address, instructions in all counted samples], ...]}.
 Python 3.9 syntax, unicorn, and nothing of ours.
 """
 
@@ -65,7 +66,8 @@ def main(path: str) -> None:
     stack = bytes(machine.mem_read(STACK, STACK_BYTES))
     used = len(stack.lstrip(bytes([FILL])))
     with open(job["result"], "w") as out:
-        json.dump({"instructions": found, "stack": used, "unicorn": unicorn.__version__}, out)
+        blocks = list(counter.blocks.items())
+        json.dump({"instructions": found, "stack": used, "blocks": blocks, "unicorn": unicorn.__version__}, out)
 
 
 def _machine(arch: str) -> tuple[Any, int, int]:
@@ -102,6 +104,7 @@ class _Counter:
     def __init__(self, machine: Any, thumb: int) -> None:
         self.machine, self.thumb, self.total = machine, thumb, 0
         self.known: dict[tuple[int, int], int] = {}
+        self.blocks: dict[int, int] = {}
         import unicorn  # pyright: ignore[reportMissingImports]
 
         self.hook = machine.hook_add(unicorn.UC_HOOK_BLOCK, self.block)
@@ -114,6 +117,7 @@ class _Counter:
         if count is None:
             count = self.known[address, size] = self.length(bytes(machine.mem_read(address, size)))
         self.total += count
+        self.blocks[address] = self.blocks.get(address, 0) + count
 
     def length(self, code: bytes) -> int:
         at = count = 0

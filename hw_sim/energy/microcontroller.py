@@ -34,8 +34,8 @@ def latency_of(instructions: Band, profile: Profile, timesteps: int) -> Latency:
     )
 
 
-def bill_of(instructions: Band, profile: Profile, host_macs: float = 0.0) -> Bill:
-    """Of one inference. host_macs: of a host stage in floats, which is not among the instructions."""
+def bill_of(instructions: Band, profile: Profile) -> Bill:
+    """Of one inference."""
     constant, each = _constant(profile, "energy.cycle"), _constant(profile, "cycles.instruction")
     cycles = cycles_of(instructions, profile)
     energy = multiplied(cycles, constant.band) * 1e-6
@@ -48,12 +48,12 @@ def bill_of(instructions: Band, profile: Profile, host_macs: float = 0.0) -> Bil
         banner=profile.banner,
         provenance="estimated",
         evidence=weakest([constant.basis, each.basis]),
-        encode=ZERO if not host_macs else None,
+        encode=ZERO,
         dynamic=energy,
         floor=ZERO,
         total=energy,
         lines=(line,),
-        unpriced=(("host_mac", host_macs),) if host_macs else (),
+        unpriced=(),
     )
 
 

@@ -15,6 +15,7 @@ from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UnsupportedError, UsageError, overflowed
 from snnas.hw_sim.host_stage import held_back as held_back
 from snnas.hw_sim.host_stage import host_currents as host_currents
+from snnas.hw_sim.host_stage import integer_stages
 from snnas.hw_sim.linear import apply, convolve, sum_pool
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Synapse
 from snnas.hw_sim.readout import answers
@@ -70,10 +71,11 @@ def simulate_input(
     program: Program, x: np.ndarray, *, batch: int = 128
 ) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
     """Runs samples in chunks of ``batch``: yields each chunk's trace and the currents that drove it."""
+    stages = integer_stages(program) if program.host_integers is not None else None
     for start in range(0, len(x), batch):
         part = x[start : start + batch]
         if program.input_kind == "analogue":
-            currents = host_currents(program, part)
+            currents = host_currents(program, part, stages)
             yield simulate(program, currents=currents), currents
         else:
             if program.input_kind == "counts" and part.max(initial=0) > 1:

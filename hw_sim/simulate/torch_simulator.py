@@ -16,6 +16,7 @@ import numpy as np
 
 from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UnsupportedError, UsageError
+from snnas.hw_sim.host_stage import integer_stages
 from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.readout import late, of_counts, of_currents
 from snnas.hw_sim.simulate.simulator import Trace, host_currents
@@ -122,12 +123,13 @@ class TorchSimulator:
         """
         program = self.program
         size = batch or self.samples_within(memory_bytes, full=full)
+        stages = integer_stages(program) if program.host_integers is not None else None
         for start in range(0, len(x), size):
             part = x[start : start + size]
             currents: dict[str, np.ndarray] = {}
             spikes_in = None
             if program.input_kind == "analogue":
-                currents = host_currents(program, part)
+                currents = host_currents(program, part, stages)
             else:
                 if program.input_kind == "counts" and part.max(initial=0) > 1:
                     raise UnsupportedError(

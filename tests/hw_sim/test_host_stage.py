@@ -97,5 +97,5 @@ def test_no_grid_without_a_host_stage_and_no_zero_beyond_a_byte() -> None:
 def test_weights_beyond_16_bits_are_refused_by_name() -> None:
     program = random_variant(1)
     host = tuple(replace(h, gain=h.gain * 1e6) for h in program.host)
-    with pytest.raises(UnsupportedError, match=r"--host int: population p0: a weight .* beyond 32767"):
+    with pytest.raises(UnsupportedError, match=r"population p0: its host .* integers: a weight .* beyond 32767"):
         with_integers(replace(program, host=host))

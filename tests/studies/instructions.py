@@ -1,8 +1,9 @@
-"""The cost model of C against the emulator, on random genotypes: python -m tests.studies.instructions"""
+"""The cost model of C against the emulator, on networks drawn at random: python -m tests.studies.instructions"""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,39 +11,56 @@ import numpy as np
 import typer
 
 from snnas.export.formats.c.footprint import footprint
-from snnas.export.formats.c.instructions import ERROR, instructions
-from snnas.export.formats.c.work import work
+from snnas.export.formats.c.instructions import ERROR
 from snnas.hw_sim.c import compilers, emulate
+from snnas.hw_sim.c.model import CModel
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.host_stage import with_integers
 from snnas.toolchain.bench.conformance import draw, take
 from snnas.toolchain.cli.options import AsJson
-from snnas.toolchain.models.in_c import prepare
+from snnas.toolchain.models.in_c import InC, prepare, rates_of
+from snnas.toolchain.models.microcontroller import estimated
+from tests.c_programs import random_variant, samples
 from tests.studies.command import main, tell
 
-SCHEMA = "snnas.study.instructions/1"
+SCHEMA = "snnas.study.instructions/2"
+FITTED = 7  # the seed of the genotypes, and how many hundreds of the programs, that the constants were fitted on
+SAMPLES = 2
 
 
-def measure(seed: int, genotypes: int) -> dict[str, Any]:
-    """Of each genotype that compiles: instructions and flash, estimated and emulated."""
-    python, why = compilers.emulator()
-    rows = []
+def networks(seed: int, genotypes: int, programs: int) -> Iterator[tuple[str, InC]]:
+    """Random genotypes that compile, and random programs of every kind of map; with a host stage in integers."""
     for index in range(genotypes):
-        case, config = draw(seed, index, 2)
+        case, config = draw(seed, index, SAMPLES)
         with tempfile.TemporaryDirectory(prefix="snnas-study-") as place:
             program = take(case, config, seed, Path(place)).program
-        if program is None:
-            continue
-        c = prepare(with_integers(program) if program.host else program, case.x)
-        rates = {name: float(fired.mean()) for name, fired in c.trace.spikes.items()}
-        rates |= {} if program.host else {"input": float((c.given != 0).mean())}
+        if program is not None:
+            yield f"genotype {index}", prepare(with_integers(program) if program.host else program, case.x)
+    for index in range(programs):
+        program = random_variant(1000 * (seed != FITTED) + index)
+        yield (
+            f"program {index}",
+            prepare(with_integers(program) if program.host else program, samples(program, SAMPLES)),
+        )
+
+
+def emulated(model: CModel, c: InC, core: compilers.Core) -> emulate.Image:
+    """Every sample counted; UnsupportedError where compiler or emulator is missing."""
+    python, why = compilers.emulator()
+    compiler, reason = compilers.cross(core)
+    if python is None or compiler is None:
+        raise UnsupportedError(why if python is None else reason)
+    return emulate.emulate(model, c.given, core, compiler, python, counted=len(c.given))
+
+
+def measure(seed: int, genotypes: int, programs: int) -> dict[str, Any]:
+    """Of each network: instructions and flash, estimated and emulated."""
+    rows = []
+    for name, c in networks(seed, genotypes, programs):
         for core in compilers.CORES.values():
-            compiler, reason = compilers.cross(core)
-            if python is None or compiler is None:
-                raise UnsupportedError(why if python is None else reason)
-            image = emulate.emulate(c.model, c.given, core, compiler, python, counted=len(c.given))
+            image = emulated(c.model, c, core)
             rows.append({
-                "genotype": index, "core": core.name, "estimated": instructions(work(c.plan, rates), core.name),
+                "network": name, "core": core.name, "estimated": estimated(c.plan, *rates_of(c), core.name).nominal,
                 "emulated": float(image.instructions.sum(axis=1).mean()),
                 "estimated_flash": footprint(c.model, core.name).flash, "flash": image.flash,
             })  # fmt: skip
@@ -62,19 +80,21 @@ def _errors(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def _print(result: dict[str, Any]) -> None:
     for r in result["rows"]:
-        print(f"{r['genotype']:>4} {r['core']:10} {r['emulated']:>12,.0f} {r['estimated'] / r['emulated'] - 1:+.1%}")
+        off = f"{r['estimated'] / r['emulated'] - 1:+.1%}"
+        print(f"{r['network']:>12} {r['core']:10} {r['emulated']:>12,.0f} {off:>7}")
     for core, e in result["errors"].items():
         print(f"{core}: {e['networks']} networks, off by {e['mean']:.1%} on average, {e['largest']:.1%} at most; flash "
               f"{e['largest_flash']:.1%}")  # fmt: skip
 
 
 def command(
-    genotypes: Annotated[int, typer.Option(min=1, help="Random genotypes.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Other than 7, of which the constants were fitted.")] = 1,
+    genotypes: Annotated[int, typer.Option(min=0, help="Random genotypes.")] = 10,
+    programs: Annotated[int, typer.Option(min=0, help="Random programs of every kind of map.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help=f"Other than {FITTED}, of which the constants were fitted.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Estimated and emulated instructions of random genotypes; exit 1 where one is off by more than is claimed."""
-    result = measure(seed, genotypes)
+    """Estimated and emulated instructions of random networks; exit 1 where one is off by more than is claimed."""
+    result = measure(seed, genotypes, programs)
     tell(result, as_json, _print, good=all(e["largest"] <= ERROR for e in result["errors"].values()))
 
 

@@ -8,7 +8,7 @@ from snnas.hw_sim.energy.price import Bill, Line
 from snnas.hw_sim.map.mapping import Mapping
 from snnas.hw_sim.map.system import RESOURCES, UNLIMITED
 from snnas.toolchain.html.bands import Row, bars
-from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.html.material import LAVA, C, Material, Missing
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.report import short, span
 from snnas.toolchain.output.svg import WIDTH, Picture, box, dot, picture, rule, text, thinned, ticks
@@ -27,6 +27,7 @@ WORDS = {
 
 def section(material: Material) -> Raw:
     """Placement and utilisation, estimated from the published limits of a core."""
+    _of_a_chip(material)
     placed = material.placement
     words = f"{placed.cores} of {placed.chips * placed.system.cores} cores of {placed.chips} {placed.system.name} chip"
     words += f"{'s' if placed.chips != 1 else ''} ({material.provenance('resources')}): packed in layer order, then "
@@ -37,6 +38,11 @@ def section(material: Material) -> Raw:
         )
     misfits = [note(str(m), class_="warn") for m in placed.misfits]
     return join(note(words), misfits, el("div", _chips(placed), _utilisation(placed), class_="grid"))
+
+
+def _of_a_chip(material: Material) -> None:
+    if material.target == C:
+        raise Missing(f"The last export is C, which needs no chip: snnas export {material.run.name} --target {LAVA}")
 
 
 def _fullest(usage: dict[str, tuple[int, int]]) -> tuple[str, float]:
@@ -140,6 +146,7 @@ def _utilisation(placed: Mapping) -> Raw:
 
 def energy(material: Material) -> Raw:
     """The bill: parts with their bands, then every line with its constant's basis and source."""
+    _of_a_chip(material)
     report = material.report["energy_uJ"]
     if report["total"]["nominal"] is None:
         raise Missing("No energy: the program fits no system, or the profile prices nothing of it.")

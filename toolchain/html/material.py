@@ -24,7 +24,7 @@ from snnas.search.network.genotype import Genotype
 from snnas.toolchain.output.report import read_report
 from snnas.toolchain.runs.run import Run
 
-TARGET = "lava"
+LAVA, C = "lava", "c"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 FRONT = "snnas.front/1"
 DIAGNOSIS = "snnas.diagnose/1"
@@ -54,8 +54,27 @@ class Material:
     @cached_property
     def report(self) -> dict[str, Any]:
         if not self.run.report.exists():
-            raise Missing(f"Not exported yet: snnas export {self.run.name} --target {TARGET}")
+            raise Missing(f"Not exported yet: snnas export {self.run.name} --target {LAVA}")
         return read_report(self.run.report)
+
+    @cached_property
+    def target(self) -> str:
+        """Whose files are read: those of the export that report.json is of."""
+        try:
+            return C if "c" in self.report else LAVA
+        except (Missing, SnnasError):
+            return LAVA
+
+    @cached_property
+    def c(self) -> dict[str, Any]:
+        """``c`` of a report: of the last export, else of the one that lies in export/c."""
+        path = self.run.report if self.target == C else self.run.export(C) / "report.json"
+        if not path.is_file():
+            raise Missing(f"Not exported as C: snnas export {self.run.name} --target c")
+        found = read_report(path)["c"]
+        if not isinstance(found, dict):
+            raise ValueError("c of report.json is no object")
+        return found
 
     @cached_property
     def plain_genotype(self) -> dict[str, Any]:
@@ -102,9 +121,9 @@ class Material:
 
     def exported(self, name: str) -> Any:
         """A file of the export; Missing where it is not there."""
-        path = self.run.export(TARGET) / name
+        path = self.run.export(self.target) / name
         if not path.is_file():
-            raise Missing(f"{name} is not there: snnas export {self.run.name} --target {TARGET}")
+            raise Missing(f"{name} is not there: snnas export {self.run.name} --target {self.target}")
         return path
 
     @cached_property
@@ -143,7 +162,7 @@ class Material:
         found = map_program(self.program, load_system(name))
         if [u["compartments"][0] for u in found.usage] != [core.compartments for core in self.counts.cores]:
             raise Missing(
-                f"counts.json is of another placement: snnas export {self.run.name} --target {TARGET} --force"
+                f"counts.json is of another placement: snnas export {self.run.name} --target {self.target} --force"
             )
         return found
 

@@ -13,6 +13,7 @@ from snnas.hw_sim.errors import SnnasError
 from snnas.hw_sim.files import write_text
 from snnas.toolchain.html import (
     figures_activity,
+    figures_c,
     figures_cell,
     figures_chip,
     figures_diagnosis,
@@ -44,6 +45,7 @@ SECTIONS: tuple[Section, ...] = (
     ("diagnosis", "Diagnosis", figures_diagnosis.section),
     ("chip", "Chip", figures_chip.section),
     ("energy", "Energy", figures_chip.energy),
+    ("microcontroller", "Microcontroller", figures_c.section),
     ("making", "How it was made", tables.making),
 )
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from snnas.hw_sim.files import sha256
-from snnas.toolchain.html.material import TARGET, Material, Missing
+from snnas.toolchain.html import figures_c
+from snnas.toolchain.html.material import LAVA, C, Material, Missing
 from snnas.toolchain.output import silence
+from snnas.toolchain.output.c import compared
 from snnas.toolchain.output.markup import Raw, el, join, note, table
 from snnas.toolchain.output.report import stale
 from snnas.toolchain.output.report import table as report_table
@@ -26,14 +28,17 @@ def rows_of(report: Mapping[str, Any]) -> tuple[dict[str, tuple[str, str, str]],
     """
     made = report_table(dict(report))
     resources = str(report.get("provenance", {}).get("resources", ""))
-    found, above = dict[str, tuple[str, str, str]](), ""
+    found, above, part = dict[str, tuple[str, str, str]](), "", ""
     for cells in zip(*(column.cells for column in made.columns), strict=True):
         name, training, target, said = map(str, cells)
         if not name.startswith(" "):
+            part = name.split(":")[0]
             above = said.split(",")[0] if said.startswith(PROVENANCE) else ""
             said = "; ".join(filter(None, (resources, said))) if name in SIZES else said
         elif target != "-" and not said.startswith(PROVENANCE):
             said = ", ".join(filter(None, (above if training else above.split(" | ")[-1], said)))
+        if name in found:  # each core takes its own flash
+            name = f"  {part}: {name.strip()}"
         found[name] = (training, target, said)
     ends = frozenset(k for k, row in enumerate(made.rows) if row.end_section)
     return found, ends, str(made.caption or "")
@@ -45,10 +50,22 @@ def headline(material: Material) -> Raw:
     rows, _, _ = rows_of(report)
     accuracy, sar = rows["accuracy"], rows["spiking activity rate"]
     interval = rows["  95 % interval"]
-    checks, res = report["checks"], report["resources"]
     tiles = [
         _tile("Accuracy", _both(accuracy), _said(report, rows, interval[1]), accuracy[2].split(",")[0]),
         _tile("Spiking activity rate", _both(sar), f"{rows['spikes / inference'][1]} spikes / inference", sar[2]),
+    ]
+    tiles += [_tile(*tile) for tile in figures_c.tiles(report["c"])] if material.target == C else _chip(material, rows)
+    old = None
+    if stale(material.run, report):
+        old = note("These figures are of older weights; export again.", class_="warn")
+    return join(old, el("dl", tiles, class_="tiles"))
+
+
+def _chip(material: Material, rows: Mapping[str, tuple[str, str, str]]) -> list[Raw]:
+    """What the program takes on a chip, and what Lava makes of it."""
+    report = material.report
+    checks, res = report["checks"], report["resources"]
+    tiles = [
         _band("Energy", "uJ", rows["energy (uJ / inference)"], f"per inference, {report['energy_uJ']['profile']}"),
         _band("Latency", "us", rows["latency (us)"], "batch 1"),
         _tile(
@@ -66,10 +83,7 @@ def headline(material: Material) -> Raw:
         tiles.append(_tile("Against Lava", "exact" if exact else "differs", said, f"{checks['lava_samples']} samples"))
     else:
         tiles.append(_tile("Against Lava", "not run", str(checks["lava"]), ""))
-    old = None
-    if stale(material.run, report):
-        old = note("These figures are of older weights; export again.", class_="warn")
-    return join(old, el("dl", tiles, class_="tiles"))
+    return tiles
 
 
 def _said(report: Mapping[str, Any], rows: Mapping[str, tuple[str, str, str]], interval: str) -> str:
@@ -124,7 +138,9 @@ def checks(material: Material) -> Raw:
             + (f"; closest to a threshold {margin:.2g}" if isinstance(margin, float) else ""),
         ),
     ]
-    if found["lava_samples"]:
+    if material.target == C:
+        rows += [_verdict(value == "0", name, f"{value} differ", said) for name, value, said in compared(material.c)]
+    elif found["lava_samples"]:
         said = f"{found['lava_differing_spikes']:,} of {found['lava_spikes_compared']:,} spikes differ"
         what = f"simulator against Lava, {found['lava_samples']} samples; {found['lava']}"
         rows.append(_verdict(found["lava_differing_spikes"] == 0, "Lava", said, what))
@@ -134,11 +150,13 @@ def checks(material: Material) -> Raw:
     said = f"{proved} of {populations} populations proved"
     what = "no input overflows a register" if proved == populations else "the rest fit on the samples alone"
     rows.append(_verdict(True if proved == populations else None, "Ranges", said, what))
-    fits = bool(material.report["resources"]["fits"])
-    said = "; ".join(map(str, material.report["resources"]["misfits"][:1])) or "every limit of a core is kept"
-    rows.append(_verdict(fits, "Fits the chip", said, "placement of the program"))
+    if material.target == LAVA:
+        fits = bool(material.report["resources"]["fits"])
+        said = "; ".join(map(str, material.report["resources"]["misfits"][:1])) or "every limit of a core is kept"
+        rows.append(_verdict(fits, "Fits the chip", said, "placement of the program"))
     rows.append(_files(material))
-    again = note("The export can be checked again, in the run's folder: ", el("code", f"snnas check export/{TARGET}"))
+    command = el("code", f"snnas check export/{material.target}")
+    again = note("The export can be checked again, in the run's folder: ", command)
     return join(
         table(("verdict", "check", "result", "what was compared"), rows, label="checks", left=4, class_="checks stack"),
         again,
@@ -158,7 +176,7 @@ def _files(material: Material) -> tuple[Raw, str, str, str]:
         listed = material.manifest["files"]
     except Missing as missing:
         return el("span", "not run", class_="verdict"), "Files", str(missing), what
-    folder = material.run.export(TARGET)
+    folder = material.run.export(material.target)
     plain = [name for name in listed if "/" not in name and "\\" not in name]
     bad = [n for n in plain if not (folder / n).is_file() or sha256(folder / n) != listed[n]]
     said = f"{', '.join(bad)} changed since" if bad else f"{len(plain)} files unchanged"
@@ -176,11 +194,12 @@ def making(material: Material) -> Raw:
     try:
         inputs = material.manifest.get("inputs", {})
         samples = str(inputs.get("samples", samples)) if isinstance(inputs, dict) else samples
-        profile = str(material.report["energy_uJ"]["profile"])
-        last = f"snnas export {name} --target {TARGET} --samples {samples} --profile {shlex.quote(profile)}"
+        last = f"snnas export {name} --target {material.target} --samples {samples}"
+        if material.target == LAVA:
+            last += f" --profile {shlex.quote(str(material.report['energy_uJ']['profile']))}"
         commands.append((last, "the export's options, written out"))
     except Missing as missing:
-        commands.append((f"snnas export {name} --target {TARGET}", str(missing)))
+        commands.append((f"snnas export {name} --target {material.target}", str(missing)))
     commands.append((f"snnas report {name} --html", "this page"))
     shown = table(
         ("command", "note"), [(el("code", c), n) for c, n in commands], label="commands", left=2, class_="stack"

@@ -15,8 +15,6 @@ import numpy as np
 
 from snnas.export.formats.c import Compared, Plan, c_model, compare, frames, plan
 from snnas.export.formats.c.footprint import footprint
-from snnas.export.formats.c.instructions import ERROR, instructions
-from snnas.export.formats.c.work import work
 from snnas.hw_sim.c import compilers, emulate, native
 from snnas.hw_sim.c.model import CModel
 from snnas.hw_sim.energy.microcontroller import bill_of, cycles_of, latency_of
@@ -24,7 +22,7 @@ from snnas.hw_sim.energy.profile import Band, load_profile
 from snnas.hw_sim.errors import GateError
 from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate
-from snnas.toolchain.models.microcontroller import PROFILE_OF
+from snnas.toolchain.models.microcontroller import PROFILE_OF, estimated
 from snnas.toolchain.output.stderr import Narrator
 
 COUNTED = 4  # samples whose instructions are counted, one by one: the emulator is slow then
@@ -53,11 +51,12 @@ def run_in_c(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> d
 
     x: all samples that are measured; logits: what the simulator made of them.
     """
-    return {
-        "populations": len(c.plan.units),
-        "native": _native(c, x, logits, narrator),
-        "cores": [_core(c, core, narrator) for core in compilers.CORES.values()],
-    }
+    here = _native(c, x, logits, narrator)
+    cores = [_core(c, core, narrator) for core in compilers.CORES.values()]
+    for missing in dict.fromkeys(core["missing"] for core in cores if core["missing"] is not None):
+        titles = [compilers.CORES[core["core"]].title for core in cores if core["missing"] == missing]
+        narrator.say(f"  {' and '.join(titles)} not emulated: {missing}")
+    return {"populations": len(c.plan.units), "native": here, "cores": cores}
 
 
 def complete(found: dict[str, Any]) -> bool:
@@ -115,15 +114,14 @@ def _chunks(made: Plan, x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
     """An emulated core: the recorded samples, spike by spike, and what they take."""
-    estimated = _estimated(c, core.name)
+    said = _estimated(c, core.name)
     compiler, why = compilers.cross(core)
     python, no_emulator = compilers.emulator()
     if compiler is None or python is None:
         missing = why if compiler is None else no_emulator
-        narrator.say(f"  {core.title} not emulated: {missing}")
         sizes = dict.fromkeys(("flash_bytes", "state_bytes", "stack_bytes", "instructions"))
         none = {"core": core.name, "missing": missing, "compiler": None, **_figures(None), **sizes, "counted": 0}
-        return none | {"estimated": estimated, "board": board_of(core.name, estimated["instructions"])}
+        return none | {"estimated": said, "board": board_of(core.name, said["instructions"])}
     narrator.say(f"{core.title}: {len(c.given)} samples")
     image = emulate.emulate(c.model, c.given, core, compiler, python, counted=min(COUNTED, len(c.given)))
     found = compare(c.plan, c.trace, image.ran)
@@ -140,21 +138,25 @@ def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
         "stack_bytes": image.stack,
         "instructions": taken,
         "counted": len(image.instructions),
-        "estimated": estimated,
+        "estimated": said,
         "board": board_of(core.name, {"low": taken, "nominal": taken, "high": taken}),
     }
 
 
 def _estimated(c: InC, core: str) -> dict[str, Any]:
     """What is said without compiler and emulator, of the recorded samples."""
+    band = estimated(c.plan, *rates_of(c), core)
+    held = footprint(c.model, core)
+    return {"flash_bytes": held.flash, "ram_bytes": held.ram, "instructions": asdict(band)}
+
+
+def rates_of(c: InC) -> tuple[dict[str, float], int]:
+    """What the cost model goes by: spikes per neuron and timestep, the input's too, and frames of a host stage."""
     rates = {name: float(spikes.mean()) for name, spikes in c.trace.spikes.items()}
-    moving = bool((c.given != c.given[:, :1]).any())
     if c.plan.program.input_kind != "analogue":
         rates[INPUT] = float((c.given != 0).mean())
-    taken = instructions(work(c.plan, rates, c.plan.program.timesteps if moving else 1), core)
-    held = footprint(c.model, core)
-    band = {"low": taken * (1 - ERROR), "nominal": taken, "high": taken * (1 + ERROR)}
-    return {"flash_bytes": held.flash, "ram_bytes": held.ram, "instructions": band}
+    moving = bool((c.given != c.given[:, :1]).any())
+    return rates, c.plan.program.timesteps if moving else 1
 
 
 def board_of(core: str, taken: dict[str, float]) -> dict[str, Any]:

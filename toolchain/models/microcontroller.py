@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from snnas.export.formats.c import c_model, plan
+from snnas.export.formats.c import Plan, c_model, plan
 from snnas.export.formats.c.footprint import Footprint, footprint
 from snnas.export.formats.c.instructions import ERROR, instructions
 from snnas.export.formats.c.work import work
@@ -79,8 +79,7 @@ def priced(
     device = replace(device, instructions=taken)
     if profile is None:
         return Priced(latency=None, bill=None, device=device)
-    host = 0.0 if program.host_integers is not None else counts.host_macs / counts.samples
-    bill = bill_of(taken, profile, host) if mapping.fits else None
+    bill = bill_of(taken, profile) if mapping.fits else None
     return Priced(latency=latency_of(taken, profile, program.timesteps), bill=bill, device=device)
 
 
@@ -102,7 +101,12 @@ def instructions_of(program: Program, counts: Counts, core: str) -> Band:
     rates = {p.id: sum(p.spikes) / (slots * p.neurons) for p in counts.populations}
     size = program.input_shape[0] * program.input_shape[1] * program.input_shape[2]
     rates |= {s.id: s.spikes / (slots * size) for s in counts.sources if s.id == INPUT}
-    taken = instructions(work(plan(program), rates, frames_of(program, counts)), core)
+    return estimated(plan(program), rates, frames_of(program, counts), core)
+
+
+def estimated(made: Plan, rates: Mapping[str, float], frames: int, core: str) -> Band:
+    """Instructions of one inference at these rates (``export/formats/c/work.py``), and how far the model may be off."""
+    taken = instructions(work(made, rates, frames), core)
     return Band(low=taken * (1 - ERROR), nominal=taken, high=taken * (1 + ERROR))
 
 

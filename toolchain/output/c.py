@@ -10,12 +10,20 @@ Row = tuple[str, str, str]
 """What, how much, and what is to be said of it."""
 
 
+ENDS = ("low", "nominal", "high")
+
+
+def title_of(core: dict[str, Any]) -> str:
+    """A core as a person knows it."""
+    return TITLES.get(core["core"], str(core["core"]))
+
+
 def costs(found: dict[str, Any]) -> Iterator[Row]:
     """What each core takes. found: ``c`` of a report."""
     for core in found["cores"]:
-        title = TITLES.get(core["core"], str(core["core"]))
+        title = title_of(core)
         if core["missing"] is not None:
-            yield title, "not run", core["missing"]
+            yield title, "not emulated", ""  # why is said once, by ``unverified``
             yield from _estimated(core)
             continue
         counted = f"{core['counted']} sample{'' if core['counted'] == 1 else 's'}"
@@ -39,24 +47,43 @@ def _board(core: dict[str, Any]) -> Iterator[Row]:
     found = core.get("board")
     if found:
         said = f"estimated, {found['profile']}, evidence: {found['evidence']}"
-        yield "  cycles (M)", _ends(found["cycles"], 1e-6), "estimated, instructions x cycles of one"
-        yield "  latency (ms)", _ends(found["latency_ms"]), said
-        yield "  energy (uJ / inference)", _ends(found["energy_uJ"]), "of the chip while it computes"
+        yield "  cycles (M)", ends(found["cycles"], 1e-6), "estimated, instructions x cycles of one"
+        yield "  latency (ms)", ends(found["latency_ms"]), said
+        yield "  energy (uJ / inference)", ends(found["energy_uJ"]), "of the chip while it computes"
 
 
-def _ends(band: dict[str, float], factor: float = 1.0) -> str:
-    return " .. ".join(f"{band[end] * factor:.3g}" for end in ("low", "nominal", "high"))
+def ends(band: dict[str, float], factor: float = 1.0) -> str:
+    """Its low, nominal and high end."""
+    return " .. ".join(f"{band[end] * factor:.3g}" for end in ENDS)
 
 
 def verdicts(found: dict[str, Any]) -> Iterator[Row]:
-    """Where C was compared with the simulator."""
-    for title, run in [("C here", found["native"]), *((f"C, {TITLES.get(c['core'])}", c) for c in found["cores"])]:
-        if run["missing"] is not None:
-            yield f"{title}: differing spikes", "not run", run["missing"]
-        else:
+    """Where C was compared with the simulator, and where not."""
+    yield from compared(found)
+    yield from unverified(found)
+
+
+def compared(found: dict[str, Any]) -> Iterator[Row]:
+    """How many spikes and logits differ, and of what."""
+    for title, run in _runs(found):
+        if run["missing"] is None:
             said = f"simulator vs {run['compiler']}, {run['spikes_compared']:,} compared"
             yield f"{title}: differing spikes", str(run["differing_spikes"]), said
     split = found["native"]
     if split["split_samples"]:
         said = f"simulator vs C, {split['split_samples']:,} samples"
         yield "C here: differing logits", str(split["split_differing_logits"]), said
+
+
+def unverified(found: dict[str, Any]) -> Iterator[Row]:
+    """What was not run, and why: a reason that several share is said once."""
+    missing = dict[str, list[str]]()
+    for title, run in _runs(found):
+        if run["missing"] is not None:
+            missing.setdefault(run["missing"], []).append(title)
+    for why, titles in missing.items():
+        yield " and ".join(titles), "not run", why
+
+
+def _runs(found: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [("C here", found["native"]), *((f"C, {title_of(core)}", core) for core in found["cores"])]

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnas.export.formats.c.instructions import Work, instructions
+from snnas.export.formats.c import loops
+from snnas.export.formats.c.instructions import instructions
+from snnas.export.formats.c.loops import chunks
 from snnas.export.formats.c.packing import ROW_STEP, ROW_TYPE, rows
 from snnas.export.formats.c.plan import ROWS, Connection, Layout, Unit, up, words
 from snnas.export.formats.c.runtime import LOAD, PAIR
 from snnas.hw_sim.program import LinearMap, Shape
 
-CHUNK = 16  # channels whose sums are held together: eight registers
 RATE = 0.1  # spikes per neuron and timestep of a source that nobody has measured
 
 
@@ -28,64 +29,11 @@ def gathers(u: Unit, c: Connection, source: Shape, rate: float) -> bool:
     return pays(m, source, u, rate, c.bits)
 
 
-def few(bits: int) -> str:
-    """Weights of fewer than 8 bits are unpacked."""
-    return "" if bits == 8 else f"_of_{bits}"
-
-
 def pays(m: LinearMap, source: Shape, u: Unit, rate: float, bits: int) -> bool:
     """By the Cortex-M4's instructions, as they were fitted."""
     fired = rate * float(np.prod(source))
-    return instructions(work(m, source, u.layout, rate, bits)) < instructions(scattered(m, source, u, fired, bits))
-
-
-def work(m: LinearMap, source: Shape, to: Layout, rate: float, bits: int) -> Work:
-    """Loop bodies of a timestep of a gathered convolution; rate: spikes per source neuron."""
-    n, c, _, kw = m.weight.shape
-    taps = rate * float(np.prod(source)) * windows_per_pixel(m, source, 0) * windows_per_pixel(m, source, 1)
-    parts = chunks(n)
-    each = sum(count for _, count, _ in parts)
-    fours = sum(count * (up(size, ROWS) // ROWS) for _, count, size in parts)
-    row = "window_row" if kw * c <= 32 else "long_row"
-    rows_inside = windows_per_pixel(m, source, 0) * source[1] / to.shape[1]
-    return Work({
-        "synapse": 1.0, "window": float(to.pixels), "chunk": float(to.pixels * each),
-        row: to.pixels * each * rows_inside * (1 if kw * c <= 32 else -(-kw * c // 32)),
-        "gathered": taps * each, f"four_g{few(bits)}": taps * fours,
-        # A chunk in whose window nothing fires adds nothing.
-        "added": to.pixels * fours * (1 - float(np.exp(-taps / max(1, to.pixels)))),
-    })  # fmt: skip
-
-
-def scattered(m: LinearMap, source: Shape, u: Unit, fired: float, bits: int) -> Work:
-    """A convolution whose spikes are scattered."""
-    n = m.weight.shape[0] // m.groups
-    down, across = (windows_per_pixel(m, source, axis) for axis in (0, 1))
-    aligned = u.layout.aligned and (m.groups == 1 or n % ROWS == 0)
-    found = Work({"event": fired, "split": fired, "row": fired * down, "tap": fired * down * across})
-    if aligned:
-        found[f"four_{u.lanes}{few(bits)}"] += fired * down * across * (up(n, ROWS) // ROWS)
-    else:
-        found[f"entry{few(bits)}"] += fired * down * across * n
-    return found
-
-
-def dense_work(places: int, source: Shape, rate: float, bits: int) -> Work:
-    """Likewise of a matrix."""
-    size, parts = int(np.prod(source)), chunks(places)
-    each = sum(count for _, count, _ in parts)
-    fours = sum(count * (up(n, ROWS) // ROWS) for _, count, n in parts)
-    return Work({
-        "synapse": 1.0, "chunk": float(each), "word": float(words(size) * each),
-        "gathered": rate * size * each, f"four_g{few(bits)}": rate * size * fours, "added": float(fours),
-    })  # fmt: skip
-
-
-def windows_per_pixel(m: LinearMap, source: Shape, axis: int) -> float:
-    """How many windows hold a pixel along an axis (0: rows, 1: columns), on average."""
-    size, kernel, stride, pad = source[1 + axis], m.weight.shape[2 + axis], m.stride[axis], m.pad[axis]
-    first = np.arange(0, size + 2 * pad - kernel + 1, stride) - pad
-    return float((np.minimum(first + kernel, size) - np.maximum(first, 0)).clip(0).sum()) / size
+    spread = loops.found(source, rate) + loops.scattered(m, source, u.layout, u.lanes, fired, bits)
+    return instructions(loops.gathered(m, source, u.layout, rate, bits)) < instructions(spread)
 
 
 def convolution(name: str, m: LinearMap, source: Shape, to: Layout, bits: int, scale: int) -> tuple[np.ndarray, str]:
@@ -106,9 +54,9 @@ def convolution(name: str, m: LinearMap, source: Shape, to: Layout, bits: int, s
         body += _indent(_chunk(count, size, lines, place, bits, scale), 12)
         begin += packed.size
     text = f"""    for (uint32_t oy = 0; oy < {to.shape[1]}u; oy++) {{
-        {_window("r", "oy", m.stride[0], m.pad[0], kh, h)}
+        {bounds("r", "oy", m.stride[0], m.pad[0], kh, h)}
         for (uint32_t ox = 0; ox < {to.shape[2]}u; ox++) {{
-            {_window("q", "ox", m.stride[1], m.pad[1], kw, w)}
+            {bounds("q", "ox", m.stride[1], m.pad[1], kw, w)}
             if (r0 >= r1 || q0 >= q1) continue;
 {body}        }}
     }}
@@ -165,13 +113,6 @@ for (uint32_t i = 0; i < {words(len(each))}u; i++, v += {32 * step}u) {{
     return np.concatenate(parts), body
 
 
-def chunks(n: int) -> list[tuple[int, int, int]]:
-    """(first channel, how many chunks, their size): whole ones, and one with the rest."""
-    whole = n // CHUNK
-    found = [(0, whole, CHUNK)] if whole else []
-    return found + ([(whole * CHUNK, 1, n - whole * CHUNK)] if n % CHUNK else [])
-
-
 def _chunk(count: int, size: int, lines: str, place: str, bits: int, scale: int) -> str:
     """Sums in registers, ``lines``, and what they bring to the inputs from ``place`` on."""
     pairs = up(size, ROWS) // 2
@@ -198,11 +139,13 @@ def _sums(f: str, v: str, size: int, bits: int) -> str:
     return text + "}\n"
 
 
-def _window(r: str, oy: str, stride: int, pad: int, kernel: int, size: int) -> str:
+def bounds(r: str, oy: str, stride: int, pad: int, kernel: int, size: int) -> str:
     """Which of the kernel's rows, from <r>0 to <r>1, exclusive, lie on the source."""
     at = f"{oy} * {stride}u"
     first = f"{at} < {pad}u ? {pad}u - {at} : 0" if pad else "0"
     last = f"{size + pad}u - {at} < {kernel}u ? {size + pad}u - {at} : {kernel}u"
+    if pad > kernel:  # whole windows may lie behind the source
+        last = f"{at} > {size + pad}u ? 0 : {last}"
     return f"const uint32_t {r}0 = {first}, {r}1 = {last};"
 
 

@@ -44,7 +44,13 @@ def host(plan: Plan) -> Host:
     if given is None:
         return Host()
     arrays, functions, calls, first = list[str](), DOT + "\n", "", 0
-    for unit, stage in zip(plan.hosted, _stages(plan), strict=True):
+    for h in plan.program.host:
+        if h.distance:
+            raise UnsupportedError(
+                f"host map {h.id}: injected {h.distance} timesteps late; target c with --host int injects at once: "
+                "export with --host float"
+            )
+    for unit, stage in stages(plan):
         weights, body = _one(unit, stage, plan.program.input_shape, given.zero)
         arrays += weights
         rounds = f"(int32_t)(((uint32_t)sum + 0x{(1 << 31) + (1 << stage.shift >> 1):x}u) >> {stage.shift})"
@@ -68,28 +74,36 @@ static void host_{unit.index}(const uint8_t *frame, {kind} *out)
     return Host(tuple(arrays), f"{functions}static void host(snnas_state *t, const uint8_t *frame)\n{{\n{calls}}}\n")
 
 
-def _stages(plan: Plan) -> list[IntegerStage]:
-    stages = integer_stages(plan.program)
-    for h in plan.program.host:
-        if h.distance:
-            raise UnsupportedError(
-                f"host map {h.id}: injected {h.distance} timesteps late; target c with --host int injects at once: "
-                "export with --host float"
-            )
-    return [stages[u.population.id] for u in plan.hosted]
+def stages(plan: Plan) -> list[tuple[Unit, IntegerStage]]:
+    """The populations that a host stage in integers drives, and theirs; none of any other."""
+    if not plan.integers:
+        return []
+    found = integer_stages(plan.program)
+    return [(u, found[u.population.id]) for u in plan.hosted]
+
+
+def windowed(stage: IntegerStage, source: Shape) -> LinearMap | None:
+    """The convolution by which a stage is computed window by window; None: as a matrix, neuron by neuron.
+
+    A dense map is one window of all pixels.
+    """
+    if len(stage.maps) != 1:
+        return None
+    ((_, m),) = stage.maps
+    if m.kind == "dense":
+        m = LinearMap(kind="conv", weight=m.weight.reshape(-1, *source))
+    plain = m.kind == "conv" and m.groups == 1 and not (m.pre or m.post)
+    return m if plain and int(np.prod(m.weight.shape[1:])) <= WINDOW else None
 
 
 def _one(unit: Unit, stage: IntegerStage, source: Shape, zero: int) -> tuple[list[str], str]:
     """The arrays of a population's host stage, and the body of its function."""
-    ((_, m),) = stage.maps if len(stage.maps) == 1 else ((None, None),)
-    if m is not None and m.kind == "dense" and m.weight.shape[1] <= WINDOW:
-        weight = m.weight.reshape(-1, *source)
-        m = LinearMap(kind="conv", weight=weight)
-        return _windows(unit, m, source, zero, (weight.shape[0], 1, 1))
-    plain = m is not None and m.kind == "conv" and m.groups == 1 and not (m.pre or m.post)
-    if m is not None and plain and int(np.prod(m.weight.shape[1:])) <= WINDOW:
-        return _windows(unit, m, source, zero, unit.population.shape)
-    return _matrix(unit, stage, source, zero)
+    m = windowed(stage, source)
+    if m is None:
+        return _matrix(unit, stage, source, zero)
+    n = m.weight.shape[0]
+    out = unit.population.shape if unit.population.shape[0] == n else (unit.population.size, 1, 1)
+    return _windows(unit, m, source, zero, out)
 
 
 def _windows(unit: Unit, m: LinearMap, source: Shape, zero: int, out: Shape) -> tuple[list[str], str]:

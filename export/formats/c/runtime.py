@@ -70,6 +70,11 @@ def four(bits: int, lanes: int) -> str:
     return f"static inline void snnas_four{bits}_{lanes}({takes})\n{{\n    {LOAD[bits]}\n{body}}}\n"
 
 
+def turns(fours: int) -> int:
+    """How often the loop of a row of so many fours turns; 0: it is written out."""
+    return 0 if fours <= STRAIGHT else fours // next(n for n in (8, 4, 2, 1) if fours % n == 0)
+
+
 def row(bits: int, lanes: int, a: str, w: str, fours: int, scale: str) -> list[str]:
     """Lines that add ``scale`` times a row of ``fours`` times four weights; a and w: pointers, named."""
     each = PLACES // max(lanes, 1)
@@ -77,13 +82,13 @@ def row(bits: int, lanes: int, a: str, w: str, fours: int, scale: str) -> list[s
     def one(to: str, of: str, k: int) -> str:
         return f"snnas_four{bits}_{lanes}({to} + {k * each}u, {of} + {k * ROW_STEP[bits]}u, {scale});"
 
-    if fours <= STRAIGHT:
+    if not turns(fours):
         return [one(a, w, k) for k in range(fours)]
-    step = next(n for n in (8, 4, 2, 1) if fours % n == 0)
+    step = fours // turns(fours)
     return [
         f"{element(lanes)} *b = {a};",
         f"const {ROW_TYPE[bits]} *v = {w};",
-        f"for (uint32_t n = {fours // step}u; n != 0; n--, b += {step * each}u, v += {step * ROW_STEP[bits]}u) {{",
+        f"for (uint32_t n = {turns(fours)}u; n != 0; n--, b += {step * each}u, v += {step * ROW_STEP[bits]}u) {{",
         *(f"    {one('b', 'v', k)}" for k in range(step)),
         "}",
     ]

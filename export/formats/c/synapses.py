@@ -167,6 +167,10 @@ def _conv(made: Synapses, c: Connection, source: _Source, to: Layout, lanes: int
     kind, packed = singles(weight, c.bits)
     made.arrays.append(array(kind, f"w{c.index}", packed))
     tap = f"(c * {kh}u + y + {m.pad[0]}u - oy * {m.stride[0]}u) * {kw}u + x + {m.pad[1]}u - ox * {m.stride[1]}u"
+    if n == 1:
+        value = f"(uint32_t)({single(f'w{c.index}', tap, c.bits)}) * ({scale})"
+        before, inner = _one_added(to, lanes, a, f"c / {each}u" if each > 1 else "c", to.shape[2], value)
+        return source.loop(source.split + before + _over((kh, kw), m.stride, m.pad, to.shape, inner))
     value = f"(uint32_t)({single(f'w{c.index}', f'j * {n}u + e', c.bits)}) * ({scale})"
     inner = f"                    const uint32_t j = {tap};\n"
     inner += f"                    for (uint32_t e = 0; e < {n}u; e++)\n"
@@ -215,26 +219,65 @@ def _summed(made: Synapses, unit: Unit, c: Connection, source: _Source) -> str:
     _check_sums(c, unit)
     place = layout(shape)
     offset = place.places
+    made.sums = max(made.sums, offset)
     body = "    uint32_t *m0 = t->sums;\n" + _cleared("m0", offset)
     body += _conv(made, c, source, place, 1, "m0", source.times(0))
     at, held = "m0", place
     for number, pool in enumerate(m.post):
-        shape = pool.out_shape(shape)
-        last = number == len(m.post) - 1
-        # Scratch sums stand as places, fillings included: they stay 0 and cost a look.
-        stands = _Source("sums", at, (held.stride, *held.shape[1:]))
-        if last:
-            to = f"(oy * {shape[2]}u + ox) * {unit.layout.stride}u + c"
-            inner = f"                    snnas_one_{unit.lanes}(a, {to}, value << {c.exponent});\n"
-        else:
-            at, held = f"m{number + 1}", layout(shape)
-            body += f"    uint32_t *{at} = t->sums + {offset}u;\n" + _cleared(at, held.places)
-            to = f"(oy * {shape[2]}u + ox) * {held.stride}u + c"
-            inner = f"                    {at}[{to}] += value;\n"
-            offset += held.places
-        body += stands.loop(stands.split + _windows(pool, shape, inner))
-    made.sums = max(made.sums, offset)
+        source_shape, shape = shape, pool.out_shape(shape)
+        if number == len(m.post) - 1:
+            return body + _pooled(pool, source_shape, shape, at, held, _to_inputs(unit, shape, c.exponent))
+        to, stands = f"m{number + 1}", layout(shape)
+        offset += stands.places
+        made.sums = max(made.sums, offset)
+        body += f"    uint32_t *{to} = t->sums + {offset - stands.places}u;\n"
+        if any(p >= k for p, k in zip(pool.pad, pool.kernel, strict=True)):  # windows of nothing are left out
+            body += _cleared(to, stands.places)
+        pixel = f"(oy * {shape[2]}u + ox) * {stands.stride}u"
+        body += _pooled(pool, source_shape, shape, at, held, f"{to}[{pixel} + c] = sum;\n")
+        at, held = to, stands
     return body
+
+
+def _pooled(pool: Pool, source: Shape, out: Shape, at: str, held: Layout, then: str) -> str:
+    """Each window's sum, channel by channel: most of them are filled, so that none is looked for."""
+    c, h, w = source
+    rows = gather.bounds("r", "oy", pool.stride[0], pool.pad[0], pool.kernel[0], h)
+    columns = gather.bounds("q", "ox", pool.stride[1], pool.pad[1], pool.kernel[1], w)
+    y, x = (f"o{a} * {s}u + {r}0" + (f" - {pad}u" if pad else "") for a, s, r, pad in
+            zip("yx", pool.stride, "rq", pool.pad, strict=True))  # fmt: skip
+    return f"""    for (uint32_t oy = 0; oy < {out[1]}u; oy++) {{
+        {rows}
+        for (uint32_t ox = 0; ox < {out[2]}u; ox++) {{
+            {columns}
+            if (r0 >= r1 || q0 >= q1) continue;
+            const uint32_t *from = {at} + (({y}) * {w}u + {x}) * {held.stride}u;
+            for (uint32_t c = 0; c < {c}u; c++, from++) {{
+                uint32_t sum = 0;
+                const uint32_t *m = from;
+                for (uint32_t r = r0; r < r1; r++, m += {w * held.stride}u)
+                    for (uint32_t q = 0; q < q1 - q0; q++) sum += m[q * {held.stride}u];
+                {then}            }}
+        }}
+    }}
+"""
+
+
+def _to_inputs(unit: Unit, shape: Shape, exponent: int) -> str:
+    place = f"(oy * {shape[2]}u + ox) * {unit.layout.stride}u + c"
+    return f"snnas_one_{unit.lanes}(a, {place}, sum << {exponent});\n"
+
+
+def _one_added(to: Layout, lanes: int, a: str, channel: str, width: int, value: str) -> tuple[str, str]:
+    """C that adds a value to one channel of pixel (oy, ox): once before the windows, and in each of them.
+
+    Where a pixel begins a word, which half of it the channel takes is known before.
+    """
+    pixel = f"(oy * {width}u + ox) * "
+    if lanes == 2 and to.stride % 2 == 0 and to.pixels > 1:
+        before = f"            const uint32_t half = 16u * ({channel} & 1u), word = {channel} / 2u;\n"
+        return before, f"                    {a}[{pixel}{to.stride // 2}u + word] += ({value}) << half;\n"
+    return "", f"                    snnas_one_{lanes}({a}, {pixel}{to.stride}u + {channel}, {value});\n"
 
 
 def _cleared(name: str, n: int) -> str:

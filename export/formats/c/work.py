@@ -1,21 +1,24 @@
 """What a model in C does in one inference, counted loop by loop: what a cost model multiplies with its constants.
 
-Counts follow the shape of the C that ``synapses``, ``gather``, ``neurons``, ``readout`` and ``host`` write, and how
-often each source fires; spikes are taken to lie evenly over a source's pixels.
+Counts follow the C that ``synapses``, ``gather``, ``neurons``, ``readout`` and ``host`` write, function by function,
+and how often each source fires.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from snnas.export.formats.c import gather
+from snnas.export.formats.c import gather, loops
+from snnas.export.formats.c.host import stages, windowed
 from snnas.export.formats.c.instructions import Work
 from snnas.export.formats.c.neurons import one_division, wide_leak
-from snnas.export.formats.c.plan import ROWS, Connection, Plan, Unit, up, words
-from snnas.hw_sim.host_stage import integer_stages
-from snnas.hw_sim.program import INPUT, LinearMap, Pool, Shape
+from snnas.export.formats.c.plan import ROWS, Connection, Plan, Unit, held, up
+from snnas.export.formats.c.runtime import turns
+from snnas.hw_sim.limits import DECAY_ONE
+from snnas.hw_sim.linear import fan_out
+from snnas.hw_sim.program import INPUT
 
 
 def work(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Work:
@@ -23,44 +26,50 @@ def work(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Work:
 
     frames: that a host stage in integers computes; a still input is one.
     """
-    once, steps = Work(), plan.program.timesteps
+    total = Work()
+    for _, times, once in parts(plan, rates, frames):
+        total += Work({name: count * times for name, count in once.items()})
+    return total
+
+
+def parts(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Iterator[tuple[str, int, Work]]:
+    """(a function of model.c, how often an inference calls it, the loop bodies of a call)."""
+    steps = plan.program.timesteps
     for u in plan.units:
-        once += _update(u)
-        once["unit"] += 1 + len(u.connections)
+        yield f"neurons_{u.index}", steps, _update(u)
         for c in u.connections:
             name = INPUT if c.src < 0 else plan.units[c.src].population.id
-            once += connection(plan, u, c, rates.get(name, 0.0))
-    once += _kept(plan) + _packed(plan)
-    for unit, weight, _ in plan.readings:
+            yield f"synapse_{c.index}", steps, connection(plan, u, c, rates.get(name, 0.0))
+    yield "pack", steps, _packed(plan)
+    for n, (unit, weight, _) in enumerate(plan.readings):
         fours = up(plan.program.readout.classes, ROWS) // ROWS
         fired = rates.get(plan.units[unit].population.id, 0.0) * weight.shape[1]
-        once += Work({"word": words(weight.shape[1]), "event": fired, "four_1": fired * fours})
-    once["readout"] += plan.program.readout.classes * (1 if plan.program.readout.counts_spikes else 4)
-    total = Work({name: count * steps for name, count in once.items()})
-    total["step"] += steps
-    total["cleared"] += _cleared(plan)
-    return total + Work({name: count * frames for name, count in _host(plan).items()})
+        looked = loops.found(plan.source(unit), fired / weight.shape[1])
+        yield f"read_{n}", steps, looked + Work({"four_1": fired * fours, "turn_of_row": fired * turns(fours)})
+    calls = sum(1 + len(u.connections) for u in plan.units)
+    yield "snnas_step", steps, Work({"step": 1.0, "unit": float(calls), "moved": _moved(plan)})
+    yield "snnas_step", 1, Work({"weighed": _weighed(plan)})
+    yield "snnas_init", 1, Work({"cleared": _cleared(plan)})
+    yield "snnas_logits", 1, Work({"answer": float(plan.program.readout.classes)})
+    for name, once in _host(plan):
+        yield name, frames, once
 
 
 def connection(plan: Plan, u: Unit, c: Connection, rate: float) -> Work:
     """What a synapse does in a timestep in which each source neuron fires ``rate`` times."""
-    m, source = c.map, plan.source(c.src)
-    fours = f"four_{u.lanes}{gather.few(c.bits)}"
-    if m.pre or m.post:
-        return _pooled(u, c, source, rate)
+    m, source, once = c.map, plan.source(c.src), Work({"synapse": 1.0})
     fired = rate * float(np.prod(source))
-    looked = {"synapse": 1.0, "word": float(words(int(np.prod(source))))}
+    if m.pre or m.post:
+        return once + loops.pooled(u, c, source, rate)
     if m.kind == "sparse":
-        return Work(
-            {**looked, "event": fired, f"entry{gather.few(c.bits)}": fired * m.weight.size / float(np.prod(source))}
-        )
+        return once + loops.listed(m, source, u.lanes, rate, c.bits)
+    if m.kind == "dense" and u.lanes == 2:
+        return once + loops.gathered_rows(u.layout.places, source, rate, c.bits)
     if m.kind == "dense":
-        if u.lanes == 2:
-            return gather.dense_work(u.layout.places, source, rate, c.bits)
-        return Work({**looked, "event": fired, fours: fired * u.layout.places / ROWS})
+        return once + loops.found(source, rate) + loops.rows(u.layout.places, source, u.lanes, fired, c.bits)
     if gather.gathers(u, c, source, rate_of(plan, c.src)):
-        return gather.work(m, source, u.layout, rate, c.bits)
-    return Work(looked) + gather.scattered(m, source, u, fired, c.bits)
+        return once + loops.gathered(m, source, u.layout, rate, c.bits)
+    return once + loops.found(source, rate) + loops.scattered(m, source, u.layout, u.lanes, fired, c.bits)
 
 
 def rate_of(plan: Plan, src: int) -> float:
@@ -71,58 +80,16 @@ def rate_of(plan: Plan, src: int) -> float:
     return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else gather.RATE
 
 
-def _pooled(u: Unit, c: Connection, source: Shape, rate: float) -> Work:
-    """Pools before the weights count spikes, those behind add up sums: each place is looked at."""
-    m = c.map
-    found = Work({"synapse": 1.0, "word": float(words(int(np.prod(source))))})
-    fired, shape = rate * float(np.prod(source)), source
-    found["event"] += fired
-    for pool in m.pre:
-        found += _through(pool, fired)
-        places = float(np.prod(pool.out_shape(shape)))
-        fired = _filled(places, fired * _windows(pool))
-        shape = pool.out_shape(shape)
-        found["place"] += 2 * places  # cleared, and looked at
-    plain = LinearMap(kind="conv", weight=m.weight, stride=m.stride, pad=m.pad, groups=m.groups)
-    summed = gather.scattered(plain, shape, u, fired, c.bits)
-    summed.pop("event", None)
-    if m.post:
-        summed[f"four_1{gather.few(c.bits)}"] += summed.pop(f"four_{u.lanes}{gather.few(c.bits)}", 0.0)
-    found += summed
-    shape, taps = plain.out_shape(shape), summed["tap"]
-    fired = float(np.prod(shape)) * _filled(1.0, taps / float(np.prod(shape[1:])))
-    for pool in m.post:
-        found["place"] += 2 * float(np.prod(shape))
-        found += _through(pool, fired)
-        fired, shape = min(fired, float(np.prod(pool.out_shape(shape)))), pool.out_shape(shape)
-    return found
-
-
-def _through(pool: Pool, values: float) -> Work:
-    """What values that a pool hands on take."""
-    return Work({"pooled": values, "pooled_window": values * _windows(pool)})
-
-
-def _windows(pool: Pool) -> float:
-    """In how many windows a place lies, borders left aside."""
-    return float(np.prod(pool.kernel)) / float(np.prod(pool.stride))
-
-
-def _filled(places: float, thrown: float) -> float:
-    """How many places hold something once so many were thrown at them."""
-    return places * (1 - float(np.exp(-thrown / max(places, 1e-9))))
-
-
 def _update(u: Unit) -> Work:
     """Neurons, by what their update is made of."""
     p, n = u.population, float(u.population.size)
     found = Work({"population": 1.0, "neuron": n})
     pixels = p.shape[1] * p.shape[2]
-    found["neuron_row"] += float(pixels) if p.shape[0] > 1 and pixels > 1 else 1.0
+    found["neuron_row"] += float(pixels) if p.shape[0] > 1 and pixels > 1 else 0.0
     if not u.forgets:
         found["membrane"] += n
         if one_division(u):
-            found["division"] += n
+            found["division"] += n * (0 < DECAY_ONE - p.dv < DECAY_ONE)
         else:
             found["leak_wide" if wide_leak(u) else "leak"] += n
             found["leak_more"] += n * (u.leaks - 1)
@@ -130,7 +97,7 @@ def _update(u: Unit) -> Work:
     found["turn"] += n * u.turns
     found["current"] += n * p.current_decays
     found["wide"] += n * (u.lanes == 0)
-    found["read"] += n * bool(u.connections)
+    found["read"] += n * (bool(u.connections) and u.lanes != 2)
     found["read_pair"] += n * (bool(u.connections) and u.lanes == 2)
     found["hosted"] += n * u.hosted
     found["constant"] += n * sum(bool(np.ptp(v)) for v in (p.bias, *(values for _, values in u.constants)))
@@ -138,17 +105,30 @@ def _update(u: Unit) -> Work:
     return found
 
 
-def _kept(plan: Plan) -> Work:
-    moved = sum(u.history * (words(u.population.size) + 1) for u in plan.units)
-    moved += plan.input_history * (words(int(np.prod(plan.program.input_shape))) + 1)
-    return Work({"moved": float(moved)})
+def _moved(plan: Plan) -> float:
+    """Words of spikes that go a timestep further."""
+    moved = sum(u.history * held(u.population.size) for u in plan.units)
+    return float(moved + plan.input_history * held(int(np.prod(plan.program.input_shape))))
+
+
+def _weighed(plan: Plan) -> float:
+    """Products of a readout that weighs its timesteps."""
+    r, steps = plan.program.readout, plan.program.timesteps
+    if r.counts_spikes:
+        return 0.0
+    later = len(r.response) if r.read == "max" else 1
+    return float(len(plan.readings) * r.classes * sum(min(later, steps - t) for t in range(steps)))
 
 
 def _cleared(plan: Plan) -> float:
     """About how many bytes an instance begins with at 0."""
-    held = sum(4.0 * u.population.size for u in plan.units if not u.forgets or u.population.current_decays)
-    gathered = max((8.0 / (u.lanes or 0.5) * u.layout.places / 2 for u in plan.units if u.connections), default=0.0)
-    return held + gathered + 4.0 * plan.shared + (2.0 * plan.currents if plan.integers else 0.0)
+    states = sum(4.0 * u.population.size * ((not u.forgets) + u.population.current_decays) for u in plan.units)
+    gathered = max((4.0 * u.layout.places / (u.lanes or 0.5) for u in plan.units if u.connections), default=0.0)
+    kept = [(u.history, u.population.size) for u in plan.units]
+    kept.append((plan.input_history, int(np.prod(plan.program.input_shape))))
+    spikes = sum(4.0 * (late + 1) * held(n) for late, n in kept if late)
+    currents = (2.0 if plan.current == "int16_t" else 4.0) * plan.currents if plan.integers else 0.0
+    return states + gathered + spikes + 4.0 * plan.shared + currents
 
 
 def _packed(plan: Plan) -> Work:
@@ -160,22 +140,16 @@ def _packed(plan: Plan) -> Work:
     return Work({"packed_singly" if one_by_one else "packed": float(plan.frame)})
 
 
-def _host(plan: Plan) -> Work:
+def _host(plan: Plan) -> Iterator[tuple[str, Work]]:
     """The host stage in integers, of one frame."""
-    if not plan.integers:
-        return Work()
-    found = Work()
-    for name, stage in integer_stages(plan.program).items():
-        shape = plan.program.population(name).shape
-        (_, m), *more = stage.maps
-        if not more and m.kind in ("conv", "dense") and m.groups == 1 and not (m.pre or m.post):
-            window = int(np.prod(m.weight.shape[1:]))
-            pixels = 1 if m.kind == "dense" else shape[1] * shape[2]
-            found += Work({
-                "pixel": float(pixels * window), "pair": float(pixels * m.weight.shape[0] * (up(window, 2) // 2)),
-                "injected": float(np.prod(shape)),
-            })  # fmt: skip
-        else:
-            entries = float(np.prod(shape)) * sum(float(np.prod(m.weight.shape[1:])) for _, m in stage.maps)
-            found += Work({"entry": entries, "injected": float(np.prod(shape))})
-    return found
+    source = plan.program.input_shape
+    for u, stage in stages(plan):
+        once = Work({"injected": float(u.population.size)})
+        m = windowed(stage, source)
+        if m is None:
+            entries = sum(float(fan_out(linear, source).sum()) for _, linear in stage.maps)
+            yield f"host_{u.index}", once + Work({"entry_host": entries})
+            continue
+        window, pixels = int(np.prod(m.weight.shape[1:])), u.population.size // m.weight.shape[0]
+        pairs = float(u.population.size * (up(window, 2) // 2))
+        yield f"host_{u.index}", once + Work({"pixel": float(pixels * window), "pair": pairs})

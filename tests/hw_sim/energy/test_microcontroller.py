@@ -25,12 +25,6 @@ def test_ends_are_multiplied_end_by_end() -> None:
     assert not bill.partial
 
 
-def test_a_float_host_stage_is_not_among_the_instructions() -> None:
-    bill = bill_of(MILLION, load_profile("esp32c3"), host_macs=9000.0)
-    assert bill.encode is None
-    assert bill.unpriced == (("host_mac", 9000.0),)
-
-
 def test_a_chip_of_neurons_prices_no_instructions() -> None:
     with pytest.raises(UnsupportedError, match=r"profile loihi1 prices no microcontroller .*stm32l412"):
         bill_of(MILLION, load_profile("loihi1"))

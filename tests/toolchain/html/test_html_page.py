@@ -35,7 +35,7 @@ from snnas.toolchain.html.material import Material
 from snnas.toolchain.html.page import SECTIONS, document, guarded
 from snnas.toolchain.output.svg import png, thinned, ticks
 from snnas.toolchain.runs.run import Run
-from tests.documents import REPORT, RUN, SEARCHED, TRAINED
+from tests.documents import IN_C, REPORT, RUN, SEARCHED, TRAINED
 from tests.programs import random_program, recorded
 
 OPS = ("zeroize", "skip", "conv3x3")
@@ -734,3 +734,26 @@ def test_fine_tuning_and_what_is_not_proved_are_said(run: Run) -> None:
     assert "test 90.00% to 95.00%" in _section(page, "quantisation")
     assert "the range is that of the samples" in _section(page, "quantisation")
     assert "the rest fit on the samples alone" in _section(page, "checks")
+
+
+def test_an_export_to_c_has_its_section(run: Run) -> None:
+    """Of the last export: the headline is a core's, no chip is drawn. Of one beside Lava's: the section alone."""
+    assert "Microcontroller: Not exported as C: snnas export" in write_html(run).read_text()
+    export = run.export("c")
+    shutil.copytree(run.export("lava"), export)
+    report = json.loads(run.report.read_text()) | {"c": IN_C}
+    write_json(export / "report.json", report)
+    beside = write_html(run).read_text()
+    assert "Against Lava" in beside
+    assert all(word in beside for word in ("Latency on a board", "Energy on a board", "446,200", "15,710", "14,122"))
+    write_json(run.report, report)
+    page = write_html(run).read_text()
+    for word in ("Against C", "5.58 .. 7.81 .. 11.2 ms", "RV32IMC: flash (bytes)", "snnas check export/c"):
+        assert word in page
+    assert "Against Lava" not in page
+    assert "Chip: The last export is C" in page
+    assert "damaged" not in page
+    old = json.loads(run.report.read_text())
+    old["c"]["cores"][0]["differing_spikes"] = 3
+    write_json(run.report, old)
+    assert "3 differ" in write_html(run).read_text()

@@ -12,9 +12,10 @@ import pytest
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import sha256
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.output import c as in_c
 from snnas.toolchain.output.report import SCHEMA, read_report, short, table
 from snnas.toolchain.runs.run import as_toml
-from tests.documents import REPORT, RUN
+from tests.documents import IN_C, REPORT, RUN
 
 
 @pytest.fixture
@@ -108,3 +109,12 @@ def test_what_is_recorded_ends_where_it_should() -> None:
         found = recorded(spikes, logits, currents, None, keep)
         assert found["spikes.a"].shape == (keep, 2, 1)
         assert len(found["currents.a"]) == len(found["logits"]) == keep
+
+
+def test_what_is_missing_for_several_cores_is_said_once() -> None:
+    none = {"missing": "no compiler", "differing_spikes": None}
+    found = IN_C | {"cores": [core | none for core in IN_C["cores"]]}
+    rows = [*in_c.costs(found), *in_c.verdicts(found)]
+    assert [row for row in rows if "no compiler" in row] == [("C, Cortex-M4 and C, RV32IMC", "not run", "no compiler")]
+    assert sum(row[0] == "  flash, RAM (bytes)" for row in rows) == 2  # what is estimated stands beside it
+    assert ("C here: differing spikes", "0", "simulator vs cc: cc 12, 100 compared") in rows

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnas.export.formats.c import c_model, gather, plan
+from snnas.export.formats.c import c_model, gather, host, loops, plan
 from snnas.export.formats.c.footprint import SIZES, footprint
 from snnas.export.formats.c.work import rate_of, work
 from snnas.hw_sim.c import compilers
@@ -14,7 +14,7 @@ from snnas.hw_sim.host_stage import with_integers
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.map.system import load_system
-from snnas.hw_sim.program import LinearMap
+from snnas.hw_sim.program import LinearMap, Pool
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.models.microcontroller import instructions_of, place, priced
@@ -61,7 +61,7 @@ def test_constants_are_the_bytes_of_the_arrays() -> None:
 def test_windows_per_pixel_are_what_the_map_reaches(kernel, stride, pad) -> None:
     source = (1, 9, 8)
     m = LinearMap(kind="conv", weight=np.ones((1, 1, kernel, kernel), np.int8), stride=(stride, stride), pad=(pad, pad))
-    down, across = (gather.windows_per_pixel(m, source, axis) for axis in (0, 1))
+    down, across = loops.of_map(m, source)
     assert down * across * 72 == pytest.approx(fan_out(m, source).sum())
 
 
@@ -69,7 +69,8 @@ def test_work_follows_the_spikes_and_the_measured_rates_choose() -> None:
     program = random_variant(3)
     quiet, loud = ({p.id: rate for p in program.populations} for rate in (0.0, 0.5))
     made = plan(program)
-    assert work(made, quiet)["four_2"] == work(made, quiet)["four_g"] == 0
+    silent, heard = (sum(n for k, n in work(made, r).items() if k.startswith("four_")) for r in (quiet, loud))
+    assert silent == 0 < heard
     assert work(made, quiet)["neuron"] == work(made, loud)["neuron"]
     assert sum(work(made, loud).values()) > sum(work(made, quiet).values())
     first = program.populations[0].id
@@ -102,3 +103,24 @@ def test_a_program_that_leaves_flash_does_not_fit_and_gets_no_joule() -> None:
     assert [m.resource for m in mapping.misfits] == ["flash"]
     assert not mapping.fits
     assert map_program(program, tight).fits  # it is the C that does not fit
+
+
+@pytest.mark.parametrize("window", [host.WINDOW, 4])
+def test_windows_or_matrix_is_decided_once(window, monkeypatch) -> None:
+    """The text and the counts of a host stage go by the same decision."""
+    monkeypatch.setattr(host, "WINDOW", window)
+    made = plan(with_integers(random_variant(1)))
+    written, counted = host.host(made).functions, work(made, {})
+    assert ("uint32_t window[" in written) == (counted["pair"] > 0) == (window > 4)
+    assert ("i_h0[k]" in written) == (counted["entry_host"] > 0) == (window == 4)
+
+
+def test_pools_behind_the_weights_are_counted_window_by_window() -> None:
+    pool = Pool((2, 2), (2, 2))
+    m = LinearMap(kind="pooled_conv", weight=np.ones((3, 2, 1, 1), np.int8), post=(pool,))
+    unit = plan(random_variant(3)).units[0]
+    connection = replace(unit.connections[0], map=m)
+    found = loops.pooled(unit, connection, (2, 6, 6), 0.1)
+    assert found["pooled"] == 3 * 36  # each sum lies in one window
+    assert found["pooled_place"] == 3 * 9
+    assert found["pooled_row"] == 3 * 9 * 2

@@ -159,3 +159,21 @@ def test_a_late_host_map_is_refused_by_name() -> None:
     late = replace(program, host=tuple(replace(h, distance=1) for h in program.host))
     with pytest.raises(UnsupportedError, match=f"host map {program.host[0].id}: injected 1 timesteps late"):
         c_model(plan(with_integers(late)))
+
+
+@pytest.mark.parametrize(("lanes", "exponent"), [(2, 0), (0, 6)])
+def test_pools_of_sums_whose_windows_lie_beside_the_source(lanes, exponent, compiler) -> None:
+    """A window of padding alone sums to 0, also where another pool reads it; memory of the last timestep is no sum."""
+    p = every_map(0, (2, 7, 6), channels=8)
+    wide, small = Pool((2, 2), (2, 2), (2, 3)), Pool((2, 2), (1, 1))
+    k = next(k for k, s in enumerate(p.synapses) if s.map.post)
+    m = replace(p.synapses[k].map, post=(wide, small))
+    target = replace(p.population(p.synapses[k].dst), shape=m.out_shape(p.input_shape), vth=20)
+    target = replace(target, bias=np.zeros((target.shape[0], 1, 1), np.int16))
+    synapse = replace(p.synapses[k], map=m, exponent=exponent)
+    alone = replace(p, populations=(target,), synapses=(synapse,), schedule=replace(p.schedule, depth={target.id: 0}),
+                    readout=replace(p.readout, readings=(replace(p.readout.readings[0], src=target.id,
+                    weight=np.ones((3, target.size), np.int8)),)))  # fmt: skip
+    assert plan(alone).units[0].lanes == lanes
+    found = differing(alone, compiler)
+    assert found.equal, found.first
