@@ -18,6 +18,7 @@ APART = 2.0  # a repeat that differs so much from its fellows is no noise
 SAME = 1.3  # two readings that could be of one probe
 IDLE_ONLY = 1.15  # mean power above idle below which a probe cannot be told from waiting
 WORSE = 3.0  # how much better a fit becomes when what was swapped is put right
+SPARE = 3  # readings beyond the constants, from which the noise is known
 CONDITION = 1e3  # of the rows' shares, beyond which constants cannot be told apart
 
 
@@ -35,6 +36,11 @@ def check_enough(readings: Sequence[Reading], plan: Plan, needed: int, place: st
         missing = [p.id for p in plan.probes if p.id not in seen] + ([] if IDLE in seen else [IDLE])
         raise InvalidFileError(
             f"{place}: {len(seen)} probes for {needed} constants; measure {', '.join(missing[:8])} too"
+        )
+    if len(readings) < needed + SPARE:
+        raise InvalidFileError(
+            f"{place}: {len(readings)} readings for {needed} constants, which leaves nothing to tell noise by; measure "
+            "each probe twice or more"
         )
 
 

@@ -8,7 +8,7 @@ out in turn, and foretold by the fit of the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,6 @@ import numpy as np
 DRAWS = 2000
 REWEIGHTED = 4  # rounds, each with the weights of the last one's fit
 LEVEL = 0.95
-
-Solve = Callable[[np.ndarray], np.ndarray]  # readings (N,) -> constants (K,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +30,6 @@ class Fit:
     """Lower ends of their 95 % intervals."""
     high: np.ndarray
     """Upper ends."""
-    expected: np.ndarray
-    """(N,): what they say of each row."""
     held_out: dict[str, float]
     """By probe: the relative error of the fit that did not see it, against its readings' mean."""
     residual: float
@@ -67,7 +63,6 @@ def fit(keys: Sequence[str], rows: np.ndarray, readings: np.ndarray, probes: Seq
         values=values,
         low=np.minimum(np.maximum(low, 0), values),
         high=np.maximum(high, np.where(values > 0, values, (high - low) / 2)),
-        expected=expected,
         held_out=_held_out(rows, readings, probes),
         residual=float(np.sqrt(np.mean(errors**2))),
     )
@@ -77,6 +72,7 @@ def _interval(rows: np.ndarray, readings: np.ndarray, seed: int) -> tuple[np.nda
     """The ends, (K,) each, of relative readings and rows; without the bound at 0, which draws them together there."""
     count, free = rows.shape
     norms = np.linalg.norm(rows, axis=0)
+    norms = np.where(norms > 0, norms, 1.0)  # of times: what the slowest cores never do
     inverse = np.linalg.pinv(rows / norms)
     expected = rows / norms @ (inverse @ readings)
     errors = (readings - expected) * np.sqrt(count / max(count - free, 1))

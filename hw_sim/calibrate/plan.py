@@ -171,6 +171,8 @@ def make(
     if probes < needed:
         names = ", ".join(key.split(".")[1] for key in model.energies(constants))
         raise UsageError(f"--probes {probes}: {needed} or more are needed to tell {names} apart")
+    if probes > len(found):
+        raise UsageError(f"--probes {probes}: there are {len(found)} candidates to choose from; ask for fewer")
     tables = _tables(tallies, constants)
     chips = max(t.chips for t in tallies)
     chosen = design.choose(tables, probes, [_idle(chips, constants), tables[1][:0]])

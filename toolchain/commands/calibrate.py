@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PLAN_SCHEMA, FIT_SCHEMA = "snnas.calibrate.plan/1", "snnas.calibrate/1"
 TARGETS = {"lava": "loihi1", "c": "generic"}  # target -> the system that its probes are placed on by default
-PROBES, REPEATS = 10, 5
+PROBES, REPEATS, MOST = 10, 5, 1000
 READING_S, WAIT_S = 5.0, 10  # how long a reading should last at the times expected; the wait of an idle one
 
 
@@ -136,8 +136,8 @@ def plan_probes(options: PlanOptions, narrator: Narrator | None = None) -> Plann
         raise UsageError(f"--target {options.target[:40]}: expected lava or c")
     if options.out.exists():
         raise UsageError(f"--out {options.out}: is there already; name a new folder, or remove that one")
-    if options.repeats < 1:
-        raise UsageError(f"--repeats {options.repeats}: expected 1 or more; 5 tell noise from a probe's own error")
+    if not 1 <= options.repeats <= MOST:
+        raise UsageError(f"--repeats {options.repeats}: expected 1 to {MOST:,}; 5 tell noise from a probe's own error")
     profile, system = load_profile(options.profile), load_system(options.system or TARGETS[options.target])
     with narrator.progress("simulating candidates") as advance:
         plan = make(profile, system, options.probes, small=options.target == "c", seed=options.seed, advance=advance)

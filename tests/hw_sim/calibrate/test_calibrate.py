@@ -157,6 +157,10 @@ FAULTS: dict[str, tuple[Callable[[list[Reading]], list[Reading]], str]] = {
         "idle only: no probe draws more",
     ),
     "too few probes": (lambda rows: only(rows, IDLE, "p01", "p02"), "3 probes for 8 constants; measure p03, p04"),
+    "no reading to spare": (
+        lambda rows: [*rows[:8], rows[9], rows[10]],
+        "10 readings for 8 constants, which leaves nothing to tell noise by",
+    ),
     "no row": (lambda _rows: [], "no row has an energy"),
 }
 
@@ -224,6 +228,8 @@ def test_plans_that_cannot_be_made() -> None:
     profile, system = load_profile("loihi1"), load_system("generic")
     with pytest.raises(UsageError, match="--probes 3: 7 or more"):
         make(profile, system, 3, small=True, seed=0, candidates=12)
+    with pytest.raises(UsageError, match="--probes 13: there are 12 candidates"):
+        make(profile, system, 13, small=True, seed=0, candidates=12)
     with pytest.raises(UnsupportedError, match="prices cycles of a microcontroller"):
         make(load_profile("stm32l412"), system, 10, small=True, seed=0, candidates=2)
 
