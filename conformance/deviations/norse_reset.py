@@ -1,4 +1,4 @@
-"""norse | lif-reset lif-reset-negative lif-leak-reset if-reset | known
+"""norse | lif-reset lif-reset-negative lif-leak-reset if-reset cuba-reset | known
 
 v_reset of the file is not handed on: a neuron is at 0 after its spike.
 """

@@ -13,4 +13,4 @@ import torch
 ends = {"input": nir.Input(np.array([1])), "output": nir.Output(np.array([1]))}
 lif = nir.LIF(*(torch.full((1,), v) for v in (2e-4, 1.0, 0.0, 0.5)))
 net = sinabs.nir.from_nir(nir.NIRGraph({**ends, "n": lif}, [("input", "n"), ("n", "output")]), batch_size=1)
-print("expected one spike, got", float(net(torch.full((1, 1), 3.0))[0]))
+print("expected a spike, 1, got", float(net(torch.full((1, 1), 3.0))[0]))

@@ -1,4 +1,4 @@
-"""snntorch | lif-reset lif-reset-negative | known
+"""snntorch | lif-reset lif-reset-negative cuba-reset | known
 
 v_reset of the file is not handed on: a Leaky is at 0 after its spike.
 """

@@ -371,7 +371,8 @@ graph marked *exact* every number is a short binary fraction, so that no roundin
 
 {versions}
 
-"norse, sorted" has every node run after all that feed it, which norse does not see to. sinabs reads nothing that
+"norse, sorted" has every node run after all that feed it, which norse does not see to. Of a graph of which norse or
+sinabs leaves out a node, *differs* and *stops* vary from run to run. sinabs reads nothing that
 nir > 1.0.4 wrote; "no v_reset" is a copy of the file without that field, and its time constants stay seconds where
 sinabs counts timesteps. rockpool's importer knows Linear, Affine and CubaLIF; its LIF cannot be read. snn-mlir stands
 for its parser, each parsed layer run as its lowering says: its compiler is on no package index.
