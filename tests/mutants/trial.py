@@ -155,7 +155,7 @@ def _pytest(files: Sequence[str], marks: str, *plugins: object) -> int:
 
 
 def _forked(work: Any, cpu: float | None = None) -> tuple[int, bool]:
-    """The exit code of ``work`` in a fork, silent; whether it ran out of ``cpu`` seconds or of ``SLEEPS`` times as long."""
+    """The exit code of ``work`` in a fork, silent; whether it ran out of ``cpu`` seconds or of far longer."""
     pid = os.fork()
     if pid == 0:
         code = 99
