@@ -136,6 +136,8 @@ def test_a_biases_error_is_told_in_steps_of_what_brings_it() -> None:
     """A register's steps are of its exponent; a clock's of a weight unit, which is 64 of the register's finest."""
     made = program([replace(population("a", (1, 1, 1), bias=5), bias_exponent=2)], [(INPUT, "a", dense(1, 1))])
     assert same_network._bias_off(made, made.populations[0], np.array(26 / 64)) == pytest.approx((26 - 20) / 4)
+    double = replace(made, populations=(replace(made.populations[0], scale=2.0),))
+    assert same_network._bias_off(double, double.populations[0], np.array(0.5)) == pytest.approx((64 - 20) / 4)
     clock = Synapse(id="c", src=CLOCK, dst="a", map=dense(1, 1))
     clocked = replace(made, synapses=(*made.synapses, clock))
     assert same_network._bias_off(clocked, made.populations[0], np.array(2.0)) == pytest.approx((128 - 84) / 64)
@@ -220,6 +222,9 @@ def test_spikes_may_differ_so_far() -> None:
     assert _judged(few, fewer, *agree) == ("passed", told.replace("60.00", "100.00").partition(";")[0])
     few[0, 4, 0] = True  # 8 of both do
     assert _judged(few, fewer, *agree)[0] == "failed"
+    lone = np.zeros((1, 5, 2), bool)
+    lone[0, 0, 0] = True
+    assert _judged(lone, ~lone & lone, *agree)[1].startswith("100.00% of their spikes differ")
     nothing = np.zeros((2, 5, 2), bool)
     apart: Any = ([[1, 0], [1, 0]], [[0.5, 0.1], [0.1, 0.5]])
     told = "0.00% of their spikes differ, 50.0% of the samples are classified alike"

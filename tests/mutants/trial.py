@@ -37,7 +37,7 @@ from tests.mutants import swap
 
 Tree = dict[str, Any]
 SPARE_SECONDS, TIMES = 5, 4  # CPU seconds of a mutant's tests: so many more, and so many times what they took
-SLEEPS = 20  # wall time over CPU time: what sleeps for ever ends so on a busy machine
+SLEEPS = 200  # wall time over CPU time: what sleeps for ever ends so, and a busy machine ends nothing
 MEMORY = 12 << 30
 
 
@@ -155,7 +155,7 @@ def _pytest(files: Sequence[str], marks: str, *plugins: object) -> int:
 
 
 def _forked(work: Any, cpu: float | None = None) -> tuple[int, bool]:
-    """The exit code of ``work`` in a fork, silent; whether it ran out of ``cpu`` seconds or of twenty times as long."""
+    """The exit code of ``work`` in a fork, silent; whether it ran out of ``cpu`` seconds or of far longer."""
     pid = os.fork()
     if pid == 0:
         code = 99

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
+import nir
 import numpy as np
 import pytest
 
+from snnas.export.compiler.compile import compile_graph
+from snnas.export.compiler.quantisation_error import quantisation_errors
 from snnas.export.compiler.readout import RealReading, RealReadout, quantise_readout
+from snnas.hw_sim.program import Program
 from snnas.hw_sim.readout import Readout
-from snnas.toolchain.checking.same_network import _readout_off
+from snnas.toolchain.checking.same_network import _beyond_rounding, _readout_off
+from tests.export.nir_nets import graph_of, lif
+from tests.export.nir_nets import read as read_graph
 
 TIMESTEPS = 6
 
@@ -76,3 +83,48 @@ def test_weights_of_whole_steps_have_to_be_kept_as_they_are() -> None:
     assert _readout_off(real, made, made, TIMESTEPS) is None
     wrong = replace(made, readings=(replace(made.readings[0], weight=other),))
     assert _readout_off(real, made, wrong, TIMESTEPS) == "the readout's weights are not the graph's; export again"
+
+
+def test_a_readouts_weights_are_told_in_steps_on_either_side(readouts: tuple[RealReadout, Readout, Readout]) -> None:
+    """Every weight within the range two steps off; a largest weight beyond what clipping allows; a reading too few."""
+    real, plain, r = readouts
+    units = real.weights * (r.scale / float(np.abs(r.response).max()))
+    inside = (units > -128) & (units < 127)
+    weight = np.where(inside, np.clip(r.readings[0].weight.astype(int) + 2, -128, 127), r.readings[0].weight)
+    two = replace(r, readings=(replace(r.readings[0], weight=weight.astype(np.int8)),))
+    assert re.search(r"weights are (1\.[89]|2)\S* steps", str(_readout_off(real, plain, two, TIMESTEPS)))
+    large = replace(r, scale=2.5 * r.scale, bias=np.rint(real.still(TIMESTEPS) * 64 * 2.5 * r.scale).astype(np.int64))
+    assert re.search(
+        r"largest weight is \d+\.?\d* steps, expected 127 to 254", str(_readout_off(real, plain, large, TIMESTEPS))
+    )
+    with pytest.raises(ValueError, match="zip"):
+        _readout_off(real, plain, replace(plain, readings=plain.readings * 2), TIMESTEPS)
+
+
+def test_an_older_exports_numbers_are_the_graphs_on_the_whole(tmp_path: Path) -> None:
+    """One number of a kind that is further off than rounding takes it."""
+    rng = np.random.default_rng(3)
+    weight, bias = rng.normal(0, 1, (5, 6)).astype(np.float32), rng.normal(0, 0.3, 5).astype(np.float32)
+    nodes = {
+        "w": nir.Affine(weight=weight, bias=bias),
+        "a": lif(5),
+        "out": nir.Linear(weight=np.eye(5, dtype=np.float32)),
+    }
+    graph = read_graph(tmp_path, graph_of((6,), nodes, (5,)))
+    program = compile_graph(graph, timesteps=4, input_kind="spikes")
+
+    def said(p: Program) -> str:
+        return str(_beyond_rounding(graph, p, program, quantisation_errors(graph, p)))
+
+    assert said(program) == "None"
+    (p,), (s, *others) = program.populations, program.synapses
+    for off, word in ((3, "its threshold is +"), (-3, "its threshold is -")):
+        assert word in said(replace(program, populations=(replace(p, vth=p.vth + off),)))
+    assert said(replace(program, populations=(replace(p, vth=p.vth + 1),))) == "None"  # half a step, as rounding goes
+    turned = replace(s, map=replace(s.map, weight=s.map.weight[::-1].copy()))
+    assert "its weights are" in said(replace(program, synapses=(turned, *others)))
+    assert not others
+    moved = np.array(p.bias)
+    moved.reshape(-1)[0] += 2
+    told = said(replace(program, populations=(replace(p, bias=moved),)))
+    assert re.search(r"its bias is (1\.[5-9]|2)\S* steps", told), told
