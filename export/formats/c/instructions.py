@@ -1,8 +1,8 @@
 """Instructions of a model in C: loop bodies (``work``) times what each takes on a core.
 
-Fitted, function by function, on 19 networks in the emulator (zig 0.17's clang, -O2): random genotypes, programs of every
-kind of map, and the network of examples/foreign_nmnist (tests/studies/fit_instructions.py). What none of them held
-stands by its likeness to what they did: sums of 64 bits, a host stage as a matrix, readouts that weigh timesteps.
+Fitted, function by function, on 19 networks in the emulator (zig 0.17's clang, -O2): random genotypes, programs of
+every kind of map, and the network of examples/foreign_nmnist (tests/studies/fit_instructions.py). What none held stands
+by its likeness to what they did: sums of 64 bits, a host stage as a matrix, readouts that weigh timesteps.
 tests/studies/instructions.py compares the model with the emulator on networks that it was not fitted on: 9 of them,
 random genotypes and programs, were off by 4.3 % (Cortex-M4) and 3.5 % (RV32IMC) on average, by 11 % at most.
 """
