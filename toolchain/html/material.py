@@ -67,10 +67,10 @@ class Material:
 
     @cached_property
     def c(self) -> dict[str, Any]:
-        """``c`` of a report: of the last export, else of the one that lies in export/c."""
+        """``c`` of a report: of the last export, else of the one in export/c. Missing, without words: there is none."""
         path = self.run.report if self.target == C else self.run.export(C) / "report.json"
         if not path.is_file():
-            raise Missing(f"Not exported as C: snnas export {self.run.name} --target c")
+            raise Missing("")
         found = read_report(path)["c"]
         if not isinstance(found, dict):
             raise ValueError("c of report.json is no object")

@@ -75,7 +75,8 @@ def _sections(material: Material) -> tuple[list[tuple[str, str, Raw]], list[tupl
         try:
             made.append((id_, title, _sound(builder, material)))
         except Missing as missing:
-            left.append((title, str(missing)))
+            if str(missing):  # what was never asked for is not missed
+                left.append((title, str(missing)))
     return made, left
 
 

@@ -136,8 +136,9 @@ def _packed(plan: Plan) -> Work:
     if not any(c.src < 0 for u in plan.units for c in u.connections):
         return Work()
     channels, height, width = plan.program.input_shape
-    one_by_one = channels > 1 and height * width > 1 and channels not in (2, 4)
-    return Work({"packed_singly" if one_by_one else "packed": float(plan.frame)})
+    if channels == 1 or height * width == 1:
+        return Work({"packed": float(plan.frame)})
+    return Work({"packed_in_pixels" if channels in (2, 4) else "packed_singly": float(plan.frame)})
 
 
 def _host(plan: Plan) -> Iterator[tuple[str, Work]]:

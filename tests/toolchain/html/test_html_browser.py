@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from snnas.toolchain.html import write_comparison, write_html
-from snnas.toolchain.html.page import SECTIONS
 from tests.browser import BROWSER, Browser
-from tests.toolchain.html.test_html_page import FIGURES, make_run
+from tests.toolchain.html.test_html_page import DRAWN, FIGURES, make_run
 
 pytestmark = pytest.mark.skipif(not (BROWSER and shutil.which("bash")), reason="no Chromium (or no bash) on the PATH")
 
@@ -43,7 +42,7 @@ def test_every_figure_is_there_and_nothing_is_said(browser: Browser, page: Path,
         assert sizes, name
         assert all(w > 300 and h > 40 for w, h in sizes), (name, sizes)
     assert browser.js("document.documentElement.scrollWidth") <= width, "the page is wider than the screen"
-    assert browser.js("document.querySelectorAll('section').length") == len(SECTIONS)
+    assert browser.js("document.querySelectorAll('section').length") == len(DRAWN)
     image = browser.js("const i = document.querySelector('svg image').getBoundingClientRect(); i.width * i.height")
     assert image > 1000
     ground = browser.js("getComputedStyle(document.body).backgroundColor")
@@ -69,10 +68,10 @@ def test_the_keyboard_suffices(browser: Browser, page: Path) -> None:
     assert browser.js("document.activeElement.className") == "skip"
     assert browser.js("document.activeElement.getBoundingClientRect().left >= 0")
     order = []
-    for _ in range(len(SECTIONS) + 2):
+    for _ in range(len(DRAWN) + 2):
         browser.key("Tab", 9)
         order.append(browser.js("document.activeElement.id || document.activeElement.getAttribute('href')"))
-    assert order[: len(SECTIONS) + 1] == ["theme", *(f"#{id_}" for id_, _, _ in SECTIONS)]
+    assert order[: len(DRAWN) + 1] == ["theme", *(f"#{id_}" for id_ in DRAWN)]
     assert browser.js("document.activeElement.matches(':focus-visible')")
     style = browser.js("getComputedStyle(document.activeElement).outlineStyle")
     assert style == "solid"

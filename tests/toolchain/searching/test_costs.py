@@ -12,8 +12,9 @@ from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.exporting import on_target
-from snnas.toolchain.searching.budgets import METRICS
+from snnas.toolchain.searching.budgets import METRICS, parse_budgets
 from snnas.toolchain.searching.cost import Chip, Cost, Meter, Predictor, live, measure, merit
+from snnas.toolchain.searching.within_budget import over_budget
 from snnas.toolchain.training import build
 
 CONFIG = NetworkConfig(input_shape=(1, 8, 8), classes=10, channels=3, hidden=12, votes=2, timesteps=3)
@@ -170,3 +171,21 @@ def test_recurrent_networks_are_predicted_too(predictor: Predictor) -> None:
     rng = np.random.default_rng(0)
     found = predictor([space.get("lightsnn").random_genotype(rng, backward=True) for _ in range(3)])
     assert all(isinstance(one, Cost) for one in found)
+
+
+def test_a_microcontroller_is_judged_by_the_c_that_the_network_becomes(digits: Dataset) -> None:
+    """Flash, memory and instructions of the search are those of the C; a budget refuses by their names."""
+    chip = Chip.load(system="cortex-m4")
+    predictor = Predictor(CONFIG, chip, Widths(), digits.x_train[:8], digits.range, 0)
+    small, large = predictor([genotype(FLAT), genotype(DEEP)])
+    for found in (small, large):
+        assert isinstance(found, Cost)
+        assert found.energy_uJ is not None
+        assert 5e3 < (found.figures["flash"] or 0) < 64e3
+        assert 1e3 < (found.figures["ram"] or 0) < 64e3
+    assert small.figures["instructions"] < large.figures["instructions"]
+    limits = parse_budgets(["flash=64kB", "ram=64kB", f"instructions={small.figures['instructions'] * 1.2:.0f}"])
+    assert not over_budget(limits, small)
+    assert [excess.metric for excess in over_budget(limits, large)] == ["instructions"]
+    on_a_chip = Predictor(CONFIG, Chip.load(), Widths(), digits.x_train[:8], digits.range, 0)
+    assert on_a_chip([genotype(FLAT)])[0].figures["flash"] is None
