@@ -31,6 +31,7 @@ for name in ("fork", "sysconf", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "O_NO
     delattr(os, name)
 for name in ("SIGXCPU", "SIGKILL", "SIGPIPE", "SIGALRM", "SIGHUP"):
     delattr(signal, name)
+shutil._use_fd_functions = False  # as it finds out itself when it is imported there
 from snnas.toolchain.cli.app import run_command
 for line in sys.argv[1:]:
     code = run_command(line.split("|"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import naming, parse_json, read_bytes
+from snnas.hw_sim.system_calls import READING
 
 LOG_BYTES = 1 << 30
 
@@ -22,8 +23,7 @@ class JsonLines:
 
     def append(self, record: dict[str, Any]) -> None:
         """One line in one write, flushed, so that a kill loses at most the line being written."""
-        # Without O_NONBLOCK opening a FIFO waits for a reader.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | READING  # of a FIFO too: it does not wait for a reader
         with naming(self.path), os.fdopen(os.open(self.path, flags, 0o666), "ab") as f:
             f.write(json.dumps(record, allow_nan=False).encode() + b"\n")
             f.flush()
