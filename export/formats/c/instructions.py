@@ -4,8 +4,8 @@ Fitted, function by function, on 19 networks in the emulator (zig 0.17's clang, 
 every kind of map, and the network of examples/foreign_nmnist (tests/studies/fit_instructions.py). What none held stands
 by its likeness to what they did: sums of 64 bits, a host stage as a matrix, readouts that weigh timesteps.
 tests/studies/instructions.py compares the model with the emulator on networks that it was not fitted on: 9 of them,
-random genotypes and programs, were off by 4.3 % (Cortex-M4) and 3.5 % (RV32IMC) on average, by 11 % at most; a trained
-network of digits took 18 % and 15 % more than was said.
+random genotypes and programs, were off by 4.3 % (Cortex-M4) and 3.5 % (RV32IMC) on average, by 11 % at most; of a
+trained network of digits it said 18 % and 15 % too little.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-ERROR = 0.2  # of the whole
+ERROR = 0.25  # of the whole
 COSTS: dict[str, dict[str, float]] = {
     "cortex-m4": {
         "added": 10.27, "answer": 8.12, "chunk": 9.07, "cleared": 0.49, "cleared_count": 0.76, "clip": 13.16,
