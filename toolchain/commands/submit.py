@@ -9,7 +9,7 @@ from typing import Any
 
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import write_json
-from snnas.toolchain.bench import leaderboard
+from snnas.toolchain.checking import leaderboard
 from snnas.toolchain.output.report import span
 from snnas.toolchain.runs.run import directory, find
 

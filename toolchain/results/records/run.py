@@ -149,8 +149,8 @@ class Genotype(Record):
 
     format: Literal["snnas-genotype", "snnas-design"]
     """Format of the file."""
-    version: Literal[1]
-    """Its version."""
+    version: Literal[1, 2]
+    """Its version; a design's is 2 since it says its bits."""
     space: str
     """Search space."""
     fan_in: OrAbsent[Literal[2, 3]] = None
@@ -167,6 +167,8 @@ class Genotype(Record):
     """What stands before the classes."""
     reduction: OrAbsent[Reduction] = None
     """How cells are reduced: max pools spikes."""
+    bits: OrAbsent[Literal[4, 6, 8]] = None
+    """Of a weight; designs of version 1, which lack it, have 8."""
 
 
 class SearchTable(Record):

@@ -13,7 +13,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import read_json, write_json
 from snnas.search.network.design import Design
 from snnas.search.network.genotype import Cell
-from snnas.toolchain.bench.leaderboard import against, made_by, read_row
+from snnas.toolchain.checking.leaderboard import against, made_by, read_row
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.commands.submit import SubmitOptions, submit
 from snnas.toolchain.results.records.leaderboard import LeaderboardRow
