@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
 from snnas.hw_sim.files import read_bytes, write_bytes
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.data.statistics import percentiles
@@ -50,7 +50,7 @@ class DeployBenchOptions:
 
     table: Path
     """Of ``tests.studies.deploy_table``, .csv.gz."""
-    budgets: tuple[float, ...] = (15.0, 30.0, 60.0)
+    budgets: tuple[float, ...] = (30.0, 60.0, 120.0)
     """Energies per inference in uJ, upper end of the band."""
     trainings: int = 48
     """Short trainings of every search."""
@@ -236,7 +236,12 @@ def _search(
         return [None if energy <= budget else "over the budget" for energy in found]
 
     rng = stream(options.seed, f"game {game}")
-    found = run(space, train, plan, rng=rng, refuse=refuse, log=lambda record: None)
+    try:
+        found = run(space, train, plan, rng=rng, refuse=refuse, log=lambda record: None)
+    except GateError as error:
+        raise UsageError(
+            f"--budgets {budget:g}: a search finds nothing within it ({error}); expected more uJ"
+        ) from None
     return table.names[found.genotype.architecture_id]
 
 
