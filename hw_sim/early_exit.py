@@ -99,6 +99,8 @@ def require_sum(program: Program) -> None:
             "--early-exit: this readout weighs timesteps, membranes or delayed spikes; only a plain sum of spikes has "
             "an answer at every timestep; leave the option out"
         )
+    if r.classes < 2:
+        raise UnsupportedError("--early-exit: one output, so that no answer is chosen; leave the option out")
 
 
 def slack(readout: Readout) -> np.ndarray:

@@ -87,7 +87,8 @@ def cross(core: Core) -> tuple[Compiler | None, str]:
     if zig := _zig():
         return Compiler(command=(*zig, "cc", *core.zig_flags), name="zig cc"), " ".join(zig)
     lacking = [c.gcc for c in CORES.values() if not shutil.which(c.gcc)]
-    return None, f"no compiler for microcontrollers: neither zig nor {' nor '.join(lacking)} is there; {MEND}"
+    of = "microcontrollers" if len(lacking) == len(CORES) else core.title
+    return None, f"no compiler for {of}: neither zig nor {' nor '.join(lacking)} is there; {MEND}"
 
 
 def emulator() -> tuple[Path | None, str]:

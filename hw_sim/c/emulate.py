@@ -90,7 +90,8 @@ def _by_function(image: elf.Elf, blocks: list[list[int]]) -> dict[str, int]:
     begins = sorted((at & ~1, name) for name, (at, size) in image.symbols.items() if size)
     found: dict[str, int] = {}
     for address, count in blocks:
-        name = begins[bisect_right(begins, (address, "\x7f")) - 1][1]
+        place = bisect_right(begins, (address, "\x7f")) - 1
+        name = begins[place][1] if place >= 0 else ""
         found[name] = found.get(name, 0) + count
     return found
 

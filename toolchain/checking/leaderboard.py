@@ -15,7 +15,7 @@ from typing import Any
 
 from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json, read_text, sha256
-from snnas.hw_sim.limits import WEIGHT_BITS
+from snnas.hw_sim.tables import known
 from snnas.toolchain.checking import attest as attesting
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.runs.run import Run
@@ -25,6 +25,8 @@ SLACK = 1.25  # a cost of a row that is made again: at most so many times the ro
 COSTS = ("sar", "synops", "energy_uJ", "latency_us", "cores")
 # Options of where and how fast; a row says neither.
 ELSEWHERE = {"--name", "--runs-dir", "--workers", "--engine", "--log-to"}
+SAME = ("weights", "genotype", "bits", "timesteps", "finetune")  # of two exports of one network
+OWN = (".toml", ".npz", ".json", ".ts", ".zip")
 QUIET = {"--quiet", "-q", "--verbose", "-v", "--json"}
 FILE = "genotype.json"
 
@@ -45,11 +47,21 @@ def row_of(run: Run, *, name: str | None = None, note: str = "", blind: bool = T
             f"run {run.name}: its data set {report['dataset']} is a file of yours, and others could not make the row "
             "again; submit runs of the data sets of: snnas data list"
         )
+    inputs, command = manifest["inputs"], str(run.config()["command"])
+    if inputs.get("weights") != sha256(run.weights) or inputs.get("genotype") != sha256(run.genotype):
+        raise UsageError(f"run {run.name}: its export is of other weights; export it again: snnas export {run.spoken}")
+    _require_command(run.name, command)
+    if report["energy_uJ"]["profile"] not in known("profiles"):
+        raise UsageError(
+            f"run {run.name}: priced by {report['energy_uJ']['profile']}, a profile of yours; export it with --profile "
+            f"{' or '.join(known('profiles'))}"
+        )
     document, book = attesting.attest(folder, Pricing(profile=report["energy_uJ"]["profile"]))
     failing = [finding for finding in book.findings if finding.fails]
     if failing:
         raise GateError(f"{folder}: {failing[0].code} {failing[0].name}: {failing[0].detail}; a row passes snnas check")
-    searched = run.section("search")
+    searched, cores = run.section("search"), list(_cores(run, inputs))
+    targets = ("lava", "c") if cores else ("lava",)
     given = not searched.get("evaluations")
     accuracy, resources, checks = report["accuracy"], report["resources"], report["checks"]
     return {
@@ -73,9 +85,9 @@ def row_of(run: Run, *, name: str | None = None, note: str = "", blind: bool = T
         "neurons": resources["neurons"],
         "parameters": resources["parameters"],
         "weight_bits": resources["weight_bits"],
-        "c": list(_cores(run)),
+        "c": cores,
         "made": {
-            "commands": [made_by(run.config()["command"]), _export_command(manifest["inputs"])],
+            "commands": [made_by(command), *(_export_command(inputs, target) for target in targets)],
             "seed": report["seed"],
             "blind": blind,
             "seconds_search": None if given else searched["seconds"],
@@ -95,10 +107,15 @@ def _band(band: Mapping[str, float | None] | None) -> Mapping[str, float | None]
     return band if band and band["nominal"] is not None else None
 
 
-def _cores(run: Run) -> Iterator[dict[str, Any]]:
-    """Emulated cores of the run's export to C."""
+def _cores(run: Run, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Emulated cores of the run's export to C, where that is of the network whose export to Lava had ``inputs``."""
     path = run.export("c") / "report.json"
-    for core in (read_json(path).get("c") or {}).get("cores", []) if path.is_file() else []:
+    if not path.is_file():
+        return
+    other = read_json(path.with_name("manifest.json"))["inputs"]
+    if any(other.get(name) != inputs.get(name) for name in SAME):
+        return
+    for core in (read_json(path).get("c") or {}).get("cores", []):
         if core["flash_bytes"] is not None and core["instructions"] is not None:
             yield {
                 "core": core["core"],
@@ -127,15 +144,25 @@ def made_by(command: str) -> str:
     return shlex.join(kept)
 
 
-def _export_command(inputs: Mapping[str, Any]) -> str:
-    """The export with the options that decide it; what each run exports by default is left out."""
-    words = ["snnas", "export", "--target", "lava"]
-    for name, plain in (("samples", 32), ("bits", WEIGHT_BITS), ("ranges", "auto"), ("timesteps", None)):
+def _require_command(name: str, command: str) -> None:
+    """UsageError for a run that no command makes again, or that takes a file of somebody's own."""
+    if not command.startswith("snnas "):
+        raise UsageError(f"run {name}: made by {command[:60]}, expected a command; make it with snnas search or train")
+    own = [word for word in shlex.split(made_by(command)) if word.partition("=")[2].endswith(OWN) or word.endswith(OWN)]
+    if own and own != [FILE]:
+        raise UsageError(f"run {name}: its command takes {own[0]}, a file that others lack; give options instead")
+
+
+def _export_command(inputs: Mapping[str, Any], target: str) -> str:
+    """The export with the options that decide it; what every run exports by default is left out, but for the bits."""
+    words = ["snnas", "export", "--target", target, "--bits", str(inputs["bits"])]
+    for name, plain in (("samples", 32), ("ranges", "auto"), ("timesteps", None)):
         value = inputs.get(name, plain)
         words += [] if value == plain else [f"--{name}", str(value)]
     tuned = inputs.get("finetune")
     words += ["--finetune", str(tuned["epochs"]), "--finetune-lr", f"{tuned['rate']:g}"] if tuned else []
-    return shlex.join(words + (["--host", "int"] if inputs.get("host") == "int" else []))
+    words += ["--host", "int"] if inputs.get("host") == "int" and target == "lava" else []
+    return shlex.join(words)
 
 
 def read_row(path: Path) -> dict[str, Any]:
@@ -149,6 +176,8 @@ def read_row(path: Path) -> dict[str, Any]:
     if not isinstance(row, dict) or row.get("schema") != SCHEMA:
         raise InvalidFileError(f"{path}: not a row of the leaderboard; expected {SCHEMA}, as snnas submit writes it")
     hold(LeaderboardRow, row, str(path), "make it again with snnas submit")
+    if row["made"] and not (row["interval"] and row["on_target"] is not None):
+        raise InvalidFileError(f"{path}: no accuracy on target with its interval; make it again with snnas submit")
     return row
 
 
@@ -160,6 +189,7 @@ def against(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
         ("data set", ours["dataset"], theirs["dataset"]),
         ("data", ours["made"]["data_sha256"], theirs["made"]["data_sha256"]),
         ("seed", ours["made"]["seed"], theirs["made"]["seed"]),
+        ("energy profile", ours["energy_profile"], theirs["energy_profile"]),
         ("commands", "; ".join(ours["made"]["commands"]), "; ".join(theirs["made"]["commands"])),
     ):
         if mine != other:

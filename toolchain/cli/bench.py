@@ -114,9 +114,7 @@ def simulate(
 @bench_app.command()
 def deploy(
     table: Annotated[Path, typer.Argument(help="A table of tests.studies.deploy_table; docs/data has one.")],
-    budgets: Annotated[
-        str, typer.Option(help="Energies per inference in uJ, upper end, with commas.")
-    ] = "30,60,120",
+    budgets: Annotated[str, typer.Option(help="Energies per inference in uJ, upper end, with commas.")] = "30,60,120",
     trainings: Annotated[int, typer.Option(help="Short trainings of every search.")] = 48,
     games: Annotated[int, typer.Option(help="Searches of every kind at every budget.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="The one seed of all draws.")] = 0,

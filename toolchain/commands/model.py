@@ -128,6 +128,7 @@ class Model(Shown):
         host: str | None = None,
         samples: int = 32,
         finetune: int | None = None,
+        early_exit: str | None = None,
         profile: str = "loihi1",
         force: bool = False,
         progress: Progress = None,
@@ -135,8 +136,8 @@ class Model(Shown):
         """Takes the graph through the whole chain to an export folder, every joint compared. As ``snnas export``.
 
         x, y: what is measured; without ``calibration`` a fifth of it, drawn, calibrates. out: the folder to write.
-        target: lava, c or onnx. host, samples, finetune: as of ``Run.export``. GateError (1) names the first spike that
-        differs, UnsupportedError (4) what the target cannot do.
+        target: lava, c or onnx. host, samples, finetune, early_exit: as of ``Run.export``. GateError (1) names the first
+        spike that differs, UnsupportedError (4) what the target cannot do.
         """
         with TemporaryDirectory(prefix="snnas-") as folder:
             reading = replace(self.reading, data=_as_file(Path(folder) / "samples.npz", x, y))
@@ -144,7 +145,8 @@ class Model(Shown):
                 reading = replace(reading, calibration=_as_file(Path(folder) / "calibration.npz", calibration, None))
             options = GraphExportOptions(
                 graph=self.path, reading=reading, out=Path(out), target=target, bits=bits,
-                ranges=ranges, host=host, samples=samples, finetune=finetune, profile=profile, force=force,
+                ranges=ranges, host=host, samples=samples, finetune=finetune, early_exit=early_exit,
+                profile=profile, force=force,
             )  # fmt: skip
             with nameless(folder):
                 return export_graph(options, narrator_of(progress))

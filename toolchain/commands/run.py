@@ -93,6 +93,7 @@ class Run(Shown):
         host: str | None = None,
         samples: int = 32,
         finetune: int | None = None,
+        early_exit: str | None = None,
         timesteps: int | None = None,
         pick: int | None = None,
         profile: str = "loihi1",
@@ -105,13 +106,14 @@ class Run(Shown):
         target: lava (an integer program in Loihi's arithmetic), c (the same as C99) or onnx (the float network). bits:
         of a weight, 8, 6 or 4; None: those that the search measured with, else 8. host: arithmetic before the first
         neuron, float or int; None: int of c. samples: that Lava runs and that are recorded. finetune: epochs of
-        training on the integers. timesteps: T that the network runs at; None: as trained. pick: a point of the front,
-        from 1.
+        training on the integers. early_exit: exact, or a share as "0.99": an inference ends once its answer is settled.
+        timesteps: T that the network runs at; None: as trained. pick: a point of the front, from 1.
         GateError (1) names the first spike that differs, UnsupportedError (4) what the target cannot do.
         """
         options = RunExportOptions(
             run=str(self.path), target=target, bits=bits, ranges=ranges, host=host, samples=samples, finetune=finetune,
-            timesteps=timesteps, pick=pick, profile=profile, require_lava=require_lava, force=force,
+            early_exit=early_exit, timesteps=timesteps, pick=pick, profile=profile, require_lava=require_lava,
+            force=force,
         )  # fmt: skip
         return export_run(options, narrator_of(progress))
 

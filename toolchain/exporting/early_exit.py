@@ -35,8 +35,8 @@ def with_rule(program: Program, asked: str, held_back: np.ndarray) -> Program:
 def figures(m: Measured, bill: Bill | None) -> dict[str, Any] | None:
     """``early_exit`` of report.json; None of a program without a rule. GateError where exact changes an answer.
 
-    Energy is an upper bound of what is left: the floor lasts fewer steps, while what neurons did of later timesteps is
-    taken to be done already, as it partly is in a pipeline.
+    Energy is an estimate of what is left: the floor is shorter by the share of hardware steps that are left out, as if
+    all took as long; what neurons did of later timesteps is taken to be done already, as it partly is in a pipeline.
     """
     rule, exits = rule_of(m.program), m.target.exits
     if rule is None or exits is None:
@@ -77,4 +77,4 @@ def _energy(m: Measured, exits: Exits, bill: Bill | None) -> dict[str, float] | 
         return None
     found = steps_of(m.program, exits)
     saved = bill.floor.nominal * (1 - found["hardware_steps"] / found["of_hardware_steps"])
-    return {"whole": bill.total.nominal, "at_most": bill.total.nominal - saved}
+    return {"whole": bill.total.nominal, "ending_early": bill.total.nominal - saved}

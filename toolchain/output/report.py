@@ -260,9 +260,9 @@ def early_exit_rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str, str]
     hardware = f"{found['hardware_steps']:.1f}"
     yield "  hardware steps", str(found["of_hardware_steps"]), hardware, "timesteps x period + depth"
     if found["energy_uJ"] is not None:
-        whole, most = found["energy_uJ"]["whole"], found["energy_uJ"]["at_most"]
+        whole, most = found["energy_uJ"]["whole"], found["energy_uJ"]["ending_early"]
         yield (
-            "  energy (uJ), at most",
+            "  energy (uJ)",
             f"{whole:.3g}",
             f"{most:.3g}",
             "estimated; a shorter floor, the same dynamic part",

@@ -67,7 +67,8 @@ def begin_search(
     require_distinct(data, 2 * runner.batches)
     settings = runner.settings(asked, data)
     # Where designs choose, the fewest: what bounds them all is counted with these.
-    bits = options.bits or min(settings.get("axes", {}).get("bits", (WEIGHT_BITS,)))
+    fewest = min(settings.get("axes", {}).get("bits", (WEIGHT_BITS,)))
+    bits = fewest if options.bits is None else options.bits
     config = {
         "created_at": now(),
         "command": command,
@@ -124,7 +125,7 @@ def _hardware(options: SearchOptions, runner: Runner) -> dict[str, Any]:
         raise UsageError(f"--train-front {options.front}: expected 0 to 64 points")
     Widths(state=options.state_bits)
     chip = {"system": options.system, **({"profile": options.profile} if options.profile is not None else {})}
-    device = Chip.load(**chip, bits=options.bits or WEIGHT_BITS).system.core
+    device = Chip.load(**chip, bits=WEIGHT_BITS if options.bits is None else options.bits).system.core
     odd = [name for name in (*limits, *names) if name in OF_DEVICE]
     if odd and device is None:
         raise UsageError(f"{odd[0]}: of a microcontroller; give --system {' or '.join(CORES)}, or leave it out")

@@ -280,10 +280,16 @@ def spec_of(run: Run, data: Dataset) -> Spec:
         Bank(seed=torch_seed(seed, f"supernet{name}"), batch=scoring_batch(data, seed, size, f"proxy{name}"))
         for name in names
     )
+    widths = Widths(**settings.get("widths", {}))
+    if "axes" in settings and "bits" not in settings["axes"] and widths != Widths(state=widths.state):
+        raise InvalidFileError(
+            f"{run.path / 'run.toml'}: an older snnas counted memory with {widths.weight} bits of a weight, while programs "
+            "had 8; begin the search anew with --bits"
+        )
     predictor = Predictor(
         config=network,
         chip=Chip.load(**run.section("chip")),
-        widths=Widths(**settings.get("widths", {})),
+        widths=widths,
         x=banks[0].batch[:PREDICTION_SAMPLES],
         input_range=data.range,
         seed=seed,

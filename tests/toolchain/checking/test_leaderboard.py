@@ -91,6 +91,7 @@ def test_what_agrees_and_what_does_not(row: dict) -> None:
     assert len(against(row, row | {"sar": row["sar"] * 1.3, "energy_uJ": None})) == 2
     for change, word in (
         ({"dataset": "mnist"}, "another data set"),
+        ({"energy_profile": "mine"}, "another energy profile"),
         ({"made": row["made"] | {"seed": 1}}, "another seed"),
         ({"made": row["made"] | {"commands": ["snnas search"]}}, "another commands"),
         ({"made": None}, "a published row"),
@@ -112,6 +113,30 @@ def test_a_row_passes_the_check_or_is_none(runs: Path, tmp_path: Path, capsys) -
     assert "has no export to Lava" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("snnas.search_network", "expected a command"),
+        ("snnas search --budget mine.toml", "takes mine.toml"),
+        ("snnas search --space=my/space.toml", "space.toml"),
+        (None, "its export is of other weights"),
+    ],
+)
+def test_what_nobody_can_make_again_is_no_row(
+    runs: Path, tmp_path: Path, capsys, command: str | None, word: str
+) -> None:
+    shutil.copytree(runs / "one", tmp_path / "one")
+    if command is None:
+        weights = tmp_path / "one/weights.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    else:
+        config = tmp_path / "one/run.toml"
+        lines = config.read_text().splitlines()
+        config.write_text("\n".join(f'command = "{command}"' if x.startswith("command =") else x for x in lines))
+    assert run_command(["submit", "one", "--runs-dir", str(tmp_path)]) == 2
+    assert word in capsys.readouterr().err
+
+
 def test_what_is_published_and_what_is_submitted_are_rows() -> None:
     published = read_json(DATA / "published.json")["rows"]
     for row in published:
@@ -130,6 +155,7 @@ def test_what_is_no_row(tmp_path: Path, row: dict, capsys) -> None:
         (None, 2, "no such file"),
         ({"schema": "snnas.report/1"}, 3, "not a row"),
         (row | {"on_target": 2.0}, 3, "on_target is 2.0, expected a number"),
+        (row | {"interval": None}, 3, "no accuracy on target with its interval"),
     ):
         if content is not None:
             write_json(path, content)

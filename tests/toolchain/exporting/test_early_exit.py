@@ -50,7 +50,7 @@ def test_exact_changes_no_answer_and_says_what_it_saves(here: Path, capsys: pyte
     assert found["accuracy"] == report["accuracy"]["on_target"]
     assert 0 < found["early"] <= found["samples"] == report["accuracy"]["samples"]
     assert 1 <= found["timesteps"]["mean"] < found["of_timesteps"] == report["timesteps"]
-    assert found["energy_uJ"]["at_most"] < found["energy_uJ"]["whole"] == report["energy_uJ"]["total"]["nominal"]
+    assert found["energy_uJ"]["ending_early"] < found["energy_uJ"]["whole"] == report["energy_uJ"]["total"]["nominal"]
     program = read_program(folder / "program.npz")
     assert rule_of(program) == Rule(mode="exact")
     assert check(folder, CheckOptions()).exit_code == 0

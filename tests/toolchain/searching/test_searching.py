@@ -439,6 +439,7 @@ def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path, monke
         (["--study", "3"], ["--study", "spikenas"]),
         (["--method", "spikenas", "--study", "1"], ["--study 1", "2 to 10"]),
         (["--bits", "5"], ["--bits 5", "8, 6, 4"]),
+        (["--bits", "0"], ["--bits 0", "8, 6, 4"]),
         (["--workers", "0"], ["--workers 0"]),
         (["--engine", "threads"], ["threads", "process, ray"]),
         (["--train-front", "99"], ["99"]),

@@ -13,8 +13,8 @@ class EnergyLeft(Record):
 
     whole: float
     """With all timesteps."""
-    at_most: float
-    """With the early exit; the floor alone is taken to last shorter."""
+    ending_early: float
+    """With the early exit: the floor is shorter by the share of hardware steps left out, the rest as it was."""
 
 
 class EarlyExit(Record):
