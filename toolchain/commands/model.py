@@ -136,8 +136,8 @@ class Model(Shown):
         """Takes the graph through the whole chain to an export folder, every joint compared. As ``snnas export``.
 
         x, y: what is measured; without ``calibration`` a fifth of it, drawn, calibrates. out: the folder to write.
-        target: lava, c or onnx. host, samples, finetune, early_exit: as of ``Run.export``. GateError (1) names the first
-        spike that differs, UnsupportedError (4) what the target cannot do.
+        target: lava, c or onnx. host, samples, finetune, early_exit: as of ``Run.export``. GateError (1) names the
+        first spike that differs, UnsupportedError (4) what the target cannot do.
         """
         with TemporaryDirectory(prefix="snnas-") as folder:
             reading = replace(self.reading, data=_as_file(Path(folder) / "samples.npz", x, y))

@@ -283,8 +283,8 @@ def spec_of(run: Run, data: Dataset) -> Spec:
     widths = Widths(**settings.get("widths", {}))
     if "axes" in settings and "bits" not in settings["axes"] and widths != Widths(state=widths.state):
         raise InvalidFileError(
-            f"{run.path / 'run.toml'}: an older snnas counted memory with {widths.weight} bits of a weight, while programs "
-            "had 8; begin the search anew with --bits"
+            f"{run.path / 'run.toml'}: an older snnas counted memory with {widths.weight} bits of a weight, while "
+            "programs had 8; begin the search anew with --bits"
         )
     predictor = Predictor(
         config=network,

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.search.methods.memory import memory
 from snnas.search.methods.trained import SEEDS
 from snnas.search.methods.trials import Trial
@@ -124,20 +124,17 @@ def test_designs_of_few_bits_are_predicted_measured_and_exported_with_them(
     assert evaluations[0]["cost"]["figures"]["memory"] == -(-(stored.weights * 4 + stored.neurons * 24) // 8)
 
 
-def test_a_search_whose_bits_were_of_memory_alone_is_not_gone_on_with(run: Run, tmp_path: Path, capsys) -> None:
+def test_a_search_whose_bits_were_of_memory_alone_is_not_gone_on_with(run: Run, tmp_path: Path) -> None:
     other = Run(tmp_path / "one")
     shutil.copytree(run.path, other.path)
-    other.genotype.unlink()
     config = other.config()
-    del config["method"]["axes"]["bits"]
-    other.write_config(config | {"chip": {"system": "loihi1"}})
-    again = ["search", "--resume", "one", "--runs-dir", str(tmp_path), "--quiet", "--no-train"]
-    assert run_command(again) == 0, "8 bits are the same thing"
-    other.genotype.unlink()
+    del config["method"]["axes"]["bits"], config["chip"]["bits"]
+    other.write_config(config)
+    assert spec_of(other, dataset_of(other)).predictor.chip.bits == 8
     config["method"]["widths"]["weight"] = 4
     other.write_config(config)
-    assert run_command(again) == 3
-    assert "counted memory with 4 bits" in capsys.readouterr().err
+    with pytest.raises(InvalidFileError, match="counted memory with 4 bits of a weight"):
+        spec_of(other, dataset_of(other))
 
 
 def _printed(shown: Table) -> str:
