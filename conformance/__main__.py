@@ -71,16 +71,21 @@ def _show(given: argparse.Namespace) -> int:
         vectors.extract(known, given.extract)
         sys.stdout.write(f"{len(known.cases)} graphs in {given.extract}\n")
         return 0
-    for case in known.matching(given.only):
+    for case in _wanted(known, given.only):
         sys.stdout.write(f"{case.name:18}  {case.group:15}  {case.words}\n")
     return 0
 
 
+def _wanted(known: vectors.Vectors, only: list[str]) -> tuple[vectors.Vector, ...]:
+    wanted = known.matching(only)
+    if not wanted:
+        raise BadReaderError(f"--only {' '.join(only)}: names no graph and no group; --list shows them")
+    return wanted
+
+
 def _run(given: argparse.Namespace) -> int:
     known = vectors.load()
-    wanted = known.matching(given.only)
-    if not wanted:
-        raise BadReaderError(f"--only {' '.join(given.only)}: names no graph and no group; --list shows them")
+    wanted = _wanted(known, given.only)
     for path in (given.json, given.badge):
         if path is not None and not path.absolute().parent.is_dir():
             raise BadReaderError(f"{path}: its folder is not there; make it first")

@@ -67,7 +67,11 @@ def _arrays(given: Any) -> dict[str, np.ndarray]:
         raise ValueError(f"the reader returned {what}; expected a dict with 'output', an array (B, T, *shape)")
     found = {}
     for key, value in given.items():
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except Exception as error:  # of a stranger's object, as of a tensor that requires grad or is on a GPU
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+            raise ValueError(f"{key}: cannot be made an array: {said}") from None
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{key} holds {array.dtype}; expected numbers")
         if not np.isfinite(array).all():

@@ -72,18 +72,32 @@ def read(path: Path) -> Result:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document.get("format") != FORMAT:
             raise BadResultError(f"{path}: format {str(document.get('format'))[:40]!r}; expected {FORMAT!r}")
-        verdicts = {
-            str(name): Verdict(v["outcome"], v["found"], tuple(v["conventions"]), v["shown"])
-            for name, v in document["verdicts"].items()
-        }
-        wrong = {v.outcome for v in verdicts.values()} - set(OUTCOMES)
-        if wrong or document["convention"] not in CONVENTIONS:
-            raise ValueError(f"outcome {sorted(wrong)} or convention {document['convention']!r} is unknown")
-        given = {key: document[key] for key in ("reader", "name", "convention", "vectors", "versions")}
-        return Result(verdicts=verdicts, **given)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if document["convention"] not in CONVENTIONS:
+            raise ValueError(f"convention {document['convention']!r} is unknown")
+        given = {key: _text(document[key]) for key in ("reader", "name", "convention", "vectors")}
+        versions = {package: _text(number) for package, number in document["versions"].items()}
+        verdicts = {name: _verdict(v) for name, v in document["verdicts"].items()}
+        return Result(verdicts=verdicts, versions=versions, **given)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = " ".join(str(error).split())[:120]
         raise BadResultError(f"{path}: not a result ({type(error).__name__}: {said})") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    return value
+
+
+def _verdict(given: dict[str, Any]) -> Verdict:
+    conventions = tuple(given["conventions"])
+    if given["outcome"] not in OUTCOMES or not set(conventions) <= set(CONVENTIONS):
+        raise ValueError(f"outcome {given['outcome']!r} or one of the conventions {conventions!r} is unknown")
+    if given["outcome"] == OTHER and not conventions:
+        raise ValueError(f"outcome {OTHER!r} names no convention")
+    if type(given["shown"]) is not int:
+        raise TypeError(f"shown {given['shown']!r:.40} is no whole number")
+    return Verdict(given["outcome"], _text(given["found"]), conventions, given["shown"])
 
 
 def summary(result: Result) -> str:

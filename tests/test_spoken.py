@@ -112,11 +112,27 @@ def test_findings_of_python_name_arguments(tmp_path: Path) -> None:
         ("get it with: snnas data fetch mnist, or", 'get it with: snnas.fetch_dataset("mnist"), or'),
         ("mend: snnas lava setup --with-dl", "mend: snnas lava setup --with-dl"),  # a shell's
         ("or add --in-ci", "or add --in-ci (of the command line)"),
+        (
+            "--calibration /tmp/my data/absent.npz: no such file",
+            'model.compile(calibration="/tmp/my data/absent.npz"): no such file',
+        ),
+        ("--calibration My data (2)/a.npz: bad", 'model.compile(calibration="My data (2)/a.npz"): bad'),
+        (
+            "--calibration a/b.npz has no y: give --bits 4",
+            'model.compile(calibration="a/b.npz") has no y: give model.compile(bits=4)',
+        ),
+        ("--calibration a/b.npz is not of c.npz: no", 'model.compile(calibration="a/b.npz") is not of c.npz: no'),
+        ("/tmp/--bits 4.npz: no such file", "/tmp/--bits 4.npz: no such file"),
+        ("/tmp/snnas export/a.npz: no such file", "/tmp/snnas export/a.npz: no such file"),
+        ("--limit 5 of it", "--limit 5 (of the command line) of it"),
+        ("--limit /tmp/my data/a.npz: no", "--limit /tmp/my data/a.npz (of the command line): no"),
+        ("--timeout this: no", "--timeout this (of the command line): no"),
         ("install snnas with the extra [search]", "install snnas with the extra [search]"),
     ],
 )  # fmt: skip
 def test_options_and_commands_become_arguments_and_functions(text: str, said: str) -> None:
     assert to_python(text) == said
+    assert to_python(said) == said
     with typed():
         assert to_python(text) == text
 
@@ -126,6 +142,7 @@ OF_THE_LINE = {
     "html", "json", "quiet", "verbose", "help", "format", "version", "in-ci", "portable", "recording", "program",
     "new-profile", "limit", "compare", "train-front", "finetune-lr", "timeout", "resume",
     "force-reinstall", "with-dl", "python", "no-input", "disable-pip-version-check", "parent", "no-train",
+    "log", "plan", "repeats", "probes", "trust-units",  # of snnas calibrate
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from snnas.export.formats.nir_file import graph_of
 from snnas.export.graph.graph import Threshold
 from snnas.toolchain.bench.foreign.road import tree_of
 
-VERSIONS = ("snnas",)
+VERSIONS = ("nir",)  # its own changes with every release
 
 
 def read(path: str, x: np.ndarray, convention: str = BASE) -> dict[str, np.ndarray]:

@@ -209,9 +209,17 @@ def test_another_convention_is_recognised(run: Any, tmp_path: Path) -> None:
     assert run(toy(convention="ge"), "--only", "exact fractions", "--convention", "ge")[0] == 0
 
 
+class Tensor:
+    """As torch's, which requires grad."""
+
+    def __array__(self, *args: Any, **options: Any) -> np.ndarray:
+        raise RuntimeError("Can't call numpy() on\na Tensor that requires grad")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"output": Tensor()}, "output: cannot be made an array: RuntimeError: Can't call numpy() on a Tensor that"),
         (None, "the reader returned NoneType; expected a dict with 'output'"),
         ({"spikes/n": np.zeros(3)}, "the reader returned keys ['spikes/n']"),
         ({"output": np.full((3, 10, 3), np.nan)}, "output holds NaN or infinity"),
@@ -257,6 +265,7 @@ def test_an_exception_stops_and_the_reader_cannot_spoil_the_inputs(run: Any) -> 
         (["--reader", "json:loads"], 2, "it is called with a path and the inputs, read(path, x)"),
         (["--reader", "json:loads", "--only", "nothing*"], 2, "names no graph and no group; --list shows them"),
         (["--reader", "json:loads", "--json", "no/such/out.json"], 2, "its folder is not there"),
+        (["--list", "--only", "nothing*"], 2, "names no graph and no group"),
         (["--table", "missing.json"], 3, "missing.json: not a result (FileNotFoundError"),
     ],
 )
@@ -279,6 +288,33 @@ def test_damaged_vectors_and_results_are_one_line(tmp_path: Path) -> None:
         (tmp_path / "r.json").write_text(text)
         with pytest.raises(BadResultError, match=r"r\.json"):
             results.read(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"versions": []},
+        {"versions": {"nir": 1}},
+        {"name": 5},
+        {"verdicts": {"lif": {"outcome": "other", "found": "", "conventions": [], "shown": 0}}},
+        {"verdicts": {"lif": {"outcome": "equal", "found": "", "conventions": "nir", "shown": 0}}},
+        {"verdicts": {"lif": {"outcome": "equal", "found": "", "conventions": [], "shown": None}}},
+        None,  # too deep to be read
+    ],
+)
+def test_a_result_of_wrong_types_is_one_line(
+    damage: dict[str, Any] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = json.loads((FOLDER / "results" / "snnas.json").read_text())
+    (tmp_path / "r.json").write_text("[" * 100000 if damage is None else json.dumps(good | damage))
+    with pytest.raises(BadResultError, match=r"r\.json: not a result"):
+        results.read(tmp_path / "r.json")
+    assert main(["--table", str(tmp_path / "r.json")]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_our_own_result_does_not_go_stale_with_a_release() -> None:
+    assert set(_published()["snnas"].versions) == set(results.versions_of(ours.VERSIONS)) == {"python", "nir", "numpy"}
 
 
 # ------------------------------------------------------------------------------------------------ what is published

@@ -31,13 +31,21 @@ _WORDS = (
     "all|analogue|auto|c|counts|cpu|cuda|digits|euler|exact|float|ge|generic|gt|int|late|lava|linear|now|observed|onnx|"
     "process|proved|ray|spikes|subtract|tensorboard|true|zero"
 )
+_OURS = " (of the command line)"  # behind an option that no function has
+_END = rf"(?=:|{re.escape(_OURS)})"
 _VALUE = (
     rf"(?:'[^']*'|\"[^\"]*\"|score,[a-z_,]*[a-z]|(?!--)[^\s;,()]*[A-Z0-9_./=][^\s;,()]*(?<![.:])|(?:{_WORDS})\b|"
-    r"membrane-[a-z]+|[^\s;,:()]+(?=:))"
+    rf"membrane-[a-z]+|[^\s;,:()]+{_END})"
 )
-_OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z0-9-]*)(?:([ =])({_VALUE}))?")
+# A path with blanks: a ``/`` in its first three words, and its one suffix directly before what is said of it.
+_PATH = (
+    r"(?!['\"])(?=[^\s:;/]*+/|[^\s:;/A-Z0-9_.=]*+[A-Z0-9_.=][^\s:;/]*+(?: (?!and |for |in |of |on )[^\s:;/]*+){1,2}/)"
+    rf"(?:(?! --|\.[A-Za-z][A-Za-z0-9]*[\s,)])[^:;\n])*?\.[A-Za-z][A-Za-z0-9]*(?=: |{re.escape(_OURS)})"
+)
+_FREE = r"(?<![\w/\\.~-])"  # not within somebody's path
+_OPTION = re.compile(rf"{_FREE}(?>--([a-z][a-z0-9-]*)(?:([ =])({_PATH}|{_VALUE}))?)(?!{re.escape(_OURS)})")
 _COMMAND = re.compile(
-    r"\bsnnas (search|train|export|check|whose|simulate|estimate|diagnose|report|doctor|data fetch|data list)\b"
+    rf"{_FREE}snnas (search|train|export|check|whose|simulate|estimate|diagnose|report|doctor|data fetch|data list)\b"
     rf"((?: (?:--[a-z][a-z0-9-]*|{_VALUE}|(?!wrote|does|once)[^\s;,()]+(?=[;,)]|$)))*)"
 )
 _surface: dict[str, dict[str, Any]] = {}  # "run.export" -> its parameters and their defaults
@@ -133,7 +141,7 @@ def _argument(option: str, value: str | None, at: str) -> str:
     name = next((known for known in names if known in own), names[0])
     homes = sorted((home for home, known in _surface.items() if name in known), key=_preferred)
     if not homes:
-        return f"--{option}{f' {value}' if value else ''} (of the command line)"
+        return f"--{option}{f' {value}' if value else ''}{_OURS}"
     here = at if name in own else homes[0]
     is_flag = isinstance(_surface[here][name], bool) and value is None
     given = fixed or ("True" if is_flag else _literal(value) if value else "")
