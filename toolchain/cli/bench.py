@@ -14,7 +14,9 @@ from snnas.toolchain.output.stdout import print_json
 # Scientific studies are no part of what is installed; they stand in tests/studies of a checkout.
 STUDIES = (
     "bits",
+    "calibration",
     "deploy_table",
+    "fit_instructions",
     "folds",
     "growth",
     "heads",

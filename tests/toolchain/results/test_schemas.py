@@ -186,7 +186,7 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 EXPORT = "runs/a/export/lava"
 CASES = [
-    ("search --no-train", "run", 0, SMALL),
+    ("search --no-train --method lightsnn", "run", 0, SMALL),
     ("search --method mse_nas --cells 2 --population 2 --generations 1 --epochs 1", "run", 0, MOTIFS),
     ("train a --epochs 1 --force -q", "run", 0, []),
     ("runs show a", "run", 0, []),

@@ -32,10 +32,12 @@ def find(code: str) -> Rule:
 
 
 def _near(code: str) -> str | None:
-    """The code whose number is at most ``NEAR`` off: all codes look alike, so likeness of their text says nothing."""
-    number = re.fullmatch(r"\D*(\d{3})", code, re.ASCII)
+    """The code whose number is at most ``NEAR`` off, or begins so; all codes look alike as text."""
+    number = re.fullmatch(r"\D*(\d{1,3})", code, re.ASCII)
     if number is None:
         return None
+    if len(number[1]) < 3:
+        return next((known for known in RULES if known[2:].startswith(number[1])), None)
     off = {known: abs(int(known[2:]) - int(number[1])) for known in RULES}
     nearest = min(off, key=off.__getitem__)
     return nearest if off[nearest] <= NEAR else None
