@@ -28,6 +28,8 @@ class Calibration:
     """Of the energy's rows (``design.condition``)."""
     repeats: dict[str, int]
     """Readings by probe."""
+    untold: tuple[str, ...] = ()
+    """Times of the plan of which these rows say nothing: no core that a step waits for has their work."""
 
     @property
     def held_out(self) -> float:
@@ -67,11 +69,18 @@ def calibrate(
     condition = design.condition(relative)
     faults.check_told_apart(condition, design.confused(relative, keys), place)
     timed = [r.probe for r in runs]
+    clocked = _time_rows(plan.constants, tallies, timed, spent)
+    told = np.any(clocked, axis=0).tolist()
+    every = model.times(plan.constants)
+    times, clocked = [key for key, any_row in zip(every, told, strict=True) if any_row], clocked[:, told]
+    shares = clocked / spent[:, None]
+    faults.check_told_apart(design.condition(shares), design.confused(shares, times), place)
     return Calibration(
         energy=fit(keys, rows, energies, [r.probe for r in readings], seed),
-        time=fit(model.times(plan.constants), _time_rows(plan.constants, tallies, timed, spent), spent, timed, seed),
+        time=fit(times, clocked, spent, timed, seed),
         condition=condition,
         repeats=faults.repeats(readings),
+        untold=tuple(key for key in every if key not in times),
     )
 
 

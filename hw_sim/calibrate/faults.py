@@ -71,6 +71,38 @@ def check_units(readings: Sequence[Reading], plan: Plan, place: str, *, trust: b
                     f"{place}, line {line}: its {what} is {ratio / middle:.3g} times that of the other rows: a unit is "
                     f"off by {factor:g}; mend the row"
                 )
+    _check_idle_units([r for r in readings if r.probe == IDLE], plan, place, trust=trust)
+
+
+def _check_idle_units(waits: Sequence[Reading], plan: Plan, place: str, *, trust: bool) -> None:
+    """Of powers alone: how long the board waits is free."""
+    if not waits:
+        return
+    middle = median(map(_power, waits))
+    expected = plan.chips * plan.constants.get("power.idle", middle)
+    for r in waits:
+        factor = _factor(r.power_mW / middle) if len(waits) > 2 else None  # of two, none is the odd one
+        if factor is not None:
+            raise InvalidFileError(
+                f"{place}, line {r.line}: its power is {r.power_mW / middle:.3g} times that of the other {IDLE} rows: "
+                f"a unit is off by {factor:g}; mend the row"
+            )
+    for r in [] if trust else waits:
+        factor = _factor(r.power_mW / expected)
+        if factor is not None:
+            raise InvalidFileError(
+                f"{place}, line {r.line}: the board that waits draws {r.power_mW:.4g} mW, {r.power_mW / expected:.3g} "
+                f"times what {plan.profile} leads to expect: a unit is off by {factor:g}; mend it in the {IDLE} rows, "
+                "or give --trust-units where the board is like that"
+            )
+    if len(waits) == 2:
+        low, high = sorted(waits, key=_power)
+        factor = _factor(high.power_mW / low.power_mW)
+        if factor is not None:
+            raise InvalidFileError(
+                f"{place}, lines {low.line} and {high.line}: {IDLE} draws {low.power_mW:.4g} and {high.power_mW:.4g} "
+                f"mW: a unit is off by {factor:g}; mend one of the two"
+            )
 
 
 def check_repeats(readings: Sequence[Reading], place: str) -> None:
@@ -95,6 +127,12 @@ def check_repeats(readings: Sequence[Reading], place: str) -> None:
             f"{place}, line {r.line}: {r.energy_uJ:.4g} uJ in {r.time_us:.4g} us per inference, the other rows "
             f"of {r.probe} {usual[r.probe][0]:.4g} uJ in {usual[r.probe][1]:.4g} us; measure it again"
         )
+    waiting = median(map(_power, by[IDLE])) if len(by[IDLE]) > 2 else 0.0
+    for r in by[IDLE] if waiting else []:
+        if not 1 / APART < r.power_mW / waiting < APART:
+            raise InvalidFileError(
+                f"{place}, line {r.line}: {r.power_mW:.4g} mW, the other {IDLE} rows {waiting:.4g} mW; measure it again"
+            )
 
 
 def check_beyond_idle(readings: Sequence[Reading], place: str) -> None:

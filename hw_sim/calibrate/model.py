@@ -46,7 +46,9 @@ def starting(profile: Profile) -> Constants:
             "no probes; name a profile of synops and updates, as loihi1"
         )
     known = {key: c.value for key, c in profile.constants.items()}
-    formats = [key for key in SYNOPS if key in known] or ["energy.synop"]
+    formats = [key for key in SYNOPS if key in known]
+    if len(formats) < len(SYNOPS):  # what the others are billed to
+        formats.append("energy.synop")
     scale = known.get("energy.message") or known.get(formats[0]) or 1.0
     wanted = [*formats, *BILL]
     wanted += ["energy.host_mac"] if "energy.host_mac" in known else []

@@ -153,12 +153,18 @@ def make(
     constants = model.starting(profile)
     recipes = pool(candidates, seed, small=small, hosted="energy.host_mac" in constants)
     found: list[tuple[Recipe, Counts]] = []
+    crossing = False  # between chips: of a price that is not fitted
     for done, recipe in enumerate(recipes):
         counts = simulated(recipe, system)
-        found += [] if counts is None else [(recipe, counts)]
+        if counts is not None and any(s.crossings for s in counts.sources):
+            crossing = True
+        elif counts is not None:
+            found.append((recipe, counts))
         advance(done + 1, len(recipes))
     if not found:
-        raise UnsupportedError(f"no probe fits {system.name}; name a larger system, or --target c for small probes")
+        raise UnsupportedError(
+            f"no probe fits a chip of {system.name}; name a larger system, or --target c for small probes"
+        )
     tallies = [model.tally(counts) for _, counts in found]
     tables = _tables(tallies, constants)
     keys = [model.energies(constants), model.times(constants)]
@@ -180,7 +186,7 @@ def make(
         profile=profile.name,
         system=system.name,
         constants=constants,
-        untold=tuple(untold),
+        untold=(*untold, "energy.crossing") if crossing else tuple(untold),
         probes=tuple(
             Probe(id=f"p{k + 1:02d}", recipe=found[index][0], counts=found[index][1]) for k, index in enumerate(chosen)
         ),

@@ -21,7 +21,7 @@ def profile_table(name: str, found: Calibration, plan: Plan, log_sha256: str, ye
         f"snnas calibrate: {readings} readings of {len(found.repeats)} probes planned on {plan.profile}; log.csv "
         f"sha256 {log_sha256[:16]}"
     )
-    unpriced = ", ".join(key.split(".")[1] for key in plan.untold)
+    unpriced = ", ".join(key.removeprefix("energy.") for key in (*plan.untold, *found.untold))
     banner = f"measured by its owner; held-out error {found.held_out:.1%}"
     table: dict[str, Any] = {
         "name": name,

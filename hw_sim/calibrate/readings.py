@@ -46,13 +46,22 @@ class Reading:
 
 def parse(text: str, place: str, known: Sequence[str]) -> list[Reading]:
     """The readings of a log. known: the plan's probes. InvalidFileError names line, column, value and mend."""
-    rows = list(csv.reader(io.StringIO(text)))
+    reader = csv.reader(io.StringIO(text, newline=None))
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise InvalidFileError(f"{place}, line {reader.line_num}: {error}; save it as plain CSV") from None
     if not rows or len(rows) > ROWS:
         raise InvalidFileError(f"{place}: {len(rows)} rows; expected a header and at most {ROWS} of them")
     columns = [name.strip() for name in rows[0]]
     scales = _scales(columns, place)
     found = []
     for number, row in enumerate(rows[1:], start=2):
+        if len(row) > len(columns) and any(cell.strip() for cell in row):
+            raise InvalidFileError(
+                f"{place}, line {number}: {brief(','.join(row))} has {len(row)} cells, the header {len(columns)} "
+                "columns; write decimals with a point, and a note with a comma in quotes"
+            )
         cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))
         if not any(cells.get(name) for name in scales if not name.startswith("time")):
             continue
@@ -70,6 +79,9 @@ def _scales(columns: Sequence[str], place: str) -> dict[str, float]:
                 f"{place}: column {name[:40]!r} is unknown; expected {', '.join(HEADER)}, with the unit in the name"
                 f"{hint}"
             )
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidFileError(f"{place}: column {twice!r} stands twice; expected each column once: leave one out")
     scales = {name: units[name] for name in columns if name in units}
     held = [q for q in QUANTITIES if sum(name.startswith(q) for name in scales) == 1]
     if len(held) < len(scales) or "time" not in held or len(held) < 2 or not {"probe", "inferences"} <= set(columns):

@@ -68,7 +68,7 @@ class FitOptions:
     plan: Path
     """The folder of the plan."""
     out: Path
-    """The profile to write, *.toml."""
+    """The profile to write, *.toml; it must not be there."""
     seed: int = 0
     """Of the bootstrap."""
     trust_units: bool = False
@@ -183,6 +183,8 @@ def fit_log(options: FitOptions, narrator: Narrator | None = None) -> Calibrated
     narrator = narrator or Narrator(quiet=True)
     if options.out.suffix != ".toml":
         raise UsageError(f"--out {options.out}: expected a name that ends in .toml")
+    if options.out.exists():
+        raise UsageError(f"--out {options.out}: is there already; name a new file, or remove that one")
     plan = read_plan(options.plan)
     readings = parse(_log_text(options.log), str(options.log), [p.id for p in plan.probes])
     narrator.say(f"fitting {len(plan.constants)} constants to {len(readings)} readings")
@@ -214,7 +216,7 @@ def fit_log(options: FitOptions, narrator: Narrator | None = None) -> Calibrated
             {"id": name, "energy": error, "time": found.time.held_out.get(name)}
             for name, error in found.energy.held_out.items()
         ],
-        "untold": list(plan.untold),
+        "untold": [*plan.untold, *found.untold],
         "provenance": "measured",
     }
     return Calibrated(path=options.out, found=found, figures=figures)

@@ -44,8 +44,12 @@ def calibrated(result: dict[str, Any]) -> Iterator[Table]:
         constants.add_row(
             c["constant"], c["unit"], _figure(c["value"]), f"{_figure(low)} .. {_figure(high)}", _figure(c["expected"])
         )
+    notes = []
     if any(c["interval"][0] == 0 for c in result["constants"]):
-        constants.caption = "an interval from 0: what is so cheap drowns in the meter's noise on these probes"
+        notes.append("an interval from 0: what is so cheap drowns in the meter's noise on these probes")
+    if result["untold"]:
+        notes.append(f"no probe tells {', '.join(result['untold'])}: left out of the profile")
+    constants.caption = "\n".join(notes) or None
     yield constants
     errors = Table("probe", "readings", "energy", "time", title="each foretold by the others", title_justify="left")
     for row in result["left_out"]:

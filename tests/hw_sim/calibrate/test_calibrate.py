@@ -144,6 +144,7 @@ def only(rows: list[Reading], *probes: str) -> list[Reading]:
     return [r for r in rows if r.probe in probes]
 
 
+WAITS = {2, 13, 24, 35, 46}  # lines of idle rows
 FAULTS: dict[str, tuple[Callable[[list[Reading]], list[Reading]], str]] = {
     "energies in mJ": (lambda rows: changed(rows, energy=1e3), "power of its rows is .* off by 1000"),
     "times in us": (lambda rows: changed(rows, energy=1e6, time=1e6), "time of its rows is .* off by 1e\\+06"),
@@ -151,6 +152,19 @@ FAULTS: dict[str, tuple[Callable[[list[Reading]], list[Reading]], str]] = {
     "two rows swapped": (lambda rows: swap_rows(rows, 13, 29), "lines 15 and 31 look swapped"),
     "two probes swapped": (lambda rows: swap_probes(rows, "p02", "p07"), "rows of p02 and p07 look swapped"),
     "one row alone": (lambda rows: changed(rows, {20}, energy=4), "line 20: .* measure it again"),
+    "one idle row in mJ": (
+        lambda rows: changed(rows, {13}, energy=1e3),
+        "line 13: its power is .* other idle rows: .* 1000",
+    ),
+    "idle rows in J": (lambda rows: changed(rows, WAITS, energy=1e-3), "line 2: the board that waits .* off by 0.001"),
+    "one of two idle rows": (
+        lambda rows: [r for r in changed(rows, {13}, energy=1e3) if r.line not in WAITS - {2, 13}],
+        "line 13: the board that waits .* off by 1000",
+    ),
+    "one idle row alone": (
+        lambda rows: changed(rows, {13}, energy=4),
+        "line 13: .* other idle rows .* measure it again",
+    ),
     "idle alone": (lambda rows: only(rows, IDLE), "idle in all 5 rows"),
     "the meter beside the chip": (
         lambda rows: [replace(r, energy_uJ=r.time_us * rows[0].power_mW * 1e-3) for r in rows],
@@ -183,6 +197,31 @@ def test_a_board_a_thousand_times_off_is_taken_at_its_word(plan: Plan, log: list
     found = calibrate(plan, changed(log, energy=1e3), place="log", trust_units=True)
     plain = calibrate(plan, log, place="log")
     assert found.energy.values == pytest.approx(plain.energy.values * 1e3, rel=1e-6)
+    for rest in (set[int](), WAITS - {2, 13}):
+        odd = [r for r in changed(log, {13}, energy=1e3) if r.line not in rest]
+        with pytest.raises(InvalidFileError, match=r"line.* 13.* off by 1000"):
+            calibrate(plan, odd, place="log", trust_units=True)
+
+
+def test_a_time_that_no_row_tells_is_left_out(plan: Plan) -> None:
+    def silent(counts: Counts) -> Counts:
+        return replace(counts, cores=tuple(replace(c, messages=(0,) * len(c.messages)) for c in counts.cores))
+
+    plan = replace(plan, probes=tuple(replace(p, counts=silent(p.counts)) for p in plan.probes))
+    found = calibrate(plan, measured(plan, hidden(plan, 1)), place="log")
+    assert found.untold == ("time.message",)
+    table = profile_table("board", found, plan, "0" * 64, 2026)
+    assert set(table["time"]) == {"update_active", "update_idle", "synop", "barrier"}
+    assert table["banner"].endswith("; no probe tells hop_ew, hop_ns, time.message")
+
+
+def test_times_that_no_row_tells_apart_are_named(plan: Plan) -> None:
+    def alike(counts: Counts) -> Counts:
+        return replace(counts, cores=tuple(replace(c, messages=c.synops) for c in counts.cores))
+
+    plan = replace(plan, probes=tuple(replace(p, counts=alike(p.counts)) for p in plan.probes))
+    with pytest.raises(InvalidFileError, match=r"do not tell time\.(synop, time\.message|message, time\.synop) apart"):
+        calibrate(plan, measured(plan, hidden(plan, 1)), place="log")
 
 
 # -- files and options -------------------------------------------------------------------------------------------------
@@ -210,6 +249,13 @@ def test_units_stand_in_the_header() -> None:
         (ROWS + 'p01,1,10,"1,5",,5\n', "line 2: energy_mJ is '1,5'; expected a number above 0, with a point"),
         (ROWS + "p01,1,10,-1,,5\n", "expected a number above 0"),
         (ROWS + "p01,1,10,1,1,5\n", "1 W for 0.005 s is 0.005 J, and the row says 0.001 J"),
+        (
+            ROWS + "p01,1,10,1,,5,3\n",
+            "line 2: 'p01,1,10,1,,5,3' has 7 cells, the header 6 columns; write decimals with a",
+        ),
+        ("probe,inferences,time_s,energy_J,note\np01,9,50,1,5,\n", "line 2: .* has 6 cells, the header 5 columns"),
+        ("probe,inferences,energy_J,energy_J,time_s\n", "column 'energy_J' stands twice"),
+        (ROWS + "p01,1,10,1,," + "5" * 140_000, "line 2: field larger than field limit .* plain CSV"),
         ("", "0 rows"),
     ],
 )
@@ -218,10 +264,36 @@ def test_a_bad_log_is_refused(text: str, said: str) -> None:
         parse(text, "log.csv", ["p01", "p02"])
 
 
+def test_lines_end_as_on_any_system() -> None:
+    text = ROWS + "p01,1,100,2,,50\np02,1,10,1,0.02,50\n"
+    for end in ("\r", "\r\n"):
+        assert parse(text.replace("\n", end), "log.csv", ["p01", "p02"]) == parse(text, "log.csv", ["p01", "p02"])
+
+
 def test_a_template_is_a_log_with_nothing_in_it() -> None:
     text = template([("p01", 100), ("p02", 7)], 2, 10)
     assert text.splitlines()[1:4] == ["idle,1,,,,10", "p01,1,100,,,", "p02,1,7,,,"]
     assert parse(text, "log.csv", ["p01", "p02"]) == []
+
+
+def test_synops_of_a_format_without_a_price_are_fitted_together(plan: Plan) -> None:
+    profile = load_profile("loihi1")
+    conv = {**profile.constants, "energy.synop_conv": profile.constants["energy.synop"]}
+    for constants in (conv, {key: c for key, c in conv.items() if key != "energy.synop"}):
+        keys = model.energies(model.starting(replace(profile, constants=constants)))
+        assert keys[:2] == ["energy.synop_conv", "energy.synop"]
+        for probe in plan.probes:
+            tally = model.tally(probe.counts)
+            due = [tally.priced[key] for key in model.SYNOPS]
+            assert model.energy_row(tally, keys, 1.0)[:2] == pytest.approx([due[0] * 1e-6, sum(due[1:]) * 1e-6])
+
+
+def test_no_probe_crosses_between_chips() -> None:
+    """What a crossing takes is not fitted, and would be billed to something else."""
+    chips = replace(load_system("loihi1"), compartments=300, cores=2, tile_cores=1)
+    plan = make(load_profile("loihi1"), chips, 9, small=True, seed=0, candidates=30)
+    assert not any(s.crossings for p in plan.probes for s in p.counts.sources)
+    assert "energy.crossing" in plan.untold
 
 
 def test_plans_that_cannot_be_made() -> None:

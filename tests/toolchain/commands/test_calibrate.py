@@ -58,6 +58,10 @@ def test_a_filled_in_log_becomes_a_profile(
     assert profile.name == "board"
     for key, value in constants.items():
         assert profile.constants[key].value == pytest.approx(value, rel=1e-4), key
+    (tmp_path / "board.toml").write_text("mine")
+    assert run_command(["calibrate", "--log", "log.csv", "--plan", str(folder), "--out", "board.toml"]) == 2
+    assert "--out board.toml: is there already" in capsys.readouterr().err
+    assert (tmp_path / "board.toml").read_text() == "mine"
 
 
 def test_a_log_with_a_fault_writes_nothing(
