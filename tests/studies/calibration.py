@@ -139,20 +139,21 @@ def show(result: dict[str, Any]) -> None:
     print(f"  {'mean':26} covered {result['coverage_mean']:.1%}; {result['seconds']:.0f} s")
 
 
-def calibration(
+def command(
     profile: Annotated[str, typer.Option(help="What the plan expects.")] = "loihi1",
     probes: Annotated[int, typer.Option(help="Programs in the plan.")] = 10,
     repeats: Annotated[int, typer.Option(help="Readings of each.")] = 5,
     noise: Annotated[float, typer.Option(help="Of an energy, as a share of it.")] = 0.1,
     trials: Annotated[int, typer.Option(help="Boards.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the probes that are tried, and the programs that no fit sees.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Fit constants to simulated boards with hidden ones, and say how often they are found."""
     start = time.monotonic()
-    plan = make(load_profile(profile), load_system("loihi1"), probes, small=False, seed=0)
-    result = measure(plan, others(plan, "loihi1", 0), trials=trials, repeats=repeats, noise=noise)
+    plan = make(load_profile(profile), load_system("loihi1"), probes, small=False, seed=seed)
+    result = measure(plan, others(plan, "loihi1", seed), trials=trials, repeats=repeats, noise=noise)
     tell({**result, "seconds": time.monotonic() - start}, as_json, show, good=good(result))
 
 
 if __name__ == "__main__":
-    main(calibration)
+    main(command)

@@ -23,8 +23,8 @@ def test_bench_lists_all_of_them_and_nothing_else(capsys: pytest.CaptureFixture[
     assert f"tests.studies.NAME: {', '.join(STUDIES)}." in " ".join(capsys.readouterr().out.split())
 
 
-# What draws nothing and prints a table for the documents.
-PLAIN = ("growth",)
+# What draws nothing that an option changes.
+PLAIN = ("fit_instructions", "growth")
 
 
 @pytest.mark.parametrize("name", STUDIES)
