@@ -133,12 +133,18 @@ def leaderboard_page() -> str:
         by_set.setdefault(row["dataset"], []).append(row)
     parts = [BOARD]
     for name, found in sorted(by_set.items()):
-        found.sort(key=lambda row: (row["published"] is not None, -(row["on_target"] or row["accuracy"] or 0.0)))
+        found.sort(key=_board_order)
         parts.append(f"## {name}\n\n| {' | '.join(HEADS)} |\n|---|---|--:|--:|--:|--:|--:|--:|---|--:|\n")
         parts += [f"| {' | '.join(_board_cells(row))} |\n" for row in found]
         notes = [f"{row['name']}: {row['note']}" for row in found if row["note"]]
         parts.append("\n" + "".join(f"- {note}\n" for note in notes) + ("\n" if notes else ""))
     return "".join(parts)
+
+
+def _board_order(row: dict[str, Any]) -> tuple[bool, float, float]:
+    """Ours first, the most accurate first, of equal ones the cheapest."""
+    energy = (row["energy_uJ"] or {}).get("nominal", 0.0)
+    return row["published"] is not None, -(row["on_target"] or row["accuracy"] or 0.0), energy
 
 
 def _board_cells(row: dict[str, Any]) -> list[str]:

@@ -145,6 +145,7 @@ def test_what_is_published_and_what_is_submitted_are_rows() -> None:
         assert row["made"] is None
         assert row["accuracy"] or row["on_target"]
     submitted = [read_row(path) for path in sorted((DATA / "leaderboard").glob("*.json"))]
+    assert submitted
     assert all(row["made"] and row["published"] is None for row in submitted)
     assert len({(row["dataset"], row["name"]) for row in (*published, *submitted)}) == len(published) + len(submitted)
 
