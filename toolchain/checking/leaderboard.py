@@ -190,7 +190,7 @@ def against(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
         ("data", ours["made"]["data_sha256"], theirs["made"]["data_sha256"]),
         ("seed", ours["made"]["seed"], theirs["made"]["seed"]),
         ("energy profile", ours["energy_profile"], theirs["energy_profile"]),
-        ("commands", "; ".join(ours["made"]["commands"]), "; ".join(theirs["made"]["commands"])),
+        ("way to make it", "; ".join(ours["made"]["commands"]), "; ".join(theirs["made"]["commands"])),
     ):
         if mine != other:
             raise UsageError(f"another {what}: {mine} here, {other} in the row; make it with the row's commands")

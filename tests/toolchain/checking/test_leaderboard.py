@@ -93,7 +93,7 @@ def test_what_agrees_and_what_does_not(row: dict) -> None:
         ({"dataset": "mnist"}, "another data set"),
         ({"energy_profile": "mine"}, "another energy profile"),
         ({"made": row["made"] | {"seed": 1}}, "another seed"),
-        ({"made": row["made"] | {"commands": ["snnas search"]}}, "another commands"),
+        ({"made": row["made"] | {"commands": ["snnas search"]}}, "another way to make it"),
         ({"made": None}, "a published row"),
     ):
         with pytest.raises(UsageError, match=word):
