@@ -106,15 +106,16 @@ What networks do *on target*, beside what they do in training: rows that anybody
 others published. This page is {DONE}.
 
 A row is a file of `snnas submit` in `docs/data/leaderboard`: an export that `snnas check` passes, measured on the
-whole test split, with its seed, hashes and commands. To make one again, run its commands (`made.commands`; of a
-network that was given, `made.genotype` is genotype.json), then hold your run against it:
+whole test split, with its seed, hashes and commands; a run whose command takes files of your own is none. To make one
+again, run its commands (`made.commands`; of a network that was given, `made.genotype` is genotype.json), then hold your
+run against it:
 
     snnas submit --compare docs/data/leaderboard/ROW.json
 
 It agrees where accuracy on target lies in the row's 95 % interval and activity, synaptic operations, energy, latency
-and cores within a factor of 1.25; on one machine it is equal. Another machine may sum in another order and choose
-another network. To submit one, write it with `snnas submit RUN --out docs/data/leaderboard/DATASET-NAME.json` and
-propose the file; a row whose commands give something else is not taken.
+and cores within a factor of 1.25; where the weights are the same, every figure is equal. Another machine may sum in
+another order and choose another network. To submit one, write it with `snnas submit RUN --out FILE`, FILE being
+docs/data/leaderboard/DATASET-NAME.json, and propose the file; a row whose commands give something else is not taken.
 
 Energies are estimates for Loihi 1, lower .. nominal .. upper end. Published rows are what their sources say: of floats
 where nothing stands under *on target*, and of another chip or network than ours in any case. Seconds are of the

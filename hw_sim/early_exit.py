@@ -56,17 +56,20 @@ class Exits:
     predictions: np.ndarray
 
 
-def level_of(asked: str) -> float | None:
+def level_of(asked: object) -> float | None:
     """The confidence that was asked for, None of ``exact``; UsageError for what is neither."""
     if asked == "exact":
         return None
     low, high = LEVELS
     try:
-        level = float(asked)
-    except ValueError:
+        level = 0.0 if isinstance(asked, bool) else float(str(asked))
+    except (TypeError, ValueError):
         level = 0.0
     if not low < level < high:
-        raise UsageError(f"--early-exit {asked[:40]}: expected exact, or a share of answers that stay, as 0.99")
+        raise UsageError(
+            f"--early-exit {str(asked)[:40]}: expected exact, or a share of answers that stay, above {low:g} and below "
+            f"{high:g}, as 0.99"
+        )
     return level
 
 
@@ -161,7 +164,7 @@ def choose(level: float, answers: np.ndarray) -> Rule:
     if len(answers) < needed:
         raise UnsupportedError(
             f"--early-exit {level:g}: there are {len(answers)} samples to choose a margin on, {needed} are needed to "
-            f"tell {level:.4g}; take a lower level, or exact"
+            f"tell {level:.4g}; give more with --calibration, take a lower level, or exact"
         )
     ordered = np.sort(answers, axis=2)
     lead = ordered[:, :, -1] - ordered[:, :, -2]

@@ -15,6 +15,7 @@ from snnas.hw_sim.errors import InvalidFileError
 FACTORS = (1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9)
 NEAR = 4.0  # how far from a power of a thousand a ratio may lie to be taken for a wrong unit
 APART = 2.0  # a repeat that differs so much from its fellows is no noise
+LEAST_APART = 1.25  # what is nearer is not said to be odd, however little the others differ
 SAME = 1.3  # two readings that could be of one probe
 IDLE_ONLY = 1.15  # mean power above idle below which a probe cannot be told from waiting
 WORSE = 3.0  # how much better a fit becomes when what was swapped is put right
@@ -111,10 +112,9 @@ def check_repeats(readings: Sequence[Reading], place: str) -> None:
     for r in readings:
         by[r.probe].append(r)
     usual = {name: (median(map(_energy, rows)), median(map(_time, rows))) for name, rows in by.items()}
-    odd = [
-        r for r in readings
-        if len(by[r.probe]) > 2 and r.probe != IDLE and not _like(r, usual[r.probe], APART)
-    ]  # fmt: skip
+    several = [r for r in readings if len(by[r.probe]) > 2 and r.probe != IDLE]
+    apart = _beyond_noise([math.log(r.energy_uJ / usual[r.probe][0]) for r in several])
+    odd = [r for r in several if not _like(r, usual[r.probe], apart)]
     for a, b in combinations(odd, 2):
         if a.probe != b.probe and _like(a, usual[b.probe], SAME) and _like(b, usual[a.probe], SAME):
             raise InvalidFileError(
@@ -133,6 +133,14 @@ def check_repeats(readings: Sequence[Reading], place: str) -> None:
             raise InvalidFileError(
                 f"{place}, line {r.line}: {r.power_mW:.4g} mW, the other {IDLE} rows {waiting:.4g} mW; measure it again"
             )
+
+
+def _beyond_noise(logs: Sequence[float]) -> float:
+    """The factor beyond which a reading is no noise: eight standard deviations of the log's repeats, at most APART."""
+    if not logs:
+        return APART
+    spread = 1.4826 * median(map(abs, logs))  # of normal noise, whatever a few rows are
+    return min(APART, max(LEAST_APART, math.exp(8 * spread)))
 
 
 def check_beyond_idle(readings: Sequence[Reading], place: str) -> None:

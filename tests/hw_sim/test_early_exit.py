@@ -150,7 +150,8 @@ def test_a_rule_that_is_none_is_refused(meta: object) -> None:
 def test_what_is_asked_for() -> None:
     assert early_exit.level_of("exact") is None
     assert early_exit.level_of("0.99") == 0.99
-    for asked in ("0.5", "1", "99", "exakt", "nan"):
+    assert early_exit.level_of(0.9) == 0.9, "as Python has it"
+    for asked in ("0.5", "1", "99", "exakt", "nan", True, 1, [0.9], 0.3):
         with pytest.raises(UsageError, match="expected exact, or a share"):
             early_exit.level_of(asked)
 
@@ -159,6 +160,13 @@ def test_readouts_that_sum_nothing_are_refused() -> None:
     program = random_program(0, kind="spikes")
     last = replace(program.readout, read="last")
     late = replace(program.readout, readings=(*program.readout.readings[:-1], _late(program)))
+    one = replace(
+        program.readout,
+        readings=tuple(replace(r, weight=r.weight[:1]) for r in program.readout.readings),
+        bias=program.readout.bias[:, :1],
+    )
+    with pytest.raises(UnsupportedError, match="one output"):
+        early_exit.require_sum(replace(program, readout=one))
     for readout in (last, late):
         with pytest.raises(UnsupportedError, match="only a plain sum"):
             rule_of(replace(program, readout=readout, meta={"early_exit": {"mode": "exact"}}))

@@ -8,6 +8,7 @@ the row's. ``docs/leaderboard.md`` is written from such files.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,11 @@ COSTS = ("sar", "synops", "energy_uJ", "latency_us", "cores")
 # Options of where and how fast; a row says neither.
 ELSEWHERE = {"--name", "--runs-dir", "--workers", "--engine", "--log-to"}
 SAME = ("weights", "genotype", "bits", "timesteps", "finetune")  # of two exports of one network
+# What one network has on any machine, to the last bit of its integers.
+SAID = (
+    *("on_target", "interval", "test_samples", "timesteps", "sar", "synops", "energy_uJ", "latency_us", "cores"),
+    *("neurons", "parameters", "weight_bits"),
+)
 OWN = (".toml", ".npz", ".json", ".ts", ".zip")
 QUIET = {"--quiet", "-q", "--verbose", "-v", "--json"}
 FILE = "genotype.json"
@@ -161,8 +167,14 @@ def _export_command(inputs: Mapping[str, Any], target: str) -> str:
         words += [] if value == plain else [f"--{name}", str(value)]
     tuned = inputs.get("finetune")
     words += ["--finetune", str(tuned["epochs"]), "--finetune-lr", f"{tuned['rate']:g}"] if tuned else []
+    early = inputs.get("early_exit")
+    words += ["--early-exit", str(early)] if early else []
     words += ["--host", "int"] if inputs.get("host") == "int" and target == "lava" else []
     return shlex.join(words)
+
+
+def _brief(value: Any) -> str:
+    return json.dumps(value)[:80]
 
 
 def read_row(path: Path) -> dict[str, Any]:
@@ -178,6 +190,13 @@ def read_row(path: Path) -> dict[str, Any]:
     hold(LeaderboardRow, row, str(path), "make it again with snnas submit")
     if row["made"] and not (row["interval"] and row["on_target"] is not None):
         raise InvalidFileError(f"{path}: no accuracy on target with its interval; make it again with snnas submit")
+    bands = [row["energy_uJ"], row["latency_us"]]
+    wrong = [band for band in bands if band and not band["low"] <= band["nominal"] <= band["high"]]
+    if wrong or (row["interval"] and not row["interval"][0] <= row["on_target"] <= row["interval"][1]):
+        raise InvalidFileError(
+            f"{path}: {'a band' if wrong else 'on_target'} lies outside its own ends, so the row was edited; make it "
+            "again with snnas submit"
+        )
     return row
 
 
@@ -194,6 +213,10 @@ def against(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     ):
         if mine != other:
             raise UsageError(f"another {what}: {mine} here, {other} in the row; make it with the row's commands")
+    if all(ours["made"][name] == theirs["made"][name] for name in ("weights_sha256", "genotype")):
+        # One network: whatever the machine, its integers are the same.
+        unlike = [name for name in SAID if ours[name] != theirs[name]]
+        return [f"{name}: {_brief(ours[name])} here, {_brief(theirs[name])} there" for name in unlike]
     found = []
     low, high = theirs["interval"]
     if not low <= ours["on_target"] <= high:

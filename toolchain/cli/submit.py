@@ -27,14 +27,20 @@ def submit(
     """Write a trained and exported run as a row of the leaderboard: figures, and the commands that make it again."""
     from snnas.toolchain.commands.submit import SubmitOptions
     from snnas.toolchain.commands.submit import submit as make
+    from snnas.toolchain.output.stderr import Narrator
 
     found = make(
         SubmitOptions(
             run=run, runs_dir=runs_dir, out=out, name=name, note=note, blind=not not_blind, compare=compare, force=force
         )
     )
+    narrator = Narrator()
+    if out is not None:
+        narrator.say(f"row -> {out}")
     if as_json:
         print_json(found.row)
+        for line in found.differences or ():
+            narrator.say(f"differs: {line}")
     else:
         for line in found.lines():
             print_text(line)

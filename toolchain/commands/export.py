@@ -150,6 +150,13 @@ def _for_program(options: ProgramOptions) -> ExportOptions:
 
 
 def _for_onnx(options: ProgramOptions) -> OnnxOptions:
+    """UsageError for what an integer program alone has."""
+    for name in ("early_exit", "finetune", "host"):
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} {getattr(options, name)}: of an integer program, and --target onnx holds "
+                "the float network; leave it out"
+            )
     from snnas.toolchain.exporting.onnx import OnnxOptions
 
     if options.samples < 1:

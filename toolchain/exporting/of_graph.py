@@ -144,6 +144,8 @@ class OfGraph:
         if self.split.y is None:
             accuracy = report["accuracy"]
             accuracy["agreement"] = float((measured.target.predictions == measured.nir.predictions).mean())
+            if report.get("early_exit"):
+                report["early_exit"]["accuracy"] = None
             for name in ("balanced_training", "balanced_on_target"):
                 accuracy.pop(name, None)
             accuracy |= dict.fromkeys(("training", "nir", "on_target", "interval", "flips_to_wrong", "flips_to_right"))

@@ -55,7 +55,7 @@ def calibrated(result: dict[str, Any]) -> Iterator[Table]:
     for row in result["left_out"]:
         time = "" if row["time"] is None else f"{row['time']:+.1%}"
         errors.add_row(row["id"], str(result["probes"][row["id"]]), f"{row['energy']:+.1%}", time)
-    errors.add_row("mean, without sign", str(result["readings"]), f"{result['held_out']:.1%}", "")
+    errors.add_row("mean of the probes, without sign", str(result["readings"]), f"{result['held_out']:.1%}", "")
     errors.caption = (
         f"residuals: energy {result['residual_energy']:.1%}, time {result['residual_time']:.1%}; condition number "
         f"{result['condition']:.3g}"

@@ -251,12 +251,17 @@ def _add_host(out: Table, found: dict[str, Any]) -> None:
 
 def early_exit_rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """How early inferences end."""
-    said = "proved" if found["mode"] == "exact" else f"{found['level']:g} of {found['chosen_on']:,} samples held back"
+    said = "proved"
+    if found["mode"] != "exact":
+        said = (
+            f"margin {found['margin']:,}: so {percent(found['level'])} of {found['chosen_on']:,} others' answers stayed"
+        )
     mean, (low, high) = found["timesteps"]["mean"], found["timesteps"]["interval"]
     steps = f"simulated; {low:.2f} .. {high:.2f}; {found['early']:,} of {found['samples']:,} end early"
     yield f"early exit ({found['mode']}): timesteps", str(found["of_timesteps"]), f"{mean:.2f}", steps
     yield "  predictions changed", "", f"{found['changed']:,}", said
-    yield "  accuracy", "", percent(found["accuracy"]), "simulated"
+    if found["accuracy"] is not None:
+        yield "  accuracy", "", percent(found["accuracy"]), "simulated"
     hardware = f"{found['hardware_steps']:.1f}"
     yield "  hardware steps", str(found["of_hardware_steps"]), hardware, "timesteps x period + depth"
     if found["energy_uJ"] is not None:

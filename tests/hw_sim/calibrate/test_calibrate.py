@@ -179,6 +179,13 @@ FAULTS: dict[str, tuple[Callable[[list[Reading]], list[Reading]], str]] = {
 }
 
 
+def test_the_less_noise_the_less_a_row_may_differ(plan: Plan) -> None:
+    quiet = measured(plan, hidden(plan, 3), noise=0.02, seed=3)
+    calibrate(plan, quiet, place="log")
+    with pytest.raises(InvalidFileError, match=r"line 20: .* measure it again"):
+        calibrate(plan, changed(quiet, {20}, energy=1.5), place="log")
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_wrong_is_named(fault: str, plan: Plan, log: list[Reading]) -> None:
     calibrate(plan, log, place="log")

@@ -74,21 +74,31 @@ def test_the_command_writes_it_and_holds_another_against_it(runs: Path, tmp_path
     assert "it is there already" in capsys.readouterr().err
     assert run_command([*submitted, "--compare", str(out)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "the row is confirmed"
-    write_json(out, found | {"interval": [0.99, 1.0], "cores": found["cores"] * 2})
+    write_json(out, found | {"cores": found["cores"] * 2, "parameters": 5})
     assert run_command([*submitted, "--compare", str(out)]) == 1
     said = capsys.readouterr().out
-    assert "differs: on_target" in said
     assert f"differs: cores: {found['cores']} here, {2 * found['cores']} there" in said
+    assert f"differs: parameters: {found['parameters']} here, 5 there" in said
     assert said.splitlines()[-1] == "the row is not confirmed"
+    assert run_command([*submitted, "--compare", str(out), "--json"]) == 1
+    assert "differs: parameters" in capsys.readouterr().err
+    write_json(out, found | {"interval": [0.99, 1.0]})
+    assert run_command([*submitted, "--compare", str(out)]) == 3
+    assert "on_target lies outside its own ends" in capsys.readouterr().err
 
 
 def test_what_agrees_and_what_does_not(row: dict) -> None:
     assert against(row, row) == []
+    assert against(row, row | {"sar": row["sar"] * 1.001}) != [], "one network, so every figure is equal"
+    row = row | {"made": row["made"] | {"weights_sha256": "0" * 64}}
+    mine, row = row, copy.deepcopy(row) | {"made": row["made"] | {"weights_sha256": "1" * 64}}
+    assert against(mine, row) == []
+    assert [x.split(":")[0] for x in against(mine, row | {"interval": [0.99, 1.0]})] == ["on_target"]
     cheaper = copy.deepcopy(row)
     cheaper["energy_uJ"]["nominal"] /= 1.3
-    assert [line.split(":")[0] for line in against(row, cheaper)] == ["energy_uJ"]
-    assert against(row, row | {"sar": row["sar"] * 1.2}) == []
-    assert len(against(row, row | {"sar": row["sar"] * 1.3, "energy_uJ": None})) == 2
+    assert [line.split(":")[0] for line in against(mine, cheaper)] == ["energy_uJ"]
+    assert against(mine, row | {"sar": row["sar"] * 1.2}) == []
+    assert len(against(mine, row | {"sar": row["sar"] * 1.3, "energy_uJ": None})) == 2
     for change, word in (
         ({"dataset": "mnist"}, "another data set"),
         ({"energy_profile": "mine"}, "another energy profile"),
@@ -97,7 +107,7 @@ def test_what_agrees_and_what_does_not(row: dict) -> None:
         ({"made": None}, "a published row"),
     ):
         with pytest.raises(UsageError, match=word):
-            against(row, row | change)
+            against(mine, row | change)
 
 
 def test_a_row_passes_the_check_or_is_none(runs: Path, tmp_path: Path, capsys) -> None:

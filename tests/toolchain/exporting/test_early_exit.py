@@ -11,9 +11,10 @@ import pytest
 
 from snnas.export.formats.program_file import read_program
 from snnas.hw_sim.early_exit import Rule, rule_of
-from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.toolchain.checking import CheckOptions, check
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.commands.export import GraphExportOptions, export_graph
 from snnas.toolchain.exporting import early_exit
 from snnas.toolchain.models.open import open_subject
 from snnas.toolchain.models.reading_options import ReadingOptions
@@ -92,3 +93,22 @@ def test_a_readout_of_membranes_is_refused(here: Path) -> None:
     last = replace(program, readout=replace(program.readout, read="last"))
     with pytest.raises(UnsupportedError, match="--early-exit: this readout weighs"):
         early_exit.with_rule(last, "exact", np.zeros((0,)))
+
+
+def test_without_labels_there_is_no_accuracy_and_onnx_has_no_exit(here: Path) -> None:
+    arrays = dict(np.load("data.npz"))
+    np.savez("bare.npz", x=arrays["x"])
+    asked = ["export", "foreign.nir", "--data", "bare.npz", "--samples", "4", "--early-exit", "exact", "-q"]
+    assert run_command(asked) == 0
+    found = json.loads(Path("foreign-lava/report.json").read_text())["early_exit"]
+    assert found["accuracy"] is None
+    assert found["changed"] == 0
+    with pytest.raises(UsageError, match="--early-exit exact: of an integer program"):
+        export_graph(
+            GraphExportOptions(
+                graph=Path("foreign.nir"),
+                reading=ReadingOptions(data="data.npz"),
+                target="onnx",
+                early_exit="exact",
+            )
+        )

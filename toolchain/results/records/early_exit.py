@@ -44,7 +44,7 @@ class EarlyExit(Record):
     """Predictions that are others than after T timesteps; 0 of exact."""
     stay_interval: Interval
     """95 % Wilson interval of the share that stays."""
-    accuracy: Fraction
-    """Accuracy on target with the early exit, 0..1; without labels agreement with the float network."""
+    accuracy: Fraction | None
+    """Accuracy on target with the early exit, 0..1; null where the samples have no labels."""
     energy_uJ: EnergyLeft | None
     """What it saves of energy; null where the profile prices no floor."""
