@@ -131,9 +131,10 @@ def stops(program: Program, rule: Rule, spikes: Mapping[str, np.ndarray]) -> Exi
     if rule.mode == "exact":
         left = (steps - np.arange(1, steps + 1))[None, :, None]
         lower = np.arange(answers.shape[2]) < taken[..., None]
-        settled = lead >= left * slack(program.readout)[taken] + lower
+        wanted: np.ndarray = left * slack(program.readout)[taken] + lower
     else:
-        settled = lead >= (rule.margin or 0)
+        wanted = np.array(rule.margin or 0)
+    settled = np.asarray(lead >= wanted)
     np.put_along_axis(settled, taken[..., None], True, axis=2)
     ends = settled.all(axis=2)
     ends[:, -1] = True

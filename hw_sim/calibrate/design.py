@@ -67,11 +67,11 @@ def condition(rows: np.ndarray) -> float:
 
 def confused(rows: np.ndarray, keys: Sequence[str]) -> list[str]:
     """The constants of the mix that the rows know least, the largest parts first; one that no row holds is alone."""
-    empty = [key for key, column in zip(keys, rows.T, strict=True) if not column.any()]
+    empty = [key for at, key in enumerate(keys) if not rows[:, at].any()]
     if empty:
         return empty
     parts = np.abs(np.linalg.svd(_scaled(rows), full_matrices=True)[2][-1])
-    return [keys[k] for k in np.argsort(-parts) if parts[k] > 0.3]
+    return [keys[int(k)] for k in np.argsort(-parts) if parts[k] > 0.3]
 
 
 def _scaled(rows: np.ndarray) -> np.ndarray:
