@@ -134,9 +134,8 @@ def stops(program: Program, rule: Rule, spikes: Mapping[str, np.ndarray]) -> Exi
         wanted: np.ndarray = left * slack(program.readout)[taken] + lower
     else:
         wanted = np.array(rule.margin or 0)
-    settled = np.asarray(lead >= wanted)
-    np.put_along_axis(settled, taken[..., None], True, axis=2)
-    ends = settled.all(axis=2)
+    itself = np.arange(answers.shape[2]) == taken[..., None]
+    ends: np.ndarray = ((lead >= wanted) | itself).all(axis=2)
     ends[:, -1] = True
     first = ends.argmax(axis=1)
     return Exits(timesteps=first + 1, predictions=np.take_along_axis(taken, first[:, None], axis=1)[:, 0])
