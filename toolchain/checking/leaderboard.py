@@ -152,7 +152,7 @@ def made_by(command: str) -> str:
 
 def _require_command(name: str, command: str) -> None:
     """UsageError for a run that no command makes again, or that takes a file of somebody's own."""
-    if not command.startswith("snnas "):
+    if command.split()[:1] != ["snnas"]:
         raise UsageError(f"run {name}: made by {command[:60]}, expected a command; make it with snnas search or train")
     own = [word for word in shlex.split(made_by(command)) if word.partition("=")[2].endswith(OWN) or word.endswith(OWN)]
     if own and own != [FILE]:
