@@ -20,7 +20,7 @@ CHOICES = {
     "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "constant"),
     "loss": ("ce", "mse"),
-    "amp": ("none", "bf16"),
+    "amp": ("none", "bf16", "auto"),
 }
 # Where a number has to lie: low, high, and whether each end belongs to it.
 RANGES = {
@@ -75,7 +75,8 @@ class TrainingConfig:
     whitening: bool = False
     """The stem has filters that whiten patches of training samples, and keeps them."""
     amp: str = "none"
-    """'bf16' computes convolutions and linear layers so, all else and what is shipped in float32."""
+    """'bf16' computes convolutions and linear layers so, all else and what is shipped in float32; 'auto' does where the
+    device has units for it (``device.has_bf16``), and a run records which it was."""
     learn: tuple[str, ...] = ()
     """'tau', 'threshold': learnt too, one number for each population."""
     target_sar: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from snnas.toolchain.output.stderr import Narrator, counted
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.log import JsonLines
 from snnas.toolchain.runs.run import Run
-from snnas.toolchain.training.device import resolve_device
+from snnas.toolchain.training.device import has_bf16, resolve_device, settled_amp
 from snnas.toolchain.training.restore import network_of
 
 if TYPE_CHECKING:
@@ -71,8 +72,11 @@ def train_run(
             on_epoch(entry)
         say_epoch(narrator, entry, recipe.epochs)
 
-    if recipe.amp == "bf16" and device == "cpu":
-        narrator.say("  note: amp = 'bf16' on a CPU without bfloat16 units is slower than 'none': 13 times, measured")
+    recipe = replace(recipe, amp=settled_amp(recipe.amp, device))
+    if recipe.amp == "bf16" and device == "cpu" and not has_bf16(device):
+        narrator.say(
+            "  note: amp = 'bf16' on this CPU, which has no bfloat16 units, is slower than 'none': 13 times, measured"
+        )
     folder = run.path / "checkpoint"
     if folder.exists():
         narrator.say("  a checkpoint is there: training goes on where the recipe is the same")

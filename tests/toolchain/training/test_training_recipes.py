@@ -2,8 +2,10 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +15,15 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.design import Design
 from snnas.search.network.genotype import Cell, Genotype
+from snnas.search.network.network import Network
 from snnas.toolchain.bench.train import TrainBenchOptions, bench_train
 from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.data.split import class_weights
 from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.training import TrainingConfig, build, evaluate, load_recipe, recipe_names, train
+from snnas.toolchain.training import TrainingConfig, build, evaluate, load_recipe, of_run, recipe_names, train
+from snnas.toolchain.training import device as devices
 from snnas.toolchain.training.evaluation import validate
 from snnas.toolchain.training.of_run import train_run
 from snnas.toolchain.training.optimisation import learning_rate, loss_sum, prepare
@@ -254,6 +258,42 @@ def test_a_design_is_trained_on_another_data_set(tmp_path: Path) -> None:
         train_genotype(tmp_path / "design.json", "digits", cells=3, **asked)
     with pytest.raises(UsageError, match="channels = 0 in a design"):
         train_genotype(tmp_path / "design.json", "digits", channels=0, **asked)
+
+
+@pytest.mark.parametrize(("units", "became"), [(True, "bf16"), (False, "none")])
+def test_auto_amp_is_what_the_device_has_units_for(
+    units: bool, became: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (devices, of_run):
+        monkeypatch.setattr(module, "has_bf16", lambda where: units)
+    seen: list[torch.dtype] = []
+    monkeypatch.setattr(Network, "_run_head", _noting(Network._run_head, seen))
+    (tmp_path / "cell.json").write_text(CHAIN.to_json())
+    asked = {"folder": tmp_path / "runs", "command": "", "device": "cpu", "channels": 4, "hidden": 8, "timesteps": 1}
+    run = train_genotype(tmp_path / "cell.json", "digits", recipe=TrainingConfig(epochs=1, amp="auto"), **asked)
+    assert run.config()["train"]["amp"] == "auto"
+    train_run(run, Narrator(quiet=True))
+    assert run.config()["train"]["amp"] == became
+    assert (torch.bfloat16 in seen) == units
+
+
+def _noting(run_head: Callable, seen: list[torch.dtype]) -> Callable:
+    def noting(self: Network, *given: Any) -> torch.Tensor:
+        out: torch.Tensor = run_head(self, *given)
+        seen.append(out.dtype)
+        return out
+
+    return noting
+
+
+def test_bf16_without_units_is_said_to_be_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    (tmp_path / "cell.json").write_text(CHAIN.to_json())
+    asked = {"folder": tmp_path / "runs", "command": "", "device": "cpu", "channels": 4, "hidden": 8, "timesteps": 1}
+    for units in (False, True):
+        monkeypatch.setattr(of_run, "has_bf16", lambda where, units=units: units)
+        run = train_genotype(tmp_path / "cell.json", "digits", recipe=TrainingConfig(epochs=1, amp="bf16"), **asked)
+        train_run(run, Narrator())
+        assert ("no bfloat16 units" in capsys.readouterr().err) == (not units)
 
 
 def test_genotypes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
