@@ -266,11 +266,11 @@ class Network(Backbone):
         super().__init__(config, cells)
         self.genotype = genotype
 
-    def learn(self, what: Collection[str]) -> None:
+    def learn(self, what: Collection[str], *, tau: float | None = None) -> None:
         """Make tau or threshold of every population a parameter, out of ``LEARNABLE``; once made, it stays one.
 
-        Neurons that read the same sum share theirs, so that they stay one population on a chip. Raises UsageError for
-        something else.
+        Neurons that read the same sum share theirs, so that they stay one population on a chip. tau: where a tau that
+        is learnt begins; None: where it is. Raises UsageError for something else.
         """
         odd = set(what) - set(LEARNABLE)
         if odd:
@@ -284,7 +284,8 @@ class Network(Backbone):
         for name, lif in list(self.named_children()):
             if type(lif) is LIF and what:
                 key = keys.get(name, (name,))
-                learnt = LearntLIF(*lif.constants(), what, shared.get(key))
+                now, threshold = lif.constants()
+                learnt = LearntLIF(now if tau is None else tau, threshold, what, shared.get(key))
                 self.add_module(name, learnt.to(next(self.parameters())))
                 shared.setdefault(key, learnt)
 

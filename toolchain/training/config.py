@@ -22,6 +22,7 @@ CHOICES = {
     "loss": ("ce", "mse"),
     "amp": ("none", "bf16", "auto"),
 }
+TAU_LIMIT = 400.0  # just below what a learnt tau can reach
 # Where a number has to lie: low, high, and whether each end belongs to it.
 RANGES = {
     "learning_rate": (0.0, math.inf, False, False),
@@ -32,10 +33,11 @@ RANGES = {
     "dropout": (0.0, 1.0, True, False),
     "target_sar": (0.0, 1.0, False, False),
     "width_power": (0.0, 1.0, True, True),
+    "tau_start": (1.0, TAU_LIMIT, False, False),
 }
 WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "accumulate": 1}
 FLAGS = ("nesterov", "whitening")
-OPTIONAL = ("dropout", "target_sar")
+OPTIONAL = ("dropout", "target_sar", "tau_start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,8 @@ class TrainingConfig:
     device has units for it (``device.has_bf16``), and a run records which it was."""
     learn: tuple[str, ...] = ()
     """'tau', 'threshold': learnt too, one number for each population."""
+    tau_start: float | None = None
+    """Where every tau that is learnt begins, in timesteps: slow neurons for long signals; None: at the network's."""
     target_sar: float | None = None
     """The spiking activity rate that training is held to; None leaves it free."""
 
@@ -132,6 +136,11 @@ class TrainingConfig:
             raise UsageError(
                 f"nesterov = true in the training configuration with optimizer = {self.optimizer!r}, momentum = "
                 f"{self.momentum:g}, expected 'sgd' with a momentum above 0; leave nesterov out"
+            )
+        if self.tau_start is not None and "tau" not in self.learn:
+            raise UsageError(
+                f"tau_start = {self.tau_start:g} in the training configuration with learn = {list(self.learn)}, "
+                "expected 'tau' among it: a tau that stays is the network's"
             )
         if self.warmup >= self.epochs and self.warmup:
             raise UsageError(f"warmup = {self.warmup} in the training configuration, expected less than the epochs")

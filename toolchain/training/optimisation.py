@@ -45,7 +45,7 @@ def prepare(network: nn.Module, config: TrainingConfig) -> TrainingConfig:
             "out of the recipe"
         )
     if config.learn:
-        ours.learn(config.learn)
+        ours.learn(config.learn, tau=config.tau_start)
     if not config.width_power:
         return config
     factor = (REFERENCE_CHANNELS / int(ours.config.channels)) ** config.width_power

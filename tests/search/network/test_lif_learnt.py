@@ -112,6 +112,11 @@ def test_equal_sums_share_their_numbers_and_stay_one_population() -> None:
     assert stored["red1_lif"] == pytest.approx((4 / 3, math.exp(-0.4)))
     program = compile_graph(fold(net.layers()), timesteps=5)
     assert memory(net.genotype, net.config).neurons == sum(p.size for p in program.populations if p.role == "neuron")
+    slow = network(TWINS, 1, cells=1)
+    slow.learn(["tau"], tau=20.0)
+    taus = {layer["name"]: layer["tau"] for layer in slow.layers() if layer["op"] == "lif"}
+    assert len(taus) >= 3
+    assert all(tau == pytest.approx(20) for tau in taus.values())
     with pytest.raises(UsageError, match="learn: unknown 'reset'"):
         net.learn(["reset"])
 

@@ -69,6 +69,8 @@ def test_every_shipped_recipe_is_good_and_survives_toml() -> None:
         ("width_power = 2", UsageError, "width_power = 2 .* 0 <= x <= 1"),
         ("learn = ['reset']", UsageError, r"learn = \['reset'\] .* 'tau', 'threshold', or both"),
         ("learn = 'tau'", UsageError, "learn = 'tau' .* expected a list"),
+        ("tau_start = 20", UsageError, r"tau_start = 20 .* learn = \[\], expected 'tau' among it"),
+        ("learn = ['tau']\ntau_start = 1", UsageError, "tau_start = 1 .* expected 1 < x < 400"),
         ("warmup = 15", UsageError, "less than the epochs"),
         ("epochs = ", InvalidFileError, "not TOML"),
     ],
