@@ -58,18 +58,6 @@ def no_signal(extent: Tensor, samples: int, *, tolerance: float = TOLERANCE) -> 
     return f"the output is the same for all {samples} samples of the batch (spread {spread:.3g}): no signal arrives"
 
 
-def input_independent(outputs: Tensor, *, tolerance: float = TOLERANCE) -> str | None:
-    """Guard 'input': say so when ``outputs`` (B, ...), of B >= 2 different samples, are the same for all of them."""
-    (span,) = home([extent(outputs)])
-    return no_signal(span, len(outputs), tolerance=tolerance)
-
-
-def constant_layers(spikes: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Guard 'constant': return the LIFs that fire alike for every sample; spikes: {name: 0/1 (T, B, ...)}, B >= 2."""
-    flags = home([_alike(train) for train in spikes.values()]) if spikes else []
-    return tuple(name for name, (alike, _) in zip(spikes, flags, strict=True) if bool(alike))
-
-
 def _alike(train: Tensor) -> Tensor:
     """Return (2,): whether all samples fire alike, and whether anything fires."""
     return torch.stack([(train == train[:, :1]).all(), train.any()])

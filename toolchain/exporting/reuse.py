@@ -8,8 +8,10 @@ from typing import Any
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json, sha256
+from snnas.toolchain.output.shown import leaves
 
 Report = dict[str, Any]
+HASH = 64  # characters of a SHA-256, of which a person reads nothing
 
 
 def reusable(
@@ -30,8 +32,20 @@ def reusable(
     except (InvalidFileError, OSError, KeyError, TypeError, AttributeError):
         return None  # damaged: nothing that could be lost
     if not same:
-        raise UsageError(f"{final} holds an export of other inputs; overwrite it with --force")
+        differs = _difference(manifest["inputs"], inputs)
+        raise UsageError(f"{final} holds an export of other inputs ({differs}); overwrite it with --force")
     return report if good else None
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What differs, by its place in the inputs; short values with both."""
+    old, new = (dict(leaves(inputs)) for inputs in (before, now))
+    parts = []
+    for name in sorted({*old, *new}):
+        was, is_ = ("none" if values.get(name) is None else str(values[name]) for values in (old, new))
+        if was != is_:
+            parts.append(f"{name} {was}, now {is_}" if max(len(was), len(is_)) < HASH else f"other {name}")
+    return "; ".join(parts)
 
 
 def from_report(report: Report) -> dict[str, Any]:

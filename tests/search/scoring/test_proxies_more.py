@@ -31,7 +31,7 @@ from snnas.search.scoring.bench_proxies import (
     mean_depth,
     measure,
 )
-from snnas.search.scoring.guards import constant_layers, input_independent
+from snnas.search.scoring.guards import Finding, extent, inspect, no_signal
 from snnas.search.scoring.proxies import (
     log_det,
     rdm,
@@ -240,13 +240,15 @@ def test_sahd_counts_a_shared_neuron_once_per_edge() -> None:
 def test_guard_input() -> None:
     generator = torch.Generator().manual_seed(0)
     row = torch.rand(1, 4, generator=generator)
-    assert "same for all 3 samples" in (input_independent(row.expand(3, -1)) or "")
-    assert input_independent(torch.zeros(3, 4)) is not None
-    assert input_independent(row.expand(3, -1) * (1 + 1e-8)) is not None
-    assert input_independent(torch.rand(3, 4, generator=generator)) is None
+    assert "same for all 3 samples" in (no_signal(extent(row.expand(3, -1)), 3) or "")
+    assert no_signal(extent(torch.zeros(3, 4)), 3) is not None
+    assert no_signal(extent(row.expand(3, -1) * (1 + 1e-8)), 3) is not None
+    assert no_signal(extent(torch.rand(3, 4, generator=generator)), 3) is None
 
 
 def test_guard_constant() -> None:
     live = (torch.rand(2, 3, 20, generator=torch.Generator().manual_seed(0)) < 0.5).float()
     spikes = {"live": live, "silent": torch.zeros(2, 3, 5), "clock": live[:, :1].expand(-1, 3, -1)}
-    assert constant_layers(spikes) == ("silent", "clock")
+    # What is silent fires nothing alike: it is named elsewhere.
+    alike = Finding("constant", "clock fires alike for every sample of the batch")
+    assert inspect(torch.rand(3, 4), spikes) == (alike,)

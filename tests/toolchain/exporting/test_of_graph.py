@@ -147,7 +147,7 @@ def test_an_export_is_reused_while_nothing_changed_and_kept_unless_forced(model:
     changed = Path("foreign-lava/report.json").stat().st_mtime_ns
     assert export(model, data=name) == first
     assert Path("foreign-lava/report.json").stat().st_mtime_ns == changed
-    with pytest.raises(UsageError, match="holds an export of other inputs; overwrite it with --force"):
+    with pytest.raises(UsageError, match=r"of other inputs \(.*decay none, now exact.*\); overwrite it with --force"):
         export(model, data=name, decay="exact")
     again = export(model, data=name, decay="exact", force=True)
     assert again["convention"]["decay"] == "exact"

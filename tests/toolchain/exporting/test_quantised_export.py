@@ -74,7 +74,7 @@ def test_bits_errors_and_ranges_are_in_report_manifest_and_table(model: Path) ->
 def test_an_export_of_other_bits_is_not_taken_for_this_one(model: Path) -> None:
     first = export(model, 8)
     assert export(model, 8) == first
-    with pytest.raises(UsageError, match="holds an export of other inputs; overwrite it with --force"):
+    with pytest.raises(UsageError, match=r"of other inputs \(bits 8, now 6\); overwrite it with --force"):
         export(model, 6)
     assert export(model, 6, force=True)["resources"]["weight_bits"] == 6  # type: ignore[index]
     with pytest.raises(UsageError, match="--bits 3: expected one of 8, 6, 4"):
