@@ -44,7 +44,7 @@ FORWARD = {(0, 1): "conv3x3", (1, 3): "conv3x3", (0, 3): "skip", (1, 2): "avgpoo
 RECURRENT = {(0, 1): "conv3x3", (1, 3): "conv3x3", (0, 3): "skip", (3, 0): "conv3x3"}
 CONFIG = NetworkConfig(input_shape=(3, 8, 8), classes=10, channels=16, hidden=16, timesteps=2)
 SAMPLES = 32
-AUGMENT = ("shift:2", "flip", "cutout:2")
+AUGMENT = ("shift:2", "flip", "cutout:2", "rotate:10", "zoom:10")
 
 Work = Callable[[Operations], None]
 

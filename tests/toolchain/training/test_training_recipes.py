@@ -62,7 +62,8 @@ def test_every_shipped_recipe_is_good_and_survives_toml() -> None:
         ("epoch = 1", UsageError, "did you mean 'epochs'"),
         ("optimizer = 'adam'", UsageError, r"optimizer = 'adam' .* adamw or sgd \(.*own\.toml\)"),
         ("loss = 'tet'", UsageError, "ce or mse"),
-        ("augment = ['rotate:3']", UsageError, "augmentation 'rotate:3', expected one of shift:N, flip, cutout:N"),
+        ("augment = ['mixup:3']", UsageError, "augmentation 'mixup:3', expected one of shift:N, flip, cutout:N"),
+        ("augment = ['rotate:200']", UsageError, "augmentation 'rotate:200', expected .* D to 180"),
         ("augment = 'flip'", UsageError, "expected a list"),
         ("target_sar = 0", UsageError, "0 < x < 1"),
         ("clip = nan", UsageError, "clip = nan"),
@@ -170,6 +171,32 @@ def test_augmentation_moves_mirrors_and_cuts_all_frames_alike() -> None:
     assert int((cut[0] == 0).sum()) == 4 * 6
     assert int((cut[1] == 0).sum()) == 1 * 6
     assert torch.equal(cut[0] == 0, cut[0, :1, :1].expand_as(cut[0]) == 0)
+
+
+def test_augmentation_turns_and_zooms() -> None:
+    image = torch.zeros(4, 1, 5, 5)
+    image[:, 0, 1, 2] = 1.0  # above the centre
+    turned = Augmentation(["rotate:90"]).apply(image, [torch.tensor([[90.0] * 2, [-90.0] * 2, [0.0] * 2, [45.0] * 2])])
+    assert torch.equal(turned[2], image[2])
+    places = [(int(at) // 5, int(at) % 5) for at in turned.flatten(1).argmax(1)]
+    assert places[:2] == [(2, 3), (2, 1)]  # a quarter to the right, and to the left
+    assert 0 < float(turned[3, 0, 1, 3]) < 1  # between pixels
+    frames = torch.randint(0, 2, (2, 3, 2, 6, 9), generator=torch.Generator().manual_seed(0)).float()
+    moved = Augmentation(["rotate:30", "zoom:20"]).apply(
+        frames, [torch.tensor([[17.0] * 2, [0.0] * 2]), torch.tensor([[-11.0] * 2, [0.0] * 2])]
+    )
+    assert set(moved.unique().tolist()) == {0.0, 1.0}  # spikes stay spikes
+    assert torch.equal(moved[1], frames[1])
+    assert not torch.equal(moved[0], frames[0])
+    blob = torch.zeros(1, 1, 9, 9)
+    blob[..., 3:6, 3:6] = 1.0
+    for percent, lower, upper in ((50.0, 17, 24), (-50.0, 1, 4)):
+        area = float(Augmentation(["zoom:50"]).apply(blob, [torch.tensor([[percent] * 2])]).sum())
+        assert lower <= area < upper
+    wide = torch.zeros(1, 1, 5, 11)
+    wide[0, 0, 2, 7] = 1.0  # two pixels to the right of the centre, in a map that is no square
+    below = Augmentation(["rotate:90"]).apply(wide, [torch.tensor([[90.0] * 2])])
+    assert int(below.argmax()) == 4 * 11 + 5
 
 
 def test_augmentation_draws_within_its_range_and_from_its_stream_alone() -> None:
