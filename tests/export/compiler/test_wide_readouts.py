@@ -15,6 +15,7 @@ from snnas.export.compiler.adjoint import entries_of, matrix_of
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.executors import interpreter
 from snnas.export.formats.c import compare
+from snnas.export.formats.dump import dump
 from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.export.formats.onnx_file import build_onnx
 from snnas.export.formats.program_file import read_program, write_program
@@ -165,6 +166,13 @@ def test_a_wide_readout_and_the_linear_layer_that_is_too_wide(tmp_path: Path, mo
     g = graph(tmp_path, 6, "pooled")
     with pytest.raises(UnsupportedError, match="18 x 72 with 72 weights; at most 71"):
         compile_graph(g, timesteps=STEPS, input_kind="spikes")
+
+
+def test_a_small_one_is_dumped_entry_by_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "WHOLE", 0)
+    program = compile_graph(graph(tmp_path, 2, "identity"), timesteps=STEPS, input_kind="spikes")
+    assert "8 classes" in dump(program)
+    assert "\n            [5] 5:64\n            [6] 6:64\n" in dump(program)
 
 
 def test_no_early_exit_of_a_class_per_neuron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
