@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from snnas.hw_sim.entries import Entries, values_of
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, UsageError, brief
 from snnas.hw_sim.program import Program
 from snnas.hw_sim.readout import Readout, constant, currents
@@ -102,6 +103,11 @@ def require_sum(program: Program) -> None:
             "--early-exit: this readout weighs timesteps, membranes or delayed spikes; only a plain sum of spikes has "
             "an answer at every timestep; leave the option out"
         )
+    if any(isinstance(part.weight, Entries) for part in r.readings):
+        raise UnsupportedError(
+            f"--early-exit: {r.classes} outputs without a linear layer before them, whose leads would all be compared; "
+            "leave the option out"
+        )
     if r.classes < 2:
         raise UnsupportedError("--early-exit: one output, so that no answer is chosen; leave the option out")
 
@@ -111,7 +117,7 @@ def slack(readout: Readout) -> np.ndarray:
     scale = 64 * np.broadcast_to(readout.response[0], (readout.classes,)).astype(np.int64)
     gained: np.ndarray = np.zeros((readout.classes, readout.classes), np.int64)
     for part in readout.readings:
-        weight = part.weight.astype(np.int64) * scale[:, None]
+        weight = values_of(part.weight).astype(np.int64) * scale[:, None]  # whole: see require_sum
         for c in range(readout.classes):
             gained[c] += np.maximum(weight - weight[c], 0).sum(axis=1)
     return gained

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from snnas.hw_sim.entries import Entries, Matrix, product, row_sums, values_of
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 
 MAX_LATE = 1 << 16  # timesteps that the host may hold a reading back
@@ -25,7 +26,7 @@ class Reading:
     """A population that the host reads: ``weight`` (classes, N) int8 of its spikes, ``distance`` timesteps late."""
 
     src: str
-    weight: np.ndarray
+    weight: Matrix
     distance: int = 0
 
 
@@ -57,7 +58,7 @@ class Readout:
 
     @property
     def connections(self) -> int:
-        return sum(r.weight.size for r in self.readings)
+        return sum(values_of(r.weight).size for r in self.readings)
 
     @property
     def counts_spikes(self) -> bool:
@@ -66,7 +67,7 @@ class Readout:
 
     def reach(self, timesteps: int) -> float:
         """How large an answer, and any partial sum of it, can become; also where spikes come at every timestep."""
-        reached = sum(np.abs(part.weight.astype(np.float64)).sum(axis=1) for part in self.readings)
+        reached = sum(row_sums(part.weight) for part in self.readings)
         held = np.abs(self.response.astype(np.float64)).sum(axis=0)
         once = 64 * reached * held + np.abs(self.bias.astype(np.float64)).max(axis=0)
         return float(np.max(once)) * (timesteps if self.read == "sum" else 1)
@@ -83,19 +84,21 @@ class Readout:
                 f"program: the readout's response is {self.response.shape}; expected (1 or T, 1 or C)"
             )
         for part in self.readings:
-            known = part.src in sizes and part.weight.ndim == 2
+            known = part.src in sizes and len(part.weight.shape) == 2
             if not known or part.weight.shape != (self.classes, sizes[part.src]):
                 raise InvalidFileError(
                     f"program: the readout's weight {part.weight.shape} does not fit population {part.src} and "
                     f"{self.classes} classes"
                 )
-            if part.weight.dtype != np.int8 or not 0 <= part.distance < MAX_LATE:
+            if isinstance(part.weight, Entries):
+                part.weight.verify()
+            if values_of(part.weight).dtype != np.int8 or not 0 <= part.distance < MAX_LATE:
                 raise InvalidFileError(f"program: the readout needs int8 weights and a distance below {MAX_LATE}")
         if self.reach(timesteps) >= LIMIT:
             raise UnsupportedError(f"the readout may leave {LIMIT:.0f}, what 64 bits hold; use fewer timesteps")
 
 
-def summed(*, src: str, weight: np.ndarray, bias: np.ndarray, scale: float) -> Readout:
+def summed(*, src: str, weight: Matrix, bias: np.ndarray, scale: float) -> Readout:
     """One population's spikes, summed over the timesteps alike. bias: int64 (classes,), at every timestep."""
     return Readout(readings=(Reading(src=src, weight=weight),), bias=bias.reshape(1, -1), scale=scale)
 
@@ -107,7 +110,7 @@ def answers(r: Readout, spikes: Mapping[str, np.ndarray], timesteps: int) -> np.
         for part in r.readings:
             seen = spikes[part.src][:, : max(timesteps - part.distance, 0)]
             counts = seen.reshape(*seen.shape[:2], -1).sum(axis=1, dtype=np.int64)
-            total = total + counts @ part.weight.astype(np.int64).T
+            total = total + product(counts, part.weight)
         return of_counts(r, total, timesteps)
     return of_currents(r, currents(r, spikes, timesteps))
 
@@ -117,10 +120,8 @@ def currents(r: Readout, spikes: Mapping[str, np.ndarray], timesteps: int) -> np
     total: np.ndarray = np.zeros((), np.int64)
     for part in r.readings:
         fired = spikes[part.src].reshape(-1, timesteps, part.weight.shape[1])
-        small = int(np.abs(part.weight.astype(np.int64)).sum(axis=1).max()) < EXACT
-        kind = np.float32 if small else np.float64
-        brought: np.ndarray = np.matmul(fired.astype(kind), part.weight.astype(kind).T).astype(np.int64)
-        total = total + late(brought, part.distance)
+        kind = np.float32 if row_sums(part.weight).max() < EXACT else np.float64
+        total = total + late(product(fired.astype(kind), part.weight).astype(np.int64), part.distance)
     return total
 
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from snnas.export.dialects.table import TABLE
+from snnas.hw_sim import tables
+from snnas.hw_sim.early_exit import LEVELS
+from snnas.hw_sim.errors import SnnasError, UsageError
+from snnas.toolchain.checking.drift import parse_tolerances
+from snnas.toolchain.checking.formats.formats import parse_formats
+from snnas.toolchain.checking.options import parse_ignored
 from snnas.toolchain.cli.app import app
+from snnas.toolchain.data import load
+from snnas.toolchain.exporting.options import TARGETS
+from snnas.toolchain.searching import budgets
+from snnas.toolchain.searching.methods import RUNNERS
+from snnas.toolchain.training.config import recipe_names
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
@@ -45,7 +59,69 @@ def refused(line: str) -> str:
     known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
     known.add("--help")
     odd = [word for word in words if re.match(r"--?[a-zA-Z]", word) and word.partition("=")[0] not in known]
-    return f"{odd[0]} is no option of it" if odd else ""
+    return f"{odd[0]} is no option of it" if odd else _refused_values(command, words)
+
+
+def _refused_values(command: Any, words: list[str]) -> str:
+    """What is wrong with the values, by the options' own parsers; placeholders in capitals are taken."""
+    if hasattr(command, "commands"):
+        return ""
+    try:
+        given = command.make_context("snnas", [word for word in words if word != "--help"]).params
+    except Exception as error:  # of Typer's parser: a word where a number is wanted, a choice that is none
+        last = words[-1] if words else ""
+        shown_alone = type(error).__name__ == "MissingParameter" or last.startswith("-")
+        return "" if shown_alone or any(re.fullmatch("[A-Z]+", word) for word in words) else str(error)
+    for parameter in command.params:
+        value, parse = given[parameter.name], VALUES.get(parameter.name)
+        if value is None or value == parameter.default or parse is None or parameter.param_type_name == "argument":
+            continue
+        try:
+            parse(value)
+        except SnnasError as error:
+            return str(error)
+    return ""
+
+
+def _one_of(names: Iterable[str]) -> Callable[[str], None]:
+    """A name among them, a placeholder, or what may be a file or a folder."""
+
+    def parse(value: str) -> None:
+        if not re.fullmatch(r"[A-Z]+|.*[./].*", value) and value not in names:
+            raise UsageError(f"{value!r} is none of {', '.join(names)}")
+
+    return parse
+
+
+def _dataset(value: str) -> None:
+    """A name that is known, of the reader's own, or a placeholder."""
+    if value not in OWN and not re.fullmatch("[A-Z]+", value):
+        load.require_known(value)
+
+
+def _early_exit(value: str) -> None:
+    if value != "exact" and not LEVELS[0] < float(value) < LEVELS[1]:
+        raise UsageError(f"--early-exit {value}")
+
+
+OWN = ("mine", "mine/")  # a data set of the reader's
+# Options whose values are parsed behind Typer, by the functions that do it.
+VALUES: dict[str, Callable[[Any], Any]] = {
+    "maximum": budgets.parse_limits,
+    "minimum": partial(budgets.parse_limits, option="--min", names=budgets.LEAST),
+    "budget": budgets.parse_budgets,
+    "tolerance": parse_tolerances,
+    "formats": partial(parse_formats, as_json=False),
+    "ignore": parse_ignored,
+    "dataset": _dataset,
+    "method": _one_of(tuple(RUNNERS)),
+    "target": _one_of(TARGETS),
+    "convention": _one_of(tuple(TABLE)),
+    "system": _one_of(tables.known("systems")),
+    "profile": _one_of(tables.known("profiles")),
+    "recipe": _one_of(recipe_names()),
+    "early_exit": _early_exit,
+}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -62,4 +138,30 @@ def test_a_wrong_command_is_found() -> None:
     assert refused("snnas serch --dataset digits") == "no command 'serch'"
     assert refused("snnas export --tarket lava") == "--tarket is no option of it"
     assert refused("snnas lava setup --with-dl") == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("snnas check g.nir --min accuracy=abc", "abc"),
+        ("snnas check g.nir --max accuracy=1", "accuracy"),
+        ("snnas check g.nir --max sar=", "sar"),
+        ("snnas check g.nir --tolerance energy_totel:5%", "did you mean 'energy_total'"),
+        ("snnas check g.nir --format junitt=out.xml", "junit"),
+        ("snnas check g.nir --ignore SN99999", "SN99999"),
+        ("snnas search --dataset digitss", "digitss"),
+        ("snnas search --method lightsn", "lightsn"),
+        ("snnas search --budget energy_total=fast", "fast"),
+        ("snnas search --seed one", "valid integer"),
+        ("snnas export --target laava", "laava"),
+        ("snnas export g.nir --convention snntorchh", "snntorchh"),
+        ("snnas estimate g.nir --system loihi9", "loihi9"),
+        ("snnas train --recipe digit", "digit"),
+    ],
+)
+def test_a_wrong_value_is_found(line: str, said: str) -> None:
+    assert said in refused(line)
+
+
+def test_the_readme_has_commands() -> None:
     assert len(shown((ROOT / "README.md").read_text(encoding="utf-8"))) >= 10

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from snnas.hw_sim.entries import Entries, added
+from snnas.hw_sim.linear import factors
 from snnas.hw_sim.program import LinearMap, Pool, Shape
 
 ROWS = 64  # of targets at a time
@@ -56,6 +58,54 @@ def matrix_of(linear: LinearMap, source: Shape, target: Shape) -> np.ndarray:
         units = np.eye(min(ROWS, rows - first), rows, first).reshape(-1, *target)
         matrix[first : first + ROWS] = _backwards(linear, units, source).reshape(len(units), -1)
     return matrix
+
+
+def entries_of(linear: LinearMap, source: Shape, target: Shape) -> Entries:
+    """The map as the entries of a matrix (targets, sources), float64; nothing is as large as that matrix.
+
+    Targets whose windows share no source are sent backwards together: what arrives at a source is its weight for the
+    one target that sees it.
+    """
+    shape = int(np.prod(target)), int(np.prod(source))
+    if linear.kind == "sparse":
+        assert linear.indices is not None
+        assert linear.indptr is not None
+        rows = np.repeat(np.arange(shape[0]), np.diff(linear.indptr))
+        return added(rows, linear.indices, linear.weight, shape)
+    if linear.kind == "dense":
+        rows, columns = np.nonzero(linear.weight)
+        return added(rows, columns, linear.weight[rows, columns], shape)
+    windows = [_window(linear, axis) for axis in (0, 1)]
+    apart = [-(-size // jump) for size, jump, _ in windows]
+    groups, out = linear.groups, linear.weight.shape[0] // linear.groups
+    into = np.arange(source[0]) // (source[0] // groups)  # the group of each channel of the source
+    found = []
+    for first in np.ndindex(out, *np.minimum(apart, target[1:])):
+        units = np.zeros((1, *target))
+        units[0, first[0] :: out, first[1] :: apart[0], first[2] :: apart[1]] = 1
+        at = np.nonzero(brought := _backwards(linear, units, source)[0])
+        rows, columns = (_seen_by(at[1 + axis], windows[axis], first[1 + axis], apart[axis]) for axis in (0, 1))
+        channels = into[at[0]] * out + first[0]
+        found.append(
+            (np.ravel_multi_index((channels, rows, columns), target), np.ravel_multi_index(at, source), brought[at])
+        )
+    rows, columns, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return added(rows, columns, values, shape)
+
+
+def _window(linear: LinearMap, axis: int) -> tuple[int, int, int]:
+    """(size, stride, pad) of the window of sources that a target sees."""
+    size, jump, before = 1, 1, 0
+    for kernel, stride, pad in factors(linear, axis):
+        size, before, jump = size + (kernel - 1) * jump, before + pad * jump, jump * stride
+    return size, jump, before
+
+
+def _seen_by(at: np.ndarray, window: tuple[int, int, int], first: int, apart: int) -> np.ndarray:
+    """Which of the targets ``first``, ``first + apart`` ... has a source in its window."""
+    _, jump, pad = window
+    last = (at + pad) // jump  # the last target whose window has begun
+    return np.asarray(last - (last - first) % apart)
 
 
 def _backwards(linear: LinearMap, y: np.ndarray, source: Shape) -> np.ndarray:

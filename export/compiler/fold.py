@@ -237,10 +237,10 @@ class _Folder:
                 src, flat = self._stage(src, stage, delayed)
                 delayed = False
             self._edge(src, name, delayed)
-        if layer["op"] == "output":
+        lif = self.nodes.get(name)
+        if lif is None:
             self.nodes[name] = Output(shape=value.shape[:1] if flat else value.shape)
         elif flat:
-            lif = self.nodes[name]
             assert isinstance(lif, Lif)
             flatten = {f: getattr(lif, f).reshape(-1) for f in ("tau", "r", "v_leak", "v_threshold", "v_reset")}
             self.nodes[name] = Lif(**flatten)

@@ -7,23 +7,28 @@ end. Only the weights are rounded, and what a membrane keeps, as finely as 64 bi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnas.export.compiler.adjoint import matrix_of
+from snnas.export.compiler.adjoint import entries_of, matrix_of
 from snnas.export.compiler.grids import step
 from snnas.export.compiler.parts import Part
 from snnas.export.compiler.paths import Path, compose, paths, shape3
 from snnas.export.compiler.rounding import round_readout
 from snnas.export.dialects.conventions import Convention, decay_of
-from snnas.export.graph.graph import INTEGRATING, CubaLi, Graph, I, Integrating, Li
+from snnas.export.graph.graph import INTEGRATING, CubaLi, Graph, I, Integrating, Li, Linear
 from snnas.hw_sim import limits
+from snnas.hw_sim.entries import Entries, Matrix, added, columns_in, product, total, values_of, whole, with_values
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.readout import LIMIT, Read, Reading, Readout
 
-MAX_READOUT = 1 << 24
+MAX_READOUT = 1 << 24  # weights
+WHOLE = 1 << 20  # of a matrix that is kept whole however few of its weights are not zero
+SPARSE_BELOW = 0.25  # share of weights that are not zero, of a larger one
 FINEST = 40  # bits of a response's fraction
 
 
@@ -53,7 +58,7 @@ class RealReading:
     """weight: float64 (classes, N) of a population's spikes, ``distance`` timesteps late."""
 
     src: str
-    weight: np.ndarray
+    weight: Matrix
     distance: int = 0
 
 
@@ -71,8 +76,8 @@ class RealReadout:
 
     @property
     def weights(self) -> np.ndarray:
-        """Of all readings beside each other: (classes, neurons that are read)."""
-        return np.concatenate([r.weight for r in self.readings], axis=1)
+        """Of all readings beside each other: (classes, neurons that are read); where one is by entries: all of them."""
+        return side_by_side([r.weight for r in self.readings])
 
     def response(self, timesteps: int) -> np.ndarray:
         """What a unit at t = 0 leaves: (1 or T, 1 or classes)."""
@@ -95,11 +100,18 @@ class RealReadout:
         batch, steps = first.shape[:2]
         x = np.zeros((batch, steps, len(self.constant))) + self.constant
         for r in self.readings:
-            brought = spikes[r.src].reshape(batch, steps, -1).astype(np.float64) @ r.weight.T
+            brought = product(spikes[r.src].reshape(batch, steps, -1).astype(np.float64), r.weight)
             x[:, r.distance :] += brought[:, : max(steps - r.distance, 0)]
         if self.membrane is not None:
             x = np.stack([self.membrane.run(sample, leaks=True) for sample in x])
         return np.asarray({"sum": x.sum(axis=1), "last": x[:, -1], "max": x.max(axis=1)}[self.read])
+
+
+def side_by_side(weights: Sequence[Matrix]) -> np.ndarray:
+    """Float64 (classes, all columns); (all entries,), row after row of each, where one of them is by entries."""
+    if any(isinstance(w, Entries) for w in weights):
+        return np.concatenate([values_of(w).astype(np.float64).reshape(-1) for w in weights])
+    return np.concatenate([values_of(w).astype(np.float64) for w in weights], axis=1)
 
 
 def trace_readout(graph: Graph, parts: Mapping[str, Sequence[Part]], bias: Mapping[str, np.ndarray]) -> RealReadout:
@@ -111,7 +123,7 @@ def trace_readout(graph: Graph, parts: Mapping[str, Sequence[Part]], bias: Mappi
     gain, membrane = _membrane(node, graph.convention) if node is not None else (np.ones(()), None)
     shapes = graph.shapes()
     classes = int(np.prod(shapes[reader]))
-    found: dict[tuple[str, int], np.ndarray] = {}
+    found: dict[tuple[str, int], list[Matrix]] = {}
     for way in paths(graph, reader):
         if way.source == graph.input:
             raise UnsupportedError(
@@ -120,11 +132,10 @@ def trace_readout(graph: Graph, parts: Mapping[str, Sequence[Part]], bias: Mappi
             )
         weight = _weight(way, shapes[way.source], shapes[reader], gain)
         for part in parts[way.source]:
-            own, key = weight if part.index is None else weight[:, part.index], (part.id, way.distance)
-            found[key] = found[key] + own if key in found else own
-    readings = tuple(
-        RealReading(src=src, weight=weight, distance=late) for (src, late), weight in found.items() if weight.any()
-    )
+            own = weight if part.index is None else columns_in(weight, part.index)
+            found.setdefault((part.id, way.distance), []).append(own)
+    read = ((src, late, _settled(total(ways))) for (src, late), ways in found.items())
+    readings = tuple(RealReading(src=s, weight=w, distance=late) for s, late, w in read if values_of(w).any())
     if not readings:
         raise UnsupportedError(
             f"node {reader}: all weights before the output are zero; nothing could be read: train it first"
@@ -162,19 +173,37 @@ def _membrane(node: Integrating, convention: Convention) -> tuple[np.ndarray, Me
     return gain, Membrane(keep=1 - k.reshape(-1), leak=leak, held=held, late=late)
 
 
-def _weight(way: Path, source: tuple[int, ...], reader: tuple[int, ...], gain: np.ndarray) -> np.ndarray:
-    """A path as a dense matrix (classes, N)."""
-    size, classes = int(np.prod(source)), int(np.prod(reader))
-    if size * classes > MAX_READOUT:
-        name = way.nodes[-1][0] if way.nodes else way.source
-        raise UnsupportedError(f"node {name}: a readout of {classes} x {size} weights; end with a linear layer")
-    if not way.nodes:
-        return np.eye(size) * gain.reshape(-1, 1)
+def _weight(way: Path, source: tuple[int, ...], reader: tuple[int, ...], gain: np.ndarray) -> Matrix:
+    """A path as a matrix (classes, N): small ones and those of a linear layer whole, others by their entries."""
+    shape = int(np.prod(reader)), int(np.prod(source))
     target = shape3(reader)
-    total = np.zeros((classes, size))
-    for linear in compose(way, source, target, gain.reshape(target) if gain.ndim else gain):
-        total += matrix_of(linear, shape3(source), target)
-    return total
+    every = np.arange(shape[1])
+    if math.prod(shape) <= WHOLE or any(isinstance(node, Linear) for _, node in way.nodes):
+        if not way.nodes:
+            return np.eye(shape[1]) * gain.reshape(-1, 1)
+        _limit(way, shape, math.prod(shape))
+        ways = compose(way, source, target, gain.reshape(target) if gain.ndim else gain)
+        return total([np.zeros(shape), *(matrix_of(linear, shape3(source), target) for linear in ways)])
+    made = [added(every, every, np.ones(shape[1]), shape)] if not way.nodes else []
+    for linear in compose(way, source, target, np.ones(())) if way.nodes else ():
+        _limit(way, shape, int(fan_out(linear, shape3(source)).sum()))
+        made.append(entries_of(linear, shape3(source), target))
+    found = total(made or [added(every[:0], every[:0], np.zeros(0), shape)])
+    assert isinstance(found, Entries)
+    return replace(found, values=found.values * np.broadcast_to(gain.reshape(-1), shape[:1])[found.rows])
+
+
+def _settled(matrix: Matrix) -> Matrix:
+    """Whole where it would not be smaller by its entries."""
+    return whole(matrix) if values_of(matrix).size >= SPARSE_BELOW * math.prod(matrix.shape) else matrix
+
+
+def _limit(way: Path, shape: tuple[int, int], weights: int) -> None:
+    if weights > MAX_READOUT:
+        raise UnsupportedError(
+            f"node {way.nodes[-1][0]}: a readout of {shape[0]} x {shape[1]} with {weights} weights; at most "
+            f"{MAX_READOUT} are taken: end with a smaller linear layer"
+        )
 
 
 # ------------------------------------------------------------------------------------------------- in whole numbers
@@ -187,10 +216,9 @@ def quantise_readout(real: RealReadout, timesteps: int, spikes: Mapping[str, np.
     weights are rounded and scaled so that answers stay (``rounding.round_readout``).
     """
     whole_weights, scale = _whole(real, _seen(real, timesteps, spikes or {}))
-    ends = np.cumsum([r.weight.shape[1] for r in real.readings])[:-1]
     readings = tuple(
-        Reading(src=r.src, weight=weight.astype(np.int8), distance=r.distance)
-        for r, weight in zip(real.readings, np.split(whole_weights, ends, axis=1), strict=True)
+        Reading(src=r.src, weight=with_values(r.weight, weight.astype(np.int8)), distance=r.distance)
+        for r, weight in zip(real.readings, _apart(real, whole_weights), strict=True)
     )
     still, response = real.still(timesteps), real.response(timesteps)
     unit = float(np.abs(response).max())
@@ -216,6 +244,15 @@ def quantise_readout(real: RealReadout, timesteps: int, spikes: Mapping[str, np.
     if best is None:
         raise UnsupportedError("the readout's constant is too large beside its weights; leave the output's bias out")
     return best
+
+
+def _apart(real: RealReadout, weights: np.ndarray) -> list[np.ndarray]:
+    """``side_by_side`` taken apart: of each reading, in the shape of its ``values_of``."""
+    shapes = [values_of(r.weight).shape for r in real.readings]
+    if weights.ndim == 2:
+        return np.split(weights, np.cumsum([columns for _, columns in shapes])[:-1], axis=1)
+    parts = np.split(weights, np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _whole(real: RealReadout, seen: np.ndarray | None) -> tuple[np.ndarray, float]:

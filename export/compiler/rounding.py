@@ -48,11 +48,13 @@ def round_weights(
 def round_readout(weights: np.ndarray, seen: np.ndarray | None) -> tuple[np.ndarray, float]:
     """Integers of 8 bits, float64, for weights (classes, N), and their units per unit of weight.
 
+    Of a matrix by its entries these alone, (nnz,), each rounded by itself.
+
     seen: (B, N), what the weights meet in each calibration sample: spikes, summed over time as the answer weighs them.
     """
     most = limits.WEIGHT_MAX
     plain = most / float(np.abs(weights).max())
-    if seen is None or weights.shape[1] > MAX_INPUTS:
+    if seen is None or weights.ndim == 1 or weights.shape[1] > MAX_INPUTS:
         return np.rint(weights * plain), plain
     allowed = limits.weight_range(limits.WEIGHT_BITS)
     halves = [(_Moments.of(a), b) for a, b in ((seen[::2], seen[1::2]), (seen[1::2], seen[::2])) if len(a) and len(b)]

@@ -5,6 +5,7 @@ Deterministic: the same program gives the same text, numbers are rounded to six 
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -30,6 +31,7 @@ from snnas.export.graph.graph import (
     Threshold,
 )
 from snnas.hw_sim import limits
+from snnas.hw_sim.entries import Entries, Matrix, values_of
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Shape, Synapse
 
@@ -92,9 +94,9 @@ def _header(program: Program) -> Iterator[str]:
         read = {"sum": "summed over T", "last": "the last value", "max": "the largest value"}[r.read]
         yield (
             f"  readout   {k.src}{late} -> {r.classes} classes, on the host, {read}: "
-            f"64 w s + b, w {_range(k.weight)}, b {_range(r.bias)}, scale {r.scale:.6g}"
+            f"64 w s + b, w {_range(values_of(k.weight))}, b {_range(r.bias)}, scale {r.scale:.6g}"
         )
-        yield from _weights(k.weight, "            ")
+        yield from _matrix(k.weight, "            ")
     if len(r.response) > 1:
         yield f"            with a memory: 64 (w s)(t - j) times {_range(r.response)}, j timesteps later"
     yield "  neuron    v <- trunc(v (4096 - dv) / 4096), P times; v <- v + 64 a + bias; spike and v := 0 iff v > 64 vth"
@@ -248,12 +250,22 @@ def _weights(array: np.ndarray, indent: str) -> Iterator[str]:
         yield from _wrapped(indent + " ".join(_number(v) for v in array.reshape(-1)))
 
 
+def _matrix(matrix: Matrix, indent: str) -> Iterator[str]:
+    if not isinstance(matrix, Entries):
+        yield from _weights(matrix, indent)
+    elif matrix.values.size <= FULL:
+        yield from _rows(matrix.values, matrix.indices, matrix.indptr, indent)
+
+
 def _sparse(linear: LinearMap, indent: str) -> Iterator[str]:
+    if linear.indices is not None and linear.indptr is not None and linear.weight.size <= FULL:
+        yield from _rows(linear.weight, linear.indices, linear.indptr, indent)
+
+
+def _rows(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, indent: str) -> Iterator[str]:
     """The rows of a small sparse matrix as column:weight."""
-    if linear.indices is None or linear.indptr is None or linear.weight.size > FULL:
-        return
-    for row, (start, end) in enumerate(zip(linear.indptr[:-1], linear.indptr[1:], strict=True)):
-        entries = zip(linear.indices[start:end], linear.weight[start:end], strict=True)
+    for row, (start, end) in enumerate(itertools.pairwise(indptr)):
+        entries = zip(indices[start:end], values[start:end], strict=True)
         if end > start:
             yield from _wrapped(f"{indent}[{row}] {' '.join(f'{c}:{_number(w)}' for c, w in entries)}")
 

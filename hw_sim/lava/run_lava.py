@@ -64,6 +64,8 @@ except ImportError:
 
 FORMAT = "snnas.program/2"
 FORMAT_INTEGERS = "snnas.program/3"  # with a host stage in integers; here its currents are recorded in either case
+FORMAT_ENTRIES = "snnas.program/4"  # with a readout by its entries, and a host stage of either kind
+FORMATS = (FORMAT, FORMAT_INTEGERS, FORMAT_ENTRIES)
 INPUT, CLOCK = "input", "clock"
 LEAD = 2  # hardware steps before the first sample: room for what is driven one step ahead of a reader at depth 0
 SILENCE_WEIGHT, SILENCE_EXPONENT = -192, 8  # -49152 weight units: beyond any input (32767) and bias (8190), and
@@ -167,8 +169,8 @@ def read_program(path: str) -> Tuple[Dict[str, Any], Arrays]:
         program = json.loads(arrays["program.json"].tobytes().decode("utf-8"))
     except (ValueError, RecursionError):
         raise BadFile("program.json is not JSON") from None
-    if not isinstance(program, dict) or program.get("format") not in (FORMAT, FORMAT_INTEGERS):
-        raise BadFile(f"program.json is not of the format {FORMAT} or {FORMAT_INTEGERS}")
+    if not isinstance(program, dict) or program.get("format") not in FORMATS:
+        raise BadFile(f"program.json is of none of the formats {', '.join(FORMATS)}")
     return program, arrays
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from snnas.hw_sim.entries import Entries, Matrix
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.linear import factors, support
 from snnas.hw_sim.program import CLOCK, LinearMap, Program, Shape
@@ -183,9 +184,16 @@ def wirings(program: Program, bits: int | None = None) -> dict[str, Wiring]:
         joined[s.id] = Wiring(s.map, s.src, s.dst, *shapes, wide if s.src == CLOCK else narrow)
     classes = (program.readout.classes, 1, 1)
     for k, r in enumerate(program.readout.readings):
-        dense = LinearMap(kind="dense", weight=r.weight)
-        joined[f"{READOUT}{k or ''}"] = Wiring(dense, r.src, READOUT, program.source_shape(r.src), classes, wide)
+        shape = program.source_shape(r.src)
+        joined[f"{READOUT}{k or ''}"] = Wiring(_as_map(r.weight), r.src, READOUT, shape, classes, wide)
     return joined
+
+
+def _as_map(matrix: Matrix) -> LinearMap:
+    """A readout's matrix as a synapse's."""
+    if isinstance(matrix, Entries):
+        return LinearMap(kind="sparse", weight=matrix.values, indices=matrix.indices, indptr=matrix.indptr)
+    return LinearMap(kind="dense", weight=matrix)
 
 
 def readout_depth(program: Program) -> int:

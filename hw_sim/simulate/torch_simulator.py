@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from snnas.hw_sim import kernels
+from snnas.hw_sim.entries import Entries, Matrix, columns_in, product
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.host_stage import integer_stages
 from snnas.hw_sim.program import INPUT, Program
@@ -52,8 +53,6 @@ class TorchSimulator:
     """
 
     def __init__(self, program: Program, *, device: str = "cpu", compile: bool = False) -> None:
-        import torch
-
         self.program, self.device = program, device
         self.engine = Engine(program, device)
         self._shapes = {p.id: spatial(p.shape) for p in program.populations}
@@ -61,10 +60,7 @@ class TorchSimulator:
         place = BLOCK_BYTES.get(device.split(":")[0], BLOCK_BYTES["cpu"])
         self.block = max(1, place // (4 * program.timesteps * self._largest))  # samples
         self._readings = [
-            (
-                part,
-                torch.from_numpy(part.weight[:, hwc(program.population(part.src).shape)].astype(np.float64)).to(device),
-            )
+            (part, self._weights(columns_in(part.weight, hwc(program.population(part.src).shape))))
             for part in program.readout.readings
         ]
         self.compiled = False
@@ -207,6 +203,14 @@ class TorchSimulator:
         moved = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
         return moved.permute(0, 1, 3, 4, 2).flatten(2).contiguous()
 
+    def _weights(self, matrix: Matrix) -> Tensor | Entries:
+        """Float64 on the device; of entries, which are few and summed by NumPy, as they are."""
+        import torch
+
+        if isinstance(matrix, Entries):
+            return matrix
+        return torch.from_numpy(matrix.astype(np.float64)).to(self.device)
+
     def _logits(self, spikes: dict[str, Tensor]) -> np.ndarray:
         import torch
 
@@ -216,10 +220,9 @@ class TorchSimulator:
             seen = spikes[part.src]
             if r.counts_spikes:  # below T * N * 128 < 2**53: float64 is exact
                 counts = seen[:, : max(steps - part.distance, 0)].sum(dim=1).to(torch.float64)
-                total = total + (counts @ weight.T).to(torch.int64).cpu().numpy()
+                total = total + _brought(counts, weight)
             else:
-                brought = (seen.to(torch.float64) @ weight.T).to(torch.int64).cpu().numpy()
-                total = total + late(brought, part.distance)
+                total = total + late(_brought(seen.to(torch.float64), weight), part.distance)
         return of_counts(r, total, steps) if r.counts_spikes else of_currents(r, total)
 
     def _compile(self) -> None:
@@ -238,6 +241,15 @@ class TorchSimulator:
             warnings.warn(f"torch.compile does not work here ({reason}); running eagerly", stacklevel=3)
             return
         self.engine.fused, self.compiled = steps, True
+
+
+def _brought(x: Tensor, weight: Tensor | Entries) -> np.ndarray:
+    """``x @ weight.T``, int64; x: float64 (..., N)."""
+    import torch
+
+    if isinstance(weight, Entries):
+        return product(x.to(torch.int64).cpu().numpy(), weight)
+    return np.asarray((x @ weight.T).to(torch.int64).cpu().numpy())
 
 
 def _stepping(step: Callable[..., None]) -> Callable[..., None]:

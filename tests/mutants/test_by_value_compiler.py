@@ -8,14 +8,27 @@ import numpy as np
 import pytest
 
 from snnas.export.compiler import ranges
+from snnas.export.compiler.fold import fold
 from snnas.export.compiler.ranges import neuron_bounds, prove
+from snnas.export.graph.graph import Conv, Flatten, Linear
 from snnas.hw_sim.host_stage import host_currents, with_integers
 from snnas.hw_sim.program import HostMap, LinearMap, Schedule, Synapse
 from tests.export.compiler.test_ranges import ends, one
+from tests.export.compiler.test_rewrites import Net
 
 
 def _dense(*rows: list[float]) -> LinearMap:
     return LinearMap(kind="dense", weight=np.array(rows, np.float32))
+
+
+@pytest.mark.parametrize(("size", "flattened"), [((3, 3), False), ((2, 3), True), ((3, 2), True)])
+def test_a_linear_layer_over_a_square_map_alone_is_a_convolution(size: tuple[int, int], flattened: bool) -> None:
+    net = Net(0, size)
+    graph = fold(net.head(net.lif(net.stem()), net.neurons))
+    assert bool(graph.of_type((Flatten,))) == bool(graph.of_type((Linear,))) == flattened
+    kernels = [node.weight.shape[2:] for node in graph.nodes.values() if isinstance(node, Conv)]
+    assert kernels == [(3, 3)] * (1 if flattened else 2)
+    assert graph.shapes()[graph.output] == ((3,) if flattened else (3, 1, 1))
 
 
 def test_what_is_beyond_every_register_is_said_to_be_two_to_44() -> None:

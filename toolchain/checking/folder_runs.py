@@ -244,7 +244,7 @@ def _structure(program: Program) -> dict[str, tuple[Any, ...]]:
 
 def _read(program: Program) -> tuple[Any, ...]:
     r = program.readout
-    return [(k.src, k.distance, k.weight.shape) for k in r.readings], r.read, r.response.shape
+    return [(k.src, k.distance, type(k.weight), k.weight.shape) for k in r.readings], r.read, r.response.shape
 
 
 def _population(p: Population) -> tuple[Any, ...]:

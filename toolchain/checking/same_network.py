@@ -15,12 +15,13 @@ from snnas.export.compiler.exactness import brought
 from snnas.export.compiler.grids import step
 from snnas.export.compiler.parts import own_spikes
 from snnas.export.compiler.quantisation_error import PopulationError, quantisation_errors
-from snnas.export.compiler.readout import RealReadout
+from snnas.export.compiler.readout import RealReadout, side_by_side
 from snnas.export.compiler.rounding import CLIPS
 from snnas.export.compiler.schedule import schedule
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim import limits
+from snnas.hw_sim.entries import Entries, same_places, values_of
 from snnas.hw_sim.program import CLOCK, Population, Program, Synapse
 from snnas.hw_sim.readout import Readout
 from snnas.toolchain.checking.equivalence import Fired
@@ -111,7 +112,10 @@ def _numbers(program: Program) -> Iterator[tuple[str, np.ndarray]]:
         yield f"gain of host map {h.id}", np.asarray(h.gain)
         yield f"weights of host map {h.id}", h.map.weight
     for k in program.readout.readings:
-        yield f"the readout's weights of {k.src} at distance {k.distance}", k.weight
+        yield f"the readout's weights of {k.src} at distance {k.distance}", values_of(k.weight)
+        if isinstance(k.weight, Entries):
+            yield f"columns of the readout's weights of {k.src}", k.weight.indices
+            yield f"rows of the readout's weights of {k.src}", k.weight.indptr
     yield "the readout's scale", np.asarray(program.readout.scale)
     yield "the readout's bias", program.readout.bias
     yield "the readout's response", program.readout.response
@@ -158,7 +162,10 @@ def _beyond_rounding(
 def _readout_off(real: RealReadout, mine: Readout, read: Readout, timesteps: int) -> str | None:
     """What of a readout is not the graph's. mine: compiled once more, without the samples that it was rounded by."""
     again = "export again"
-    if all(np.array_equal(a.weight, b.weight) for a, b in zip(mine.readings, read.readings, strict=True)):
+    pairs = [(a.weight, b.weight) for a, b in zip(mine.readings, read.readings, strict=True)]
+    if not all(same_places(a, b) for a, b in pairs):
+        return f"the readout's weights join other neurons than the graph's; {again}"
+    if all(np.array_equal(values_of(a), values_of(b)) for a, b in pairs):
         same = np.array_equal(mine.bias, read.bias) and np.array_equal(mine.response, read.response)
         return None if same else f"the readout's bias or response is not the graph's; {again}"
     if step(real.weights) is not None:  # then nothing is rounded, whatever the samples are
@@ -175,7 +182,7 @@ def _readout_off(real: RealReadout, mine: Readout, read: Readout, timesteps: int
     if not high - SPARE <= largest <= CLIPS[-1] * (high + SPARE):
         return f"the readout's largest weight is {largest:.4g} steps, expected {high} to {CLIPS[-1] * high:g}; {again}"
     within = (units > low) & (units < high)
-    error = np.concatenate([r.weight for r in read.readings], axis=1) - units
+    error = side_by_side([r.weight for r in read.readings]) - units
     steps = float(np.sqrt(np.square(error[within]).mean())) if within.any() else 0.0
     clipped = float(np.abs(error[~within] - (units.clip(low, high) - units)[~within]).max(initial=0))
     if steps > STEPS or clipped > FAR:

@@ -6,7 +6,7 @@ and its cause; ``switches`` turn it off in the hybrid simulator, which says what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from snnas.export.compiler.grids import grid_of
 from snnas.export.compiler.resolution import resolution
 from snnas.export.compiler.rounding import CLIPS
 from snnas.hw_sim import kernels, limits
+from snnas.hw_sim.entries import Matrix, same_places, values_of
 from snnas.hw_sim.program import INPUT, HostMap
 from snnas.toolchain.diagnosing.hybrid import READOUT, Switches
 from snnas.toolchain.diagnosing.kinds import Kind
@@ -322,13 +323,18 @@ def _readout(joint: Joint, moved: bool) -> Iterator[Fault]:
         yield Fault(READOUT, "dt or tau wrong", "readout", "what it keeps from timestep to timestep is not the graph's")
     allowed = (limits.WEIGHT_MIN, limits.WEIGHT_MAX)
     for (name, late), weight in theirs.items():
-        stored, source = ours[name, late].astype(np.float64), joint.program.source_shape(name)
-        for wrong in compare(weight * r.scale / finest, stored, allowed, source, moved=moved, room=CLIPS[-1]):
+        if not same_places(ours[name, late], weight):
+            yield Fault(READOUT, "geometry", "readout", f"what it reads of {name} are other neurons than the graph's")
+            continue
+        stored, source = values_of(ours[name, late]).astype(np.float64), joint.program.source_shape(name)
+        for wrong in compare(
+            values_of(weight) * r.scale / finest, stored, allowed, source, moved=moved, room=CLIPS[-1]
+        ):
             yield _of_weights(READOUT, "", wrong, "readout")
     off = np.abs(r.bias - real.still(steps) * r.scale * 64)
     if not moved and float(off.max()) > 1:
         yield Fault(READOUT, "bias wrong", "readout", f"its bias is off by up to {off.max() / 64:.4g} weight units")
 
 
-def _read(readings: dict[tuple[str, int], np.ndarray]) -> str:
+def _read(readings: Mapping[tuple[str, int], Matrix]) -> str:
     return ", ".join(f"{name} {late} timesteps late" if late else name for name, late in readings)

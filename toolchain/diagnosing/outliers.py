@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from snnas.export.compiler.circuit import Circuit, Link
+from snnas.hw_sim.entries import values_of, with_values
 from snnas.toolchain.diagnosing.hybrid import READOUT
 
 OUTLIER = 24.0  # times the median magnitude; 12 at most in 44 trained networks (measured)
@@ -91,7 +92,9 @@ def _parts(circuit: Circuit) -> Iterator[_Part]:
             )
     for k, reading in enumerate(circuit.readout.readings):
         put = partial(_with_reading, circuit, k)
-        yield _Part(cause="readout", what="weights of the readout", where=READOUT, values=reading.weight, put=put)
+        yield _Part(
+            cause="readout", what="weights of the readout", where=READOUT, values=values_of(reading.weight), put=put
+        )
 
 
 def _other(links: tuple[Link, ...], k: int, weight: np.ndarray) -> tuple[Link, ...]:
@@ -113,5 +116,5 @@ def _with_bias(circuit: Circuit, k: int, bias: np.ndarray) -> Circuit:
 
 def _with_reading(circuit: Circuit, k: int, weight: np.ndarray) -> Circuit:
     readings = circuit.readout.readings
-    changed = (*readings[:k], replace(readings[k], weight=weight), *readings[k + 1 :])
+    changed = (*readings[:k], replace(readings[k], weight=with_values(readings[k].weight, weight)), *readings[k + 1 :])
     return replace(circuit, readout=replace(circuit.readout, readings=changed))

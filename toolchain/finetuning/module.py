@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from snnas.export.compiler.ranges import input_bounds, prove, verify_ranges
 from snnas.hw_sim import limits
+from snnas.hw_sim.entries import Entries, Matrix, values_of, with_values
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import CLOCK, INPUT, Pool, Population, Program, Synapse
 from snnas.hw_sim.readout import Readout, constant, weights_in_time
@@ -59,7 +60,7 @@ class TrainableProgram(nn.Module):
                 if s.src != CLOCK:
                     self.synapses[_key(s.id)] = _synapse(s, p, real.get(s.id), allowed, trained=learns)
         low, high = limits.WEIGHT_MIN, limits.WEIGHT_MAX
-        self.readings = nn.ModuleList(Integers(r.weight, None, low, high) for r in program.readout.readings)
+        self.readings = nn.ModuleList(Integers(values_of(r.weight), None, low, high) for r in program.readout.readings)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, classes), float64, in real units: the readout's mean over the timesteps where it sums.
@@ -69,7 +70,7 @@ class TrainableProgram(nn.Module):
         r, fired = self.start.readout, self.run(x)
         brought = []
         for part, weight in zip(r.readings, self.readings, strict=True):
-            here = functional.linear(fired[part.src].flatten(2).to(torch.float64), weight().to(torch.float64))
+            here = _brought(fired[part.src].flatten(2).to(torch.float64), part.weight, weight().to(torch.float64))
             brought.append(functional.pad(here, (0, 0, 0, 0, part.distance, 0))[: self.start.timesteps])
         units = _read(r, sum(brought[1:], brought[0]))
         return units / (64 * r.scale * (self.start.timesteps if r.read == "sum" else 1))
@@ -136,7 +137,9 @@ class TrainableProgram(nn.Module):
         ]
         weights = [w.numbers().astype(np.int8) for w in self.readings if isinstance(w, Integers)]
         before = self.start.readout
-        parts = tuple(replace(r, weight=w) for r, w in zip(before.readings, weights, strict=True))
+        parts = tuple(
+            replace(r, weight=with_values(r.weight, w)) for r, w in zip(before.readings, weights, strict=True)
+        )
         readout = replace(before, readings=parts)
         return replace(self.start, populations=tuple(populations), synapses=tuple(synapses), readout=readout)
 
@@ -244,6 +247,14 @@ class TrainableProgram(nn.Module):
                     now[p.id] = self._neurons(p)(sum(parts[1:], parts[0]), still)
                 steps[p.id].append(now[p.id])
         spikes |= {name: torch.cat(parts) for name, parts in steps.items()}
+
+
+def _brought(x: Tensor, matrix: Matrix, values: Tensor) -> Tensor:
+    """X (T, B, N) times the readout's matrix, which has these values in the places of ``matrix``: (T, B, classes)."""
+    if not isinstance(matrix, Entries):
+        return functional.linear(x, values)
+    indices, rows = (torch.from_numpy(at.astype(np.int64)).to(x.device) for at in (matrix.indices, matrix.rows))
+    return x.new_zeros((*x.shape[:2], matrix.shape[0])).index_add(2, rows, x[:, :, indices] * values)
 
 
 def _read(r: Readout, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from snnas.export.compiler.ranges import host_of, input_bounds, neuron_bounds
 from snnas.hw_sim import limits
+from snnas.hw_sim.entries import Matrix, columns_in
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Population, Program, Shape, Synapse
 
@@ -136,7 +137,7 @@ class Plan:
     program: Program
     units: tuple[Unit, ...]
     """In the order in which they run."""
-    readings: tuple[tuple[int, np.ndarray, int], ...]
+    readings: tuple[tuple[int, Matrix, int], ...]
     """Of the readout: the unit, weights int8 (classes, N) of (H, W, C) neurons, timesteps late."""
     input_history: int
     bits: dict[int, int]
@@ -221,7 +222,7 @@ def plan(program: Program) -> Plan:
     readings = []
     for r in program.readout.readings:
         src, late = origin(r.src)
-        readings.append((at[src], r.weight[:, of_pixels(program.population(src).shape)], r.distance + late))
+        readings.append((at[src], columns_in(r.weight, of_pixels(program.population(src).shape)), r.distance + late))
     units = [replace(u, history=history[u.index]) for u in units]
     bits, shared = _shared(program, units, [u for u, _, _ in readings], history)
     return Plan(

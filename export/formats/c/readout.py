@@ -9,6 +9,7 @@ import numpy as np
 from snnas.export.formats.c.packing import array, rows, smallest
 from snnas.export.formats.c.plan import ROWS, Plan, up, words
 from snnas.export.formats.c.runtime import row, row_at
+from snnas.hw_sim.entries import Entries, row_sums
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.readout import constant, weights_in_time
 
@@ -41,12 +42,17 @@ def _weights(plan: Plan) -> tuple[list[str], str, int]:
     fours = up(plan.program.readout.classes, ROWS) // ROWS
     arrays, functions = [], ""
     for n, (unit, weight, _) in enumerate(plan.readings):
+        head = f"/* What the spikes of {plan.units[unit].population.id} bring to the classes. */\n"
+        if isinstance(weight, Entries):
+            made, body = _listed(n, weight)
+            arrays += made
+            functions += head + body
+            continue
         kind, packed = rows(weight.T, WEIGHT_BITS)
         arrays.append(array(kind, f"r{n}", packed))
         at = row_at(f"r{n}", "32u * i + snnas_lowest(f)", fours, WEIGHT_BITS)
         lines = "".join(f"            {line}\n" for line in row(WEIGHT_BITS, 1, "a", "w", fours, "1u"))
-        functions += f"""/* What the spikes of {plan.units[unit].population.id} bring to the classes. */
-static void read_{n}(const uint32_t *s, uint32_t *a)
+        functions += f"""{head}static void read_{n}(const uint32_t *s, uint32_t *a)
 {{
     for (uint32_t i = 0; i < {words(weight.shape[1])}u; i++)
         for (uint32_t f = s[i]; f != 0; f &= f - 1u) {{
@@ -58,11 +64,32 @@ static void read_{n}(const uint32_t *s, uint32_t *a)
     return arrays, functions, fours
 
 
+def _listed(n: int, weight: Entries) -> tuple[list[str], str]:
+    """By neuron: the classes that a spike reaches, and by how much."""
+    order = np.argsort(weight.indices, kind="stable")
+    starts = np.searchsorted(weight.indices[order], np.arange(weight.columns + 1))
+    tables = {f"r{n}": weight.values[order], f"i{n}_read": starts, f"j{n}_read": weight.rows[order]}
+    body = f"""static void read_{n}(const uint32_t *s, uint32_t *a)
+{{
+    for (uint32_t i = 0; i < {words(weight.columns)}u; i++)
+        for (uint32_t f = s[i]; f != 0; f &= f - 1u) {{
+            const uint32_t k = 32u * i + snnas_lowest(f);
+            for (int32_t e = i{n}_read[k]; e < i{n}_read[k + 1u]; e++) {{
+                const uint32_t w = (uint32_t)r{n}[e];
+                a[j{n}_read[e]] += w;
+            }}
+        }}
+}}
+
+"""
+    return [_table(name, values) for name, values in tables.items()], body
+
+
 def _counted(plan: Plan) -> Read:
     program = plan.program
     r, steps = program.readout, program.timesteps
     arrays, functions, fours = _weights(plan)
-    most = sum(int(np.abs(w.astype(np.int64)).sum(axis=1).max()) for _, w, _ in plan.readings)
+    most = sum(int(row_sums(w).max()) for _, w, _ in plan.readings)
     wide = most * steps >= INT  # then each timestep's sums are added to 64 bits
     response = np.broadcast_to(r.response[0], (r.classes,))
     arrays += [_table("response", response * 64), _table("constant", constant(r, steps))]

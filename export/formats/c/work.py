@@ -16,6 +16,7 @@ from snnas.export.formats.c.instructions import Work
 from snnas.export.formats.c.neurons import one_division, wide_leak
 from snnas.export.formats.c.plan import ROWS, Connection, Plan, Unit, held, up
 from snnas.export.formats.c.runtime import turns
+from snnas.hw_sim.entries import Entries
 from snnas.hw_sim.limits import DECAY_ONE
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.program import INPUT
@@ -45,6 +46,10 @@ def parts(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Iterator[t
         fours = up(plan.program.readout.classes, ROWS) // ROWS
         fired = rates.get(plan.units[unit].population.id, 0.0) * weight.shape[1]
         looked = loops.found(plan.source(unit), fired / weight.shape[1])
+        if isinstance(weight, Entries):
+            reached = fired / weight.shape[1] * weight.values.size
+            yield f"read_{n}", steps, looked + Work({"tap_listed": fired, "listed": reached})
+            continue
         yield f"read_{n}", steps, looked + Work({"four_1": fired * fours, "turn_of_row": fired * turns(fours)})
     calls = sum(1 + len(u.connections) for u in plan.units)
     yield "snnas_step", steps, Work({"step": 1.0, "unit": float(calls), "moved": _moved(plan)})

@@ -223,7 +223,9 @@ def test_latency_by_hand() -> None:
     assert latency.steps == 2
     assert latency.step_us.nominal == pytest.approx(nominal / 2)
     busiest = (first + 10 * 5.3) / 2 + 465  # the first core's mean step
-    assert latency.throughput.nominal == pytest.approx(1e9 / busiest)
+    assert latency.throughput.nominal == pytest.approx(1e9 / busiest, rel=1e-12)
+    assert latency.throughput.low == pytest.approx(1e9 / (1.25 * busiest), rel=1e-12)
+    assert latency.throughput.high == pytest.approx(1e9 / (0.75 * (busiest - 465 + 113)), rel=1e-12)
     assert estimate_latency(c, load_profile("analytic45_int8")) is None
 
 

@@ -13,6 +13,7 @@ import pytest
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.compiler.quantisation_error import quantisation_errors
 from snnas.export.compiler.readout import RealReading, RealReadout, quantise_readout
+from snnas.hw_sim.entries import Entries, added
 from snnas.hw_sim.program import Program
 from snnas.hw_sim.readout import Readout
 from snnas.toolchain.checking.same_network import _beyond_rounding, _readout_off
@@ -83,6 +84,27 @@ def test_weights_of_whole_steps_have_to_be_kept_as_they_are() -> None:
     assert _readout_off(real, made, made, TIMESTEPS) is None
     wrong = replace(made, readings=(replace(made.readings[0], weight=other),))
     assert _readout_off(real, made, wrong, TIMESTEPS) == "the readout's weights are not the graph's; export again"
+
+
+def test_weights_by_their_entries_are_held_to_the_graphs() -> None:
+    """Of one number each, in a diagonal: another number, and the same numbers in other places."""
+    at = np.arange(5)
+    diagonal = added(at, at, np.sqrt([0.31, 0.2, 0.17, 0.09, 0.4]) * [1, -1, 1, 1, 1], (5, 5))
+    real = RealReadout(
+        readings=(RealReading(src="a", weight=diagonal),), constant=np.zeros(5), membrane=None, read="sum"
+    )
+    made = quantise_readout(real, TIMESTEPS)
+    (reading,) = made.readings
+    assert isinstance(reading.weight, Entries)
+    assert np.array_equal(reading.weight.values, np.rint(diagonal.values * 127 / np.sqrt(0.4)))
+    assert _readout_off(real, made, made, TIMESTEPS) is None
+
+    def of(weight: Entries) -> str:
+        return str(_readout_off(real, made, replace(made, readings=(replace(reading, weight=weight),)), TIMESTEPS))
+
+    moved = replace(reading.weight, indices=reading.weight.indices[::-1].copy())
+    assert "join other neurons" in of(moved)
+    assert "steps from the graph's" in of(replace(reading.weight, values=-reading.weight.values))
 
 
 def test_a_readouts_weights_are_told_in_steps_on_either_side(readouts: tuple[RealReadout, Readout, Readout]) -> None:

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 from snnas.export.compiler.fold import fold  # noqa: E402
 from snnas.export.compiler.ranges import prove, verify_ranges  # noqa: E402
 from snnas.export.formats.program_file import read_program  # noqa: E402
+from snnas.hw_sim.entries import added, equal, values_of, with_values  # noqa: E402
 from snnas.hw_sim.errors import UnsupportedError, UsageError  # noqa: E402
 from snnas.hw_sim.program import LinearMap, Population, Program, Schedule, Synapse  # noqa: E402
 from snnas.hw_sim.readout import Reading, Readout, summed  # noqa: E402
@@ -69,13 +70,17 @@ def test_the_module_fires_as_the_simulator(seed: int, back: tuple[tuple[int, int
 @pytest.mark.parametrize("read", ["sum", "last", "max"])
 @pytest.mark.parametrize("memory", [False, True])
 def test_the_module_reads_as_the_simulator(read: Any, memory: bool) -> None:
-    """Two populations, one of them late, with and without a membrane that holds what it has read."""
+    """Three readings, one of them late and by its entries, with and without a membrane that holds what it has read."""
     program, rng = replace(random_program(6), timesteps=5), np.random.default_rng(2)
     steps, sizes = program.timesteps, {p.id: p.size for p in program.populations}
     readings = tuple(
         Reading(src=name, weight=rng.integers(-90, 90, (3, sizes[name])).astype(np.int8), distance=late)
         for name, late in (("p1", 0), ("p2", 1), (program.readout.readings[0].src, 0))
     )
+    some = values_of(readings[1].weight) * (rng.random(readings[1].weight.shape) < 0.4)
+    by_entries = added(*np.nonzero(some), some[np.nonzero(some)].astype(np.float64), some.shape)
+    kept = with_values(by_entries, by_entries.values.astype(np.int8))
+    readings = (readings[0], replace(readings[1], weight=kept), readings[2])
     rows = steps if memory else 1
     response = np.array([[7 >> j, 9 >> j, -8 >> j] for j in range(rows)], np.int64)
     readout = Readout(
@@ -93,7 +98,7 @@ def test_the_module_reads_as_the_simulator(read: Any, memory: bool) -> None:
     out.sum().backward()
     assert all(w.shadow.grad is not None and w.shadow.grad.abs().sum() > 0 for w in module.readings)
     again = module.program().readout
-    assert all(np.array_equal(a.weight, b.weight) for a, b in zip(again.readings, readings, strict=True))
+    assert all(equal(a.weight, b.weight) for a, b in zip(again.readings, readings, strict=True))
 
 
 def test_a_new_module_is_its_program() -> None:
