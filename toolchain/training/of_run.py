@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -118,6 +118,7 @@ def train_run(
     )
     for doubt in filter(None, doubts):
         narrator.say(f"  note: {doubt}")
+    _keep_first(config, recipe)
     config["train"] = recipe.plain()
     config["training"] = {
         "seconds": round(result.seconds, 3),
@@ -132,6 +133,12 @@ def train_run(
     }
     run.write_config(config)
     training.Checkpoint(folder, "").remove()
+
+
+def _keep_first(config: dict[str, Any], recipe: TrainingConfig) -> None:
+    """The recipe that the run began with stays in its run.toml where this one is another."""
+    if recipe.plain() != {**type(recipe)().plain(), **config["train"]}:
+        config.setdefault("first_train", config["train"])
 
 
 def _balanced(network: nn.Module, data: Dataset, device: str) -> float | None:
