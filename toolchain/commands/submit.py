@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from snnas.hw_sim.files import write_json
 from snnas.toolchain.checking.leaderboard import against, read_row, row_of
 from snnas.toolchain.checking.remaking import write_files
 from snnas.toolchain.output.report import span
+from snnas.toolchain.output.shown import Shown
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.runs.run import directory, find
 
@@ -38,12 +40,22 @@ class SubmitOptions:
     """Whether a file that is there is overwritten."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
-    """A row, and what the one that it is compared with says otherwise (None: it is compared with none)."""
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Submitted(Shown):
+    """A run as a row of the leaderboard."""
 
     row: dict[str, Any]
+    """As ``--json`` prints it: the schema ``snnas.leaderboard``."""
     differences: tuple[str, ...] | None
+    """Where the row that it is held against does not agree, a line each; None: it is held against none."""
+
+    @property
+    def headline(self) -> str:
+        row = self.row
+        return f"{row['dataset']}, {row['name']} ({row['method']}): {row['on_target']:.2%} on target"
+
+    def to_dict(self) -> dict[str, Any]:
+        return copy.deepcopy(self.row)
 
     @property
     def exit_code(self) -> int:
@@ -54,7 +66,7 @@ class Submitted:
         """For a person."""
         row = self.row
         low, high = row["interval"]
-        yield f"{row['dataset']}, {row['name']} ({row['method']}): {row['on_target']:.2%} on target"
+        yield self.headline
         yield f"  {row['test_samples']:,} test samples, 95 % {low:.1%} .. {high:.1%}; {row['accuracy']:.2%} in training"
         if row["energy_uJ"]:
             cores = counted(row["cores"], "core")

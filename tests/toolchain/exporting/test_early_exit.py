@@ -16,6 +16,7 @@ from snnas.hw_sim.files import read_json, write_json
 from snnas.toolchain.checking import CheckOptions, check
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.commands.export import GraphExportOptions, export_graph
+from snnas.toolchain.commands.exported import read_export
 from snnas.toolchain.exporting import early_exit
 from snnas.toolchain.models.open import open_subject
 from snnas.toolchain.models.reading_options import ReadingOptions
@@ -61,6 +62,13 @@ def test_exact_changes_no_answer_and_says_what_it_saves(here: Path, capsys: pyte
     hold_document(figures)
     assert figures["early_exit"]["changed"] == 0
     assert figures["early_exit"]["timesteps"]["mean"] < program.timesteps
+    export = read_export(folder)
+    ends = export.early_exit
+    assert ends is not None
+    assert (ends.mode, ends.level, ends.of_timesteps, ends.changed) == ("exact", None, program.timesteps, 0)
+    assert (ends.timesteps, ends.early) == (found["timesteps"]["mean"], found["early"])
+    assert ends.accuracy == export.accuracy
+    assert export.simulate().early_exit == ends
 
 
 def test_a_confidence_is_chosen_on_what_calibrates(here: Path) -> None:
@@ -85,6 +93,8 @@ def test_what_cannot_be_is_said(here: Path, capsys: pytest.CaptureFixture[str]) 
     ):
         assert run_command([*EXPORT, "--early-exit", asked, "-q"]) == code
         assert said in capsys.readouterr().err
+    assert run_command([*EXPORT, "-q", "--early-exit"]) == 2
+    assert "requires an argument. It takes: End once the answer is settled: exact, or" in capsys.readouterr().err
     assert run_command([*EXPORT[:2], "--target", "onnx", "--early-exit", "exact"]) == 2
     assert not (here / "foreign-lava").exists()
 
