@@ -106,11 +106,13 @@ What networks do *on target*, beside what they do in training: rows that anybody
 others published. This page is {DONE}.
 
 A row is a file of `snnas submit` in `docs/data/leaderboard`: an export that `snnas check` passes, measured on the
-whole test split, with its seed, hashes and commands; a run whose command takes files of your own is none. To make one
-again, run its commands (`made.commands`; of a network that was given, `made.genotype` is genotype.json), then hold your
-run against it:
+whole test split, with its seed, hashes, commands and the small files that these name: a space, a recipe, a budget, a
+genotype. Data are no part of it: it holds the hash of them, as they are stored, so whoever has the same copy can make
+it again, and `--compare` refuses another copy. To make a row again, in an empty folder:
 
-    snnas submit --compare docs/data/leaderboard/ROW.json
+    snnas submit --files ROW.json      # writes the files that its commands name, and prints the commands
+    ...                                # run them, each in its turn
+    snnas submit --compare ROW.json    # holds what they made against the row
 
 It agrees where accuracy on target lies in the row's 95 % interval and activity, synaptic operations, energy, latency
 and cores within a factor of 1.25; where the weights are the same, every figure is equal. Another machine may sum in
@@ -135,11 +137,22 @@ def leaderboard_page() -> str:
     parts = [BOARD]
     for name, found in sorted(by_set.items()):
         found.sort(key=_board_order)
-        parts.append(f"## {name}\n\n| {' | '.join(HEADS)} |\n|---|---|--:|--:|--:|--:|--:|--:|---|--:|\n")
+        parts.append(f"## {name}\n\n{_board_data(found)}| {' | '.join(HEADS)} |\n")
+        parts.append("|---|---|--:|--:|--:|--:|--:|--:|---|--:|\n")
         parts += [f"| {' | '.join(_board_cells(row))} |\n" for row in found]
         notes = [f"{row['name']}: {row['note']}" for row in found if row["note"]]
         parts.append("\n" + "".join(f"- {note}\n" for note in notes) + ("\n" if notes else ""))
     return "".join(parts)
+
+
+def _board_data(rows: list[dict[str, Any]]) -> str:
+    """The hash of the data that rows of a set were made with, and which rows where there is more than one."""
+    made: dict[str, list[str]] = {}
+    for row in rows:
+        if row["made"]:
+            made.setdefault(row["made"]["data_sha256"], []).append(row["name"])
+    which = [f"`{key}`" + (f" ({'; '.join(names)})" if len(made) > 1 else "") for key, names in made.items()]
+    return f"Data, sha256: {', '.join(which)}.\n\n" if which else ""
 
 
 def _board_order(row: dict[str, Any]) -> tuple[bool, float, float]:

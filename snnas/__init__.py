@@ -8,11 +8,13 @@ What one begins with:
 
 - ``search_network``, ``train_network``: to a trained ``Run``. ``load`` (``load_run``): what lies on disk.
 - ``read_graph``, ``from_torch``: anybody's .nir or torch module as a ``Model``; ``find_convention``: whose it is.
-- ``check``: the gate for pipelines. ``compare_runs``, ``list_runs``, ``list_datasets``: what there is.
+- ``check``: the gate for pipelines. ``calibrate``: a board's own energy constants.
+- ``compare_runs``, ``list_runs``, ``list_datasets``: what there is.
 
 What one holds:
 
-- ``Run``: ``export``, ``train``, ``resume``, ``write_page``, ``network``, ``to_spikingjelly``, ``to_snntorch``.
+- ``Run``: ``export``, ``train``, ``resume``, ``write_page``, ``submit``, ``pack``, ``network``,
+  ``to_spikingjelly``, ``to_snntorch``.
 - ``Model``: ``compile``, ``export``, ``check``, ``run``, ``save``.
 - ``Program``: ``simulate``, ``estimate``, ``save``. ``Export``: these and ``check``, ``diagnose``.
 - ``Simulation``, ``Bill``, ``Findings``: results.
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from snnas.hw_sim.errors import SnnasError as SnnasError
     from snnas.hw_sim.errors import UnsupportedError as UnsupportedError
     from snnas.hw_sim.errors import UsageError as UsageError
+    from snnas.toolchain.commands.calibrate import calibrate as calibrate
     from snnas.toolchain.commands.check import Findings as Findings
     from snnas.toolchain.commands.check import check as check
     from snnas.toolchain.commands.data import fetch_dataset as fetch_dataset
@@ -63,6 +66,7 @@ _HOMES = {
     **dict.fromkeys(("fetch_dataset", "list_datasets"), "toolchain.commands.data"),
     **dict.fromkeys(("Bill", "Simulation"), "toolchain.commands.outcomes"),
     **dict.fromkeys(("Model", "find_convention", "read_graph"), "toolchain.commands.model"),
+    "calibrate": "toolchain.commands.calibrate",
     "Export": "toolchain.commands.exported",
     "Program": "toolchain.commands.program",
     "Run": "toolchain.commands.run",

@@ -110,6 +110,8 @@ def test_findings_of_python_name_arguments(tmp_path: Path) -> None:
         ("a folder that snnas export wrote", "a folder that run.export() wrote"),
         ("find it with: snnas whose", "find it with: snnas.find_convention()"),
         ("get it with: snnas data fetch mnist, or", 'get it with: snnas.fetch_dataset("mnist"), or'),
+        ("make it again with snnas submit", "make it again with run.submit()"),
+        ("give --log", "give snnas.calibrate(log=...)"),
         ("mend: snnas lava setup --with-dl", "mend: snnas lava setup --with-dl"),  # a shell's
         ("or add --in-ci", "or add --in-ci (of the command line)"),
         (
@@ -142,7 +144,6 @@ OF_THE_LINE = {
     "html", "json", "quiet", "verbose", "help", "format", "version", "in-ci", "portable", "recording", "program",
     "new-profile", "limit", "compare", "train-front", "finetune-lr", "timeout", "resume",
     "force-reinstall", "with-dl", "python", "no-input", "disable-pip-version-check", "parent", "no-train",
-    "log", "plan", "repeats", "probes", "trust-units",  # of snnas calibrate
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-/* What an image holds beside the model: memory that the emulator fills and reads, and three entries. */
+/* What an image holds beside the model: memory that the emulator fills and reads, and its entries. */
 #include "model.h"
 
 snnas_state device_state;
@@ -11,6 +11,11 @@ void device_step(void);
 void device_again(void);
 #endif
 void device_logits_out(void);
+#ifdef SNNAS_EARLY_EXIT
+uint32_t device_answer;
+void device_decided(void);
+void device_class(void);
+#endif
 void _start(void);
 
 #ifdef SNNAS_TRACE
@@ -35,6 +40,12 @@ void device_again(void) { snnas_step(&device_state, 0); }
 
 void device_logits_out(void) { snnas_logits(&device_state, device_logits); }
 
+#ifdef SNNAS_EARLY_EXIT
+void device_decided(void) { device_answer = snnas_decided(&device_state); }
+
+void device_class(void) { device_answer = snnas_class(&device_state); }
+#endif
+
 void _start(void)
 {
     for (;;) {
@@ -42,6 +53,10 @@ void _start(void)
         device_step();
 #ifdef SNNAS_REPEATS
         device_again();
+#endif
+#ifdef SNNAS_EARLY_EXIT
+        device_decided();
+        device_class();
 #endif
         device_logits_out();
     }

@@ -31,6 +31,8 @@ class Image:
     flash: bytes of the model's code and constants. state, stack: bytes of memory: an instance, and the deepest stack
     that was seen. instructions: int64 (samples, 3): of snnas_init, of all timesteps, of snnas_logits. functions:
     those of each function that the compiler left one, by name, in all counted samples. ran: the traced run of all.
+    ends: int64 (B, 2), after how many timesteps each sample is decided and with which class; None of a model that
+    cannot be asked. early: int64 (samples,), instructions of these timesteps and of asking after each.
     """
 
     core: str
@@ -41,6 +43,8 @@ class Image:
     instructions: np.ndarray
     functions: dict[str, int]
     ran: Ran
+    ends: np.ndarray | None = None
+    early: np.ndarray | None = None
 
     @property
     def ram(self) -> int:
@@ -66,7 +70,7 @@ def emulate(
         if held.undefined:
             raise GateError(f"{core.name}: the model calls {', '.join(held.undefined)}; it must be freestanding")
         traced = _image(model, folder, compiler, trace=True)
-        raw, _ = _emulated(model, folder, traced, frames, core, python, counted=0)
+        raw, asked = _emulated(model, folder, traced, frames, core, python, counted=0)
         ran = decoded(model, raw, len(frames))
         plain = _image(model, folder, compiler, trace=False)
         few = frames[:counted]
@@ -82,7 +86,13 @@ def emulate(
             stack=int(result["stack"]),
             instructions=np.array(result["instructions"], np.int64).reshape(-1, 3),
             ran=ran,
+            ends=_ends(asked, slice(0, 2)),
+            early=_ends(result, 2),
         )
+
+
+def _ends(result: dict[str, Any], columns: int | slice) -> np.ndarray | None:
+    return np.array(result["ends"], np.int64)[:, columns] if result["ends"] else None
 
 
 def _by_function(image: elf.Elf, blocks: list[list[int]]) -> dict[str, int]:

@@ -3,7 +3,9 @@
 JOB.json: {"arch": "arm" or "riscv", "image": path, "segments": [[address, size, offset, held], ...], "symbols": {name:
 [address, size]}, "samples": B, "timesteps": T, "frame_bytes": n, "counted": how many samples' instructions are counted,
 "result": path}. The result: {"instructions": [[of init, of all timesteps, of the logits], ...], "stack": bytes,
-"blocks": [[address, instructions in all counted samples], ...]}.
+"blocks": [[address, instructions in all counted samples], ...], "ends": [[timesteps until it was decided, the class
+then, instructions of these timesteps with the questions], ...]}. Where an image cannot be asked, ends is empty; where
+it can, each sample runs to its end all the same, and blocks leave the questions out.
 Python 3.9 syntax, unicorn, and nothing of ours.
 """
 
@@ -42,13 +44,20 @@ def main(path: str) -> None:
         machine.emu_start(symbols[name][0] | thumb, RETURN)
         return int(counter.total - before)
 
-    found = []
+    def asked(name: str) -> tuple[int, int]:
+        """What the image answers, and the instructions that it takes to do so."""
+        counter.apart = True
+        taken = call(name)
+        counter.apart = False
+        return struct.unpack("<I", bytes(machine.mem_read(symbols["device_answer"][0], 4)))[0], taken
+
+    found, ends = [], []
     for sample in range(job["samples"]):
         if sample == job["counted"]:
             counter.stop()
         counts = [call("device_init"), 0, 0]
-        last = b""
-        for _ in range(job["timesteps"]):
+        last, ended, questions = b"", None, 0
+        for step in range(job["timesteps"]):
             frame = sys.stdin.buffer.read(job["frame_bytes"])
             if len(frame) != job["frame_bytes"]:
                 raise SystemExit("frames are missing")
@@ -56,8 +65,14 @@ def main(path: str) -> None:
             machine.mem_write(symbols["device_frame"][0], frame)
             counts[1] += call("device_again" if again else "device_step")
             last = frame
+            if ended is None and "device_decided" in symbols:
+                decided, taken = asked("device_decided")
+                questions += taken
+                if decided:
+                    ended = [step + 1, asked("device_class")[0], counts[1] + questions]
             if "device_spikes" in symbols:
                 sys.stdout.buffer.write(bytes(machine.mem_read(*symbols["device_spikes"])))
+        ends += [] if ended is None else [ended]
         counts[2] = call("device_logits_out")
         sys.stdout.buffer.write(bytes(machine.mem_read(*symbols["device_logits"])))
         if sample < job["counted"]:
@@ -67,7 +82,9 @@ def main(path: str) -> None:
     used = len(stack.lstrip(bytes([FILL])))
     with open(job["result"], "w") as out:
         blocks = list(counter.blocks.items())
-        json.dump({"instructions": found, "stack": used, "blocks": blocks, "unicorn": unicorn.__version__}, out)
+        json.dump(
+            {"instructions": found, "stack": used, "blocks": blocks, "ends": ends, "unicorn": unicorn.__version__}, out
+        )
 
 
 def _machine(arch: str) -> tuple[Any, int, int]:
@@ -105,6 +122,7 @@ class _Counter:
         self.machine, self.thumb, self.total = machine, thumb, 0
         self.known: dict[tuple[int, int], int] = {}
         self.blocks: dict[int, int] = {}
+        self.apart = False  # blocks do not grow
         import unicorn  # pyright: ignore[reportMissingImports]
 
         self.hook = machine.hook_add(unicorn.UC_HOOK_BLOCK, self.block)
@@ -117,6 +135,8 @@ class _Counter:
         if count is None:
             count = self.known[address, size] = self.length(bytes(machine.mem_read(address, size)))
         self.total += count
+        if self.apart:
+            return
         self.blocks[address] = self.blocks.get(address, 0) + count
 
     def length(self, code: bytes) -> int:

@@ -22,6 +22,7 @@ LOG_BYTES, ROWS = 1 << 24, 100_000
 HEADER = ("probe", "repeat", "inferences", "energy_J", "power_W", "time_s")
 PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "k": 1e3}
 QUANTITIES = {"energy": "J", "power": "W", "time": "s"}
+OTHERS = {";": "semicolons", "\t": "tabs"}  # as spreadsheets write where the comma is a decimal's
 AGREE = 0.05  # energy, and power times time, of one row
 
 
@@ -54,6 +55,12 @@ def parse(text: str, place: str, known: Sequence[str]) -> list[Reading]:
     if not rows or len(rows) > ROWS:
         raise InvalidFileError(f"{place}: {len(rows)} rows; expected a header and at most {ROWS} of them")
     columns = [name.strip() for name in rows[0]]
+    other = [what for sign, what in OTHERS.items() if sign in columns[0]]
+    if len(columns) == 1 and other:
+        raise InvalidFileError(
+            f"{place}: its columns are parted by {other[0]}, expected commas; save it as CSV with commas, and decimals "
+            "with a point: 0.125"
+        )
     scales = _scales(columns, place)
     found = []
     for number, row in enumerate(rows[1:], start=2):

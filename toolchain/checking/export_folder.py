@@ -16,6 +16,7 @@ from snnas.export.formats.c import SOURCES
 from snnas.export.formats.nir_file import read_nir
 from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Graph
+from snnas.hw_sim.early_exit import KEY
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_bytes, read_json, sha256
 from snnas.hw_sim.map.mapping import load_system
@@ -174,6 +175,7 @@ def _check_parts(
     )
     book.attempt("SN307", "recorded resources", lambda: folder_runs.check_resources(book, program, manifest))
     book.attempt("SN307", "recorded figures", lambda: folder_runs.check_tables(book, report, manifest))
+    book.attempt("SN314", "early exit", lambda: _check_early_exit(book, program, samples, report))
     if not judged:
         return Made(judged=samples)
     made = _figures(book, graph, program, samples, options, report)
@@ -184,6 +186,14 @@ def _check_parts(
         claimed = {name: value for name, value in made.claimed.items() if name not in chips}
         made = replace(made, figures=made.figures | chips, claimed=claimed)
     return made
+
+
+def _check_early_exit(book: Book, program: Program, samples: Samples, report: Tree) -> None:
+    if KEY not in program.meta and "early_exit" not in report:
+        return
+    from snnas.toolchain.checking.early_exit import check_early_exit  # with all that runs
+
+    check_early_exit(book, program, samples, report)
 
 
 def _figures(book: Book, graph: Graph, program: Program, samples: Samples, options: CheckOptions, report: Tree) -> Made:

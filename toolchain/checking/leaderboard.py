@@ -9,7 +9,6 @@ the row's. ``docs/leaderboard.md`` is written from such files.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,19 @@ from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json, read_text, sha256
 from snnas.hw_sim.tables import known
 from snnas.toolchain.checking import attest as attesting
+from snnas.toolchain.checking.remaking import check_files, making_of
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.runs.run import Run
 
 SCHEMA = "snnas.leaderboard/1"
 SLACK = 1.25  # a cost of a row that is made again: at most so many times the row's, at least one in so many
 COSTS = ("sar", "synops", "energy_uJ", "latency_us", "cores")
-# Options of where and how fast; a row says neither.
-ELSEWHERE = {"--name", "--runs-dir", "--workers", "--engine", "--log-to"}
 SAME = ("weights", "genotype", "bits", "timesteps", "finetune")  # of two exports of one network
 # What one network has on any machine, to the last bit of its integers.
 SAID = (
     *("on_target", "interval", "test_samples", "timesteps", "sar", "synops", "energy_uJ", "latency_us", "cores"),
     *("neurons", "parameters", "weight_bits"),
 )
-OWN = (".toml", ".npz", ".json", ".ts", ".zip")
-QUIET = {"--quiet", "-q", "--verbose", "-v", "--json"}
-FILE = "genotype.json"
 
 
 def row_of(run: Run, *, name: str | None = None, note: str = "", blind: bool = True) -> dict[str, Any]:
@@ -42,32 +37,24 @@ def row_of(run: Run, *, name: str | None = None, note: str = "", blind: bool = T
 
     UsageError for a run without an export or of data that others lack, GateError where ``snnas check`` fails it.
     """
-    from snnas.toolchain.data.load import NAMES
-
     folder = run.export("lava")
     if not (folder / "report.json").is_file():
         raise UsageError(f"run {run.name} has no export to Lava; export it with: snnas export {run.spoken}")
     report, manifest = read_json(folder / "report.json"), read_json(folder / "manifest.json")
-    if report["dataset"] not in NAMES:
-        raise UsageError(
-            f"run {run.name}: its data set {report['dataset']} is a file of yours, and others could not make the row "
-            "again; submit runs of the data sets of: snnas data list"
-        )
-    inputs, command = manifest["inputs"], str(run.config()["command"])
+    inputs, profile = manifest["inputs"], report["energy_uJ"]["profile"]
     if inputs.get("weights") != sha256(run.weights) or inputs.get("genotype") != sha256(run.genotype):
         raise UsageError(f"run {run.name}: its export is of other weights; export it again: snnas export {run.spoken}")
-    _require_command(run.name, command)
-    if report["energy_uJ"]["profile"] not in known("profiles"):
+    if profile not in known("profiles"):
         raise UsageError(
-            f"run {run.name}: priced by {report['energy_uJ']['profile']}, a profile of yours; export it with --profile "
+            f"run {run.name}: priced by {profile}, a profile of yours; export it with --profile "
             f"{' or '.join(known('profiles'))}"
         )
-    document, book = attesting.attest(folder, Pricing(profile=report["energy_uJ"]["profile"]))
+    searched, cores = run.section("search"), list(_cores(run, inputs))
+    making = making_of(run, inputs, profile, ("lava", "c") if cores else ("lava",))
+    document, book = attesting.attest(folder, Pricing(profile=profile))
     failing = [finding for finding in book.findings if finding.fails]
     if failing:
         raise GateError(f"{folder}: {failing[0].code} {failing[0].name}: {failing[0].detail}; a row passes snnas check")
-    searched, cores = run.section("search"), list(_cores(run, inputs))
-    targets = ("lava", "c") if cores else ("lava",)
     given = not searched.get("evaluations")
     accuracy, resources, checks = report["accuracy"], report["resources"], report["checks"]
     return {
@@ -86,14 +73,14 @@ def row_of(run: Run, *, name: str | None = None, note: str = "", blind: bool = T
         "synops": report["synops_per_inference"],
         "energy_uJ": _band(report["energy_uJ"]["total"]),
         "latency_us": _band(report["latency_us"]),
-        "energy_profile": report["energy_uJ"]["profile"],
+        "energy_profile": profile,
         "cores": resources["cores"],
         "neurons": resources["neurons"],
         "parameters": resources["parameters"],
         "weight_bits": resources["weight_bits"],
         "c": cores,
         "made": {
-            "commands": [made_by(command), *(_export_command(inputs, target) for target in targets)],
+            **making.plain(),
             "seed": report["seed"],
             "blind": blind,
             "seconds_search": None if given else searched["seconds"],
@@ -131,46 +118,8 @@ def _cores(run: Run, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             }
 
 
-def made_by(command: str) -> str:
-    """The command of a run without what says where and how fast; a genotype's file is FILE."""
-    words, kept = shlex.split(command), list[str]()
-    at = 0
-    while at < len(words):
-        name, _, value = words[at].partition("=")
-        if name in ELSEWHERE:
-            at += 1 if value else 2
-            continue
-        if name == "--genotype":
-            kept += [name, FILE]
-            at += 1 if value else 2
-            continue
-        if name not in QUIET:
-            kept.append(words[at])
-        at += 1
-    return shlex.join(kept)
-
-
-def _require_command(name: str, command: str) -> None:
-    """UsageError for a run that no command makes again, or that takes a file of somebody's own."""
-    if command.split()[:1] != ["snnas"]:
-        raise UsageError(f"run {name}: made by {command[:60]}, expected a command; make it with snnas search or train")
-    own = [word for word in shlex.split(made_by(command)) if word.partition("=")[2].endswith(OWN) or word.endswith(OWN)]
-    if own and own != [FILE]:
-        raise UsageError(f"run {name}: its command takes {own[0]}, a file that others lack; give options instead")
-
-
-def _export_command(inputs: Mapping[str, Any], target: str) -> str:
-    """The export with the options that decide it; what every run exports by default is left out, but for the bits."""
-    words = ["snnas", "export", "--target", target, "--bits", str(inputs["bits"])]
-    for name, plain in (("samples", 32), ("ranges", "auto"), ("timesteps", None)):
-        value = inputs.get(name, plain)
-        words += [] if value == plain else [f"--{name}", str(value)]
-    tuned = inputs.get("finetune")
-    words += ["--finetune", str(tuned["epochs"]), "--finetune-lr", f"{tuned['rate']:g}"] if tuned else []
-    early = inputs.get("early_exit")
-    words += ["--early-exit", str(early)] if early else []
-    words += ["--host", "int"] if inputs.get("host") == "int" and target == "lava" else []
-    return shlex.join(words)
+def _hashes(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{file['name']} {file['sha256'][:12]}" for file in row["made"].get("files", ())) or "none"
 
 
 def _brief(value: Any) -> str:
@@ -188,6 +137,8 @@ def read_row(path: Path) -> dict[str, Any]:
     if not isinstance(row, dict) or row.get("schema") != SCHEMA:
         raise InvalidFileError(f"{path}: not a row of the leaderboard; expected {SCHEMA}, as snnas submit writes it")
     hold(LeaderboardRow, row, str(path), "make it again with snnas submit")
+    if row["made"]:
+        check_files(row["made"], str(path))
     if row["made"] and not (row["interval"] and row["on_target"] is not None):
         raise InvalidFileError(f"{path}: no accuracy on target with its interval; make it again with snnas submit")
     bands = [row["energy_uJ"], row["latency_us"]]
@@ -210,6 +161,7 @@ def against(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
         ("seed", ours["made"]["seed"], theirs["made"]["seed"]),
         ("energy profile", ours["energy_profile"], theirs["energy_profile"]),
         ("way to make it", "; ".join(ours["made"]["commands"]), "; ".join(theirs["made"]["commands"])),
+        ("text of a file", _hashes(ours), _hashes(theirs)),
     ):
         if mine != other:
             raise UsageError(f"another {what}: {mine} here, {other} in the row; make it with the row's commands")

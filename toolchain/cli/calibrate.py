@@ -33,41 +33,20 @@ def calibrate(
     """Measure a chip's energy constants: plan probe programs, then fit a profile to what a meter read of them."""
     import shlex
 
-    from snnas.hw_sim.errors import UsageError
-    from snnas.toolchain.commands.calibrate import (
-        PROBES,
-        REPEATS,
-        Calibrated,
-        FitOptions,
-        Planned,
-        PlanOptions,
-        fit_log,
-        plan_probes,
-    )
+    from snnas.toolchain.commands.calibrate import calibrate as run
     from snnas.toolchain.output.stderr import Narrator
 
-    narrator = Narrator(quiet=quiet or as_json)
-    planning = {"--probes": probes, "--repeats": repeats, "--target": target, "--system": system}
-    odd = next((name for name, value in planning.items() if value is not None), None)
-    if log is not None and odd is not None:
-        raise UsageError(f"{odd} is of a plan, and --log fits one that is there; leave one of the two out")
-    if log is None and trust_units:
-        raise UsageError("--trust-units is of a fit; give --log")
+    # Of the two calls that Python has, the options say which; calibrate refuses what does not go together.
+    result = run(  # type: ignore[call-overload]
+        plan, out, log=log, probes=probes, repeats=repeats, target=target, system=system, trust_units=trust_units,
+        seed=seed, progress=not (quiet or as_json),
+    )  # fmt: skip
+    following = ["estimate", "EXPORT", "--profile", str(out)]
     if log is None:
-        result: Planned | Calibrated = plan_probes(
-            PlanOptions(
-                profile=plan, out=out, probes=PROBES if probes is None else probes,
-                repeats=REPEATS if repeats is None else repeats, target=target or "lava", system=system, seed=seed,
-            ),
-            narrator,
-        )  # fmt: skip
         following = ["calibrate", "--log", str(out / "log.csv"), "--plan", str(out), "--out", "board.toml"]
-    else:
-        result = fit_log(FitOptions(log=log, plan=Path(plan), out=out, seed=seed, trust_units=trust_units), narrator)
-        following = ["estimate", "EXPORT", "--profile", str(out)]
     if as_json:
         print_json(result.to_dict())
         return
     for table in result.tables():
         print_table(table)
-    narrator.next(shlex.join(following))
+    Narrator(quiet=quiet).next(shlex.join(following))

@@ -73,7 +73,7 @@ def run_app(app: typer.Typer, arguments: list[str], program: str = "snnas") -> i
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             return _help(error.format_message())
-        return _fail(2, f"{error.format_message()} (see {_command_of(error)} --help)")
+        return _fail(2, f"{error.format_message()}{_wanted(app, arguments, error)}")
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted(program, arguments)
     except SystemExit as error:
@@ -102,10 +102,20 @@ def _terminated(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _command_of(error: Any) -> str:
-    """The command whose help lists what would have been right."""
-    context = getattr(error, "ctx", None)
-    return context.command_path if context is not None else "snnas"
+def _wanted(app: typer.Typer, arguments: list[str], error: Any) -> str:
+    """What an option without its value takes, as its help says; and the command whose help lists what is right."""
+    context, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    if context is not None:
+        return f" (see {context.command_path} --help)"
+    command, path = typer.main.get_command(app), ["snnas"]
+    for word in arguments:
+        if word not in getattr(command, "commands", {}):
+            break
+        command = command.commands[word]  # type: ignore[attr-defined]
+        path.append(word)
+    helps = [getattr(p, "help", None) for p in command.params if option in p.opts]
+    meant = f" It takes: {helps[0]}" if helps and helps[0] else ""
+    return f"{meant} (see {' '.join(path)} --help)"
 
 
 def _help(text: str) -> int:

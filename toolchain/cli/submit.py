@@ -7,15 +7,22 @@ from typing import Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import AsJson, RunsDir
+from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.cli.options import AsJson, RunsDir, options_given
 from snnas.toolchain.output.stdout import print_json, print_text
 
 
 def submit(
+    context: typer.Context,
     run: Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the row to this .json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the row to this .json; with --files: their folder [this one].")
+    ] = None,
     compare: Annotated[
         Path | None, typer.Option(help="A row that this run makes again: exit code 1 where they do not agree.")
+    ] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="Of this row: write the files that its commands name, and show them.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="What the row is called [the run's name].")] = None,
     note: Annotated[str, typer.Option(help="What a reader must know of it.")] = "",
@@ -29,6 +36,9 @@ def submit(
     from snnas.toolchain.commands.submit import submit as make
     from snnas.toolchain.output.stderr import Narrator
 
+    if files is not None:
+        _write_files(context, files, out or Path(), force)
+        return
     found = make(
         SubmitOptions(
             run=run, runs_dir=runs_dir, out=out, name=name, note=note, blind=not not_blind, compare=compare, force=force
@@ -45,3 +55,18 @@ def submit(
         for line in found.lines():
             print_text(line)
     raise typer.Exit(found.exit_code)
+
+
+def _write_files(context: typer.Context, row: Path, folder: Path, force: bool) -> None:
+    """``--files``: a row's files, and on stdout the commands that take them."""
+    from snnas.toolchain.commands.submit import write_row_files
+    from snnas.toolchain.output.stderr import Narrator
+
+    names = {p.name or "" for p in context.command.params} - {"files", "out", "force"}
+    if odd := options_given(context, names):
+        raise UsageError(f"--files {row}: takes --out and --force beside it, not {odd[0]}")
+    found = write_row_files(row, folder, force=force)
+    for path in found.paths:
+        Narrator().say(f"file -> {path}")
+    for command in found.commands:
+        print_text(command)

@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from snnas.export.formats.c import write_c
 from snnas.export.formats.npz_file import write_npz
 from snnas.export.formats.program_file import write_program
-from snnas.hw_sim.calibrate.calibration import Calibration, calibrate
+from snnas.hw_sim.calibrate.calibration import Calibration
+from snnas.hw_sim.calibrate.calibration import calibrate as calibration_of
 from snnas.hw_sim.calibrate.plan import IDLE, Plan, make
 from snnas.hw_sim.calibrate.probes import build, sample
 from snnas.hw_sim.calibrate.profile_text import profile_table, profile_text
@@ -27,7 +28,9 @@ from snnas.toolchain.exporting.lava import script
 from snnas.toolchain.exporting.on_target import reference
 from snnas.toolchain.models.in_c import prepare
 from snnas.toolchain.output.shown import Shown
+from snnas.toolchain.output.spoken import spoken
 from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.telling import Progress, narrator_of
 from snnas.toolchain.runs.staging import staged
 
 if TYPE_CHECKING:
@@ -126,6 +129,72 @@ class Calibrated(Shown):
         return calibrated(self.figures)
 
 
+@overload
+def calibrate(
+    plan: str | Path,
+    out: str | Path,
+    *,
+    log: None = None,
+    probes: int | None = None,
+    repeats: int | None = None,
+    target: str | None = None,
+    system: str | None = None,
+    seed: int = 0,
+    progress: Progress = None,
+) -> Planned: ...
+
+
+@overload
+def calibrate(
+    plan: str | Path,
+    out: str | Path,
+    *,
+    log: str | Path,
+    trust_units: bool = False,
+    seed: int = 0,
+    progress: Progress = None,
+) -> Calibrated: ...
+
+
+@spoken
+def calibrate(
+    plan: str | Path,
+    out: str | Path,
+    *,
+    log: str | Path | None = None,
+    probes: int | None = None,
+    repeats: int | None = None,
+    target: str | None = None,
+    system: str | None = None,
+    trust_units: bool = False,
+    seed: int = 0,
+    progress: Progress = None,
+) -> Planned | Calibrated:
+    """Measures a chip's energy constants: plans probe programs, then fits a profile to a log. As ``snnas calibrate``.
+
+    Without a log, plan is the profile expected (a name or a .toml) and out a new folder: probes (10) programs for the
+    target (lava or c), placed on system (None: loihi1; generic of c), and log.csv with repeats (5) rows of each. With
+    log, that file filled in, plan is that folder and out the .toml of the profile to write. trust_units: readings a
+    thousand times off are meant so. seed: of the candidates, or of the bootstrap.
+
+    UsageError (2) for options that do not go together or a file that is there, InvalidFileError (3) for what is wrong
+    with the log, UnsupportedError (4) where no probe fits the system, or SciPy is missing.
+    """
+    asked = {"probes": probes, "repeats": repeats, "target": target, "system": system}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if log is not None and given:
+        raise UsageError(
+            f"--{next(iter(given))} is of a plan, and --log fits one that is there; leave one of the two out"
+        )
+    if log is None and trust_units:
+        raise UsageError("--trust-units is of a fit; give --log")
+    narrator = narrator_of(progress)
+    if log is None:
+        return plan_probes(PlanOptions(profile=str(plan), out=Path(out), seed=seed, **given), narrator)
+    fit = FitOptions(log=Path(log), plan=Path(plan), out=Path(out), seed=seed, trust_units=trust_units)
+    return fit_log(fit, narrator)
+
+
 def plan_probes(options: PlanOptions, narrator: Narrator | None = None) -> Planned:
     """Chooses probe programs for a profile's constants and writes them with a log to fill in.
 
@@ -188,7 +257,7 @@ def fit_log(options: FitOptions, narrator: Narrator | None = None) -> Calibrated
     plan = read_plan(options.plan)
     readings = parse(_log_text(options.log), str(options.log), [p.id for p in plan.probes])
     narrator.say(f"fitting {len(plan.constants)} constants to {len(readings)} readings")
-    found = calibrate(plan, readings, place=str(options.log), seed=options.seed, trust_units=options.trust_units)
+    found = calibration_of(plan, readings, place=str(options.log), seed=options.seed, trust_units=options.trust_units)
     year = datetime.datetime.now(tz=datetime.UTC).year
     table = profile_table(options.out.stem, found, plan, sha256(options.log), year)
     write_text(options.out, profile_text(table))

@@ -13,7 +13,7 @@ from snnas.hw_sim.files import read_json
 from snnas.toolchain.commands.check import Findings, Limit, check
 from snnas.toolchain.commands.diagnose import Diagnosed, DiagnoseOptions, diagnose
 from snnas.toolchain.commands.given import path_of
-from snnas.toolchain.commands.outcomes import Bill, Simulation
+from snnas.toolchain.commands.outcomes import Bill, EarlyExit, Simulation
 from snnas.toolchain.commands.program import Program, read_program
 from snnas.toolchain.exporting.formats import ONNX_FORMAT
 from snnas.toolchain.output import report
@@ -57,6 +57,11 @@ class Export(Shown):
         """Microjoules per inference: low, nominal, high; None where nothing fits, or the profile prices no total."""
         total = self.report.get("energy_uJ", {}).get("total", {"nominal": None})
         return None if total["nominal"] is None else (total["low"], total["nominal"], total["high"])
+
+    @property
+    def early_exit(self) -> EarlyExit | None:
+        """When inferences end; None of an export without ``early_exit``, and of ONNX."""
+        return EarlyExit.of(self.report.get("early_exit"), int(self.report.get("timesteps", 0)))
 
     @property
     def program(self) -> Program:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,42 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from snnas.toolchain.output.drawing import Panel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyExit:
+    """When inferences end by the program's rule; ``early_exit`` of a ``Simulation`` or an ``Export``."""
+
+    mode: str
+    """exact: no spike can change the answer any more. confidence: the first class leads by a margin."""
+    level: float | None
+    """Of a confidence: the share of answers that were to stay, in 0.5..1; None of exact."""
+    timesteps: float
+    """Until the end, the mean over the samples."""
+    of_timesteps: int
+    """T."""
+    early: int
+    """Samples that end before T."""
+    changed: int
+    """Predictions that are others than after T timesteps; 0 of exact."""
+    accuracy: float | None
+    """Share of samples whose prediction is their label, in 0..1; None without labels."""
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any] | None, of_timesteps: int) -> EarlyExit | None:
+        """From ``early_exit`` of a document; None of a program without one."""
+        if found is None:
+            return None
+        right = found["accuracy"]
+        return cls(
+            mode=found["mode"],
+            level=found["level"],
+            timesteps=float(found["timesteps"]["mean"]),
+            of_timesteps=of_timesteps,
+            early=found["early"],
+            changed=found["changed"],
+            accuracy=right["on_target"] if isinstance(right, dict) else right,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -43,6 +79,11 @@ class Simulation(Shown):
     def sar(self) -> float:
         """Spikes per neuron and timestep, in 0..1."""
         return float(self.figures["sar"]["mean"])
+
+    @property
+    def early_exit(self) -> EarlyExit | None:
+        """When inferences end; None of a program that was exported without ``early_exit``."""
+        return EarlyExit.of(self.figures.get("early_exit"), int(self.figures["timesteps"]))
 
     @property
     def headline(self) -> str:

@@ -16,6 +16,7 @@ from snnas.toolchain.commands.given import path_of
 from snnas.toolchain.commands.report import ReportOptions, write_page
 from snnas.toolchain.commands.runs import pack_run
 from snnas.toolchain.commands.search import resume_search
+from snnas.toolchain.commands.submit import SubmitOptions, Submitted, submit
 from snnas.toolchain.commands.train import TrainOptions, run_training
 from snnas.toolchain.output.shown import Shown
 from snnas.toolchain.output.spoken import spoken_class
@@ -162,6 +163,28 @@ class Run(Shown):
         options = ResumeOptions(run=str(self.path), dataset=place, workers=workers, train=train)
         resume_search(options, narrator_of(progress), on_epoch=on_epoch)
         return Run(self.files)
+
+    def submit(
+        self,
+        out: str | Path | None = None,
+        *,
+        name: str | None = None,
+        note: str = "",
+        blind: bool = True,
+        compare: str | Path | None = None,
+        force: bool = False,
+    ) -> Submitted:
+        """The run, trained and exported to Lava, as a row of the leaderboard. As ``snnas submit``.
+
+        out: a .json to write it to. name, note: what the row is called, and what a reader must know. blind: whether no
+        choice saw a test sample. compare: a row that this run makes again; ``differences`` says where they part.
+        UsageError (2) for what nobody can make again, GateError (1) where ``snnas check`` fails the export.
+        """
+        options = SubmitOptions(
+            run=str(self.path), out=path_of(out), name=name, note=note, blind=blind, compare=path_of(compare),
+            force=force,
+        )  # fmt: skip
+        return submit(options)
 
     def pack(self, out: str | Path | None = None) -> Path:
         """Writes the run as one .zip (None: NAME.zip here), with its card; whatever takes a run takes it."""

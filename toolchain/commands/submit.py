@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import write_json
-from snnas.toolchain.checking import leaderboard
+from snnas.toolchain.checking.leaderboard import against, read_row, row_of
+from snnas.toolchain.checking.remaking import write_files
 from snnas.toolchain.output.report import span
+from snnas.toolchain.output.shown import Shown
+from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.runs.run import directory, find
 
 
@@ -36,12 +40,22 @@ class SubmitOptions:
     """Whether a file that is there is overwritten."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
-    """A row, and what the one that it is compared with says otherwise (None: it is compared with none)."""
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Submitted(Shown):
+    """A run as a row of the leaderboard."""
 
     row: dict[str, Any]
+    """As ``--json`` prints it: the schema ``snnas.leaderboard``."""
     differences: tuple[str, ...] | None
+    """Where the row that it is held against does not agree, a line each; None: it is held against none."""
+
+    @property
+    def headline(self) -> str:
+        row = self.row
+        return f"{row['dataset']}, {row['name']} ({row['method']}): {row['on_target']:.2%} on target"
+
+    def to_dict(self) -> dict[str, Any]:
+        return copy.deepcopy(self.row)
 
     @property
     def exit_code(self) -> int:
@@ -52,16 +66,36 @@ class Submitted:
         """For a person."""
         row = self.row
         low, high = row["interval"]
-        yield f"{row['dataset']}, {row['name']} ({row['method']}): {row['on_target']:.2%} on target"
+        yield self.headline
         yield f"  {row['test_samples']:,} test samples, 95 % {low:.1%} .. {high:.1%}; {row['accuracy']:.2%} in training"
         if row["energy_uJ"]:
-            yield f"  {span(row['energy_uJ'])} uJ, {span(row['latency_us'])} us, {row['cores']} cores; estimated"
+            cores = counted(row["cores"], "core")
+            yield f"  {span(row['energy_uJ'])} uJ, {span(row['latency_us'])} us, {cores}; estimated"
         for command in row["made"]["commands"]:
             yield f"  $ {command}"
         for line in self.differences or ():
             yield f"  differs: {line}"
         if self.differences is not None:
             yield "the row is not confirmed" if self.differences else "the row is confirmed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFiles:
+    """The files that a row's commands name, written out."""
+
+    paths: tuple[Path, ...]
+    commands: tuple[str, ...]
+
+
+def write_row_files(row: Path, folder: Path, *, force: bool = False) -> RowFiles:
+    """Writes what the commands of a row name into a folder, where they then make the row again.
+
+    UsageError (2) for a published row and for a file that is there, InvalidFileError (3) for a row that is none.
+    """
+    made = read_row(row)["made"]
+    if made is None:
+        raise UsageError(f"{row}: a published row, which no command makes again; give a row of snnas submit")
+    return RowFiles(paths=tuple(write_files(made, folder, force=force)), commands=tuple(made["commands"]))
 
 
 def submit(options: SubmitOptions) -> Submitted:
@@ -73,10 +107,10 @@ def submit(options: SubmitOptions) -> Submitted:
     out = options.out
     if out is not None and out.exists() and not options.force:
         raise UsageError(f"--out {out}: it is there already; give another name, or --force")
-    theirs = None if options.compare is None else leaderboard.read_row(options.compare)
+    theirs = None if options.compare is None else read_row(options.compare)
     run = find(directory(options.runs_dir), options.run)
-    row = leaderboard.row_of(run, name=options.name, note=options.note, blind=options.blind)
-    differences = None if theirs is None else tuple(leaderboard.against(row, theirs))
+    row = row_of(run, name=options.name, note=options.note, blind=options.blind)
+    differences = None if theirs is None else tuple(against(row, theirs))
     if out is not None:
         write_json(out, row)
     return Submitted(row=row, differences=differences)

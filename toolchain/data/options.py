@@ -44,7 +44,7 @@ WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 def parse_options(items: Iterable[str] | None) -> dict[str, Any]:
     """``["frames=16", "split_by=time"]`` -> {"frames": 16, "split_by": "time"}; UsageError names what is wrong."""
     options: dict[str, Any] = {}
-    for item in (part for given in items or () for part in _parts(given)):
+    for item in (part for given in items or () for part in parts(given)):
         name, _, text = item.partition("=")
         if name not in KINDS or not text:
             raise UsageError(f"--data {item[:80]!r}: expected NAME=VALUE with a name of {', '.join(KINDS)}")
@@ -52,15 +52,15 @@ def parse_options(items: Iterable[str] | None) -> dict[str, Any]:
     return options
 
 
-def _parts(given: str) -> list[str]:
+def parts(given: str) -> list[str]:
     """``"window=32,hop=16"`` is two options; a comma that no name of an option follows belongs to the value."""
-    parts: list[str] = []
+    found: list[str] = []
     for part in given.split(","):
-        if parts and part.partition("=")[0] not in KINDS:
-            parts[-1] += f",{part}"
+        if found and part.partition("=")[0] not in KINDS:
+            found[-1] += f",{part}"
         else:
-            parts.append(part)
-    return parts
+            found.append(part)
+    return found
 
 
 def _value(item: str, kind: type, text: str) -> Any:

@@ -47,13 +47,37 @@ def figures(m: Measured, bill: Bill | None) -> dict[str, Any] | None:
             f"--early-exit exact changed the answer of {int(changed.sum())} samples, first of sample "
             f"{int(changed.argmax())}; this is a fault of ours, please report it"
         )
+    nominal = None
+    if m.c is None and bill is not None and bill.total is not None and bill.floor is not None:  # of C the steps say it
+        nominal = (bill.total.nominal, bill.floor.nominal)
+    return described(m.program, rule, exits, m.target.predictions, m.labels, nominal)
+
+
+def described(
+    program: Program,
+    rule: Rule,
+    exits: Exits,
+    whole: np.ndarray,
+    labels: np.ndarray | None,
+    nominal: tuple[float, float] | None,
+) -> dict[str, Any]:
+    """What ``figures`` returns. whole: int64 (N,), predictions after all timesteps. labels: likewise, None without.
+
+    nominal: microjoules of the whole inference, and of its floor alone; None without a price.
+    """
+    changed = exits.predictions != whole
+    steps = steps_of(program, exits)
+    energy = None
+    if nominal is not None:
+        saved = nominal[1] * (1 - steps["hardware_steps"] / steps["of_hardware_steps"])
+        energy = {"whole": nominal[0], "ending_early": nominal[0] - saved}
     return {
         **{"level": None, "margin": None, "chosen_on": None, **rule.to_json()},
-        **steps_of(m.program, exits),
+        **steps,
         "changed": int(changed.sum()),
         "stay_interval": list(wilson(int((~changed).sum()), len(changed))),
-        "accuracy": float((exits.predictions == m.labels).mean()),
-        "energy_uJ": _energy(m, exits, bill),
+        "accuracy": None if labels is None else float((exits.predictions == labels).mean()),
+        "energy_uJ": energy,
     }
 
 
@@ -69,12 +93,3 @@ def steps_of(program: Program, exits: Exits) -> dict[str, Any]:
         "hardware_steps": mean * period + depth,
         "of_hardware_steps": program.timesteps * period + depth,
     }
-
-
-def _energy(m: Measured, exits: Exits, bill: Bill | None) -> dict[str, float] | None:
-    """Nominal total with and without, where the profile prices a floor; of C the steps say it all."""
-    if m.c is not None or bill is None or bill.total is None or bill.floor is None:
-        return None
-    found = steps_of(m.program, exits)
-    saved = bill.floor.nominal * (1 - found["hardware_steps"] / found["of_hardware_steps"])
-    return {"whole": bill.total.nominal, "ending_early": bill.total.nominal - saved}

@@ -17,6 +17,7 @@ from snnas.export.formats.c import Compared, Plan, c_model, compare, frames, pla
 from snnas.export.formats.c.footprint import footprint
 from snnas.hw_sim.c import compilers, emulate, native
 from snnas.hw_sim.c.model import CModel
+from snnas.hw_sim.early_exit import rule_of, stops
 from snnas.hw_sim.energy.microcontroller import bill_of, cycles_of, latency_of
 from snnas.hw_sim.energy.profile import Band, load_profile
 from snnas.hw_sim.errors import GateError
@@ -127,6 +128,7 @@ def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
     found = compare(c.plan, c.trace, image.ran)
     _refuse(found, f"on {core.title}")
     taken = float(image.instructions.sum(axis=1).mean())
+    ending = ending_early(c, image, core)
     narrator.say(f"  0 of {found.spikes:,} spikes differ; {taken:,.0f} instructions, {image.flash:,} bytes of flash")
     return {
         "core": core.name,
@@ -138,9 +140,27 @@ def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
         "stack_bytes": image.stack,
         "instructions": taken,
         "counted": len(image.instructions),
+        **({} if ending is None else {"ending_early": ending}),
         "estimated": said,
         "board": board_of(core.name, {"low": taken, "nominal": taken, "high": taken}),
     }
+
+
+def ending_early(c: InC, image: emulate.Image, core: compilers.Core) -> dict[str, float] | None:
+    """What the counted samples take where each ends once it is decided; GateError where the core decides otherwise."""
+    rule = rule_of(c.plan.program)
+    if rule is None:
+        return None
+    wanted = stops(c.plan.program, rule, c.trace.spikes)
+    if (
+        image.ends is None
+        or image.early is None
+        or (image.ends != np.stack([wanted.timesteps, wanted.predictions], axis=1)).any()
+    ):
+        raise GateError(f"C and the simulator end samples differently on {core.title}; please report it")
+    counted = len(image.instructions)
+    early = image.instructions[:, 0] + image.early + image.instructions[:, 2]
+    return {"instructions": float(early.mean()), "timesteps": float(image.ends[:counted, 0].mean())}
 
 
 def _estimated(c: InC, core: str) -> dict[str, Any]:

@@ -28,6 +28,10 @@ def costs(found: dict[str, Any]) -> Iterator[Row]:
             continue
         counted = f"{core['counted']} sample{'' if core['counted'] == 1 else 's'}"
         yield f"{title}: instructions", f"{core['instructions']:,.0f}", f"emulated, {counted}"
+        if "ending_early" in core:
+            ends = core["ending_early"]
+            said = f"emulated, after {ends['timesteps']:.2f} timesteps, snnas_decided asked after each"
+            yield "  ending early", f"{ends['instructions']:,.0f}", said
         yield "  flash (bytes)", f"{core['flash_bytes']:,}", f"code and weights, {core['compiler']}"
         memory = f"{core['state_bytes']:,} + {core['stack_bytes']:,}"
         yield "  RAM (bytes)", memory, "an instance + the deepest stack seen"

@@ -45,7 +45,8 @@ _PATH = (
 _FREE = r"(?<![\w/\\.~-])"  # not within somebody's path
 _OPTION = re.compile(rf"{_FREE}(?>--([a-z][a-z0-9-]*)(?:([ =])({_PATH}|{_VALUE}))?)(?!{re.escape(_OURS)})")
 _COMMAND = re.compile(
-    rf"{_FREE}snnas (search|train|export|check|whose|simulate|estimate|diagnose|report|doctor|data fetch|data list)\b"
+    rf"{_FREE}snnas (search|train|export|check|whose|simulate|estimate|diagnose|report|submit|calibrate|doctor|"
+    r"data fetch|data list)\b"
     rf"((?: (?:--[a-z][a-z0-9-]*|{_VALUE}|(?!wrote|does|once)[^\s;,()]+(?=[;,)]|$)))*)"
 )
 _surface: dict[str, dict[str, Any]] = {}  # "run.export" -> its parameters and their defaults
@@ -178,6 +179,8 @@ def _call(command: str, words: list[str]) -> str:
         "estimate": "program.estimate",
         "diagnose": "export.diagnose",
         "report": f"{of_run}.write_page",
+        "submit": f"{of_run}.submit",
+        "calibrate": "snnas.calibrate",
         "doctor": "snnas.examine_installation",
         "data fetch": "snnas.fetch_dataset",
         "data list": "snnas.list_datasets",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def train_run(
             on_epoch(entry)
         say_epoch(narrator, entry, recipe.epochs)
 
-    recipe = replace(recipe, amp=settled_amp(recipe.amp, device))
+    asked, recipe = recipe, replace(recipe, amp=settled_amp(recipe.amp, device))
     if recipe.amp == "bf16" and device == "cpu" and not has_bf16(device):
         narrator.say(
             "  note: amp = 'bf16' on this CPU, which has no bfloat16 units, is slower than 'none': 13 times, measured"
@@ -122,6 +122,7 @@ def train_run(
     )
     for doubt in filter(None, doubts):
         narrator.say(f"  note: {doubt}")
+    _keep_first(config, asked)
     config["train"] = recipe.plain()
     config["training"] = {
         "seconds": round(result.seconds, 3),
@@ -136,6 +137,12 @@ def train_run(
     }
     run.write_config(config)
     training.Checkpoint(folder, "").remove()
+
+
+def _keep_first(config: dict[str, Any], recipe: TrainingConfig) -> None:
+    """The recipe that the run began with stays in its run.toml where this one is another."""
+    if recipe.plain() != {**type(recipe)().plain(), **config["train"]}:
+        config.setdefault("first_train", config["train"])
 
 
 def _balanced(network: nn.Module, data: Dataset, device: str) -> float | None:

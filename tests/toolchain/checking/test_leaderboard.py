@@ -11,12 +11,18 @@ pytest.importorskip("torch")
 
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import read_json, write_json
+from snnas.hw_sim.tables import read_table
 from snnas.search.network.design import Design
+from snnas.search.network.design_space import DesignSpace
 from snnas.search.network.genotype import Cell
-from snnas.toolchain.checking.leaderboard import against, made_by, read_row
+from snnas.toolchain.checking.leaderboard import against, read_row
+from snnas.toolchain.checking.remaking import Making, made_by, making_of, write_files
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.commands.submit import SubmitOptions, submit
 from snnas.toolchain.results.records.leaderboard import LeaderboardRow
+from snnas.toolchain.runs.run import Run, as_toml
+from snnas.toolchain.searching.budgets import parse_budgets
+from snnas.toolchain.training import TrainingConfig, load_recipe
 from tests.toolchain.checking.check_subjects import change_arrays, sign
 
 DATA = Path(__file__).parents[3] / "docs/data"
@@ -127,8 +133,9 @@ def test_a_row_passes_the_check_or_is_none(runs: Path, tmp_path: Path, capsys) -
     ("command", "word"),
     [
         ("snnas.search_network", "expected a command"),
-        ("snnas search --budget mine.toml", "takes mine.toml"),
-        ("snnas search --space=my/space.toml", "space.toml"),
+        ("snnas search --system mine.toml", "takes mine.toml"),
+        ("snnas search --dataset digits --profile=my/own.toml", "own.toml"),
+        ("snnas search --space s.toml", "space.toml would have 0 bytes"),
         (None, "its export is of other weights"),
     ],
 )
@@ -180,7 +187,128 @@ def test_what_is_no_row(tmp_path: Path, row: dict, capsys) -> None:
         ("snnas search --dataset digits --runs-dir /a --name b --workers 2 -q", "snnas search --dataset digits"),
         ("snnas search --budget 'a=1 uJ' --runs-dir=/a --seed 3", "snnas search --budget 'a=1 uJ' --seed 3"),
         ("snnas train --genotype=/x/y.json --epochs 2", "snnas train --genotype genotype.json --epochs 2"),
+        ("snnas search --space=/x/y.toml --recipe digits", "snnas search --space space.toml --recipe digits"),
+        ("snnas search --recipe a.toml --device cuda", "snnas search --recipe recipe.toml"),
+        ("snnas search --budget b.toml --budget cores=8", "snnas search --budget budget.toml --budget cores=8"),
+        ("snnas search --data data_dir=/a,b,frames=8", "snnas search --data frames=8"),
+        ("snnas search --data=data_dir=/a --seed 1", "snnas search --seed 1"),
     ],
 )
 def test_a_command_is_kept_without_its_place(given: str, kept: str) -> None:
     assert made_by(given) == kept
+
+
+AXES = {
+    "ops": ["skip", "conv3x3"], "cells": [1, 2], "channels": [2, 3], "timesteps": [1, 2], "hidden": [16],
+    "head": ["linear"], "reduction": ["max"], "bits": [8],
+}  # fmt: skip
+
+
+def _run(folder: Path, command: str, **more: object) -> Run:
+    """A run of which there is run.toml alone."""
+    config = {"command": command, "seed": 0, "versions": {"device": "cpu"}, "train": TrainingConfig(epochs=2).plain()}
+    config["method"] = {"name": "trained", "space": "chip", "backward": False, "batch": 2, "axes": AXES}
+    config["network"] = {
+        "input_shape": [1, 8, 8],
+        "classes": 10,
+        "input_kind": "analogue",
+        "tau": 2.0,
+        "threshold": 1.0,
+    }
+    config["data"] = {"name": "digits", "sha256": "0" * 64, "train": 1, "val": 1, "test": 1}
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Run(folder)
+    run.write_config(config | more)
+    return run
+
+
+def test_files_that_a_command_names_say_what_the_run_was_made_with(tmp_path: Path) -> None:
+    command = "snnas search --space my.toml --recipe r.toml --budget limits.toml --budget cores=8 --name a"
+    recipe = TrainingConfig(epochs=3, stages=((1, 1), (2, 2)), target_sar=0.2)
+    limits = {"cores": 8.0, "energy_total": 60.0, "latency": 1000.0}
+    run = _run(tmp_path / "a", command, train=recipe.plain(), budget=limits)
+    making = making_of(run, {"bits": 8}, "loihi1", ("lava",))
+    assert making.commands == (
+        "snnas search --space space.toml --recipe recipe.toml --budget budget.toml --budget cores=8",
+        "snnas export --target lava --bits 8",
+    )
+    made = {**making.plain(), "genotype": "{}"}
+    assert write_files(made, tmp_path / "out") == [tmp_path / "out" / file["name"] for file in made["files"]]
+    assert DesignSpace.of(read_table(tmp_path / "out/space.toml")) == DesignSpace.of(AXES)
+    assert load_recipe(tmp_path / "out/recipe.toml") == recipe
+    assert parse_budgets([str(tmp_path / "out/budget.toml")]) == limits
+
+
+def test_a_second_training_is_a_command_of_its_own(tmp_path: Path) -> None:
+    first, second = TrainingConfig(epochs=1).plain(), TrainingConfig(epochs=2, target_sar=0.1)
+    commands = {}
+    for command in ("snnas search", "snnas search --no-train", "snnas search --recipe r.toml"):
+        run = _run(tmp_path / command[-6:].replace(" ", ""), command, train=second.plain(), first_train=first)
+        making = making_of(run, {"bits": 8}, "loihi1", ())
+        commands[command] = making.commands[1]
+        write_files({**making.plain(), "genotype": ""}, tmp_path, force=True)
+        assert load_recipe(tmp_path / "train.toml") == second
+    assert load_recipe(tmp_path / "recipe.toml").epochs == 1
+    assert commands["snnas search"] == "snnas train --recipe train.toml --force"
+    assert commands["snnas search --no-train"] == "snnas train --recipe train.toml"
+    again = _run(tmp_path / "again", "snnas search", train=first, first_train=first)
+    assert making_of(again, {"bits": 8}, "loihi1", ()).commands == ("snnas search",), "trained back as it was"
+    only = _run(tmp_path / "only", "snnas search --no-train")
+    assert making_of(only, {"bits": 8}, "loihi1", ()).commands[1] == "snnas train"
+
+
+def test_a_point_of_a_front_and_another_profile_stand_in_the_export(tmp_path: Path) -> None:
+    run = _run(tmp_path / "a/front/03", "snnas search --objective score,energy")
+    making = making_of(run, {"bits": 8, "host": "int"}, "spinnaker2", ("c",))
+    assert making.commands[1] == "snnas export --target c --bits 8 --pick 3 --profile spinnaker2"
+
+
+def test_data_of_somebodys_own_are_in_no_row(tmp_path: Path) -> None:
+    data = {"name": "mnist", "path": "/x/mnist", "sha256": "0" * 64, "train": 1, "val": 1, "test": 1}
+    with pytest.raises(UsageError, match="data set mnist is a file of yours"):
+        making_of(_run(tmp_path, "snnas search --dataset mnist", data=data), {"bits": 8}, "loihi1", ())
+
+
+def test_training_again_by_another_recipe_keeps_the_first(runs: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(runs / "one", tmp_path / "one")
+    again = ["train", "one", "--runs-dir", str(tmp_path), "--force", "--quiet"]
+    first = Run(runs / "one").section("train")
+    assert run_command(again) == 0
+    assert "first_train" not in Run(tmp_path / "one").config()
+    for rate in ("0.3", "0.2"):
+        assert run_command([*again, "--target-sar", rate]) == 0
+    config = Run(tmp_path / "one").config()
+    assert (config["first_train"], config["train"]["target_sar"]) == (first, 0.2)
+
+
+def test_a_row_s_files_are_written_where_its_commands_run(tmp_path: Path, row: dict, capsys) -> None:
+    path, out = tmp_path / "row.json", tmp_path / "out"
+    text = TrainingConfig(epochs=2).plain()
+    making = Making(("snnas train --recipe recipe.toml --genotype genotype.json",), {"recipe.toml": as_toml(text)})
+    made = row["made"] | making.plain()
+    write_json(path, row | {"made": made})
+    assert run_command(["submit", "--files", str(path), "--out", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines() == made["commands"]
+    assert load_recipe(out / "recipe.toml").epochs == 2
+    assert (out / "genotype.json").read_text() == made["genotype"]
+    assert run_command(["submit", "--files", str(path), "--out", str(out)]) == 2
+    assert "it is there already" in capsys.readouterr().err
+    assert run_command(["submit", "one", "--files", str(path)]) == 2
+    assert "not run" in capsys.readouterr().err
+    (file,) = made["files"]
+    for files, word in (
+        ([file | {"text": "epochs = 3"}], "not what its sha256 says"),
+        ([file | {"name": "../recipe.toml"}], "name is '../recipe.toml'"),
+        ([file, file], "each once"),
+        ([], "name recipe.toml, which it lacks"),
+    ):
+        write_json(path, row | {"made": made | {"files": files}})
+        assert run_command(["submit", "--files", str(path), "--out", str(tmp_path / "bad")]) == 3
+        assert word in capsys.readouterr().err
+        assert not (tmp_path / "bad").exists()
+    write_json(path, row | {"made": None, "published": "https://example.org"})
+    assert run_command(["submit", "--files", str(path)]) == 2
+    assert "a published row" in capsys.readouterr().err
+    other = Making(making.commands, {"recipe.toml": "epochs = 3"})
+    with pytest.raises(UsageError, match="another text of a file: recipe"):
+        against(row | {"made": made}, row | {"made": made | other.plain()})

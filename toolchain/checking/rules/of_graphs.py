@@ -162,4 +162,11 @@ RULES = (
         "Export again; a model.c that was edited by hand is nobody's program. An export of another version is checked "
         "there.",
     ),
+    Rule(
+        "SN314", "an early exit is what the report says of it", "failed",
+        "Of an export with --early-exit: its rule ends the inferences of stimulus.npz once more. Exact may change no "
+        "answer. Mean timesteps, answers that change, accuracy and the energy that is left are the report's where all "
+        "its samples are here; of fewer, the interval of the answers that stay meets the report's.",
+        "Export again; the margin, the rule or a figure was changed, or the program was after them.",
+    ),
 )  # fmt: skip

@@ -56,6 +56,15 @@ class CBoard(Record):
     """The weakest basis among the constants."""
 
 
+class CEnding(Record):
+    """``ending_early`` of ``CCore``: the counted samples, each ended once ``snnas_decided`` says so."""
+
+    instructions: Amount
+    """Instructions of one inference, the mean: of its timesteps, of asking after each, of init and logits."""
+    timesteps: Amount
+    """Timesteps until the end, the mean."""
+
+
 class CCore(CRun):
     """An emulated core."""
 
@@ -71,6 +80,8 @@ class CCore(CRun):
     """Instructions of one inference, the mean of ``counted`` samples; null: not run."""
     counted: Count
     """Samples whose instructions were counted."""
+    ending_early: OrAbsent[CEnding] = None
+    """Of a program with an early exit."""
     estimated: OrAbsent[CEstimated] = None
     """What the cost model says; left out by exports before 0.4."""
     board: OrAbsent[CBoard] = None

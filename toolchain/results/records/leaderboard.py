@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -33,11 +33,24 @@ class RowOnCore(Record):
     """Of one inference."""
 
 
+class RowFile(Record):
+    """A file that ``commands`` of ``RowMade`` name, as the run resolved what its own said."""
+
+    name: Literal["space.toml", "recipe.toml", "budget.toml", "train.toml"]
+    """What the commands call it."""
+    sha256: Sha256
+    """Of the text."""
+    text: Annotated[str, Field(max_length=1 << 16)]
+    """TOML; ``snnas submit --files`` writes it."""
+
+
 class RowMade(Record):
     """``made`` of ``LeaderboardRow``: how to make it again, and what it was when it was made."""
 
     commands: list[str]
     """In this order, in an empty folder; ``genotype.json`` is the row's ``genotype``."""
+    files: OrAbsent[list[RowFile]] = None
+    """What of the user's own the commands name, genotype.json left out; absent: nothing."""
     seed: Count
     """The one seed."""
     blind: bool

@@ -284,6 +284,8 @@ class RunFile(Record):
     """Sizes of the network."""
     train: dict[str, Any]
     """The recipe of the training, which ``snnas.toolchain.training.config`` checks."""
+    first_train: OrAbsent[dict[str, Any]] = None
+    """The recipe that the command which began it asked for, where it was trained with another since."""
     versions: VersionsTable
     """Versions and device."""
     budget: OrAbsent[dict[str, Any]] = None
