@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.methods import SearchResult
     from snnas.search.mse_nas.genome import Genome
+    from snnas.toolchain.data.load import Dataset
 
 CELLS = 3
 
@@ -28,6 +29,8 @@ class MseNas(Runner):
 
     space = "mse_nas"
     own = ("population", "generations")
+    shared = ("proxy", "backward")
+    proxies = ("rdm", "sahd")
     chunk = 1
     batches = 2  # the fitness is a mean over so many
 
@@ -42,6 +45,10 @@ class MseNas(Runner):
         cells = options.cells or CELLS
         reductions = reductions_for(given["input_shape"], cells)
         return MseConfig(**given, cells=cells, reductions=reductions)
+
+    def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
+        counted = {"sahd": options.sahd} if options.proxy == "sahd" else {}
+        return {**super().settings(options, data), **counted}
 
     def floors(self, spec: Spec) -> Sequence[Floor]:
         """The motif with the fewest nodes, synapses and levels, and the smaller fan-in and kernels."""
@@ -60,7 +67,9 @@ class MseNas(Runner):
         size = len(bank.batch) // self.batches
         drawn = torch.from_numpy(bank.batch).to(spec.device)
         batches = [drawn[k * size : (k + 1) * size] for k in range(self.batches)]
-        return RdmScorer(spec.network, batches, seed=bank.seed)
+        # A run of before --proxy says "sahd" and means rdm: it lacks what SAHD counts.
+        measure = "sahd" if spec.settings.get("sahd") else "per_neuron"
+        return RdmScorer(spec.network, batches, seed=bank.seed, measure=measure)
 
     def some(self, task: Task) -> Sequence[Any]:
         from snnas.search.mse_nas.encoding import GenomeSpace

@@ -62,8 +62,9 @@ class MethodTable(Record):
     """Search method."""
     space: str
     """Search space."""
-    proxy: OrAbsent[Literal["sahd", "snnas"]] = None
-    """What scores a candidate without training."""
+    proxy: OrAbsent[Literal["sahd", "rdm", "snnas"]] = None
+    """What scores a candidate without training. Older runs may say snnas, a score that is gone, and sahd where none was
+    used: those of trained, and those of mse_nas that lack ``sahd``, which meant rdm."""
     sahd: OrAbsent[Literal["per-node", "per-op"]] = None
     """LIFs that sahd counts; absent: per-node."""
     backward: bool
