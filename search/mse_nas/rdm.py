@@ -23,6 +23,7 @@ from torch import Tensor
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.genome import Genome
 from snnas.search.mse_nas.network import MseNetwork
+from snnas.search.network.batch_norm import BatchNorm
 from snnas.search.scoring.guards import Finding, extent, no_signal
 from snnas.search.scoring.proxies import Score, home, log_det, sahd_kernel
 
@@ -44,7 +45,8 @@ class Fitness(Score):
 class RdmScorer:
     """Scores genomes on ``batches``, each (B, C, H, W) or (B, T, C, H, W) with B >= 2; a mean over the batches.
 
-    measure: 'per_neuron'; 'total' as in the release; or 'sahd', of ``proxies``, a kernel per LIF. seed: of the weights. The batches' device is the networks'.
+    measure: 'per_neuron'; 'total' as in the release; or 'sahd', of ``proxies``, a kernel per LIF. seed: of the weights.
+    The batches' device is the networks'.
     """
 
     def __init__(self, config: MseConfig, batches: Sequence[Tensor], *, seed: int, measure: str = "per_neuron") -> None:
@@ -65,6 +67,11 @@ class RdmScorer:
             network = MseNetwork(genome, self.config)
         network.draw(self.seed)
         network.to(self.batches[0].device).train()
+        for module in network.modules():
+            if isinstance(module, BatchNorm):
+                # Without running statistics every batch is normalised by its own, step by step in a loop.
+                module.track_running_stats = False
+                module.running_mean = module.running_var = module.num_batches_tracked = None
         seen = []
         for batch in self.batches:
             distances = Distances(kernels=self.measure == "sahd")
@@ -96,8 +103,8 @@ class Distances(MutableMapping[str, Tensor]):
     """Takes the spikes of a network as they come and keeps the sums alone: a batch's spikes need not fit in memory.
 
     share, total, firing: {LIF: ...}, once ``read`` has been told what ``sums`` are on the host; total is the sum over
-    i, j of H, mean over timesteps, and share that by N B (B - 1). kernel: the sum of the LIFs' SAHD kernels (B, B), with
-    ``kernels``.
+    i, j of H, mean over timesteps, and share that by N B (B - 1). kernel: the sum of the LIFs' SAHD kernels (B, B),
+    with ``kernels``.
     """
 
     def __init__(self, *, kernels: bool = False) -> None:

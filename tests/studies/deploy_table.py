@@ -129,7 +129,9 @@ def split(seed: int) -> tuple[Dataset, DesignSizes]:
     return data, DesignSizes(input_shape=data.input_shape, input_kind=data.input_kind, classes=data.classes)
 
 
-def scored(data: Dataset, sizes: DesignSizes, channels: int, timesteps: int, seed: int) -> dict[str, tuple[float, DepthTime]]:
+def scored(
+    data: Dataset, sizes: DesignSizes, channels: int, timesteps: int, seed: int
+) -> dict[str, tuple[float, DepthTime]]:
     """SAHD, live depth and temporal code of every cell before training."""
     import torch
 

@@ -58,7 +58,9 @@ def test_what_comes_back_changes_nothing() -> None:
 @pytest.mark.usefixtures("small_cell")
 def test_the_study_says_ratios_and_times_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     command = f"{sys.executable} -c 'sum(range(10**6))'"
-    result = compare(PublishedOptions(width=1, pixels=8, batch=4, timesteps=1, turns=1, reference=command), Narrator(quiet=True))
+    result = compare(
+        PublishedOptions(width=1, pixels=8, batch=4, timesteps=1, turns=1, reference=command), Narrator(quiet=True)
+    )
     assert list(result["baselines"]) == ["as published", "leak removed", "equal minibatches", "the command"]
     own = result["snnas"]["seconds"]
     for row in result["baselines"].values():

@@ -44,10 +44,8 @@ def begin_search(
     runner = RUNNERS[options.method]
     if options.proxy is not None and options.proxy not in runner.proxies:
         gone = "it ranked no better than counting, and is gone; " if options.proxy == "snnas" else ""
-        hint = did_you_mean(options.proxy, runner.proxies)
-        raise UsageError(
-            f"--proxy {options.proxy!r} with --method {options.method}: {gone}expected {' or '.join(runner.proxies)}{hint}"
-        )
+        hint = " or ".join(runner.proxies) + did_you_mean(options.proxy, runner.proxies)
+        raise UsageError(f"--proxy {options.proxy!r} with --method {options.method}: {gone}expected {hint}")
     tables = _hardware(options, runner)
     from snnas.toolchain.training.device import resolve_device
     from snnas.toolchain.training.stages import require_stages, timesteps_asked

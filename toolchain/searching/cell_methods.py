@@ -223,8 +223,8 @@ class _SupernetScorer:
 
         if spec.settings.get("proxy") == "snnas":
             raise InvalidFileError(
-                "run.toml: [method] proxy is 'snnas', a score that is gone: it ranked no better than counting; begin the "
-                "search anew, without --proxy"
+                "run.toml: [method] proxy is 'snnas', a score that is gone: it ranked no better than counting; begin "
+                "the search anew, without --proxy"
             )
         self.supernet = Supernet(_space(spec), spec.network, backward=spec.settings["backward"], seed=bank.seed)
         self.supernet.to(spec.device)

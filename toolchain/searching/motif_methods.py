@@ -18,6 +18,7 @@ from snnas.toolchain.searching.runner import Bank, Runner, Scorer, Spec, Task
 if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.methods import SearchResult
+    from snnas.search.mse_nas.encoding import GenomeSpace
     from snnas.search.mse_nas.genome import Genome
     from snnas.toolchain.data.load import Dataset
 
@@ -72,10 +73,7 @@ class MseNas(Runner):
         return RdmScorer(spec.network, batches, seed=bank.seed, measure=measure)
 
     def some(self, task: Task) -> Sequence[Any]:
-        from snnas.search.mse_nas.encoding import GenomeSpace
-
-        rng = stream(task.seed, "outlook")
-        genomes = GenomeSpace(len(task.spec.network.motif_cells))
+        rng, genomes = stream(task.seed, "outlook"), _space(task.spec)
         return [genomes.random(rng) for _ in range(TIMED)]
 
     def key(self, candidate: Any, network: Sizes) -> Hashable:
@@ -88,7 +86,6 @@ class MseNas(Runner):
 
     def run(self, task: Task) -> SearchResult:
         from snnas.search.methods import mse_nas, no_refusal
-        from snnas.search.mse_nas.encoding import GenomeSpace
 
         names = task.spec.objectives
 
@@ -103,7 +100,7 @@ class MseNas(Runner):
             return math.inf if isinstance(cost, str) else figure(cost.to_json(), name)
 
         return mse_nas.run(
-            GenomeSpace(len(task.spec.network.motif_cells)),
+            _space(task.spec),
             task.score,
             log=task.log,
             resume=task.resume,
@@ -113,3 +110,10 @@ class MseNas(Runner):
             costs={name: partial(priced, name) for name in names},
             refuse=refuse,
         )
+
+
+def _space(spec: Spec) -> GenomeSpace:
+    from snnas.search.mse_nas.encoding import GenomeSpace
+
+    network = spec.network
+    return GenomeSpace(len(network.motif_cells), links=network.links if spec.settings["backward"] else ())
