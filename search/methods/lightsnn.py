@@ -65,7 +65,8 @@ def run(
     "round", "edge", "op", "score", "silent_layers", "firing", "seconds"}; score None stands for -inf, seconds is its
     share of the round), per removal ("removal") and per guard ("guard"). resume: the records of an interrupted search
     of the same space, seed and batch; they are not scored and not logged again, and the result is the same. Raises
-    InvalidFileError when they are of another search. refuse: the budget; the result is within it, or GateError is raised; architectures that it refused on the way are logged ("refusal").
+    InvalidFileError when they are of another search. refuse: the budget; the result is within it, or GateError is
+    raised; architectures that it refused on the way are logged ("refusal").
     """
     journal = Journal("lightsnn", log, resume)
     search = _Search(space, score, journal, space.edges(backward=backward))

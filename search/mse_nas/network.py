@@ -159,15 +159,15 @@ class MseNetwork(nn.Module):
     def _step(self, synapse: Synapse, trains: dict[str, list[Tensor]], fired: dict[str, Tensor], step: int) -> Tensor:
         """Return the current of one timestep; sources outside of the loop have fired already."""
         sources = [trains[s.name][step] if s.name in trains else fired[s.name][step] for s in synapse.sources]
-        return self._apply(synapse, torch.cat(sources, dim=1))
+        return self._carry(synapse, torch.cat(sources, dim=1))
 
     def _returned(self, synapse: Synapse, trains: dict[str, list[Tensor]], like: Tensor) -> Tensor:
         """Return the current of a link: of the last spikes there are, and of none at the first timestep."""
         before = [trains[source.name][-1] for source in synapse.sources if trains[source.name]]
         x = torch.cat(before, dim=1) if before else like.new_zeros(len(like), synapse.in_channels, *synapse.size)
-        return self._apply(synapse, x)
+        return self._carry(synapse, x)
 
-    def _apply(self, synapse: Synapse, x: Tensor) -> Tensor:
+    def _carry(self, synapse: Synapse, x: Tensor) -> Tensor:
         out: Tensor = self.layer(f"{synapse.name}_bn")(self.layer(f"{synapse.name}_conv")(x))
         return out
 
@@ -184,7 +184,7 @@ class MseNetwork(nn.Module):
 
     def _current(self, synapse: Synapse, fired: dict[str, Tensor]) -> Tensor:
         x = torch.cat([fired[source.name] for source in synapse.sources], dim=2)
-        out = self._apply(synapse, x.flatten(0, 1))
+        out = self._carry(synapse, x.flatten(0, 1))
         return out.reshape(*x.shape[:2], *out.shape[1:])
 
     def layers(self) -> list[dict[str, Any]]:

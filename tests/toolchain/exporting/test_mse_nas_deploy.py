@@ -102,46 +102,36 @@ def test_network_deployed_network_and_nir_fire_the_same_spikes(
     assert np.allclose(run.output.sum(axis=1).reshape(len(x), -1), total, atol=1e-9)
 
 
-def linked(seed: int, **sizes) -> MseNetwork:
-    """Two motif cells; the second one's output comes back to the first, and to itself."""
-    sizes = {"cells": 2, "reductions": (), "channels": 2, "input_shape": (1, 6, 6), "timesteps": TIMESTEPS, **sizes}
+def linked(seed: int, *links: int, motifs: tuple[str, ...] = NAMES, timesteps: int = TIMESTEPS) -> MseNetwork:
+    """A motif cell for each of the links."""
+    sizes = {"cells": len(links), "reductions": (), "channels": 2, "input_shape": (1, 6, 6), "timesteps": timesteps}
     config = MseConfig(**{"classes": 3, **sizes})
-    genome = GenomeSpace(2, NAMES).random(np.random.default_rng(seed))
+    genome = GenomeSpace(len(links), motifs, fan_ins=(2,)).random(np.random.default_rng(seed))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return settle_batch_norms(MseNetwork(replace(genome, links=(2, 1)), config))
+        return settle_batch_norms(MseNetwork(replace(genome, links=links), config))
 
 
-@settings(max_examples=5, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10_000))
-def test_a_link_waits_a_timestep_in_the_network_in_its_nir_and_in_its_program(
-    seed: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    net = linked(seed)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_link_waits_a_timestep_in_the_network_in_its_nir_and_in_its_program(seed: int, tmp_path: Path) -> None:
+    net = linked(seed, 2, 1)
     x, seen = inputs(net, 5, seed), {}
     with torch.no_grad():
         net(torch.from_numpy(x), spikes=seen)
     graph = fold(net.layers())
-    assert {target for _, target in graph.delayed} >= {"cell1_in1_lif", "cell2_in1_lif"}
+    assert graph.delayed
     spikes, _ = run_deployed(graph, x, TIMESTEPS)
-    merged = graph.meta.get("merged", {})
-    differing = sum(
-        int(
-            (
-                value.transpose(0, 1).bool().numpy()
-                != spikes[merged.get(name, name)].reshape(5, *value.shape[:1], *value.shape[2:])
-            ).sum()
-        )
-        for name, value in seen.items()
-    )
+    merged, differing = graph.meta.get("merged", {}), 0
+    for name, value in seen.items():
+        ours = value.transpose(0, 1).bool().numpy()
+        differing += int((ours != spikes[merged.get(name, name)].reshape(ours.shape)).sum())
     assert differing < 1e-4 * sum(value.numel() for value in seen.values())
-    path = tmp_path_factory.mktemp("nir") / "model.nir"
-    write_nir(path, graph)
-    run = interpreter.run(read_nir(path), x, TIMESTEPS)
+    write_nir(tmp_path / "model.nir", graph)
+    run = interpreter.run(read_nir(tmp_path / "model.nir"), x, TIMESTEPS)
     assert all((value == run.spikes[name]).all() for name, value in spikes.items())
     program = compile_graph(graph, timesteps=TIMESTEPS, input_kind="analogue", spikes=run.spikes)
     assert program.schedule.period > 1
-    assert {s.dst for s in program.synapses if s.distance} >= {"cell1_in1_lif", "cell2_in1_lif"}
+    assert {s.dst for s in program.synapses if s.distance} == {"cell1_in1_lif", "cell2_in1_lif"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -235,7 +225,7 @@ def test_lava_fires_exactly_the_programs_spikes(name: str, tmp_path: Path, lava_
 def test_lava_fires_exactly_the_spikes_of_a_program_with_links(tmp_path: Path, lava_python: Path) -> None:
     from snnas.toolchain.exporting.on_target import recorded
 
-    net = linked(1, timesteps=3)
+    net = linked(1, 1, motifs=("FE",), timesteps=3)  # few: Lava runs a process for each part
     x = inputs(net, 2)
     graph = fold(net.layers())
     run = interpreter.run(graph, x, 3)
