@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from snnas.hw_sim.errors import GateError, InvalidFileError, brief
 from snnas.search.methods import Record
 from snnas.search.scoring.guards import Finding
-from snnas.search.scoring.proxies import TERMS, Score
+from snnas.search.scoring.proxies import Score
 
 At = TypeVar("At", bound=Hashable)
 Candidate = TypeVar("Candidate")
@@ -72,7 +72,6 @@ class Journal:
             self.write(
                 keys[at],
                 score=finite(scores[at].value),
-                **({"terms": dict(result.terms)} if result.terms else {}),
                 silent_layers=result.silent_layers,
                 firing=dict(result.firing),
                 seconds=round(share if at in fresh else 0.0, 6),
@@ -137,10 +136,9 @@ class Journal:
             if event == "evaluation":
                 value = -math.inf if record["score"] is None else float(record["score"])
                 firing = {str(name): float(rate) for name, rate in record["firing"].items()}
-                terms = {str(name): float(term) for name, term in record.get("terms", {}).items()}
-                if terms and set(terms) != set(TERMS):
-                    raise ValueError(f"it ranks by {', '.join(terms)}, and this version by {', '.join(TERMS)}")
-                self._known[event, number, edge, op] = Score(value, firing, terms)
+                if record.get("terms"):
+                    raise ValueError(f"it ranks by {', '.join(record['terms'])}, as --proxy snnas did: it is gone")
+                self._known[event, number, edge, op] = Score(value, firing)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InvalidFileError(
                 f"record {line} of the log to resume from cannot be used ({type(error).__name__}: {error}), expected "

@@ -35,7 +35,7 @@ from snnas.search.methods import Inspect, Record, Refuse, ScoreFunction, SearchR
 from snnas.search.methods.journal import Journal, Key, finite
 from snnas.search.network.genotype import CONV_KERNELS, ZEROIZE, Cell, Edge, Genotype, edge_name, live_edges
 from snnas.search.network.space import Space
-from snnas.search.scoring.proxies import Score, merits
+from snnas.search.scoring.proxies import Score
 
 FINAL_ROUND = "final"
 # Architectures that are asked for a price before a removal counts as unaffordable.
@@ -62,11 +62,11 @@ def run(
 
     score: the proxy of the supernet restricted to the given operations per edge, for all candidates of a round at once.
     inspect: the guards, asked about the final candidate. log: takes one record per evaluation ({"event": "evaluation",
-    "round", "edge", "op", "score", "silent_layers", "firing", "seconds"}, and "terms" of a score that has them; score
-    None stands for -inf, seconds is its share of the round), per removal ("removal") and per guard ("guard"). resume:
-    the records of an interrupted search of the same space, seed and batch; they are not scored and not logged again,
-    and the result is the same. Raises InvalidFileError when they are of another search. refuse: the budget; the result
-    is within it, or GateError is raised; architectures that it refused on the way are logged ("refusal").
+    "round", "edge", "op", "score", "silent_layers", "firing", "seconds"}; score None stands for -inf, seconds is its
+    share of the round), per removal ("removal") and per guard ("guard"). resume: the records of an interrupted search
+    of the same space, seed and batch; they are not scored and not logged again, and the result is the same. Raises
+    InvalidFileError when they are of another search. refuse: the budget; the result is within it, or GateError is
+    raised; architectures that it refused on the way are logged ("refusal").
     """
     journal = Journal("lightsnn", log, resume)
     search = _Search(space, score, journal, space.edges(backward=backward))
@@ -125,10 +125,9 @@ class _Search:
         scores = self.journal.evaluate(keys, runnable, self.score)
         if self.number == 1:
             self.journal.require_score(self.number, scores.values(), f"the {len(scores)} removals of round 1")
-        merit = dict(zip(scores, merits(list(scores.values())), strict=True))
         for edge, ops in tuple(self.choices.items()):
             if len(ops) > 1:
-                self._remove(edge, {op: merit[edge, op] for op in ops})
+                self._remove(edge, {op: scores[edge, op].value for op in ops})
 
     def final(self) -> Score:
         """Return the score of what is left; the guards see to it that it has a path."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from snnas.hw_sim.errors import UsageError
 from snnas.search.mse_nas.config import STEM_WIDTHS, MseConfig
 from snnas.search.mse_nas.genome import Genome
-from snnas.search.mse_nas.plan import plan
+from snnas.search.mse_nas.plan import links, plan
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import CONV_KERNELS, Cell, Genotype
 from snnas.search.network.layers import population_keys
@@ -98,9 +98,12 @@ def _layers(genotype: Genotype | Genome, config: NetworkConfig | MseConfig) -> I
 def _layers_of_motifs(genome: Genome, config: MseConfig) -> Iterator[LayerSize]:
     """A node's new version shares the synapses of the old one; a factorised reduction is stored as trained, 3x3."""
     counted: set[str] = set()
-    _, *populations = plan(genome, config)
+    whole = plan(genome, config)
+    populations, back = whole[1:], {link.target: link.synapse for link in links(genome, config, whole)}
     for population in populations:
         fresh = {synapse.name: synapse for synapse in population.synapses if synapse.name not in counted}
+        if population.name in back:
+            fresh["link"] = back[population.name]
         counted |= fresh.keys()
         weights = sum((s.kernel or 3) ** 2 * s.in_channels * s.channels for s in fresh.values())
         on_host = population.name == "stem" and config.input_kind == "analogue"

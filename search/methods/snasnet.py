@@ -24,7 +24,7 @@ from snnas.search.methods.journal import Journal, Key, finite
 from snnas.search.network.functional import form, plainest
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.search.network.space import Space
-from snnas.search.scoring.proxies import Score, merits
+from snnas.search.scoring.proxies import Score
 
 # What a kill loses at most; scoring more at once gains little.
 ROUND = 32
@@ -72,14 +72,13 @@ def run(
     if not scores:
         raise GateError(f"each of the {len(places)} architectures drawn is over the budget")
     journal.require_score("score", scores.values(), f"the {len(scores)} architectures")
-    merit = dict(zip(scores, merits(list(scores.values())), strict=True))
-    order = sorted(scores, key=lambda at: (-merit[at], at))
+    order = sorted(scores, key=lambda at: (-scores[at].value, at))
     passed = (at for at in order if journal.inspected(at, drawn[at].architecture_id, inspect(single(drawn[at])[0])))
     taken = next(passed, None)
     best = order[0] if taken is None else taken
     final, found = scores[best], drawn[best]
     journal.silent(best, final)
-    ties = [drawn[at].architecture_id for at in scores if at != best and merit[at] == merit[best]]
+    ties = [drawn[at].architecture_id for at in scores if at != best and scores[at].value == final.value]
     journal.write(
         ("choice", best, None, found.architecture_id), score=finite(final.value), ties=ties[:16], draws=candidates
     )

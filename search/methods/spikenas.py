@@ -33,7 +33,7 @@ from snnas.search.methods.snasnet import ROUND, distinct
 from snnas.search.network.functional import plainest
 from snnas.search.network.genotype import CONV_KERNELS, Cell, Genotype, edge_name
 from snnas.search.network.space import Space
-from snnas.search.scoring.proxies import Score, merits
+from snnas.search.scoring.proxies import Score
 
 EXHAUSTIVE = 1024
 STUDY_DRAWS = 64
@@ -123,13 +123,12 @@ class _CellSearch:
 
     def choose(self, scores: Mapping[int, Score], inspect: Inspect) -> tuple[int, bool]:
         """Return the place of the best, and whether the guards refuse it and all others."""
-        merit = dict(zip(scores, merits(list(scores.values())), strict=True))
-        order = sorted(scores, key=lambda at: (-merit[at], self.memory[at], at))
+        order = sorted(scores, key=lambda at: (-scores[at].value, self.memory[at], at))
         ids = [genotype.architecture_id for genotype in self.genotypes]
         passed = (at for at in order if self._passes(at, inspect))
         taken = next(passed, None)
         best = order[0] if taken is None else taken
-        ties = [ids[at] for at in order if at != best and merit[at] == merit[best]]
+        ties = [ids[at] for at in order if at != best and scores[at].value == scores[best].value]
         self.journal.write(
             ("choice", self.number, None, ids[best]),
             score=finite(scores[best].value),
@@ -182,8 +181,7 @@ def operation_study(
     for repeat, score in enumerate(scores, start=1):
         keys: dict[Genotype, Key] = {g: ("evaluation", f"study {repeat}", None, g.architecture_id) for g in every}
         found = journal.evaluate(keys, {genotype: single(genotype) for genotype in every}, score)
-        merit = dict(zip(found, merits(list(found.values())), strict=True))
-        best = {op: max(merit[genotype] for genotype in pool) for op, pool in pools.items()}
+        best = {op: max(found[genotype].value for genotype in pool) for op, pool in pools.items()}
         for op in space.ops:
             loss = best[""] - best.get(op, -math.inf)
             losses[op].append(loss if not math.isnan(loss) else math.inf)

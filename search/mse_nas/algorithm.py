@@ -17,7 +17,7 @@ from snnas.search.mse_nas.genome import Genome
 
 
 class OneScale(Mutation):  # type: ignore[misc]
-    """One expressed gene of a child takes another value: of a kernel, a motif or the fan-in, a third each.
+    """One expressed gene of a child takes another value: of a kernel, a motif or the macro scale, a third each.
 
     Of all genes some nine in ten are kernels: with one probability for each, a motif would change in 18 of 100 children
     (measured), although it is what changes a network most.

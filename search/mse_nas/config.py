@@ -48,6 +48,17 @@ class MseConfig(JsonConfig):
         """The numbers of the cells that hold a motif: a genome has one entry for each."""
         return tuple(number for number in range(1, self.cells + 1) if number not in self.reductions)
 
+    @property
+    def links(self) -> tuple[int, ...]:
+        """How many places a link into each motif cell can come from: its own output, and that of the motif cells behind
+        it up to the next reduction, whose maps are of its size.
+        """
+        found = []
+        for cell in self.motif_cells:
+            end = min((number for number in self.reductions if number > cell), default=self.cells + 1)
+            found.append(end - cell)
+        return tuple(found)
+
     def width(self, cell: int) -> int:
         """Return the channels of cell number ``cell``; a reduction counts from itself on."""
         return self.channels << sum(number <= cell for number in self.reductions)

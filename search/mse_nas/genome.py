@@ -1,7 +1,8 @@
 """The genome of MSE-NAS: plain frozen data, JSON in and out.
 
 Three scales. Micro: the kernel, 3 or 5, of every synapse inside a motif. Meso: the motif of every cell. Macro: from how
-many preceding cells each cell reads, one number for all. Cells that reduce have no genes, and a synapse that the motif
+many preceding cells each cell reads, one number for all; and where links are searched, what comes back to each cell
+from behind, a timestep later. Cells that reduce have no genes, and a synapse that the motif
 or the fan-in does not have has none either: equal networks are equal genomes.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from snnas.search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS, NAMES
 from snnas.search.network.genotype import FORMAT, MAX_CELLS, VERSION, require_object
 
 SPACE = "mse_nas"
+LINKED = 2  # version of the file of a genome with links; without any it is as it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,14 @@ class MotifCell:
 class Genome:
     """A searched architecture. fan_in: preceding cells that a cell reads. cells: those that hold a motif, in order.
 
-    Raises UsageError for an unknown motif or fan-in, a kernel other than 3 or 5, and a wrong number of kernels.
+    links: for each of ``cells`` whose output of a timestep earlier it reads besides: 0 nobody's, 1 its own, 2 that of
+    the next motif cell, ...; () where all are 0. Raises UsageError for an unknown motif or fan-in, a kernel other than
+    3 or 5, a wrong number of kernels or links, and a link from where no cell is.
     """
 
     fan_in: int
     cells: tuple[MotifCell, ...]
+    links: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.fan_in not in FAN_INS or isinstance(self.fan_in, bool):
@@ -55,6 +61,11 @@ class Genome:
             for edge, kernel in zip(edges, cell.kernels, strict=True):
                 if kernel not in KERNELS or isinstance(kernel, bool):
                     raise UsageError(f"kernel {kernel!r} of {edge.name} in {where}, expected {_choices(KERNELS)}")
+        fault = _link_fault(self.links, len(self.cells))
+        if fault:
+            raise UsageError(f"{fault} of a genome")
+        if not any(self.links):
+            object.__setattr__(self, "links", ())
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -78,7 +89,9 @@ class Genome:
             {"motif": cell.motif, "kernels": {edge.name: kernel for edge, kernel in _kernels(cell, self.fan_in)}}
             for cell in self.cells
         ]
-        return {"format": FORMAT, "version": VERSION, "space": SPACE, "fan_in": self.fan_in, "cells": cells}
+        version = LINKED if self.links else VERSION
+        plain = {"format": FORMAT, "version": version, "space": SPACE, "fan_in": self.fan_in, "cells": cells}
+        return plain | ({"links": list(self.links)} if self.links else {})
 
     def to_json(self) -> str:
         """Return the genome as indented JSON; ``from_json`` reads it back to an equal value."""
@@ -91,19 +104,25 @@ class Genome:
             top = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidFileError(f"{where} is not JSON ({error}); expected a genome as snnas writes it") from None
-        require_object(top, ("format", "version", "space", "fan_in", "cells"), where)
-        if (top["format"], top["version"], top["space"]) != (FORMAT, VERSION, SPACE) or top["version"] is True:
+        linked = isinstance(top, dict) and "links" in top
+        require_object(top, ("format", "version", "space", "fan_in", "cells", *(("links",) if linked else ())), where)
+        said = [FORMAT, LINKED if linked else VERSION, SPACE]
+        if [top["format"], top["version"], top["space"]] != said or top["version"] is True:
             found = brief([top["format"], top["version"], top["space"]])
             raise InvalidFileError(
-                f"format, version and space {found} in {where}, expected {[FORMAT, VERSION, SPACE]}; write the file "
-                f"with this version of snnas"
+                f"format, version and space {found} in {where}, expected {said}; write the file with this version of "
+                f"snnas"
             )
         if type(top["fan_in"]) is not int or top["fan_in"] not in FAN_INS:
             raise InvalidFileError(f"fan_in {brief(top['fan_in'])} in {where}, expected {_choices(FAN_INS)}")
         if not isinstance(top["cells"], list) or not 1 <= len(top["cells"]) <= MAX_CELLS:
             raise InvalidFileError(f"'cells' in {where} must be a list of 1 to {MAX_CELLS} motif cells")
         cells = [_cell(plain, top["fan_in"], f"{where}: cells[{k}]") for k, plain in enumerate(top["cells"])]
-        return cls(top["fan_in"], tuple(cells))
+        links = top.get("links", [])
+        fault = _link_fault(links, len(cells)) if isinstance(links, list) else f"links {brief(links)}"
+        if fault or (linked and not any(links)):
+            raise InvalidFileError(f"{fault or 'links, all 0,'} in {where}; expected a list, one number per motif cell")
+        return cls(top["fan_in"], tuple(cells), tuple(links))
 
 
 def _kernels(cell: MotifCell, fan_in: int) -> Any:
@@ -123,6 +142,16 @@ def _cell(plain: Any, fan_in: int, where: str) -> MotifCell:
                 f"kernel {brief(kernels[name])} at {where}.kernels[{name!r}], expected {_choices(KERNELS)}"
             )
     return MotifCell(motif, tuple(kernels[name] for name in names))
+
+
+def _link_fault(links: Sequence[Any], cells: int) -> str:
+    """Return what is wrong with the links of so many motif cells, or ''."""
+    if links and len(links) != cells:
+        return f"{len(links)} links beside {cells} motif cells, expected one for each,"
+    for place, link in enumerate(links):
+        if type(link) is not int or not 0 <= link <= cells - place:
+            return f"link {brief(link)} into motif cell {place + 1}, expected 0 to {cells - place}: cells from it on,"
+    return ""
 
 
 def _unknown_motif(motif: Any, where: str) -> str:

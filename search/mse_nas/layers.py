@@ -10,14 +10,16 @@ from torch import nn
 
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.modules import firing_threshold
-from snnas.search.mse_nas.plan import Population, Synapse
+from snnas.search.mse_nas.plan import Link, Population, Synapse
 from snnas.search.network.layers import Layer, array, layer
 
 
-def describe(config: MseConfig, plan: Sequence[Population], network: nn.Module) -> Iterator[Layer]:
-    """Yield the layers of ``network`` in topological order; see ``MseNetwork.layers``.
+def describe(
+    config: MseConfig, plan: Sequence[Population], links: Sequence[Link], network: nn.Module
+) -> Iterator[Layer]:
+    """Yield the layers of ``network`` in topological order; only the input of a delay may come later.
 
-    plan: its populations, the input first. network: has the children of ``MseNetwork``.
+    plan: its populations, the input first. links: what comes back. network: has the children of ``MseNetwork``.
     """
     source, *populations = plan
     # What a synapse reads: the input itself, or a population's LIF.
@@ -25,12 +27,20 @@ def describe(config: MseConfig, plan: Sequence[Population], network: nn.Module) 
     yield layer(source.name, "input", (), shape=config.input_shape, kind=config.input_kind, range=(0.0, 1.0))
     constants = {"tau": float(config.tau), "threshold": firing_threshold(config.threshold)}
     described: set[str] = set()
+    delayed: dict[str, str] = {}
     for population in populations:
         for synapse in population.synapses:
             if synapse.name not in described:
                 described.add(synapse.name)
                 yield from _describe_synapse(network, synapse, names)
         terms = [f"{synapse.name}_bn" for synapse in population.synapses]
+        for link in (link for link in links if link.target == population.name):
+            for origin in (names[p.name] for p in link.synapse.sources):
+                if origin not in delayed:
+                    delayed[origin] = origin.removesuffix("_lif") + "_delay"
+                    yield layer(delayed[origin], "delay", (origin,))
+            yield from _describe_synapse(network, link.synapse, {p: delayed.get(n, n) for p, n in names.items()})
+            terms.append(f"{link.synapse.name}_bn")
         yield layer(names[population.name], "lif", terms, **constants, decay_input=True, reset="zero")
     last = populations[-1]
     weight, pixels = array(_child(network, "head_fc").weight), last.size[0] * last.size[1]

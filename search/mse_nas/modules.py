@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnas.search.mse_nas.config import MseConfig
-from snnas.search.network.batch_norm import BatchNorm
+from snnas.search.network.batch_norm import BatchNorm, StepwiseBatchNorm
 from snnas.search.network.lif import LIF
 
 CONNECTED = 0.1  # share of a signed convolution's weights that act before training, in every channel
@@ -80,6 +80,14 @@ class FactorizedReduce(nn.Conv2d):
 
 class PositiveBatchNorm2d(BatchNorm):
     """Batch norm with a gain that is never negative: it cannot turn excitation into inhibition. Its shift is free."""
+
+    def effective(self) -> Tensor:
+        """Return the gamma (C,) that acts."""
+        return self.weight.abs()
+
+
+class PositiveStepwiseBatchNorm2d(StepwiseBatchNorm):
+    """The same where a network runs step by step."""
 
     def effective(self) -> Tensor:
         """Return the gamma (C,) that acts."""

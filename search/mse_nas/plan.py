@@ -2,7 +2,9 @@
 
 A population is a current and its neurons; a synapse is convolution and BN from the spikes of one or more populations,
 side by side by channel, to a current. Whatever the network has is one of the two: a motif's edge, a cell's input
-brought to its width, a reduction, stem and head. No cycle, no delay: it is feed-forward within the timestep.
+brought to its width, a reduction, stem and head. Within the timestep it is feed-forward. A link is a synapse too: from
+the output of a cell to the input of the same or an earlier one, a timestep later (the only recurrence; the release's
+EB-NAS has it, MSE-NAS has not).
 
 Reading k cells (release, MSE-NAS): the input from a cell with r reductions behind it goes through a 1x1 convolution
 (r = 0), or a factorised reduction and r - 1 convolutions of stride 2. Between two of those the release has no neuron;
@@ -14,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
+from snnas.hw_sim.errors import UsageError
 from snnas.search.mse_nas.config import STEM_WIDTHS, MseConfig
 from snnas.search.mse_nas.genome import Genome, MotifCell
 from snnas.search.mse_nas.motifs import MOTIFS, expanded
@@ -59,6 +62,14 @@ class Population:
     size: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A synapse into the population ``target`` that carries the spikes of the timestep before."""
+
+    target: str
+    synapse: Synapse
+
+
 # What a cell hands on: populations of one size, concatenated.
 Output = tuple[Population, ...]
 
@@ -66,6 +77,28 @@ Output = tuple[Population, ...]
 def plan(genome: Genome, config: MseConfig) -> tuple[Population, ...]:
     """Return the populations in topological order, the input first and the one that the classifier reads last."""
     return tuple(_populations(genome, config))
+
+
+def links(genome: Genome, config: MseConfig, populations: tuple[Population, ...]) -> tuple[Link, ...]:
+    """Return the links of a genome whose ``plan`` is ``populations``; each is a 1x1 convolution of any sign and a BN.
+
+    Raises UsageError where one comes from behind a reduction: its maps are smaller.
+    """
+    by_name, found = {population.name: population for population in populations}, []
+    for place, back in enumerate(genome.links):
+        if not back:
+            continue
+        target, source = config.motif_cells[place], config.motif_cells[place + back - 1]
+        if back > config.links[place]:
+            raise UsageError(
+                f"link {back} into motif cell {place + 1} of a genome comes from cell {source}, behind a reduction, "
+                f"expected at most {config.links[place]}"
+            )
+        outputs = MOTIFS[genome.cells[place + back - 1].motif].outputs
+        sources = tuple(by_name[f"cell{source}_{name}"] for name in outputs)
+        synapse = _synapse(f"cell{target}_link", sources, config.width(target), 1)
+        found.append(Link(f"cell{target}_in1", synapse))
+    return tuple(found)
 
 
 def _populations(genome: Genome, config: MseConfig) -> Iterator[Population]:

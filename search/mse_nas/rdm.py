@@ -23,10 +23,11 @@ from torch import Tensor
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.genome import Genome
 from snnas.search.mse_nas.network import MseNetwork
+from snnas.search.network.batch_norm import BatchNorm
 from snnas.search.scoring.guards import Finding, extent, no_signal
-from snnas.search.scoring.proxies import Score, home
+from snnas.search.scoring.proxies import Score, home, log_det, sahd_kernel
 
-MEASURES = ("per_neuron", "total")
+MEASURES = ("per_neuron", "total", "sahd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,8 @@ class Fitness(Score):
 class RdmScorer:
     """Scores genomes on ``batches``, each (B, C, H, W) or (B, T, C, H, W) with B >= 2; a mean over the batches.
 
-    measure: 'per_neuron', or 'total' as in the release. seed: of the weights. The batches' device is the networks'.
+    measure: 'per_neuron'; 'total' as in the release; or 'sahd', of ``proxies``, a kernel per LIF. seed: of the weights.
+    The batches' device is the networks'.
     """
 
     def __init__(self, config: MseConfig, batches: Sequence[Tensor], *, seed: int, measure: str = "per_neuron") -> None:
@@ -65,19 +67,28 @@ class RdmScorer:
             network = MseNetwork(genome, self.config)
         network.draw(self.seed)
         network.to(self.batches[0].device).train()
+        for module in network.modules():
+            if isinstance(module, BatchNorm):
+                # Without running statistics every batch is normalised by its own, step by step in a loop.
+                module.track_running_stats = False
+                module.running_mean = module.running_var = module.num_batches_tracked = None
         seen = []
         for batch in self.batches:
-            distances = Distances()
+            distances = Distances(kernels=self.measure == "sahd")
             seen.append((distances, extent(network(batch, spikes=distances))))
-        found = home([tensor for distances, span in seen for tensor in (distances.sums, span)])
-        for (distances, _), sums in zip(seen, found[::2], strict=True):
-            distances.read(sums)
-        refusals = (no_signal(span, len(batch)) for span, batch in zip(found[1::2], self.batches, strict=True))
-        refusal = next((refusal for refusal in refusals if refusal), "")
         count = len(seen)
+        kernels = [distances.kernel for distances, _ in seen if distances.kernel is not None]
+        found = home([*(distances.sums for distances, _ in seen), *(span for _, span in seen), *kernels])
+        for (distances, _), sums in zip(seen, found, strict=False):
+            distances.read(sums)
+        refusals = (no_signal(span, len(batch)) for span, batch in zip(found[count:], self.batches, strict=False))
+        refusal = next((refusal for refusal in refusals if refusal), "")
         per_neuron = sum(sum(d.share.values()) / len(d.share) for d, _ in seen) / count
         total = sum(sum(d.total.values()) / len(d.total) for d, _ in seen) / count
-        value = per_neuron if self.measure == "per_neuron" else total
+        if self.measure == "sahd":
+            value = sum(log_det([kernel]) for kernel in found[2 * count :]) / count
+        else:
+            value = per_neuron if self.measure == "per_neuron" else total
         names = list(seen[0][0])
         return Fitness(
             -math.inf if refusal else value,
@@ -92,10 +103,13 @@ class Distances(MutableMapping[str, Tensor]):
     """Takes the spikes of a network as they come and keeps the sums alone: a batch's spikes need not fit in memory.
 
     share, total, firing: {LIF: ...}, once ``read`` has been told what ``sums`` are on the host; total is the sum over
-    i, j of H, mean over timesteps, and share that by N B (B - 1).
+    i, j of H, mean over timesteps, and share that by N B (B - 1). kernel: the sum of the LIFs' SAHD kernels (B, B),
+    with ``kernels``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, kernels: bool = False) -> None:
+        self.kernels = kernels
+        self.kernel: Tensor | None = None
         self._sums: dict[str, Tensor] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self.share: dict[str, float] = {}
@@ -110,6 +124,9 @@ class Distances(MutableMapping[str, Tensor]):
         fired = train.sum(1, dtype=torch.float64)
         self._sums[name] = torch.stack([(2 * fired * (batch - fired)).sum(1).mean(), fired.mean()])
         self._sizes[name] = batch, neurons
+        if self.kernels:
+            kernel = sahd_kernel(spikes)
+            self.kernel = kernel if self.kernel is None else self.kernel + kernel
 
     @property
     def sums(self) -> Tensor:

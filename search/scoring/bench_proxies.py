@@ -1,7 +1,6 @@
 """Every proxy on one network of SpikeNAS-Bench, from one forward and one backward pass; all higher for better.
 
-``asc`` is a rule, without a network: how deep the cell is, low thresholds first. ``snnas`` is fixed by what each part
-stands for, not fitted: the mean of ranks of how deep the living part is, and how far time carries information there.
+``asc`` is a rule, without a network: how deep the cell is, low thresholds first.
 """
 
 from __future__ import annotations
@@ -44,14 +43,12 @@ VERSION = 3  # counts up when a value changes: logs of another version are measu
 # Score, by name, of plain baselines, and the proxy that has to beat them.
 PLAIN = ("sahd_mean", "sahd_sum", "rdm", "convs", "lif_depth")
 HEADLINE = "asc"
-COMBINED: Mapping[str, tuple[str, ...]] = {"snnas": ("live_depth", "temporal_code")}
 # Methods whose choice among the rows of a table is the best by a proxy.
 METHODS: Mapping[str, str] = {
     "snasnet": "sahd_mean",
     "sahd_sum": "sahd_sum",
     "mse_nas": "rdm",
     "lif_depth": "lif_depth",
-    "snnas": "snnas",
     "asc": HEADLINE,
 }
 

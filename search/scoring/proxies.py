@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from snnas.hw_sim.errors import UsageError
 from snnas.search.network.genotype import Edge
-from snnas.search.scoring.ranks import ranks
 
 # Added to the diagonal of kernels of unit diagonal: below it two samples count as equal.
 UNIT_RIDGE = 0.01
@@ -34,41 +32,17 @@ LEAST_LEVELS = 1e-4
 EXACT_IN_FLOAT32 = 2**24
 
 
-# What candidates of the proxy ``snnas`` are ranked by.
-TERMS = ("live_depth", "temporal_code")
-
-
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A score and what it rests on. ``value`` may be -inf (singular kernel); ``firing`` is spikes / (neurons x T).
-
-    terms: of a proxy that is a mean of ranks, what is ranked, by the names of TERMS; empty where the value itself is
-    compared.
-    """
+    """A score and what it rests on. ``value`` may be -inf (singular kernel); ``firing`` is spikes / (neurons x T)."""
 
     value: float
     firing: Mapping[str, float]
-    terms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def silent_layers(self) -> int:
         """How many LIF populations fire nothing on the batch: they carry no information."""
         return sum(rate == 0 for rate in self.firing.values())
-
-
-def merits(scores: Sequence[Score]) -> list[float]:
-    """Return what candidates that are compared with each other are ordered by, higher for better.
-
-    The value of a score; of scores with terms the mean over the terms of the rank among ``scores``, in (0, 1]. A value
-    of -inf stays that, whatever its terms.
-    """
-    values = [score.value for score in scores]
-    alive = [score for score in scores if score.terms and score.value > -math.inf]
-    if not alive:
-        return values
-    table = np.array([[score.terms[name] for score in alive] for name in alive[0].terms])
-    means = iter(np.mean([ranks(row) for row in table], axis=0) / len(alive))
-    return [float(next(means)) if score.terms and score.value > -math.inf else -math.inf for score in scores]
 
 
 def home(values: Sequence[Tensor]) -> list[Tensor]:

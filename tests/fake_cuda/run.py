@@ -29,7 +29,7 @@ from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.search.network.network import Network
 from snnas.search.network.space import get
-from snnas.search.scoring import depth_time, guards, proxies, tiles
+from snnas.search.scoring import guards, proxies, tiles
 from snnas.search.scoring.batched import BatchedScorer
 from snnas.search.scoring.supernet import Supernet
 from snnas.toolchain.data.load import Dataset
@@ -162,7 +162,7 @@ def scoring(make: Callable[[], Callable[[], object]]) -> Work:
         raise Arrived
 
     def work(operations: Operations) -> None:
-        modules: list[Any] = [proxies, depth_time, guards, tiles, rdm]
+        modules: list[Any] = [proxies, guards, tiles, rdm]
         for module in modules:  # no BN of a fresh supernet shifts
             module.home = lambda values: [np.zeros(value.shape) for value in values]
         score = make()
@@ -192,11 +192,6 @@ def score_batched(backward: bool) -> Callable[[], object]:
     return partial(BatchedScorer(net, x), candidates)
 
 
-def score_depth(backward: bool) -> Callable[[], object]:
-    net, x, candidates = supernet(backward)
-    return partial(depth_time.DepthTimeScorer(net, x), candidates)
-
-
 def score_one(name: str, backward: bool) -> Callable[[], object]:
     net, x, candidates = supernet(backward)
     return partial(getattr(net, name), x, candidates[0])
@@ -217,7 +212,6 @@ for back in (False, True):
     kind = "recurrent" if back else "feed-forward"
     SCORING |= {
         f"sahd, {kind}": scoring(partial(score_batched, back)),
-        f"snnas, {kind}": scoring(partial(score_depth, back)),
         f"sahd of one, {kind}": scoring(partial(score_one, "score", back)),
         f"guards, {kind}": scoring(partial(score_one, "inspect", back)),
     }

@@ -159,7 +159,6 @@ def _report(path: Path) -> None:
 def search_records() -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = [
         {"event": "evaluation", "round": r, "edge": "0->1", "op": op, "score": 1.5 * r,
-         "terms": {"live_depth": 2.0, "temporal_code": 0.5},
          "silent_layers": 0, "firing": {"stem": 0.1, "head": 0.2}, "seconds": 0.01, "attempt": 1}
         for r in (1, 2) for op in OPS
     ]  # fmt: skip

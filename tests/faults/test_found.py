@@ -97,20 +97,19 @@ def test_numbers_that_json_does_not_have(number: str, tmp_path: Path) -> None:
     assert read_json(tmp_path / "good.json") == [1.5, -2000.0, 0]
 
 
-@pytest.mark.parametrize("place", ["score", "terms", "firing"])
+@pytest.mark.parametrize("place", ["score", "firing"])
 def test_a_score_of_four_hundred_digits(place: str) -> None:
-    record = {"event": "evaluation", "round": 1, "edge": "0->1", "op": "skip", "score": 1.0, "firing": {}, "terms": {}}
+    record = {"event": "evaluation", "round": 1, "edge": "0->1", "op": "skip", "score": 1.0, "firing": {}}
     record[place] = 10**400 if place == "score" else {"x": 10**400}
     with pytest.raises(InvalidFileError, match="record 1 of the log to resume from cannot be used"):
         Journal("lightsnn", lambda record: None, [record])
 
 
-def test_a_log_of_a_proxy_that_ranked_by_something_else() -> None:
-    terms = {"live_depth": 1.0, "temporal_code": 0.5, "clock_quiet": -0.1}
+def test_a_log_of_the_proxy_that_is_gone() -> None:
     record = {"event": "evaluation", "round": 1, "edge": "0->1", "op": "skip", "score": 1.0, "firing": {}}
-    with pytest.raises(InvalidFileError, match="ranks by live_depth, temporal_code, clock_quiet, and this version by"):
-        Journal("lightsnn", lambda record: None, [{**record, "terms": terms}])
-    Journal("lightsnn", lambda record: None, [{**record, "terms": {"live_depth": 1.0, "temporal_code": 0.5}}])
+    Journal("lightsnn", lambda record: None, [record])
+    with pytest.raises(InvalidFileError, match="it ranks by live_depth, temporal_code, as --proxy snnas did"):
+        Journal("lightsnn", lambda record: None, [{**record, "terms": {"live_depth": 1.0, "temporal_code": 0.5}}])
 
 
 @pytest.mark.parametrize(

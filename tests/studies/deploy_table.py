@@ -30,10 +30,10 @@ from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.log import JsonLines
 from tests.studies.command import main, numbers, tell
+from tests.studies.depth_time import DepthTime, depth_time
 
 if TYPE_CHECKING:
     from snnas.search.network.design import DesignSizes
-    from snnas.search.scoring.proxies import Score
     from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.searching.cost import Chip
 
@@ -98,10 +98,9 @@ def measure_all(options: TableOptions, narrator: Narrator, out: Path, most: int 
                 scores = {at: scored(data, sizes, channels, timesteps, seed)}
             design = Design(SPACE, (cell,), channels, timesteps, 0, "linear", "max")
             row = trained(design, data, sizes, chip, seed, options.epochs)
-            score = scores[at][digits(cell)]
+            sahd, terms = scores[at][digits(cell)]
             row |= {"cell": digits(cell), "channels": channels, "timesteps": timesteps, "seed": seed}
-            row |= {"epochs": options.epochs, "sahd": score.value, "live_depth": score.terms["live_depth"]}
-            row |= {"temporal_code": score.terms["temporal_code"]}
+            row |= {"epochs": options.epochs, "sahd": sahd, **terms._asdict()}
             log.append(row)
             known[key(row)] = row
             advance(place + 1, len(missing))
@@ -130,13 +129,14 @@ def split(seed: int) -> tuple[Dataset, DesignSizes]:
     return data, DesignSizes(input_shape=data.input_shape, input_kind=data.input_kind, classes=data.classes)
 
 
-def scored(data: Dataset, sizes: DesignSizes, channels: int, timesteps: int, seed: int) -> dict[str, Score]:
-    """SAHD as the value, and the terms of the proxy ``snnas``, of every cell before training."""
+def scored(
+    data: Dataset, sizes: DesignSizes, channels: int, timesteps: int, seed: int
+) -> dict[str, tuple[float, DepthTime]]:
+    """SAHD, live depth and temporal code of every cell before training."""
     import torch
 
     from snnas.search.network.space import get
     from snnas.search.scoring.batched import BatchedScorer
-    from snnas.search.scoring.depth_time import DepthTimeScorer
     from snnas.search.scoring.supernet import Supernet
 
     every = cells()
@@ -144,9 +144,9 @@ def scored(data: Dataset, sizes: DesignSizes, channels: int, timesteps: int, see
     supernet = Supernet(get("lightsnn"), config, seed=seed)
     x = torch.from_numpy(data.x_train[:SCORED])
     candidates = [{edge: (op,) for edge, op in cell.live().items()} for cell in every]
-    terms = DepthTimeScorer(supernet, x)(candidates)
+    terms = depth_time(supernet, x, candidates)
     values = BatchedScorer(supernet, x)(candidates)
-    return {digits(c): replace(term, value=v.value) for c, term, v in zip(every, terms, values, strict=True)}
+    return {digits(c): (v.value, term) for c, term, v in zip(every, terms, values, strict=True)}
 
 
 def trained(design: Design, data: Dataset, sizes: DesignSizes, chip: Chip, seed: int, epochs: int) -> Row:

@@ -71,7 +71,7 @@ def spikenas_bench(
 ) -> dict[str, Any]:
     """Measure every proxy on the connected rows of ``table`` and return the figures; ``out`` gets them as JSON."""
     from snnas.search.scoring.bench_network import parse_ops
-    from snnas.search.scoring.bench_proxies import COMBINED, HEADLINE, PLAIN
+    from snnas.search.scoring.bench_proxies import HEADLINE, PLAIN
 
     options.check()
     known = read_table(table, epochs=options.epochs)
@@ -86,14 +86,9 @@ def spikenas_bench(
     # Ranks within the rows, seed by seed: proxies have no common unit, and a singular kernel (-inf) of one seed must
     # not decide the mean over seeds.
     values = {name: np.array([ranks(seed) for seed in found]) for name, found in values.items()}
-    for name, parts in COMBINED.items():
-        values[name] = np.mean([values[part] for part in parts], axis=0)
-        seconds[name] = sum(seconds[part] for part in parts)
     narrator.say("bootstrap ...")
     draws = bootstrap_spearman(values, truth, rng=stream(options.seed, "bootstrap"), draws=options.draws)
-    proxies = {
-        name: _figures(values[name], truth, draws[name], seconds[name]) for name in (*options.names(), *COMBINED)
-    }
+    proxies = {name: _figures(values[name], truth, draws[name], seconds[name]) for name in options.names()}
     over = {name: percentiles(draws[HEADLINE] - draws[name]) for name in PLAIN}
     result = {
         "schema": SCHEMA,

@@ -120,7 +120,7 @@ def _seeds(options: WorthOptions) -> range:
 
 def _arms(options: WorthOptions) -> tuple[str, ...]:
     drawn = tuple(f"random {k}" for k in range(1, options.random + 1))
-    return ("lightsnn sahd", "lightsnn snnas", *drawn, "chain", "single")
+    return ("lightsnn sahd", *drawn, "chain", "single")
 
 
 def group(arm: str) -> str:
@@ -180,25 +180,18 @@ def _genotypes(options: WorthOptions, data: Dataset, seed: int) -> dict[str, Gen
     """Every arm's cell, used twice."""
     import torch
 
-    from snnas.search.methods import ScoreFunction, lightsnn
+    from snnas.search.methods import lightsnn
     from snnas.search.network import space as spaces
     from snnas.search.network.genotype import Cell, Genotype
     from snnas.search.scoring.batched import BatchedScorer
-    from snnas.search.scoring.depth_time import DepthTimeScorer
     from snnas.search.scoring.supernet import Supernet
 
     space = spaces.get(SPACE)
     supernet = Supernet(space, _config(options, data, SEARCH_CHANNELS), seed=torch_seed(seed, "supernet"))
     picked = stream(seed, "proxy").permutation(len(data.x_train))[:SEARCH_BATCH]
     batch = torch.from_numpy(data.x_train[picked])
-    proxies: dict[str, ScoreFunction] = {
-        "sahd": BatchedScorer(supernet, batch),
-        "snnas": DepthTimeScorer(supernet, batch),
-    }
-    found = {
-        f"lightsnn {name}": lightsnn.run(space, score, log=lambda record: None).genotype
-        for name, score in proxies.items()
-    }
+    searched = lightsnn.run(space, BatchedScorer(supernet, batch), log=lambda record: None)
+    found = {"lightsnn sahd": searched.genotype}
     rng = stream(seed, "random cells")
     found |= {f"random {k}": space.random_genotype(rng) for k in range(1, options.random + 1)}
     for name, edges in (("chain", ((0, 1), (1, 2), (2, 3))), ("single", ((0, 3),))):

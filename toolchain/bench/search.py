@@ -71,9 +71,9 @@ def bench_search(options: SearchBenchOptions, narrator: Narrator | None = None) 
     turns, width, batch, seed = options.turns, options.width, options.batch, options.seed
     kinds = {name: Turns() for name in GATES}
     with one_thread(), narrator.progress("timing both searches, the loop and ours", "turns") as advance:
-        x, every = _digits(batch, seed), len(kinds) * turns
+        x, every = digits_batch(batch, seed), len(kinds) * turns
         for at, (name, kind) in enumerate(kinds.items()):
-            supernet = _supernet(width, seed, backward=name == "recurrent")
+            supernet = living_supernet(width, seed, backward=name == "recurrent")
             for turn in range(turns):
                 _turn(kind, supernet, x, backward=name == "recurrent")
                 advance(at * turns + turn + 1, every)
@@ -144,25 +144,28 @@ def _search(score: Callable[..., Any], backward: bool) -> tuple[SearchResult, li
     return lightsnn.run(get("lightsnn"), score, log=records.append, backward=backward), records
 
 
-def _supernet(width: int, seed: int, *, backward: bool) -> Supernet:
+def living_supernet(
+    width: int, seed: int, *, backward: bool, pixels: int = PIXELS, timesteps: int = TIMESTEPS
+) -> Supernet:
+    """Return LightSNN's supernet of 2 and 4 x ``width`` channels, all its layers alive."""
     from snnas.search.network.config import NetworkConfig
     from snnas.search.network.space import get
     from snnas.search.scoring.supernet import Supernet
 
-    shape, channels = (1, PIXELS, PIXELS), 2 * width
-    config = NetworkConfig(input_shape=shape, classes=10, channels=channels, timesteps=TIMESTEPS, head="lif")
+    shape, channels = (1, pixels, pixels), 2 * width
+    config = NetworkConfig(input_shape=shape, classes=10, channels=channels, timesteps=timesteps, head="lif")
     return Supernet(get("lightsnn"), config, backward=backward, seed=torch_seed(seed, "supernet"))
 
 
-def _digits(batch: int, seed: int) -> Tensor:
-    """Return ``batch`` training digits (B, 1, 16, 16)."""
+def digits_batch(batch: int, seed: int, pixels: int = PIXELS) -> Tensor:
+    """Return ``batch`` training digits, all where there are fewer, (B, 1, pixels, pixels); pixels: 8 or a multiple."""
     import torch
 
     from snnas.toolchain.data.load import load
 
     x = load("digits", seed=seed).x_train
     chosen = torch.from_numpy(x[stream(seed, "proxy").permutation(len(x))[:batch]])
-    return chosen.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    return chosen.repeat_interleave(pixels // 8, dim=2).repeat_interleave(pixels // 8, dim=3)
 
 
 def print_result(figures: dict[str, Any]) -> None:

@@ -36,7 +36,9 @@ def search(
         typer.Option(help="A name of snnas data list, an .npz, a .ts, or a folder; with --resume: where it is now."),
     ] = "digits",
     method: Annotated[str, typer.Option(help="trained, lightsnn, snasnet, spikenas or mse_nas.")] = "trained",
-    proxy: Annotated[str, typer.Option(help="What scores a candidate: sahd (the papers') or snnas.")] = "sahd",
+    proxy: Annotated[
+        str | None, typer.Option(help="What scores a candidate: sahd; of mse_nas rdm, its own, or sahd.")
+    ] = None,
     sahd: Annotated[
         str, typer.Option(help="LIFs that sahd counts: per-node, as deployed, or per-op, as in the papers.")
     ] = "per-node",

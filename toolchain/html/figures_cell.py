@@ -55,7 +55,8 @@ def _genotype(material: Material) -> tuple[Cell, ...] | Raw:
         ]
         if not rows:
             raise
-        head = note(f"{missing} Its motifs instead; fan-in {plain.get('fan_in')}.")
+        links = f", links {plain['links']}" if plain.get("links") else ""
+        head = note(f"{missing} Its motifs instead; fan-in {plain.get('fan_in')}{links}.")
         return join(head, table(("cell", "motif", "kernel of each synapse"), rows, label="motifs", left=3))
 
 

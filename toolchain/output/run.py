@@ -147,7 +147,8 @@ def _genotype(run: Run) -> tuple[dict[str, Any], str]:
 
 def _cell_line(genotype: dict[str, Any]) -> str:
     if "fan_in" in genotype:
-        return "  ".join(str(cell["motif"]) for cell in genotype["cells"]) + f"  (fan-in {genotype['fan_in']})"
+        links = f", links {' '.join(map(str, genotype['links']))}" if genotype.get("links") else ""
+        return "  ".join(str(cell["motif"]) for cell in genotype["cells"]) + f"  (fan-in {genotype['fan_in']}{links})"
     if genotype.get("format") == "snnas-design":
         return f"{' | '.join(map(_ops, genotype['cells']))}  ({_sizes(genotype)})"
     return _ops(genotype["cells"][0])

@@ -21,8 +21,6 @@ from snnas.toolchain.searching.runner import Runner
 if TYPE_CHECKING:
     from snnas.toolchain.training import TrainingConfig
 
-PROXIES = ("sahd", "snnas")
-
 
 def begin_search(
     folder: Path, name: str | None, options: SearchOptions, command: str, narrator: Narrator | None = None
@@ -34,9 +32,9 @@ def begin_search(
     from snnas.toolchain.data.redraw import require_signals
     from snnas.toolchain.data.scoring_batch import require_distinct
 
-    for what, given, known in (("method", options.method, tuple(RUNNERS)), ("proxy", options.proxy, PROXIES)):
-        if given not in known:
-            raise UsageError(f"unknown {what} {given!r}; expected {', '.join(known)}{did_you_mean(given, known)}")
+    if options.method not in RUNNERS:
+        hint = did_you_mean(options.method, tuple(RUNNERS))
+        raise UsageError(f"unknown method {options.method!r}; expected {', '.join(RUNNERS)}{hint}")
     require_known(options.dataset)  # a typo is said before what is not installed
     for what in ("timesteps", "channels", "hidden", "batch", "candidates", "population", "generations", "cells"):
         value, least = getattr(options, what), 2 if what in ("batch", "population") else 1
@@ -44,6 +42,10 @@ def begin_search(
             raise UsageError(f"--{what} {value}: expected a whole number >= {least}")
     refuse_foreign(options.method, [f.name for f in fields(options) if getattr(options, f.name) != f.default])
     runner = RUNNERS[options.method]
+    if options.proxy is not None and options.proxy not in runner.proxies:
+        gone = "it ranked no better than counting, and is gone; " if options.proxy == "snnas" else ""
+        hint = " or ".join(runner.proxies) + did_you_mean(options.proxy, runner.proxies)
+        raise UsageError(f"--proxy {options.proxy!r} with --method {options.method}: {gone}expected {hint}")
     tables = _hardware(options, runner)
     from snnas.toolchain.training.device import resolve_device
     from snnas.toolchain.training.stages import require_stages, timesteps_asked
@@ -77,7 +79,7 @@ def begin_search(
         "method": {
             "name": options.method,
             "space": runner.space_for(data.input_shape),
-            "proxy": options.proxy,
+            **({"proxy": options.proxy or runner.proxies[0]} if runner.proxies else {}),
             "backward": options.backward,
             "batch": options.batch,
             **settings,

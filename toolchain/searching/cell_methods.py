@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from snnas.hw_sim.errors import UsageError, did_you_mean
+from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 from snnas.hw_sim.system_calls import physical_memory
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
@@ -34,6 +34,7 @@ class CellMethod(Runner):
     """A method that searches cells. whole: candidates are whole networks: each is priced, and may stand on a front."""
 
     shared = ("proxy", "sahd", "backward", "hidden", "head")
+    proxies = ("sahd",)
     whole: ClassVar[bool] = False
 
     def refuse(self, options: SearchOptions) -> None:
@@ -46,16 +47,13 @@ class CellMethod(Runner):
         if options.sahd not in SAHD:
             hint = did_you_mean(options.sahd, SAHD)
             raise UsageError(f"--sahd {options.sahd!r}: expected {' or '.join(SAHD)}{hint}")
-        if options.sahd != SAHD[0] and options.proxy != "sahd":
-            raise UsageError(f"--sahd {options.sahd}: of --proxy sahd; leave it out beside --proxy {options.proxy}")
         super().refuse(options)
 
     def floors(self, spec: Spec) -> Sequence[Floor]:
         return (skips(_space(spec).name, spec.network),)
 
     def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
-        counted = {"sahd": options.sahd} if options.proxy == "sahd" else {}
-        return {**super().settings(options, data), **counted}
+        return {**super().settings(options, data), "sahd": options.sahd}
 
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
         from snnas.search.network.config import DEFAULT_HEAD, DEFAULT_HIDDEN, NetworkConfig
@@ -221,18 +219,18 @@ class _SupernetScorer:
         import torch
 
         from snnas.search.scoring.batched import BatchedScorer
-        from snnas.search.scoring.depth_time import DepthTimeScorer
         from snnas.search.scoring.supernet import Supernet
 
+        if spec.settings.get("proxy") == "snnas":
+            raise InvalidFileError(
+                "run.toml: [method] proxy is 'snnas', a score that is gone: it ranked no better than counting; begin "
+                "the search anew, without --proxy"
+            )
         self.supernet = Supernet(_space(spec), spec.network, backward=spec.settings["backward"], seed=bank.seed)
         self.supernet.to(spec.device)
         self.batch = torch.from_numpy(bank.batch).to(spec.device)
-        self.score: Any
-        if spec.settings.get("proxy") == "snnas":
-            self.score = DepthTimeScorer(self.supernet, self.batch)
-        else:
-            per_operation = spec.settings.get("sahd") == "per-op"
-            self.score = BatchedScorer(self.supernet, self.batch, per_operation=per_operation)
+        per_operation = spec.settings.get("sahd") == "per-op"
+        self.score = BatchedScorer(self.supernet, self.batch, per_operation=per_operation)
 
     def __call__(self, candidates: Sequence[Any]) -> Sequence[Score]:
         return self.score(candidates)

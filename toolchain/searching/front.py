@@ -173,21 +173,18 @@ def objectives(names: Sequence[str], score: float, cost: Cost) -> list[float]:
 
 
 def scored_networks(session: Session, run: Run) -> list[tuple[Genotype, float]]:
-    """Every whole network that the last attempt scored, in the order of the log, with what it is ordered by."""
-    from snnas.search.scoring.proxies import Score, merits
-
+    """Every whole network that the last attempt scored, in the order of the log, with its score."""
     judged = session.judged()
     if judged is not None:
         return [(one.genotype, one.score) for one in judged.values()]
     records = [r for r in run.search_log.read() if r.get("event") == "evaluation"]
     last = max((r.get("attempt", 1) for r in records), default=1)
-    found: dict[str, Score] = {}
+    found: dict[str, float] = {}
     for record in records:
         studied = isinstance(record["round"], str)
         if record.get("attempt", 1) == last and not studied and record["op"] in session.candidates:
-            value = float("-inf") if record["score"] is None else float(record["score"])
-            found[record["op"]] = Score(value, {}, record.get("terms", {}))
-    return list(zip((session.candidates[name] for name in found), merits(list(found.values())), strict=True))
+            found[record["op"]] = float("-inf") if record["score"] is None else float(record["score"])
+    return [(session.candidates[name], score) for name, score in found.items()]
 
 
 def thinned(places: Sequence[int], count: int) -> list[int]:

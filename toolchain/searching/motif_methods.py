@@ -18,7 +18,9 @@ from snnas.toolchain.searching.runner import Bank, Runner, Scorer, Spec, Task
 if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.methods import SearchResult
+    from snnas.search.mse_nas.encoding import GenomeSpace
     from snnas.search.mse_nas.genome import Genome
+    from snnas.toolchain.data.load import Dataset
 
 CELLS = 3
 
@@ -28,6 +30,8 @@ class MseNas(Runner):
 
     space = "mse_nas"
     own = ("population", "generations")
+    shared = ("proxy", "backward")
+    proxies = ("rdm", "sahd")
     chunk = 1
     batches = 2  # the fitness is a mean over so many
 
@@ -42,6 +46,10 @@ class MseNas(Runner):
         cells = options.cells or CELLS
         reductions = reductions_for(given["input_shape"], cells)
         return MseConfig(**given, cells=cells, reductions=reductions)
+
+    def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
+        counted = {"sahd": options.sahd} if options.proxy == "sahd" else {}
+        return {**super().settings(options, data), **counted}
 
     def floors(self, spec: Spec) -> Sequence[Floor]:
         """The motif with the fewest nodes, synapses and levels, and the smaller fan-in and kernels."""
@@ -60,13 +68,12 @@ class MseNas(Runner):
         size = len(bank.batch) // self.batches
         drawn = torch.from_numpy(bank.batch).to(spec.device)
         batches = [drawn[k * size : (k + 1) * size] for k in range(self.batches)]
-        return RdmScorer(spec.network, batches, seed=bank.seed)
+        # A run of before --proxy says "sahd" and means rdm: it lacks what SAHD counts.
+        measure = "sahd" if spec.settings.get("sahd") else "per_neuron"
+        return RdmScorer(spec.network, batches, seed=bank.seed, measure=measure)
 
     def some(self, task: Task) -> Sequence[Any]:
-        from snnas.search.mse_nas.encoding import GenomeSpace
-
-        rng = stream(task.seed, "outlook")
-        genomes = GenomeSpace(len(task.spec.network.motif_cells))
+        rng, genomes = stream(task.seed, "outlook"), _space(task.spec)
         return [genomes.random(rng) for _ in range(TIMED)]
 
     def key(self, candidate: Any, network: Sizes) -> Hashable:
@@ -79,7 +86,6 @@ class MseNas(Runner):
 
     def run(self, task: Task) -> SearchResult:
         from snnas.search.methods import mse_nas, no_refusal
-        from snnas.search.mse_nas.encoding import GenomeSpace
 
         names = task.spec.objectives
 
@@ -94,7 +100,7 @@ class MseNas(Runner):
             return math.inf if isinstance(cost, str) else figure(cost.to_json(), name)
 
         return mse_nas.run(
-            GenomeSpace(len(task.spec.network.motif_cells)),
+            _space(task.spec),
             task.score,
             log=task.log,
             resume=task.resume,
@@ -104,3 +110,10 @@ class MseNas(Runner):
             costs={name: partial(priced, name) for name in names},
             refuse=refuse,
         )
+
+
+def _space(spec: Spec) -> GenomeSpace:
+    from snnas.search.mse_nas.encoding import GenomeSpace
+
+    network = spec.network
+    return GenomeSpace(len(network.motif_cells), links=network.links if spec.settings["backward"] else ())

@@ -16,8 +16,8 @@ class SearchOptions:
     """A name of ``snnas data list``, an .npz, or a folder."""
     method: str = "trained"
     """trained, lightsnn, snasnet, spikenas or mse_nas."""
-    proxy: str = "sahd"
-    """What scores a candidate: sahd (the papers') or snnas."""
+    proxy: str | None = None
+    """What scores a candidate; None: the method's own, sahd, of mse_nas rdm. mse_nas takes sahd too."""
     sahd: str = "per-node"
     """LIFs that sahd counts: those deployed, one per node (per-node), or the papers', one per operation (per-op)."""
     name: str | None = None
@@ -93,7 +93,7 @@ class SearchKeywords(TypedDict, total=False):
     """The fields of ``SearchOptions`` that ``snnas.search_network`` takes by name, besides its own."""
 
     method: str
-    proxy: str
+    proxy: str | None
     sahd: str
     seed: int
     timesteps: int | None

@@ -126,8 +126,8 @@ class Runner(ABC):
     own: the options that are its alone, as ``SearchOptions`` has them; those that are not 0 stand in [method] of
     run.toml. shared: options of some other methods that it takes too; what all take stands in neither.
     batches: of ``--batch`` samples each, that a candidate sees. studies: repeats of an operation study that
-    it takes at most. chunk: candidates that a worker takes at once. trains: its candidates are trained and measured, so
-    that budgets bind on what it measured.
+    it takes at most. proxies: scores of --proxy that it takes, its own first. chunk: candidates that a worker takes at
+    once. trains: its candidates are trained and measured, so that budgets bind on what it measured.
     """
 
     space: ClassVar[str]
@@ -137,6 +137,7 @@ class Runner(ABC):
     studies: ClassVar[int] = 0
     chunk: ClassVar[int] = CHUNK
     trains: ClassVar[bool] = False
+    proxies: ClassVar[tuple[str, ...]] = ()
 
     def spaces(self) -> tuple[str, ...]:
         """The names of all that it searches."""

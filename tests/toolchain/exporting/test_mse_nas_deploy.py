@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,38 @@ def test_network_deployed_network_and_nir_fire_the_same_spikes(
     assert np.allclose(run.output.sum(axis=1).reshape(len(x), -1), total, atol=1e-9)
 
 
+def linked(seed: int, *links: int, motifs: tuple[str, ...] = NAMES, timesteps: int = TIMESTEPS) -> MseNetwork:
+    """A motif cell for each of the links."""
+    sizes = {"cells": len(links), "reductions": (), "channels": 2, "input_shape": (1, 6, 6), "timesteps": timesteps}
+    config = MseConfig(**{"classes": 3, **sizes})
+    genome = GenomeSpace(len(links), motifs, fan_ins=(2,)).random(np.random.default_rng(seed))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return settle_batch_norms(MseNetwork(replace(genome, links=links), config))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_link_waits_a_timestep_in_the_network_in_its_nir_and_in_its_program(seed: int, tmp_path: Path) -> None:
+    net = linked(seed, 2, 1)
+    x, seen = inputs(net, 5, seed), {}
+    with torch.no_grad():
+        net(torch.from_numpy(x), spikes=seen)
+    graph = fold(net.layers())
+    assert graph.delayed
+    spikes, _ = run_deployed(graph, x, TIMESTEPS)
+    merged, differing = graph.meta.get("merged", {}), 0
+    for name, value in seen.items():
+        ours = value.transpose(0, 1).bool().numpy()
+        differing += int((ours != spikes[merged.get(name, name)].reshape(ours.shape)).sum())
+    assert differing < 1e-4 * sum(value.numel() for value in seen.values())
+    write_nir(tmp_path / "model.nir", graph)
+    run = interpreter.run(read_nir(tmp_path / "model.nir"), x, TIMESTEPS)
+    assert all((value == run.spikes[name]).all() for name, value in spikes.items())
+    program = compile_graph(graph, timesteps=TIMESTEPS, input_kind="analogue", spikes=run.spikes)
+    assert program.schedule.period > 1
+    assert {s.dst for s in program.synapses if s.distance} == {"cell1_in1_lif", "cell2_in1_lif"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=4, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000))
@@ -186,6 +219,28 @@ def test_lava_fires_exactly_the_programs_spikes(name: str, tmp_path: Path, lava_
     assert comparison.spikes == len(x) * TIMESTEPS * sum(p.size for p in program.populations)
     inhibited = {p.id for p in program.populations} & {"cell1_D_lif", "cell1_Bi_lif", "cell1_O1_lif"}
     assert all(trace.spikes[p].any() for p in inhibited)
+
+
+@pytest.mark.lava
+def test_lava_fires_exactly_the_spikes_of_a_program_with_links(tmp_path: Path, lava_python: Path) -> None:
+    from snnas.toolchain.exporting.on_target import recorded
+
+    net = linked(1, 1, motifs=("FE",), timesteps=3)  # few: Lava runs a process for each part
+    x = inputs(net, 2)
+    graph = fold(net.layers())
+    run = interpreter.run(graph, x, 3)
+    program = compile_graph(graph, timesteps=3, input_kind="analogue", spikes=run.spikes)
+    trace, currents = next(simulate_input(program, x))
+    golden = recorded(trace.spikes, trace.logits, currents, None, len(x))
+    write_program(tmp_path / "program.npz", program)
+    write_npz(tmp_path / "golden.npz", golden)
+    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=len(x), python=lava_python)
+    comparison = lava.compare(golden, result["arrays"], program, len(x))
+    assert comparison.first is None
+    assert comparison.differing_spikes == 0
+    returned = {s.src for s in program.synapses if s.distance}
+    assert returned
+    assert all(trace.spikes[name].any() for name in returned)
 
 
 def test_the_bench_measures_and_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,7 @@ def test_a_front_of_designs(folder: Path, capsys) -> None:
     ("arguments", "code", "words"),
     [
         (["--backward"], 2, "--backward"),
-        (["--proxy", "snnas"], 2, "--proxy"),
+        (["--proxy", "sahd"], 2, "--proxy"),
         (["--trainings", "3"], 2, "--trainings 3"),
         (["--short-epochs", "0"], 2, "--short-epochs 0"),
         (["--method", "lightsnn"], 2, "--space"),

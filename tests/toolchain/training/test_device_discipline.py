@@ -12,7 +12,7 @@ from tests.fake_cuda import build
 ROOT = Path(__file__).parents[3]
 STEPS = ("feed-forward", "recurrent", "target_sar", "bf16", "sgd", "accumulate")
 KINDS = ("feed-forward", "recurrent")
-SCORES = (*(f"{proxy}, {kind}" for proxy in ("sahd", "snnas", "sahd of one", "guards") for kind in KINDS), "rdm")
+SCORES = (*(f"{proxy}, {kind}" for proxy in ("sahd", "sahd of one", "guards") for kind in KINDS), "rdm")
 PLANTED = {
     "item": "sync",
     "bool": "sync",

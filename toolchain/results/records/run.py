@@ -62,8 +62,9 @@ class MethodTable(Record):
     """Search method."""
     space: str
     """Search space."""
-    proxy: OrAbsent[Literal["sahd", "snnas"]] = None
-    """What scores a candidate without training."""
+    proxy: OrAbsent[Literal["sahd", "rdm", "snnas"]] = None
+    """What scores a candidate without training. Older runs may say snnas, a score that is gone, and sahd where none was
+    used: those of trained, and those of mse_nas that lack ``sahd``, which meant rdm."""
     sahd: OrAbsent[Literal["per-node", "per-op"]] = None
     """LIFs that sahd counts; absent: per-node."""
     backward: bool
@@ -150,13 +151,16 @@ class Genotype(Record):
     format: Literal["snnas-genotype", "snnas-design"]
     """Format of the file."""
     version: Literal[1, 2]
-    """Its version; a design's is 2 since it says its bits."""
+    """Its version; a design's is 2 since it says its bits, that of a genome of mse_nas where it has links."""
     space: str
     """Search space."""
     fan_in: OrAbsent[Literal[2, 3]] = None
     """Preceding cells that a cell reads; of mse_nas alone."""
     cells: Annotated[list[NodeCell | MotifCell], Field(min_length=1)]
     """Cells, the first first."""
+    links: OrAbsent[list[Count]] = None
+    """Whose output of the timestep before each motif cell reads: 0 nobody's, 1 its own, 2 the next motif cell's, ...;
+    of mse_nas with --backward alone, where there is one."""
     channels: OrAbsent[Positive] = None
     """Channels of the first cell; of a design alone, as what follows."""
     timesteps: OrAbsent[Positive] = None

@@ -1,6 +1,5 @@
-"""The proxy that is a mean of ranks: its terms by hand, its merits, and searches that are decided by it."""
+"""Live depth and temporal code by hand, and what the guards find in a candidate."""
 
-import json
 import math
 
 import numpy as np
@@ -10,34 +9,33 @@ import torch
 from snnas.search.methods import lightsnn, snasnet
 from snnas.search.network import space
 from snnas.search.network.config import NetworkConfig
-from snnas.search.scoring.depth_time import TERMS, DepthTimeScorer, Observed, observe, score
 from snnas.search.scoring.guards import Finding, inspect
-from snnas.search.scoring.proxies import LEAST_LEVELS, Score, merits
+from snnas.search.scoring.proxies import LEAST_LEVELS, Score
 from snnas.search.scoring.supernet import Supernet
+from tests.studies.depth_time import DepthTime, depth_time, measures
 
 T = 3
 FULL, SILENT = torch.ones(T, 2, 4, 1, 1), torch.zeros(T, 2, 4, 1, 1)
 
 
-def terms(cell: dict, **by_node: torch.Tensor) -> Score:
-    """The score of one cell whose nodes fired so."""
-    found = {f"cell1_{node}_lif": Observed(*observe(train).tolist()) for node, train in by_node.items()}
-    return score(found, [cell], len(next(iter(by_node.values()))))
+def terms(cell: dict, **by_node: torch.Tensor) -> DepthTime:
+    """The measures of one cell whose nodes fired so."""
+    return measures({f"cell1_{node}_lif": train for node, train in by_node.items()}, [cell])
 
 
 def test_depth_is_that_of_the_longest_living_path() -> None:
     chain = {(0, 1): ("conv3x3",), (1, 3): ("conv3x3",)}
-    assert terms(chain, n0=FULL, n1=FULL).value == pytest.approx(2 * math.log(T + 1))
+    assert terms(chain, n0=FULL, n1=FULL).live_depth == pytest.approx(2 * math.log(T + 1))
     half = FULL.clone()
     half[:, :, :2] = 0
-    assert terms(chain, n0=FULL, n1=half).value == pytest.approx(math.log(T + 1) + math.log((T + 1) / 2))
-    assert terms(chain, n0=FULL, n1=SILENT).value == pytest.approx(math.log(T + 1) + math.log(LEAST_LEVELS))
+    assert terms(chain, n0=FULL, n1=half).live_depth == pytest.approx(math.log(T + 1) + math.log((T + 1) / 2))
+    assert terms(chain, n0=FULL, n1=SILENT).live_depth == pytest.approx(math.log(T + 1) + math.log(LEAST_LEVELS))
     # A skip past the convolutions makes it no deeper, and no shallower.
-    assert terms({**chain, (0, 3): ("skip",)}, n0=FULL, n1=FULL).value == pytest.approx(2 * math.log(T + 1))
+    assert terms({**chain, (0, 3): ("skip",)}, n0=FULL, n1=FULL).live_depth == pytest.approx(2 * math.log(T + 1))
     # Of several operations on an edge, the one that reaches deepest; backward edges add nothing.
     several = {(0, 3): ("skip", "conv3x3"), (3, 0): ("conv3x3",)}
-    assert terms(several, n0=FULL, n3=FULL).value == pytest.approx(math.log(T + 1))
-    assert terms({(0, 3): ("skip",)}, n0=FULL).value == 0
+    assert terms(several, n0=FULL, n3=FULL).live_depth == pytest.approx(math.log(T + 1))
+    assert terms({(0, 3): ("skip",)}, n0=FULL).live_depth == 0
 
 
 def test_clock_and_code_are_told_apart() -> None:
@@ -45,19 +43,9 @@ def test_clock_and_code_are_told_apart() -> None:
     clock[0] = 1  # the first step, whatever the sample
     code[0, 0] = code[1, 1] = 1  # each sample at a step of its own
     cell = {(0, 3): ("conv3x3",)}
-    by_clock, by_code = (terms(cell, n0=train).terms for train in (clock, code))
-    assert by_clock["temporal_code"] == 0
-    assert by_code["temporal_code"] == 1
-
-
-def test_merits_are_mean_ranks_of_the_terms() -> None:
-    def of(a: float, b: float, value: float = 1.0) -> Score:
-        return Score(value, {}, {"a": a, "b": b})
-
-    assert merits([of(1, 5), of(2, 5), of(3, 0)]) == pytest.approx([(1 + 2.5) / 6, (2 + 2.5) / 6, (3 + 1) / 6])
-    assert merits([of(1, 1), Score(-math.inf, {}), of(2, 2)]) == pytest.approx([0.5, -math.inf, 1.0])
-    assert merits([Score(3.0, {}), Score(-math.inf, {})]) == [3.0, -math.inf]
-    assert merits([]) == []
+    by_clock, by_code = (terms(cell, n0=train) for train in (clock, code))
+    assert by_clock.temporal_code == 0
+    assert by_code.temporal_code == 1
 
 
 def scorer(name: str = "lightsnn") -> tuple[Supernet, torch.Tensor]:
@@ -66,26 +54,13 @@ def scorer(name: str = "lightsnn") -> tuple[Supernet, torch.Tensor]:
     return supernet, torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(2))
 
 
-def test_a_search_by_terms_resumes_to_the_same_genotype() -> None:
+def test_both_are_measured_on_a_supernet() -> None:
     supernet, x = scorer()
-    log: list = []
-    whole = lightsnn.run(space.get("lightsnn"), DepthTimeScorer(supernet, x), log=log.append)
-    assert set(log[0]["terms"]) == set(TERMS)
-
-    def never(candidates):
-        raise AssertionError("scored again")
-
-    read = [json.loads(json.dumps(record)) for record in log]
-    assert lightsnn.run(space.get("lightsnn"), never, log=log.append, resume=read).genotype == whole.genotype
-    rng = np.random.default_rng(0)
-    found = snasnet.run(space.get("lightsnn"), DepthTimeScorer(supernet, x), log=log.append, candidates=20, rng=rng)
-    choice = log[-1]
-    assert choice["event"] == "choice"
-    by_place = {record["round"]: record for record in log[len(read) :] if record["event"] == "evaluation"}
-    scores = [Score(record["score"], {}, record["terms"]) for record in by_place.values()]
-    best = dict(zip(by_place, merits(scores), strict=True))
-    assert best[choice["round"]] == max(best.values())
-    assert by_place[choice["round"]]["op"] == found.genotype.architecture_id
+    chain = {(0, 1): ("conv3x3",), (1, 3): ("conv3x3",)}
+    deep, flat = depth_time(supernet, x, [chain, {(0, 3): ("skip",)}])
+    assert 0 < deep.live_depth <= 4 * math.log(T + 1)
+    assert 0 < deep.temporal_code <= 2
+    assert flat == (0, 0)
 
 
 def test_what_the_guards_refuse_is_not_taken() -> None:
