@@ -15,8 +15,10 @@ from functools import cache
 from pathlib import Path
 
 from snnas.hw_sim.commands import answer
+from snnas.hw_sim.errors import UsageError
 
 PYTHON = "SNNAS_C_PYTHON"
+CROSS = "SNNAS_C_CROSS"  # gcc or zig, where both are there
 ASKING = 60.0  # seconds
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic")
 SANITIZED = ("-Og", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -80,12 +82,20 @@ def native() -> tuple[Compiler | None, str]:
     return None, "no C compiler: neither $CC nor cc, gcc, clang or zig is there; install one, or pip install ziglang"
 
 
-def cross(core: Core) -> tuple[Compiler | None, str]:
-    """A compiler for a core, or None and why there is none."""
-    if found := shutil.which(core.gcc):
+def cross(core: Core, only: str | None = None) -> tuple[Compiler | None, str]:
+    """A compiler for a core, or None and why there is none: the vendor's gcc, else zig.
+
+    only: "gcc" or "zig"; else what SNNAS_C_CROSS names, if anything.
+    """
+    wanted = only or os.environ.get(CROSS)
+    if wanted not in (None, "", "gcc", "zig"):
+        raise UsageError(f"{CROSS}={wanted}: expected gcc or zig")
+    if wanted != "zig" and (found := shutil.which(core.gcc)):
         return Compiler(command=(found, *core.gcc_flags), name=core.gcc), found
-    if zig := _zig():
+    if wanted != "gcc" and (zig := _zig()):
         return Compiler(command=(*zig, "cc", *core.zig_flags), name="zig cc"), " ".join(zig)
+    if wanted:
+        return None, f"no compiler for {core.title}: {wanted} is asked for ({CROSS}) and is not there; {MEND}"
     lacking = [c.gcc for c in CORES.values() if not shutil.which(c.gcc)]
     of = "microcontrollers" if len(lacking) == len(CORES) else core.title
     return None, f"no compiler for {of}: neither zig nor {' nor '.join(lacking)} is there; {MEND}"

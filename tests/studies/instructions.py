@@ -45,9 +45,9 @@ def networks(seed: int, genotypes: int, programs: int) -> Iterator[tuple[str, In
 
 
 def emulated(model: CModel, c: InC, core: compilers.Core) -> emulate.Image:
-    """Every sample counted; UnsupportedError where compiler or emulator is missing."""
+    """By the compiler that the constants are of, every sample counted; UnsupportedError where anything is missing."""
     python, why = compilers.emulator()
-    compiler, reason = compilers.cross(core)
+    compiler, reason = compilers.cross(core, only="zig")
     if python is None or compiler is None:
         raise UnsupportedError(why if python is None else reason)
     return emulate.emulate(model, c.given, core, compiler, python, counted=len(c.given))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args
@@ -17,6 +17,7 @@ import numpy as np
 
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
 from snnas.export.compiler.observed_currents import Ranges
+from snnas.export.formats.c import plan, rest
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.early_exit import Exits, joined, rule_of, stops
 from snnas.hw_sim.energy.latency import Latency
@@ -109,13 +110,14 @@ def compile_calibrated(
 ) -> Program:
     """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split.
 
-    with_rates: its meta keeps how often each source fired on them, which C chooses its loops by.
+    with_rates: its meta keeps how often each source fired on them and each population rested, by which C chooses its
+    loops.
     """
     kind = program_kind(data.input_kind)
     spikes = calibration_spikes(graph, calibration_of(data), timesteps, kind)
     if with_rates:
         meta = {**(meta or {}), "rates": {name: round(float(fired.mean()), 4) for name, fired in spikes.items()}}
-    return compile_graph(
+    program = compile_graph(
         graph,
         timesteps=timesteps,
         input_kind=kind,
@@ -125,6 +127,10 @@ def compile_calibrated(
         ranges=ranges,
         meta=meta,
     )
+    if not with_rates:
+        return program
+    resting = rest.measured(plan(program), spikes)
+    return replace(program, meta={**program.meta, rest.RESTS: resting}) if resting else program
 
 
 def measure(

@@ -27,7 +27,8 @@ def section(material: Material) -> Raw:
         for name, value, said in in_c.costs(found)
     ]
     costs = table(("", "per inference", "where from"), lines, label="on a core", class_="figures stack")
-    return join(note(WORDS), missing, costs, el("div", drawn, class_="grid"))
+    words = WORDS + (" The host stage, in floats, is in none of these figures." if found.get("host") == "float" else "")
+    return join(note(words), missing, costs, el("div", drawn, class_="grid"))
 
 
 def _band(cores: list[dict[str, Any]], title: str, key: str, unit: str) -> Raw:

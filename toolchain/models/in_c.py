@@ -57,7 +57,9 @@ def run_in_c(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> d
     for missing in dict.fromkeys(core["missing"] for core in cores if core["missing"] is not None):
         titles = [compilers.CORES[core["core"]].title for core in cores if core["missing"] == missing]
         narrator.say(f"  {' and '.join(titles)} not emulated: {missing}")
-    return {"populations": len(c.plan.units), "native": here, "cores": cores}
+    program = c.plan.program
+    stage = "none" if not program.host else "float" if program.host_integers is None else "int"
+    return {"populations": len(c.plan.units), "native": here, "cores": cores, "host": stage}
 
 
 def complete(found: dict[str, Any]) -> bool:

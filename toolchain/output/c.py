@@ -20,14 +20,15 @@ def title_of(core: dict[str, Any]) -> str:
 
 def costs(found: dict[str, Any]) -> Iterator[Row]:
     """What each core takes. found: ``c`` of a report."""
+    without = "; the host stage is not in it" if found.get("host") == "float" else ""
     for core in found["cores"]:
         title = title_of(core)
         if core["missing"] is not None:
             yield title, "not emulated", ""  # why is said once, by ``unverified``
-            yield from _estimated(core)
+            yield from _estimated(core, without)
             continue
         counted = f"{core['counted']} sample{'' if core['counted'] == 1 else 's'}"
-        yield f"{title}: instructions", f"{core['instructions']:,.0f}", f"emulated, {counted}"
+        yield f"{title}: instructions", f"{core['instructions']:,.0f}", f"emulated, {counted}{without}"
         if "ending_early" in core:
             ends = core["ending_early"]
             said = f"emulated, after {ends['timesteps']:.2f} timesteps, snnas_decided asked after each"
@@ -35,25 +36,26 @@ def costs(found: dict[str, Any]) -> Iterator[Row]:
         yield "  flash (bytes)", f"{core['flash_bytes']:,}", f"code and weights, {core['compiler']}"
         memory = f"{core['state_bytes']:,} + {core['stack_bytes']:,}"
         yield "  RAM (bytes)", memory, "an instance + the deepest stack seen"
-        yield from _board(core)
+        yield from _board(core, without)
 
 
-def _estimated(core: dict[str, Any]) -> Iterator[Row]:
+def _estimated(core: dict[str, Any], without: str) -> Iterator[Row]:
     found = core.get("estimated")
     if found:
-        yield "  instructions", f"{found['instructions']['nominal']:,.0f}", "estimated, on the recorded samples"
+        taken = f"{found['instructions']['nominal']:,.0f}"
+        yield "  instructions", taken, f"estimated, on the recorded samples{without}"
         yield "  flash, RAM (bytes)", f"{found['flash_bytes']:,}, {found['ram_bytes']:,}", "estimated"
-        yield from _board(core)
+        yield from _board(core, without)
 
 
-def _board(core: dict[str, Any]) -> Iterator[Row]:
-    """On a board with that core."""
+def _board(core: dict[str, Any], without: str) -> Iterator[Row]:
+    """On a board with that core. without: what is said of work that is not in the C."""
     found = core.get("board")
     if found:
         said = f"estimated, {found['profile']}, evidence: {found['evidence']}"
         yield "  cycles (M)", ends(found["cycles"], 1e-6), "estimated, instructions x cycles of one"
         yield "  latency (ms)", ends(found["latency_ms"]), said
-        yield "  energy (uJ / inference)", ends(found["energy_uJ"]), "of the chip while it computes"
+        yield "  energy (uJ / inference)", ends(found["energy_uJ"]), f"of the chip while it computes{without}"
 
 
 def ends(band: dict[str, float], factor: float = 1.0) -> str:

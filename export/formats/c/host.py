@@ -19,6 +19,7 @@ from snnas.hw_sim.program import LinearMap, Shape
 
 MATRIX = 1 << 24  # entries of a matrix that is written out where maps are joined
 WINDOW = 1 << 12  # pixels that a window holds on the stack
+STRAIGHT = 8  # pairs of pixels whose products are written out
 
 DOT = """#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
 #include <arm_acle.h>
@@ -137,12 +138,21 @@ def _windows(unit: Unit, m: LinearMap, source: Shape, zero: int, out: Shape) -> 
     body += f"""            const uint32_t *w = h{unit.index};
             for (uint32_t o = 0; o < {o}u; o++, w += {pairs}u) {{
                 int32_t sum = 0;
-                for (uint32_t k = 0; k < {pairs}u; k++) sum = SNNAS_DOT(w[k], window[k], sum);
-                out[o * {pixels}u + oy * {width}u + ox] = rounded_{unit.index}(sum);
+{_products(pairs)}                out[o * {pixels}u + oy * {width}u + ox] = rounded_{unit.index}(sum);
             }}
         }}
 """
     return [array("uint32_t", f"h{unit.index}", packed)], body
+
+
+def _products(pairs: int) -> str:
+    """C that adds up the products of a window, written out where it is small: not every compiler does it."""
+    turn = STRAIGHT if pairs > STRAIGHT else pairs
+    each = [f"sum = SNNAS_DOT(w[k + {k}u], window[k + {k}u], sum);" for k in range(turn)]
+    whole, left = divmod(pairs, turn)
+    text = f"                for (uint32_t k = 0; k < {whole * turn}u; k += {turn}u) {{ {' '.join(each)} }}\n"
+    rest = "".join(f" sum = SNNAS_DOT(w[{k}], window[{k}], sum);" for k in range(pairs - left, pairs))
+    return text + (f"               {rest}\n" if rest else "")
 
 
 def _matrix(unit: Unit, stage: IntegerStage, source: Shape, zero: int) -> tuple[list[str], str]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+
 import numpy as np
 
 from snnas.export.formats.c import early_exit, runtime
 from snnas.export.formats.c.host import host
 from snnas.export.formats.c.neurons import neurons, registers
-from snnas.export.formats.c.plan import Plan, Unit, held
+from snnas.export.formats.c.plan import Plan, Unit, held, words
 from snnas.export.formats.c.readout import Read, readout
+from snnas.export.formats.c.rest import Rest
 from snnas.export.formats.c.synapses import Synapses, synapses
+from snnas.export.formats.c.work import rests
+
+SCRATCH = ("counts", "sums")  # members that are written before they are read
 
 HEADER = """/* A spiking network in whole numbers, written by snnas. C99, freestanding: no libc, no heap, no floats.
 
@@ -41,18 +48,33 @@ def model_text(plan: Plan) -> tuple[str, str]:
     ]
     if _packs(plan):
         functions.append(_input(plan))
-    functions += [_init(read), _step(plan, read), _logits(read), _CLASS]
+    members = _members(plan, made, read)
+    functions += [_init(plan, members, read), _step(plan, read), _logits(read), _CLASS]
     functions += [text for text in (early_exit.function(plan.program),) if text]
     body = "\n".join(functions)
     source = '#include "model.h"\n\n' + runtime.used(body) + "\n" + "\n".join(parts) + "\n" + body
-    return _header(plan, made, read), source
+    return _header(plan, made, members), source
 
 
 def _packs(plan: Plan) -> bool:
     return any(c.src < 0 for u in plan.units for c in u.connections)
 
 
-def _header(plan: Plan, made: Synapses, read: Read) -> str:
+def _members(plan: Plan, made: Synapses, read: Read) -> list[str]:
+    """Of the state."""
+    members = ["uint32_t step;"]
+    members += [f"{plan.current} currents[{plan.currents}];"] if plan.integers else []
+    members += [line for u in plan.units for line in registers(u)]
+    members += [f"uint32_t awake_{u.index};" for u in plan.units if rests(plan, u)]
+    members += [f"uint32_t {name};" for name in _kept(plan)]
+    members += [f"uint32_t shared[{plan.shared}];"] if plan.shared else []
+    members += [f"uint{bits}_t {name}[{n}];" for name, bits, n in _inputs(plan) if n]
+    members += [f"snnas_count counts[{made.counts}];"] if made.counts else []
+    members += [f"uint32_t sums[{made.sums}];"] if made.sums else []
+    return members + list(read.state)
+
+
+def _header(plan: Plan, made: Synapses, members: list[str]) -> str:
     p = plan.program
     analogue = p.input_kind == "analogue"
     if plan.integers:
@@ -64,15 +86,6 @@ def _header(plan: Plan, made: Synapses, read: Read) -> str:
     else:
         frame = f"Input neurons, (C, H, W) = {p.input_shape}; what is not 0 is a spike."
     value = "int16_t" if analogue and not plan.integers else "uint8_t"
-    members = ["uint32_t step;"]
-    members += [f"{plan.current} currents[{plan.currents}];"] if plan.integers else []
-    members += [line for u in plan.units for line in registers(u)]
-    members += [f"uint32_t {name};" for name in _kept(plan)]
-    members += [f"uint32_t shared[{plan.shared}];"] if plan.shared else []
-    members += [f"uint{bits}_t {name}[{n}];" for name, bits, n in _inputs(plan) if n]
-    members += [f"snnas_count counts[{made.counts}];"] if made.counts else []
-    members += [f"uint32_t sums[{made.sums}];"] if made.sums else []
-    members += read.state
     names = "".join(f" *   {u.index} {u.population.id} {u.population.shape}\n" for u in plan.units)
     return (
         HEADER
@@ -174,13 +187,19 @@ def _input(plan: Plan) -> str:
 """
 
 
-def _init(read: Read) -> str:
-    return f"""void snnas_init(snnas_state *t)
-{{
-    unsigned char *all = (unsigned char *)t;
-    for (uint32_t k = 0; k < (uint32_t)sizeof *t; k++) all[k] = 0;
-{read.begin}}}
-"""
+def _init(plan: Plan, members: list[str], read: Read) -> str:
+    """Everything is 0 but what an answer begins with, and what is written before it is read."""
+    text = ""
+    for name, extents in re.findall(r" (\w+)((?:\[\d+\])*);", "".join(members)):
+        if name not in SCRATCH:
+            at = dict(zip("kj", re.findall(r"\d+", extents), strict=False))
+            loops = "".join(f"for (uint32_t {k} = 0; {k} < {n}u; {k}++) " for k, n in at.items())
+            text += f"    {loops}t->{name}{''.join(f'[{k}]' for k in at)} = 0;\n"
+    for u in plan.units:
+        resting = rests(plan, u)
+        if resting and resting[0].begin:
+            text += f"    t->awake_{u.index} = {resting[0].begin}u;\n"
+    return f"void snnas_init(snnas_state *t)\n{{\n{text}{read.begin}}}\n"
 
 
 def _step(plan: Plan, read: Read) -> str:
@@ -208,13 +227,31 @@ def _step(plan: Plan, read: Read) -> str:
 def _unit(plan: Plan, u: Unit) -> str:
     gathered = "t->wide_inputs" if u.lanes == 0 else "t->inputs"
     currents = "t->currents" if plan.integers else "frame"
-    text = ""
+    resting = rests(plan, u)
+    arrives = ""
     for c in u.connections:
         scratch = "t, " if c.map.pre or c.map.post else ""
-        text += f"    synapse_{c.index}({scratch}{_spikes(plan, c.src, c.distance)}, {gathered});\n"
+        once = f"if (t->step >= {c.distance}u) " if c.distance and not resting else ""  # nothing is late before
+        arrives += f"    {once}synapse_{c.index}({scratch}{_spikes(plan, c.src, c.distance)}, {gathered});\n"
     arguments = ["t", *([gathered] if u.connections else []), *([currents] if u.hosted else []), _spikes(plan, u.index)]
-    text += f"    neurons_{u.index}({', '.join(arguments)});\n"
+    update = f"    neurons_{u.index}({', '.join(arguments)});\n"
+    text = _resting(plan, u, resting[0], arrives, update) if resting else arrives + update
     return text + f"#ifdef SNNAS_TRACE\n    snnas_trace({u.index}u, {_spikes(plan, u.index)});\n#endif\n"
+
+
+def _resting(plan: Plan, u: Unit, found: Rest, arrives: str, update: str) -> str:
+    """An update while spikes arrive, and after the last of them until every neuron rests."""
+    awake = f"t->awake_{u.index}"
+    some = (f"snnas_some({_spikes(plan, c.src, c.distance)}, {words(int(np.prod(plan.source(c.src))))}u) != 0"
+            for c in u.connections)  # fmt: skip
+    return f"""    if ({" || ".join(some)}) {{
+        {awake} = {found.after + 1}u;
+{textwrap.indent(arrives, "    ")}    }}
+    if ({awake} != 0) {{
+        {awake}--;
+{textwrap.indent(update, "    ")}    }} else
+        for (uint32_t k = 0; k < {words(u.population.size)}u; k++) ({_spikes(plan, u.index)})[k] = 0;
+"""
 
 
 def _logits(read: Read) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnas.export.formats.c.packing import Table, table
-from snnas.export.formats.c.plan import Unit
+from snnas.export.formats.c.plan import Unit, up
 from snnas.export.formats.c.runtime import element
 from snnas.hw_sim import limits
 from snnas.hw_sim.kernels import STATE_LIMIT, STATE_SHIFT
@@ -141,8 +141,9 @@ def _loop(u: Unit, bias: Table, late: list[Table], frame: int) -> str:
     times = f" * {1 << u.shift}" if u.shift else ""
     store = "if ((k & 31u) == 0) *out++ = bits;"
 
-    def neuron(gathered: str, offset: str) -> str:
-        at, c = (f"(k{offset})", f"(c{offset})") if offset else ("k", "c")
+    def neuron(gathered: str, offset: int) -> str:
+        c = f"(c + {offset}u)" if offset else "c"
+        at = f"(k + {offset}u)" if offset and aligned else "k"
         channel = "0" if channels == 1 else c
         terms = [f"{gathered}{times}"] if gathered else []
         if u.hosted:
@@ -152,36 +153,54 @@ def _loop(u: Unit, bias: Table, late: list[Table], frame: int) -> str:
             added = values.at(at, channel)
             terms.append(f"(t->step >= {since}u ? {added} : 0)" if since else f"({added})")
         given = " + ".join(terms) or "0"
-        states = "".join(f", {name} + {at}" for name, _ in _state(u))
+        states = "".join(f", {name} + {offset}" if offset else f", {name}" for name, _ in _state(u))
         return f"bits = bits >> 1 | fires_{u.index}({given}, {bias.at(at, channel)}{states});"
 
-    if not u.connections:
-        one, each, tail = neuron("", ""), 1, ""
-    elif u.lanes != 2:
-        read = f"({'int64_t' if u.lanes == 0 else 'int32_t'})x"
-        place = f"p * {stride}u + c" if not plain else "c"
-        one, each, tail = f"const {element(u.lanes)} x = a[{place}]; a[{place}] = 0;\n{neuron(read, '')}", 1, ""
+    if u.lanes == 2:
+        reads = "(int32_t)(int16_t)x", "(int32_t)(int16_t)((x + 0x8000u) >> 16)"
     else:
-        place = f"(p * {stride}u + c) / 2u" if not plain else "c / 2u"
-        pair = f"const uint32_t x = a[{place}]; a[{place}] = 0;\n"
-        low, high = neuron("(int32_t)(int16_t)x", ""), neuron("(int32_t)(int16_t)((x + 0x8000u) >> 16)", " + 1u")
-        between = "\nif (((k + 1u) & 31u) == 0) *out++ = bits;\n" if across % 2 else "\n"  # a word may end between them
-        one, each, tail = f"{pair}{low}{between}{high}", 2, f"{pair}{low}" if across % 2 else ""
+        reads = (f"({'int64_t' if u.lanes == 0 else 'int32_t'})x",)
+
+    def some(n: int) -> str:
+        """So many neurons, from place c on."""
+        lines = [f"{element(u.lanes)} x;"] if u.connections else []
+        for k in range(n):
+            if u.connections and k % len(reads) == 0:
+                lines.append(f"x = a[{k // len(reads)}]; a[{k // len(reads)}] = 0;")
+            lines.append(neuron(reads[k % len(reads)] if u.connections else "", k))
+            lines += [] if aligned else ["k++;", store]
+        lines += [f"k += {n}u;", store] if aligned else []
+        lines += [f"{name} += {n};" for name, _ in _state(u)]
+        return "\n".join([*lines, *([f"a += {up(n, len(reads)) // len(reads)};"] if u.connections else [])])
+
+    n, aligned = together(u)
     pad = "    " if plain else "        "
-    text = _for("c", across // each * each, each, f"{one}\nk += {each}u;\n{store}", pad)
-    if tail:
-        tail = f"const uint32_t c = {across - 1}u;\n{tail}\nk++;\n{store}"
-        text += f"{pad}{{\n{_lines(tail, pad + '    ')}{pad}}}\n"
+    whole = across // n * n
+    text = _for("c", 0, whole, n, some(n), pad)
+    text += _for("c", whole, across, across - whole, some(across - whole), pad)
     if not plain:
+        gap = (stride - up(across, len(reads))) // len(reads)
+        text += f"{pad}a += {gap};\n" if gap and u.connections else ""
         text = f"    for (uint32_t p = 0; p < {pixels}u; p++) {{\n{text}    }}\n"
     return text
 
 
-def _for(name: str, size: int, step: int, body: str, pad: str) -> str:
-    if size == 0:
+def together(u: Unit) -> tuple[int, bool]:
+    """How many neurons a turn of the loop updates, and whether a word of spikes can only end where a turn does."""
+    channels, height, width = u.population.shape
+    plain = channels == 1 or height * width == 1
+    across = u.population.size if plain else channels
+    for n in (8, 4, 2):
+        if across % n == 0 or (plain and across > n):
+            return n, True
+    return 2, False
+
+
+def _for(name: str, start: int, end: int, step: int, body: str, pad: str) -> str:
+    if start == end:
         return ""
-    by = f"{name}++" if step == 1 else f"{name} += {step}u"
-    return f"{pad}for (uint32_t {name} = 0; {name} < {size}u; {by}) {{\n{_lines(body, pad + '    ')}{pad}}}\n"
+    head = f"for (uint32_t {name} = {start}; {name} < {end}u; {name} += {step}u)"
+    return f"{pad}{head} {{\n{_lines(body, pad + '    ')}{pad}}}\n"
 
 
 def _lines(text: str, pad: str) -> str:

@@ -20,6 +20,15 @@ static inline uint32_t snnas_lowest(uint32_t f)
 }
 """
 
+SOME = """/* Whether one of n words holds a spike. */
+static inline uint32_t snnas_some(const uint32_t *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (s[i] != 0) return 1;
+    return 0;
+}
+"""
+
 SINGLES = {
     6: """static inline int32_t snnas_w6(const uint8_t *w, uint32_t k)
 {
@@ -121,6 +130,7 @@ ONE = {
 def used(text: str) -> str:
     """The functions of this module that ``text`` calls."""
     parts = [LOWEST] if "snnas_lowest(" in text else []
+    parts += [SOME] if "snnas_some(" in text else []
     parts += [SINGLES[b] for b in SINGLES if f"snnas_w{b}(" in text]
     parts += [four(b, n) for b in PAIR for n in ONE if f"snnas_four{b}_{n}(" in text]
     parts += [body for n, body in ONE.items() if f"snnas_one_{n}(" in text]

@@ -12,9 +12,10 @@ import numpy as np
 
 from snnas.export.formats.c import gather, loops
 from snnas.export.formats.c.host import stages, windowed
-from snnas.export.formats.c.instructions import Work
-from snnas.export.formats.c.neurons import one_division, wide_leak
-from snnas.export.formats.c.plan import ROWS, Connection, Plan, Unit, held, up
+from snnas.export.formats.c.instructions import Work, instructions
+from snnas.export.formats.c.neurons import one_division, together, wide_leak
+from snnas.export.formats.c.plan import ROWS, Connection, Plan, Unit, held, up, words
+from snnas.export.formats.c.rest import RESTS, Rest, rest
 from snnas.export.formats.c.runtime import turns
 from snnas.hw_sim.entries import Entries
 from snnas.hw_sim.limits import DECAY_ONE
@@ -33,14 +34,20 @@ def work(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Work:
     return total
 
 
-def parts(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Iterator[tuple[str, int, Work]]:
+def parts(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Iterator[tuple[str, float, Work]]:
     """(a function of model.c, how often an inference calls it, the loop bodies of a call)."""
     steps = plan.program.timesteps
     for u in plan.units:
-        yield f"neurons_{u.index}", steps, _update(u)
+        resting = rests(plan, u)
+        share = resting[1] if resting else 0.0
+        yield f"neurons_{u.index}", steps * (1 - share), _update(u)
         for c in u.connections:
             name = INPUT if c.src < 0 else plan.units[c.src].population.id
-            yield f"synapse_{c.index}", steps, connection(plan, u, c, rates.get(name, 0.0))
+            times = steps * (1 - share) if resting else float(max(steps - c.distance, 0))
+            rate = rates.get(name, 0.0) * steps / times if times else 0.0  # all spikes arrive in fewer timesteps
+            yield f"synapse_{c.index}", times, connection(plan, u, c, min(rate, 1.0))
+        if resting:
+            yield "snnas_step", steps, _heard(plan, u, share)
     yield "pack", steps, _packed(plan)
     for n, (unit, weight, _) in enumerate(plan.readings):
         fours = up(plan.program.readout.classes, ROWS) // ROWS
@@ -85,12 +92,36 @@ def rate_of(plan: Plan, src: int) -> float:
     return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else gather.RATE
 
 
+def rests(plan: Plan, u: Unit) -> tuple[Rest, float] | None:
+    """How a population rests, and in which share of timesteps; None where looking for it takes more than it spares.
+
+    By the Cortex-M4's instructions, and by what the program says was measured: without that, never.
+    """
+    shares = plan.program.meta.get(RESTS)
+    share = shares.get(u.population.id) if isinstance(shares, dict) else None
+    if not isinstance(share, int | float) or not 0 < share <= 1:
+        return None
+    found = rest(u, plan.program.timesteps)
+    spared = share * instructions(sum((connection(plan, u, c, 0.0) for c in u.connections), _update(u)))
+    return (found, float(share)) if found and spared > instructions(_heard(plan, u, share)) else None
+
+
+def _heard(plan: Plan, u: Unit, share: float) -> Work:
+    """Looking whether spikes arrive at a population that rests in a ``share`` of timesteps, and writing none then."""
+    looked = float(sum(words(int(np.prod(plan.source(c.src)))) for c in u.connections))
+    awake = (1 - share) * len(u.connections)
+    return Work({"resting": 1.0, "heard": share * (looked + words(u.population.size)) + awake})
+
+
 def _update(u: Unit) -> Work:
     """Neurons, by what their update is made of."""
     p, n = u.population, float(u.population.size)
     found = Work({"population": 1.0, "neuron": n})
     pixels = p.shape[1] * p.shape[2]
     found["neuron_row"] += float(pixels) if p.shape[0] > 1 and pixels > 1 else 0.0
+    each, aligned = together(u)
+    found["together"] += n / each
+    found["stored"] += n * (not aligned)
     if not u.forgets:
         found["membrane"] += n
         if one_division(u):
@@ -126,14 +157,13 @@ def _weighed(plan: Plan) -> float:
 
 
 def _cleared(plan: Plan) -> float:
-    """About how many bytes an instance begins with at 0."""
-    states = sum(4.0 * u.population.size * ((not u.forgets) + u.population.current_decays) for u in plan.units)
-    gathered = max((4.0 * u.layout.places / (u.lanes or 0.5) for u in plan.units if u.connections), default=0.0)
+    """About how many numbers an instance begins with at 0."""
+    states = sum(u.population.size * ((not u.forgets) + u.population.current_decays) for u in plan.units)
+    gathered = max((u.layout.places / (u.lanes or 1) for u in plan.units if u.connections), default=0.0)
     kept = [(u.history, u.population.size) for u in plan.units]
     kept.append((plan.input_history, int(np.prod(plan.program.input_shape))))
-    spikes = sum(4.0 * (late + 1) * held(n) for late, n in kept if late)
-    currents = (2.0 if plan.current == "int16_t" else 4.0) * plan.currents if plan.integers else 0.0
-    return states + gathered + spikes + 4.0 * plan.shared + currents
+    spikes = sum((late + 1) * held(n) for late, n in kept if late)
+    return float(states + gathered + spikes + plan.shared + (plan.currents if plan.integers else 0))
 
 
 def _packed(plan: Plan) -> Work:

@@ -11,12 +11,13 @@ import pytest
 
 from snnas.hw_sim.c import compilers, elf
 from snnas.hw_sim.c.model import CModel, decoded
+from snnas.hw_sim.errors import UsageError
 
 
 @pytest.fixture
 def bare(monkeypatch):
     """A machine without anything on its PATH, whose Python has neither ziglang nor unicorn."""
-    for name in ("CC", compilers.PYTHON):
+    for name in ("CC", compilers.PYTHON, compilers.CROSS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(compilers.shutil, "which", lambda name: None)
     monkeypatch.setattr(compilers, "_has", lambda python, package: None)
@@ -44,6 +45,22 @@ def test_cc_goes_before_gcc_and_the_vendors_compiler_before_zig(bare) -> None:
     assert compilers.native()[0].command == ("/opt/tcc",)
     m4 = compilers.CORES["cortex-m4"]
     assert compilers.cross(m4)[0].command == ("/opt/arm-none-eabi-gcc", *m4.gcc_flags)
+
+
+def test_which_cross_compiler_may_be_chosen(bare, tmp_path: Path) -> None:
+    m4 = compilers.CORES["cortex-m4"]
+    bare.setattr(compilers.shutil, "which", lambda name: f"/opt/{name}")
+    assert compilers.cross(m4)[0].name == "arm-none-eabi-gcc"
+    assert compilers.cross(m4, only="zig")[0].name == "zig cc"
+    bare.setenv(compilers.CROSS, "zig")
+    assert compilers.cross(m4)[0].name == "zig cc"
+    bare.setattr(compilers.shutil, "which", lambda name: None)
+    found, why = compilers.cross(m4)
+    assert found is None
+    assert why.startswith("no compiler for Arm Cortex-M4: zig is asked for (SNNAS_C_CROSS)")
+    bare.setenv(compilers.CROSS, "icc")
+    with pytest.raises(UsageError, match="SNNAS_C_CROSS=icc: expected gcc or zig"):
+        compilers.cross(m4)
 
 
 def test_an_interpreter_of_its_own_is_asked_for_zig_and_unicorn(bare, tmp_path: Path) -> None:

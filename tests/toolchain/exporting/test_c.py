@@ -58,6 +58,7 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     assert found["native"]["spikes_compared"] == 3 * 8 * 2584
     assert found["native"]["split_samples"] == 7  # one of eight has calibrated the scales
     assert {core["missing"] for core in found["cores"]} == {NO_CORES}
+    assert found["host"] == "none"
     assert read_report(tmp_path / "c" / "report.json")["c"] == found
     manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
     assert manifest["target"] == "c"

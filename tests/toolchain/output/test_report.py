@@ -118,3 +118,10 @@ def test_what_is_missing_for_several_cores_is_said_once() -> None:
     assert [row for row in rows if "no compiler" in row] == [("C, Cortex-M4 and C, RV32IMC", "not run", "no compiler")]
     assert sum(row[0] == "  flash, RAM (bytes)" for row in rows) == 2  # what is estimated stands beside it
     assert ("C here: differing spikes", "0", "simulator vs cc: cc 12, 100 compared") in rows
+
+
+def test_figures_without_a_host_stage_say_so() -> None:
+    for host, times in (("int", 0), ("none", 0), ("float", 2)):
+        rows = list(in_c.costs(IN_C | {"host": host}))
+        assert sum("the host stage is not in it" in said for what, _, said in rows if "instructions" in what) == times
+        assert sum("the host stage is not in it" in said for what, _, said in rows if "energy" in what) in (0, times)

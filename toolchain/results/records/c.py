@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from snnas.toolchain.results.record import Amount, Count, OrAbsent, Positive, Record
 from snnas.toolchain.results.records.shared import Band
 
@@ -97,3 +99,6 @@ class CExport(Record):
     """The run on the machine that exported."""
     cores: list[CCore]
     """The emulated cores."""
+    host: OrAbsent[Literal["int", "float", "none"]] = None
+    """The stage before the first neurons of an analogue input: part of the C (int), or the caller's (float), whose
+    work is then in none of these figures; none: there is none. Left out by exports before 0.4."""

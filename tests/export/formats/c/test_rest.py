@@ -1,0 +1,157 @@
+"""Populations at rest: what is proved of them against the kernels, and the C that leaves their updates out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snnas.export.formats.c import compare, model, plan, work
+from snnas.export.formats.c.rest import RESTS, Rest, left_out, measured, rest
+from snnas.hw_sim.c import compilers, native
+from snnas.hw_sim.kernels import STATE_SHIFT, current_step, membrane_step
+from snnas.hw_sim.program import CLOCK, INPUT
+from snnas.toolchain.models.in_c import prepare
+from tests.c_programs import of_neurons, random_variant
+from tests.programs import random_program
+
+BACK = ((3, 1),)
+LONG = 40
+UNIT = next(u for u in plan(random_program(2, kind="spikes")).units if not u.forgets and u.lanes == 2)
+
+
+@st.composite
+def units(draw):
+    """A neuron of any numbers: leaks, threshold, biases, soft reset, a current with memory."""
+    bias = draw(st.lists(st.integers(-3000, 3000) | st.integers(-9, 9), min_size=1, max_size=3))
+    vth = draw(st.integers(0, 2000))
+    taken = draw(st.sampled_from([0, 0, vth << STATE_SHIFT, 77]))
+    p = replace(
+        UNIT.population,
+        shape=(len(bias), 1, 1),
+        dv=draw(st.sampled_from([0, 1, 700, 2048, 3000, 4095])),
+        du=draw(st.sampled_from([4095, 4095, 0, 2000])),
+        vth=vth,
+        bias=np.array(bias, np.int16).reshape(-1, 1, 1),
+        bias_exponent=0,
+        taken=taken,
+    )
+    reach = draw(st.sampled_from([vth << STATE_SHIFT, 300_000, (1 << 23) - 1]))
+    return replace(UNIT, population=p, reach=max(reach, vth << STATE_SHIFT, 3000), leaks=draw(st.integers(1, 3)))
+
+
+@given(u=units(), seed=st.integers(0, 99), steps=st.integers(1, LONG))
+def test_what_rests_neither_moves_nor_fires(u, seed, steps) -> None:
+    """From any state that an update can leave, and from that of a new instance."""
+    p, found = u.population, rest(u, steps)
+    if found is None:
+        return
+    rng = np.random.default_rng(seed)
+    bias = p.bias.astype(np.int64).ravel()
+    high = u.reach if p.taken else p.vth << STATE_SHIFT
+    v = np.concatenate([rng.integers(-u.reach, high + 1, (200, p.size)), [[high] * p.size, [-u.reach] * p.size]])
+    current = rng.integers(-(1 << 23) + 1, 1 << 23, v.shape) * p.current_decays
+    zero = np.zeros((1, p.size), np.int64)
+    for first, at, updates in ((v, current, found.after), (zero, zero, found.begin)):
+        for t in range(steps):
+            at = current_step(at, np.zeros_like(at), p.du)
+            after, fired = membrane_step(first, at, bias, p.dv, p.vth, u.leaks, p.taken)
+            if t >= updates:
+                assert not fired.any()
+                assert (after == first).all()
+            first = after
+
+
+def test_a_neuron_that_fires_by_its_bias_never_rests_and_one_without_leak_does_at_once() -> None:
+    p = replace(UNIT.population, shape=(2, 1, 1), dv=2048, vth=10, bias_exponent=0, taken=0)
+
+    def of(*bias: int, **changed):
+        held = np.array(bias, np.int16).reshape(-1, 1, 1)
+        return rest(replace(UNIT, population=replace(p, bias=held, **changed), reach=5000), 30)
+
+    assert of(0, 320) is not None  # comes to 639 of 640
+    assert of(0, 321) is None
+    assert of(0, 0) == Rest(begin=0, after=13)  # 5000 halved twelve times is 1, then 0
+    assert of(0, 0, dv=0) == Rest(begin=0, after=0)
+    assert of(0, -1, dv=0) is None  # sinks for ever
+    assert of(0, 5).begin == 4  # 5, 7, 8, 9
+    assert rest(replace(UNIT, hosted=True), 30) is None
+
+
+def test_what_is_left_out_is_counted_step_by_step() -> None:
+    silent = np.array([[1, 1, 1, 0, 1, 1, 1, 1, 0, 1], [1] * 10], bool)
+    out = left_out(Rest(begin=1, after=2), silent)
+    assert out.astype(int).tolist() == [[0, 1, 1, 0, 0, 0, 1, 1, 0, 0], [0] + [1] * 9]
+
+
+def quiet(seed, du=0, exponent=0, taken=0):
+    """A program that seldom hears anything, on 24 timesteps; its small biases hold no neuron above the threshold."""
+    p = random_program(seed, back=BACK if seed % 2 else (), kind="spikes")
+    rng = np.random.default_rng(seed)
+    p = of_neurons(p, lambda q: replace(q, bias=rng.integers(-20, 20, q.bias.shape).astype(np.int16),
+                   dv=int(rng.choice([0, 2048, 3072])) if seed % 3 else 3072, du=q.du if p.recurrent or not du else du,
+                   taken=taken, bias_exponent=0))  # fmt: skip
+    p = replace(p, synapses=tuple(replace(s, exponent=exponent) if s.src == INPUT else s for s in p.synapses))
+    if seed % 4 == 1:  # biases by the clock hold it off
+        p = replace(p, synapses=tuple(s for s in p.synapses if s.src != CLOCK))
+    x = (rng.random((3, 24, *p.input_shape)) < 0.4).astype(np.float32)
+    x[:, :2] = x[:, 3:14] = x[:, 15:] = 0
+    x[0] = 0
+    shares = {q.id: 1.0 for q in p.populations}
+    return replace(p, timesteps=24, meta={**p.meta, RESTS: shares}), x
+
+
+CASES = [(1, {}), (4, {}), (5, {"exponent": 3}), (2, {"du": 2000}), (6, {"taken": 2000}), (8, {"exponent": 7})]
+
+
+def differing(seed, changed):
+    compiler, why = compilers.native()
+    if compiler is None:
+        pytest.skip(why)
+    program, x = quiet(seed, **changed)
+    c = prepare(program, x)
+    assert "snnas_some(" in c.model.source
+    assert any(spikes.any() for spikes in c.trace.spikes.values())
+    shares = measured(c.plan, {**c.trace.spikes, INPUT: x > 0})
+    return compare(c.plan, c.trace, native.run(c.model, c.given, compiler, sanitize=True)), shares
+
+
+@pytest.mark.parametrize(("seed", "changed"), CASES)
+def test_spikes_are_the_same_where_updates_are_left_out(seed, changed) -> None:
+    found, shares = differing(seed, changed)
+    assert found.equal, found.first
+    assert max(shares.values()) > 0.3
+
+
+def test_an_update_that_is_left_out_too_early_is_seen(monkeypatch) -> None:
+    for module in (model, work):
+        monkeypatch.setattr(module, "rests", lambda plan, u: (Rest(0, 0), 1.0) if rest(u, 24) else None)
+    assert sum(not differing(seed, changed)[0].equal for seed, changed in CASES) >= 3
+
+
+def test_only_a_measured_share_that_pays_changes_the_c() -> None:
+    program, x = quiet(4)
+    fired = prepare(program, x)
+    shares = measured(fired.plan, {**fired.trace.spikes, INPUT: x > 0})
+    assert shares
+    few = dict.fromkeys(shares, 0.001)
+    for said, expected in ((shares, True), (few, False), ({}, False), (None, False), ({"p0": "much"}, False)):
+        made = plan(replace(program, meta={**program.meta, RESTS: said}))
+        assert any(work.rests(made, u) for u in made.units) is expected
+    taken = [sum(work.work(plan(replace(program, meta={RESTS: said})), {}).values()) for said in (shares, {})]
+    assert taken[0] < taken[1]
+
+
+def test_a_source_that_nobody_watched_is_never_silent() -> None:
+    program, _ = quiet(4)
+    silence = {p.id: np.zeros((1, 24, *p.shape), bool) for p in program.populations}
+    assert measured(plan(program), {**silence, INPUT: np.zeros((1, 24, 1), bool)})
+    first = next(s.dst for s in program.synapses if s.src == INPUT)
+    assert first not in measured(plan(program), silence)
+
+
+def test_a_late_synapse_waits_for_its_first_spikes() -> None:
+    late = random_variant(3)
+    source = prepare(late, np.zeros((1, late.timesteps, *late.input_shape), np.float32)).model.source
+    assert "if (t->step >= 1u) synapse_" in source
