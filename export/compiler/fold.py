@@ -158,12 +158,8 @@ class _Folder:
     def _maxpool(self, layer: Layer) -> Value:
         """A max over spikes is an OR: SumPool2d, then a memoryless neuron. Over currents it has no counterpart."""
         value = self._sum(layer)
-        if (
-            len(value.terms) != 1
-            or value.terms[0].stages
-            or value.terms[0].source not in self.nodes
-            or isinstance(self.nodes[value.terms[0].source], Input)
-        ):
+        term, *others = value.terms
+        if others or term.stages or term.source not in self.nodes or isinstance(self.nodes[term.source], Input):
             raise UnsupportedError(
                 f"layer {layer['name']}: a max-pool over analogue currents has no counterpart on a chip; "
                 "put it behind the LIF (LIF, max-pool, conv), or use an average pool"
@@ -173,7 +169,7 @@ class _Folder:
         name, total = layer["name"], f"{layer['name']}_sum"
         self.nodes[total] = Pool(kernel=kernel, stride=stride, pad=pad)
         self._neuron(name, shape, conventions.OR_TAU_STEPS, np.float32(conventions.OR_THRESHOLD))
-        self._edge(value.terms[0].source, total, value.terms[0].delayed)
+        self._edge(term.source, total, term.delayed)
         self._edge(total, name)
         return Value((Term(name),), shape)
 

@@ -7,6 +7,7 @@ import io
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -17,7 +18,9 @@ import numpy as np
 from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.export.graph.graph import Graph, Input, Lif, Linear, Output
+from snnas.hw_sim.entries import added, values_of, with_values
 from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.checking.recording import read as read_kept
 from snnas.toolchain.data import user_samples as samples
@@ -177,14 +180,25 @@ def _idx(rng: Random, data: bytes) -> bytes:
 def program_targets(canary: str, folder: Path) -> list[Target]:
     made = []
     for number, (seed, back, kind) in enumerate(
-        ((1, (), "analogue"), (2, ((2, 1),), "analogue"), (3, (), "spikes"), (4, (), "counts"))
+        ((1, (), "analogue"), (2, ((2, 1),), "analogue"), (3, (), "spikes"), (4, (), "counts"), (5, (), "spikes"))
     ):
         path = folder / f"{number}.npz"
-        write_program(path, random_program(seed, back=back, kind=kind, layers=3))  # type: ignore[arg-type]
+        program = random_program(seed, back=back, kind=kind, layers=3)  # type: ignore[arg-type]
+        write_program(path, program if number < 4 else _by_entries(program))
         arrays = read_npz(path)
         make = partial(hostile_program, arrays=arrays, canary=canary)
         made.append(Target(name=f"program {number}", file="program.npz", make=make, read=_program, codes=REFUSED))
     return made
+
+
+def _by_entries(program: Program) -> Program:
+    """Its readout's matrix by its entries, as of outputs without a linear layer."""
+    (part,) = program.readout.readings
+    matrix = values_of(part.weight)
+    at = np.nonzero(matrix)
+    entries = added(*at, matrix[at].astype(np.float64), matrix.shape)
+    kept = with_values(entries, entries.values.astype(np.int8))
+    return replace(program, readout=replace(program.readout, readings=(replace(part, weight=kept),)))
 
 
 def _program(path: Path) -> None:

@@ -13,10 +13,12 @@ import pytest
 from snnas.export.compiler.circuit import Link
 from snnas.export.compiler.quantisation_error import PopulationError
 from snnas.export.executors.interpreter import Run
+from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Program, Synapse
 from snnas.toolchain.checking import same_network
 from snnas.toolchain.checking.equivalence import Fired
 from snnas.toolchain.checking.findings import Book
+from snnas.toolchain.checking.rules.rules import GROUPS, RULES, find
 from snnas.toolchain.checking.same_network import TUNED, check_rounding, check_spikes, other_number
 from tests.hw_sim.simulate.test_counts import dense, population, program
 from tests.programs import random_program
@@ -230,3 +232,38 @@ def test_spikes_may_differ_so_far() -> None:
     told = "0.00% of their spikes differ, 50.0% of the samples are classified alike"
     assert _judged(nothing, nothing, *apart) == ("passed", told)
     assert _judged(nothing, nothing, [[0, 1], [1, 0]], apart[1])[0] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("SN21", "'SN210'"),
+        ("sn3", "'SN301'"),
+        ("SN0", None),
+        ("SN099", "'SN101'"),
+        ("SN315", "'SN313'"),
+        ("SN322", "'SN313'"),
+        ("SN323", None),
+        ("SN2011", None),
+        ("two", None),
+    ],
+)
+def test_a_code_that_is_none_names_the_nearest(given: str, near: str | None) -> None:
+    """Nine numbers away at most; of fewer than three digits one that begins so."""
+    with pytest.raises(UsageError) as caught:
+        find(given)
+    said = str(caught.value)
+    assert said.startswith(f"{given!r} is no code of a rule")
+    assert (f"did you mean {near}?" in said) if near else ("did you mean" not in said)
+
+
+def test_a_rule_is_found_and_says_all() -> None:
+    rule = find(" sn405 ")
+    assert (rule.code, rule.group, rule.severity) == ("SN405", "budgets", "failed")
+    head, empty, why, mend = str(rule).splitlines()[0:1] + str(rule).splitlines()[2:]
+    assert head == "SN405  energy is within its limit"
+    assert (empty, why[:5], mend[:6]) == ("", "Why: ", "Mend: ")
+    assert str(rule).splitlines()[1] == "group: budgets; a breach is: failed"
+    assert {code[:3] for code in RULES} == set(GROUPS)
+    with pytest.raises(UsageError, match=r"^'x{40}' is no code"):
+        find("x" * 60)

@@ -4,8 +4,8 @@
 
 JOB holds ``module`` (a path), ``tests`` (files), ``marks`` (pytest's -m), ``trace`` and ``out`` (files), and
 ``mutants``: the whole ``source`` of the module with one fault, the ``lines`` of its statement, a ``key``. TREE is a
-copy, and is written to. A line of ``out`` per mutant: its key, and *killed*, *late* (its CPU ran out, which kills too)
-or *alive*.
+copy, and is written to. A line of ``out`` per mutant: its key, and *killed*, *late* (its CPU ran out, or it sleeps and
+does not wake, which kills too) or *alive*.
 
 First the tests run once over the module as it is, with a trace of the functions that each enters: those of its session
 fixtures too, and none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
@@ -37,7 +37,7 @@ from tests.mutants import swap
 
 Tree = dict[str, Any]
 SPARE_SECONDS, TIMES = 5, 4  # CPU seconds of a mutant's tests: so many more, and so many times what they took
-SLEEPS = 200  # wall time over CPU time: what sleeps for ever ends so, and a busy machine ends nothing
+ASLEEP, AWAKE = 120, 0.05  # wall seconds in which a trial that is not stuck works so long, on a busy machine too
 MEMORY = 12 << 30
 
 
@@ -174,10 +174,12 @@ def _forked(work: Any, cpu: float | None = None) -> tuple[int, bool]:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    until = None if cpu is None else time.monotonic() + SLEEPS * cpu
+    until, worked = (None if cpu is None else time.monotonic() + ASLEEP), -1.0
     while True:
         done, status = os.waitpid(pid, 0 if until is None else os.WNOHANG)
         late = until is not None and time.monotonic() > until
+        if late and not done and (so_far := _cpu_seconds(pid)) > worked + AWAKE:
+            until, worked, late = time.monotonic() + ASLEEP, so_far, False
         if done or late:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)  # and what it started
@@ -186,6 +188,17 @@ def _forked(work: Any, cpu: float | None = None) -> tuple[int, bool]:
             code = os.waitstatus_to_exitcode(status) if done else -signal.SIGKILL
             return code, code < 0
         time.sleep(0.01)
+
+
+def _cpu_seconds(session: int) -> float:
+    """Of every process of a session that is there; a tick is a hundredth of a second on Linux."""
+    total = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            fields = stat.read_bytes().rpartition(b")")[2].split()
+            if int(fields[3]) == session:
+                total += sum(map(int, fields[11:15]))
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def _trace(job: Tree) -> int:

@@ -3,9 +3,9 @@
     python -m tests.studies.growth [--rounds N] [--axis AXIS] [--stage STAGE]
     python -m tests.studies.growth --work    calls and bytes in place of seconds: the same however busy a machine is
 
-Against neurons, edges, populations and samples, each over sizes that double; the exponent is the slope of the last
-three in logarithms, of the least of ``--rounds`` runs. docs/reliability.md holds the table. Exit code 1 where an
-exponent is beyond 1.2.
+Against neurons, edges, populations, outputs without a linear layer and samples, each over sizes that double; the
+exponent is the slope of the last three in logarithms, of the least of ``--rounds`` runs. docs/reliability.md holds the
+table. Exit code 1 where an exponent is beyond 1.2.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ SIZES = {
     "neurons": (24, 34, 48, 68, 96),  # the side of four maps: their neurons double
     "edges": (256, 362, 512, 724, 1024),  # neurons of two dense layers: their connections double
     "populations": (16, 32, 64, 128, 256),
+    "outputs": (48, 68, 96, 136, 192),  # the side of a map whose every neuron is read
     "samples": (64, 128, 256, 512, 1024),
 }
 Figures = tuple[float, ...]
@@ -57,6 +58,9 @@ def graph_of_size(axis: str, size: int) -> nir.NIRGraph:
     def kernel(out: int, into: int, k: int) -> np.ndarray:
         return rng.normal(0.1, 0.4, (out, into, k, k)).astype(np.float32)
 
+    if axis == "outputs":
+        whole = (1, size, size)
+        return graph_of(whole, {"a": lif(*whole)}, whole)
     if axis == "edges":
         weight = rng.normal(0.0, 2 / np.sqrt(size), (size, size)).astype(np.float32)
         nodes: dict[str, Any] = {"a": lif(size), "w": nir.Linear(weight=weight), "b": lif(size)}
