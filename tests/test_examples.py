@@ -99,3 +99,17 @@ def test_run_onnx(searched: tuple[Path, str], tmp_path: Path) -> None:
 def test_each_is_of_a_screen_and_tested_here(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 40
     assert f'"{path.name}"' in Path(__file__).read_text()
+
+
+def test_designs_and_recipes_are_good() -> None:
+    from snnas.search.network.design import Design
+    from snnas.toolchain.training import load_recipe
+
+    designs, recipes = (sorted((EXAMPLES / "designs").glob(f"*.{kind}")) for kind in ("json", "toml"))
+    assert len(designs) == 3
+    assert len(recipes) == 2
+    for path in designs:
+        assert Design.from_json(path.read_text()).to_json() == path.read_text()
+        assert f"--genotype {path.name}" in (EXAMPLES / "designs/README.md").read_text()
+    for path in recipes:
+        assert load_recipe(path).stages[-1][0] == Design.from_json(path.with_suffix(".json").read_text()).timesteps
