@@ -457,7 +457,7 @@ def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path, monke
         (["--method", "trained", "--population", "9"], ["--population: trained", "--method mse_nas"]),
         (["--method", "trained", "--proxy", "sahd"], ["--proxy: trained", "lightsnn or snasnet"]),
         (["--method", "lightsnn", "--proxy", "snnas"], ["no better than counting, and is gone; expected sahd"]),
-        (["--method", "mse_nas", "--proxy", "sad"], ["expected rdm or sahd", "sahd?"]),
+        (["--method", "mse_nas", "--proxy", "sad"], ["expected rdm or sahd", "did you mean 'sahd'"]),
         (["--method", "mse_nas", "--head", "linear"], ["--head: mse_nas does not take it", "leave it out"]),
         (["--method", "mse_nas", "--hidden", "9"], ["--hidden: mse_nas"]),
         (["--method", "mse_nas", "--random"], ["--random: mse_nas"]),
