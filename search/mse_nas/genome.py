@@ -90,7 +90,13 @@ class Genome:
             for cell in self.cells
         ]
         version = LINKED if self.links else VERSION
-        plain = {"format": FORMAT, "version": version, "space": SPACE, "fan_in": self.fan_in, "cells": cells}
+        plain: dict[str, Any] = {
+            "format": FORMAT,
+            "version": version,
+            "space": SPACE,
+            "fan_in": self.fan_in,
+            "cells": cells,
+        }
         return plain | ({"links": list(self.links)} if self.links else {})
 
     def to_json(self) -> str:

@@ -119,13 +119,13 @@ class MseNetwork(nn.Module):
         return population.synapses + ((back,) if back is not None else ())
 
     def _looped(self, synapse: Synapse) -> bool:
-        """Whether a synapse reads populations of the loop."""
-        return any(source.name in self.loop for source in synapse.sources)
+        """Whether a synapse reads populations of the loop: all of its sources are, or none."""
+        return all(source.name in self.loop for source in synapse.sources)
 
     def _run_loop(self, fired: dict[str, Tensor]) -> None:
         """Run the populations of the loop step by step; ``fired`` has what they read, and gets what they fire."""
         inside = [population for population in self.populations if population.name in self.loop]
-        norms = {name: self.layer(f"{name}_bn") for p in inside for name in (s.name for s in self._synapses(p))}
+        norms = {synapse.name: self.layer(f"{synapse.name}_bn") for p in inside for synapse in self._synapses(p)}
         stepwise = [norm for norm in norms.values() if isinstance(norm, PositiveStepwiseBatchNorm2d)]
         neurons = [self.layer(f"{population.name}_lif") for population in inside]
         for norm in stepwise:
@@ -145,7 +145,8 @@ class MseNetwork(nn.Module):
             for population in inside:
                 for synapse in population.synapses:
                     if synapse.name not in now:
-                        now[synapse.name] = self._step(synapse, trains, fired, step)
+                        sources = [trains[source.name][step] for source in synapse.sources]
+                        now[synapse.name] = self._carry(synapse, torch.cat(sources, dim=1))
                 terms = [now[synapse.name] for synapse in population.synapses]
                 if population.name in self.back:
                     terms.append(self._returned(self.back[population.name], trains, terms[0]))
@@ -155,11 +156,6 @@ class MseNetwork(nn.Module):
         for neuron in neurons:
             neuron.rest()
         fired.update({name: torch.stack(train) for name, train in trains.items()})
-
-    def _step(self, synapse: Synapse, trains: dict[str, list[Tensor]], fired: dict[str, Tensor], step: int) -> Tensor:
-        """Return the current of one timestep; sources outside of the loop have fired already."""
-        sources = [trains[s.name][step] if s.name in trains else fired[s.name][step] for s in synapse.sources]
-        return self._carry(synapse, torch.cat(sources, dim=1))
 
     def _returned(self, synapse: Synapse, trains: dict[str, list[Tensor]], like: Tensor) -> Tensor:
         """Return the current of a link: of the last spikes there are, and of none at the first timestep."""

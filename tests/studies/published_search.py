@@ -26,6 +26,7 @@ import statistics
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -157,7 +158,8 @@ class PublishedSearch:
         import torch
         from torch.utils.data import DataLoader
 
-        shuffled = DataLoader(_Augmented(self.images, self.draws), self.options.batch, True, generator=self.draws)
+        images: Any = _Augmented(self.images, self.draws)
+        shuffled = DataLoader(images, self.options.batch, shuffle=True, generator=self.draws)
         for _, x in zip(range(REPEATS), shuffled, strict=False):
             yield torch.as_tensor(x)
 
@@ -268,21 +270,21 @@ def compare(options: PublishedOptions, narrator: Narrator) -> dict[str, Any]:
         images = (images - images.mean()) / images.std()  # as the release does; else nothing fires in its network
         published = PublishedSearch(images, options, config.hidden, config.classes * config.votes)
         ours = {
-            back: [timed(lambda back=back: _ours(supernets[back], x, back)) for _ in range(options.turns)]
-            for back in supernets
+            back: [timed(partial(_ours, supernets[back], x, back)) for _ in range(options.turns)] for back in supernets
         }
-        rows = {}
-        for name, kind in {
+        rows: dict[str, tuple[float, Pruned]] = {}
+        kinds: dict[str, dict[str, Any]] = {
             "equal minibatches": {"leak": False, "fixed": images[: options.batch]},
             "leak removed": {"leak": False},
             "as published": {"leak": True},
-        }.items():
+        }
+        for name, kind in kinds.items():
             narrator.say(f"  {name} ...")
-            rows[name] = timed(lambda kind=kind: published.run(**kind))
+            rows[name] = timed(partial(published.run, **kind))
     own, forward = (statistics.median(seconds for seconds, _ in ours[back]) for back in (True, False))
     clean, leaking = rows["leak removed"][1].scores, rows["as published"][1].scores
     apart = [abs(a - b) for a, b in zip(clean, leaking, strict=True) if math.isfinite(a) or math.isfinite(b)]
-    told = {
+    told: dict[str, dict[str, Any]] = {
         name: {
             "seconds": round(seconds, 3),
             "ratio": round(seconds / own, 2),

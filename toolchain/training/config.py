@@ -208,7 +208,10 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
 
 
 def recipe_of(values: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any] | None = None) -> TrainingConfig:
-    """A recipe from plain values; UsageError names an unknown key, ``where`` it stands, and the known ones."""
+    """A recipe from plain values; UsageError names an unknown key, ``where`` it stands, and the known ones.
+
+    Where ``overrides`` leave it fewer epochs than its warm-up takes, the last epoch at least is none of the warm-up.
+    """
     known = [field.name for field in fields(TrainingConfig)]
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     for key in [*values, *given]:
@@ -216,6 +219,9 @@ def recipe_of(values: Mapping[str, Any], *, where: str, overrides: Mapping[str, 
             near = get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"unknown key {str(key)[:60]!r} in {where}, expected some of {', '.join(known)}{hint}")
+    warmup, epochs = values.get("warmup"), given.get("epochs")
+    if "warmup" not in given and isinstance(warmup, int) and isinstance(epochs, int) and 1 <= epochs <= warmup:
+        given["warmup"] = epochs - 1
     try:
         return TrainingConfig(**{**values, **given})
     except UsageError as error:

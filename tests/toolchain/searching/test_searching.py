@@ -7,11 +7,13 @@ import signal
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
-from snnas.hw_sim.errors import GateError
+from snnas.hw_sim.errors import GateError, InvalidFileError
 from snnas.search.methods.memory import Widths, memory
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.genome import Genome
@@ -457,7 +459,7 @@ def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path, monke
         (["--method", "trained", "--population", "9"], ["--population: trained", "--method mse_nas"]),
         (["--method", "trained", "--proxy", "sahd"], ["--proxy: trained", "lightsnn or snasnet"]),
         (["--method", "lightsnn", "--proxy", "snnas"], ["no better than counting, and is gone; expected sahd"]),
-        (["--method", "mse_nas", "--proxy", "sad"], ["expected rdm or sahd", "sahd?"]),
+        (["--method", "mse_nas", "--proxy", "sad"], ["expected rdm or sahd", "did you mean 'sahd'"]),
         (["--method", "mse_nas", "--head", "linear"], ["--head: mse_nas does not take it", "leave it out"]),
         (["--method", "mse_nas", "--hidden", "9"], ["--hidden: mse_nas"]),
         (["--method", "mse_nas", "--random"], ["--random: mse_nas"]),
@@ -468,6 +470,12 @@ def test_what_cannot_be_asked_for(tmp_path: Path, capsys, arguments: list[str], 
     error = capsys.readouterr().err
     assert all(word in error for word in words), error
     assert error.count("\n") == 1
+
+
+def test_a_run_of_the_proxy_that_is_gone_says_so() -> None:
+    spec: Any = SimpleNamespace(settings={"proxy": "snnas"})
+    with pytest.raises(InvalidFileError, match="proxy is 'snnas', a score that is gone"):
+        RUNNERS["lightsnn"].scorer(spec, spec)
 
 
 def test_a_run_keeps_what_it_was_asked_for(tmp_path: Path) -> None:

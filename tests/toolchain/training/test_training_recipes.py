@@ -82,6 +82,19 @@ def test_bad_recipes_are_refused(tmp_path: Path, text: str, error: type[Exceptio
         load_recipe(tmp_path / "own.toml")
 
 
+def test_fewer_epochs_than_the_recipe_warms_up_for_shorten_the_warm_up(tmp_path: Path) -> None:
+    assert load_recipe("mnist").warmup == 1
+    assert load_recipe("mnist", {"epochs": 1}).warmup == 0
+    assert load_recipe("cifar10", {"epochs": 2}).warmup == 1
+    assert load_recipe("cifar10", {"epochs": 3}).warmup == 2
+    path = tmp_path / "own.toml"
+    path.write_text("epochs = 2\nwarmup = 2\n")
+    with pytest.raises(UsageError, match="warmup = 2"):
+        load_recipe(path)
+    with pytest.raises(UsageError, match="warmup = 2"):
+        load_recipe(path, {"epochs": 2, "warmup": 2})
+
+
 def test_unknown_recipes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"unknown recipe 'cifar'.*did you mean 'cifar10'"):
         load_recipe("cifar")
