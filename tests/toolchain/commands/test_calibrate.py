@@ -104,7 +104,7 @@ def test_python_plans_and_fits_as_the_command_does(folder: Path, tmp_path: Path)
         snnas.calibrate(folder, out, log=tmp_path / "log.csv", probes=3)  # type: ignore[call-overload]
     with pytest.raises(snnas.UsageError, match=r"^out=.*: is there already"):
         snnas.calibrate("loihi1", folder)
-    with pytest.raises(snnas.UsageError, match="^trust_units.* is of a fit; give log"):
+    with pytest.raises(snnas.UsageError, match=r"^trust_units.* is of a fit; give log"):
         snnas.calibrate("loihi1", tmp_path / "new", trust_units=True)  # type: ignore[call-overload]
 
 
