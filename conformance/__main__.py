@@ -32,6 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = [results.read(path) for path in given.table]
             sys.stdout.write(table.table(known, found) + "\n" + table.versions(found))
             return 0
+        if given.merge:
+            if given.json is None:
+                parser.error("--merge RESULT.json ... takes --json OUT.json")
+            result = results.merged([results.read(path) for path in given.merge])
+            results.write(given.json, result)
+            sys.stdout.write(f"{result.name}: {results.summary(result)}\n")
+            return 0
         if given.list or given.extract:
             return _show(given)
         if given.reader is None:
@@ -62,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="every graph, and what it is about")
     parser.add_argument("--extract", metavar="DIR", type=Path, help="write the graphs as .nir and .npz files")
     parser.add_argument("--table", nargs="+", metavar="RESULT.json", type=Path, help="results as a Markdown table")
+    parser.add_argument(
+        "--merge", nargs="+", metavar="RESULT.json", type=Path, help="runs of one reader as one result, in --json"
+    )
     return parser
 
 

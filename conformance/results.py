@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from conformance.conventions import CONVENTIONS
-from conformance.judge import OTHER, OUTCOMES, Verdict
+from conformance.judge import DIFFERS, EQUAL, OTHER, OUTCOMES, STOPS, Verdict
 
+SILENT = (DIFFERS, OTHER, STOPS, EQUAL)  # what misleads most stands first
 FORMAT = "nir-conformance.result/1"
 
 
@@ -81,6 +83,32 @@ def read(path: Path) -> Result:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = " ".join(str(error).split())[:120]
         raise BadResultError(f"{path}: not a result ({type(error).__name__}: {said})") from None
+
+
+def merged(found: Sequence[Result]) -> Result:
+    """Several runs of one reader as one result: a graph of which they differ takes the outcome that misleads most.
+
+    That is the first of SILENT that a run had; what is found says which outcomes there were. BadResultError where the
+    runs are not of one reader, its versions and these vectors.
+    """
+    first = found[0]
+    for other in found[1:]:
+        if _of(other) != _of(first) or set(other.verdicts) != set(first.verdicts):
+            raise BadResultError(
+                f"{other.name}: not a run of {first.reader} like the first, in its versions and graphs"
+            )
+    verdicts = dict[str, Verdict]()
+    for name in first.verdicts:
+        runs = [result.verdicts[name] for result in found]
+        worst = min(runs, key=lambda verdict: SILENT.index(verdict.outcome))
+        seen = [f"{outcome} {count} of {len(runs)}" for outcome, count in Counter(v.outcome for v in runs).items()]
+        said = f"varies from run to run ({', '.join(sorted(seen))}): {worst.found}"
+        verdicts[name] = worst if len(seen) == 1 else replace(worst, found=said)
+    return replace(first, verdicts=verdicts)
+
+
+def _of(result: Result) -> tuple[object, ...]:
+    return result.reader, result.name, result.convention, result.vectors, result.versions
 
 
 def _text(value: Any) -> str:

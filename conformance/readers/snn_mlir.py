@@ -1,6 +1,7 @@
 """snn-mlir: its own parser, ``parse_graph``, and each parsed layer's op in numpy, as its lowering to linalg has it.
 
-What compiles and runs the emitted MLIR (``snn-opt``) is on no package index: it is built from source with LLVM. So what
+What compiles the emitted MLIR (``snn-opt``) is on no package index, and its sources are not in the wheel; MLIR itself
+would be there (xtc-mlir-dev 22.1.8). So what
 is judged is what the tool understands of a file, its decays, thresholds, weights and refusals, and not its compiled
 code. The ops are those of lib/Conversion/SNNToLinalg of its repository (1.0.0): v = decay v + x, a spike iff
 v > threshold, then v = 0; the current of a CubaLIF likewise before it.

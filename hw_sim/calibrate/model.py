@@ -26,6 +26,7 @@ BILL = (
     "energy.message",
     "energy.hop_ew",
     "energy.hop_ns",
+    "energy.crossing",
     "energy.input_spike",
 )
 SYNOPS = ("energy.synop_conv", "energy.synop_dense", "energy.synop_sparse")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from snnas.hw_sim.calibrate import design, model
 from snnas.hw_sim.calibrate.probes import Recipe, build, pool, sample
-from snnas.hw_sim.energy.profile import UNITS, Profile
+from snnas.hw_sim.energy.profile import UNITS, Constant, Profile, read_constant
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, UsageError, brief
 from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.map.system import System
@@ -48,6 +49,8 @@ class Plan:
     """What is to be fitted, at the values expected: pJ, mW and ns."""
     untold: tuple[str, ...]
     """Counts of the bill that no probe has on this system, so that nothing can be said of their prices."""
+    base: Mapping[str, Constant] = field(default_factory=dict)
+    """What the profile prices: a constant that is not fitted stays as it is there."""
     probes: tuple[Probe, ...]
     """In the order of their names."""
 
@@ -84,6 +87,7 @@ class Plan:
             "system": self.system,
             "constants": self.constants,
             "untold": list(self.untold),
+            "base": {key: asdict(constant) for key, constant in self.base.items()},
             "probes": [
                 {"id": p.id, "recipe": asdict(p.recipe), "energy_uJ": expected[p.id][0], "time_us": expected[p.id][1]}
                 for p in self.probes
@@ -114,12 +118,15 @@ class Plan:
             raise InvalidFileError(
                 f"plan.json: a probe's recipe is damaged ({brief(str(error))}); plan again"
             ) from None
-        untold = data.get("untold")
+        untold, base = data.get("untold"), data.get("base", {})
+        if not isinstance(base, dict) or not set(base) <= set(UNITS):
+            raise InvalidFileError(f"plan.json: base {brief(base)}; expected constants of a profile; plan again")
         return cls(
             profile=str(data.get("profile")),
             system=str(data.get("system")),
             constants={key: float(value) for key, value in constants.items()},
             untold=tuple(map(str, untold)) if isinstance(untold, list) else (),
+            base={key: read_constant(entry, key, Path("plan.json")) for key, entry in base.items()},
             probes=tuple(Probe(id=n, recipe=r, counts=counts_of(n)) for n, r in zip(names, recipes, strict=True)),
         )
 
@@ -153,12 +160,9 @@ def make(
     constants = model.starting(profile)
     recipes = pool(candidates, seed, small=small, hosted="energy.host_mac" in constants)
     found: list[tuple[Recipe, Counts]] = []
-    crossing = False  # between chips: of a price that is not fitted
     for done, recipe in enumerate(recipes):
         counts = simulated(recipe, system)
-        if counts is not None and any(s.crossings for s in counts.sources):
-            crossing = True
-        elif counts is not None:
+        if counts is not None:
             found.append((recipe, counts))
         advance(done + 1, len(recipes))
     if not found:
@@ -186,7 +190,8 @@ def make(
         profile=profile.name,
         system=system.name,
         constants=constants,
-        untold=(*untold, "energy.crossing") if crossing else tuple(untold),
+        untold=tuple(untold),
+        base=dict(profile.constants),
         probes=tuple(
             Probe(id=f"p{k + 1:02d}", recipe=found[index][0], counts=found[index][1]) for k, index in enumerate(chosen)
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import tomli_w
@@ -21,13 +22,14 @@ def profile_table(name: str, found: Calibration, plan: Plan, log_sha256: str, ye
         f"snnas calibrate: {readings} readings of {len(found.repeats)} probes planned on {plan.profile}; log.csv "
         f"sha256 {log_sha256[:16]}"
     )
-    unpriced = ", ".join(key.removeprefix("energy.") for key in (*plan.untold, *found.untold))
+    taken, unpriced = not_fitted(found, plan)
     banner = f"measured by its owner; held-out error {found.held_out:.1%}"
+    banner += f"; as in {plan.profile}, not measured: {_names(taken)}" if taken else ""
     table: dict[str, Any] = {
         "name": name,
         "version": 1,
         "scope": "per_term",
-        "banner": banner + (f"; no probe tells {unpriced}" if unpriced else ""),
+        "banner": banner + (f"; no probe tells {_names(unpriced)}" if unpriced else ""),
     }
     for part in (found.energy, found.time):
         for key, value, low, high in zip(part.keys, part.values, part.low, part.high, strict=True):
@@ -45,7 +47,23 @@ def profile_table(name: str, found: Calibration, plan: Plan, log_sha256: str, ye
                 "source": source,
                 "note": f"low and high: a {LEVEL:.0%} bootstrap interval",
             }
+    for key in taken:
+        section, constant = key.split(".")
+        entry = asdict(plan.base[key])
+        entry["note"] = "; ".join(filter(None, (f"not fitted: as in {plan.profile}", entry["note"])))
+        table.setdefault(section, {})[constant] = entry
     return table
+
+
+def not_fitted(found: Calibration, plan: Plan) -> tuple[list[str], list[str]]:
+    """Constants that stay as in the plan's profile, and those of the plan that have no value at all."""
+    fitted = {*found.energy.keys, *found.time.keys}
+    taken = [key for key in plan.base if key not in fitted]
+    return taken, [key for key in dict.fromkeys((*plan.untold, *found.untold)) if key not in taken]
+
+
+def _names(keys: list[str]) -> str:
+    return ", ".join(key.removeprefix("energy.") for key in keys)
 
 
 def profile_text(table: dict[str, Any]) -> str:

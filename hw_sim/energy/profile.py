@@ -120,13 +120,14 @@ def parse_profile(table: dict[str, Any], path: Path) -> Profile:
             if key not in UNITS:
                 known = ", ".join(k for k in UNITS if k.startswith(section))
                 raise InvalidFileError(f"{path}: constant {key[:80]} is unknown; expected one of {known}")
-            constants[key] = _constant(entry, key, path)
+            constants[key] = read_constant(entry, key, path)
     if not constants:
         raise InvalidFileError(f"{path}: no constant in it; expected sections energy, power or time")
     return Profile(**head, constants=constants)  # type: ignore[arg-type]
 
 
-def _constant(entry: Any, key: str, path: Path) -> Constant:
+def read_constant(entry: Any, key: str, path: Path) -> Constant:
+    """A constant from its table; InvalidFileError where it is none."""
     place = f"{path}: {key}"
     if not isinstance(entry, dict):
         raise InvalidFileError(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -329,6 +330,35 @@ def test_the_published_results_are_of_these_vectors_and_ours_is_all_equal() -> N
     assert len(found) >= 6
     assert table.table(KNOWN, list(found.values())).count("\n") == len(KNOWN.cases) + 6
     assert found["snnas"].counts[EQUAL] == len(KNOWN.cases)
+
+
+def test_our_published_result_is_what_comes_out_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Graph by graph, every verdict, and what is said of it."""
+    reader = ["--reader", "conformance.readers.snnas:read", "--name", "snnas"]
+    assert main([*reader, "--json", str(tmp_path / "again.json")]) == 0
+    again, published = results.read(tmp_path / "again.json"), _published()["snnas"]
+    assert replace(again, versions={}) == replace(published, versions={})
+
+
+def test_runs_of_a_reader_that_varies_are_one_result(run: Any, tmp_path: Path) -> None:
+    run(toy(), "--only", "lif*", "--json", "a.json")
+    first = results.read(tmp_path / "a.json")
+    name = next(iter(first.verdicts))
+    stopped = Verdict("stops", "KeyError", (), 0)
+    other = replace(first, verdicts={**first.verdicts, name: stopped})
+    differing = replace(first, verdicts={**first.verdicts, name: Verdict("differs", "output, timestep 1", (), 2)})
+    for number, result in enumerate((other, differing, other)):
+        results.write(tmp_path / f"{number}.json", result)
+    runs = [str(tmp_path / f"{number}.json") for number in range(3)]
+    assert main(["--merge", *runs, "--json", str(tmp_path / "merged.json")]) == 0
+    found = results.read(tmp_path / "merged.json")
+    varying = found.verdicts[name]
+    assert varying.outcome == "differs"
+    assert varying.found == "varies from run to run (differs 1 of 3, stops 2 of 3): output, timestep 1"
+    assert replace(found, verdicts={**found.verdicts, name: first.verdicts[name]}) == first
+    results.write(tmp_path / "0.json", replace(other, versions={"python": "2.7"}))
+    assert main(["--merge", *runs, "--json", str(tmp_path / "again.json")]) == 3
+    assert not (tmp_path / "again.json").exists()
 
 
 def test_every_silent_difference_has_its_deviation() -> None:

@@ -17,7 +17,7 @@ from snnas.hw_sim.calibrate.calibration import Calibration
 from snnas.hw_sim.calibrate.calibration import calibrate as calibration_of
 from snnas.hw_sim.calibrate.plan import IDLE, Plan, make
 from snnas.hw_sim.calibrate.probes import build, sample
-from snnas.hw_sim.calibrate.profile_text import profile_table, profile_text
+from snnas.hw_sim.calibrate.profile_text import not_fitted, profile_table, profile_text
 from snnas.hw_sim.calibrate.readings import LOG_BYTES, parse, template
 from snnas.hw_sim.energy.profile import UNITS, load_profile
 from snnas.hw_sim.errors import InvalidFileError, UsageError
@@ -261,6 +261,7 @@ def fit_log(options: FitOptions, narrator: Narrator | None = None) -> Calibrated
     year = datetime.datetime.now(tz=datetime.UTC).year
     table = profile_table(options.out.stem, found, plan, sha256(options.log), year)
     write_text(options.out, profile_text(table))
+    taken, unpriced = not_fitted(found, plan)
     figures = {
         "schema": FIT_SCHEMA,
         "profile": str(options.out),
@@ -285,7 +286,8 @@ def fit_log(options: FitOptions, narrator: Narrator | None = None) -> Calibrated
             {"id": name, "energy": error, "time": found.time.held_out.get(name)}
             for name, error in found.energy.held_out.items()
         ],
-        "untold": [*plan.untold, *found.untold],
+        "untold": unpriced,
+        "taken": taken,
         "provenance": "measured",
     }
     return Calibrated(path=options.out, found=found, figures=figures)
@@ -316,6 +318,7 @@ def _write_probe(folder: Path, plan: Plan, name: str, target: str) -> None:
     folder.mkdir()
     write_program(folder / "program.npz", program)
     write_json(folder / "counts.json", probe.counts.to_json())
+    write_npz(folder / "stimulus.npz", {"x": x})  # what snnas simulate takes
     if target == "c":
         c = prepare(program, x)
         write_c(folder, c.plan, c.model, c.given, c.trace)

@@ -49,6 +49,8 @@ def calibrated(result: dict[str, Any]) -> Iterator[Table]:
         notes.append("an interval from 0: what is so cheap drowns in the meter's noise on these probes")
     if result["untold"]:
         notes.append(f"no probe tells {', '.join(result['untold'])}: left out of the profile")
+    if result["taken"]:
+        notes.append(f"not measured, as in the plan's profile: {', '.join(result['taken'])}")
     constants.caption = "\n".join(notes) or None
     yield constants
     errors = Table("probe", "readings", "energy", "time", title="each foretold by the others", title_justify="left")

@@ -14,7 +14,7 @@ from snnas.hw_sim.calibrate import design, model
 from snnas.hw_sim.calibrate.calibration import calibrate
 from snnas.hw_sim.calibrate.plan import IDLE, Plan, make
 from snnas.hw_sim.calibrate.probes import build, pool, sample
-from snnas.hw_sim.calibrate.profile_text import profile_table
+from snnas.hw_sim.calibrate.profile_text import profile_table, profile_text
 from snnas.hw_sim.calibrate.readings import Reading, parse, template
 from snnas.hw_sim.energy.latency import estimate_latency
 from snnas.hw_sim.energy.price import price
@@ -65,7 +65,7 @@ def test_the_rows_are_the_bill(plan: Plan) -> None:
 
 
 def test_a_plan_tells_its_constants_apart(plan: Plan) -> None:
-    assert plan.untold == ("energy.hop_ew", "energy.hop_ns")
+    assert plan.untold == ("energy.hop_ew", "energy.hop_ns", "energy.crossing")
     assert plan.condition() < 60
     data = json.loads(json.dumps(plan.to_json()))
     counts = {p.id: p.counts for p in plan.probes}
@@ -107,7 +107,7 @@ def test_the_profile_is_one_that_estimate_takes(plan: Plan, log: list[Reading]) 
     found = calibrate(plan, log, place="log")
     table = profile_table("board", found, plan, "0" * 64, 2026)
     profile = parse_profile(table, Path("board.toml"))
-    assert {c.basis for c in profile.constants.values()} == {"measured"}
+    assert {key for key, c in profile.constants.items() if c.basis != "measured"} == {"energy.hop_ew", "energy.hop_ns"}
     counts = plan.probes[3].counts
     bill = price(counts, profile, estimate_latency(counts, profile))
     assert bill.evidence == "measured"
@@ -218,8 +218,11 @@ def test_a_time_that_no_row_tells_is_left_out(plan: Plan) -> None:
     found = calibrate(plan, measured(plan, hidden(plan, 1)), place="log")
     assert found.untold == ("time.message",)
     table = profile_table("board", found, plan, "0" * 64, 2026)
+    assert table["time"]["message"]["note"].startswith("not fitted: as in loihi1")
+    assert table["banner"].endswith("as in loihi1, not measured: hop_ew, hop_ns, time.message; no probe tells crossing")
+    table = profile_table("board", found, replace(plan, base={}), "0" * 64, 2026)
     assert set(table["time"]) == {"update_active", "update_idle", "synop", "barrier"}
-    assert table["banner"].endswith("; no probe tells hop_ew, hop_ns, time.message")
+    assert table["banner"].endswith("; no probe tells hop_ew, hop_ns, crossing, time.message")
 
 
 def test_times_that_no_row_tells_apart_are_named(plan: Plan) -> None:
@@ -264,6 +267,8 @@ def test_units_stand_in_the_header() -> None:
         ("probe,inferences,energy_J,energy_J,time_s\n", "column 'energy_J' stands twice"),
         (ROWS + "p01,1,10,1,," + "5" * 140_000, "line 2: field larger than field limit .* plain CSV"),
         ("", "0 rows"),
+        (ROWS.replace(",", ";"), "parted by semicolons, expected commas"),
+        (ROWS.replace(",", "\t"), "parted by tabs, expected commas"),
     ],
 )
 def test_a_bad_log_is_refused(text: str, said: str) -> None:
@@ -295,12 +300,33 @@ def test_synops_of_a_format_without_a_price_are_fitted_together(plan: Plan) -> N
             assert model.energy_row(tally, keys, 1.0)[:2] == pytest.approx([due[0] * 1e-6, sum(due[1:]) * 1e-6])
 
 
-def test_no_probe_crosses_between_chips() -> None:
-    """What a crossing takes is not fitted, and would be billed to something else."""
+def test_a_crossing_between_chips_is_fitted_where_probes_make_one() -> None:
     chips = replace(load_system("loihi1"), compartments=300, cores=2, tile_cores=1)
-    plan = make(load_profile("loihi1"), chips, 9, small=True, seed=0, candidates=30)
-    assert not any(s.crossings for p in plan.probes for s in p.counts.sources)
-    assert "energy.crossing" in plan.untold
+    plan = make(load_profile("loihi1"), chips, 11, small=True, seed=0, candidates=60)
+    assert any(s.crossings for p in plan.probes for s in p.counts.sources)
+    assert "energy.crossing" in plan.constants
+    assert plan.condition() < 1e3
+    found = calibrate(plan, measured(plan, hidden(plan, 3), seed=3, noise=1e-6), place="log.csv")
+    value = dict(zip(found.energy.keys, found.energy.values, strict=True))["energy.crossing"]
+    assert value == pytest.approx(hidden(plan, 3)["energy.crossing"], rel=0.05)
+
+
+def test_what_is_not_fitted_stays_as_in_the_profile_of_the_plan(plan: Plan, log: list[Reading], tmp_path: Path) -> None:
+    """loihi1 prices hops, which the generic system has not; nobody prices a crossing."""
+    table = profile_table("board", calibrate(plan, log, place="log.csv"), plan, "0" * 64, 2026)
+    (tmp_path / "board.toml").write_text(profile_text(table))
+    found, base = load_profile(str(tmp_path / "board.toml")), load_profile("loihi1")
+    for key in ("energy.hop_ew", "energy.hop_ns"):
+        kept, there = found.constants[key], base.constants[key]
+        assert kept.note.startswith("not fitted: as in loihi1")
+        assert replace(kept, note=there.note) == there
+    assert "energy.crossing" not in found.constants
+    assert "as in loihi1, not measured: hop_ew, hop_ns" in found.banner
+    assert found.banner.endswith("; no probe tells crossing")
+    again = Plan.from_json(plan.to_json(), {p.id: p.counts for p in plan.probes}.__getitem__)
+    assert again.base == plan.base
+    older = {key: value for key, value in plan.to_json().items() if key != "base"}
+    assert Plan.from_json(older, {p.id: p.counts for p in plan.probes}.__getitem__).base == {}
 
 
 def test_plans_that_cannot_be_made() -> None:
@@ -322,6 +348,8 @@ def test_plans_that_cannot_be_made() -> None:
         ({"probes": [{"id": "../p01"}]}, "expected a name for each"),
         ({"probes": [{"id": "p01", "recipe": {"shape": 3}}]}, "recipe is damaged"),
         ({"probes": []}, "expected a name for each"),
+        ({"base": {"energy.nothing": {}}}, "base .*expected constants of a profile"),
+        ({"base": {"energy.synop": {"value": 1.0}}}, "plan.json: energy.synop: entries"),
     ],
 )
 def test_a_damaged_plan_is_refused(spoil: dict[str, object], said: str, plan: Plan) -> None:

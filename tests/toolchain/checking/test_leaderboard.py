@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+import snnas
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import read_json, write_json
 from snnas.hw_sim.tables import read_table
@@ -91,6 +92,15 @@ def test_the_command_writes_it_and_holds_another_against_it(runs: Path, tmp_path
     write_json(out, found | {"interval": [0.99, 1.0]})
     assert run_command([*submitted, "--compare", str(out)]) == 3
     assert "on_target lies outside its own ends" in capsys.readouterr().err
+
+
+def test_python_submits_a_run(runs: Path, row: dict, tmp_path: Path) -> None:
+    found = snnas.load_run("one", runs_dir=runs).submit(tmp_path / "row.json", note="of Python")
+    assert found.to_dict() == row | {"note": "of Python"} == read_row(tmp_path / "row.json")
+    assert found.headline.startswith("digits, one (given): ")
+    assert snnas.load_run("one", runs_dir=runs).submit(compare=tmp_path / "row.json").differences == ()
+    with pytest.raises(UsageError, match="it is there already; give another name, or force"):
+        snnas.load_run("one", runs_dir=runs).submit(tmp_path / "row.json")
 
 
 def test_what_agrees_and_what_does_not(row: dict) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import snnas
 from snnas.export.formats.npz_file import read_npz
 from snnas.export.formats.program_file import read_program
 from snnas.hw_sim.calibrate import model
@@ -89,6 +90,30 @@ def test_a_log_with_a_fault_writes_nothing(
         assert run_command(["calibrate", *options]) == 2, options
         assert said in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_python_plans_and_fits_as_the_command_does(folder: Path, tmp_path: Path) -> None:
+    plan = read_plan(folder)
+    (tmp_path / "log.csv").write_text(as_csv(measured(plan, hidden(plan, 5))))
+    out = tmp_path / "board.toml"
+    found = snnas.calibrate(folder, out, log=tmp_path / "log.csv")
+    assert found.path == out
+    assert {row["constant"] for row in found.to_dict()["constants"]} == set(plan.constants)
+    assert found.headline.startswith(f"{out}: held-out error ")
+    with pytest.raises(snnas.UsageError, match="probes is of a plan, and log fits one that is there"):
+        snnas.calibrate(folder, out, log=tmp_path / "log.csv", probes=3)  # type: ignore[call-overload]
+    with pytest.raises(snnas.UsageError, match=r"^out=.*: is there already"):
+        snnas.calibrate("loihi1", folder)
+    with pytest.raises(snnas.UsageError, match=r"^trust_units.* is of a fit; give log"):
+        snnas.calibrate("loihi1", tmp_path / "new", trust_units=True)  # type: ignore[call-overload]
+
+
+def test_a_probe_is_simulated_as_it_was_counted(folder: Path) -> None:
+    for probe in read_plan(folder).probes[:2]:
+        figures = snnas.load(folder / probe.id / "program.npz")
+        assert isinstance(figures, snnas.Program)
+        with np.load(folder / probe.id / "stimulus.npz") as arrays:
+            assert figures.simulate(arrays["x"]).to_dict()["synops_per_inference"]["mean"] == probe.counts.synops
 
 
 def test_a_damaged_plan_is_an_invalid_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import AboveZero, Amount, Count, Document, Interval, Positive, Record
+from snnas.toolchain.results.record import AboveZero, Amount, Count, Document, Interval, OrAbsent, Positive, Record
 
 
 class ExpectedConstant(Record):
@@ -116,6 +116,8 @@ class CalibrationFit(Document):
     left_out: list[LeftOut]
     """Each probe foretold by the fit of the others."""
     untold: list[str]
-    """Constants of the bill that no probe moves on the plan's system."""
+    """Constants of the bill that no probe moves on the plan's system, and that the profile has no value of."""
+    taken: OrAbsent[list[str]] = None
+    """Constants of the profile that are the base profile's, of its own basis; left out before 0.4."""
     provenance: Literal["measured"]
     """Where the figures come from: a meter."""

@@ -41,7 +41,7 @@ class RowFile(Record):
     sha256: Sha256
     """Of the text."""
     text: Annotated[str, Field(max_length=1 << 16)]
-    """TOML; ``snnas submit --files`` writes it."""
+    """TOML."""
 
 
 class RowMade(Record):
