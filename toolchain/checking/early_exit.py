@@ -35,8 +35,7 @@ def _made_again(program: Program, rule: Rule, samples: Samples, report: Tree, sa
     """What is wrong with the claim, or None; and what is good where nothing is."""
     exits, whole = _replayed(program, rule, samples)
     total, floor = (number(report, ("energy_uJ", part, "nominal")) for part in ("total", "floor"))
-    of_chip = report.get("c") is None and total is not None and floor is not None
-    nominal = (total, floor) if of_chip else None
+    nominal = None if report.get("c") is not None or total is None or floor is None else (total, floor)
     labels = None if said.get("accuracy") is None else samples.y
     made = described(program, rule, exits, whole, labels, nominal)
     if rule.mode == "exact" and made["changed"]:
@@ -64,8 +63,8 @@ def _apart(said: Tree, made: Tree) -> str | None:
     """Of other samples than the report's: the share of answers that stay, where its interval and theirs do not meet."""
     low, high = wilson(made["samples"] - made["changed"], made["samples"])
     ends = said.get("stay_interval")
-    both = isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends)
-    if both and ends[0] <= high and low <= ends[1]:
+    read = ends if isinstance(ends, list) and all(type(end) in (int, float) for end in ends) else []
+    if len(read) == 2 and read[0] <= high and low <= read[1]:
         return None
     return f"{low:.2%} .. {high:.2%} of the answers stay, the report says {str(ends)[:60]}"
 

@@ -37,7 +37,7 @@ def calibrate(
     from snnas.toolchain.output.stderr import Narrator
 
     # Of the two calls that Python has, the options say which; calibrate refuses what does not go together.
-    result = run(  # type: ignore[call-overload]
+    result = run(  # type: ignore[call-overload, misc]
         plan, out, log=log, probes=probes, repeats=repeats, target=target, system=system, trust_units=trust_units,
         seed=seed, progress=not (quiet or as_json),
     )  # fmt: skip

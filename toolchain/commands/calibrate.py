@@ -180,7 +180,7 @@ def calibrate(
     UsageError (2) for options that do not go together or a file that is there, InvalidFileError (3) for what is wrong
     with the log, UnsupportedError (4) where no probe fits the system, or SciPy is missing.
     """
-    asked = {"probes": probes, "repeats": repeats, "target": target, "system": system}
+    asked: dict[str, Any] = {"probes": probes, "repeats": repeats, "target": target, "system": system}
     given = {name: value for name, value in asked.items() if value is not None}
     if log is not None and given:
         raise UsageError(

@@ -57,9 +57,10 @@ def train_run(
     device = resolve_device(parallel.local_device(resolve_device(device or config["versions"]["device"])))
     network = network_of(run, trained=False)
     try:
-        recipe = recipe or training.recipe_of(run.section("train"), where="[train]")
+        asked = recipe or training.recipe_of(run.section("train"), where="[train]")
     except (TypeError, UsageError) as error:
         raise InvalidFileError(f"{run.path / 'run.toml'}: [train]: {error}") from None
+    recipe = replace(asked, amp=settled_amp(asked.amp, device))
     first = parallel.rank() == 0
     narrator = narrator if first else Narrator(quiet=True)
     log = JsonLines(run.path / ".train.jsonl.part")
@@ -70,9 +71,8 @@ def train_run(
         if first:
             log.append(entry)
             on_epoch(entry)
-        say_epoch(narrator, entry, recipe.epochs)
+        say_epoch(narrator, entry, asked.epochs)
 
-    asked, recipe = recipe, replace(recipe, amp=settled_amp(recipe.amp, device))
     if recipe.amp == "bf16" and device == "cpu" and not has_bf16(device):
         narrator.say(
             "  note: amp = 'bf16' on this CPU, which has no bfloat16 units, is slower than 'none': 13 times, measured"

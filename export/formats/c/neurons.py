@@ -156,6 +156,7 @@ def _loop(u: Unit, bias: Table, late: list[Table], frame: int) -> str:
         states = "".join(f", {name} + {offset}" if offset else f", {name}" for name, _ in _state(u))
         return f"bits = bits >> 1 | fires_{u.index}({given}, {bias.at(at, channel)}{states});"
 
+    reads: tuple[str, ...]
     if u.lanes == 2:
         reads = "(int32_t)(int16_t)x", "(int32_t)(int16_t)((x + 0x8000u) >> 16)"
     else:

@@ -94,7 +94,7 @@ def measured(plan: Plan, fired: Mapping[str, np.ndarray]) -> dict[str, float]:
 
     fired: spikes (B, T, ...) of populations and the input; one that is not among them counts as never silent.
     """
-    shares = {}
+    shares: dict[str, float] = {}
     for u in plan.units:
         found = rest(u, plan.program.timesteps)
         if found is None:
@@ -112,5 +112,5 @@ def _silent(spikes: np.ndarray | None, late: int) -> np.ndarray | None:
     """(B, T): whether a source's spikes of ``late`` timesteps ago are none."""
     if spikes is None:
         return None
-    none = ~(spikes.reshape(*spikes.shape[:2], -1) > 0).any(axis=2)
+    none = np.asarray(~(spikes.reshape(*spikes.shape[:2], -1) > 0).any(axis=2))
     return np.concatenate([np.ones_like(none[:, :late]), none[:, : none.shape[1] - late]], axis=1)
