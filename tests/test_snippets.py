@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
 
+from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.dialects.table import TABLE
 from snnas.hw_sim import tables
 from snnas.hw_sim.early_exit import LEVELS
@@ -21,8 +22,10 @@ from snnas.toolchain.checking.formats.formats import parse_formats
 from snnas.toolchain.checking.options import parse_ignored
 from snnas.toolchain.cli.app import app
 from snnas.toolchain.data import load
+from snnas.toolchain.data.options import parse_options
 from snnas.toolchain.exporting.options import TARGETS
 from snnas.toolchain.searching import budgets
+from snnas.toolchain.searching.cell_methods import SAHD
 from snnas.toolchain.searching.methods import RUNNERS
 from snnas.toolchain.training.config import recipe_names
 
@@ -66,15 +69,17 @@ def _refused_values(command: Any, words: list[str]) -> str:
     """What is wrong with the values, by the options' own parsers; placeholders in capitals are taken."""
     if hasattr(command, "commands"):
         return ""
+    typed = ["1" if re.fullmatch("[A-Z]+", word) else word for word in words if word != "--help"]
     try:
-        given = command.make_context("snnas", [word for word in words if word != "--help"]).params
+        given = command.make_context("snnas", typed).params
     except Exception as error:  # of Typer's parser: a word where a number is wanted, a choice that is none
-        last = words[-1] if words else ""
-        shown_alone = type(error).__name__ == "MissingParameter" or last.startswith("-")
-        return "" if shown_alone or any(re.fullmatch("[A-Z]+", word) for word in words) else str(error)
+        alone = type(error).__name__ in ("MissingParameter", "BadOptionUsage")  # an option is shown without its value
+        return "" if alone else str(error)
     for parameter in command.params:
         value, parse = given[parameter.name], VALUES.get(parameter.name)
-        if value is None or value == parameter.default or parse is None or parameter.param_type_name == "argument":
+        placeholder = value in ("1", ["1"])
+        plain = value is None or value == parameter.default or parameter.param_type_name == "argument"
+        if plain or placeholder or parse is None:
             continue
         try:
             parse(value)
@@ -100,7 +105,7 @@ def _dataset(value: str) -> None:
 
 
 def _early_exit(value: str) -> None:
-    if value != "exact" and not LEVELS[0] < float(value) < LEVELS[1]:
+    if value != "exact" and not (re.fullmatch(r"\d*\.?\d+", value) and LEVELS[0] < float(value) < LEVELS[1]):
         raise UsageError(f"--early-exit {value}")
 
 
@@ -121,6 +126,10 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "profile": _one_of(tables.known("profiles")),
     "recipe": _one_of(recipe_names()),
     "early_exit": _early_exit,
+    "proxy": _one_of({proxy for runner in RUNNERS.values() for proxy in runner.proxies}),
+    "sahd": _one_of(SAHD),
+    "ranges": _one_of(get_args(Ranges)),
+    "data": lambda value: parse_options(value) if isinstance(value, list) and any("=" in v for v in value) else None,
 }
 
 
@@ -157,6 +166,13 @@ def test_a_wrong_command_is_found() -> None:
         ("snnas export g.nir --convention snntorchh", "snntorchh"),
         ("snnas estimate g.nir --system loihi9", "loihi9"),
         ("snnas train --recipe digit", "digit"),
+        ("snnas export RUN --bits eight", "valid integer"),
+        ("snnas search --seed one --quiet", "valid integer"),
+        ("snnas search --proxy snnas", "snnas"),
+        ("snnas search --sahd per-layer", "per-layer"),
+        ("snnas search --data frames=x", "frames=x"),
+        ("snnas export RUN --ranges maybe", "maybe"),
+        ("snnas export RUN --early-exit abc", "abc"),
     ],
 )
 def test_a_wrong_value_is_found(line: str, said: str) -> None:

@@ -58,6 +58,7 @@ class ProgramReader:
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
+        self.format: object = None
 
     def program(self) -> Program:
         doc = self.document()
@@ -92,8 +93,11 @@ class ProgramReader:
         except (ValueError, RecursionError):  # ValueError: not UTF-8, not JSON, or a number of too many digits
             raise WrongProgram("program.json is not JSON, or is nested too deeply") from None
         doc = _dict(doc, "program.json")
+        self.format = doc.get("format")
         if doc.get("format") not in FORMATS:
-            raise WrongProgram(f"format {str(doc.get('format'))[:40]!r}; this version reads {FORMAT!r} to 4", "SN102")
+            raise WrongProgram(
+                f"format {str(doc.get('format'))[:40]!r}; this version reads {', '.join(FORMATS)}", "SN102"
+            )
         return doc
 
     def array(self, name: str, dtype: type[np.generic], axes: int) -> np.ndarray:
@@ -161,7 +165,7 @@ class ProgramReader:
         src = _id(given.get("src"), f"{where}.src")
         distance = _integer(given.get("distance"), f"{where}.distance", 0, EXTENT)
         name = f"readout.{src}.{distance}"
-        if "columns" not in given:
+        if "columns" not in given or self.format != FORMAT_ENTRIES:
             return Reading(src=src, weight=self.array(name, np.int8, 2), distance=distance)
         entries = Entries(
             values=self.array(name, np.int8, 1),

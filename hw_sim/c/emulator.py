@@ -17,7 +17,7 @@ import sys
 from typing import Any
 
 PAGE = 4096
-STACK, STACK_BYTES, FILL = 0x70000000, 1 << 16, 0xA5
+STACK, STACK_BYTES, FILL = 0x70000000, 1 << 18, 0xA5
 RETURN = 0x7F000000
 
 

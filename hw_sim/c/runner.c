@@ -22,7 +22,7 @@ int main(void)
     static snnas_value last[SNNAS_FRAME];
 #endif
     snnas_state *state = malloc(sizeof *state); /* of its own: a sanitizer sees what leaves it */
-    int64_t logits[SNNAS_CLASSES];
+    static int64_t logits[SNNAS_CLASSES];
     if (state == NULL) return 2;
     for (;;) {
         snnas_init(state);

@@ -597,6 +597,8 @@ def check_files(program: Dict[str, Any], arrays: Arrays, golden: Arrays) -> int:
     """How many samples the golden file holds; BadFile where it does not belong to the program."""
     timesteps, period = program["timesteps"], program["schedule"]["period"]
     wanted: Dict[str, Tuple[Tuple[int, ...], ...]] = {}
+    if "early_exit" in program.get("meta", {}) and any("columns" in r for r in program["readout"]["readings"]):
+        raise BadFile("it has an early exit, and a readout by its entries, which can have none")
     for p in program["populations"]:
         size = int(np.prod(p["shape"]))
         wanted["spikes." + p["id"]] = ((timesteps, (size + 7) // 8),)

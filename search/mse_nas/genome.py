@@ -113,7 +113,7 @@ class Genome:
         linked = isinstance(top, dict) and "links" in top
         require_object(top, ("format", "version", "space", "fan_in", "cells", *(("links",) if linked else ())), where)
         said = [FORMAT, LINKED if linked else VERSION, SPACE]
-        if [top["format"], top["version"], top["space"]] != said or top["version"] is True:
+        if [top["format"], top["version"], top["space"]] != said or type(top["version"]) is not int:
             found = brief([top["format"], top["version"], top["space"]])
             raise InvalidFileError(
                 f"format, version and space {found} in {where}, expected {said}; write the file with this version of "

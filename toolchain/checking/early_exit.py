@@ -13,10 +13,11 @@ from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.remake import EQUAL, TORCH_WORTH, affordable, number, work_of
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.data.statistics import wilson
-from snnas.toolchain.exporting.early_exit import described
+from snnas.toolchain.exporting.early_exit import described, energy_of, hardware_steps
 from snnas.toolchain.exporting.on_target import runs
 
 Tree = Mapping[str, Any]
+COUNTED = (("samples",), ("changed",), ("early",), ("timesteps", "mean"))
 
 
 def check_early_exit(book: Book, program: Program, samples: Samples, report: Tree) -> None:
@@ -47,7 +48,8 @@ def _made_again(program: Program, rule: Rule, samples: Samples, report: Tree, sa
         return _unlike(said, made), good
     kept = ("mode", "level", "margin", "chosen_on", "of_timesteps", "of_hardware_steps")
     problem = _unlike({name: said.get(name) for name in kept}, {name: made[name] for name in kept})
-    return problem or _apart(said, made), f"{good}; the report's {number(said, ('samples',)) or 0:.0f} are not here"
+    problem = problem or _torn(program, said, number(report, ("accuracy", "samples")), nominal) or _apart(said, made)
+    return problem, f"{good}; the report's {number(said, ('samples',)) or 0:.0f} are not here"
 
 
 def _replayed(program: Program, rule: Rule, samples: Samples) -> tuple[Exits, np.ndarray]:
@@ -59,14 +61,47 @@ def _replayed(program: Program, rule: Rule, samples: Samples) -> tuple[Exits, np
     return joined(ends), np.concatenate(whole)
 
 
+def _torn(program: Program, said: Tree, tested: float | None, nominal: tuple[float, float] | None) -> str | None:
+    """Of samples that are not here: what the claim's own figures contradict. tested: samples of the report."""
+    samples, changed, early, mean = (number(said, path) for path in COUNTED)
+    if samples is None or changed is None or early is None or mean is None:
+        return "early_exit lacks samples, changed, early or the mean of its timesteps; export again"
+    if samples != tested or not max(changed, early) <= samples or min(changed, early) < 0:
+        return f"early_exit is of {samples:.0f} samples, {changed:.0f} changed, {early:.0f} early, of {tested or 0:.0f}"
+    if said["mode"] == "exact" and changed:
+        return f"exact, and the report says that {changed:.0f} answers change"
+    steps = hardware_steps(program, mean)
+    follows = {
+        "stay_interval": list(wilson(int(samples - changed), int(samples))),
+        **steps,
+        "energy_uJ": energy_of(steps, nominal),
+    }
+    return _unlike({name: said.get(name) for name in follows}, follows)
+
+
 def _apart(said: Tree, made: Tree) -> str | None:
-    """Of other samples than the report's: the share of answers that stay, where its interval and theirs do not meet."""
-    low, high = wilson(made["samples"] - made["changed"], made["samples"])
-    ends = said.get("stay_interval")
-    read = ends if isinstance(ends, list) and all(type(end) in (int, float) for end in ends) else []
-    if len(read) == 2 and read[0] <= high and low <= read[1]:
-        return None
-    return f"{low:.2%} .. {high:.2%} of the answers stay, the report says {str(ends)[:60]}"
+    """Of samples that are not here: which share or mean cannot be that of the samples that are, by 95 % intervals."""
+    samples, here = int(number(said, ("samples",)) or 0), made["samples"]
+    stay = wilson(here - made["changed"], here)
+    if not _meet(said["stay_interval"], stay):
+        return f"{stay[0]:.2%} .. {stay[1]:.2%} of the answers stay, the report says {said['stay_interval']}"
+    if made["accuracy"] is not None:
+        right = number(said, ("accuracy",)) or 0.0
+        own = wilson(round(made["accuracy"] * here), here)
+        if not 0 <= right <= 1 or not _meet(wilson(round(right * samples), samples), own):
+            return f"{own[0]:.2%} .. {own[1]:.2%} are right, the report says {right:.2%}"
+    interval, mean = said["timesteps"].get("interval"), number(said, ("timesteps", "mean"))
+    if not _meet(interval, made["timesteps"]["interval"]) or not _meet(interval, [mean, mean]):
+        low, high = made["timesteps"]["interval"]
+        return f"{low:.4g} .. {high:.4g} timesteps on average, the report says {mean} in {str(interval)[:60]}"
+    return None
+
+
+def _meet(one: Any, other: Any) -> bool:
+    """Whether two intervals, the first of a report, have a value in common."""
+    if not isinstance(one, list | tuple) or len(one) != 2 or any(type(end) not in (int, float) for end in one):
+        return False
+    return bool(one[0] - EQUAL <= other[1] and other[0] <= one[1] + EQUAL)
 
 
 def _unlike(said: Any, made: Any, path: str = "early_exit") -> str | None:
@@ -77,8 +112,8 @@ def _unlike(said: Any, made: Any, path: str = "early_exit") -> str | None:
         return next(filter(None, (_unlike(said.get(k), v, f"{path}.{k}") for k, v in made.items())), None)
     if isinstance(made, list) and isinstance(said, list) and len(said) == len(made):
         return next(filter(None, (_unlike(a, b, path) for a, b in zip(said, made, strict=True))), None)
-    numbers = all(type(value) in (int, float) for value in (said, made))
-    if said == made or (numbers and abs(said - made) <= EQUAL * abs(made)):
+    theirs, ours = (value if type(value) in (int, float) else None for value in (said, made))
+    if said == made or (theirs is not None and ours is not None and abs(theirs - ours) <= EQUAL * abs(ours)):
         return None
     return f"{path} is {_shown(made)}, the report says {_shown(said)}"
 

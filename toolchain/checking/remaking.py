@@ -7,14 +7,13 @@ what the run was made with even where the file has changed since. A data set is 
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.errors import InvalidFileError, UsageError, printable
 from snnas.hw_sim.files import write_text
 from snnas.toolchain.runs.run import FRONT, Run, as_toml
 
@@ -75,7 +74,14 @@ def making_of(run: Run, inputs: Mapping[str, Any], profile: str, targets: tuple[
         commands.append(f"snnas train --recipe {TRAINED}" + ("" if searched_only else " --force"))
     elif searched_only:
         commands.append("snnas train")
-    pick = f" --pick {int(run.path.name)}" if run.path.parent.name == FRONT else ""
+    pick = ""
+    if run.path.parent.name == FRONT and (run.path.parents[1] / "run.toml").is_file():
+        if len(commands) > 1:
+            raise UsageError(
+                f"run {run.name}: a point of a front that was trained by itself, which no command does elsewhere; "
+                "submit one that the search trained"
+            )
+        pick = f" --pick {int(run.path.name)}"
     priced = "" if profile == PROFILE else f" --profile {profile}"
     commands += [_export(inputs, target) + pick + priced for target in targets]
     return Making(tuple(commands), files)
@@ -139,6 +145,10 @@ def _digest(text: str) -> str:
 
 def check_files(made: Mapping[str, Any], where: str) -> None:
     """InvalidFileError where a row's files are none that it may hold, or another text than their hash says."""
+    for command in made["commands"]:
+        _require_command(command, where)
+    if len(str(made.get("genotype", "")).encode()) > FILE_BYTES:
+        raise InvalidFileError(f"{where}: its genotype has more than {FILE_BYTES:,} bytes; make it with snnas submit")
     seen = set[str]()
     for file in made.get("files", ()):
         name, text = file["name"], file["text"]
@@ -154,11 +164,27 @@ def check_files(made: Mapping[str, Any], where: str) -> None:
         raise InvalidFileError(f"{where}: its commands name {missing[0]}, which it lacks; make it with snnas submit")
 
 
+def _require_command(command: str, where: str) -> None:
+    """InvalidFileError for a line that snnas submit writes in no row: somebody will be told to type it."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    good = words[:1] == ["snnas"] and words[1:2] in (["search"], ["train"], ["export"])
+    if not good or shlex.join(words) != command or not command.isprintable():
+        raise InvalidFileError(
+            f"{where}: a command {printable(command[:60])!r}, expected snnas search, train or export; make the row "
+            "again with snnas submit"
+        )
+
+
 def write_files(made: Mapping[str, Any], folder: Path, *, force: bool = False) -> list[Path]:
     """What the commands of a row name, written into ``folder``; UsageError where a file is there and not ``force``."""
     texts = {file["name"]: file["text"] for file in made.get("files", ())}
     if GENOTYPE in _words(made):
         texts[GENOTYPE] = made["genotype"]
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder}: a file, expected a folder to write into; name another one")
     there = [folder / name for name in texts if (folder / name).exists()]
     if there and not force:
         raise UsageError(f"{there[0]}: it is there already; name another --out, or give --force")
@@ -169,4 +195,4 @@ def write_files(made: Mapping[str, Any], folder: Path, *, force: bool = False) -
 
 
 def _words(made: Mapping[str, Any]) -> set[str]:
-    return set(re.split(r"[\s=]", " ".join(made["commands"])))
+    return {part for command in made["commands"] for word in shlex.split(command) for part in word.split("=")}

@@ -113,7 +113,8 @@ def _wanted(app: typer.Typer, arguments: list[str], error: Any) -> str:
             break
         command = command.commands[word]  # type: ignore[attr-defined]
         path.append(word)
-    helps = [getattr(p, "help", None) for p in command.params if option in p.opts]
+    asked = [p for p in command.params if option in p.opts and not getattr(p, "is_flag", False)]
+    helps = [getattr(p, "help", None) for p in asked]
     meant = f" It takes: {helps[0]}" if helps and helps[0] else ""
     return f"{meant} (see {' '.join(path)} --help)"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.extras import EXTRAS, MODULES, USES, install
 
@@ -89,7 +90,11 @@ def _c() -> list[Item]:
         Item("c compiler", "missing", why) if native is None else Item("c compiler", "ok", compilers.version(native))
     ]
     for core in compilers.CORES.values():
-        found, why = compilers.cross(core)
+        try:
+            found, why = compilers.cross(core)
+        except UsageError as error:
+            items.append(Item(core.name, "broken", str(error)))
+            continue
         said = Item(core.name, "missing", why) if found is None else Item(core.name, "ok", compilers.version(found))
         items.append(said)
     python, why = compilers.emulator()

@@ -67,29 +67,37 @@ def described(
     """
     changed = exits.predictions != whole
     steps = steps_of(program, exits)
-    energy = None
-    if nominal is not None:
-        saved = nominal[1] * (1 - steps["hardware_steps"] / steps["of_hardware_steps"])
-        energy = {"whole": nominal[0], "ending_early": nominal[0] - saved}
     return {
         **{"level": None, "margin": None, "chosen_on": None, **rule.to_json()},
         **steps,
         "changed": int(changed.sum()),
         "stay_interval": list(wilson(int((~changed).sum()), len(changed))),
         "accuracy": None if labels is None else float((exits.predictions == labels).mean()),
-        "energy_uJ": energy,
+        "energy_uJ": energy_of(steps, nominal),
     }
+
+
+def energy_of(steps: dict[str, Any], nominal: tuple[float, float] | None) -> dict[str, float] | None:
+    """Microjoules with all steps and with those of ``steps``; nominal: as of ``described``."""
+    if nominal is None:
+        return None
+    saved = nominal[1] * (1 - steps["hardware_steps"] / steps["of_hardware_steps"])
+    return {"whole": nominal[0], "ending_early": nominal[0] - saved}
 
 
 def steps_of(program: Program, exits: Exits) -> dict[str, Any]:
     """How long inferences last: in timesteps, and in hardware steps to the answer."""
-    period, depth = program.schedule.period, program.schedule.total_depth
     mean = float(exits.timesteps.mean())
     return {
         "samples": len(exits.timesteps),
         "timesteps": {"mean": mean, "interval": list(bootstrap(exits.timesteps, SEED))},
         "of_timesteps": program.timesteps,
         "early": int((exits.timesteps < program.timesteps).sum()),
-        "hardware_steps": mean * period + depth,
-        "of_hardware_steps": program.timesteps * period + depth,
+        **hardware_steps(program, mean),
     }
+
+
+def hardware_steps(program: Program, mean: float) -> dict[str, float]:
+    """Hardware steps to an answer that takes ``mean`` timesteps, and to one that takes all."""
+    period, depth = program.schedule.period, program.schedule.total_depth
+    return {"hardware_steps": mean * period + depth, "of_hardware_steps": program.timesteps * period + depth}

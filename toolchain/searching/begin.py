@@ -51,7 +51,7 @@ def begin_search(
     from snnas.toolchain.training.stages import require_stages, timesteps_asked
 
     device, asked = resolve_device(options.device), options
-    training = _recipe(options)
+    training = _recipe(options).on(device)
     options = replace(options, timesteps=timesteps_asked(training, options.timesteps))
     frames = parse_options(options.data)
     if takes_frames(options.dataset):

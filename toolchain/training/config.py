@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError, brief
 from snnas.hw_sim.files import read_text
 from snnas.hw_sim.tables import parse_toml
 from snnas.toolchain.data.augmentation import Augmentation
+from snnas.toolchain.training.device import settled_amp
 
 RECIPE_BYTES = 1 << 20
 SHIPPED = Path(__file__).with_name("recipes")
@@ -22,7 +23,7 @@ CHOICES = {
     "loss": ("ce", "mse"),
     "amp": ("none", "bf16", "auto"),
 }
-TAU_LIMIT = 400.0  # just below what a learnt tau can reach
+TAUS = 1.0025, 400.0  # just within what a learnt tau can reach
 # Where a number has to lie: low, high, and whether each end belongs to it.
 RANGES = {
     "learning_rate": (0.0, math.inf, False, False),
@@ -33,7 +34,7 @@ RANGES = {
     "dropout": (0.0, 1.0, True, False),
     "target_sar": (0.0, 1.0, False, False),
     "width_power": (0.0, 1.0, True, True),
-    "tau_start": (1.0, TAU_LIMIT, False, False),
+    "tau_start": (*TAUS, False, False),
 }
 WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "accumulate": 1}
 FLAGS = ("nesterov", "whitening")
@@ -171,6 +172,10 @@ class TrainingConfig:
             ends += f" <{'=' if with_high else ''} {high:g}" if high < math.inf else ""
             raise UsageError(f"{name} = {brief(value)} in the training configuration, expected {ends}")
 
+    def on(self, device: str) -> TrainingConfig:
+        """The recipe as the device works by it: ``amp`` 'auto' is settled."""
+        return replace(self, amp=settled_amp(self.amp, device))
+
     def plain(self) -> dict[str, Any]:
         """The recipe as TOML and JSON can hold it; what is None is left out."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
@@ -220,7 +225,7 @@ def recipe_of(values: Mapping[str, Any], *, where: str, overrides: Mapping[str, 
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"unknown key {str(key)[:60]!r} in {where}, expected some of {', '.join(known)}{hint}")
     warmup, epochs = values.get("warmup"), given.get("epochs")
-    if "warmup" not in given and isinstance(warmup, int) and isinstance(epochs, int) and 1 <= epochs <= warmup:
+    if "warmup" not in given and type(warmup) is int and type(epochs) is int and 1 <= epochs <= warmup:
         given["warmup"] = epochs - 1
     try:
         return TrainingConfig(**{**values, **given})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from snnas.toolchain.output.stderr import Narrator, counted
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.log import JsonLines
 from snnas.toolchain.runs.run import Run
-from snnas.toolchain.training.device import has_bf16, resolve_device, settled_amp
+from snnas.toolchain.training.device import has_bf16, resolve_device
 from snnas.toolchain.training.restore import network_of
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def train_run(
         asked = recipe or training.recipe_of(run.section("train"), where="[train]")
     except (TypeError, UsageError) as error:
         raise InvalidFileError(f"{run.path / 'run.toml'}: [train]: {error}") from None
-    recipe = replace(asked, amp=settled_amp(asked.amp, device))
+    recipe = asked.on(device)
     first = parallel.rank() == 0
     narrator = narrator if first else Narrator(quiet=True)
     log = JsonLines(run.path / ".train.jsonl.part")
@@ -122,7 +121,7 @@ def train_run(
     )
     for doubt in filter(None, doubts):
         narrator.say(f"  note: {doubt}")
-    _keep_first(config, asked)
+    _keep_first(config, recipe)
     config["train"] = recipe.plain()
     config["training"] = {
         "seconds": round(result.seconds, 3),

@@ -64,7 +64,7 @@ def train_genotype(
         found = replace(found, cells=found.cells[:1] * cells)
     device = resolve_device(device)
     data = load(dataset, seed=seed, **(data_options or {}))
-    recipe = recipe or TrainingConfig()
+    recipe = (recipe or TrainingConfig()).on(device)
     timesteps = timesteps_asked(recipe, timesteps)
     if isinstance(found, Design):
         frames = data.x_train.ndim == 5

@@ -43,11 +43,12 @@ def footprint(model: CModel, core: str) -> Footprint:
     """Of a model on a core of ``hw_sim/c/compilers.py``."""
     constants = sum(SIZES[kind] * int(n) for kind, n in _ARRAY.findall(model.source))
     window = max((4 * int(n) for n in _WINDOW.findall(model.source)), default=0)
+    answers = 8 * model.classes * len(re.findall(r"^    int64_t logits\[", model.source, flags=re.MULTILINE))
     return Footprint(
         constants=constants,
         code=int(CODE[core] * code_size(model)),
         state=_state(model.header),
-        stack=STACK[core] + window,
+        stack=STACK[core] + max(window, answers),
     )
 
 

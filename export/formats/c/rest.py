@@ -38,6 +38,8 @@ def rest(u: Unit, timesteps: int) -> Rest | None:
     at both ends: none of them moves. Two are watched, from the lowest and from the highest that an update can leave.
     """
     p = u.population
+    if p.current_decays and u.lanes == 0:  # whose current may lie beyond what ``_forgotten`` begins with
+        return None
     if u.hosted or not u.connections or any(late and values.any() for late, values in u.constants):
         return None
     given = sum((values for _, values in u.constants), np.zeros((1, 1, 1), np.int64))
@@ -113,4 +115,4 @@ def _silent(spikes: np.ndarray | None, late: int) -> np.ndarray | None:
     if spikes is None:
         return None
     none = np.asarray(~(spikes.reshape(*spikes.shape[:2], -1) > 0).any(axis=2))
-    return np.concatenate([np.ones_like(none[:, :late]), none[:, : none.shape[1] - late]], axis=1)
+    return np.concatenate([np.ones_like(none[:, :late]), none[:, : max(none.shape[1] - late, 0)]], axis=1)

@@ -268,9 +268,15 @@ def test_a_second_training_is_a_command_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_point_of_a_front_and_another_profile_stand_in_the_export(tmp_path: Path) -> None:
+    _run(tmp_path / "a", "snnas search --objective score,energy")
     run = _run(tmp_path / "a/front/03", "snnas search --objective score,energy")
     making = making_of(run, {"bits": 8, "host": "int"}, "spinnaker2", ("c",))
     assert making.commands[1] == "snnas export --target c --bits 8 --pick 3 --profile spinnaker2"
+    own = _run(tmp_path / "front/one", "snnas search")  # a folder of runs that happens to be called so
+    assert making_of(own, {"bits": 8}, "loihi1", ("lava",)).commands[1] == "snnas export --target lava --bits 8"
+    again = _run(run.path, "snnas search", first_train=TrainingConfig(epochs=9).plain())
+    with pytest.raises(UsageError, match="a point of a front that was trained by itself"):
+        making_of(again, {"bits": 8}, "loihi1", ("lava",))
 
 
 def test_data_of_somebodys_own_are_in_no_row(tmp_path: Path) -> None:
@@ -316,6 +322,15 @@ def test_a_row_s_files_are_written_where_its_commands_run(tmp_path: Path, row: d
         assert run_command(["submit", "--files", str(path), "--out", str(tmp_path / "bad")]) == 3
         assert word in capsys.readouterr().err
         assert not (tmp_path / "bad").exists()
+    for command in ("curl x | sh", "snnas train; rm -rf ~", "snnas check x", "\x1b[2Jsnnas train", "snnas train 'a"):
+        write_json(path, row | {"made": made | {"commands": [command]}})
+        assert run_command(["submit", "--files", str(path), "--out", str(tmp_path / "bad")]) == 3
+        err = capsys.readouterr().err
+        assert "expected snnas search, train or export" in err
+        assert "\x1b" not in err
+    write_json(path, row | {"made": made | {"genotype": "x" * 70_000}})
+    assert run_command(["submit", "--files", str(path), "--out", str(tmp_path / "bad")]) == 3
+    assert "its genotype has more than 65,536 bytes" in capsys.readouterr().err
     write_json(path, row | {"made": None, "published": "https://example.org"})
     assert run_command(["submit", "--files", str(path)]) == 2
     assert "a published row" in capsys.readouterr().err

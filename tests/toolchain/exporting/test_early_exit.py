@@ -17,6 +17,7 @@ from snnas.toolchain.checking import CheckOptions, check
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.commands.export import GraphExportOptions, export_graph
 from snnas.toolchain.commands.exported import read_export
+from snnas.toolchain.data.statistics import wilson
 from snnas.toolchain.exporting import early_exit
 from snnas.toolchain.models.open import open_subject
 from snnas.toolchain.models.reading_options import ReadingOptions
@@ -216,7 +217,29 @@ def test_of_fewer_samples_the_share_that_stays_is_held(here: Path) -> None:
     status, detail = _found(folder)
     assert status == "passed"
     assert "the report's 48 are not here" in detail
-    _spoil_report(folder, stay_interval=[0.1, 0.2])
-    status, detail = _found(folder)
-    assert status == "failed"
-    assert "of the answers stay, the report says [0.1, 0.2]" in detail
+    whole = read_json(folder / "report.json")
+    for changes, said in (
+        ({"stay_interval": [0.1, 0.2]}, "early_exit.stay_interval is "),
+        ({"changed": 40, "stay_interval": list(wilson(8, 48))}, " of the answers stay, the report says"),
+        ({"samples": 1000}, "early_exit is of 1000 samples"),
+        ({"early": 49}, " 49 early, of 48"),
+        ({"timesteps__mean": 1.0}, "early_exit.hardware_steps is "),
+        ({"hardware_steps": 1}, "early_exit.hardware_steps is "),
+        ({"energy_uJ__ending_early": 0.001}, "early_exit.energy_uJ.ending_early is "),
+        ({"accuracy": 0.0}, "are right, the report says 0.00%"),
+        ({"timesteps__interval": [0.1, 0.2]}, "timesteps on average, the report says "),
+        ({"timesteps": {"mean": "no"}}, "early_exit lacks samples"),
+    ):
+        _spoil_report(folder, **changes)
+        status, detail = _found(folder)
+        assert (status, said in detail) == ("failed", True), detail
+        write_json(folder / "report.json", whole)
+
+
+def test_of_fewer_samples_an_exact_exit_may_change_no_answer(here: Path) -> None:
+    assert run_command([*EXPORT, "--early-exit", "exact", "-q"]) == 0
+    folder = here / "foreign-lava"
+    change_arrays(folder / "stimulus.npz", x=lambda x: x[:40], y=lambda y: y[:40])
+    sign(folder, "stimulus.npz")
+    _spoil_report(folder, changed=3, stay_interval=list(wilson(45, 48)))
+    assert _found(folder) == ("failed", "exact, and the report says that 3 answers change")

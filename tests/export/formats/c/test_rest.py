@@ -102,14 +102,22 @@ def quiet(seed, du=0, exponent=0, taken=0):
     return replace(p, timesteps=24, meta={**p.meta, RESTS: shares}), x
 
 
+def leaning(seed):
+    """``quiet``, its first spikes late; the biases bring each membrane to just below its threshold before them."""
+    p, x = quiet(seed)
+    p = of_neurons(p, lambda q: replace(q, dv=2048, bias=np.full_like(q.bias, (q.vth << STATE_SHIFT) // 2 - 9)))
+    x[:, :14] = 0
+    return p, x
+
+
 CASES = [(1, {}), (4, {}), (5, {"exponent": 3}), (2, {"du": 2000}), (6, {"taken": 2000}), (8, {"exponent": 7})]
 
 
-def differing(seed, changed):
+def differing(seed, changed, drawn=quiet):
     compiler, why = compilers.native()
     if compiler is None:
         pytest.skip(why)
-    program, x = quiet(seed, **changed)
+    program, x = drawn(seed, **changed)
     c = prepare(program, x)
     assert "snnas_some(" in c.model.source
     assert any(spikes.any() for spikes in c.trace.spikes.values())
@@ -122,6 +130,13 @@ def test_spikes_are_the_same_where_updates_are_left_out(seed, changed) -> None:
     found, shares = differing(seed, changed)
     assert found.equal, found.first
     assert max(shares.values()) > 0.3
+
+
+def test_a_new_instance_is_updated_until_it_rests() -> None:
+    """Left out from the first timestep on, its membranes would begin at 0 when the first spike comes."""
+    found, shares = differing(4, {}, leaning)
+    assert found.equal, found.first
+    assert shares
 
 
 def test_an_update_that_is_left_out_too_early_is_seen(monkeypatch) -> None:
