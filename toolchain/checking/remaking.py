@@ -43,8 +43,8 @@ class Making:
         return {"commands": list(self.commands), **({"files": files} if files else {})}
 
 
-def making_of(run: Run, inputs: Mapping[str, Any], profile: str, targets: tuple[str, ...]) -> Making:
-    """How a run, and its exports to ``targets`` with these ``inputs`` of a manifest, are made again.
+def making_of(run: Run, exports: Mapping[str, Mapping[str, Any]], profile: str) -> Making:
+    """How a run and its exports are made again. exports: of each target the inputs that its manifest says.
 
     UsageError for a run that no command makes, or whose command takes what cannot stand in a row.
     """
@@ -83,7 +83,7 @@ def making_of(run: Run, inputs: Mapping[str, Any], profile: str, targets: tuple[
             )
         pick = f" --pick {int(run.path.name)}"
     priced = "" if profile == PROFILE else f" --profile {profile}"
-    commands += [_export(inputs, target) + pick + priced for target in targets]
+    commands += [_export(inputs, target) + pick + priced for target, inputs in exports.items()]
     return Making(tuple(commands), files)
 
 

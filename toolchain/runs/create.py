@@ -17,10 +17,18 @@ from snnas.toolchain.runs.staging import beside, clear
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def create(folder: Path, name: str | None, stem: str, files: Callable[[str], Mapping[str, str]]) -> Run:
+def create(
+    folder: Path,
+    name: str | None,
+    stem: str,
+    files: Callable[[str], Mapping[str, str]],
+    *,
+    goes_on: str = "--resume",
+) -> Run:
     """A new run: ``name``, or the first free ``stem-001``, holding the texts that ``files`` gives of its name.
 
-    It appears with all of them or not at all; an empty folder is taken over. UsageError where the name is taken or
+    It appears with all of them or not at all; an empty folder is taken over. goes_on: what continues a run, but for its
+    name. UsageError where the name is taken or
     unusable.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +37,7 @@ def create(folder: Path, name: str | None, stem: str, files: Callable[[str], Map
             raise UsageError(f"run name {name!r}: letters, digits, '.', '_' and '-' are taken, at most 100")
         if not _begin(folder / name, files):
             there = folder / name / "run.toml"
-            how = f"continue it with --resume {name}" if there.is_file() else "remove that folder, which is no run"
+            how = f"continue it with {goes_on} {name}" if there.is_file() else "remove that folder, which is no run"
             raise UsageError(f"run {name} exists in {folder}; choose another --name, or {how}")
         return Run(folder / name)
     stem = re.sub(r"[^A-Za-z0-9._-]", "-", stem).strip("-.")[:80] or "run"

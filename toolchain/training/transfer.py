@@ -92,6 +92,7 @@ def train_genotype(
         name,
         f"{data.name}-{found.space}-transfer",
         lambda name: {"run.toml": as_toml({"name": name, **config}), "genotype.json": found.to_json()},
+        goes_on="snnas train",
     )
 
 

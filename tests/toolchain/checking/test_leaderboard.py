@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 import snnas
-from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.errors import GateError, UsageError
 from snnas.hw_sim.files import read_json, write_json
 from snnas.hw_sim.tables import read_table
 from snnas.search.network.design import Design
@@ -68,6 +68,23 @@ def test_a_row_holds_the_figures_of_the_report_and_how_they_are_made(runs: Path,
     assert (made["seed"], made["blind"], made["lava_differing_spikes"]) == (0, True, None)
     assert (row["method"], made["seconds_search"]) == ("given", None)
     assert row["c"] == []
+
+
+def test_figures_of_c_are_of_an_export_that_check_passes(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "one", tmp_path / "one")
+    exported = ["export", "one", "--runs-dir", str(tmp_path), "--bits", "6", "--target", "c", "--quiet"]
+    assert run_command(exported) == 0
+    report, asked = tmp_path / "one/export/c/report.json", SubmitOptions(run="one", runs_dir=tmp_path)
+    figures = read_json(report)
+    core = {"flash_bytes": 100, "state_bytes": 10, "stack_bytes": 1, "instructions": 1000.0, "counted": 1}
+    figures["c"]["cores"][0] |= core
+    write_json(report, figures)
+    with pytest.raises(GateError, match=r"export/c: SN\d+ .*a row passes snnas check: export it again"):
+        submit(asked)
+    sign(report.parent, "report.json")
+    made = submit(asked).row
+    assert [found["instructions"] for found in made["c"]] == [1000.0]
+    assert made["made"]["commands"][-1] == "snnas export --target c --bits 6"
 
 
 def test_the_command_writes_it_and_holds_another_against_it(runs: Path, tmp_path: Path, capsys) -> None:
@@ -237,7 +254,7 @@ def test_files_that_a_command_names_say_what_the_run_was_made_with(tmp_path: Pat
     recipe = TrainingConfig(epochs=3, stages=((1, 1), (2, 2)), target_sar=0.2)
     limits = {"cores": 8.0, "energy_total": 60.0, "latency": 1000.0}
     run = _run(tmp_path / "a", command, train=recipe.plain(), budget=limits)
-    making = making_of(run, {"bits": 8}, "loihi1", ("lava",))
+    making = making_of(run, {"lava": {"bits": 8}}, "loihi1")
     assert making.commands == (
         "snnas search --space space.toml --recipe recipe.toml --budget budget.toml --budget cores=8",
         "snnas export --target lava --bits 8",
@@ -254,7 +271,7 @@ def test_a_second_training_is_a_command_of_its_own(tmp_path: Path) -> None:
     commands = {}
     for command in ("snnas search", "snnas search --no-train", "snnas search --recipe r.toml"):
         run = _run(tmp_path / command[-6:].replace(" ", ""), command, train=second.plain(), first_train=first)
-        making = making_of(run, {"bits": 8}, "loihi1", ())
+        making = making_of(run, {}, "loihi1")
         commands[command] = making.commands[1]
         write_files({**making.plain(), "genotype": ""}, tmp_path, force=True)
         assert load_recipe(tmp_path / "train.toml") == second
@@ -262,27 +279,27 @@ def test_a_second_training_is_a_command_of_its_own(tmp_path: Path) -> None:
     assert commands["snnas search"] == "snnas train --recipe train.toml --force"
     assert commands["snnas search --no-train"] == "snnas train --recipe train.toml"
     again = _run(tmp_path / "again", "snnas search", train=first, first_train=first)
-    assert making_of(again, {"bits": 8}, "loihi1", ()).commands == ("snnas search",), "trained back as it was"
+    assert making_of(again, {}, "loihi1").commands == ("snnas search",), "trained back as it was"
     only = _run(tmp_path / "only", "snnas search --no-train")
-    assert making_of(only, {"bits": 8}, "loihi1", ()).commands[1] == "snnas train"
+    assert making_of(only, {}, "loihi1").commands[1] == "snnas train"
 
 
 def test_a_point_of_a_front_and_another_profile_stand_in_the_export(tmp_path: Path) -> None:
     _run(tmp_path / "a", "snnas search --objective score,energy")
     run = _run(tmp_path / "a/front/03", "snnas search --objective score,energy")
-    making = making_of(run, {"bits": 8, "host": "int"}, "spinnaker2", ("c",))
+    making = making_of(run, {"c": {"bits": 8, "host": "int"}}, "spinnaker2")
     assert making.commands[1] == "snnas export --target c --bits 8 --pick 3 --profile spinnaker2"
     own = _run(tmp_path / "front/one", "snnas search")  # a folder of runs that happens to be called so
-    assert making_of(own, {"bits": 8}, "loihi1", ("lava",)).commands[1] == "snnas export --target lava --bits 8"
+    assert making_of(own, {"lava": {"bits": 8}}, "loihi1").commands[1] == "snnas export --target lava --bits 8"
     again = _run(run.path, "snnas search", first_train=TrainingConfig(epochs=9).plain())
     with pytest.raises(UsageError, match="a point of a front that was trained by itself"):
-        making_of(again, {"bits": 8}, "loihi1", ("lava",))
+        making_of(again, {"lava": {"bits": 8}}, "loihi1")
 
 
 def test_data_of_somebodys_own_are_in_no_row(tmp_path: Path) -> None:
     data = {"name": "mnist", "path": "/x/mnist", "sha256": "0" * 64, "train": 1, "val": 1, "test": 1}
     with pytest.raises(UsageError, match="data set mnist is a file of yours"):
-        making_of(_run(tmp_path, "snnas search --dataset mnist", data=data), {"bits": 8}, "loihi1", ())
+        making_of(_run(tmp_path, "snnas search --dataset mnist", data=data), {}, "loihi1")
 
 
 def test_training_again_by_another_recipe_keeps_the_first(runs: Path, tmp_path: Path, capsys) -> None:
