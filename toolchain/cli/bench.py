@@ -24,6 +24,7 @@ STUDIES = (
     "int8_cnn",
     "mse_nas",
     "periods",
+    "published_search",
     "ranges",
     "recipes",
     "recurrent",
