@@ -112,8 +112,8 @@ def _unlike(said: Any, made: Any, path: str = "early_exit") -> str | None:
         return next(filter(None, (_unlike(said.get(k), v, f"{path}.{k}") for k, v in made.items())), None)
     if isinstance(made, list) and isinstance(said, list) and len(said) == len(made):
         return next(filter(None, (_unlike(a, b, path) for a, b in zip(said, made, strict=True))), None)
-    theirs, ours = (value if type(value) in (int, float) else None for value in (said, made))
-    if said == made or (theirs is not None and ours is not None and abs(theirs - ours) <= EQUAL * abs(ours)):
+    numbers = isinstance(said, int | float) and isinstance(made, int | float)
+    if said == made or (numbers and abs(float(said) - float(made)) <= EQUAL * abs(float(made))):
         return None
     return f"{path} is {_shown(made)}, the report says {_shown(said)}"
 
