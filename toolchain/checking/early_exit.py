@@ -112,8 +112,9 @@ def _unlike(said: Any, made: Any, path: str = "early_exit") -> str | None:
         return next(filter(None, (_unlike(said.get(k), v, f"{path}.{k}") for k, v in made.items())), None)
     if isinstance(made, list) and isinstance(said, list) and len(said) == len(made):
         return next(filter(None, (_unlike(a, b, path) for a, b in zip(said, made, strict=True))), None)
-    numbers = isinstance(said, int | float) and isinstance(made, int | float)
-    if said == made or (numbers and abs(float(said) - float(made)) <= EQUAL * abs(float(made))):
+    if isinstance(said, int | float) and isinstance(made, int | float) and abs(said - made) <= EQUAL * abs(made):
+        return None
+    if said == made:
         return None
     return f"{path} is {_shown(made)}, the report says {_shown(said)}"
 
