@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from snnas.export.graph.graph import Conv, Lif
 from snnas.hw_sim.kernels import neuron_step
 from snnas.hw_sim.lava import run as lava
 from snnas.hw_sim.program import Program
-from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.encoding import GenomeSpace
 from snnas.search.mse_nas.motifs import NAMES
@@ -200,22 +201,28 @@ def test_more_inhibition_never_adds_a_spike_on_target(
         assert fired[1] <= fired[0]
 
 
-@pytest.mark.lava
-@pytest.mark.parametrize("name", NAMES)
-def test_lava_fires_exactly_the_programs_spikes(name: str, tmp_path: Path, lava_python: Path) -> None:
+def in_lava(program: Program, x: np.ndarray, folder: Path, python: Path) -> tuple[Trace, Any]:
+    """Our simulator's run of the samples, and its comparison with Lava's, in which no spike may differ."""
     from snnas.toolchain.exporting.on_target import recorded
 
-    net = network((name,), NAMES.index(name), channels=2)
-    x = inputs(net, 4)
-    program, _ = compiled(net, x)
     trace, currents = next(simulate_input(program, x))
     golden = recorded(trace.spikes, trace.logits, currents, None, len(x))
-    write_program(tmp_path / "program.npz", program)
-    write_npz(tmp_path / "golden.npz", golden)
-    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=len(x), python=lava_python)
+    write_program(folder / "program.npz", program)
+    write_npz(folder / "golden.npz", golden)
+    result = lava.run_worker(folder, folder / "lava", samples=len(x), python=python)
     comparison = lava.compare(golden, result["arrays"], program, len(x))
     assert comparison.first is None
     assert comparison.differing_spikes == 0
+    return trace, comparison
+
+
+@pytest.mark.lava
+@pytest.mark.parametrize("name", NAMES)
+def test_lava_fires_exactly_the_programs_spikes(name: str, tmp_path: Path, lava_python: Path) -> None:
+    net = network((name,), NAMES.index(name), channels=2)
+    x = inputs(net, 4)
+    program, _ = compiled(net, x)
+    trace, comparison = in_lava(program, x, tmp_path, lava_python)
     assert comparison.spikes == len(x) * TIMESTEPS * sum(p.size for p in program.populations)
     inhibited = {p.id for p in program.populations} & {"cell1_D_lif", "cell1_Bi_lif", "cell1_O1_lif"}
     assert all(trace.spikes[p].any() for p in inhibited)
@@ -223,21 +230,12 @@ def test_lava_fires_exactly_the_programs_spikes(name: str, tmp_path: Path, lava_
 
 @pytest.mark.lava
 def test_lava_fires_exactly_the_spikes_of_a_program_with_links(tmp_path: Path, lava_python: Path) -> None:
-    from snnas.toolchain.exporting.on_target import recorded
-
     net = linked(1, 1, motifs=("FE",), timesteps=3)  # few: Lava runs a process for each part
     x = inputs(net, 2)
     graph = fold(net.layers())
     run = interpreter.run(graph, x, 3)
     program = compile_graph(graph, timesteps=3, input_kind="analogue", spikes=run.spikes)
-    trace, currents = next(simulate_input(program, x))
-    golden = recorded(trace.spikes, trace.logits, currents, None, len(x))
-    write_program(tmp_path / "program.npz", program)
-    write_npz(tmp_path / "golden.npz", golden)
-    result = lava.run_worker(tmp_path, tmp_path / "lava", samples=len(x), python=lava_python)
-    comparison = lava.compare(golden, result["arrays"], program, len(x))
-    assert comparison.first is None
-    assert comparison.differing_spikes == 0
+    trace, _ = in_lava(program, x, tmp_path, lava_python)
     returned = {s.src for s in program.synapses if s.distance}
     assert returned
     assert all(trace.spikes[name].any() for name in returned)
