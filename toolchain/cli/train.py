@@ -47,6 +47,10 @@ def train(
         int | None, typer.Option(help="With --genotype: neurons of the classifier [the design's, or 256].")
     ] = None,
     cells: Annotated[int | None, typer.Option(help="With --genotype: as often its cell [as the file has].")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="With --genotype: begin with a run's weights.safetensors of this architecture [drawn]."),
+    ] = None,
     head: Annotated[
         str | None, typer.Option(help="With --genotype: before the classes, lif, bn_lif or linear.")
     ] = None,
@@ -78,6 +82,7 @@ def train(
         channels=channels,
         hidden=hidden,
         cells=cells,
+        weights=weights,
         head=head,
         force=force,
         log_to=tuple(log_to or ()),

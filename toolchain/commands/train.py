@@ -55,6 +55,8 @@ class TrainOptions:
     """With ``genotype``: spiking neurons of the classifier; None: the design's, or 256."""
     cells: int | None = None
     """With ``genotype``: so many cells, of a file whose cells are all alike; None: as many as the file has."""
+    weights: Path | None = None
+    """With ``genotype``: the weights.safetensors of a run of the same architecture, to begin with; None: drawn."""
     head: str | None = None
     """With ``genotype``: what stands before the classes, lif, bn_lif or linear; None: the default."""
     force: bool = False
@@ -112,7 +114,7 @@ def _check(options: TrainOptions) -> None:
         raise UsageError("--genotype FILE takes --dataset NAME, and begins a run of its own: leave RUN out")
     if genotype is None and dataset is not None and run is None:
         raise UsageError(f"--dataset {dataset}: name the RUN whose data set is there now, or give --genotype FILE too")
-    for name, value in (("cells", options.cells), ("head", options.head)):
+    for name, value in (("cells", options.cells), ("head", options.head), ("weights", options.weights)):
         if genotype is None and value is not None:
             raise UsageError(f"--{name} {value}: of a run that begins; give --genotype FILE, or leave it out")
 
@@ -138,6 +140,7 @@ def _begun(options: TrainOptions, recipe: TrainingConfig, command: str) -> Run:
         hidden=options.hidden,
         cells=options.cells,
         head=options.head,
+        weights=options.weights,
         recipe=recipe,
         device=options.device or "auto",
         data_options=parse_options(options.data),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from snnas.hw_sim.errors import UsageError
-from snnas.hw_sim.files import write_text
+from snnas.hw_sim.files import whole
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.runs.staging import beside, clear
 
@@ -21,15 +21,14 @@ def create(
     folder: Path,
     name: str | None,
     stem: str,
-    files: Callable[[str], Mapping[str, str]],
+    files: Callable[[str], Mapping[str, str | bytes]],
     *,
     goes_on: str = "--resume",
 ) -> Run:
-    """A new run: ``name``, or the first free ``stem-001``, holding the texts that ``files`` gives of its name.
+    """A new run: ``name``, or the first free ``stem-001``, holding the files that ``files`` gives of its name.
 
     It appears with all of them or not at all; an empty folder is taken over. goes_on: what continues a run, but for its
-    name. UsageError where the name is taken or
-    unusable.
+    name. UsageError where the name is taken or unusable.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if name is not None:
@@ -48,15 +47,16 @@ def create(
     raise UsageError(f"{folder} holds 99,999 runs named {stem}-NNN; give a --name")
 
 
-def _begin(path: Path, files: Callable[[str], Mapping[str, str]]) -> bool:
+def _begin(path: Path, files: Callable[[str], Mapping[str, str | bytes]]) -> bool:
     """Makes the folder whole; False where another one, or a file, has the name."""
     if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
         return False
     with contextlib.suppress(UsageError):  # another process is beginning a run of this name
         clear(path.parent, path.name)
     with beside(path) as stage:
-        for name, text in files(path.name).items():
-            write_text(stage / name, text)
+        for name, content in files(path.name).items():
+            with whole(stage / name) as file:
+                file.write(content.encode() if isinstance(content, str) else content)
         try:
             os.rename(stage, path)  # onto an empty folder too
         except OSError as error:

@@ -67,6 +67,11 @@ class Run:
         return self.name if self.path.resolve() == directory(runs_dir).resolve() / self.name else str(self.path)
 
     @property
+    def start(self) -> Path:
+        """The weights that its training begins with; not there where they are drawn."""
+        return self.path / "start.safetensors"
+
+    @property
     def genotype(self) -> Path:
         return self.path / "genotype.json"
 

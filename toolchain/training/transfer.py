@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_text, sha256
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
     from snnas.search.network.design import Design
     from snnas.search.network.genotype import Genotype
+    from snnas.search.network.network import Network
     from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.training import TrainingConfig
 
@@ -38,6 +39,7 @@ def train_genotype(
     hidden: int | None = None,
     cells: int | None = None,
     head: str | None = None,
+    weights: Path | None = None,
     recipe: TrainingConfig | None = None,
     device: str = "auto",
     data_options: dict[str, Any] | None = None,
@@ -46,7 +48,9 @@ def train_genotype(
 
     timesteps: None for as many as the samples have frames, else of the recipe's stages, else the design's own or
     DEFAULT_TIMESTEPS. channels, hidden, head (of ``config.HEADS``): None for those of a design, else the defaults.
-    cells: so many of the cell that all cells of the file are; None for as many as it has. data_options: more of what
+    cells: so many of the cell that all cells of the file are; None for as many as it has. weights: a file of
+    ``save_weights`` of the same architecture, of which the run keeps a copy and with which its training begins; None
+    for weights that are drawn. data_options: more of what
     ``snnas.toolchain.data.load.load`` takes. Raises InvalidFileError for a file that holds no genotype, UsageError
     where it fits neither its search space nor the data set.
     """
@@ -55,6 +59,7 @@ def train_genotype(
     from snnas.toolchain.data.load import load
     from snnas.toolchain.training import TrainingConfig
     from snnas.toolchain.training.stages import require_stages, timesteps_asked
+    from snnas.toolchain.training.weights import load_weights
 
     found = _read(genotype)
     backward = False if isinstance(found, Design) else _check_space(found, genotype)
@@ -73,7 +78,13 @@ def train_genotype(
     require_stages(recipe, data, timesteps)
     given = {"channels": channels, "hidden": hidden, "head": head}
     network = _sizes(found, data, {**given, "timesteps": timesteps_of(dataset, data, timesteps)})
-    kind_of(found.space).network(found, network)  # refuses a cell without a path from input to output
+    built = kind_of(found.space).network(found, network)  # refuses a cell without a path from input to output
+    transfer = {"genotype": str(genotype.absolute()), "sha256": sha256(genotype)}
+    files: dict[str, str | bytes] = {}
+    if weights is not None:
+        load_weights(cast("Network", built), weights)
+        files["start.safetensors"] = weights.read_bytes()
+        transfer |= {"weights": str(weights.absolute()), "weights_sha256": sha256(weights)}
     method = "trained" if isinstance(found, Design) else found.space.removesuffix("_1d")
     config = {
         "created_at": now(),
@@ -84,14 +95,18 @@ def train_genotype(
         "network": json.loads(network.to_json()),
         "train": recipe.plain(),
         "search": {"seconds": 0.0, "evaluations": 0, "guards": 0, "architecture": found.architecture_id},
-        "transfer": {"genotype": str(genotype.absolute()), "sha256": sha256(genotype)},
+        "transfer": transfer,
         "versions": fingerprint(device),
     }
     return create(
         folder,
         name,
         f"{data.name}-{found.space}-transfer",
-        lambda name: {"run.toml": as_toml({"name": name, **config}), "genotype.json": found.to_json()},
+        lambda name: {
+            "run.toml": as_toml({"name": name, **config}),
+            "genotype.json": found.to_json(),
+            **files,
+        },
         goes_on="snnas train",
     )
 
