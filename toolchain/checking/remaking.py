@@ -26,7 +26,7 @@ NAMED = {"--genotype": GENOTYPE, "--space": "space.toml", "--recipe": "recipe.to
 TRAINED = "train.toml"
 FILES = (*(name for name in NAMED.values() if name != GENOTYPE), TRAINED)
 FILE_BYTES = 1 << 16
-OWN = (".toml", ".npz", ".json", ".ts", ".zip")
+OWN = (".toml", ".npz", ".json", ".ts", ".zip", ".safetensors")
 PROFILE = "loihi1"  # what an export is priced by where nothing is said
 
 

@@ -99,6 +99,7 @@ def train_network(
     hidden: int | None = None,
     cells: int | None = None,
     head: str | None = None,
+    weights: str | Path | Run | None = None,
     data: str | Sequence[str] = (),
     seed: int = 0,
     name: str | None = None,
@@ -112,12 +113,14 @@ def train_network(
     As ``snnas train --genotype``.
 
     genotype: a genotype.json, or the run that found it. The rest as of ``search_network``; recipe: a recipe's name, or
-    a .toml file. UsageError (2) for options that do not go together, InvalidFileError (3) for what cannot be read.
+    a .toml file. weights: a run of the same architecture, or its weights.safetensors, to begin with; None: drawn from
+    the seed. UsageError (2) for options that do not go together, InvalidFileError (3) for what cannot be read.
     """
     file = genotype.files.genotype if isinstance(genotype, Run) else Path(genotype)
+    start = weights.files.weights if isinstance(weights, Run) else path_of(weights)
     options = TrainOptions(
         genotype=file, dataset=str(dataset), recipe=recipe, epochs=epochs, timesteps=timesteps, channels=channels,
-        hidden=hidden, cells=cells, head=head, data=several(data), seed=seed, name=name, runs_dir=path_of(runs_dir),
+        hidden=hidden, cells=cells, head=head, weights=start, data=several(data), seed=seed, name=name, runs_dir=path_of(runs_dir),
         device=device,
     )  # fmt: skip
     run = run_training(options, narrator_of(progress), command="snnas.train_network", on_epoch=on_epoch)

@@ -55,8 +55,6 @@ def train_run(
     config = run.config()
     device = resolve_device(parallel.local_device(resolve_device(device or config["versions"]["device"])))
     network = network_of(run, trained=False)
-    if run.start.exists():
-        training.load_weights(network, run.start)
     try:
         asked = recipe or training.recipe_of(run.section("train"), where="[train]")
     except (TypeError, UsageError) as error:

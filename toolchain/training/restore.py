@@ -31,7 +31,10 @@ def network_at(run: Run, timesteps: int | None) -> tuple[Network, dict[str, int]
 
 
 def network_of(run: Run, *, trained: bool = True) -> Network:
-    """The network of a run on the CPU, with its trained weights. UsageError where there are none yet."""
+    """The network of a run on the CPU, with its trained weights, or as its training begins.
+
+    UsageError where there are no trained weights yet.
+    """
     from snnas.search.kinds import kind_of, read_genotype
     from snnas.toolchain.training import build, load_weights
 
@@ -48,4 +51,6 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
         if not run.weights.exists():
             raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.spoken}")
         load_weights(network, run.weights)
+    elif run.start.exists():
+        load_weights(network, run.start)
     return network.eval()

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.files import sha256
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.design import Design
 from snnas.search.network.genotype import Cell, Genotype
@@ -280,6 +282,35 @@ def test_a_genotype_is_trained_on_another_data_set(tmp_path: Path) -> None:
     assert run.config()["network"]["head"] == "bn_lif"
     assert run.config()["network"]["input_shape"] == [2, 8, 8]
     assert len(run.train_log.read()) == 1
+
+
+def test_a_training_begins_with_weights_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "cell.json").write_text(CHAIN.to_json())
+    asked: dict[str, Any] = {"folder": tmp_path / "runs", "command": "", "device": "cpu", "channels": 4, "hidden": 8}
+    small = {"data_options": {"train_limit": 64}, "recipe": TrainingConfig(epochs=1, learning_rate=1e-9)}
+    first = train_genotype(tmp_path / "cell.json", "digits", timesteps=2, seed=1, **asked, **small)
+    train_run(first, Narrator(quiet=True))
+    second = train_genotype(
+        tmp_path / "cell.json", "digits", timesteps=3, seed=2, weights=first.weights, **asked, **small
+    )
+    assert second.config()["transfer"]["weights_sha256"] == sha256(first.weights)
+    first.weights.unlink()  # the run has a copy
+    train_run(second, Narrator(quiet=True))
+    began, ended = load_file(second.start), load_file(second.weights)
+    moved = {name: float((began[name] - ended[name]).abs().max()) for name in began if "conv" in name}
+    assert max(moved.values()) < 1e-4, "at a learning rate of 1e-9 they stay"
+    drawn = build(CHAIN, network_of(second).config, seed=2).state_dict()
+    assert max(float((began[name] - drawn[name]).abs().max()) for name in moved) > 0.1, "seed 2 draws others"
+
+    with pytest.raises(InvalidFileError, match="the network's sizes differ"):
+        train_genotype(
+            tmp_path / "cell.json", "digits", weights=second.weights, name="wide", **{**asked, "channels": 8}
+        )
+    assert not (tmp_path / "runs" / "wide").exists()
+    other = replace(CHAIN, cells=(Cell.of({(0, 3): "conv3x3"}),) * 2)
+    (tmp_path / "other.json").write_text(other.to_json())
+    with pytest.raises(InvalidFileError, match="weights of another genotype"):
+        train_genotype(tmp_path / "other.json", "digits", weights=second.weights, name="other", **asked)
 
 
 def test_a_design_is_trained_on_another_data_set(tmp_path: Path) -> None:
