@@ -120,8 +120,8 @@ def train_network(
     start = weights.files.weights if isinstance(weights, Run) else path_of(weights)
     options = TrainOptions(
         genotype=file, dataset=str(dataset), recipe=recipe, epochs=epochs, timesteps=timesteps, channels=channels,
-        hidden=hidden, cells=cells, head=head, weights=start, data=several(data), seed=seed, name=name, runs_dir=path_of(runs_dir),
-        device=device,
+        hidden=hidden, cells=cells, head=head, weights=start, data=several(data), seed=seed, name=name,
+        runs_dir=path_of(runs_dir), device=device,
     )  # fmt: skip
     run = run_training(options, narrator_of(progress), command="snnas.train_network", on_epoch=on_epoch)
     assert run is not None  # process 0 alone begins runs
