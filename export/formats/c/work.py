@@ -43,8 +43,9 @@ def parts(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Iterator[t
         yield f"neurons_{u.index}", steps * (1 - share), _update(u)
         for c in u.connections:
             name = INPUT if c.src < 0 else plan.units[c.src].population.id
-            times = steps * (1 - share) if resting else float(max(steps - c.distance, 0))
-            rate = rates.get(name, 0.0) * steps / times if times else 0.0  # all spikes arrive in fewer timesteps
+            heard = float(max(steps - c.distance, 0))  # what is sent in the last timesteps of a delay never arrives
+            times = steps * (1 - share) if resting else heard
+            rate = rates.get(name, 0.0) * heard / times if times else 0.0  # one that rests hears all in fewer timesteps
             yield f"synapse_{c.index}", times, connection(plan, u, c, min(rate, 1.0))
         if resting:
             yield "snnas_step", steps, _heard(plan, u, share)

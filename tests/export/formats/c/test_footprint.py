@@ -8,13 +8,13 @@ import pytest
 
 from snnas.export.formats.c import c_model, gather, host, loops, plan
 from snnas.export.formats.c.footprint import SIZES, footprint
-from snnas.export.formats.c.work import rate_of, work
+from snnas.export.formats.c.work import connection, parts, rate_of, work
 from snnas.hw_sim.c import compilers
 from snnas.hw_sim.host_stage import with_integers
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import map_program
 from snnas.hw_sim.map.system import load_system
-from snnas.hw_sim.program import LinearMap, Pool
+from snnas.hw_sim.program import INPUT, LinearMap, Pool
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.models.microcontroller import instructions_of, place, priced
@@ -124,3 +124,16 @@ def test_pools_behind_the_weights_are_counted_window_by_window() -> None:
     assert found["pooled"] == 3 * 36  # each sum lies in one window
     assert found["pooled_place"] == 3 * 9
     assert found["pooled_row"] == 3 * 9 * 2
+
+
+def test_spikes_sent_at_the_end_never_arrive_behind_a_delay() -> None:
+    made = next(
+        p for p in map(plan, map(random_variant, range(40))) if any(c.distance for u in p.units for c in u.connections)
+    )
+    rates = {u.population.id: 0.25 for u in made.units} | {INPUT: 0.25}
+    counted = {function: (times, once) for function, times, once in parts(made, rates)}
+    for u in made.units:
+        for c in u.connections:
+            times, once = counted[f"synapse_{c.index}"]
+            assert times == made.program.timesteps - c.distance
+            assert once == connection(made, u, c, 0.25), "as many in each timestep as the source sends"
