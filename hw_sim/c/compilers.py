@@ -82,14 +82,20 @@ def native() -> tuple[Compiler | None, str]:
     return None, "no C compiler: neither $CC nor cc, gcc, clang or zig is there; install one, or pip install ziglang"
 
 
+def asked() -> str | None:
+    """gcc or zig where SNNAS_C_CROSS names one; UsageError where it names another."""
+    wanted = os.environ.get(CROSS) or None
+    if wanted not in (None, "gcc", "zig"):
+        raise UsageError(f"{CROSS}={wanted}: expected gcc or zig")
+    return wanted
+
+
 def cross(core: Core, only: str | None = None) -> tuple[Compiler | None, str]:
     """A compiler for a core, or None and why there is none: the vendor's gcc, else zig.
 
     only: "gcc" or "zig"; else what SNNAS_C_CROSS names, if anything.
     """
-    wanted = only or os.environ.get(CROSS)
-    if wanted not in (None, "", "gcc", "zig"):
-        raise UsageError(f"{CROSS}={wanted}: expected gcc or zig")
+    wanted = only or asked()
     if wanted != "zig" and (found := shutil.which(core.gcc)):
         return Compiler(command=(found, *core.gcc_flags), name=core.gcc), found
     if wanted != "gcc" and (zig := _zig()):

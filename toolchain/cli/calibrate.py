@@ -17,7 +17,10 @@ def calibrate(
     ],
     out: Annotated[Path, typer.Option(help="The folder of a new plan; with --log the profile to write, *.toml.")],
     log: Annotated[Path | None, typer.Option(help="What the meter read: the plan's log.csv, filled in.")] = None,
-    probes: Annotated[int | None, typer.Option(help="Programs to measure, beside the idle board [10].")] = None,
+    probes: Annotated[
+        int | None,
+        typer.Option(help="Programs to measure, beside the idle board; one at least for each constant [10]."),
+    ] = None,
     repeats: Annotated[int | None, typer.Option(help="Readings of each in the log [5].")] = None,
     target: Annotated[str | None, typer.Option(help="What the probes are exported as: lava or c [lava].")] = None,
     system: Annotated[

@@ -9,6 +9,7 @@ from typing import Any
 
 from snnas.export.compiler.observed_currents import Ranges, check_ranges_option
 from snnas.export.compiler.quantise import check_bits
+from snnas.hw_sim.c import compilers
 from snnas.hw_sim.early_exit import level_of
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.errors import UnsupportedError, UsageError, did_you_mean
@@ -77,6 +78,8 @@ def check_target(target: str) -> None:
 def check_options(options: ExportOptions) -> None:
     """Raises before any work is done: unknown target or profile, impossible numbers, a required Lava that is absent."""
     check_target(options.target)
+    if options.target == "c":
+        compilers.asked()
     if options.samples < 1:
         raise UsageError(f"--samples {options.samples}: expected a whole number >= 1")
     if options.lava_timeout is not None and not 0 < options.lava_timeout < 1e9:

@@ -254,7 +254,8 @@ def early_exit_rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str, str]
     said = "proved"
     if found["mode"] != "exact":
         said = (
-            f"margin {found['margin']:,}: so {percent(found['level'])} of {found['chosen_on']:,} others' answers stayed"
+            f"margin {found['margin']:,}, by which {percent(found['level'])} or more of {found['chosen_on']:,} others' "
+            "answers stayed"
         )
     mean, (low, high) = found["timesteps"]["mean"], found["timesteps"]["interval"]
     steps = f"simulated; {low:.2f} .. {high:.2f}; {found['early']:,} of {found['samples']:,} end early"

@@ -125,6 +125,14 @@ def test_an_unknown_target_is_named(noise, tmp_path: Path, capsys) -> None:
     assert "--target vhdl: expected lava or c" in capsys.readouterr().err
 
 
+def test_an_unknown_compiler_is_named_before_anything_is_done(noise, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv(compilers.CROSS, "icc")
+    code, _, err = export(tmp_path / "c", noise, capsys)
+    assert code == 2
+    assert err.strip() == "snnas: SNNAS_C_CROSS=icc: expected gcc or zig"
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_core_is_no_target_and_its_limits_need_a_system(noise, tmp_path: Path, capsys) -> None:
     code, _, err = export(tmp_path / "c", noise, capsys, "--target", "cortex-m4")
     assert code == 2
