@@ -83,7 +83,7 @@ def native() -> tuple[Compiler | None, str]:
 
 
 def asked() -> str | None:
-    """gcc or zig where SNNAS_C_CROSS names one; UsageError where it names another."""
+    """The cross compiler that SNNAS_C_CROSS names, gcc or zig; UsageError where it names another."""
     wanted = os.environ.get(CROSS) or None
     if wanted not in (None, "gcc", "zig"):
         raise UsageError(f"{CROSS}={wanted}: expected gcc or zig")
