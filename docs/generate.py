@@ -140,7 +140,11 @@ def leaderboard_page() -> str:
         parts.append(f"## {name}\n\n{_board_data(found)}| {' | '.join(HEADS)} |\n")
         parts.append("|---|---|--:|--:|--:|--:|--:|--:|---|--:|\n")
         parts += [f"| {' | '.join(_board_cells(row))} |\n" for row in found]
-        notes = [f"{row['name']}: {row['note']}" for row in found if row["note"]]
+        noted = dict[str, list[str]]()
+        for row in found:
+            if row["note"]:
+                noted.setdefault(row["note"], []).append(row["name"])
+        notes = [f"{'; '.join(names)}: {note}" for note, names in noted.items()]
         parts.append("\n" + "".join(f"- {note}\n" for note in notes) + ("\n" if notes else ""))
     return "".join(parts)
 
