@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.cell_methods import TIMED
 from snnas.toolchain.searching.cost import figure
 from snnas.toolchain.searching.least import Floor
@@ -82,7 +83,7 @@ class MseNas(Runner):
 
     def plan(self, task: Task) -> tuple[int, str]:
         population, generations = task.setting("population"), task.setting("generations")
-        return population * generations, f"evolving {population} genomes over {generations} generations"
+        return population * generations, f"evolving {counted(population, 'genome')} over {counted(generations, 'generation')}"
 
     def run(self, task: Task) -> SearchResult:
         from snnas.search.methods import mse_nas, no_refusal
