@@ -83,7 +83,8 @@ class MseNas(Runner):
 
     def plan(self, task: Task) -> tuple[int, str]:
         population, generations = task.setting("population"), task.setting("generations")
-        return population * generations, f"evolving {counted(population, 'genome')} over {counted(generations, 'generation')}"
+        what = f"evolving {counted(population, 'genome')} over {counted(generations, 'generation')}"
+        return population * generations, what
 
     def run(self, task: Task) -> SearchResult:
         from snnas.search.methods import mse_nas, no_refusal
