@@ -26,7 +26,7 @@ NAMED = {"--genotype": GENOTYPE, "--space": "space.toml", "--recipe": "recipe.to
 TRAINED = "train.toml"
 FILES = (*(name for name in NAMED.values() if name != GENOTYPE), TRAINED)
 FILE_BYTES = 1 << 16
-OWN = (".toml", ".npz", ".json", ".ts", ".zip", ".safetensors")
+OWN = (".toml", ".npz", ".json", ".ts", ".zip")
 PROFILE = "loihi1"  # what an export is priced by where nothing is said
 
 
@@ -58,6 +58,11 @@ def making_of(run: Run, exports: Mapping[str, Mapping[str, Any]], profile: str) 
     if command.split()[:1] != ["snnas"]:
         raise UsageError(
             f"run {run.name}: made by {command[:60]}, expected a command; make it with snnas search or train"
+        )
+    if "weights_sha256" in run.section("transfer"):
+        raise UsageError(
+            f"run {run.name}: its training began with weights of another run (--weights), which a row does not hold; "
+            "submit a run whose weights are drawn"
         )
     begun, files = made_by(command), dict[str, str]()
     asked = config.get("first_train", config["train"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from snnas.hw_sim.errors import UsageError
+from snnas.search.network.lif_learnt import LEARNABLE
 from snnas.toolchain.training.config import TrainingConfig
 
 
@@ -44,12 +46,24 @@ def prepare(network: nn.Module, config: TrainingConfig) -> TrainingConfig:
             f"learn = {list(config.learn)}: of a network of motifs neither tau nor threshold is learnt; leave the key "
             "out of the recipe"
         )
+    require_learnt(network, config)
     if config.learn:
         ours.learn(config.learn, tau=config.tau_start)
     if not config.width_power:
         return config
     factor = (REFERENCE_CHANNELS / int(ours.config.channels)) ** config.width_power
     return replace(config, learning_rate=config.learning_rate * factor)
+
+
+def require_learnt(network: nn.Module, config: TrainingConfig) -> None:
+    """UsageError where a network came with learnt constants, and the recipe learns others or begins them anew."""
+    names = {name.rpartition(".")[2] for name, _ in network.named_parameters()}
+    there = [name for name in LEARNABLE if f"log_{name}" in names]
+    if there and (set(there) != set(config.learn) or config.tau_start is not None):
+        raise UsageError(
+            f"learn = {list(config.learn)}: the weights to begin with have a learnt {' and '.join(there)}; give a "
+            f"recipe with learn = {json.dumps(there)} and without tau_start"
+        )
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snnas.hw_sim.errors import UsageError
-from snnas.hw_sim.files import read_text
+from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.files import read_text, sha256
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run
 
@@ -51,6 +51,10 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
         if not run.weights.exists():
             raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.spoken}")
         load_weights(network, run.weights)
-    elif run.start.exists():
+    elif (begun := run.section("transfer").get("weights_sha256")) is not None:
         load_weights(network, run.start)
+        if sha256(run.start) != begun:
+            raise InvalidFileError(
+                f"{run.start}: not the weights that run.toml says the training begins with; begin the run again"
+            )
     return network.eval()

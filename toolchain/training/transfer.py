@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def train_genotype(
     from snnas.search.network.design import Design
     from snnas.toolchain.data.load import load
     from snnas.toolchain.training import TrainingConfig
+    from snnas.toolchain.training.optimisation import require_learnt
     from snnas.toolchain.training.stages import require_stages, timesteps_asked
     from snnas.toolchain.training.weights import load_weights
 
@@ -83,8 +85,10 @@ def train_genotype(
     files: dict[str, str | bytes] = {}
     if weights is not None:
         load_weights(cast("Network", built), weights)
-        files["start.safetensors"] = weights.read_bytes()
-        transfer |= {"weights": str(weights.absolute()), "weights_sha256": sha256(weights)}
+        require_learnt(built, recipe)
+        _require_seed(weights, data.name, seed)
+        files["start.safetensors"] = held = weights.read_bytes()
+        transfer |= {"weights": str(weights.absolute()), "weights_sha256": hashlib.sha256(held).hexdigest()}
     method = "trained" if isinstance(found, Design) else found.space.removesuffix("_1d")
     config = {
         "created_at": now(),
@@ -109,6 +113,21 @@ def train_genotype(
         },
         goes_on="snnas train",
     )
+
+
+def _require_seed(weights: Path, dataset: str, seed: int) -> None:
+    """UsageError where the weights' run split the same data by another seed: it trained on what is test data here.
+
+    Of weights without a run.toml beside them nothing is known.
+    """
+    if not (weights.parent / "run.toml").is_file():
+        return
+    before = Run(weights.parent).config()
+    if before["data"]["name"] == dataset and before["seed"] != seed:
+        raise UsageError(
+            f"--weights {weights}: their run split {dataset} by seed {before['seed']}, and has trained on samples that "
+            f"seed {seed} tests on; give --seed {before['seed']}"
+        )
 
 
 def _read(path: Path) -> Genotype:

@@ -50,15 +50,16 @@ def parts(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Iterator[t
         if resting:
             yield "snnas_step", steps, _heard(plan, u, share)
     yield "pack", steps, _packed(plan)
-    for n, (unit, weight, _) in enumerate(plan.readings):
+    for n, (unit, weight, late) in enumerate(plan.readings):
+        times = max(steps - late, 0)
         fours = up(plan.program.readout.classes, ROWS) // ROWS
         fired = rates.get(plan.units[unit].population.id, 0.0) * weight.shape[1]
         looked = loops.found(plan.source(unit), fired / weight.shape[1])
         if isinstance(weight, Entries):
             reached = fired / weight.shape[1] * weight.values.size
-            yield f"read_{n}", steps, looked + Work({"tap_listed": fired, "listed": reached})
+            yield f"read_{n}", times, looked + Work({"tap_listed": fired, "listed": reached})
             continue
-        yield f"read_{n}", steps, looked + Work({"four_1": fired * fours, "turn_of_row": fired * turns(fours)})
+        yield f"read_{n}", times, looked + Work({"four_1": fired * fours, "turn_of_row": fired * turns(fours)})
     calls = sum(1 + len(u.connections) for u in plan.units)
     yield "snnas_step", steps, Work({"step": 1.0, "unit": float(calls), "moved": _moved(plan)})
     yield "snnas_step", 1, Work({"weighed": _weighed(plan)})

@@ -19,6 +19,7 @@ from snnas.search.network.design import Design
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.search.network.network import Network
 from snnas.toolchain.bench.train import TrainBenchOptions, bench_train
+from snnas.toolchain.checking.remaking import making_of
 from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.data.split import class_weights
@@ -286,13 +287,21 @@ def test_a_genotype_is_trained_on_another_data_set(tmp_path: Path) -> None:
 
 def test_a_training_begins_with_weights_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "cell.json").write_text(CHAIN.to_json())
-    asked: dict[str, Any] = {"folder": tmp_path / "runs", "command": "", "device": "cpu", "channels": 4, "hidden": 8}
+    asked: dict[str, Any] = {
+        "folder": tmp_path / "runs",
+        "command": "snnas train",
+        "device": "cpu",
+        "channels": 4,
+        "hidden": 8,
+    }
     small = {"data_options": {"train_limit": 64}, "recipe": TrainingConfig(epochs=1, learning_rate=1e-9)}
-    first = train_genotype(tmp_path / "cell.json", "digits", timesteps=2, seed=1, **asked, **small)
+    warm = {**small, "recipe": TrainingConfig(epochs=1, learning_rate=0.1)}
+    first = train_genotype(tmp_path / "cell.json", "digits", timesteps=2, seed=2, **asked, **warm)
     train_run(first, Narrator(quiet=True))
-    second = train_genotype(
-        tmp_path / "cell.json", "digits", timesteps=3, seed=2, weights=first.weights, **asked, **small
-    )
+    begun = {"weights": first.weights, **asked, **small}
+    with pytest.raises(UsageError, match=r"split digits by seed 2, .* give --seed 2"):
+        train_genotype(tmp_path / "cell.json", "digits", timesteps=3, seed=3, **begun)
+    second = train_genotype(tmp_path / "cell.json", "digits", timesteps=3, seed=2, **begun)
     assert second.config()["transfer"]["weights_sha256"] == sha256(first.weights)
     first.weights.unlink()  # the run has a copy
     train_run(second, Narrator(quiet=True))
@@ -301,6 +310,8 @@ def test_a_training_begins_with_weights_that_are_there(tmp_path: Path) -> None:
     assert max(moved.values()) < 1e-4, "at a learning rate of 1e-9 they stay"
     drawn = build(CHAIN, network_of(second).config, seed=2).state_dict()
     assert max(float((began[name] - drawn[name]).abs().max()) for name in moved) > 0.1, "seed 2 draws others"
+    with pytest.raises(UsageError, match="a row does not hold"):
+        making_of(second, {}, "loihi1")
 
     with pytest.raises(InvalidFileError, match="the network's sizes differ"):
         train_genotype(
@@ -311,6 +322,21 @@ def test_a_training_begins_with_weights_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(other.to_json())
     with pytest.raises(InvalidFileError, match="weights of another genotype"):
         train_genotype(tmp_path / "other.json", "digits", weights=second.weights, name="other", **asked)
+    second.start.write_bytes(second.weights.read_bytes())
+    with pytest.raises(InvalidFileError, match=r"not the weights that run\.toml says"):
+        train_run(second, Narrator(quiet=True))
+    second.start.unlink()
+    with pytest.raises(InvalidFileError, match="does not exist"):
+        train_run(second, Narrator(quiet=True))
+
+
+def test_learnt_constants_go_on_being_learnt() -> None:
+    network = build(CHAIN, CONFIG, seed=0)
+    network.learn(("tau",))
+    for recipe in ({}, {"learn": ("tau", "threshold")}, {"learn": ("tau",), "tau_start": 8.0}):
+        with pytest.raises(UsageError, match=r'have a learnt tau; give a recipe with learn = \["tau"\] and without'):
+            prepare(network, TrainingConfig(**recipe))
+    assert prepare(network, TrainingConfig(learn=("tau",))).learn == ("tau",)
 
 
 def test_a_design_is_trained_on_another_data_set(tmp_path: Path) -> None:

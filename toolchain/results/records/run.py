@@ -260,6 +260,10 @@ class TransferTable(Record):
     """Its file, absolute, of this machine."""
     sha256: Sha256
     """Of that file."""
+    weights: OrAbsent[str] = None
+    """The file whose weights the training begins with, absolute, of this machine; absent where they are drawn."""
+    weights_sha256: OrAbsent[Sha256] = None
+    """Of that file, of which the run holds a copy, start.safetensors."""
 
 
 class FailedTable(Record):
