@@ -35,7 +35,10 @@ GROUPS: dict[str, Groups] = {
     "train": (
         ("Run and data", ("runs_dir", "dataset", "data", "force", "device")),
         ("Training", ("recipe", "epochs", "accumulate", "target_sar", "log_to")),
-        ("A run of a known cell", ("genotype", "name", "seed", "timesteps", "channels", "hidden", "cells", "head")),
+        (
+            "A run of a known cell",
+            ("genotype", "name", "seed", "timesteps", "channels", "hidden", "cells", "head", "weights"),
+        ),
         PRINTED,
     ),
     "export": (

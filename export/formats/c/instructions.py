@@ -1,10 +1,9 @@
 """Instructions of a model in C: loop bodies (``work``) times what each takes on a core.
 
-Fitted, function by function, in the emulator (zig 0.17's clang, -O2; tests/studies/fit_instructions --genotypes 30
---programs 30): to random genotypes, programs of every kind of map, a network of digits and the one of
-examples/foreign_nmnist. On 37 networks that it did not see it is off by 5.3 % (Cortex-M4) and 3.6 % (RV32) on
-average, 13.2 and 8.5 % at most. What none held stands by its likeness to what they did. ``ERROR`` holds gcc's code as
-well, which takes more.
+Fitted, function by function, in the emulator (zig 0.17's clang, -O2; tests/studies/fit_instructions): to 30 random
+genotypes, 30 programs of every kind of map, a network of digits and the one of examples/foreign_nmnist. On 37 networks
+that it did not see it is off by 5.3 % (Cortex-M4) and 3.6 % (RV32) on average, 13.2 and 8.5 % at most. What none held
+stands by its likeness to what they did. ``ERROR`` holds gcc's code as well, which takes more.
 """
 
 from __future__ import annotations
