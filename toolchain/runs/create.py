@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from snnas.hw_sim.errors import UsageError
-from snnas.hw_sim.files import whole
+from snnas.hw_sim.files import write_bytes
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.runs.staging import beside, clear
 
@@ -55,8 +55,7 @@ def _begin(path: Path, files: Callable[[str], Mapping[str, str | bytes]]) -> boo
         clear(path.parent, path.name)
     with beside(path) as stage:
         for name, content in files(path.name).items():
-            with whole(stage / name) as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+            write_bytes(stage / name, content.encode() if isinstance(content, str) else content)
         try:
             os.rename(stage, path)  # onto an empty folder too
         except OSError as error:
