@@ -137,3 +137,11 @@ def test_spikes_sent_at_the_end_never_arrive_behind_a_delay() -> None:
             times, once = counted[f"synapse_{c.index}"]
             assert times == made.program.timesteps - c.distance
             assert once == connection(made, u, c, 0.25), "as many in each timestep as the source sends"
+
+
+def test_a_late_readout_is_read_in_fewer_timesteps() -> None:
+    made = plan(read_otherwise(random_variant(2), "max", seed=4))
+    steps = made.program.timesteps
+    called = {function: times for function, times, _ in parts(made, {u.population.id: 0.25 for u in made.units})}
+    assert [late for _, _, late in made.readings] == [0, 1]
+    assert (called["read_0"], called["read_1"]) == (steps, steps - 1)
