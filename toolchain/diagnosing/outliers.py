@@ -77,7 +77,8 @@ def _changed(items: tuple[Any, ...], k: int, **other: Any) -> tuple[Any, ...]:
 
 def _with_map(circuit: Circuit, field: str, k: int, weight: np.ndarray) -> Circuit:
     links = getattr(circuit, field)
-    return replace(circuit, **{field: _changed(links, k, map=replace(links[k].map, weight=weight))})
+    changed = _changed(links, k, map=replace(links[k].map, weight=weight))
+    return replace(circuit, links=changed) if field == "links" else replace(circuit, host=changed)
 
 
 def _with_bias(circuit: Circuit, k: int, bias: np.ndarray) -> Circuit:

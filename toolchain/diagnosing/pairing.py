@@ -125,8 +125,8 @@ def _unit(circuit: Circuit, program: Program, p: Population, group: Group | None
                 id=name,
                 link=link,
                 synapse=synapse,
-                real=link and _through(link, circuit.links, circuit.relays),
-                integer=synapse and _through(synapse, program.synapses, relays),
+                real=None if link is None else _through(link, circuit.links, circuit.relays),
+                integer=None if synapse is None else _through(synapse, program.synapses, relays),
             )
         )
     return Unit(

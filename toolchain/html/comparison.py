@@ -181,7 +181,7 @@ def _scale(rows: Sequence[Row]) -> tuple[float, float]:
 
 
 def _bands(bands: Iterable[tuple[str, dict[str, Any]]]) -> list[Row]:
-    return [Row(clip(n), b["low"], b["nominal"], b["high"], short(b["nominal"])) for n, b in bands]
+    return [Row.of(clip(n), b, short(b["nominal"])) for n, b in bands]
 
 
 def _rows(

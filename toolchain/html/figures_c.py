@@ -30,7 +30,7 @@ def section(material: Material) -> Raw:
 
 def _band(cores: list[dict[str, Any]], title: str, key: str, unit: str) -> Raw:
     bands = [(core["board"][key], in_c.title_of(core), core["board"]["profile"]) for core in cores]
-    rows = [Row(name, *(b[end] for end in in_c.ENDS), said=f"{in_c.ends(b)} {unit}") for b, name, _ in bands]
+    rows = [Row.of(name, b, f"{in_c.ends(b)} {unit}") for b, name, _ in bands]
     numbers = [(name, profile, *(f"{b[end]:.4g}" for end in in_c.ENDS)) for b, name, profile in bands]
     data = table(("core", "profile", *in_c.ENDS), numbers, label=title, left=2)
     words = "The bar is the band, the upright line the nominal value."

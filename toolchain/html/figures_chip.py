@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from typing import Any
 
 from snnas.hw_sim.energy.price import Bill, Line
@@ -166,8 +166,7 @@ def draw_energy(energy: dict[str, Any]) -> Picture:
     none: dict[str, float | None] = dict.fromkeys(ENDS)
     bands: dict[str, dict[str, float | None]] = {name: energy[name] or none for name in PARTS}
     lines = [
-        Row(n, *(b[end] for end in ENDS), "not priced" if b["nominal"] is None else span(b), heavy=n == "total")
-        for n, b in bands.items()
+        Row.of(n, b, "not priced" if b["nominal"] is None else span(b), heavy=n == "total") for n, b in bands.items()
     ]
     return bars(ENERGY, "uJ per inference", lines, left=66, right=148)
 
@@ -187,7 +186,7 @@ def _items(bill: Bill) -> Raw:
     lines = sorted(bill.lines, key=lambda line: -line.energy.nominal)
     title = "Energy by item"
     rows = [(line.item, *map(short, astuple(line.energy))) for line in lines]
-    drawn = [Row(line.item, *astuple(line.energy), said=short(line.energy.nominal)) for line in lines]
+    drawn = [Row.of(line.item, asdict(line.energy), short(line.energy.nominal)) for line in lines]
     return figure(
         title,
         bars(title, "uJ per inference", drawn, left=110, right=50),

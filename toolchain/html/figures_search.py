@@ -137,8 +137,8 @@ def _pruning(scored: Sequence[dict[str, Any]], removals: Sequence[dict[str, Any]
         rows.append(words)
     drawn = svg.picture("Pruning history", "Which round removed each operation", top + high * len(edges) + 4, parts)
     data = table(("edge", *ops), rows, label="pruning", left=1 + len(ops))
-    words = "Each round removes from every edge the operation without which the rest scores highest. "
-    return figure("Pruning history", drawn, f"{words}In the numbers, that score.", data=data)
+    said = "Each round removes from every edge the operation without which the rest scores highest. "
+    return figure("Pruning history", drawn, f"{said}In the numbers, that score.", data=data)
 
 
 def _shade(number: Any, last: int) -> int:
