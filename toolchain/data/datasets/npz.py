@@ -63,9 +63,10 @@ def read_npz(path: Path) -> tuple[Array, Array]:
 
 
 Checked = Callable[[Array, Path], Array]
+Stored = tuple[Array, Array, Array | None]  # x, y and groups
 
 
-def read_stored(path: Path, options: ArrayOptions, checked: Checked | None = None) -> tuple[Array, Array, Array | None]:
+def read_stored(path: Path, options: ArrayOptions, checked: Checked | None = None) -> Stored:
     """The arrays x, uint8 or float32, y and the groups, int64, each checked by itself: shapes, ranges, labels >= 0.
 
     checked: takes x as it is stored, and the path, and returns it as it is used, where it is no image.

@@ -9,17 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_text
-from snnas.toolchain.data.datasets.cache import cached_frames
+from snnas.toolchain.data.datasets.cache import OwnSet, own_frames
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.frames import FrameOptions
 from snnas.toolchain.data.datasets.image_file import IMAGES
-from snnas.toolchain.data.datasets.npz import MAX_CLASSES
+from snnas.toolchain.data.datasets.npz import MAX_CLASSES, numbered
 from snnas.toolchain.data.datasets.raw import Raw
 from snnas.toolchain.data.datasets.recording_file import (
     MAX_SIDE,
@@ -36,16 +35,6 @@ TABLE = "labels.csv"
 MAX_ROWS = 1_000_000
 Advance = Callable[[int, int], None]
 _HOW = f"expected a folder of recordings ({', '.join(SUFFIXES)}) for each class, or {TABLE} with columns path and label"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnSet:
-    """What ``cached_frames`` wants to know of a set."""
-
-    name: str
-    sample: tuple[int, int, int]
-    classes: int
-    class_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +74,6 @@ def read_own_recordings(
     require_libraries({recording.format for recording in recordings})
     width, height = _sensor_of(recordings, sensor, folder)
     labels = np.array(listed.labels, dtype=np.int64)
-    source = OwnSet(
-        name="recordings", sample=(2, height, width), classes=len(listed.names), class_names=tuple(listed.names)
-    )
 
     def events() -> Iterator[tuple[int, Events]]:
         for place, found in read_recordings(recordings):
@@ -98,23 +84,21 @@ def read_own_recordings(
                 )
             yield place, found
 
-    parts = np.array(listed.parts)
-    raw, digest = cached_frames(
-        source,
-        [folder],
-        lambda: Recordings(labels=labels, test=None, events=events, names=[str(file) for file in listed.files]),
+    names = tuple(listed.names)
+    raw, digest = own_frames(
+        OwnSet(name="recordings", sample=(2, height, width), classes=len(names), class_names=names),
+        folder,
+        Recordings(labels=labels, test=None, events=events, names=[str(file) for file in listed.files]),
+        np.array(listed.parts),
         how,
         folder / ".cache",
         advance,
     )
-    if raw.groups is not None:  # the slices of a recording are where it is
-        parts = parts[raw.groups]
-    test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
-    numbered = None if listed.groups is None else np.unique(listed.groups, return_inverse=True)[1].astype(np.int64)
-    if raw.groups is not None:
-        numbered = raw.groups if numbered is None else numbered[raw.groups]
-    about: dict[str, Any] = {"test": test, "val": val, "test_share": 0.2, "groups": numbered}
-    return replace(raw, **about, notes=(*listed.notes, *raw.notes)), digest
+    groups = raw.groups
+    if listed.groups is not None:
+        asked = numbered([np.array(listed.groups)])
+        groups = asked if groups is None else asked[groups]
+    return replace(raw, groups=groups, notes=(*listed.notes, *raw.notes)), digest
 
 
 def sensor_asked(text: str) -> tuple[int, int]:

@@ -9,7 +9,6 @@ import inspect
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ import numpy as np
 
 from snnas.export.formats import hdf5_guard
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
-from snnas.toolchain.data.datasets.cache import cached_frames
+from snnas.toolchain.data.datasets.cache import OwnSet, own_frames
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.frames import FrameOptions
-from snnas.toolchain.data.datasets.own_recordings import OwnSet, sensor_asked
+from snnas.toolchain.data.datasets.own_recordings import sensor_asked
 from snnas.toolchain.data.datasets.raw import Raw
 from snnas.toolchain.data.datasets.recordings import Recordings
 from snnas.toolchain.data.datasets.transforms import import_tonic
@@ -65,21 +64,9 @@ def read_tonic(
             yield from _events(found, name, row, (width, height, channels))
             row += max(1, len(found["lengths"]))
 
-    source = OwnSet(
-        name=f"tonic-{name}", sample=(channels, height, width), classes=len(names), class_names=tuple(names)
-    )
-    raw, digest = cached_frames(
-        source,
-        [folder / name],
-        lambda: Recordings(labels=labels, test=None, events=events),
-        how,
-        folder / ".cache",
-        advance,
-    )
-    if raw.groups is not None:  # the slices of a recording are where it is
-        parts = parts[raw.groups]
-    test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
-    return replace(raw, test=test, val=val, test_share=0.2), digest
+    own = OwnSet(name=f"tonic-{name}", sample=(channels, height, width), classes=len(names), class_names=tuple(names))
+    recordings = Recordings(labels=labels, test=None, events=events)
+    return own_frames(own, folder / name, recordings, parts, how, folder / ".cache", advance)
 
 
 def _class_of(name: str) -> Any:
