@@ -27,7 +27,7 @@ def with_rule(program: Program, asked: str, held_back: np.ndarray) -> Program:
     level = early_exit.level_of(asked)
     rule = Rule(mode="exact")
     if level is not None:
-        found = [so_far(program, trace.spikes) for trace, _ in runs(program, held_back, lambda _done, _total: None)]
+        found = [so_far(program, trace.spikes) for trace, *_ in runs(program, held_back)]
         rule = early_exit.choose(level, np.concatenate(found) if found else np.zeros((0, program.timesteps, 1)))
     return replace(program, meta={**program.meta, early_exit.KEY: rule.to_json()})
 

@@ -108,7 +108,7 @@ class OfGraph:
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         program = compile_opened(
             self.opened,
-            self.split.compiled,
+            self.split,
             name=self.path.name,
             graph=floats.read,
             bits=options.bits or self.bits,

@@ -77,9 +77,8 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps
         **options.settings,
         **other_time,
     }
-    reused = reusable(final, inputs, force=options.force)
+    reused = reusable(final, inputs, narrator, force=options.force)
     if reused is not None:
-        narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
     data = dataset_of(run)
     timesteps = int(network.config.timesteps)
@@ -122,9 +121,8 @@ def export_graph_onnx(
         "limit": asked.limit,
         **options.settings,
     }
-    reused = reusable(final, inputs, force=options.force)
+    reused = reusable(final, inputs, narrator, force=options.force)
     if reused is not None:
-        narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
     x = opened.x[: asked.limit]
     with staged(final) as stage:
@@ -170,18 +168,14 @@ def _measured(
         first = next(n for n, count in differing.items() if count)
         raise GateError(
             f"onnxruntime and the graph differ in {sum(differing.values()):,} of {compared:,} spikes, first at "
-            f"{first}: "
-            "float32 rounds a sum across a threshold; export with --float64"
+            f"{first}: float32 rounds a sum across a threshold; export with --float64"
         )
     watch = Answers()
     watch.add(total)
     silence = explained(watch.with_spikes({n: int(v.sum()) for n, v in spikes.items()}), None, samples.x, graph)
     ours, theirs = answers.argmax(axis=1), total.argmax(axis=1)
-    accuracy: dict[str, float | None] = {
-        "deployed": None,
-        "onnxruntime": None,
-        "agreement": float((ours == theirs).mean()),
-    }
+    agreement = float((ours == theirs).mean())
+    accuracy: dict[str, float | None] = {"deployed": None, "onnxruntime": None, "agreement": agreement}
     if y is not None:
         accuracy = {"deployed": float((ours == y).mean()), "onnxruntime": float((theirs == y).mean())}
     return {
@@ -205,11 +199,8 @@ def _measured(
 def _finish(stage: Path, report: dict[str, Any], inputs: dict[str, Any]) -> None:
     write_json(stage / "report.json", report)
     files = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
-    versions = fingerprint("cpu")
-    write_json(
-        stage / "manifest.json",
-        {"format": SCHEMA, "target": "onnx", "inputs": inputs, "versions": versions, "files": files},
-    )
+    manifest = {"format": SCHEMA, "target": "onnx", "inputs": inputs, "versions": fingerprint("cpu"), "files": files}
+    write_json(stage / "manifest.json", manifest)
 
 
 def table(report: dict[str, Any]) -> Table:

@@ -18,18 +18,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportSplit:
-    """x: measured. calibration: what steers the scales. Both as the program takes them. learnt: of a fine-tuning."""
+class ExportSplit(Split):
+    """As every command divides samples, with samples in all of its parts. learnt: of a fine-tuning."""
 
     x: np.ndarray
-    y: np.ndarray | None
     calibration: np.ndarray
-    share: str
     learnt: Samples | None = None
-
-    @property
-    def compiled(self) -> Split:
-        return Split(x=self.x, y=self.y, calibration=self.calibration, share=self.share)
 
 
 def export_split(opened: Opened, wanted: ReadingOptions, *, finetuned: bool) -> ExportSplit:
