@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
+from os.path import isdir
 from pathlib import Path
 from typing import Any, get_args
 
@@ -174,11 +175,11 @@ def load(
         _require_options(options, (*EVENT_OPTIONS, "sensor"), name)
         how, sensor = _frames_of(options), options.get("sensor")
         raw, hashed = read_tonic(name.removeprefix(PREFIX), found_in, how, sensor, advance)
-    elif is_series(path) or (of_signals and (path.suffix == ".npz" or _is_folder(path))):
+    elif is_series(path) or (of_signals and (path.suffix == ".npz" or isdir(path))):
         _require_options(options, ("layout", "groups"), name)
         raw = read_signals(path, declared(of_signals), ArrayOptions(**options))
         hashed = digest(raw.x, raw.y)
-    elif path.suffix == ".npz" or _is_folder(path):
+    elif path.suffix == ".npz" or isdir(path):
         raw, hashed = _own(path, options, advance)
     else:
         raise unknown(name, NAMES)
@@ -197,7 +198,7 @@ def load(
 def require_known(name: str) -> None:
     """UsageError for what is neither a name of NAMES nor a path of an .npz, of a .ts file or of a folder."""
     path = Path(name)
-    if name in NAMES or name.startswith(PREFIX) or path.suffix == ".npz" or is_series(path) or _is_folder(path):
+    if name in NAMES or name.startswith(PREFIX) or path.suffix == ".npz" or is_series(path) or isdir(path):
         return
     raise unknown(name, NAMES)
 
@@ -247,16 +248,9 @@ def _read_official(official: Official, data_dir: Path, options: dict[str, Any], 
 def takes_frames(name: str | Path) -> bool:
     """Whether a data set is of event recordings, which become as many frames as one likes."""
     official = SETS.get(str(name))
-    if str(name).startswith(PREFIX):
-        return True
-    return official.events if official is not None else _is_folder(Path(name)) and are_recordings(Path(name))
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name too long for a file
-        return False
+    if official is not None:
+        return official.events
+    return str(name).startswith(PREFIX) or (isdir(name) and are_recordings(Path(name)))
 
 
 def _digits() -> Raw:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from snnas.toolchain.exporting.measured import Measured
 
 SEED = 0  # of the bootstrap
+Nominal = tuple[float, float] | None  # microjoules of a whole inference, and of its floor alone
 
 
 def with_rule(program: Program, asked: str, held_back: np.ndarray) -> Program:
@@ -54,12 +55,7 @@ def figures(m: Measured, bill: Bill | None) -> dict[str, Any] | None:
 
 
 def described(
-    program: Program,
-    rule: Rule,
-    exits: Exits,
-    whole: np.ndarray,
-    labels: np.ndarray | None,
-    nominal: tuple[float, float] | None,
+    program: Program, rule: Rule, exits: Exits, whole: np.ndarray, labels: np.ndarray | None, nominal: Nominal
 ) -> dict[str, Any]:
     """What ``figures`` returns. whole: int64 (N,), predictions after all timesteps. labels: likewise, None without.
 
@@ -77,7 +73,7 @@ def described(
     }
 
 
-def energy_of(steps: dict[str, Any], nominal: tuple[float, float] | None) -> dict[str, float] | None:
+def energy_of(steps: dict[str, Any], nominal: Nominal) -> dict[str, float] | None:
     """Microjoules with all steps and with those of ``steps``; nominal: as of ``described``."""
     if nominal is None:
         return None

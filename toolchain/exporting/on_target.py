@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
-from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.formats.c import plan, rest
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.early_exit import Exits, joined, rule_of, stops
@@ -42,6 +41,10 @@ if TYPE_CHECKING:
     from snnas.search.kinds import Architecture
     from snnas.search.network.network import Network
     from snnas.toolchain.data.load import Dataset
+
+
+Meta = dict[str, Any]
+Arrays = dict[str, np.ndarray]  # by the name of what they are of
 
 
 @dataclass(slots=True)
@@ -100,33 +103,19 @@ def calibration_of(data: Dataset) -> np.ndarray:
 
 
 def compile_calibrated(
-    graph: Graph,
-    data: Dataset,
-    timesteps: int,
-    meta: dict[str, Any] | None = None,
-    *,
-    bits: int = WEIGHT_BITS,
-    ranges: Ranges = "auto",
-    with_rates: bool = False,
+    graph: Graph, data: Dataset, timesteps: int, meta: Meta | None = None, *, with_rates: bool = False, **how: Any
 ) -> Program:
     """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split.
 
-    with_rates: its meta keeps how often each source fired on them and each population rested, by which C chooses its
-    loops.
+    how: bits and ranges, as ``compile_graph`` takes them. with_rates: its meta keeps how often each source fired on
+    them and each population rested, by which C chooses its loops.
     """
     kind = program_kind(data.input_kind)
     spikes = calibration_spikes(graph, calibration_of(data), timesteps, kind)
     if with_rates:
         meta = {**(meta or {}), "rates": {name: round(float(fired.mean()), 4) for name, fired in spikes.items()}}
     program = compile_graph(
-        graph,
-        timesteps=timesteps,
-        input_kind=kind,
-        input_range=data.range,
-        spikes=spikes,
-        bits=bits,
-        ranges=ranges,
-        meta=meta,
+        graph, timesteps=timesteps, input_kind=kind, input_range=data.range, spikes=spikes, meta=meta, **how
     )
     if not with_rates:
         return program
@@ -235,7 +224,7 @@ def runs(
         advance(done, len(x))
 
 
-def reference(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
+def reference(program: Program, x: np.ndarray) -> Arrays:
     """golden.npz of some samples, from the NumPy simulator."""
     golden: dict[str, list[np.ndarray]] = {}
     for trace, spikes_in, currents in runs(program, x, torch=False):
@@ -244,20 +233,13 @@ def reference(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
     return {k: np.concatenate(v) for k, v in golden.items()}
 
 
-def recorded(
-    spikes: dict[str, np.ndarray],
-    logits: np.ndarray,
-    currents: dict[str, np.ndarray],
-    spikes_in: np.ndarray | None,
-    keep: int,
-) -> dict[str, np.ndarray]:
+def recorded(spikes: Arrays, logits: np.ndarray, currents: Arrays, spikes_in: np.ndarray | None, keep: int) -> Arrays:
     """Arrays of golden.npz for the first ``keep`` samples of a batch."""
-    arrays: dict[str, np.ndarray] = {f"currents.{n}": c[:keep].astype(np.int32) for n, c in currents.items()}
+    arrays: Arrays = {f"currents.{n}": c[:keep].astype(np.int32) for n, c in currents.items()}
     if spikes_in is not None:
         arrays["input.spikes"] = spikes_in[:keep].astype(np.uint8)
     for name, value in spikes.items():
-        arrays[f"spikes.{name}"] = np.packbits(
-            value[:keep].reshape(keep, value.shape[1], math.prod(value.shape[2:])), axis=-1
-        )
+        flat = value[:keep].reshape(keep, value.shape[1], math.prod(value.shape[2:]))
+        arrays[f"spikes.{name}"] = np.packbits(flat, axis=-1)
     arrays["logits"] = logits[:keep]
     return arrays

@@ -28,6 +28,7 @@ from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.exporting.foreign_folder import folder_of, rewritten
 from snnas.toolchain.exporting.formats import ONNX_FORMAT
 from snnas.toolchain.exporting.reuse import reusable
+from snnas.toolchain.exporting.source import meta_of
 from snnas.toolchain.exporting.stimulus import kept
 from snnas.toolchain.models.open import ASKED, open_graph
 from snnas.toolchain.models.reading_options import ReadingOptions
@@ -82,15 +83,14 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps
         return reused
     data = dataset_of(run)
     timesteps = int(network.config.timesteps)
-    meta = {"run": run.name, "timesteps": timesteps, "input_kind": data.input_kind, "input_range": list(data.range)}
-    meta |= {} if data.signal is None else {"signal": data.signal.to_json()}
+    meta = meta_of(data, run.name, timesteps)
     graph = fold(network.layers(), meta={**meta, "architecture": network.genotype.architecture_id})
     with staged(final) as stage:
         narrator.say("deployed network -> ONNX")
         narrator.say(f"onnxruntime: {len(data.x_test)} samples")
         wanted = run_deployed(graph, data.x_test, timesteps)
-        samples = Samples(x=data.x_test, y=data.y_test, timesteps=timesteps)
-        report = _measured(stage, graph, samples, wanted, run.name, options)
+        samples = Samples(x=data.x_test, y=data.y_test, timesteps=timesteps, wanted=wanted)
+        report = _measured(stage, graph, samples, run.name, options)
         if data.signal is not None and data.signal.spikes:
             channels = data.input_shape[0] // data.signal.lines
             report["encoder_spikes_compared"] = write_encoder(stage / "encoder.onnx", data.signal, channels)
@@ -132,32 +132,30 @@ def export_graph_onnx(
         run = interpreter.run(graph, x, opened.timesteps)
         flat = x.reshape(*x.shape[:-3], *graph.shapes()[graph.input])
         y = None if opened.y is None else opened.y[: asked.limit]
-        samples = Samples(x=x, y=y, timesteps=opened.timesteps, fed=flat)
-        report = _measured(stage, graph, samples, (run.spikes, run.answers), path.stem, options)
+        wanted = run.spikes, run.answers
+        samples = Samples(x=x, y=y, timesteps=opened.timesteps, wanted=wanted, fed=flat)
+        report = _measured(stage, graph, samples, path.stem, options)
         _finish(stage, report, inputs)
     return report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """What an ONNX export runs. fed: x in the shape of the graph's input, where that is another."""
+    """What an ONNX export runs. wanted: the spikes of the graph's neurons, and its answers.
+
+    fed: x in the shape of the graph's input, where that is another.
+    """
 
     x: np.ndarray
     y: np.ndarray | None
     timesteps: int
+    wanted: tuple[dict[str, np.ndarray], np.ndarray]
     fed: np.ndarray | None = None
 
 
-def _measured(
-    stage: Path,
-    graph: Graph,
-    samples: Samples,
-    wanted: tuple[dict[str, np.ndarray], np.ndarray],
-    name: str,
-    options: OnnxOptions,
-) -> dict[str, Any]:
-    """Writes model.nir, model.onnx and stimulus.npz; runs the model and compares it with the wanted spikes, answers."""
-    path, (spikes, answers), y = stage / "model.onnx", wanted, samples.y
+def _measured(stage: Path, graph: Graph, samples: Samples, name: str, options: OnnxOptions) -> dict[str, Any]:
+    """Writes model.nir, model.onnx and stimulus.npz; runs the model and compares it with what is wanted."""
+    path, (spikes, answers), y = stage / "model.onnx", samples.wanted, samples.y
     write_nir(stage / "model.nir", graph)
     write_onnx(path, graph, timesteps=samples.timesteps, precision=options.precision, inline=options.inline)
     write_npz(stage / "stimulus.npz", kept(samples.x, y, options.samples, whole=False))

@@ -14,6 +14,7 @@ from snnas.toolchain.exporting.float_run import NirRun, Trained
 from snnas.toolchain.output.stderr import Narrator
 
 if TYPE_CHECKING:
+    from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.exporting.measured import Measured
     from snnas.toolchain.exporting.options import ExportOptions
     from snnas.toolchain.finetuning.options import Finetuning
@@ -54,6 +55,12 @@ class Floats:
     def labels(self) -> np.ndarray:
         """Int (N,): what a prediction is compared with."""
         return self.trained.predictions if self.y is None else self.y
+
+
+def meta_of(data: Dataset, name: str, timesteps: int) -> dict[str, Any]:
+    """What a graph of ours says of itself. name: of its run."""
+    said = {"run": name, "timesteps": timesteps, "input_kind": data.input_kind, "input_range": list(data.range)}
+    return said if data.signal is None else {**said, "signal": data.signal.to_json()}
 
 
 class Source(Protocol):

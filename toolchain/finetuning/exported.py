@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,30 +106,14 @@ def figures(tuned: Tuned, before: Program, x: Array, y: Array, after: Array) -> 
 
 
 def _narrated(
-    program: Program,
-    graph: Graph,
-    data: Dataset,
-    recipe: training.TrainingConfig,
-    narrator: Narrator,
-    *,
-    seed: int,
-    teacher: Array,
-    checkpoint: Path | None,
+    program: Program, graph: Graph, data: Dataset, recipe: training.TrainingConfig, narrator: Narrator, **task: Any
 ) -> Tuned:
-    if checkpoint is not None and checkpoint.exists():
+    """task: seed, teacher and checkpoint of ``finetune``."""
+    if task["checkpoint"] is not None and task["checkpoint"].exists():
         narrator.say("  a checkpoint is there: fine-tuning goes on where what was asked for is the same")
     with narrator.progress(f"fine-tuning {recipe.epochs} epochs at {program.weight_bits} bits") as advance:
-        tuned = finetune(
-            program,
-            graph,
-            data,
-            recipe,
-            seed=seed,
-            teacher=teacher,
-            log=lambda entry: say_epoch(narrator, entry, recipe.epochs),
-            on_step=advance,
-            checkpoint=checkpoint,
-        )
+        log = partial(say_epoch, narrator, epochs=recipe.epochs)
+        tuned = finetune(program, graph, data, recipe, log=log, on_step=advance, **task)
     few = len(data.y_val)
     if few < FEW:
         narrator.say(
