@@ -150,9 +150,9 @@ def _require_equal(
 ) -> None:
     """GateError for the first spike that differs, in topological order, or for outputs. before: samples done."""
     for name in graph.order():
-        if name in ours and (ours[name] != nir.spikes[name]).any():
-            sample, t, *neuron = (int(i) for i in np.argwhere(ours[name] != nir.spikes[name])[0])
-            count = int((ours[name] != nir.spikes[name]).sum())
+        if name in ours and (wrong := ours[name] != nir.spikes[name]).any():
+            sample, t, *neuron = (int(i) for i in np.argwhere(wrong)[0])
+            count = int(wrong.sum())
             raise GateError(
                 f".nir and deployed network differ: first at population {name}, sample {before + sample}, "
                 f"timestep {t}, neuron {tuple(neuron)}; {count} spikes there; this is a fault of ours, please report it"

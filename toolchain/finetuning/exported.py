@@ -56,17 +56,17 @@ class Samples:
 
 def of_graph(program: Program, graph: Graph, given: Samples, asked: Finetuning, seed: int, narrator: Narrator) -> Tuned:
     """Fine-tune the program of somebody's graph: the graph is the teacher, and where labels lack it gives them."""
-    with narrator.progress(f"float run of {len(given.x_train) + len(given.x_val)} samples to learn from") as advance:
-        answers = [_answers(graph, x, program.timesteps, advance) for x in (given.x_train, given.x_val)]
+    x_train, x_val = (np.ascontiguousarray(x, dtype=np.float32) for x in (given.x_train, given.x_val))
+    with narrator.progress(f"float run of {len(x_train) + len(x_val)} samples to learn from") as advance:
+        answers = [_answers(graph, x, program.timesteps, advance) for x in (x_train, x_val)]
     labels = [a.argmax(1) if y is None else y for a, y in zip(answers, (given.y_train, given.y_val), strict=True)]
-    nothing = given.x_val[:0]
     data = Dataset(
         name="a user's",
-        x_train=given.x_train,
+        x_train=x_train,
         y_train=labels[0],
-        x_val=given.x_val,
+        x_val=x_val,
         y_val=labels[1],
-        x_test=nothing,
+        x_test=x_val[:0],
         y_test=labels[1][:0],
         classes=answers[0].shape[1],
         input_kind=program.input_kind,

@@ -23,7 +23,7 @@ from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.data.statistics import balanced_accuracy, bootstrap, uneven, wilson
 from snnas.toolchain.models.open import Subject
 from snnas.toolchain.models.silent import explained
-from snnas.toolchain.models.stream import Streamed, decided, in_a_row
+from snnas.toolchain.models.stream import decided, in_a_row
 from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.simulate/1"
@@ -146,8 +146,8 @@ def _early_exit(subject: Subject, rule: early_exit.Rule, exits: early_exit.Exits
 def _stream(subject: Subject, alone: np.ndarray, row: int) -> dict[str, Any]:
     """The samples in rows without a reset, beside ``alone``, the predictions with one."""
     program = subject.program
-    parts = list(in_a_row(program, subject.samples, row, subject.batch))
-    predictions, timesteps = (np.concatenate(column) for column in zip(*map(_columns, parts), strict=True))
+    parts = zip(*in_a_row(program, subject.samples, row, subject.batch), strict=True)
+    predictions, timesteps = map(np.concatenate, parts)
     count = len(predictions)
     return {
         "row": row,
@@ -156,10 +156,6 @@ def _stream(subject: Subject, alone: np.ndarray, row: int) -> dict[str, Any]:
         "changed": int((predictions != alone[:count]).sum()),
         "decision": _decision(program, timesteps, subject.seed),
     }
-
-
-def _columns(streamed: Streamed) -> tuple[np.ndarray, np.ndarray]:
-    return streamed.predictions, streamed.timesteps
 
 
 def runs(subject: Subject) -> Iterator[Ran]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,8 +89,7 @@ def _files(folder: Path, options: ArrayOptions) -> Raw:
         require_trained(labels, y, folder, part)
     xs = _one_type(folder, {part: x for part, (x, _, _) in stored.items()}, options)
     every, parts, groups = together(stored)
-    about = Raw(x=xs[0], y=y, classes=int(y.max()) + 1, groups=groups)
-    return _raw(np.concatenate(xs), every, parts, options, folder, about)
+    return _raw(np.concatenate(xs), every, parts, options, folder, classes=int(y.max()) + 1, groups=groups)
 
 
 def require_trained(labels: Array, y: Array, folder: Path, part: str) -> None:
@@ -114,10 +113,11 @@ def _one_type(folder: Path, named: Mapping[str, Array], options: ArrayOptions) -
     return xs
 
 
-def _raw(x: Array, y: Array, parts: Array, options: ArrayOptions, folder: Path, about: Raw) -> Raw:
+def _raw(x: Array, y: Array, parts: Array, options: ArrayOptions, folder: Path, **about: Any) -> Raw:
+    """about: other fields; notes of it come first."""
     unit, kind, notes = input_kind(x, options, folder)
-    notes = (*about.notes, *notes)
-    return replace(about, x=x, y=y, unit=unit, input_kind=kind, **own_split(parts), notes=notes)
+    about["notes"] = (*about.get("notes", ()), *notes)
+    return Raw(x=x, y=y, unit=unit, input_kind=kind, **own_split(parts), **about)
 
 
 def _classes(folder: Path, options: ArrayOptions, background: Background) -> Raw:
@@ -141,11 +141,9 @@ def _classes(folder: Path, options: ArrayOptions, background: Background) -> Raw
     if options.groups is not None:  # a/anna/1.png and b/anna/2.png are of one group
         groups = numbered([np.array(tree.by_folder())])
     said = (f"{count} {what}" for what, count in found.most_common())
-    about = Raw(
-        x=x, y=np.zeros(0), classes=len(tree.names), class_names=tuple(tree.names), groups=groups,
-        notes=(*tree.notes, *said),
-    )  # fmt: skip
-    return _raw(x, np.array(tree.labels, dtype=np.int64), np.array(tree.parts), options, folder, about)
+    about = {"classes": len(tree.names), "class_names": tuple(tree.names), "notes": (*tree.notes, *said)}
+    y = np.array(tree.labels, dtype=np.int64)
+    return _raw(x, y, np.array(tree.parts), options, folder, groups=groups, **about)
 
 
 def _read_sample(file: Path, background: Background, found: Counter[str]) -> Array:

@@ -241,13 +241,10 @@ def check_classes(y: Array, path: Path | str, *, least: int, names: tuple[str, .
         )
     rare = int(counts.argmin())
     if counts[rare] < least:
-        mend = (
-            "store y - 1" if not counts[0] and counts[1:].all() else "add samples, or number the classes 0, 1, 2, ..."
-        )
-        if names:
-            who, mend = f"class {names[rare]!r}", "add samples"
-        else:
-            who = f"class {rare}"
+        who = f"class {names[rare]!r}" if names else f"class {rare}"
+        mend = "add samples" if names else "add samples, or number the classes 0, 1, 2, ..."
+        if not names and not counts[0] and counts[1:].all():
+            mend = "store y - 1"
         raise InvalidFileError(
             f"{who} of {path} has {counts[rare]} samples, expected at least {least} (one for each split); {mend}"
         )

@@ -7,7 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,22 +29,12 @@ from snnas.toolchain.data.datasets.recording_file import (
     require_libraries,
 )
 from snnas.toolchain.data.datasets.recordings import Recordings
-from snnas.toolchain.data.datasets.tree import PARTS, read_tree
+from snnas.toolchain.data.datasets.tree import PARTS, Tree, read_tree
 
 TABLE = "labels.csv"
 MAX_ROWS = 1_000_000
 Advance = Callable[[int, int], None]
 _HOW = f"expected a folder of recordings ({', '.join(SUFFIXES)}) for each class, or {TABLE} with columns path and label"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Listed:
-    files: list[Path]
-    labels: list[int]
-    parts: list[str]
-    names: list[str]
-    groups: list[str] | None = None
-    notes: tuple[str, ...] = ()
 
 
 def are_recordings(folder: Path) -> bool:
@@ -95,7 +85,7 @@ def read_own_recordings(
         advance,
     )
     groups = raw.groups
-    if listed.groups is not None:
+    if listed.groups:
         asked = numbered([np.array(listed.groups)])
         groups = asked if groups is None else asked[groups]
     return replace(raw, groups=groups, notes=(*listed.notes, *raw.notes)), digest
@@ -131,21 +121,14 @@ def _sensor_of(recordings: list[Recording], asked: str | None, folder: Path) -> 
     )
 
 
-def _by_folder(folder: Path, groups: str | None) -> _Listed:
+def _by_folder(folder: Path, groups: str | None) -> Tree:
     tree = read_tree(folder, SUFFIXES, _HOW)
-    named = None
-    if groups is not None:
-        if groups != "folder":
-            raise InvalidFileError(
-                f"groups={groups}: {folder} has no {TABLE} with such a column; expected groups=folder"
-            )
-        named = tree.by_folder()
-    return _Listed(
-        files=tree.files, labels=tree.labels, parts=tree.parts, names=tree.names, groups=named, notes=tree.notes
-    )
+    if groups not in (None, "folder"):
+        raise InvalidFileError(f"groups={groups}: {folder} has no {TABLE} with such a column; expected groups=folder")
+    return replace(tree, groups=tree.by_folder() if groups else [])
 
 
-def _by_table(folder: Path, groups: str | None) -> _Listed:
+def _by_table(folder: Path, groups: str | None) -> Tree:
     """labels.csv: path below the folder, label (any text), and if there, split (train, val, test) and other columns."""
     table = folder / TABLE
     try:
@@ -178,10 +161,6 @@ def _by_table(folder: Path, groups: str | None) -> _Listed:
         seen.add(path)
         files.append(path)
         parts.append(part)
-    return _Listed(
-        files=files,
-        labels=[numbers[str(int(text)) if whole else text] for text in texts],
-        parts=parts,
-        names=names,
-        groups=[row[groups] or "" for row in rows] if groups else None,
-    )
+    labels = [numbers[str(int(text)) if whole else text] for text in texts]
+    named = [row[groups] or "" for row in rows] if groups else []
+    return Tree(names=names, files=files, labels=labels, parts=parts, groups=named)
