@@ -284,7 +284,7 @@ def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, options: dict[
             f"fewer samples (--data train_limit=N), and of event data fewer --data frames=N, or --data downsample=2"
         )
     # Split before conversion: the float32 of the whole set need not exist beside that of its parts.
-    xs = {f"x_{key}": np.ascontiguousarray(raw.x[mask]) for key, mask in parts.items()}
+    xs: dict[str, Any] = {f"x_{key}": np.ascontiguousarray(raw.x[mask]) for key, mask in parts.items()}
     high = 1
     if raw.input_kind == "counts":  # what the range is may not depend on the test split
         high = max(int(xs["x_train"].max()), int(xs["x_val"].max()))

@@ -84,11 +84,11 @@ def read_own_recordings(
         folder / ".cache",
         advance,
     )
-    groups = raw.groups
+    together = raw.groups
     if listed.groups:
         asked = numbered([np.array(listed.groups)])
-        groups = asked if groups is None else asked[groups]
-    return replace(raw, groups=groups, notes=(*listed.notes, *raw.notes)), digest
+        together = asked if together is None else asked[together]
+    return replace(raw, groups=together, notes=(*listed.notes, *raw.notes)), digest
 
 
 def sensor_asked(text: str) -> tuple[int, int]:
