@@ -57,7 +57,7 @@ def export_graph(
 class OfGraph:
     """A foreign graph (``source.Source``), or one of ours without its run."""
 
-    hashed = ("graph", "data")
+    hashed: tuple[str, ...] = ("graph", "data")
     bits = WEIGHT_BITS
 
     def __init__(self, path: Path, wanted: ReadingOptions, folder: Path, options: ExportOptions) -> None:

@@ -46,7 +46,7 @@ def export_run(run: Run, options: ExportOptions, narrator: Narrator, *, timestep
 class OfRun:
     """A run (``source.Source``)."""
 
-    hashed = ("weights", "genotype", "data")
+    hashed: tuple[str, ...] = ("weights", "genotype", "data")
 
     def __init__(self, run: Run, target: str, timesteps: int | None = None) -> None:
         self.run = run

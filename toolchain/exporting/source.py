@@ -66,47 +66,46 @@ def meta_of(data: Dataset, name: str, timesteps: int) -> dict[str, Any]:
 class Source(Protocol):
     """A network on its way to a target; the pipeline asks in this order."""
 
-    @property
-    def folder(self) -> Path:
-        """Where the artefacts go."""
-
-    @property
-    def bits(self) -> int:
-        """Of a weight, where the options leave it open."""
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """What decides the export beside its options: hashes of files, seeds, what was asked for."""
-
-    @property
-    def hashed(self) -> tuple[str, ...]:
-        """Those of the inputs that the report repeats."""
+    folder: Path
+    """Where the artefacts go."""
+    bits: int
+    """Of a weight, where the options leave it open."""
+    inputs: dict[str, Any]
+    """What decides the export beside its options: hashes of files, seeds, what was asked for."""
+    hashed: tuple[str, ...]
+    """Those of the inputs that the report repeats."""
+    origin: Origin
 
     def floats(self, stage: Path, options: ExportOptions, narrator: Narrator) -> Floats:
         """Writes model.nir, and runs what it holds beside what it came from; GateError where these differ."""
+        ...
 
     @property
     def calibration(self) -> np.ndarray:
         """(N, C, H, W) or (N, T, C, H, W): the samples that ``compile`` calibrates with."""
+        ...
 
     @property
     def held_back(self) -> np.ndarray:
         """Samples that a confidence is chosen on: measured on by nothing, and of a run not trained on."""
+        ...
 
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         """The calibrated program."""
+        ...
 
     def tune(self, program: Program, floats: Floats, asked: Finetuning, narrator: Narrator) -> Tuned:
         """The program, trained on."""
+        ...
 
     def trained(self, floats: Floats, program: Program) -> Trained:
         """The float counts of the neurons that the program counts as such."""
-
-    @property
-    def origin(self) -> Origin: ...
+        ...
 
     def amend(self, report: dict[str, Any], measured: Measured, stage: Path, narrator: Narrator) -> None:
         """Says what this source's report says otherwise."""
+        ...
 
     def conventions(self, report: dict[str, Any]) -> dict[str, Any]:
         """``conventions`` of the manifest."""
+        ...
