@@ -13,6 +13,7 @@ PopulationCause = Literal[
     "input", "weights", "saturation", "threshold", "bias", "leak", "truncation", "reset", "timing"
 ]
 LossCause = Literal[PopulationCause, "readout"]
+# What of a program is not its graph's, for machines; ``toolchain/diagnosing`` finds no other kinds.
 FaultKind = Literal[
     "bias lost",
     "bias saturated",
