@@ -332,9 +332,9 @@ def test_a_foreign_graph_is_exported(tmp_path: Path) -> None:
 
 
 def test_the_search_command_is_the_function(bars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command hands over its options, and nothing else."""
+    """Both hand over the same options, and nothing else."""
     from snnas.toolchain.cli.app import run_command
-    from snnas.toolchain.commands import verbs
+    from snnas.toolchain.commands import search, verbs
 
     asked: list[SearchOptions] = []
 
@@ -342,7 +342,8 @@ def test_the_search_command_is_the_function(bars: Path, monkeypatch: pytest.Monk
         asked.append(options)
         raise UsageError("seen")
 
-    monkeypatch.setattr(verbs, "run_search", refuse)
+    for home in (search, verbs):
+        monkeypatch.setattr(home, "run_search", refuse)
     line = [
         "search",
         "--dataset",
