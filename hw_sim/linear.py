@@ -12,6 +12,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from snnas.hw_sim.program import LinearMap, Pool, Shape
 
 CELLS = 1 << 22  # what a sparse map gathers at once: 32 MiB
+# A convolution's columns at once: what a cache holds, and enough for a matrix product to reach its speed.
+COLUMN_BYTES = 4 << 20
+COLUMNS = 1024
 
 
 def pad_hw(x: np.ndarray, pad: tuple[int, int]) -> np.ndarray:
@@ -33,14 +36,36 @@ def convolve(
 ) -> np.ndarray:
     """Torch's conv2d without bias: x (B, I, H, W), weight (O, I/groups, kH, kW) -> (B, O, H', W')."""
     o, i, kh, kw = weight.shape
-    windows = _windows(pad_hw(x, pad), (kh, kw), stride)
-    b, _, h, w = windows.shape[:4]
+    x = pad_hw(x, pad)
     if groups == 1:
-        columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(b * h * w, i * kh * kw)
-        return (columns @ weight.reshape(o, -1).T).reshape(b, h, w, o).transpose(0, 3, 1, 2)
+        return _by_columns(x, weight, stride)
+    windows = _windows(x, (kh, kw), stride)
+    b, _, h, w = windows.shape[:4]
     grouped = windows.reshape(b, groups, i, h, w, kh, kw)
     kernels = weight.reshape(groups, o // groups, i, kh, kw)
     return np.einsum("bgihwkl,goikl->bgohw", grouped, kernels, optimize=True).reshape(b, o, h, w)
+
+
+def _by_columns(x: np.ndarray, weight: np.ndarray, stride: tuple[int, int]) -> np.ndarray:
+    """``convolve`` of padded x in one group: a matrix product over a few samples' windows at a time.
+
+    Rows are copied whole. Against all windows at once, 64 samples in float64: 16 channels of 32 x 32 take 19 ms and not
+    49, 64 channels 186 and not 407, 512 channels of 4 x 4 128 and not 116.
+    """
+    o, i, kh, kw = weight.shape
+    b, _, *size = x.shape
+    h, w = ((n - k) // step + 1 for n, k, step in zip(size, (kh, kw), stride, strict=True))
+    kernels = weight.reshape(o, -1)
+    together = max(1, -(-COLUMNS // (h * w)), COLUMN_BYTES // (kernels.shape[1] * h * w * x.itemsize))
+    out = np.empty((b, o, h, w), np.result_type(x, weight))
+    for first in range(0, b, together):
+        part = x[first : first + together].transpose(1, 0, 2, 3)
+        columns = np.empty((i, kh, kw, part.shape[1], h, w), x.dtype)
+        for at, to in np.ndindex(kh, kw):
+            columns[:, at, to] = part[:, :, at : at + stride[0] * h : stride[0], to : to + stride[1] * w : stride[1]]
+        product = kernels @ columns.reshape(kernels.shape[1], -1)
+        out[first : first + together] = product.reshape(o, -1, h, w).transpose(1, 0, 2, 3)
+    return out
 
 
 def apply(linear: LinearMap, x: np.ndarray, out_shape: Shape) -> np.ndarray:

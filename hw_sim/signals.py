@@ -226,10 +226,18 @@ def latency(frames: np.ndarray, ends: np.ndarray, steps: int) -> np.ndarray:
     A value fires at step floor((1 - v) (S - 1) + 1/2) of its frame; v: where it lies between the ends, in 0..1.
     """
     low, high = (ends[:, k, None, None] for k in (0, 1))
-    share = np.clip((frames - low) / (high - low), np.float32(0), np.float32(1))
-    when = np.floor((np.float32(1) - share) * np.float32(steps - 1) + np.float32(0.5)).astype(np.int64)
+    when = fires_at(frames, low, high, steps)
     fired = when[:, :, None] == np.arange(steps)[:, None, None, None]
     return fired.reshape(len(frames), -1, *frames.shape[2:]).astype(np.uint8)
+
+
+def fires_at(values: np.ndarray, low: np.ndarray, high: np.ndarray, steps: int) -> np.ndarray:
+    """Return the step of its frame, int64 in 0 .. steps - 1, at which each value fires; all float32, of one shape.
+
+    Every operation is monotone in the value, and so is the step.
+    """
+    share = np.clip((values - low) / (high - low), np.float32(0), np.float32(1))
+    return np.floor((np.float32(1) - share) * np.float32(steps - 1) + np.float32(0.5)).astype(np.int64)
 
 
 def _floats(values: np.ndarray) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from snnas.export.formats.signal_probes import probes
 from snnas.hw_sim.errors import GateError, UnsupportedError
 from snnas.hw_sim.files import write_bytes
 from snnas.hw_sim.signals import SignalInput, windows
@@ -31,7 +32,7 @@ def write_encoder(path: Path, signal: SignalInput, channels: int) -> int:
     GateError where one differs; UnsupportedError where onnx or onnxruntime is missing.
     """
     write_bytes(path, build_encoder(signal, channels).SerializeToString(deterministic=True))
-    x = _signals(signal, channels)
+    x = probes(signal, channels, CHECKED)
     wanted = signal.apply(x)
     found = run_encoder(path, signal, x)
     differing = int((found != wanted).sum())
@@ -142,15 +143,3 @@ def run_encoder(path: Path, signal: SignalInput, x: np.ndarray) -> np.ndarray:
     if signal.window:
         return windows(spikes, signal.window, signal.hop or signal.window)
     return spikes[..., None, None]
-
-
-def _signals(signal: SignalInput, channels: int) -> np.ndarray:
-    """Signals that reach every level and end of the encoder: walks, scaled to its constants."""
-    walks = np.random.default_rng(0).normal(size=(CHECKED, signal.length, channels)).cumsum(axis=1)
-    scale = np.array(signal.thresholds or (1.0,) * channels)
-    middle = np.zeros(channels)
-    ends = signal.ends or tuple((row[0], row[-1]) for row in signal.reached)
-    if ends:
-        low, high = np.array(ends).T
-        middle, scale = (low + high) / 2, np.maximum(high - low, 1e-6) / np.sqrt(signal.length)
-    return (middle + walks * scale).astype(np.float32)

@@ -67,7 +67,7 @@ def emulate(
             [*compiler.command, *WARNINGS, *OPTIMISED, "-I", place, "-c", str(folder / "model.c"), "-o", str(alone)]
         )
         held = elf.read(alone)
-        if held.undefined:
+        if held.undefined and not model.floats:
             raise GateError(f"{core.name}: the model calls {', '.join(held.undefined)}; it must be freestanding")
         traced = _image(model, folder, compiler, trace=True)
         raw, asked = _emulated(model, folder, traced, frames, core, python, counted=0)
@@ -111,7 +111,7 @@ def _image(model: CModel, folder: Path, compiler: Compiler, *, trace: bool) -> P
     words = ",".join(map(str, model.words))
     flags = ["-DSNNAS_TRACE", f"-DSNNAS_WORDS={words}", f"-DSNNAS_ALL_WORDS={sum(model.words)}"] if trace else []
     sources = [str(folder / "model.c"), str(HERE / "device.c")]
-    link = ["-nostdlib", "-static", f"-Wl,-T,{HERE / 'device.ld'}"]
+    link = ["-nostdlib", "-static", f"-Wl,-T,{HERE / 'device.ld'}", *(["-lgcc"] if model.floats else [])]
     compiled([*compiler.command, *WARNINGS, *OPTIMISED, *flags, "-I", str(folder), *sources, *link, "-o", str(out)])
     return out
 

@@ -21,6 +21,8 @@ class CModel:
     """Of a frame: spikes, or currents."""
     words: tuple[int, ...]
     """32-bit words of each population's spikes, in the order in which they run."""
+    floats: bool = False
+    """Whether it computes with floats, for which a core without a unit has its compiler's runtime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

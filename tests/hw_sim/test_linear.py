@@ -190,6 +190,22 @@ def test_a_grouped_convolution_is_several(seed: int) -> None:
     np.testing.assert_allclose(whole, np.concatenate(parts, axis=1), rtol=1e-12, atol=1e-11)
 
 
+@pytest.mark.parametrize("cells", [1, 200, 1 << 22])
+def test_a_convolution_by_pieces_is_the_whole(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    x, weight = (
+        rng.integers(-9, 9, (7, 3, 6, 5)).astype(np.float64),
+        rng.integers(-9, 9, (4, 3, 3, 2)).astype(np.float64),
+    )
+    monkeypatch.setattr("snnas.hw_sim.linear.COLUMNS", 1)
+    monkeypatch.setattr("snnas.hw_sim.linear.COLUMN_BYTES", cells * 8 * 18)  # 1: a sample; 200: several, and a rest
+    found = convolve(x, weight, (2, 1), (1, 0))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    assert found.shape == (7, 4, 3, 4)
+    for b, o, r, c in np.ndindex(found.shape):
+        assert found[b, o, r, c] == (padded[b, :, 2 * r : 2 * r + 3, c : c + 2] * weight[o]).sum()
+
+
 def test_padding_adds_zeros_and_none_is_free() -> None:
     x = np.ones((1, 1, 2, 2))
     assert pad_hw(x, (0, 0)) is x

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from snnas.export.formats.c import Compared, Plan, c_model, compare, frames, plan
+from snnas.export.formats.c import Compared, Plan, c_model, compare, encoder_trial, frames, plan
 from snnas.export.formats.c.footprint import footprint
 from snnas.hw_sim.c import compilers, emulate, native
 from snnas.hw_sim.c.model import CModel
@@ -58,8 +58,10 @@ def run_in_c(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> d
         titles = [compilers.CORES[core["core"]].title for core in cores if core["missing"] == missing]
         narrator.say(f"  {' and '.join(titles)} not emulated: {missing}")
     program = c.plan.program
+    encoder = _encoder(program, narrator)
     stage = "none" if not program.host else "float" if program.host_integers is None else "int"
-    return {"populations": len(c.plan.units), "native": here, "cores": cores, "host": stage}
+    found = {"populations": len(c.plan.units), "native": here, "cores": cores, "host": stage}
+    return found | ({} if encoder is None else {"encoder": encoder})
 
 
 def complete(found: dict[str, Any]) -> bool:
@@ -146,6 +148,28 @@ def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
         "estimated": said,
         "board": board_of(core.name, {"low": taken, "nominal": taken, "high": taken}),
     }
+
+
+def _encoder(program: Program, narrator: Narrator) -> dict[str, Any] | None:
+    """The encoder of signals wherever the model runs, under the sanitizers here; None where there is none."""
+    trial = encoder_trial(program)
+    if trial is None:
+        return None
+    places = []
+    if (compiler := compilers.native()[0]) is not None:
+        trial.require_equal(native.run(trial.model, trial.given, compiler, sanitize=True).spikes, "natively")
+        places.append("native")
+    python = compilers.emulator()[0]
+    for core in compilers.CORES.values():
+        compiler = compilers.cross(core)[0]
+        if compiler is None or python is None:
+            continue
+        ran = emulate.emulate(trial.model, trial.given, core, compiler, python).ran
+        trial.require_equal(ran.spikes, f"on {core.title}")
+        places.append(core.name)
+    if places:
+        narrator.say(f"  encoder.c: 0 of {trial.spikes:,} spikes differ ({', '.join(places)})")
+    return {"spikes_compared": trial.spikes if places else 0, "differing_spikes": 0, "places": places}
 
 
 def ending_early(c: InC, image: emulate.Image, core: compilers.Core) -> dict[str, float] | None:

@@ -1,5 +1,7 @@
 """A program as C99: freestanding, in whole numbers, spike for spike what the simulators compute."""
 
+from snnas.export.formats.c.encoder_trial import Trial as Trial
+from snnas.export.formats.c.encoder_trial import encoder_trial as encoder_trial
 from snnas.export.formats.c.folder import SOURCES as SOURCES
 from snnas.export.formats.c.folder import texts_of as texts_of
 from snnas.export.formats.c.folder import write_c as write_c

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snnas.export.formats.c.encoder import encoder_texts, signal_of
 from snnas.export.formats.c.golden import golden_texts, with_exits
 from snnas.export.formats.c.plan import Plan
 from snnas.hw_sim.c.model import CModel
@@ -45,11 +46,11 @@ def write_c(folder: Path, plan: Plan, model: CModel, given: np.ndarray, trace: T
 
 
 def texts_of(plan: Plan, model: CModel, given: np.ndarray, trace: Trace) -> dict[str, str]:
-    """``SOURCES`` by name: equal programs and samples give equal texts."""
+    """``SOURCES`` by name, and those of an encoder of signals: equal programs and samples give equal texts."""
     golden, rule = golden_texts(plan, given, trace), rule_of(plan.program)
     if rule is not None:
         golden = with_exits(golden, stops(plan.program, rule, trace.spikes))
-    texts = {"model.h": model.header, "model.c": model.source, **golden}
+    texts = {"model.h": model.header, "model.c": model.source, **golden, **encoder_texts(plan.program)}
     return texts | {"Makefile": MAKEFILE, "README.md": _readme(plan)}
 
 
@@ -60,6 +61,30 @@ def _early(program: Program) -> str:
         "\nThe loop may end early: `if (snnas_decided(&state)) break;` behind the step. What `snnas_class` says then "
         "is its\nanswer; `make test` asks it for each recorded sample.\n"
     )
+
+
+def _signals(program: Program) -> str:
+    if signal_of(program) is None:
+        return ""
+    return """
+`encoder.h` and `encoder.c` make the frames from samples of the signal, `float` in the unit of the training data:
+
+```c
+#include "encoder.h"
+
+static snnas_encoder encoder;
+static float sample[SNNAS_CHANNELS];
+snnas_encoder_init(&encoder);
+for (uint32_t t = 0; t < SNNAS_TIMESTEPS;) {
+    read_sensor(sample);
+    if (snnas_encoder_push(&encoder, sample))
+        for (uint32_t s = 0; s < SNNAS_FRAME_STEPS; s++, t++) {
+            snnas_encoder_frame(&encoder, s, frame);
+            snnas_step(&state, frame);
+        }
+}
+```
+"""
 
 
 def _readme(plan: Plan) -> str:
@@ -109,7 +134,7 @@ model calls your `snnas_trace` with every population's spikes:
 | | population | C x H x W | |
 |---|---|---|---|
 {rows}
-
+{_signals(p)}
 gcc may turn loops into calls of `memset` and `memcpy`, which your libc has; without one, add
 `-fno-tree-loop-distribute-patterns`. CMake: `add_library(snnas_model STATIC model.c)`.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from snnas.export.formats.program_file import read_program
+from snnas.hw_sim.c import compilers
 from snnas.hw_sim.signals import SignalInput
+from snnas.hw_sim.simulate.simulator import simulate
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.data.load import load
 from snnas.toolchain.exporting import lava, pipeline
@@ -70,6 +73,65 @@ def test_a_program_takes_raw_recordings(tmp_path: Path, capsys: pytest.CaptureFi
     assert found["sar"]["mean"] > 0
     counted = json.loads((folder.parents[1] / "export/lava/counts.json").read_text())
     assert counted["host_comparisons"] == signal.comparisons(2) * counted["samples"]
+
+
+MAIN = """#include <stdio.h>
+#include "encoder.h"
+#include "model.h"
+int main(void)
+{
+    static snnas_encoder encoder;
+    static snnas_state state;
+    static uint8_t frame[SNNAS_FRAME];
+    float sample[SNNAS_CHANNELS];
+    int64_t logits[SNNAS_CLASSES];
+    for (;;) {
+        snnas_init(&state);
+        snnas_encoder_init(&encoder);
+        for (uint32_t t = 0; t < SNNAS_TIMESTEPS;) {
+            if (fread(sample, sizeof sample, 1, stdin) != 1) return 0;
+            if (snnas_encoder_push(&encoder, sample))
+                for (uint32_t s = 0; s < SNNAS_FRAME_STEPS; s++, t++) {
+                    snnas_encoder_frame(&encoder, s, frame);
+                    snnas_step(&state, frame);
+                }
+        }
+        snnas_logits(&state, logits);
+        fwrite(logits, sizeof logits, 1, stdout);
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("declared", ["axis=time,encoder=delta", "window=8,hop=4,encoder=latency,steps=3"])
+def test_c_takes_raw_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str], declared: str) -> None:
+    """As the README of the folder says: sample by sample through encoder.c and model.c."""
+    compiler, why = compilers.native()
+    if compiler is None:
+        pytest.skip(why)
+    path, runs = waves(tmp_path / "waves.npz"), ["--runs-dir", tmp_path]
+    known = ["search", "--method", "lightsnn", "--dataset", path, "--data", declared, "--name", "tiny"]
+    printed(capsys, *known, *runs, *SMALL)
+    report = printed(capsys, "export", "tiny", "--target", "c", "--samples", "4", *runs, "--quiet", "--json")
+    assert report["c"]["encoder"]["differing_spikes"] == 0
+    assert report["c"]["encoder"]["places"][0] == "native"
+    folder = tmp_path / "tiny/export/c"
+    assert run_command(["check", str(folder), "--quiet"]) == 0
+    (tmp_path / "main.c").write_text(MAIN)
+    sources = [str(folder / "encoder.c"), str(folder / "model.c"), str(tmp_path / "main.c")]
+    built = [*compiler.command, *compilers.WARNINGS, "-O2", "-I", str(folder), *sources, "-o", str(tmp_path / "run")]
+    subprocess.run(built, check=True)
+    program = read_program(folder / "program.npz")
+    signal = SignalInput.of(program.meta["signal"], "program.npz")
+    with np.load(path) as held:
+        raw = held["x"]
+    said = subprocess.run([tmp_path / "run"], input=raw.tobytes(), capture_output=True, check=True).stdout
+    wanted = simulate(program, spikes_in=signal.apply(raw) > 0).logits
+    assert np.array_equal(np.frombuffer(said, np.int64).reshape(-1, 2), wanted)
+    assert len(np.unique(wanted)) > 20
+    (folder / "encoder.c").write_text("")
+    assert run_command(["check", str(folder)]) == 3
+    assert "encoder.c" in capsys.readouterr().out
 
 
 def test_recordings_of_other_channels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,6 +90,17 @@ class CCore(CRun):
     """Of the counted instructions, else of the estimated ones; left out by exports before 0.4."""
 
 
+class CEncoder(Record):
+    """``encoder`` of ``CExport``: encoder.c, which makes spikes of a signal's samples, and what says how."""
+
+    spikes_compared: Count
+    """Spikes of each place, of signals that reach every constant of the encoder."""
+    differing_spikes: Count
+    """Of them, those that differ, wherever it ran."""
+    places: list[str]
+    """Where it ran: native, and cores."""
+
+
 class CExport(Record):
     """``c`` of ``Report``."""
 
@@ -99,6 +110,8 @@ class CExport(Record):
     """The run on the machine that exported."""
     cores: list[CCore]
     """The emulated cores."""
+    encoder: OrAbsent[CEncoder] = None
+    """Of a program whose spikes an encoder makes of signals; absent: of none, or by an export before encoder.c."""
     host: OrAbsent[Literal["int", "float", "none"]] = None
     """The stage before the first neurons of an analogue input: part of the C (int), or the caller's (float), whose
     work is then in none of these figures; none: there is none. Left out by exports before 0.4."""
