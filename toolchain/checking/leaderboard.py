@@ -13,15 +13,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
+from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError, brief
 from snnas.hw_sim.files import read_json, read_text, sha256
-from snnas.hw_sim.tables import known
+from snnas.hw_sim.tables import known, parse_toml
 from snnas.toolchain.checking import attest as attesting
-from snnas.toolchain.checking.remaking import check_files, making_of
+from snnas.toolchain.checking.remaking import TRAINED, check_files, making_of
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.runs.run import Run
 
 SCHEMA = "snnas.leaderboard/1"
+RECIPES = ("recipe.toml", TRAINED)
 SLACK = 1.25  # a cost of a row that is made again: at most so many times the row's, at least one in so many
 COSTS = ("sar", "synops", "energy_uJ", "latency_us", "cores")
 SAME = ("weights", "genotype", "bits", "timesteps", "finetune")  # of two exports of one network
@@ -127,11 +128,30 @@ def _cores(run: Run) -> Iterator[dict[str, Any]]:
                 "flash_bytes": core["flash_bytes"],
                 "ram_bytes": core["state_bytes"] + core["stack_bytes"],
                 "instructions": core["instructions"],
+                "compiler": core["compiler"],
             }
 
 
 def _hashes(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{file['name']} {file['sha256'][:12]}" for file in row["made"].get("files", ())) or "none"
+
+
+def _said(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What its files say, by name: of a recipe with the defaults of keys that its writer did not know."""
+    from snnas.toolchain.training.config import recipe_of
+
+    tables = dict[str, Mapping[str, Any]]()
+    for file in row["made"].get("files", ()):
+        try:
+            tables[file["name"]] = parse_toml(file["text"])
+        except ValueError as error:
+            raise InvalidFileError(
+                f"{file['name']} of the row is not TOML ({brief(error)}); make the row again"
+            ) from None
+    return {
+        name: recipe_of(table, where=f"{name} of the row") if name in RECIPES else table
+        for name, table in tables.items()
+    }
 
 
 def _brief(value: Any) -> str:
@@ -173,10 +193,12 @@ def against(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
         ("seed", ours["made"]["seed"], theirs["made"]["seed"]),
         ("energy profile", ours["energy_profile"], theirs["energy_profile"]),
         ("way to make it", "; ".join(ours["made"]["commands"]), "; ".join(theirs["made"]["commands"])),
-        ("text of a file", _hashes(ours), _hashes(theirs)),
     ):
         if mine != other:
             raise UsageError(f"another {what}: {mine} here, {other} in the row; make it with the row's commands")
+    if _said(ours) != _said(theirs):
+        texts = f"{_hashes(ours)} here, {_hashes(theirs)} in the row"
+        raise UsageError(f"another text of a file: {texts}; make it with the row's commands")
     if all(ours["made"][name] == theirs["made"][name] for name in ("weights_sha256", "genotype")):
         # One network: whatever the machine, its integers are the same.
         unlike = [name for name in SAID if ours[name] != theirs[name]]

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 import snnas
-from snnas.hw_sim.errors import GateError, UsageError
+from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json, write_json
 from snnas.hw_sim.tables import read_table
 from snnas.search.network.design import Design
@@ -354,3 +354,13 @@ def test_a_row_s_files_are_written_where_its_commands_run(tmp_path: Path, row: d
     other = Making(making.commands, {"recipe.toml": "epochs = 3"})
     with pytest.raises(UsageError, match="another text of a file: recipe"):
         against(row | {"made": made}, row | {"made": made | other.plain()})
+    # A version of before had fewer keys: what a key says by default is what its row meant.
+    fewer = {key: value for key, value in text.items() if key not in ("nesterov", "stages")}
+    assert len(fewer) == len(text) - 2
+    older = Making(making.commands, {"recipe.toml": as_toml(fewer)})
+    assert against(row | {"made": made}, row | {"made": made | older.plain()}) == []
+    odd = Making(making.commands, {"recipe.toml": making.files["recipe.toml"] + "\nspeed = 3\n"})
+    with pytest.raises(InvalidFileError, match=r"recipe\.toml of the row is not TOML"):
+        against(row | {"made": made}, row | {"made": made | Making(making.commands, {"recipe.toml": "x"}).plain()})
+    with pytest.raises(UsageError, match=r"unknown key 'speed' in recipe\.toml of the row"):
+        against(row | {"made": made}, row | {"made": made | odd.plain()})

@@ -31,6 +31,8 @@ class RowOnCore(Record):
     """State of one instance and the deepest stack that was seen."""
     instructions: Amount
     """Of one inference."""
+    compiler: OrAbsent[str] = None
+    """The cross compiler, as it names itself; absent: an older row."""
 
 
 class RowFile(Record):
