@@ -55,7 +55,7 @@ def _made_again(program: Program, rule: Rule, samples: Samples, report: Tree, sa
 def _replayed(program: Program, rule: Rule, samples: Samples) -> tuple[Exits, np.ndarray]:
     ends, whole = list[Exits](), list[np.ndarray]()
     torch = len(samples) * work_of(program) > TORCH_WORTH
-    for trace, _ in runs(program, samples.x, lambda _done, _total: None, torch=torch):
+    for trace, *_ in runs(program, samples.x, torch=torch):
         ends.append(stops(program, rule, trace.spikes))
         whole.append(trace.predictions)
     return joined(ends), np.concatenate(whole)

@@ -50,9 +50,8 @@ def export(source: Source, options: ExportOptions, narrator: Narrator) -> dict[s
     final = source.folder
     options = replace(options, bits=options.bits or source.bits)
     inputs = {**source.inputs, **settings(options)}
-    reused = reusable(final, inputs, force=options.force, whole=lambda m, r: _current(m, r, options))
+    reused = reusable(final, inputs, narrator, force=options.force, whole=lambda m, r: _current(m, r, options))
     if reused is not None:
-        narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
     with staged(final) as stage:
         measured = _measure(source, stage, options, narrator)

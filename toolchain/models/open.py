@@ -247,12 +247,11 @@ def graph_layers(graph: Graph) -> list[tuple[LinearMap, Shape]]:
     shapes = graph.shapes()
     layers = []
     for name, node in graph.nodes.items():
-        if isinstance(node, Conv | Linear):
-            source = shape3(shapes[graph.sources(name)[0]])
-            linear = (
-                LinearMap(kind="conv", weight=node.weight, stride=node.stride, pad=node.pad, groups=node.groups)
-                if isinstance(node, Conv)
-                else LinearMap(kind="dense", weight=node.weight)
-            )
-            layers.append((linear, source))
+        if isinstance(node, Conv):
+            linear = LinearMap(kind="conv", weight=node.weight, stride=node.stride, pad=node.pad, groups=node.groups)
+        elif isinstance(node, Linear):
+            linear = LinearMap(kind="dense", weight=node.weight)
+        else:
+            continue
+        layers.append((linear, shape3(shapes[graph.sources(name)[0]])))
     return layers
