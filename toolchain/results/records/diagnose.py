@@ -292,7 +292,7 @@ class Diagnosis(Document):
 
     printed_by = ("diagnose",)
 
-    schema_: Literal["snnas.diagnose/1"] = Field(alias="schema")
+    schema_: Literal["snnas.diagnose/1"]
     subject: str
     """Export folder or graph, as a path of this machine."""
     program_sha256: Sha256 | None
