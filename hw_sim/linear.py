@@ -54,6 +54,8 @@ def _by_columns(x: np.ndarray, weight: np.ndarray, stride: tuple[int, int]) -> n
     """
     o, i, kh, kw = weight.shape
     b, _, *size = x.shape
+    if size[0] < kh or size[1] < kw:
+        raise ValueError(f"a kernel of {kh} x {kw} on a padded map of {size[0]} x {size[1]}, expected one that fits")
     h, w = ((n - k) // step + 1 for n, k, step in zip(size, (kh, kw), stride, strict=True))
     kernels = weight.reshape(o, -1)
     together = max(1, -(-COLUMNS // (h * w)), COLUMN_BYTES // (kernels.shape[1] * h * w * x.itemsize))

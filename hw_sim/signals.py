@@ -104,7 +104,10 @@ class SignalInput:
                 return replace(self, reached=tuple(_floats(c) for c in np.quantile(rows, shares, axis=0).T))
             case "latency":
                 low, high = rows.min(0), rows.max(0)
-                high = np.where(high > low, high, low + 1)
+                above = np.nextafter(low.astype(np.float32), np.float32(np.inf)).astype(np.float64)
+                high = np.where(high > low, high, np.maximum(low + 1, above))
+                if (high - low > np.finfo(np.float32).max).any():
+                    raise UsageError("encoder = latency of a signal: its values lie farther apart than float32 reaches")
                 return replace(self, ends=tuple((a, b) for a, b in zip(_floats(low), _floats(high), strict=True)))
         return self
 

@@ -28,6 +28,7 @@ from snnas.toolchain.commands.diagnose import DiagnoseOptions
 from snnas.toolchain.commands.export import GraphExportOptions, RunExportOptions
 from snnas.toolchain.commands.models import EstimateOptions, SimulateOptions
 from snnas.toolchain.commands.report import ReportOptions
+from snnas.toolchain.commands.submit import SubmitOptions
 from snnas.toolchain.commands.train import TrainOptions
 from snnas.toolchain.models.open import open_subject
 from snnas.toolchain.models.reading_options import ReadingOptions
@@ -85,6 +86,7 @@ OF_COMMANDS = {
     "whose": (ConventionOptions,),
     "check": (CheckOptions,),
     "report": (ReportOptions,),
+    "submit": (SubmitOptions,),
 }
 HELD = (snnas.Run, snnas.Export, snnas.Model, snnas.Program, snnas.Simulation, snnas.Bill, snnas.Findings)
 RECORDS = [record for records in OF_COMMANDS.values() for record in records] + [ReadingOptions, ResumeOptions, *HELD]
@@ -104,8 +106,8 @@ def test_every_field_of_a_record_is_described(record: Any) -> None:
 
 OF_THE_LINE = {
     "as_json", "quiet", "verbose", "help", "html", "formats", "new_profile", "resume",
-    # other names of a field
-    "no_train", "profiles", "maximum", "minimum", "tolerance", "ignore",
+    # another thing that it does, and other names of a field
+    "files", "not_blind", "no_train", "profiles", "maximum", "minimum", "tolerance", "ignore",
 }  # fmt: skip
 
 

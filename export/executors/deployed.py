@@ -6,7 +6,7 @@ The reference of the chain of checks; needs torch. Independent of ``interpreter.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 
 import numpy as np
@@ -35,9 +35,12 @@ from snnas.export.graph.graph import (
     Threshold,
 )
 
+Layer = Callable[[torch.Tensor], torch.Tensor]
+
 # Of the largest map of the samples that are run together: over 4 maps of 16 x 32 x 32 in float64 torch's convolution
-# takes a fifth of the time, for each, that it takes over 64.
+# takes a fifth of the time, for each, that it takes over 64. A matrix wants as many samples as read it once.
 MAP_BYTES = 1 << 19
+TOGETHER = 128
 
 
 def run_deployed(
@@ -47,24 +50,33 @@ def run_deployed(
 
     (Or its last or its largest value, as the graph is read.) batch: samples that are run together; None: as it is fast.
     """
-    shapes = graph.shapes()
-    x = fitted(x, shapes[graph.input])
-    batch = batch or min(128, max(1, MAP_BYTES // max(8 * math.prod(shape) for shape in shapes.values())))
+    x = fitted(x, graph.shapes()[graph.input])
+    batch = batch or _together(graph)
+    layers = {n: _layer(node) for n, node in graph.nodes.items()}
     spikes: dict[str, list[np.ndarray]] = {}
     sums = []
     for k in range(0, len(x), batch):
-        part, total = _run(graph, torch.from_numpy(np.ascontiguousarray(x[k : k + batch])).double(), timesteps)
+        given = torch.from_numpy(np.ascontiguousarray(x[k : k + batch])).double()
+        part, total = _run(graph, layers, given, timesteps)
         sums.append(total)
         for name, value in part.items():
             spikes.setdefault(name, []).append(value)
     return {n: np.concatenate(v) for n, v in spikes.items()}, np.concatenate(sums)
 
 
+def _together(graph: Graph) -> int:
+    """How many samples are run together: few large maps, and as many as a large matrix is worth."""
+    largest = max(8 * math.prod(shape) for shape in graph.shapes().values())
+    matrix = max((8 * node.weight.size for node in graph.nodes.values() if isinstance(node, Linear)), default=0)
+    return min(TOGETHER, max(1, MAP_BYTES // largest, matrix // largest))
+
+
 @torch.no_grad()
-def _run(graph: Graph, x: torch.Tensor, timesteps: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _run(
+    graph: Graph, layers: Mapping[str, Layer], x: torch.Tensor, timesteps: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     order = graph.order()
     static = x.ndim == len(graph.shapes()[graph.input]) + 1
-    layers = {n: _layer(node) for n, node in graph.nodes.items()}
     incoming = {n: graph.sources(n) for n in order}
     neurons = {n: _Neurons(graph.nodes[n], graph.convention) for n in graph.of_type(NEURONS)}
     history: dict[str, list[torch.Tensor]] = {n: [] for n in order}
@@ -130,7 +142,7 @@ class _Neurons:
         return v >= threshold if self.at_least else v > threshold
 
 
-def _layer(node: Node) -> Callable[[torch.Tensor], torch.Tensor]:
+def _layer(node: Node) -> Layer:
     match node:
         case Conv():
             w, b = _double(node.weight), _double(node.bias)

@@ -74,6 +74,7 @@ READING: dict[str, Any] = {
     ],
     "bits": Annotated[int | None, typer.Option(help="Bits of a weight of a compiled graph: 8, 6 or 4 [8].")],
 }
+LIBRARY = {"measure", "budgets"}  # fields of records that no command line sets
 Command = Callable[..., None]
 Options = TypeVar("Options", bound="DataclassInstance")
 
@@ -110,14 +111,18 @@ def _reading(values: dict[str, Any]) -> ReadingOptions:
     values["compare"] = MEANT.get(values["compare"], values["compare"])
     if values.get("calibration") is not None:
         values["calibration"] = str(values["calibration"])
-    return options_of(ReadingOptions, values)
+    untaken = dict.fromkeys(field.name for field in fields(ReadingOptions))
+    return options_of(ReadingOptions, untaken | values)
 
 
 def options_of(kind: type[Options], values: Mapping[str, Any], **more: Any) -> Options:
     """A record of options: each field is the value of its name, what nobody typed its default, and ``more`` as given.
 
-    values: a command's ``locals()``.
+    values: a command's ``locals()``. TypeError for a field that neither has, unless it is LIBRARY's.
     """
+    lacking = {field.name for field in fields(kind)} - values.keys() - more.keys() - LIBRARY
+    if lacking:
+        raise TypeError(f"{kind.__name__}: no value for {', '.join(sorted(lacking))}")
     named = {field.name: values.get(field.name) for field in fields(kind) if field.name not in more}
     plain = {name: tuple(v) if isinstance(v, list) else v for name, v in named.items() if v is not None}
     return kind(**plain, **more)

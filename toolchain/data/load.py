@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from os.path import isdir
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from snnas.toolchain.data.datasets.shd import shd, shd_files
 from snnas.toolchain.data.datasets.signals import OPTIONS as SIGNAL_OPTIONS
 from snnas.toolchain.data.datasets.signals import declared, framed, read_signals
 from snnas.toolchain.data.datasets.tonic_sets import PREFIX, read_tonic
-from snnas.toolchain.data.options import KINDS
+from snnas.toolchain.data.options import KINDS, DataOptions
 from snnas.toolchain.data.split import Masks, split, test_copies_note
 from snnas.toolchain.data.split import class_weights as class_weights_of
 
@@ -126,7 +126,7 @@ def load(
     compact: bool = False,
     download: bool = False,
     advance: Advance = lambda done, total: None,
-    **given: Any,
+    **given: Unpack[DataOptions],
 ) -> Dataset:
     """Return the data set of that name, or the one in a .npz file or a folder, split by ``seed``.
 
@@ -151,7 +151,10 @@ def load(
     named, found_in = name in NAMES or name.startswith(PREFIX), data_folder(data_dir)
     if unknown_options := sorted(given.keys() - KINDS.keys()):
         raise TypeError(f"load() got an unexpected keyword argument {unknown_options[0]!r}")
-    said = {key: given[key] for key in KINDS if given.get(key) is not None and (given[key] or key != "counts")}
+    values: dict[str, Any] = dict(given)
+    said = {key: values[key] for key in KINDS if values.get(key) is not None}
+    if not said.get("counts"):
+        said.pop("counts", None)
     of_signals = {key: said.pop(key) for key in SIGNAL_OPTIONS if key in said}
     of_all = {key: said.pop(key) for key in ("class_weights", "train_limit") if key in said}
     options = said
@@ -250,7 +253,7 @@ def takes_frames(name: str | Path) -> bool:
     official = SETS.get(str(name))
     if official is not None:
         return official.events
-    return str(name).startswith(PREFIX) or (isdir(name) and are_recordings(Path(name)))
+    return str(name).startswith(PREFIX) or (isdir(Path(name)) and are_recordings(Path(name)))
 
 
 def _digits() -> Raw:

@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict, get_args, get_type_hints
 
 from snnas.hw_sim.errors import UsageError
 
-KINDS: dict[str, type] = {
-    "data_dir": str,
-    "frames": int,
-    "split_by": str,
-    "duration": int,
-    "event_count": int,
-    "overlap": int,
-    "downsample": int,
-    "polarity": str,
-    "hot_pixels": int,
-    "transform": str,
-    "augment": str,
-    "slice": int,
-    "sensor": str,
-    "counts": bool,
-    "layout": str,
-    "background": str,
-    "groups": str,
-    "class_weights": str,
-    "train_limit": int,
-    "axis": str,
-    "window": int,
-    "hop": int,
-    "length": int,
-    "fit": str,
-    "encoder": str,
-    "threshold": float,
-    "levels": int,
-    "steps": int,
+
+class DataOptions(TypedDict, total=False):
+    """What ``load`` takes of a data set beside its name; None like what is left out."""
+
+    frames: int | None
+    split_by: str | None
+    duration: int | None
+    event_count: int | None
+    overlap: int | None
+    downsample: int | None
+    polarity: str | None
+    hot_pixels: int | None
+    transform: str | None
+    augment: str | None
+    slice: int | None
+    sensor: str | None
+    counts: bool | None
+    layout: str | None
+    background: str | None
+    groups: str | None
+    class_weights: str | None
+    train_limit: int | None
+    axis: str | None
+    window: int | None
+    hop: int | None
+    length: int | None
+    fit: str | None
+    encoder: str | None
+    threshold: float | None
+    levels: int | None
+    steps: int | None
+
+
+KINDS: dict[str, type] = {"data_dir": str} | {
+    name: get_args(kind)[0] for name, kind in get_type_hints(DataOptions).items()
 }
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 

@@ -50,7 +50,7 @@ def export(source: Source, options: ExportOptions, narrator: Narrator) -> dict[s
     final = source.folder
     options = replace(options, bits=options.bits or source.bits)
     inputs = {**source.inputs, **settings(options)}
-    reused = reusable(final, inputs, narrator, force=options.force, whole=lambda m, r: _current(m, r, options))
+    reused = reusable(final, inputs, narrator, force=options.force, whole=lambda m, r: _current(final, m, r, options))
     if reused is not None:
         return reused
     with staged(final) as stage:
@@ -79,19 +79,25 @@ def write_dump(folder: Path, out: Path) -> None:
     write_text(out / "program.txt", dump(read_program(folder / "program.npz")))
 
 
-def _current(manifest: dict[str, Any], report: dict[str, Any], options: ExportOptions) -> bool:
-    """Whether an older export is what one of today would be."""
+def _current(final: Path, manifest: dict[str, Any], report: dict[str, Any], options: ExportOptions) -> bool:
+    """Whether an older export, in ``final``, is what one of today would be."""
     same_script = manifest["files"].get("run_lava.py") == hashlib.sha256(script().encode()).hexdigest()
     return (
-        manifest["format"] == FORMAT and same_script and says_the_same(manifest, report) and _run_whole(report, options)
+        manifest["format"] == FORMAT
+        and same_script
+        and says_the_same(manifest, report)
+        and _run_whole(final, manifest, report, options)
     )
 
 
-def _run_whole(report: dict[str, Any], options: ExportOptions) -> bool:
+def _run_whole(final: Path, manifest: dict[str, Any], report: dict[str, Any], options: ExportOptions) -> bool:
     """Whether an older export was run on all that there is here."""
     if options.target == "c":
+        from snnas.export.formats.c.encoder import encoder_texts
         from snnas.toolchain.models.in_c import complete
 
+        if not encoder_texts(read_program(final / "program.npz")).keys() <= manifest["files"].keys():
+            return False  # of a version that wrote no encoder
         return complete(report["c"]) and (bool(report["checks"]["lava_samples"]) or not options.require_lava)
     return bool(report["checks"]["lava_samples"]) or lava_python(options)[0] is None
 
@@ -169,9 +175,10 @@ def _with_host(program: Program, options: ExportOptions, x: np.ndarray, narrator
     if coarse := coarse_channels(program, x):
         named = ", ".join(f"{channel} ({left})" for channel, left in [*coarse.items()][:4])
         named += ", ..." if len(coarse) > 4 else ""
+        mend = "scale the channels alike" if program.input_shape[0] > 1 else "clip what lies far out"
         narrator.say(
-            f"  warning: integers leave {counted(len(coarse), 'channel')} of the input few of 256 values, for all "
-            f"share one grid: {named}; scale the channels alike, or export with --host float"
+            f"  warning: integers leave {counted(len(coarse), 'channel')} of the input few of 256 values, for one grid "
+            f"serves all that comes in: {named}; {mend}, or export with --host float"
         )
     return program
 

@@ -19,6 +19,7 @@ from snnas.hw_sim.errors import GateError
 from snnas.hw_sim.program import Program
 
 SIGNALS = 8  # that it is tried on
+WORDS = 1 << 24  # of what they say, at most, beyond the first signal
 
 HEADER = """
 #define SNNAS_TIMESTEPS {pushes}u
@@ -99,25 +100,26 @@ def encoder_trial(program: Program, signals: int = SIGNALS) -> Trial | None:
     if signal is None:
         return None
     channels, steps = program.input_shape[0] // signal.lines, signal.steps if signal.encoding == "latency" else 1
-    x = probes(signal, channels, signals)
+    _, lines, _, width = signal.shape(channels)
+    each = words(lines * width)
+    x = probes(signal, channels, max(1, min(signals, WORDS // (signal.length * (1 + steps * each)))))
     if signal.encoding == "latency":  # by the edges too, which are constants of the C alone
         met = edges(signal, channels)
         drawn = np.random.default_rng(1).integers(met.shape[1], size=x[1::4].shape)
         x[1::4] = met[np.arange(channels), drawn]
     wanted = signal.apply(x)
-    frames = wanted.reshape(len(x), -1, steps, wanted[0, 0].size)
+    spikes = wanted.reshape(len(x), -1, steps, lines * width)
     hop, window = (signal.hop or signal.window, signal.window) if signal.window else (1, 1)
-    ready = window - 1 + hop * np.arange(frames.shape[1])  # the sample with which each is complete
+    ready = window - 1 + hop * np.arange(spikes.shape[1])  # the sample with which each is complete
     pushes = max(signal.length, int(ready[-1]) + 1)
-    each, size = words(frames.shape[3]), frames.shape[3]
-    bits = np.zeros((*frames.shape[:3], each * 32), np.uint8)
-    bits[..., :size] = frames
+    bits = np.zeros((*spikes.shape[:3], each * 32), np.uint8)
+    bits[..., : lines * width] = spikes
     said = np.zeros((len(x), pushes, 1 + steps * each), np.uint32)
     said[:, ready, 0] = 1
-    said[:, ready, 1:] = as_words(bits.reshape(len(x), -1, each * 32)).reshape(len(x), frames.shape[1], -1)
+    said[:, ready, 1:] = as_words(bits.reshape(len(x), -1, each * 32)).reshape(len(x), spikes.shape[1], -1)
     given = np.zeros((len(x), pushes, channels), np.float32)
     given[:, : signal.length] = x
-    numbers = {"bytes": 4 * channels, "frame": size, "said": said.shape[2], "each": each, "pushes": pushes}
+    numbers = {"bytes": 4 * channels, "frame": lines * width, "said": said.shape[2], "each": each, "pushes": pushes}
     body = texts["encoder.c"].replace('#include "encoder.h"\n', "")
     model = CModel(
         header=texts["encoder.h"] + HEADER.format(**numbers),

@@ -75,9 +75,15 @@ def _signals(program: Program) -> str:
 static snnas_encoder encoder;
 static float sample[SNNAS_CHANNELS];
 snnas_encoder_init(&encoder);
-for (uint32_t t = 0; t < SNNAS_TIMESTEPS;) {
-    read_sensor(sample);
-    if (snnas_encoder_push(&encoder, sample))
+for (uint32_t n = 0, t = 0; t < SNNAS_TIMESTEPS;) {
+    uint32_t ready;
+    if (n++ < SNNAS_SIGNAL) {
+        read_sensor(sample);
+        ready = snnas_encoder_push(&encoder, sample);
+    } else {
+        ready = snnas_encoder_hold(&encoder); /* the last frame reaches beyond the signal */
+    }
+    if (ready)
         for (uint32_t s = 0; s < SNNAS_FRAME_STEPS; s++, t++) {
             snnas_encoder_frame(&encoder, s, frame);
             snnas_step(&state, frame);
@@ -107,6 +113,7 @@ def _readme(plan: Plan) -> str:
         )
     else:
         frame = f"`uint8_t frame[{plan.frame}]`: the input {p.input_shape} in (C, H, W) order; not 0 is a spike."
+    sources = " ".join(["model.c", *(name for name in encoder_texts(p) if name.endswith(".c"))])
     rows = "\n".join(
         f"| {u.index} | {u.population.id} | {' x '.join(map(str, u.population.shape))} | {u.population.role} |"
         for u in plan.units
@@ -136,5 +143,5 @@ model calls your `snnas_trace` with every population's spikes:
 {rows}
 {_signals(p)}
 gcc may turn loops into calls of `memset` and `memcpy`, which your libc has; without one, add
-`-fno-tree-loop-distribute-patterns`. CMake: `add_library(snnas_model STATIC model.c)`.
+`-fno-tree-loop-distribute-patterns`. CMake: `add_library(snnas_model STATIC {sources})`.
 """

@@ -53,6 +53,9 @@ def test_the_deployed_network_is_the_unfolded_one(name: str, backward: bool, see
         logits = net(torch.from_numpy(x), spikes=seen)
     graph = fold(net.layers())
     spikes, total = run_deployed(graph, x, 5)
+    by_ones, same = run_deployed(graph, x, 5, batch=1)  # however many samples run together
+    assert all(np.array_equal(by_ones[layer], fired) for layer, fired in spikes.items())
+    np.testing.assert_allclose(same, total, rtol=1e-12)
     merged = graph.meta.get("merged", {})
     for layer, value in seen.items():
         ours = value.transpose(0, 1).bool().numpy()

@@ -13,7 +13,7 @@ from snnas.export.formats.c.encoder import SOURCES, edges, encoder_texts
 from snnas.export.formats.c.encoder_trial import Trial
 from snnas.export.formats.signal_probes import probes
 from snnas.hw_sim.c import compilers, emulate, native
-from snnas.hw_sim.errors import GateError, InvalidFileError
+from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
 from snnas.hw_sim.signals import SignalInput, fires_at
 
 WALKS = np.random.default_rng(1).normal(size=(5, 25, 3)).cumsum(axis=1).astype(np.float32) * (1, 700, 0.01)
@@ -108,6 +108,18 @@ def test_edges_part_what_has_fired(steps: int) -> None:
     assert found.shape == (2, steps - 1)
     assert (fires_at(found, low, high, steps) <= np.arange(steps - 1)).all()
     assert (fires_at(before, low, high, steps) > np.arange(steps - 1)).all()
+
+
+def test_a_constant_channel_of_large_values_has_two_ends() -> None:
+    still = np.full((2, 9, 1), 3e8, np.float32)
+    signal = SignalInput(window=3, length=9, encoding="latency").fitted(still)
+    ((low, high),) = signal.ends
+    assert low == 3e8
+    assert low < high < 3.1e8
+    assert signal.apply(still).sum() == 18, "each value fires once"
+    far = np.array([-3e38, 3e38], np.float32).reshape(1, 2, 1)
+    with pytest.raises(UsageError, match="farther apart than float32 reaches"):
+        SignalInput(window=2, length=2, encoding="latency").fitted(far)
 
 
 def test_probes_meet_every_constant() -> None:
