@@ -212,7 +212,7 @@ def _rows(events: Events) -> list[tuple[int, int, int, int]]:
 
 @pytest.mark.parametrize("write", [as_dvs128, as_libcaer])
 def test_a_dvs128_is_read_upright(tmp_path: Path, write) -> None:
-    """AEDAT 2, which was laid on its side, as CIFAR10-DVS is, and AEDAT 3.1: a folder gives the frames of the events."""
+    """AEDAT 2, which was laid on its side as CIFAR10-DVS is, and AEDAT 3.1: a folder gives the events' frames."""
     wanted = {}
     for label, name in enumerate(("left", "right")):
         (tmp_path / name).mkdir()
