@@ -123,7 +123,7 @@ def test_a_baseline_says_what_priced_it(tmp_path: Path) -> None:
     assert read_baseline(path) == Baseline(figures={"cores": 2.0}, stimulus="", priced_by=by)
     for wrong in ([], {"counts": 3}):
         write_json(path, {"schema": "snnas.baseline/1", "figures": {}, "priced_by": wrong})
-        with pytest.raises(InvalidFileError, match="priced_by is .*; expected names and versions, or none"):
+        with pytest.raises(InvalidFileError, match=r"priced_by is .*; expected names and versions, or none"):
             read_baseline(path)
 
 
