@@ -24,6 +24,7 @@ from snnas.hw_sim.readout import late
 
 HOST_CURRENT = 1 << 31
 PIXEL_MAX = 255
+PIXELS_FEW = 16
 WEIGHT_MAX = (1 << 15) - 1
 SUM_MAX = (1 << 31) - 1
 SHIFT_MAX = 30
@@ -68,6 +69,16 @@ def pixels(program: Program, x: np.ndarray) -> np.ndarray:
     assert given is not None
     whole = np.rint(x.astype(np.float64) / given.step) + given.zero
     return np.asarray(np.nan_to_num(whole).clip(0, PIXEL_MAX), np.uint8)
+
+
+def coarse_channels(program: Program, x: np.ndarray) -> dict[int, int]:
+    """Channels of x, (B, C, H, W) or by frames, of which pixels leave fewer than PIXELS_FEW values: {channel: values}.
+
+    All channels share one grid, so one whose values are small beside another's is rounded away.
+    """
+    given, channels = pixels(program, x), x.ndim - 3
+    left = {c: len(np.unique(given.take(c, axis=channels))) for c in range(x.shape[channels])}
+    return {c: n for c, n in left.items() if n < PIXELS_FEW <= len(np.unique(x.take(c, axis=channels)))}
 
 
 def host_currents(

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from dataclasses import MISSING, fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 from xml.etree import ElementTree
@@ -130,6 +131,14 @@ def test_options_are_the_fields_of_a_record_with_the_same_defaults(name: str) ->
         default = known[parameter]
         if default not in (MISSING, ()) and not found.required:
             assert found.default == default or (found.default is None and not default), parameter
+
+
+@pytest.mark.parametrize("name", ["conformance", "deploy", "gpu", "search", "simulate", "train"])
+def test_options_of_a_bench_are_the_fields_of_its_record(name: str) -> None:
+    record = getattr(import_module(f"snnas.toolchain.bench.{name}"), f"{name.title()}BenchOptions")
+    command = typer.main.get_command(app).commands["bench"].commands[name]  # type: ignore[attr-defined]
+    taken = {p.name.removeprefix("no_") for p in command.params} - {"as_json", "quiet", "help"}
+    assert taken == {field.name for field in fields(record)}
 
 
 @pytest.fixture(scope="module")
@@ -332,9 +341,9 @@ def test_a_foreign_graph_is_exported(tmp_path: Path) -> None:
 
 
 def test_the_search_command_is_the_function(bars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command hands over its options, and nothing else."""
+    """Both hand over the same options, and nothing else."""
     from snnas.toolchain.cli.app import run_command
-    from snnas.toolchain.commands import verbs
+    from snnas.toolchain.commands import search, verbs
 
     asked: list[SearchOptions] = []
 
@@ -342,7 +351,8 @@ def test_the_search_command_is_the_function(bars: Path, monkeypatch: pytest.Monk
         asked.append(options)
         raise UsageError("seen")
 
-    monkeypatch.setattr(verbs, "run_search", refuse)
+    for home in (search, verbs):
+        monkeypatch.setattr(home, "run_search", refuse)
     line = [
         "search",
         "--dataset",

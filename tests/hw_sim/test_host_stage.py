@@ -9,7 +9,7 @@ import pytest
 from snnas.export.compiler.ranges import neuron_bounds
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
-from snnas.hw_sim.host_stage import host_currents, integer_stages, integers_of, pixels, with_integers
+from snnas.hw_sim.host_stage import coarse_channels, host_currents, integer_stages, integers_of, pixels, with_integers
 from snnas.hw_sim.program import HostIntegers
 from snnas.hw_sim.simulate.simulator import simulate
 from tests.c_programs import random_variant, samples
@@ -29,6 +29,18 @@ def test_pixels_are_rounded_half_to_even_and_clipped() -> None:
     program = replace(random_variant(1), host_integers=HostIntegers(step=0.5, zero=10))
     x = np.array([-99.0, -0.25, 0.0, 0.25, 0.75, 1e9])
     assert pixels(program, x).tolist() == [0, 10, 10, 10, 12, 255]
+
+
+def test_a_channel_that_is_rounded_away_is_named() -> None:
+    """Two units in one input: 700 and 1. A channel that has few values from the start is none of them."""
+    program = replace(random_variant(1), host_integers=integers_of((-700.0, 700.0)))
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.uniform(-700, 700, 200), rng.uniform(-1, 1, 200), rng.integers(0, 2, 200)], axis=1)[
+        :, :, None, None
+    ]
+    assert coarse_channels(program, x) == {1: 1}
+    assert coarse_channels(program, x[None].repeat(2, axis=0)) == {1: 1}, "by frames"
+    assert coarse_channels(program, x[:, :1]) == {}
 
 
 @pytest.mark.parametrize(("seed", "ends"), [(1, (0.0, 1.0)), (3, (-1.0, 1.0)), (9, (-0.3, 1.0))])

@@ -46,12 +46,12 @@ def test_the_first_difference_is_of_the_earliest_timestep_and_then_of_the_first_
     recorded = _run(("a", (1, 2, 4, 1, 0)), ("a", (1, 2, 0, 0, 0))).packed()
     now = _run(("b", (0, 1, 8)), ("b", (1, 1, 3)), ("b", (0, 2, 0)), ("a", (1, 2, 0, 0, 0)))
     assert now.total() == 2 * 3 * (5 * 2 + 9)
-    found = first_difference(recorded, now, ["a", "b"], start=16)
+    found = first_difference(recorded, now, ["a", "b"])
     assert found is not None
-    assert (found.node, found.sample, found.timestep, found.neuron) == ("b", 16, 1, (8,))
+    assert (found.node, found.sample, found.timestep, found.neuron) == ("b", 0, 1, (8,))
     assert (found.recorded, found.count, found.everywhere, found.nodes) == (0, 3, 4, 2)
     assert found.text() == (
-        "3 spikes of node b differ; first at sample 16, timestep 1, neuron (8,): recorded 0, now 1; 4 in 2 nodes in all"
+        "3 spikes of node b differ; first at sample 0, timestep 1, neuron (8,): recorded 0, now 1; 4 in 2 nodes in all"
     )
     alone = first_difference(recorded, _run(("a", (1, 2, 0, 0, 0))), ["a", "b"])
     assert alone is not None

@@ -14,11 +14,9 @@ from snnas.hw_sim.errors import SnnasError, UnsupportedError, UsageError
 from snnas.toolchain.bench.random_networks import Case, deployed_graph, draw
 from snnas.toolchain.bench.refusals import MAX_REFUSED, general
 from snnas.toolchain.data.seeds import torch_seed
-from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.output.stdout import print_table
+from snnas.toolchain.output.stderr import SILENT, Narrator
 
 if TYPE_CHECKING:
-    from snnas.hw_sim.lava.run import Comparison
     from snnas.search.network.config import NetworkConfig
     from snnas.toolchain.bench.conformance_c import ConformanceC
     from snnas.toolchain.bench.foreign.conformance import ForeignConformance
@@ -100,7 +98,7 @@ class Conformance:
             "recurrent": sum(c.recurrent for c in self.cases),
             "delayed": sum(c.program.recurrent for c in self.compiled if c.program),
             "periods": _counted(c.program.schedule.period for c in self.compiled if c.program),
-            "populations": _counted_roles(self.compiled),
+            "populations": _counted(p.role for c in self.compiled if c.program for p in c.program.populations),
             "nir_differing_spikes": self.nir_differing_spikes,
             "quantisation_differing": {
                 "feed_forward": _mean(c.quantisation for c in self.compiled if not c.recurrent),
@@ -123,10 +121,6 @@ class Conformance:
 
 def _counted(values: Any) -> dict[str, int]:
     return {str(value): count for value, count in sorted(Counter(values).items())}
-
-
-def _counted_roles(cases: Sequence[Case]) -> dict[str, int]:
-    return _counted(p.role for c in cases if c.program for p in c.program.populations)
 
 
 def _mean(values: Any) -> float:
@@ -174,7 +168,7 @@ def take(case: Case, config: NetworkConfig, seed: int, folder: Path) -> Case:
 
 
 def bench_conformance(
-    options: ConformanceBenchOptions, narrator: Narrator | None = None
+    options: ConformanceBenchOptions, narrator: Narrator = SILENT
 ) -> Conformance | ForeignConformance:
     """Draws genotypes, takes each through the chain, and some of them (half recurrent) through stock Lava.
 
@@ -183,7 +177,6 @@ def bench_conformance(
     """
     from snnas.toolchain.exporting.options import ExportOptions, lava_python
 
-    narrator = narrator or Narrator(quiet=True)
     genotypes, lava, seed, samples = options.genotypes, options.lava, options.seed, options.samples
     in_c = _in_c(options)
     lava = 0 if in_c else lava
@@ -262,12 +255,16 @@ def chosen(compiled: Sequence[Case], count: int) -> list[Case]:
 
 
 def _run_lava(result: Conformance, cases: Sequence[Case], worker: Path, narrator: Narrator) -> None:
+    from snnas.toolchain.bench.in_lava import compare_in_lava
+    from snnas.toolchain.exporting.on_target import reference
+
     began = time.perf_counter()
     with narrator.progress(f"{len(cases)} of them in Lava, {result.lava_samples} samples each") as advance:
         for done, case in enumerate(cases, start=1):
-            comparison = compare_in_lava(case, worker)
+            assert case.program is not None
+            comparison, _ = compare_in_lava(case.program, reference(case.program, case.x), worker)
             result.lava_checked.append(case.index)
-            result.lava_recurrent += bool(case.program and case.program.recurrent)
+            result.lava_recurrent += case.program.recurrent
             result.lava_differing_spikes += comparison.differing_spikes
             result.lava_spikes_compared += comparison.spikes
             if comparison.first is not None:
@@ -280,32 +277,14 @@ def _run_lava(result: Conformance, cases: Sequence[Case], worker: Path, narrator
     result.seconds_lava = time.perf_counter() - began
 
 
-def compare_in_lava(case: Case, worker: Path) -> Comparison:
-    """Runs all samples of a compiled case back to back in one Lava run."""
-    from snnas.export.formats.npz_file import write_npz
-    from snnas.export.formats.program_file import write_program
-    from snnas.hw_sim.lava.run import compare, run_worker
-    from snnas.hw_sim.simulate.simulator import simulate_input
-    from snnas.toolchain.exporting.on_target import recorded
-
-    assert case.program is not None
-    with tempfile.TemporaryDirectory(prefix="snnas-conformance-") as place:
-        folder = Path(place)
-        trace, currents = next(simulate_input(case.program, case.x, batch=len(case.x)))
-        spikes_in = None if currents else case.x.astype(bool)
-        golden = recorded(trace.spikes, trace.logits, currents, spikes_in, len(case.x))
-        write_program(folder / "program.npz", case.program)
-        write_npz(folder / "golden.npz", golden)
-        result = run_worker(folder, folder / "lava", samples=len(case.x), python=worker)
-        return compare(golden, result["arrays"], case.program, len(case.x))
-
-
 # --------------------------------------------------------------------------------------------------------- the command
 
 
 def print_result(figures: dict[str, Any]) -> None:
     """The figures as a person reads them."""
     from rich.table import Table
+
+    from snnas.toolchain.bench.conformance_c import print_compared
 
     table = Table(title=f"conformance, seed {figures['seed']}", title_justify="left", show_header=False)
     table.add_row("genotypes", f"{figures['genotypes']}, {figures['recurrent']} recurrent")
@@ -331,11 +310,4 @@ def print_result(figures: dict[str, Any]) -> None:
         )
     elif "c" not in figures:
         table.add_row("Lava", f"not run: {figures['lava']}")
-    for line in figures["lava_first_differences"]:
-        table.add_row("", line)
-    if "c" in figures:
-        from snnas.toolchain.bench.conformance_c import rows
-
-        for row in rows(figures["c"]):
-            table.add_row(*row)
-    print_table(table)
+    print_compared(table, figures)

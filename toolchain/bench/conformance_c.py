@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.program import Program
 from snnas.toolchain.models.in_c import InC, prepare
 from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stdout import print_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(slots=True)
@@ -120,3 +124,12 @@ def rows(c: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         found.append(("emulated cores", f"not run: {c['emulator']}"))
     return [*found, *(("", line) for line in (*c["refused"], *c["first_differences"]))]
+
+
+def print_compared(table: Table, figures: dict[str, Any]) -> None:
+    """Prints the table of a bench, ended with what differs in Lava and what C gave."""
+    for line in figures["lava_first_differences"]:
+        table.add_row("", line)
+    for row in rows(figures["c"]) if "c" in figures else ():
+        table.add_row(*row)
+    print_table(table)

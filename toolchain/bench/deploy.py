@@ -42,6 +42,7 @@ COLUMNS = (
 )
 MAX_BYTES = 1 << 26
 Row = Mapping[str, Any]
+Name = tuple[str, int, int]  # of a network: its cell, channels and timesteps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ class Table:
         rows = read_table(path)
         self.seeds = sorted({row["seed"] for row in rows})
         self.epochs = rows[0]["epochs"]
-        of: dict[tuple[str, int, int], dict[int, Row]] = {}
+        of: dict[Name, dict[int, Row]] = {}
         for row in rows:
             of.setdefault((row["cell"], row["channels"], row["timesteps"]), {})[row["seed"]] = row
         lacking = [name for name, found in of.items() if len(found) < len(self.seeds)]
@@ -88,11 +89,11 @@ class Table:
         self.designs = {name: _design(*name) for name in of}
         self.names = {design.architecture_id: name for name, design in self.designs.items()}
 
-    def mean(self, name: tuple[str, int, int], column: str) -> float:
+    def mean(self, name: Name, column: str) -> float:
         """The mean over the seeds."""
         return float(np.mean([row[column] for row in self.rows[name].values()]))
 
-    def within(self, budget: float) -> list[tuple[str, int, int]]:
+    def within(self, budget: float) -> list[Name]:
         """The designs whose mean energy, upper end of the band, keeps the budget."""
         return [name for name in self.rows if self.mean(name, "energy_high_uJ") <= budget]
 
@@ -174,13 +175,11 @@ def bench_deploy(options: DeployBenchOptions) -> dict[str, Any]:
     }
 
 
-def _budget(
-    table: Table, within: Sequence[tuple[str, int, int]], budget: float, options: DeployBenchOptions
-) -> dict[str, Any]:
+def _budget(table: Table, within: Sequence[Name], budget: float, options: DeployBenchOptions) -> dict[str, Any]:
     """The regret of every method at a budget, in 0..1: what the best network within it is ahead by, on average."""
     truth = {name: table.mean(name, "target_test") for name in within}
     best = max(truth, key=lambda name: truth[name])
-    methods: dict[str, Callable[[int], tuple[str, int, int]]] = {
+    methods: dict[str, Callable[[int], Name]] = {
         "trained": lambda game: _search(table, budget, options, game, random=False),
         "random": lambda game: _search(table, budget, options, game, random=True),
         "one draw": lambda game: within[int(stream(options.seed, f"draw {game}").integers(len(within)))],
@@ -206,9 +205,7 @@ def _budget(
     }
 
 
-def _search(
-    table: Table, budget: float, options: DeployBenchOptions, game: int, *, random: bool
-) -> tuple[str, int, int]:
+def _search(table: Table, budget: float, options: DeployBenchOptions, game: int, *, random: bool) -> Name:
     """The network that a search which trains takes; what it would train is looked up."""
     from snnas.search.methods.trained import Plan, run
     from snnas.search.network.design_space import DesignSpace
@@ -245,9 +242,7 @@ def _search(
     return table.names[found.genotype.architecture_id]
 
 
-def _picked(
-    table: Table, within: Sequence[tuple[str, int, int]], score: Callable[[Any, Row], Any], game: int
-) -> tuple[str, int, int]:
+def _picked(table: Table, within: Sequence[Name], score: Callable[[Any, Row], Any], game: int) -> Name:
     """The best of all by a score of untrained networks; of equal ones the cheapest. game: which seed's scores."""
     seed = table.seeds[game]
     return max(within, key=lambda name: (score(name, table.rows[name][seed]), -table.mean(name, "energy_high_uJ")))

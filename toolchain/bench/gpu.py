@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from snnas.toolchain.bench.gpu_speed import QUICK, TIMESTEPS, Sizes, network_of, search, stepper_of, throughput
 from snnas.toolchain.bench.train import KINDS
 from snnas.toolchain.data.seeds import torch_seed
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.output.stdout import print_table
 
 if TYPE_CHECKING:
@@ -64,13 +64,12 @@ class GpuBenchOptions:
     """The one seed of weights and inputs."""
 
 
-def bench_gpu(options: GpuBenchOptions, narrator: Narrator | None = None) -> dict[str, Any]:
+def bench_gpu(options: GpuBenchOptions, narrator: Narrator = SILENT) -> dict[str, Any]:
     """Return the figures, as ``--json`` prints them. UsageError for a device that torch cannot use."""
     import torch
 
     from snnas.toolchain.training.device import resolve_device
 
-    narrator = narrator or Narrator(quiet=True)
     begun = time.perf_counter()
     device = resolve_device(options.device)
     on_gpu, sizes = device.startswith("cuda"), QUICK if options.quick else Sizes()

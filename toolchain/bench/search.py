@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snnas.toolchain.bench.harness import one_thread, timed
+from snnas.toolchain.bench.harness import Turns, one_thread, timed
 from snnas.toolchain.data.seeds import stream, torch_seed
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.output.stdout import print_table
 
 if TYPE_CHECKING:
@@ -33,22 +33,14 @@ PIXELS, TIMESTEPS = 16, 5
 
 
 @dataclass(slots=True)
-class Turns:
-    """What the turns of one kind of cell gave. seconds and baseline: CPU seconds of a whole search, one per turn."""
+class Searches(Turns):
+    """Of whole searches; difference: the largest of two scores."""
 
-    seconds: list[float] = field(default_factory=list)
-    baseline: list[float] = field(default_factory=list)
-    difference: float = 0.0
     evaluations: int = 0
     same_genotype: bool = True
     silent: int = 0
     lowest_rate: float = 1.0
     highest_rate: float = 0.0
-
-    @property
-    def ratio(self) -> float:
-        """How many times as long the loop takes: the median over the turns."""
-        return statistics.median(b / s for b, s in zip(self.baseline, self.seconds, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +57,10 @@ class SearchBenchOptions:
     """The one seed of weights and batch."""
 
 
-def bench_search(options: SearchBenchOptions, narrator: Narrator | None = None) -> dict[str, Any]:
+def bench_search(options: SearchBenchOptions, narrator: Narrator = SILENT) -> dict[str, Any]:
     """Return the figures of the benchmark, as ``--json`` prints them."""
-    narrator = narrator or Narrator(quiet=True)
     turns, width, batch, seed = options.turns, options.width, options.batch, options.seed
-    kinds = {name: Turns() for name in GATES}
+    kinds = {name: Searches() for name in GATES}
     with one_thread(), narrator.progress("timing both searches, the loop and ours", "turns") as advance:
         x, every = digits_batch(batch, seed), len(kinds) * turns
         for at, (name, kind) in enumerate(kinds.items()):
@@ -108,7 +99,7 @@ def bench_search(options: SearchBenchOptions, narrator: Narrator | None = None) 
     }
 
 
-def _turn(kind: Turns, supernet: Supernet, x: Tensor, *, backward: bool) -> None:
+def _turn(kind: Searches, supernet: Supernet, x: Tensor, *, backward: bool) -> None:
     """Run both searches once, the loop first, and compare all their scores."""
     from snnas.search.scoring.batched import BatchedScorer
     from snnas.search.scoring.proxies import Score

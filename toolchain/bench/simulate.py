@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import numpy as np
 from snnas.toolchain.bench.programs import RATE, TIMESTEPS, comparison_program, expanded, float_network
 from snnas.toolchain.bench.sizes import sizes, write_picture
 from snnas.toolchain.output.drawing import check_picture
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.output.stdout import print_table
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class SimulateBenchOptions:
     """The worker's Python 3.10; None: looked for."""
 
 
-def bench_simulate(options: SimulateBenchOptions, narrator: Narrator | None = None) -> dict[str, Any]:
+def bench_simulate(options: SimulateBenchOptions, narrator: Narrator = SILENT) -> dict[str, Any]:
     """All measurements. Every rate is samples per second of wall time, *measured* on this machine.
 
     UsageError (2) for a picture that cannot be written, UnsupportedError (4) where Lava or torch is missing.
@@ -74,7 +73,6 @@ def bench_simulate(options: SimulateBenchOptions, narrator: Narrator | None = No
     from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
     from snnas.toolchain.exporting.options import ExportOptions, lava_python
 
-    narrator = narrator or Narrator(quiet=True)
     if options.plot is not None:
         check_picture(options.plot, "--plot")
     seed = options.seed
@@ -166,19 +164,11 @@ def _lava_rates(
 
 
 def _lava_rate(program: Program, simulator: TorchSimulator, spikes: np.ndarray, python: Path) -> LavaRate:
-    from snnas.export.formats.npz_file import write_npz
-    from snnas.export.formats.program_file import write_program
-    from snnas.hw_sim.lava.run import compare, run_worker
+    from snnas.toolchain.bench.in_lava import compare_in_lava
     from snnas.toolchain.exporting.on_target import recorded
 
     trace = simulator.run(spikes_in=spikes)
-    golden = recorded(trace.spikes, trace.logits, {}, spikes, len(spikes))
-    with tempfile.TemporaryDirectory(prefix="snnas-bench-") as name:
-        folder = Path(name)
-        write_program(folder / "program.npz", program)
-        write_npz(folder / "golden.npz", golden)
-        result = run_worker(folder, folder / "lava", samples=len(spikes), python=python)
-    compared = compare(golden, result["arrays"], program, len(spikes))
+    compared, result = compare_in_lava(program, recorded(trace.spikes, trace.logits, {}, spikes, len(spikes)), python)
     interval = (program.timesteps + program.schedule.blank) * program.schedule.period
     kept = ("samples", "hardware_steps", "processes", "build_seconds", "run_seconds", "versions")
     return LavaRate(

@@ -13,12 +13,12 @@ time. Channels last adds up in another order: ``loss_difference_as_timed`` is wh
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snnas.toolchain.bench.harness import one_thread, timed
+from snnas.toolchain.bench.harness import Turns, one_thread, timed
 from snnas.toolchain.data.seeds import torch_seed
-from snnas.toolchain.output.stderr import Advance, Narrator
+from snnas.toolchain.output.stderr import SILENT, Advance, Narrator
 from snnas.toolchain.output.stdout import print_table
 
 if TYPE_CHECKING:
@@ -36,20 +36,12 @@ COMPARED_STEPS = 2
 
 
 @dataclass(slots=True)
-class Turns:
-    """CPU seconds of a step, one per turn; largest differences of the losses; bytes that autograd keeps for a step."""
+class Steps(Turns):
+    """Of single steps; differences: the largest of two losses; bytes that autograd keeps for a step."""
 
-    seconds: list[float] = field(default_factory=list)
-    baseline: list[float] = field(default_factory=list)
-    difference: float = 0.0
     difference_as_timed: float = 0.0
     bytes: int = 0
     baseline_bytes: int = 0
-
-    @property
-    def ratio(self) -> float:
-        """How many times as long the loop takes: the median over the turns."""
-        return statistics.median(b / s for b, s in zip(self.baseline, self.seconds, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +60,12 @@ class TrainBenchOptions:
     """The one seed of weights and images."""
 
 
-def bench_train(options: TrainBenchOptions, narrator: Narrator | None = None) -> dict[str, Any]:
+def bench_train(options: TrainBenchOptions, narrator: Narrator = SILENT) -> dict[str, Any]:
     """Return the figures of the benchmark, as ``--json`` prints them."""
-    narrator = narrator or Narrator(quiet=True)
-    turns, channels, pixels, batch, seed = (
-        options.turns, options.channels, options.pixels, options.batch, options.seed,
-    )  # fmt: skip
-    kinds: dict[str, Turns] = {}
+    kinds: dict[str, Steps] = {}
     with one_thread(), narrator.progress("timing steps of both trainings, the loop's and ours", "turns") as advance:
         for name in KINDS:
-            kinds[name] = _measure(name, turns, channels, pixels, batch, seed, advance)
+            kinds[name] = _measure(name, options, advance)
             narrator.say(
                 f"  {name}: {kinds[name].ratio:.2f} times as fast, losses differ by {kinds[name].difference:.1e}"
             )
@@ -88,17 +76,16 @@ def bench_train(options: TrainBenchOptions, narrator: Narrator | None = None) ->
             f"ratio_{name}": round(kind.ratio, 3),
             f"seconds_{name}": round(seconds, 5),
             f"baseline_seconds_{name}": round(baseline, 5),
-            f"images_per_s_{name}": round(batch / seconds, 2),
-            f"baseline_images_per_s_{name}": round(batch / baseline, 2),
+            f"images_per_s_{name}": round(options.batch / seconds, 2),
+            f"baseline_images_per_s_{name}": round(options.batch / baseline, 2),
             f"peak_bytes_{name}": kind.bytes,
             f"baseline_peak_bytes_{name}": kind.baseline_bytes,
             f"loss_difference_{name}": kind.difference,
             f"loss_difference_as_timed_{name}": kind.difference_as_timed,
         }
-    first = "feedforward"
     for key in ("ratio", "seconds", "baseline_seconds", "images_per_s", "baseline_images_per_s", "peak_bytes"):
-        figures[key] = figures[f"{key}_{first}"]
-    figures["baseline_peak_bytes"] = figures[f"baseline_peak_bytes_{first}"]
+        figures[key] = figures[f"{key}_feedforward"]
+    figures["baseline_peak_bytes"] = figures["baseline_peak_bytes_feedforward"]
     figures["loss_difference"] = max(kind.difference for kind in kinds.values())
     return figures | {
         "tolerance": TOLERANCE,
@@ -106,15 +93,15 @@ def bench_train(options: TrainBenchOptions, narrator: Narrator | None = None) ->
         "aim": AIM,
         "good": figures["ratio"] >= GATE and figures["loss_difference"] <= TOLERANCE,
         "setting": {
-            "channels": [channels, 2 * channels],
-            "pixels": pixels,
-            "batch": batch,
+            "channels": [options.channels, 2 * options.channels],
+            "pixels": options.pixels,
+            "batch": options.batch,
             "timesteps": TIMESTEPS,
             "hidden": HIDDEN,
             "cell": {f"{i}->{j}": op for (i, j), op in CELL.items()},
             "recurrent_cell": "and 3->0 conv3x3",
-            "seed": seed,
-            "turns": turns,
+            "seed": options.seed,
+            "turns": options.turns,
             "threads": 1,
             "clock": "CPU seconds of the process",
             "peak_bytes": "tensors that autograd keeps for the backward pass, weights left out",
@@ -122,21 +109,21 @@ def bench_train(options: TrainBenchOptions, narrator: Narrator | None = None) ->
     }
 
 
-def _measure(name: str, turns: int, channels: int, pixels: int, batch: int, seed: int, advance: Advance) -> Turns:
+def _measure(name: str, options: TrainBenchOptions, advance: Advance) -> Steps:
     import torch
 
     from snnas.toolchain.bench.plain_training import TrainLoop, train_step
     from snnas.toolchain.training.memory import keep_pages, lay_out
 
     keep_pages()  # for both
-    result = Turns()
-    generator = torch.Generator().manual_seed(torch_seed(seed, "bench train"))
-    x = torch.rand(batch, 3, pixels, pixels, generator=generator)
-    y = torch.randint(CLASSES, (batch,), generator=generator)
+    result = Steps()
+    generator = torch.Generator().manual_seed(torch_seed(options.seed, "bench train"))
+    x = torch.rand(options.batch, 3, options.pixels, options.pixels, generator=generator)
+    y = torch.randint(CLASSES, (options.batch,), generator=generator)
     wide = x.contiguous(memory_format=torch.channels_last)
     for step in range(COMPARED_STEPS):
         for layout, images in ((torch.contiguous_format, x), (torch.channels_last, wide)):
-            network = _network(name, channels, pixels, x, seed)
+            network = _network(name, options, x)
             loop = TrainLoop(network).eval()
             lay_out(network.eval(), layout)
             mine, theirs = _optimizer(network), _optimizer(loop)
@@ -147,22 +134,22 @@ def _measure(name: str, turns: int, channels: int, pixels: int, batch: int, seed
                 result.difference = max(result.difference, gap)
             else:
                 result.difference_as_timed = max(result.difference_as_timed, gap)
-    network = _network(name, channels, pixels, x, seed)
+    network = _network(name, options, x)
     loop = TrainLoop(network).train()
     lay_out(network.train(), torch.channels_last)
     result.bytes, result.baseline_bytes = _kept(network, wide), _kept(loop, x)
     mine, theirs = _optimizer(network, fused=True), _optimizer(loop)
-    for turn in range(turns + 1):
+    for turn in range(options.turns + 1):
         baseline, _ = timed(lambda: train_step(loop, theirs, x, y))
         seconds, _ = timed(lambda: train_step(network, mine, wide, y))
-        advance(tuple(KINDS).index(name) * (turns + 1) + turn + 1, len(KINDS) * (turns + 1))
+        advance(tuple(KINDS).index(name) * (options.turns + 1) + turn + 1, len(KINDS) * (options.turns + 1))
         if turn:  # the first warms up
             result.baseline.append(baseline)
             result.seconds.append(seconds)
     return result
 
 
-def _network(name: str, channels: int, pixels: int, x: Tensor, seed: int) -> Network:
+def _network(name: str, options: TrainBenchOptions, x: Tensor) -> Network:
     """Return a network that is alive in eval mode: its running statistics are those of the batch."""
     import torch
 
@@ -171,14 +158,14 @@ def _network(name: str, channels: int, pixels: int, x: Tensor, seed: int) -> Net
     from snnas.toolchain.training import build
 
     config = NetworkConfig(
-        input_shape=(3, pixels, pixels),
+        input_shape=(3, options.pixels, options.pixels),
         classes=CLASSES,
-        channels=channels,
+        channels=options.channels,
         hidden=HIDDEN,
         timesteps=TIMESTEPS,
         head="lif",
     )
-    network = build(Genotype("lightsnn", (Cell.of(KINDS[name]),) * 2), config, seed=seed)
+    network = build(Genotype("lightsnn", (Cell.of(KINDS[name]),) * 2), config, seed=options.seed)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None

@@ -31,7 +31,8 @@ def check(path: Path, options: CheckOptions, narrator: Narrator | None = None) -
     _only_of_graphs(path, kind, options)
     if options.update_baseline:
         refuse_in_ci("--update-baseline", options.in_ci)
-    budget = options.budget or (_budget_beside(path) if options.budgets else None)
+    beside = _beside(path, BUDGET_NAME)
+    budget = options.budget or (beside if options.budgets and beside.is_file() else None)
     asked = _ignored(budget) if budget else frozenset()
     ignored = options.ignored | (asked if options.budget else frozenset())
     policy = Policy(strict=options.strict, portable=options.portable, ignored=ignored)
@@ -59,11 +60,6 @@ def _only_of_graphs(path: Path, kind: str, options: CheckOptions) -> None:
             raise UsageError(f"{option}: of a lone .nir; {path} holds a float network")
 
 
-def _budget_beside(path: Path) -> Path | None:
-    found = (path if path.is_dir() else path.parent) / BUDGET_NAME
-    return found if found.is_file() else None
-
-
 def _ignored(budget: Path) -> frozenset[str]:
     """``[check] ignore = ["SN206"]`` of the budget file."""
     table = read_table(budget).get(CHECK_TABLE, {})
@@ -85,12 +81,13 @@ def _measured(book: Book, options: CheckOptions, judged: bool) -> Made:
 
         figures, samples = check_onnx(book, options)
         return Made(figures=figures, judged=_recorded(samples), why="" if figures else "no recording")
-    from snnas.toolchain.checking.figures import of_program
     from snnas.toolchain.checking.lone_nir import check_nir
 
     lone = check_nir(book, options)
     if lone.subject is None or not judged:
         return Made(judged=_recorded(lone.recording), why=lone.why)
+    from snnas.toolchain.checking.figures import of_program  # with all that runs and prices
+
     try:
         return replace(of_program(lone.subject, options.pricing), judged=_recorded(lone.recording))
     except SnnasError as error:
@@ -113,33 +110,26 @@ def _recorded(place: Path | None) -> Samples | None:
 
 def _gates(book: Book, options: CheckOptions, limits: Limits, made: Made) -> None:
     """SN4xx and SN5xx; the baseline written, where that is asked for and nothing else is wrong."""
-    path = options.baseline or (_beside(book.subject) if options.update_baseline else None)
+    path = options.baseline or (_beside(book.subject, BASELINE_NAME) if options.update_baseline else None)
     known = None
     if path is not None and not options.update_baseline:
         known = book.attempt("SN502", "baseline", lambda: _baseline(path), path, asked=True)
     pinned = _pinned(book, made, known, writing=options.update_baseline)
     for name, limit in limits.items():
         _limit(book, name, limit, made, trusted=options.trust_report, pinned=pinned is not None)
+    then = known.figures if known is not None else {}
     book.figures = {
         name: Figure(
-            metric=name,
-            unit=GATED[name].unit,
-            value=made.figures.get(name),
-            interval=made.intervals.get(name),
-            limit=limits.get(name),
+            metric=name, unit=GATED[name].unit, value=made.figures.get(name), interval=made.intervals.get(name),
+            limit=limits.get(name), baseline=then.get(name),
         )
-        for name in GATED
-        if name in made.figures or name in limits
-    }
+        for name in (*(n for n in GATED if n in made.figures or n in limits), *then)
+    }  # fmt: skip
     _check_pinned(book, limits, made, pinned, trusted=options.trust_report)
     if path is not None and options.update_baseline:
         _update(book, path, made, options)
-    if path is None or known is None:
-        return
-    check_drift(book, path, known, made, options.tolerances, priced_by(options.pricing))
-    for name, then in known.figures.items():
-        now = book.figures.get(name, Figure(metric=name, unit=GATED[name].unit, value=None))
-        book.figures[name] = replace(now, baseline=then)
+    if path is not None and known is not None:
+        check_drift(book, path, known, made, options.tolerances, priced_by(options.pricing))
 
 
 def _limit(book: Book, name: str, limit: float, made: Made, *, trusted: bool, pinned: bool) -> None:
@@ -181,8 +171,8 @@ def _check_pinned(book: Book, limits: Limits, made: Made, pinned: str | None, *,
     book.judge("SN312", "samples judged", None if named else why, f"{what}, {named}")
 
 
-def _beside(subject: Path) -> Path:
-    return (subject if subject.is_dir() else subject.parent) / BASELINE_NAME
+def _beside(subject: Path, name: str) -> Path:
+    return (subject if subject.is_dir() else subject.parent) / name
 
 
 def _baseline(path: Path) -> Baseline:

@@ -33,7 +33,7 @@ def check_runs(book: Book, name: str, run: Run, x: np.ndarray, first: Fired, *, 
 
 
 def _unlike(first: Fired, second: Fired, tolerance: float) -> str | None:
-    difference = first_difference(first.packed(), second, list(first.spikes))
+    difference = first_difference(first.packed(), second, first.spikes)
     if difference is not None:
         return difference.text()
     return answers_differ(first.answers, second.answers, tolerance=tolerance)

@@ -10,13 +10,15 @@ import numpy as np
 from snnas.hw_sim.early_exit import Exits, Rule, joined, rule_of, stops
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking.findings import Book, amount_of
-from snnas.toolchain.checking.remake import EQUAL, TORCH_WORTH, affordable, number, work_of
+from snnas.toolchain.checking.made import number
+from snnas.toolchain.checking.remake import EQUAL, TORCH_WORTH, affordable, unlike, work_of
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.data.statistics import wilson
 from snnas.toolchain.exporting.early_exit import described, energy_of, hardware_steps
 from snnas.toolchain.exporting.on_target import runs
 
 Tree = Mapping[str, Any]
+PLACE = "early_exit"  # in report.json
 COUNTED = (("samples",), ("changed",), ("early",), ("timesteps", "mean"))
 
 
@@ -45,9 +47,9 @@ def _made_again(program: Program, rule: Rule, samples: Samples, report: Tree, sa
     ends = f"{amount_of(len(whole), 'sample')}, mean {made['timesteps']['mean']:.2f} of {program.timesteps} timesteps"
     good = f"{ends}, {amount_of(made['changed'], 'answer')} changed"
     if number(said, ("samples",)) == len(whole):
-        return _unlike(said, made), good
+        return unlike(said, made, PLACE), good
     kept = ("mode", "level", "margin", "chosen_on", "of_timesteps", "of_hardware_steps")
-    problem = _unlike({name: said.get(name) for name in kept}, {name: made[name] for name in kept})
+    problem = unlike(said, {name: made[name] for name in kept}, PLACE)
     problem = problem or _torn(program, said, number(report, ("accuracy", "samples")), nominal) or _apart(said, made)
     return problem, f"{good}; the report's {number(said, ('samples',)) or 0:.0f} are not here"
 
@@ -55,7 +57,7 @@ def _made_again(program: Program, rule: Rule, samples: Samples, report: Tree, sa
 def _replayed(program: Program, rule: Rule, samples: Samples) -> tuple[Exits, np.ndarray]:
     ends, whole = list[Exits](), list[np.ndarray]()
     torch = len(samples) * work_of(program) > TORCH_WORTH
-    for trace, _ in runs(program, samples.x, lambda _done, _total: None, torch=torch):
+    for trace, *_ in runs(program, samples.x, torch=torch):
         ends.append(stops(program, rule, trace.spikes))
         whole.append(trace.predictions)
     return joined(ends), np.concatenate(whole)
@@ -76,7 +78,7 @@ def _torn(program: Program, said: Tree, tested: float | None, nominal: tuple[flo
         **steps,
         "energy_uJ": energy_of(steps, nominal),
     }
-    return _unlike({name: said.get(name) for name in follows}, follows)
+    return unlike(said, follows, PLACE)
 
 
 def _apart(said: Tree, made: Tree) -> str | None:
@@ -102,22 +104,3 @@ def _meet(one: Any, other: Any) -> bool:
     if not isinstance(one, list | tuple) or len(one) != 2 or any(type(end) not in (int, float) for end in one):
         return False
     return bool(one[0] - EQUAL <= other[1] and other[0] <= one[1] + EQUAL)
-
-
-def _unlike(said: Any, made: Any, path: str = "early_exit") -> str | None:
-    """The first figure that is not what was made again."""
-    if isinstance(made, Mapping):
-        if not isinstance(said, Mapping):
-            return f"{path} is no table; export again"
-        return next(filter(None, (_unlike(said.get(k), v, f"{path}.{k}") for k, v in made.items())), None)
-    if isinstance(made, list) and isinstance(said, list) and len(said) == len(made):
-        return next(filter(None, (_unlike(a, b, path) for a, b in zip(said, made, strict=True))), None)
-    if isinstance(said, int | float) and isinstance(made, int | float) and abs(said - made) <= EQUAL * abs(made):
-        return None
-    if said == made:
-        return None
-    return f"{path} is {_shown(made)}, the report says {_shown(said)}"
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.9g}" if type(value) in (int, float) else "nothing" if value is None else str(value)[:40]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +51,8 @@ def pack(fired: np.ndarray) -> np.ndarray:
     return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)
 
 
-def first_difference(
-    recorded: Mapping[str, np.ndarray], run: Fired, order: Sequence[str], *, start: int = 0
-) -> Difference | None:
-    """recorded: packed spikes of the same samples. order: of the nodes. start: number of the first sample."""
+def first_difference(recorded: Mapping[str, np.ndarray], run: Fired, order: Iterable[str]) -> Difference | None:
+    """recorded: packed spikes of the same samples. order: of the nodes."""
     every = {name: np.bitwise_xor(recorded[name], pack(run.spikes[name])) for name in order}
     unlike = {name: bits for name, bits in every.items() if bits.any()}
     if not unlike:
@@ -67,7 +65,7 @@ def first_difference(
     last = int(np.prod(shape)) - 1  # a recording may have bits behind it
     return Difference(
         node=node,
-        sample=start + sample,
+        sample=sample,
         timestep=timestep,
         neuron=tuple(int(i) for i in np.unravel_index(min(neuron, last), shape)),
         recorded=int(np.unpackbits(recorded[node][sample, timestep])[neuron]),

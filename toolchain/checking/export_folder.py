@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -151,31 +152,25 @@ def _check_parts(
         if calibration is None:
             return Made()
     watched = samples.first(max(len(recorded.samples), folder_runs.OBSERVED_SAMPLES))
-    again = book.attempt(
-        "SN207",
-        "program against graph",
-        lambda: folder_runs.check_structure(book, graph, program, watched, calibration, _ranges(manifest)),
-    )
+    structure = partial(folder_runs.check_structure, book, graph, program, watched, calibration, _ranges(manifest))
+    again = book.attempt("SN207", "program against graph", structure)
     book.attempt("SN208", "ranges", lambda: folder_runs.check_ranges(book, program, watched))
     book.attempt("SN209", "resolution", lambda: folder_runs.check_resolution(book, graph, program))
     if again is not None:
-        exact, trusted = calibration is not None, options.trust_report
-        book.attempt(
-            "SN211",
-            "program's numbers",
-            lambda: check_rounding(book, graph, program, again, report, exact=exact, trusted=trusted),
-        )
+        held_to = {"exact": calibration is not None, "trusted": options.trust_report}
+        rounding = partial(check_rounding, book, graph, program, again, report, **held_to)
+        book.attempt("SN211", "program's numbers", rounding)
     if manifest.get("target") == "c":
         book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples))
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
-    book.attempt(
-        "SN301",
-        "graph's spikes",
-        lambda: folder_runs.check_graph(book, graph, program, manifest, recorded, fired),
-    )
+    spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired)
+    book.attempt("SN301", "graph's spikes", spikes)
     book.attempt("SN307", "recorded resources", lambda: folder_runs.check_resources(book, program, manifest))
     book.attempt("SN307", "recorded figures", lambda: folder_runs.check_tables(book, report, manifest))
-    book.attempt("SN314", "early exit", lambda: _check_early_exit(book, program, samples, report))
+    if KEY in program.meta or "early_exit" in report:
+        from snnas.toolchain.checking.early_exit import check_early_exit  # with all that runs
+
+        book.attempt("SN314", "early exit", lambda: check_early_exit(book, program, samples, report))
     if not judged:
         return Made(judged=samples)
     made = _figures(book, graph, program, samples, options, report)
@@ -186,14 +181,6 @@ def _check_parts(
         claimed = {name: value for name, value in made.claimed.items() if name not in chips}
         made = replace(made, figures=made.figures | chips, claimed=claimed)
     return made
-
-
-def _check_early_exit(book: Book, program: Program, samples: Samples, report: Tree) -> None:
-    if KEY not in program.meta and "early_exit" not in report:
-        return
-    from snnas.toolchain.checking.early_exit import check_early_exit  # with all that runs
-
-    check_early_exit(book, program, samples, report)
 
 
 def _figures(book: Book, graph: Graph, program: Program, samples: Samples, options: CheckOptions, report: Tree) -> Made:

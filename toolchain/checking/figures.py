@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 from snnas.export.graph.graph import parameters_of
 from snnas.toolchain.checking.folder_runs import memory_of
-from snnas.toolchain.checking.made import Made
+from snnas.toolchain.checking.made import Made, leaf, number
 from snnas.toolchain.models.estimate import estimate
 from snnas.toolchain.models.open import Subject
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import Narrator
+
+OVER_SAMPLES = {
+    "accuracy": ("accuracy",),
+    "sar": ("sar",),
+    "spikes": ("spikes_per_inference",),
+    "synops": ("work", "synops_per_inference"),
+}
 
 
 def of_program(subject: Subject, pricing: Pricing) -> Made:
@@ -22,16 +26,7 @@ def of_program(subject: Subject, pricing: Pricing) -> Made:
     fit = found["fit"]
 
     def at(*path: str) -> float | None:
-        tree: Any = found
-        for key in path:
-            tree = tree.get(key) if isinstance(tree, dict) else None
-        return float(tree) if type(tree) in (int, float) and math.isfinite(tree) else None
-
-    def interval(*path: str) -> tuple[float, float] | None:
-        ends: Any = found
-        for key in path:
-            ends = ends.get(key) if isinstance(ends, dict) else None
-        return (float(ends[0]), float(ends[1])) if ends else None
+        return number(found, path)
 
     figures = {
         "accuracy": None if silence.why_none(silence.of(found)) else at("accuracy", "on_target"),
@@ -50,11 +45,6 @@ def of_program(subject: Subject, pricing: Pricing) -> Made:
     if "microcontroller" in fit:
         figures |= {name: at("fit", "microcontroller", f"{name}_bytes") for name in ("flash", "ram")}
         figures["instructions"] = at("instructions", "high")
-    over = {
-        "accuracy": interval("accuracy", "interval"),
-        "sar": interval("sar", "interval"),
-        "spikes": interval("spikes_per_inference", "interval"),
-        "synops": interval("work", "synops_per_inference", "interval"),
-    }
-    intervals = {name: ends for name, ends in over.items() if ends is not None}
+    over = {name: leaf(found, (*path, "interval")) for name, path in OVER_SAMPLES.items()}
+    intervals = {name: (float(ends[0]), float(ends[1])) for name, ends in over.items() if ends}
     return Made(figures=figures, intervals=intervals, samples=len(subject.samples))

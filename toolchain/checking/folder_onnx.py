@@ -14,8 +14,7 @@ from snnas.toolchain.checking.equivalence import Fired, first_difference
 from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.graph_rules import neurons_of
 from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
-from snnas.toolchain.checking.made import Made
-from snnas.toolchain.checking.remake import number
+from snnas.toolchain.checking.made import Made, number
 from snnas.toolchain.checking.samples import Samples, read_stimulus
 from snnas.toolchain.data.statistics import wilson
 from snnas.toolchain.searching.budgets import GATED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ from snnas.hw_sim.files import read_json
 from snnas.hw_sim.host_stage import integers_of
 from snnas.hw_sim.limits import STATE_LIMIT
 from snnas.hw_sim.map.mapping import load_system, map_program
-from snnas.hw_sim.program import CLOCK, LinearMap, Population, Program, Synapse
+from snnas.hw_sim.program import CLOCK, LinearMap, Program
 from snnas.hw_sim.simulate import simulator
 from snnas.toolchain.checking import determinism, same_network
 from snnas.toolchain.checking.equivalence import Fired, first_difference
 from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.made import leaf
 from snnas.toolchain.checking.reach import check_reach
 from snnas.toolchain.checking.samples import Samples
 
@@ -92,7 +93,7 @@ def check_program(book: Book, program: Program, recorded: Recorded) -> Fired | N
     packed = fired.packed()
     known = {name: _recorded(folder, golden, f"spikes.{name}", like) for name, like in packed.items()}
     logits = _recorded(folder, golden, "logits", fired.answers)
-    difference = first_difference(known, fired, list(fired.spikes))
+    difference = first_difference(known, fired, fired.spikes)
     if difference is None and (logits != fired.answers).any():
         problem = "every spike is equal but the logits differ: the readout was changed"
         book.add("SN305", "recorded spikes", "failed", problem, folder / "golden.npz")
@@ -209,11 +210,9 @@ def check_structure(
             ranges=ranges if by is not None else "auto",
         )
 
-    again = compile_it()
+    again, place = compile_it(), book.subject / "program.npz"
     good = f"{described(program)}, T = {program.timesteps}"
-    alike = book.judge(
-        "SN207", "program against graph", _unlike(again, program), good, book.subject / "program.npz"
-    )  # fmt: skip
+    alike = book.judge("SN207", "program against graph", _unlike(again, program), good, place)
     determinism.check_compile(book, compile_it, again)
     return again if alike else None
 
@@ -236,10 +235,11 @@ def _unlike(again: Program, program: Program) -> str | None:
 
 def _structure(program: Program) -> dict[str, tuple[Any, ...]]:
     """What of a program does not depend on how numbers were rounded."""
-    parts: dict[str, tuple[Any, ...]] = {f"population {p.id}": _population(p) for p in program.populations}
-    parts |= {f"synapse {s.id}": _synapse(s) for s in program.synapses if s.src != CLOCK}
-    parts |= {f"host map {h.id}": (h.dst, h.distance, *_map(h.map)) for h in program.host}
-    return parts
+    return {
+        **{f"population {p.id}": (p.shape, p.role, p.dv, p.du) for p in program.populations},
+        **{f"synapse {s.id}": (s.src, s.dst, s.distance, *_map(s.map)) for s in program.synapses if s.src != CLOCK},
+        **{f"host map {h.id}": (h.dst, h.distance, *_map(h.map)) for h in program.host},
+    }
 
 
 def _read(program: Program) -> tuple[Any, ...]:
@@ -247,35 +247,17 @@ def _read(program: Program) -> tuple[Any, ...]:
     return [(k.src, k.distance, type(k.weight), k.weight.shape) for k in r.readings], r.read, r.response.shape
 
 
-def _population(p: Population) -> tuple[Any, ...]:
-    return p.shape, p.role, p.dv, p.du
-
-
-def _synapse(s: Synapse) -> tuple[Any, ...]:
-    return s.src, s.dst, s.distance, *_map(s.map)
-
-
 def _map(m: LinearMap) -> tuple[Any, ...]:
-    return m.kind, m.weight.shape, m.stride, m.pad, m.groups, _pools(m.pre), _pools(m.post)
-
-
-def _pools(pools: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(astuple(p) for p in pools)
+    return m.kind, m.weight.shape, m.stride, m.pad, m.groups, m.pre, m.post
 
 
 def check_resources(book: Book, program: Program, manifest: Tree) -> None:
     """SN307: neurons and cores, counted again, against the manifest's figures."""
     mapping = map_program(program, load_system())
-    counted = {
-        "neurons": sum(p.size for p in program.populations if p.role == "neuron"),
-        "cores": mapping.cores,
-        "chips": mapping.chips,
-    }
-    figures = manifest.get("figures", {})
-    recorded = figures.get("resources", {}) if isinstance(figures, dict) else {}
-    problem = None
+    neurons = sum(p.size for p in program.populations if p.role == "neuron")
+    counted, problem = {"neurons": neurons, "cores": mapping.cores, "chips": mapping.chips}, None
     for name, value in counted.items():
-        found = recorded.get(name) if isinstance(recorded, dict) else None
+        found = leaf(manifest, ("figures", "resources", name))
         if problem is None and (type(found) is not type(value) or found != value):
             problem = f"{amount_of(value, name.removesuffix('s'))}, the manifest says {str(found)[:40]!r}; export again"
     good = ", ".join(amount_of(v, k.removesuffix("s")) for k, v in counted.items())

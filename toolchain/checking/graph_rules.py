@@ -10,7 +10,6 @@ import numpy as np
 
 from snnas.export.dialects import conventions
 from snnas.export.graph.graph import NEURONS, SPIKING, Conv, Delay, Flatten, Graph, Input, Lif, Linear, Output, Pool
-from snnas.hw_sim.errors import InvalidFileError
 from snnas.toolchain.checking.findings import Book, amount_of
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,200}", re.ASCII)
@@ -98,9 +97,3 @@ def neurons_of(graph: Graph) -> list[str]:
 def describe(graph: Graph) -> str:
     counted = (len(graph.nodes), "node"), (len(graph.edges), "edge"), (len(graph.of_type(NEURONS)), "neuron layer")
     return ", ".join(amount_of(number, noun) for number, noun in counted)
-
-
-def must_be_file(path: Path, what: str) -> None:
-    """InvalidFileError (SN101) where there is no such file."""
-    if not path.is_file():
-        raise InvalidFileError(f"{path}: no such file; expected {what}", code="SN101")

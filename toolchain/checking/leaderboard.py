@@ -27,10 +27,7 @@ SLACK = 1.25  # a cost of a row that is made again: at most so many times the ro
 COSTS = ("sar", "synops", "energy_uJ", "latency_us", "cores")
 SAME = ("weights", "genotype", "bits", "timesteps", "finetune")  # of two exports of one network
 # What one network has on any machine, to the last bit of its integers.
-SAID = (
-    *("on_target", "interval", "test_samples", "timesteps", "sar", "synops", "energy_uJ", "latency_us", "cores"),
-    *("neurons", "parameters", "weight_bits"),
-)
+SAID = ("on_target", "interval", "test_samples", "timesteps", *COSTS, "neurons", "parameters", "weight_bits")
 
 
 def row_of(run: Run, *, name: str | None = None, note: str = "", blind: bool = True) -> dict[str, Any]:
@@ -76,10 +73,7 @@ def row_of(run: Run, *, name: str | None = None, note: str = "", blind: bool = T
         "energy_uJ": _band(report["energy_uJ"]["total"]),
         "latency_us": _band(report["latency_us"]),
         "energy_profile": profile,
-        "cores": resources["cores"],
-        "neurons": resources["neurons"],
-        "parameters": resources["parameters"],
-        "weight_bits": resources["weight_bits"],
+        **{name: resources[name] for name in ("cores", "neurons", "parameters", "weight_bits")},
         "c": cores,
         "made": {
             **making.plain(),

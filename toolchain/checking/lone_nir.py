@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from snnas.toolchain.checking.graph_rules import check_portability, check_versio
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.recording import Recording
 from snnas.toolchain.models.calibrate import Split, compile_opened, split_of
-from snnas.toolchain.models.open import Subject, open_graph
+from snnas.toolchain.models.open import Subject, open_graph, subject_of
 from snnas.toolchain.models.opened import Opened
 from snnas.toolchain.models.reading_options import ReadingOptions, edges_of
 
@@ -69,13 +70,9 @@ def check_nir(book: Book, options: CheckOptions) -> Lone:
     opened = book.attempt("SN301", "recording", lambda: open_graph(path, replayed), kept)
     if opened is None or opened.x is None:
         return Lone(None, None)
-    x = opened.x
-
-    def run(samples: np.ndarray, batch: int) -> Fired:
-        return _run(opened, samples, batch)
-
+    x, run = opened.x, partial(_run, opened)
     fired = run(x, 128)
-    replay.check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
+    replay.check_replay(book, known, fired, tolerance=ANSWERS, place=kept)
     changes = (
         digest.changed(known.content, digest.of_graph(opened.graph)),
         again.says_otherwise(recording.said(opened.graph.meta), known.says, "its metadata's"),
@@ -88,7 +85,7 @@ def check_nir(book: Book, options: CheckOptions) -> Lone:
     if isinstance(compiled, str):
         book.unchecked += ["program and fit", "figures"]
         return Lone(None, kept, compiled)
-    return Lone(_subject(path, opened, split, compiled), kept)
+    return Lone(subject_of(path, opened, split, compiled), kept)
 
 
 def _as_recorded(wanted: ReadingOptions, known: Recording | None) -> ReadingOptions:
@@ -162,18 +159,3 @@ def _compiled(book: Book, opened: Opened, split: Split, bits: int | None, system
     check_resolution(book, opened.graph, program)
     determinism.check_compile(book, compile_it, program)
     return program
-
-
-def _subject(path: Path, opened: Opened, split: Split, program: Program) -> Subject:
-    return Subject(
-        path=path,
-        program=program,
-        graph=opened.graph,
-        x=split.x,
-        y=split.y,
-        data=opened.data,
-        seed=opened.seed,
-        notes=(*opened.notes, split.note),
-        verified=opened.verified,
-        confirmed=opened.confirmed,
-    )

@@ -52,7 +52,7 @@ def check_onnx(book: Book, options: CheckOptions) -> tuple[Figures, Path | None]
     fired = book.attempt("SN301", "recorded spikes", lambda: run_onnx(model, known.x), kept)
     if fired is None:
         return {}, kept
-    replay.check_replay(book, "SN302", known, fired, tolerance=ANSWERS, place=kept)
+    replay.check_replay(book, known, fired, tolerance=ANSWERS, place=kept)
     book.judge("SN306", "content", digest.changed(known.content, digests), "as recorded")
     determinism.check_runs(book, "model", lambda x, batch: run_onnx(model, x, batch), known.x, fired, tolerance=ANSWERS)
     return onnx_figures(fired, known.y), kept
@@ -91,11 +91,8 @@ def _record(
         source = f"{len(x)} samples drawn with seed {seed}"
     else:
         x, y = _given(wanted.data, number, seed)
-        x = (
-            user_samples.frames(user_samples.scaled(x, kind), shape, wanted.data)
-            if len(shape) == 3
-            else user_samples.scaled(x, kind)
-        )
+        x = user_samples.scaled(x, kind)
+        x = user_samples.frames(x, shape, wanted.data) if len(shape) == 3 else x
         x = np.ascontiguousarray(user_samples.repeated(x, model.timesteps, kind))
         source = f"{len(x)} samples of {Path(wanted.data).name}"
     if old is not None:

@@ -6,7 +6,11 @@ program cannot be run here, is *claimed*: a limit binds on it only where the cal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.searching.budgets import GATED
@@ -52,3 +56,16 @@ class Made:
         of = f"{low:.4g} to {high:.4g}, of {self.samples} samples"
         of += f"; the report's {self.reported} are not here" if fewer else ""
         return (low, f" (lower end of {of})") if GATED[name].least else (value, f" ({of})")
+
+
+def leaf(tree: Any, path: tuple[str, ...]) -> Any:
+    """What nested tables hold there; None where there is nothing."""
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def number(tree: Any, path: tuple[str, ...]) -> float | None:
+    """A finite number of nested tables; None for anything else."""
+    found = leaf(tree, path)
+    return float(found) if type(found) in (int, float) and np.isfinite(found) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,32 +25,27 @@ _PLAIN = frozenset({"", "ai.onnx"})
 _EXPECTED = "expected a model.onnx as snnas export --target onnx writes it"
 
 
-def open_onnx(book: Book, path: Path, name: str = "model") -> tuple[OnnxModel, dict[str, str]] | None:
+def open_onnx(book: Book, path: Path) -> tuple[OnnxModel, dict[str, str]] | None:
     """The model, ready to run, and the digests of its content; None where it breaks a rule."""
-    model = book.attempt("SN101", name, lambda: _parsed(path), path)
+    model = book.attempt("SN101", "model", lambda: _parsed(path), path)
     if model is None:
         return None
-    checks = (
-        ("SN115", f"{name} data", lambda: _no_outside(model, path), "all inside the file"),
-        ("SN116", f"{name} versions", lambda: _versions(model, path), f"IR {model.ir_version}"),
-        ("SN106", f"{name} operators", lambda: _operators(model, path), f"{amount_of(len(model.graph.node), 'node')}"),
-        (
-            "SN107",
-            f"{name} parameters",
-            lambda: _finite(model, path),
-            f"{amount_of(len(model.graph.initializer), 'tensor')}",
-        ),
-        ("SN105", f"{name} structure", lambda: _checked(model, path), "onnx's full check"),
-        ("SN119", f"{name} metadata", lambda: _described(model, path), FORMAT),
-    )
-    for code, what, action, good in checks:
-        if book.attempt(code, what, action, path) is None:
+    for code, what, check in (
+        ("SN115", "model data", _no_outside),
+        ("SN116", "model versions", _versions),
+        ("SN106", "model operators", _operators),
+        ("SN107", "model parameters", _finite),
+        ("SN105", "model structure", _checked),
+        ("SN119", "model metadata", _described),
+    ):
+        good = book.attempt(code, what, partial(check, model, path), path)
+        if good is None:
             return None
         book.add(code, what, "passed", good, path)
-    ready = book.attempt("SN119", name, lambda: _ready(path), path)
+    ready = book.attempt("SN119", "model", lambda: _ready(path), path)
     if ready is None:
         return None
-    book.add("SN101", name, "passed", f"{amount_of(len(ready.spikes), 'neuron layer')}, T = {ready.timesteps}", path)
+    book.add("SN101", "model", "passed", f"{amount_of(len(ready.spikes), 'neuron layer')}, T = {ready.timesteps}", path)
     return ready, _content(model)
 
 
@@ -111,7 +107,8 @@ def _tensors(model: Any) -> Iterator[Any]:
                 yield from graph.initializer
 
 
-def _no_outside(model: Any, path: Path) -> bool:
+# Each rule returns what is good about a model that keeps it, and raises otherwise.
+def _no_outside(model: Any, path: Path) -> str:
     from onnx import TensorProto
 
     for tensor in _tensors(model):
@@ -121,10 +118,10 @@ def _no_outside(model: Any, path: Path) -> bool:
                 f"{path}: tensor {tensor.name[:80]} keeps its data in the file {place[:80]!r}, which is not opened; "
                 "save the model with its data inside"
             )
-    return True
+    return "all inside the file"
 
 
-def _versions(model: Any, path: Path) -> bool:
+def _versions(model: Any, path: Path) -> str:
     from onnx import defs, helper
 
     newest = int(defs.onnx_opset_version())
@@ -136,10 +133,10 @@ def _versions(model: Any, path: Path) -> bool:
     top = int(max(helper.VERSION_TABLE, key=lambda row: row[1])[1])
     if not IR_MIN <= model.ir_version <= top:
         raise InvalidFileError(f"{path}: IR version {model.ir_version}; expected {IR_MIN} to {top}")
-    return True
+    return f"IR {model.ir_version}"
 
 
-def _operators(model: Any, path: Path) -> bool:
+def _operators(model: Any, path: Path) -> str:
     own = {(f.domain, f.name) for f in model.functions}
     for node in _nodes(model):
         label = f"{path}: node {(node.name or (node.output[0] if node.output else '?'))[:80]}"
@@ -153,10 +150,10 @@ def _operators(model: Any, path: Path) -> bool:
                 f"{label}: operator {node.op_type[:60]} holds a graph of its own; one timestep with explicit state has "
                 "none"
             )
-    return True
+    return amount_of(len(model.graph.node), "node")
 
 
-def _finite(model: Any, path: Path) -> bool:
+def _finite(model: Any, path: Path) -> str:
     from onnx import numpy_helper
 
     for tensor in _tensors(model):
@@ -168,20 +165,20 @@ def _finite(model: Any, path: Path) -> bool:
             raise InvalidFileError(
                 f"{path}: tensor {tensor.name[:80]} holds NaN or infinity; every parameter must be finite"
             )
-    return True
+    return amount_of(len(model.graph.initializer), "tensor")
 
 
-def _checked(model: Any, path: Path) -> bool:
+def _checked(model: Any, path: Path) -> str:
     from onnx import checker
 
     try:
         checker.check_model(model, full_check=True)
     except Exception as error:  # ValidationError, InferenceError and what C++ lets through
         raise InvalidFileError(f"{path}: {_line(error)}; {_EXPECTED}") from None
-    return True
+    return "onnx's full check"
 
 
-def _described(model: Any, path: Path) -> bool:
+def _described(model: Any, path: Path) -> str:
     found = {entry.key: entry.value for entry in model.metadata_props}.get(conventions.KEY)
     try:
         about = json.loads(found) if found is not None else None
@@ -203,7 +200,7 @@ def _described(model: Any, path: Path) -> bool:
         raise InvalidFileError(
             f"{path}: its metadata's timesteps are {str(steps)[:40]!r}; expected a whole number >= 1"
         )
-    return True
+    return FORMAT
 
 
 def _content(model: Any) -> dict[str, str]:

@@ -16,7 +16,7 @@ from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking.folder_runs import memory_of
-from snnas.toolchain.checking.made import OF_SAMPLES, Made
+from snnas.toolchain.checking.made import OF_SAMPLES, Made, number
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.data.statistics import bootstrap, wilson
 from snnas.toolchain.exporting.on_target import Figures, run_program
@@ -106,13 +106,6 @@ def _claimed(report: Tree) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def number(tree: Any, path: tuple[str, ...]) -> float | None:
-    """A finite number of nested tables; None for anything else."""
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return float(tree) if type(tree) in (int, float) and np.isfinite(tree) else None
-
-
 def _number(report: Tree, *path: str) -> int:
     return int(number(report, path) or 0)
 
@@ -146,10 +139,21 @@ def _band(report: Tree, path: tuple[str, ...], band: Band | None) -> str | None:
 
 
 def _other(report: Tree, path: tuple[str, ...], measured: float | None) -> str | None:
-    said = number(report, path)
-    if said == measured or (
-        said is not None and measured is not None and abs(said - measured) <= EQUAL * abs(measured)
-    ):
+    return unlike(number(report, path), None if measured is None else float(measured), ".".join(path))
+
+
+def unlike(said: Any, made: Any, path: str) -> str | None:
+    """The first figure of what the report says that is not what was made again."""
+    if isinstance(made, Mapping):
+        if not isinstance(said, Mapping):
+            return f"{path} is no table; export again"
+        return next(filter(None, (unlike(said.get(k), v, f"{path}.{k}") for k, v in made.items())), None)
+    if isinstance(made, list) and isinstance(said, list) and len(said) == len(made):
+        return next(filter(None, (unlike(a, b, path) for a, b in zip(said, made, strict=True))), None)
+    if isinstance(said, int | float) and isinstance(made, int | float) and abs(said - made) <= EQUAL * abs(made):
         return None
-    told = "nothing" if said is None else f"{said:.9g}"
-    return f"{'.'.join(path)} is {'nothing' if measured is None else f'{measured:.9g}'}, the report says {told}"
+    return None if said == made else f"{path} is {_shown(made)}, the report says {_shown(said)}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.9g}" if type(value) in (int, float) else "nothing" if value is None else str(value)[:40]

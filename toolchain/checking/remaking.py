@@ -94,6 +94,8 @@ def making_of(run: Run, exports: Mapping[str, Mapping[str, Any]], profile: str) 
 
 def made_by(command: str) -> str:
     """A command without what says where and how fast, and with its files named as a row names them."""
+    from snnas.toolchain.data.options import parts
+
     words, kept = shlex.split(command), list[str]()
     at = 0
     while at < len(words):
@@ -103,7 +105,8 @@ def made_by(command: str) -> str:
             at, value = at + 1, words[at + 1]
         at += 1
         if name == "--data":
-            kept += [word for part in _elsewhere_out(value) for word in (name, part)]
+            # Without the folder that a named set is looked for in.
+            kept += [word for part in parts(value) if not part.startswith("data_dir=") for word in (name, part)]
         elif name == "--genotype" or (name in NAMED and value.endswith(".toml")):
             kept += [name, NAMED[name]]
         elif name in NAMED:
@@ -111,13 +114,6 @@ def made_by(command: str) -> str:
         elif name not in ELSEWHERE and name not in QUIET:
             kept.append(words[at - 1])
     return shlex.join(kept)
-
-
-def _elsewhere_out(given: str) -> list[str]:
-    """The options of one ``--data``, without the folder that a named set is looked for in."""
-    from snnas.toolchain.data.options import parts
-
-    return [part for part in parts(given) if not part.startswith("data_dir=")]
 
 
 def _export(inputs: Mapping[str, Any], target: str) -> str:

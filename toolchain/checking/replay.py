@@ -38,50 +38,45 @@ def _read(path: Path) -> Recording:
     return recording.read(path)
 
 
-def check_replay(
-    book: Book, code: str, known: Recording, run: Fired, *, tolerance: float, place: Path, noun: str = "node"
-) -> None:
-    """``code`` (spikes), SN305 (answers), SN309 and SN310 (silence) of a run on the recording's samples."""
+def check_replay(book: Book, known: Recording, run: Fired, *, tolerance: float, place: Path) -> None:
+    """SN302 (spikes), SN305 (answers), SN309 and SN310 (silence) of a run on the recording's samples."""
     if {name: fired.shape[2:] for name, fired in run.spikes.items()} != dict(known.nodes):
-        book.add(code, "recorded spikes", "failed", _other_layers(known, run, noun), place)
+        book.add("SN302", "recorded spikes", "failed", _other_layers(known, run), place)
         return
     steps = {fired.shape[1] for fired in run.spikes.values()}
     if steps != {known.timesteps}:
         other = f"{amount_of(min(steps), 'timestep')}, recorded were {known.timesteps}"
-        book.add(code, "recorded spikes", "failed", other, place)
+        book.add("SN302", "recorded spikes", "failed", other, place)
         return
-    difference = first_difference(known.spikes, run, list(run.spikes))
-    problem = difference.text(noun) if difference is not None else _miscounted(known, run, noun)
+    difference = first_difference(known.spikes, run, run.spikes)
+    problem = difference.text() if difference is not None else _miscounted(known, run)
     good = f"0 of {run.total():,} differ, {amount_of(len(known.x), 'sample')}"
-    book.judge(code, "recorded spikes", problem, good, place)
+    book.judge("SN302", "recorded spikes", problem, good, place)
     classes = known.answers.shape[1]
-    wrong = answers_differ(known.answers, run.answers, tolerance=tolerance) if _alike(known, run) else "another shape"
+    alike = known.answers.shape == run.answers.shape
+    wrong = answers_differ(known.answers, run.answers, tolerance=tolerance) if alike else "another shape"
     book.judge("SN305", "recorded answers", wrong, f"{classes} class{'' if classes == 1 else 'es'}", place)
     check_reach(book, run, place, labels=known.y is not None)
 
 
-def _other_layers(known: Recording, run: Fired, noun: str) -> str:
+def _other_layers(known: Recording, run: Fired) -> str:
     """On which side a layer is missing, or how its shapes differ."""
     for one, other, where in ((known.nodes, run.spikes, "recording"), (run.spikes, known.nodes, "graph")):
         alone = sorted(set(one) - set(other))
         if alone:
             lacking = "graph" if where == "recording" else "recording"
-            counted = amount_of(len(alone), f"spiking {noun}")
+            counted = amount_of(len(alone), "spiking node")
             return f"{counted} of the {where} not in the {lacking}: {', '.join(alone[:4])}"
     odd = next(name for name, shape in known.nodes.items() if run.spikes[name].shape[2:] != shape)
-    return f"{noun} {odd} has the shape {run.spikes[odd].shape[2:]}, recorded was {known.nodes[odd]}"
+    return f"node {odd} has the shape {run.spikes[odd].shape[2:]}, recorded was {known.nodes[odd]}"
 
 
-def _alike(known: Recording, run: Fired) -> bool:
-    return bool(known.answers.shape == run.answers.shape)
-
-
-def _miscounted(known: Recording, run: Fired, noun: str) -> str | None:
+def _miscounted(known: Recording, run: Fired) -> str | None:
     """The first layer whose recorded counts are not those of its spikes."""
     for name, counted in recording.counts_of(run).items():
         wrong = (known.counts[name] != counted).nonzero()[0]
         if len(wrong):
             t = int(wrong[0])
-            fires = f"{noun} {name} fires {amount_of(int(counted[t]), 'spike')} at timestep {t}"
+            fires = f"node {name} fires {amount_of(int(counted[t]), 'spike')} at timestep {t}"
             return f"{fires}, the recording counts {known.counts[name][t]}"
     return None

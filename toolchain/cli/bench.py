@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from snnas.toolchain.cli.options import AsJson, Quiet, RunsDir
+from snnas.toolchain.cli.options import AsJson, Quiet, RunsDir, options_of
 from snnas.toolchain.output.stdout import print_json
 
 # Scientific studies are no part of what is installed; they stand in tests/studies of a checkout.
@@ -70,17 +70,7 @@ def conformance(
     from snnas.toolchain.bench.foreign.conformance import print_result as print_foreign
     from snnas.toolchain.output.stderr import Narrator
 
-    options = ConformanceBenchOptions(
-        genotypes=genotypes,
-        lava=lava,
-        samples=samples,
-        seed=seed,
-        require_lava=require_lava,
-        lava_python=lava_python,
-        target=target,
-        emulated=emulated,
-        foreign=foreign,
-    )
+    options = options_of(ConformanceBenchOptions, locals())
     result = bench_conformance(options, Narrator(quiet=quiet))
     _tell(result.to_json(), as_json, print_foreign if foreign else print_result, good=result.good)
 
@@ -101,15 +91,7 @@ def simulate(
     from snnas.toolchain.bench.simulate import SimulateBenchOptions, bench_simulate, good, print_result
     from snnas.toolchain.output.stderr import Narrator
 
-    options = SimulateBenchOptions(
-        seed=seed,
-        lava_samples=lava_samples,
-        images=images,
-        compile=compile,
-        sizes=not no_sizes,
-        plot=plot,
-        lava_python=lava_python,
-    )
+    options = options_of(SimulateBenchOptions, locals(), sizes=not no_sizes)
     result = bench_simulate(options, Narrator(quiet=quiet))
     _tell(result, as_json, print_result, good=good(result))
 
@@ -131,7 +113,7 @@ def deploy(
         energies = tuple(float(part) for part in budgets.split(","))
     except ValueError:
         raise UsageError(f"--budgets {budgets}: expected energies in uJ with commas between, like 15,30") from None
-    options = DeployBenchOptions(table=table, budgets=energies, trainings=trainings, games=games, seed=seed)
+    options = options_of(DeployBenchOptions, locals(), budgets=energies)
     _tell(bench_deploy(options), as_json, print_result, good=True)
 
 
@@ -148,7 +130,7 @@ def search(
     from snnas.toolchain.bench.search import SearchBenchOptions, bench_search, print_result
     from snnas.toolchain.output.stderr import Narrator
 
-    options = SearchBenchOptions(turns=turns, width=width, batch=batch, seed=seed)
+    options = options_of(SearchBenchOptions, locals())
     figures = bench_search(options, Narrator(quiet=quiet))
     _tell(figures, as_json, print_result, good=figures["good"])
 
@@ -167,7 +149,7 @@ def train(
     from snnas.toolchain.bench.train import TrainBenchOptions, bench_train, print_result
     from snnas.toolchain.output.stderr import Narrator
 
-    options = TrainBenchOptions(turns=turns, channels=channels, pixels=pixels, batch=batch, seed=seed)
+    options = options_of(TrainBenchOptions, locals())
     figures = bench_train(options, Narrator(quiet=quiet))
     _tell(figures, as_json, print_result, good=figures["good"])
 
@@ -189,16 +171,7 @@ def gpu(
     from snnas.toolchain.bench.gpu import GpuBenchOptions, bench_gpu, print_result
     from snnas.toolchain.output.stderr import Narrator
 
-    options = GpuBenchOptions(
-        device=device,
-        quick=quick,
-        minutes=minutes,
-        dataset=dataset,
-        recipe=recipe,
-        epochs=epochs,
-        runs_dir=runs_dir,
-        seed=seed,
-    )
+    options = options_of(GpuBenchOptions, locals())
     figures = bench_gpu(options, Narrator(quiet=quiet))
     _tell(figures, as_json, print_result, good=figures["good"])
 

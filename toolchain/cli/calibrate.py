@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from snnas.toolchain.cli.options import AsJson, Quiet
-from snnas.toolchain.output.stdout import print_json, print_table
+from snnas.toolchain.output.stdout import print_shown
 
 
 def calibrate(
@@ -47,9 +47,6 @@ def calibrate(
     following = ["estimate", "EXPORT", "--profile", str(out)]
     if log is None:
         following = ["calibrate", "--log", str(out / "log.csv"), "--plan", str(out), "--out", "board.toml"]
-    if as_json:
-        print_json(result.to_dict())
-        return
-    for table in result.tables():
-        print_table(table)
-    Narrator(quiet=quiet).next(shlex.join(following))
+    print_shown(result, as_json)
+    if not as_json:
+        Narrator(quiet=quiet).next(shlex.join(following))

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import (
-    AsJson,
-    Bits,
-    Compare,
-    ConventionName,
-    Current,
-    Decay,
-    Delayed,
-    Dt,
-    InputKind,
-    Readout,
-    Reset,
-    Seed,
-    Timesteps,
-    reading,
+from snnas.toolchain.cli.options import AsJson, options_of, reads
+
+if TYPE_CHECKING:
+    from snnas.toolchain.models.reading_options import ReadingOptions
+
+
+@reads(
+    data=Annotated[
+        str | None, typer.Option(help="With --record, or to measure an export on: digits, or an .npz with x and y.")
+    ],
+    limit=Annotated[int | None, typer.Option(help="So many samples of --data [with --record: 32].")],
+    expect=None,
 )
-
-
 def check(
     graphs: Annotated[
         list[Path], typer.Argument(metavar="GRAPH...", help="A folder that snnas export wrote, a .nir or an .onnx.")
@@ -77,22 +72,8 @@ def check(
     system: Annotated[
         str, typer.Option(help="Chip that is priced: loihi1, loihi2, generic or a .toml file.")
     ] = "loihi1",
-    data: Annotated[
-        str | None, typer.Option(help="With --record, or to measure an export on: digits, or an .npz with x and y.")
-    ] = None,
-    timesteps: Timesteps = None,
-    input_kind: InputKind = None,
-    delayed: Delayed = None,
-    limit: Annotated[int | None, typer.Option(help="So many samples of --data [with --record: 32].")] = None,
-    seed: Seed = None,
-    convention: ConventionName = None,
-    dt: Dt = None,
-    decay: Decay = None,
-    compare: Compare = None,
-    reset: Reset = None,
-    current: Current = None,
-    readout: Readout = None,
-    bits: Bits = None,
+    *,
+    asked: ReadingOptions,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print what fails alone.")] = False,
 ) -> None:
@@ -106,28 +87,13 @@ def check(
     from snnas.toolchain.searching.budgets import LEAST, parse_limits
 
     sinks = parse_formats(formats or [], as_json)
-    asked = reading(
-        data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current, readout=readout,
-        bits=bits,
-    )  # fmt: skip
-    options = CheckOptions(
-        graphs=tuple(graphs),
+    options = options_of(
+        CheckOptions,
+        locals(),
         limits=parse_limits(maximum) | parse_limits(minimum, option="--min", names=LEAST),
-        budget=budget,
-        baseline=baseline,
         tolerances=parse_tolerances(tolerance or []),
-        update_baseline=update_baseline,
-        record=record,
-        recording=recording,
         reading=asked,
         pricing=Pricing(profile=profile, system=system),
-        force=force,
-        new_recording=new_recording,
-        in_ci=in_ci,
-        strict=strict,
-        portable=portable,
-        trust_report=trust_report,
         ignored=parse_ignored(ignore or []),
     )
     checked = guard(options, Narrator(quiet=quiet))

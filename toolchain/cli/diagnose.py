@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import (
-    AsJson,
-    Bits,
-    Compare,
-    ConventionName,
-    Current,
-    Decay,
-    Delayed,
-    Dt,
-    InputKind,
-    Quiet,
-    Readout,
-    Reset,
-    Seed,
-    Timesteps,
-    reading,
-)
+from snnas.toolchain.cli.options import AsJson, Quiet, options_of, reads
 from snnas.toolchain.output.stdout import print_json, print_table, print_text
 
+if TYPE_CHECKING:
+    from snnas.toolchain.models.reading_options import ReadingOptions
 
+
+@reads(
+    data=Annotated[str | None, typer.Option(help="digits, or an .npz with x and y [the run's test split].")],
+    limit=Annotated[int | None, typer.Option(help="Only the first so many samples [128].")],
+    expect=None,
+)
 def diagnose(
     subject: Annotated[
         str | None, typer.Argument(help="A run, a folder that snnas export wrote, or a .nir [the newest run].")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="digits, or an .npz with x and y [the run's test split].")] = None,
     program: Annotated[Path | None, typer.Option(help="Of a .nir: the program.npz that is said to be its.")] = None,
     out: Annotated[
         Path | None,
@@ -39,20 +30,9 @@ def diagnose(
             help="Folder for diagnosis.json, smallest.npz and a picture [of a run: diagnosis, in its folder]."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many samples [128].")] = None,
     reduce: Annotated[bool, typer.Option("--reduce/--no-reduce", help="Look for the smallest failing input.")] = True,
-    timesteps: Timesteps = None,
-    input_kind: InputKind = None,
-    delayed: Delayed = None,
-    bits: Bits = None,
-    seed: Seed = None,
-    convention: ConventionName = None,
-    dt: Dt = None,
-    decay: Decay = None,
-    compare: Compare = None,
-    reset: Reset = None,
-    current: Current = None,
-    readout: Readout = None,
+    *,
+    asked: ReadingOptions,
     runs_dir: Annotated[Path | None, typer.Option(help="Folder of the runs [SNNAS_RUNS, else ./runs].")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -67,15 +47,7 @@ def diagnose(
     from snnas.toolchain.output.stderr import Narrator
 
     narrator = Narrator(quiet=quiet)
-    asked = reading(
-        data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current, readout=readout,
-        bits=bits,
-    )  # fmt: skip
-    options = DiagnoseOptions(
-        subject=subject, reading=asked, program=program, out=out, reduce=reduce, runs_dir=runs_dir
-    )
-    found = find_causes(options, narrator)
+    found = find_causes(options_of(DiagnoseOptions, locals(), reading=asked), narrator)
     if as_json:
         print_json(found.figures)
     else:

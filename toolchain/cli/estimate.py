@@ -4,54 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import (
-    AsJson,
-    Bits,
-    Compare,
-    ConventionName,
-    Current,
-    Data,
-    Decay,
-    Delayed,
-    Dt,
-    Expect,
-    InputKind,
-    Limit,
-    Quiet,
-    Readout,
-    Reset,
-    Seed,
-    Timesteps,
-    reading,
-)
-from snnas.toolchain.output.stdout import print_json, print_table, print_text
+from snnas.toolchain.cli.options import AsJson, Quiet, options_of, reads
+from snnas.toolchain.output.stdout import print_shown, print_text
+
+if TYPE_CHECKING:
+    from snnas.toolchain.models.reading_options import ReadingOptions
 
 
+@reads()
 def estimate(
     model: Annotated[Path | None, typer.Argument(help="A .nir, a program.npz, or a folder of snnas export.")] = None,
-    data: Data = None,
-    timesteps: Timesteps = None,
-    input_kind: InputKind = None,
-    delayed: Delayed = None,
+    *,
+    asked: ReadingOptions,
     profile: Annotated[str | None, typer.Option(help="Energy profile: a name or a .toml file [the system's].")] = None,
     profiles: Annotated[str | None, typer.Option(help="all: the same counts under every shipped profile.")] = None,
     system: Annotated[str, typer.Option(help="loihi1, loihi2, generic, or a .toml file.")] = "loihi1",
     rate: Annotated[float | None, typer.Option(help="Assume this spike rate instead of running data.")] = None,
-    limit: Limit = None,
-    seed: Seed = None,
-    convention: ConventionName = None,
-    dt: Dt = None,
-    decay: Decay = None,
-    compare: Compare = None,
-    reset: Reset = None,
-    current: Current = None,
-    readout: Readout = None,
-    expect: Expect = None,
-    bits: Bits = None,
     new_profile: Annotated[Path | None, typer.Option(help="Write a profile to fill in, and stop.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -70,20 +42,9 @@ def estimate(
     if profiles not in (None, "all"):
         raise UsageError(f"--profiles {profiles!r}: expected all; one profile is named with --profile")
     narrator = Narrator(quiet=quiet)
-    asked = reading(
-        data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
-        readout=readout, expect=expect, bits=bits,
-    )  # fmt: skip
-    options = EstimateOptions(
-        model=model, reading=asked, profile=profile, all_profiles=profiles == "all", system=system, rate=rate
-    )
+    options = options_of(EstimateOptions, locals(), reading=asked, all_profiles=profiles == "all")
     result = price(options, narrator)
-    if as_json:
-        print_json(result.figures)
-    else:
-        for table in result.tables():
-            print_table(table)
+    print_shown(result, as_json)
     if result.misfit is not None:
         sys.stderr.write(f"snnas: {result.misfit}\n")
         raise typer.Exit(4)

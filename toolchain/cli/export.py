@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import (
-    AsJson,
-    Compare,
-    ConventionName,
-    Current,
-    Data,
-    Decay,
-    Delayed,
-    Dt,
-    Expect,
-    InputKind,
-    Limit,
-    Quiet,
-    Readout,
-    Reset,
-    RunsDir,
-    Seed,
-    Verbose,
-    options_given,
-    reading,
-)
-from snnas.toolchain.output.stdout import print_json, print_table
+from snnas.toolchain.cli.options import AsJson, Quiet, RunsDir, Verbose, options_given, options_of, reads
+from snnas.toolchain.output.stdout import print_shown
+
+if TYPE_CHECKING:
+    from snnas.toolchain.models.reading_options import ReadingOptions
 
 # What a graph of anybody's is asked for, and a run is not.
 OF_GRAPHS = (
@@ -38,6 +21,15 @@ OF_GRAPHS = (
 OF_INTEGERS = ("bits", "ranges", "host", "finetune", "finetune_lr", "early_exit", "calibration")
 
 
+@reads(
+    timesteps=Annotated[
+        int | None, typer.Option("--timesteps", "-T", help="Timesteps per sample [as trained, or as the file says].")
+    ],
+    bits=None,  # which are those of the program
+    calibration=Annotated[
+        Path | None, typer.Option(help="Of a .nir: an .npz whose x steers the scales [a fifth of --data].")
+    ],
+)
 def export(
     context: typer.Context,
     run: Annotated[str | None, typer.Argument(help="A run, or anybody's .nir; the newest run where left out.")] = None,
@@ -69,25 +61,8 @@ def export(
     dump: Annotated[Path | None, typer.Option(help="Also write graph and program here as text to read.")] = None,
     float64: Annotated[bool, typer.Option("--float64", help="Of --target onnx: exact, and slower.")] = False,
     inline: Annotated[bool, typer.Option("--inline", help="Of --target onnx: no model-local functions.")] = False,
-    data: Data = None,
-    timesteps: Annotated[
-        int | None, typer.Option("--timesteps", "-T", help="Timesteps per sample [as trained, or as the file says].")
-    ] = None,
-    input_kind: InputKind = None,
-    delayed: Delayed = None,
-    limit: Limit = None,
-    seed: Seed = None,
-    convention: ConventionName = None,
-    dt: Dt = None,
-    decay: Decay = None,
-    compare: Compare = None,
-    reset: Reset = None,
-    current: Current = None,
-    readout: Readout = None,
-    expect: Expect = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Of a .nir: an .npz whose x steers the scales [a fifth of --data].")
-    ] = None,
+    *,
+    asked: ReadingOptions,
     out: Annotated[Path | None, typer.Option(help="Of a .nir: the folder to write [NAME-TARGET].")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an export of other inputs.")] = False,
     as_json: AsJson = False,
@@ -103,37 +78,14 @@ def export(
     narrator = Narrator(quiet=quiet, verbose=verbose)
     if of_graph:
         exported = export_graph(
-            GraphExportOptions(
-                graph=Path(run or ""),
-                reading=reading(
-                    data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-                    convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
-                    readout=readout, expect=expect, calibration=calibration,
-                ),
-                target=target, samples=samples, profile=profile, bits=bits, ranges=cast(Any, ranges), host=host,
-                finetune=finetune, finetune_lr=finetune_lr, early_exit=early_exit, require_lava=require_lava,
-                python=python, timeout=timeout, dump=dump, out=out, float64=float64, inline=inline, force=force,
-            ),
-            narrator,
-        )  # fmt: skip
+            options_of(GraphExportOptions, locals(), graph=Path(run or ""), reading=asked), narrator
+        )
     else:
-        exported = export_run(
-            RunExportOptions(
-                run=run, runs_dir=runs_dir, pick=pick, target=target, samples=samples, profile=profile, bits=bits,
-                ranges=cast(Any, ranges), host=host, finetune=finetune, finetune_lr=finetune_lr,
-                early_exit=early_exit, require_lava=require_lava, python=python, timeout=timeout, dump=dump,
-                float64=float64, inline=inline, force=force, timesteps=timesteps,
-            ),
-            narrator,
-        )  # fmt: skip
+        exported = export_run(options_of(RunExportOptions, locals(), timesteps=asked.timesteps), narrator)
     for note in exported.notes:
         narrator.note(note)
-    if as_json:
-        print_json(exported.to_dict())
-        return
-    for table in exported.tables():
-        print_table(table)
-    for command in exported.next_commands:
+    print_shown(exported, as_json)
+    for command in () if as_json else exported.next_commands:
         narrator.next(command)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from snnas.toolchain.cli.options import AsJson, RunsDir
-from snnas.toolchain.output.stdout import print_json, print_table, print_text
+from snnas.toolchain.output.stdout import print_json, print_shown, print_table, print_text
 
 
 def report(
@@ -34,11 +34,7 @@ def report(
         else:
             print_text(str(path))
     elif len(options.names) > 1:
-        compared = compare_runs(options)
-        if as_json:
-            print_json(compared.figures)
-        else:
-            print_table(compared.table())
+        print_shown(compare_runs(options), as_json)
     else:
         figures = read_report(options, narrator)
         if as_json:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import AsJson, RunsDir
-from snnas.toolchain.output.stdout import print_json, print_table, print_text
+from snnas.toolchain.cli.options import AsJson, RunName, RunsDir
+from snnas.toolchain.output.stdout import print_json, print_shown, print_table, print_text
 
 if TYPE_CHECKING:
     from snnas.toolchain.runs.run import Run
@@ -33,11 +33,8 @@ def list_runs(context: typer.Context, runs_dir: RunsDir = None, as_json: AsJson 
 
     runs_dir, as_json = _nearer(context, runs_dir, as_json)
     found = listed(runs_dir)
-    if as_json:
-        print_json(found.to_dict())
-    elif found.rows:
-        for table in found.tables():
-            print_table(table)
+    if as_json or found.rows:
+        print_shown(found, as_json)
     else:
         print_text(f"no run in {found.folder.absolute()}; {ELSEWHERE}")
 
@@ -45,7 +42,7 @@ def list_runs(context: typer.Context, runs_dir: RunsDir = None, as_json: AsJson 
 @runs_app.command(short_help="Show one run: how it was made, what it found.")
 def show(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")] = None,
+    run: RunName = None,
     runs_dir: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,7 +61,7 @@ def show(
 @runs_app.command(name="pack", short_help="Pack one run into a .zip that export, report and check take.")
 def pack(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")] = None,
+    run: RunName = None,
     out: Annotated[Path | None, typer.Option(help="The .zip to write [NAME.zip].")] = None,
     runs_dir: RunsDir = None,
     as_json: AsJson = False,

@@ -18,6 +18,7 @@ from snnas.toolchain.cli.options import (
     Verbose,
     given,
     options_given,
+    options_of,
     typed,
 )
 from snnas.toolchain.output.stdout import print_table
@@ -95,77 +96,26 @@ def search(
     verbose: Verbose = False,
 ) -> None:
     """Find a network, train it, keep the run."""
+    asked = locals()  # before anything else has a name
     from snnas.toolchain.cli.train import goes_on_with, show
     from snnas.toolchain.commands.run import Run
-    from snnas.toolchain.commands.search import resume_search
-    from snnas.toolchain.commands.verbs import search_network
+    from snnas.toolchain.commands.search import resume_search, run_search
     from snnas.toolchain.output.stderr import Narrator
-    from snnas.toolchain.searching.options import ResumeOptions
+    from snnas.toolchain.searching.options import ResumeOptions, SearchOptions
 
     _refuse(context, resume, method)
     narrator = Narrator(quiet=quiet, verbose=verbose)
     begun = goes_on_with("search --resume", runs_dir)
     if resume is not None:
-        resumed = resume_search(
-            ResumeOptions(
-                run=resume,
-                runs_dir=runs_dir,
-                dataset=dataset if given(context, "dataset") else None,
-                workers=workers,
-                engine=engine,
-                train=not no_train,
-                log_to=tuple(log_to or ()),
-                device=device if given(context, "device") else None,
-            ),
-            narrator,
-            begun=begun,
-        )
-        found = Run(resumed.run)
+        there = {name: asked[name] if given(context, name) else None for name in ("dataset", "device")}
+        going_on = options_of(ResumeOptions, asked, run=resume, train=not no_train, **there)
+        run = resume_search(going_on, narrator, begun=begun)
     else:
         if not given(context, "dataset"):
             narrator.say(f"--dataset is not given: {dataset}")
-        found = search_network(
-            dataset=dataset,
-            method=method,
-            proxy=proxy,
-            sahd=sahd,
-            name=name,
-            runs_dir=runs_dir,
-            seed=seed,
-            timesteps=timesteps,
-            channels=channels,
-            hidden=hidden,
-            batch=batch,
-            candidates=candidates,
-            study=study,
-            space=space,
-            trainings=trainings,
-            short_epochs=short_epochs,
-            random=random,
-            budget=budget,
-            objective=objective,
-            front=front,
-            profile=profile,
-            system=system,
-            bits=bits,
-            state_bits=state_bits,
-            workers=workers,
-            engine=engine,
-            population=population,
-            generations=generations,
-            cells=cells,
-            head=head,
-            recipe=recipe,
-            epochs=epochs,
-            data=data or (),
-            backward=backward,
-            train=not no_train,
-            log_to=log_to or (),
-            device=device,
-            progress=narrator,
-            command=typed(),
-            begun=lambda run: begun(run.files),
-        )
+        options = options_of(SearchOptions, asked, train=not no_train)
+        run = run_search(options, narrator, command=typed(), begun=begun)
+    found = Run(run)
     if not as_json and (points := found.front) is not None:
         from snnas.toolchain.searching.front_table import table
 

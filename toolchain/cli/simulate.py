@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import (
-    AsJson,
-    Bits,
-    Compare,
-    ConventionName,
-    Current,
-    Data,
-    Decay,
-    Delayed,
-    Dt,
-    Expect,
-    InputKind,
-    Limit,
-    Model,
-    Quiet,
-    Readout,
-    Reset,
-    Seed,
-    Timesteps,
-    reading,
-)
-from snnas.toolchain.output.stdout import print_json, print_table
+from snnas.toolchain.cli.options import AsJson, Model, Quiet, options_of, reads
+from snnas.toolchain.output.stdout import print_shown
+
+if TYPE_CHECKING:
+    from snnas.toolchain.models.reading_options import ReadingOptions
 
 
+@reads()
 def simulate(
     model: Model,
-    data: Data = None,
-    timesteps: Timesteps = None,
-    input_kind: InputKind = None,
-    delayed: Delayed = None,
-    limit: Limit = None,
-    seed: Seed = None,
-    convention: ConventionName = None,
-    dt: Dt = None,
-    decay: Decay = None,
-    compare: Compare = None,
-    reset: Reset = None,
-    current: Current = None,
-    readout: Readout = None,
-    expect: Expect = None,
-    bits: Bits = None,
+    *,
+    asked: ReadingOptions,
     stream: Annotated[
         int | None, typer.Option(metavar="K", help="K samples one after the other without a reset, beside the rest.")
     ] = None,
@@ -59,15 +30,7 @@ def simulate(
     from snnas.toolchain.output.stderr import Narrator
 
     narrator = Narrator(quiet=quiet)
-    asked = reading(
-        data=data, timesteps=timesteps, input_kind=input_kind, delayed=delayed, limit=limit, seed=seed,
-        convention=convention, dt=dt, decay=decay, compare=compare, reset=reset, current=current,
-        readout=readout, expect=expect, bits=bits,
-    )  # fmt: skip
-    result = run_on_samples(SimulateOptions(model=model, reading=asked, stream=stream), narrator)
-    if as_json:
-        print_json(result.figures)
-        return
-    for table in result.tables():
-        print_table(table)
-    narrator.next(result.next_command)
+    result = run_on_samples(options_of(SimulateOptions, locals(), reading=asked), narrator)
+    print_shown(result, as_json)
+    if not as_json:
+        narrator.next(result.next_command)

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain.cli.options import AsJson, RunsDir, options_given
+from snnas.toolchain.cli.options import AsJson, RunName, RunsDir, options_given, options_of
 from snnas.toolchain.output.stdout import print_json, print_text
 
 
 def submit(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")] = None,
+    run: RunName = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the row to this .json; with --files: their folder [this one].")
     ] = None,
@@ -39,11 +39,7 @@ def submit(
     if files is not None:
         _write_files(context, files, out or Path(), force)
         return
-    found = make(
-        SubmitOptions(
-            run=run, runs_dir=runs_dir, out=out, name=name, note=note, blind=not not_blind, compare=compare, force=force
-        )
-    )
+    found = make(options_of(SubmitOptions, locals(), blind=not not_blind))
     narrator = Narrator()
     if out is not None:
         narrator.say(f"row -> {out}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import AsJson, DataOptions, LogTo, Quiet, RunName, RunsDir, Verbose, typed
+from snnas.toolchain.cli.options import AsJson, DataOptions, LogTo, Quiet, RunName, RunsDir, Verbose, options_of, typed
 from snnas.toolchain.output.stdout import print_json, print_table
 
 if TYPE_CHECKING:
@@ -66,28 +66,7 @@ def train(
     from snnas.toolchain.output.stderr import Narrator
 
     narrator = Narrator(quiet=quiet, verbose=verbose)
-    options = TrainOptions(
-        run=run,
-        runs_dir=runs_dir,
-        recipe=recipe,
-        epochs=epochs,
-        accumulate=accumulate,
-        target_sar=target_sar,
-        genotype=genotype,
-        dataset=dataset,
-        data=tuple(data or ()),
-        name=name,
-        seed=seed,
-        timesteps=timesteps,
-        channels=channels,
-        hidden=hidden,
-        cells=cells,
-        weights=weights,
-        head=head,
-        force=force,
-        log_to=tuple(log_to or ()),
-        device=device,
-    )
+    options = options_of(TrainOptions, locals())
     found = run_training(options, narrator, command=typed(), begun=goes_on_with("train", runs_dir))
     if found is not None:
         show(found, as_json, narrator, runs_dir)

@@ -15,7 +15,7 @@ from snnas.export.formats.npz_file import write_npz
 from snnas.export.formats.program_file import write_program
 from snnas.hw_sim.calibrate.calibration import Calibration
 from snnas.hw_sim.calibrate.calibration import calibrate as calibration_of
-from snnas.hw_sim.calibrate.plan import IDLE, Plan, make
+from snnas.hw_sim.calibrate.plan import IDLE, Plan, Probe, make
 from snnas.hw_sim.calibrate.probes import build, sample
 from snnas.hw_sim.calibrate.profile_text import not_fitted, profile_table, profile_text
 from snnas.hw_sim.calibrate.readings import LOG_BYTES, parse, template
@@ -29,7 +29,7 @@ from snnas.toolchain.exporting.on_target import reference
 from snnas.toolchain.models.in_c import prepare
 from snnas.toolchain.output.shown import Shown
 from snnas.toolchain.output.spoken import spoken
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.output.telling import Progress, narrator_of
 from snnas.toolchain.runs.staging import staged
 
@@ -60,22 +60,6 @@ class PlanOptions:
     """Where they are placed: a name or a .toml file; None: loihi1 for lava, generic for c."""
     seed: int = 0
     """Of the candidates that are drawn."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitOptions:
-    """What a fit is asked for."""
-
-    log: Path
-    """The filled-in log.csv."""
-    plan: Path
-    """The folder of the plan."""
-    out: Path
-    """The profile to write, *.toml; it must not be there."""
-    seed: int = 0
-    """Of the bootstrap."""
-    trust_units: bool = False
-    """Whether readings a thousand times off the plan's profile are meant so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -191,16 +175,14 @@ def calibrate(
     narrator = narrator_of(progress)
     if log is None:
         return plan_probes(PlanOptions(profile=str(plan), out=Path(out), seed=seed, **given), narrator)
-    fit = FitOptions(log=Path(log), plan=Path(plan), out=Path(out), seed=seed, trust_units=trust_units)
-    return fit_log(fit, narrator)
+    return fit_log(Path(log), Path(plan), Path(out), narrator, seed=seed, trust_units=trust_units)
 
 
-def plan_probes(options: PlanOptions, narrator: Narrator | None = None) -> Planned:
+def plan_probes(options: PlanOptions, narrator: Narrator = SILENT) -> Planned:
     """Chooses probe programs for a profile's constants and writes them with a log to fill in.
 
     UsageError (2) for too few probes or a folder that is there, UnsupportedError (4) where none fits the system.
     """
-    narrator = narrator or Narrator(quiet=True)
     if options.target not in TARGETS:
         raise UsageError(f"--target {options.target[:40]}: expected lava or c")
     if options.out.exists():
@@ -214,7 +196,7 @@ def plan_probes(options: PlanOptions, narrator: Narrator | None = None) -> Plann
     with staged(options.out) as stage:
         write_json(stage / "plan.json", plan.to_json())
         for probe in plan.probes:
-            _write_probe(stage / probe.id, plan, probe.id, options.target)
+            _write_probe(stage / probe.id, probe, options.target)
         times = [(p.id, max(1, math.ceil(READING_S * 1e6 / expected[p.id][1]))) for p in plan.probes]
         write_text(stage / "log.csv", template(times, options.repeats, WAIT_S))
         write_text(stage / "README.md", _readme(options.out, options.target))
@@ -244,27 +226,26 @@ def plan_probes(options: PlanOptions, narrator: Narrator | None = None) -> Plann
     return Planned(folder=options.out, plan=plan, figures=figures)
 
 
-def fit_log(options: FitOptions, narrator: Narrator | None = None) -> Calibrated:
+def fit_log(log: Path, folder: Path, out: Path, narrator: Narrator, *, seed: int, trust_units: bool) -> Calibrated:
     """Fits a board's constants to its log and writes them as a profile, evidence ``measured``.
 
     InvalidFileError (3) names what is wrong with the log or the plan, UsageError (2) an option.
     """
-    narrator = narrator or Narrator(quiet=True)
-    if options.out.suffix != ".toml":
-        raise UsageError(f"--out {options.out}: expected a name that ends in .toml")
-    if options.out.exists():
-        raise UsageError(f"--out {options.out}: is there already; name a new file, or remove that one")
-    plan = read_plan(options.plan)
-    readings = parse(_log_text(options.log), str(options.log), [p.id for p in plan.probes])
+    if out.suffix != ".toml":
+        raise UsageError(f"--out {out}: expected a name that ends in .toml")
+    if out.exists():
+        raise UsageError(f"--out {out}: is there already; name a new file, or remove that one")
+    plan = read_plan(folder)
+    readings = parse(_log_text(log), str(log), [p.id for p in plan.probes])
     narrator.say(f"fitting {len(plan.constants)} constants to {len(readings)} readings")
-    found = calibration_of(plan, readings, place=str(options.log), seed=options.seed, trust_units=options.trust_units)
+    found = calibration_of(plan, readings, place=str(log), seed=seed, trust_units=trust_units)
     year = datetime.datetime.now(tz=datetime.UTC).year
-    table = profile_table(options.out.stem, found, plan, sha256(options.log), year)
-    write_text(options.out, profile_text(table))
+    table = profile_table(out.stem, found, plan, sha256(log), year)
+    write_text(out, profile_text(table))
     taken, unpriced = not_fitted(found, plan)
     figures = {
         "schema": FIT_SCHEMA,
-        "profile": str(options.out),
+        "profile": str(out),
         "readings": len(readings),
         "probes": found.repeats,
         "condition": found.condition,
@@ -290,7 +271,7 @@ def fit_log(options: FitOptions, narrator: Narrator | None = None) -> Calibrated
         "taken": taken,
         "provenance": "measured",
     }
-    return Calibrated(path=options.out, found=found, figures=figures)
+    return Calibrated(path=out, found=found, figures=figures)
 
 
 def read_plan(folder: Path) -> Plan:
@@ -311,9 +292,8 @@ def _log_text(path: Path) -> str:
         raise UsageError(f"--log {path}: cannot be read ({error.strerror}); name a file that exists") from None
 
 
-def _write_probe(folder: Path, plan: Plan, name: str, target: str) -> None:
+def _write_probe(folder: Path, probe: Probe, target: str) -> None:
     """program.npz and counts.json, and what runs it."""
-    probe = next(p for p in plan.probes if p.id == name)
     program, x = build(probe.recipe), sample(probe.recipe)
     folder.mkdir()
     write_program(folder / "program.npz", program)

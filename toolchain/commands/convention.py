@@ -12,7 +12,7 @@ from snnas.export.dialects.steps import read_dialect
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.toolchain.models.find_convention import Verdict, whose
 from snnas.toolchain.models.reading_options import ReadingOptions
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 
 if TYPE_CHECKING:
     from snnas.hw_sim.program import InputKind
@@ -28,13 +28,12 @@ class ConventionOptions:
     """A recording (.npz): ``x``, and ``output`` or ``spikes.NODE`` (docs/whose.md)."""
 
 
-def find_convention(options: ConventionOptions, narrator: Narrator | None = None) -> Verdict:
+def find_convention(options: ConventionOptions, narrator: Narrator = SILENT) -> Verdict:
     """Finds the tool's convention (timestep, decay, reset, comparison) that gives the recorded spikes.
 
     ``exit_code`` of the verdict: 0 where one is named. InvalidFileError (3) and UnsupportedError (4) for a graph or a
     recording that cannot be read.
     """
-    narrator = narrator or Narrator(quiet=True)
     with narrator.progress("conventions") as advance:
         return whose(options.model, options.expect, advance)
 

@@ -10,7 +10,7 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 from snnas.toolchain.data.datasets import fetch
 from snnas.toolchain.data.datasets.catalogue import SETS, data_folder
 from snnas.toolchain.output.spoken import spoken
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 
 DIGITS = {"name": "digits", "samples": 1797, "sample": [1, 8, 8], "folder": None, "here": True, "source": "bundled"}
 
@@ -47,13 +47,12 @@ def list_datasets(data_dir: Path | None = None) -> DatasetsListed:
 
 
 @spoken
-def fetch_dataset(name: str, data_dir: Path | None = None, narrator: Narrator | None = None) -> Path:
+def fetch_dataset(name: str, data_dir: Path | None = None, narrator: Narrator = SILENT) -> Path:
     """Downloads the official files that are missing and returns their folder; each is checked before it takes its name.
 
     UsageError (2) for a name that is none, InvalidFileError (3) for a file that is not the official one.
     """
     if name not in SETS:
         raise UsageError(f"no data set {name[:80]!r} to fetch; expected {', '.join(SETS)}{did_you_mean(name, SETS)}")
-    narrator = narrator or Narrator(quiet=True)
     with narrator.progress(f"fetching {name}") as advance:
         return fetch.fetch(SETS[name], data_folder(data_dir), say=narrator.say, advance=advance)

@@ -10,7 +10,7 @@ from snnas.toolchain.diagnosing import diagnose as diagnosing
 from snnas.toolchain.diagnosing.case import Case, open_case
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output.run import on_run
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,11 @@ class Diagnosed:
         return not self.figures["faults"]
 
 
-def diagnose(options: DiagnoseOptions, narrator: Narrator | None = None) -> Diagnosed:
+def diagnose(options: DiagnoseOptions, narrator: Narrator = SILENT) -> Diagnosed:
     """Says where a program parts from its graph, which loss does it, and which of its numbers are wrong.
 
     UsageError (2) names what is missing, InvalidFileError (3) and UnsupportedError (4) what cannot be read or compiled.
     """
-    narrator = narrator or Narrator(quiet=True)
     case = open_case(options.subject, options.reading, program=options.program, runs_dir=options.runs_dir)
     for note in case.notes:
         narrator.note(note)

@@ -20,7 +20,7 @@ from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.run import after_export
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.front import member
 
@@ -95,13 +95,12 @@ class GraphExportOptions(ProgramOptions):
     """Folder to write; None: NAME-lava, NAME-c or NAME-onnx."""
 
 
-def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> Export:
+def export_run(options: RunExportOptions, narrator: Narrator = SILENT) -> Export:
     """Takes a trained run through NIR to an integer program, runs it, compares every joint, and reports it on target.
 
     An export whose inputs have not changed is not made again. GateError (1) names the first spike that differs,
     UsageError (2) an option out of its range, UnsupportedError (4) what the target cannot do.
     """
-    narrator = narrator or Narrator(quiet=True)
     check_target(options.target)
     run = _found(options.run, runs.directory(options.runs_dir))
     if options.pick is not None:
@@ -116,12 +115,11 @@ def export_run(options: RunExportOptions, narrator: Narrator | None = None) -> E
     return _exported(report, run.export(options.target), options.dump, (following,))
 
 
-def export_graph(options: GraphExportOptions, narrator: Narrator | None = None) -> Export:
+def export_graph(options: GraphExportOptions, narrator: Narrator = SILENT) -> Export:
     """Takes anybody's .nir through the same chain; the float column is what the graph itself does.
 
     InvalidFileError (3) and UnsupportedError (4) name node and mend; others as ``export_run``.
     """
-    narrator = narrator or Narrator(quiet=True)
     if options.target == "onnx":
         from snnas.toolchain.exporting.onnx import export_graph_onnx
 

@@ -109,19 +109,10 @@ class Export(Shown):
     ) -> Findings:
         """``snnas.check`` of this export."""
         return check(
-            self.folder,
-            max=max,
-            min=min,
-            budget=budget,
-            baseline=baseline,
-            tolerance=tolerance,
-            update_baseline=update_baseline,
-            data=data,
-            trust_report=trust_report,
-            strict=strict,
-            ignore=ignore,
+            self.folder, max=max, min=min, budget=budget, baseline=baseline, tolerance=tolerance,
+            update_baseline=update_baseline, data=data, trust_report=trust_report, strict=strict, ignore=ignore,
             progress=progress,
-        )
+        )  # fmt: skip
 
     def diagnose(self, *, reduce: bool = True, out: str | Path | None = None, progress: Progress = None) -> Diagnosed:
         """Where program and graph part, which loss does it, and which numbers are wrong. As ``snnas diagnose``."""

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.runs.extras import EXTRAS, MODULES, USES, install
 
 SCHEMA = "snnas.doctor/1"
@@ -42,7 +42,7 @@ def examine_installation() -> list[Item]:
     return [*items, _cuda(), *_lava(), *_c()]
 
 
-def set_up_lava(python: Path | None = None, *, with_dl: bool = False, narrator: Narrator | None = None) -> Path:
+def set_up_lava(python: Path | None = None, *, with_dl: bool = False, narrator: Narrator = SILENT) -> Path:
     """Makes the worker's environment with lava-nc (about 20 s, 320 MB) and returns its interpreter.
 
     python: the Python 3.10 to build it on; None: looked for. with_dl: lava-dl too, which brings torch 2.3 (5.6 GB).
@@ -50,7 +50,7 @@ def set_up_lava(python: Path | None = None, *, with_dl: bool = False, narrator: 
     """
     from snnas.hw_sim.lava import environment
 
-    return environment.setup(python, with_dl, (narrator or Narrator(quiet=True)).say)
+    return environment.setup(python, with_dl, narrator.say)
 
 
 def _package(name: str, mend: str, *, use: str = "", load: bool = False) -> Item:

@@ -20,7 +20,7 @@ from snnas.toolchain.models.open import ASKED, Subject, open_subject
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output import silence
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +53,12 @@ class EstimateOptions:
     """Spikes per neuron and timestep, in 0..1, that are assumed in place of running samples."""
 
 
-def simulate(options: SimulateOptions, narrator: Narrator | None = None) -> Simulation:
+def simulate(options: SimulateOptions, narrator: Narrator = SILENT) -> Simulation:
     """Runs a program, or a graph compiled to one, on samples: accuracy, spikes and synops on target.
 
     UsageError (2) names the option that is missing, InvalidFileError (3) what is wrong with a file, UnsupportedError
     (4) a register that overflows on the samples.
     """
-    narrator = narrator or Narrator(quiet=True)
     subject = _opened(options.model, options.reading, narrator)
     return simulate_subject(subject, options.reading, narrator, stream=options.stream)
 
@@ -78,12 +77,11 @@ def simulate_subject(
     return Simulation(figures=figures, next_command=shlex.join(following), answers=np.concatenate(answers))
 
 
-def estimate(options: EstimateOptions, narrator: Narrator | None = None) -> Bill:
+def estimate(options: EstimateOptions, narrator: Narrator = SILENT) -> Bill:
     """Prices a program or anybody's graph on a chip: counts, fit, latency, energy band, and an ANN of its shape.
 
     A program that does not fit gets no joule: ``misfit`` says why. Errors as ``simulate``.
     """
-    narrator = narrator or Narrator(quiet=True)
     reading = options.reading
     if options.rate is not None and reading.data is not None:
         raise UsageError("--rate assumes what --data would measure; give one of them")

@@ -12,7 +12,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs
 from snnas.toolchain.output import report
 from snnas.toolchain.output.shown import Shown
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.front import member
 
@@ -65,13 +65,12 @@ class Compared(Shown):
         return out
 
 
-def read_report(options: ReportOptions, narrator: Narrator | None = None) -> dict[str, Any]:
+def read_report(options: ReportOptions, narrator: Narrator = SILENT) -> dict[str, Any]:
     """The report of one exported run, or of an export folder, as ``snnas export`` wrote it.
 
     A note where the run's weights are newer. UsageError (2) where there is none, InvalidFileError (3) where it is
     damaged.
     """
-    narrator = narrator or Narrator(quiet=True)
     if len(options.names) == 1 and _is_export(Path(options.names[0])):
         return report.read_report(Path(options.names[0]) / "report.json")
     (run,) = _named(options)
@@ -96,11 +95,10 @@ def compare_runs(options: ReportOptions) -> Compared:
     return Compared(figures=compared(every), head=head, rows=rows)
 
 
-def write_page(options: ReportOptions, narrator: Narrator | None = None) -> Path:
+def write_page(options: ReportOptions, narrator: Narrator = SILENT) -> Path:
     """Writes report.html into the run, or comparison.html of several beside them; one page that needs no network."""
     from snnas.toolchain.html import write_comparison, write_html
 
-    narrator = narrator or Narrator(quiet=True)
     every = _named(options)
     if len(every) == 1:
         return write_html(every[0])

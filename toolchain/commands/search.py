@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from snnas.toolchain import runs
 from snnas.toolchain.output.card import write_card
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.runs.relocate import point_to
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.begin import begin_search
@@ -21,74 +19,66 @@ from snnas.toolchain.training.tracking import Listener, listener, require
 Begun = Callable[[Run], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
-    """What a search has come to."""
-
-    run: Run
-    """Its genotype, weights and logs are in the run's folder."""
-    front: dict[str, Any] | None
-    """front.json of a search with several objectives, else None."""
-
-
 def run_search(
     options: SearchOptions,
-    narrator: Narrator | None = None,
+    narrator: Narrator = SILENT,
     *,
     command: str = "snnas.search_network",
     begun: Begun = lambda run: None,
     on_epoch: Listener | None = None,
-) -> Searched:
-    """Finds a cell on a data set, trains it and keeps the run.
+) -> Run:
+    """Finds a cell on a data set, trains it and keeps the run: genotype, weights and logs are in its folder.
 
     command: what run.toml says it was made with. begun: is called with the run once it is on disk and goes on, after a
     kill, with ``resume_search``. on_epoch: takes each epoch's record of the training, as train.jsonl has them: a hook
     for wandb, mlflow and others. UsageError (2) for options that do not go together, InvalidFileError (3) for data that
     cannot be read, GateError (1) where no candidate has a finite score or none keeps the budget.
     """
-    narrator = narrator or Narrator(quiet=True)
     check_engine(options.engine, options.workers)
     require(options.log_to)
     run = begin_search(runs.directory(options.runs_dir), options.name, options, command, narrator)
-    begun(run)
-    hear = listener(run.path, options.log_to, on_epoch)
-    return _go_through(run, narrator, options.workers, options.engine, options.train, None, hear)
+    return _go_through(run, options, narrator, begun, on_epoch)
 
 
 def resume_search(
     options: ResumeOptions,
-    narrator: Narrator | None = None,
+    narrator: Narrator = SILENT,
     *,
     begun: Begun = lambda run: None,
     on_epoch: Listener | None = None,
-) -> Searched:
+) -> Run:
     """Goes on with a run whose search or training was ended; what is finished is not done again.
 
     UsageError (2) where there is no such run; other errors as ``run_search``.
     """
-    narrator = narrator or Narrator(quiet=True)
     run = runs.find(runs.directory(options.runs_dir), options.run)
     check_engine(options.engine, options.workers)
     require(options.log_to)
     if options.dataset is not None:
         point_to(run, options.dataset)
-    begun(run)
-    hear = listener(run.path, options.log_to, on_epoch)
-    return _go_through(run, narrator, options.workers, options.engine, options.train, options.device, hear)
+    return _go_through(run, options, narrator, begun, on_epoch)
 
 
 def _go_through(
-    run: Run, narrator: Narrator, workers: int, engine: str, train: bool, device: str | None, on_epoch: Listener
-) -> Searched:
+    run: Run,
+    options: SearchOptions | ResumeOptions,
+    narrator: Narrator,
+    begun: Begun,
+    on_epoch: Listener | None,
+) -> Run:
+    begun(run)
+    device = options.device if isinstance(options, ResumeOptions) else None  # that of run.toml
+    hear = listener(run.path, options.log_to, on_epoch)
     with run.lock():
         narrator.say(f"run {run.name}")
         if not run.genotype.exists():
             _say_begun(run, narrator)
-        front = find_network(
-            run, narrator, workers=workers, engine=engine, train=train, device=device, on_epoch=on_epoch
-        )
+        find_network(
+            run, narrator, workers=options.workers, engine=options.engine, train=options.train, device=device,
+            on_epoch=hear,
+        )  # fmt: skip
         write_card(run)
-    return Searched(run=run, front=front)
+    return run
 
 
 def _say_begun(run: Run, narrator: Narrator) -> None:

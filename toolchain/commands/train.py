@@ -12,7 +12,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs, training
 from snnas.toolchain.data.options import parse_options
 from snnas.toolchain.output.card import write_card
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.runs.relocate import point_to
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.training.tracking import Listener, listener, require
@@ -69,7 +69,7 @@ class TrainOptions:
 
 def run_training(
     options: TrainOptions,
-    narrator: Narrator | None = None,
+    narrator: Narrator = SILENT,
     *,
     command: str = "snnas.train_network",
     begun: Callable[[Run], None] = lambda run: None,
@@ -84,7 +84,6 @@ def run_training(
     from snnas.toolchain.training import parallel
     from snnas.toolchain.training.of_run import train_run
 
-    narrator = narrator or Narrator(quiet=True)
     _check(options)
     require(options.log_to)
     changes = {"epochs": options.epochs, "target_sar": options.target_sar, "accumulate": options.accumulate}
@@ -128,20 +127,14 @@ def _begun(options: TrainOptions, recipe: TrainingConfig, command: str) -> Run:
     assert options.dataset is not None
     if parallel.world_size() > 1:
         raise UsageError("one process begins a run: make it with --genotype first, then torchrun ... train RUN")
+    of_run = ("name", "seed", "timesteps", "channels", "hidden", "cells", "head", "weights")
     return train_genotype(
         options.genotype,
         options.dataset,
         folder=runs.directory(options.runs_dir),
         command=command,
-        name=options.name,
-        seed=options.seed,
-        timesteps=options.timesteps,
-        channels=options.channels,
-        hidden=options.hidden,
-        cells=options.cells,
-        head=options.head,
-        weights=options.weights,
         recipe=recipe,
         device=options.device or "auto",
         data_options=parse_options(options.data),
+        **{name: getattr(options, name) for name in of_run},
     )

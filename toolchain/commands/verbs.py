@@ -81,10 +81,9 @@ def search_network(
         **given,
     )
     tell = begun or (lambda run: None)
-    found = run_search(
-        asked, narrator_of(progress), command=command, begun=lambda run: tell(Run(run)), on_epoch=on_epoch
-    )
-    return Run(found.run)
+    narrator = narrator_of(progress)
+    run = run_search(asked, narrator, command=command, begun=lambda run: tell(Run(run)), on_epoch=on_epoch)
+    return Run(run)
 
 
 @spoken

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
+from os.path import isdir
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +23,7 @@ from snnas.toolchain.data.datasets.cache import cached_frames
 from snnas.toolchain.data.datasets.catalogue import SETS, Official, data_folder, unknown
 from snnas.toolchain.data.datasets.fetch import fetch
 from snnas.toolchain.data.datasets.folder import read_folder, read_one
-from snnas.toolchain.data.datasets.frames import FrameOptions, Polarity, SplitBy
+from snnas.toolchain.data.datasets.frames import FrameOptions
 from snnas.toolchain.data.datasets.image_file import Background
 from snnas.toolchain.data.datasets.images import read_images
 from snnas.toolchain.data.datasets.npz import MAX_ARRAY_BYTES, ArrayOptions, read_npz
@@ -30,8 +31,10 @@ from snnas.toolchain.data.datasets.own_recordings import are_recordings, read_ow
 from snnas.toolchain.data.datasets.raw import Array, Raw, digest, floats
 from snnas.toolchain.data.datasets.series import is_series
 from snnas.toolchain.data.datasets.shd import shd, shd_files
+from snnas.toolchain.data.datasets.signals import OPTIONS as SIGNAL_OPTIONS
 from snnas.toolchain.data.datasets.signals import declared, framed, read_signals
 from snnas.toolchain.data.datasets.tonic_sets import PREFIX, read_tonic
+from snnas.toolchain.data.options import KINDS
 from snnas.toolchain.data.split import Masks, split, test_copies_note
 from snnas.toolchain.data.split import class_weights as class_weights_of
 
@@ -90,7 +93,6 @@ class Dataset:
     class_weights: tuple[float, ...] = ()
     raw_train: Array | None = None
     """Of signals, (N, L, C), as they are stored: what an epoch's samples are made of where a recipe changes them."""
-    raw_val: Array | None = None
     redraw: Callable[[int, int], Array] | None = None
     """Of recordings with ``augment``: x_train anew, drawn by seed and epoch."""
 
@@ -121,48 +123,23 @@ def load(
     *,
     seed: int,
     data_dir: str | Path | None = None,
-    frames: int | None = None,
-    split_by: SplitBy | None = None,
-    duration: int | None = None,
-    event_count: int | None = None,
-    overlap: int | None = None,
-    downsample: int | None = None,
-    polarity: Polarity | None = None,
-    hot_pixels: int | None = None,
-    transform: str | None = None,
-    augment: str | None = None,
-    slice: int | None = None,
-    counts: bool = False,
-    sensor: str | None = None,
-    layout: str | None = None,
-    background: Background | None = None,
-    groups: str | None = None,
-    class_weights: str | None = None,
-    train_limit: int | None = None,
     compact: bool = False,
     download: bool = False,
-    axis: str | None = None,
-    window: int | None = None,
-    hop: int | None = None,
-    length: int | None = None,
-    fit: str | None = None,
-    encoder: str | None = None,
-    threshold: float | None = None,
-    levels: int | None = None,
-    steps: int | None = None,
     advance: Advance = lambda done, total: None,
+    **given: Any,
 ) -> Dataset:
     """Return the data set of that name, or the one in a .npz file or a folder, split by ``seed``.
 
     name_or_path: one of NAMES, read from <data_dir>/<name> (data_dir: else $SNNAS_DATA, else ./data); a .npz with x and
-    y; a folder (``folder``, ``own_recordings``). frames to counts are of events: ``FrameOptions``; counts is of arrays
+    y; a folder (``folder``, ``own_recordings``). compact: bytes stay bytes, a quarter of the memory (digits and a lone
+    .npz are float32). download: gets missing official files first. advance: takes (recordings done, in all) while
+    frames are made.
+
+    given: of ``options.KINDS``, None like what is left out. Of events: those of ``FrameOptions``; counts is of arrays
     of one's own too; sensor, 'WIDTHxHEIGHT', of recordings that do not say theirs. groups: what belongs together and is
     not parted. layout: ``ArrayOptions``. background: what shows where pictures of a folder are transparent.
     class_weights: 'balanced', the loss weighs a sample by the rarity of its class. train_limit: keeps that many
-    training samples, stratified.
-    compact: bytes stay bytes, a quarter of the memory (digits and a lone .npz are float32). download: gets missing
-    official files first. axis to steps: of signals, ``Declared``. advance: takes (recordings done, in all) while frames
-    are made.
+    training samples, stratified. Of signals, axis to steps: ``Declared``.
 
     What the set has of a split stays; else 20 % of the samples (10 % of CIFAR10-DVS, the papers' share) are drawn to
     test. 8 % of the samples, or of the official training part, validate. All draws are stratified and rounded up
@@ -170,68 +147,58 @@ def load(
     apply, InvalidFileError for a file that is missing or cannot be used, UnsupportedError where a download cannot be
     had.
     """
-    name = str(name_or_path)
-    path = Path(name_or_path)
-    asked: dict[str, Any] = {"frames": frames, "split_by": split_by, "duration": duration, "overlap": overlap}
-    asked |= {"downsample": downsample, "polarity": polarity, "hot_pixels": hot_pixels, "transform": transform}
-    asked |= {"event_count": event_count, "augment": augment, "slice": slice}
-    asked |= {"counts": counts or None, "sensor": sensor, "layout": layout, "background": background, "groups": groups}
-    options: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    said: dict[str, Any] = {"axis": axis, "window": window, "hop": hop, "length": length, "fit": fit}
-    said |= {"encoder": encoder, "threshold": threshold, "levels": levels, "steps": steps}
-    of_signals = {key: value for key, value in said.items() if value is not None}
-    if of_signals and (name in NAMES or name.startswith(PREFIX)):
+    name, path = str(name_or_path), Path(name_or_path)
+    named, found_in = name in NAMES or name.startswith(PREFIX), data_folder(data_dir)
+    if unknown_options := sorted(given.keys() - KINDS.keys()):
+        raise TypeError(f"load() got an unexpected keyword argument {unknown_options[0]!r}")
+    said = {key: given[key] for key in KINDS if given.get(key) is not None and (given[key] or key != "counts")}
+    of_signals = {key: said.pop(key) for key in SIGNAL_OPTIONS if key in said}
+    of_all = {key: said.pop(key) for key in ("class_weights", "train_limit") if key in said}
+    options = said
+    if of_signals and named:
         raise UsageError(f"--data {next(iter(of_signals))}: {name} holds no signals; leave it out")
-    if background not in (None, *get_args(Background)):
-        raise UsageError(f"--data background={background}: expected {' or '.join(get_args(Background))}")
-    if class_weights not in (None, "balanced"):
-        raise UsageError(f"--data class_weights={class_weights}: expected balanced")
+    if options.get("background", "white") not in get_args(Background):
+        raise UsageError(f"--data background={options['background']}: expected {' or '.join(get_args(Background))}")
+    if of_all.get("class_weights", "balanced") != "balanced":
+        raise UsageError(f"--data class_weights={of_all['class_weights']}: expected balanced")
     official = SETS.get(name)
     if official is not None:
         _require_options(options, EVENT_OPTIONS if official.events else (), name)
-        found_in = data_folder(data_dir)
         if download:
             fetch(official, found_in)
         raw, hashed = _read_official(official, found_in, options, advance)
-        if data_dir is not None:
-            options["data_dir"] = str(found_in)
     elif name == "digits":
         _require_options(options, (), name)
         raw = _digits()
         hashed = digest(raw.x, raw.y)
-    elif name.startswith(PREFIX):
+    elif named:
         _require_options(options, (*EVENT_OPTIONS, "sensor"), name)
-        how = FrameOptions(**{key: value for key, value in options.items() if key != "sensor"})
-        found_in = data_folder(data_dir)
+        how, sensor = _frames_of(options), options.get("sensor")
         raw, hashed = read_tonic(name.removeprefix(PREFIX), found_in, how, sensor, advance)
-        if data_dir is not None:
-            options["data_dir"] = str(found_in)
-    elif is_series(path) or (of_signals and (path.suffix == ".npz" or _is_folder(path))):
+    elif is_series(path) or (of_signals and (path.suffix == ".npz" or isdir(path))):
         _require_options(options, ("layout", "groups"), name)
         raw = read_signals(path, declared(of_signals), ArrayOptions(**options))
         hashed = digest(raw.x, raw.y)
-        options |= of_signals
-    elif path.suffix == ".npz" or _is_folder(path):
+    elif path.suffix == ".npz" or isdir(path):
         raw, hashed = _own(path, options, advance)
     else:
         raise unknown(name, NAMES)
-    named = name in NAMES or name.startswith(PREFIX)
-    more = {"class_weights": class_weights, "train_limit": train_limit}
-    options |= {key: value for key, value in more.items() if value is not None}
-    masks = split(raw, seed, name=name, train_limit=train_limit)
+    place = {"data_dir": str(found_in)} if data_dir is not None and named and name != "digits" else {}
     return _dataset(
         name.replace(":", "-") if named else path.absolute().name.removesuffix(".npz"),
         raw,
-        masks,
+        split(raw, seed, name=name, train_limit=of_all.get("train_limit")),
         compact=compact,
-        about={"digest": hashed, "path": None if named else path.absolute(), "options": options},
+        digest=hashed,
+        path=None if named else path.absolute(),
+        options=options | place | of_signals | of_all,
     )
 
 
 def require_known(name: str) -> None:
     """UsageError for what is neither a name of NAMES nor a path of an .npz, of a .ts file or of a folder."""
     path = Path(name)
-    if name in NAMES or name.startswith(PREFIX) or path.suffix == ".npz" or is_series(path) or _is_folder(path):
+    if name in NAMES or name.startswith(PREFIX) or path.suffix == ".npz" or is_series(path) or isdir(path):
         return
     raise unknown(name, NAMES)
 
@@ -254,18 +221,22 @@ def _own(path: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, st
     file = path.suffix == ".npz"
     if not file and are_recordings(path):
         _require_options(options, (*EVENT_OPTIONS, "sensor", "groups"), str(path))
-        asked = FrameOptions(**{key: value for key, value in options.items() if key in EVENT_OPTIONS})
-        return read_own_recordings(path, asked, options.get("sensor"), options.get("groups"), advance)
+        how = _frames_of(options)
+        return read_own_recordings(path, how, options.get("sensor"), options.get("groups"), advance)
     _require_options(options, ("counts", "layout", "groups", *(() if file else ("background",))), str(path))
-    how = ArrayOptions(**{key: value for key, value in options.items() if key != "background"})
-    raw = read_one(path, how) if file else read_folder(path, how, options.get("background", "white"))
+    arrays = ArrayOptions(**{key: value for key, value in options.items() if key != "background"})
+    raw = read_one(path, arrays) if file else read_folder(path, arrays, options.get("background", "white"))
     return raw, digest(raw.x, raw.y)
 
 
+def _frames_of(options: dict[str, Any]) -> FrameOptions:
+    return FrameOptions(**{key: value for key, value in options.items() if key in EVENT_OPTIONS})
+
+
 def _read_official(official: Official, data_dir: Path, options: dict[str, Any], advance: Advance) -> tuple[Raw, str]:
-    how = FrameOptions(**options) if official.events else None
+    how = _frames_of(options)  # refuses before anything is looked for
     folder = official.locate(data_dir)
-    if how is None:
+    if not official.events:
         raw = read_images(official, folder)
         return raw, digest(raw.x, raw.y)
     files, opened = _EVENT_SETS[official.name]
@@ -277,16 +248,9 @@ def _read_official(official: Official, data_dir: Path, options: dict[str, Any], 
 def takes_frames(name: str | Path) -> bool:
     """Whether a data set is of event recordings, which become as many frames as one likes."""
     official = SETS.get(str(name))
-    if str(name).startswith(PREFIX):
-        return True
-    return official.events if official is not None else _is_folder(Path(name)) and are_recordings(Path(name))
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name too long for a file
-        return False
+    if official is not None:
+        return official.events
+    return str(name).startswith(PREFIX) or (isdir(name) and are_recordings(Path(name)))
 
 
 def _digits() -> Raw:
@@ -299,21 +263,16 @@ def _digits() -> Raw:
     return Raw(x=(x.reshape(-1, 1, 8, 8) / 16).astype(np.float32), y=y.astype(np.int64), classes=10)
 
 
-def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, about: dict[str, Any]) -> Dataset:
+def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, options: dict[str, Any], **about: Any) -> Dataset:
     parts = {"train": masks.train, "val": masks.val, "test": masks.test}
-    labels = raw.y[masks.train]
-    weighted = "class_weights" in about["options"]
+    weighted = "class_weights" in options
     known: dict[str, Any] = {
         "name": name,
-        "y_train": labels,
-        "y_val": raw.y[masks.val],
-        "y_test": raw.y[masks.test],
-        "classes": raw.classes,
-        "input_kind": raw.input_kind,
-        "class_names": raw.class_names,
+        **{f"y_{key}": raw.y[mask] for key, mask in parts.items()},
+        **{key: getattr(raw, key) for key in ("classes", "input_kind", "class_names", "notes")},
         "own_test": raw.test is not None,
-        "notes": raw.notes,
-        "class_weights": class_weights_of(labels, raw.classes) if weighted else (),
+        "class_weights": class_weights_of(raw.y[masks.train], raw.classes) if weighted else (),
+        "options": options,
         **about,
     }
     if raw.signal is not None:
@@ -325,25 +284,17 @@ def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, about: dict[st
             f"fewer samples (--data train_limit=N), and of event data fewer --data frames=N, or --data downsample=2"
         )
     # Split before conversion: the float32 of the whole set need not exist beside that of its parts.
-    xs = {key: np.ascontiguousarray(raw.x[mask]) for key, mask in parts.items()}
+    xs: dict[str, Any] = {f"x_{key}": np.ascontiguousarray(raw.x[mask]) for key, mask in parts.items()}
     high = 1
     if raw.input_kind == "counts":  # what the range is may not depend on the test split
-        high = max(int(xs["train"].max()), int(xs["val"].max()))
-        xs["test"] = np.minimum(xs["test"], high).astype(xs["test"].dtype)
+        high = max(int(xs["x_train"].max()), int(xs["x_val"].max()))
+        xs["x_test"] = np.minimum(xs["x_test"], high).astype(xs["x_test"].dtype)
     draw = None
     if raw.redraw is not None:
         draw = partial(_drawn, raw.redraw, np.flatnonzero(masks.train), high, 0 if compact else raw.unit)
     if not compact:
         xs = {key: floats(part, raw.unit) for key, part in xs.items()}
-    return Dataset(
-        x_train=xs["train"],
-        x_val=xs["val"],
-        x_test=xs["test"],
-        range=(0.0, float(high)),
-        unit=raw.unit,
-        redraw=draw,
-        **known,
-    )
+    return Dataset(**xs, range=(0.0, float(high)), unit=raw.unit, redraw=draw, **known)
 
 
 def _drawn(

@@ -42,12 +42,18 @@ def split(raw: Raw, seed: int, *, name: str, train_limit: int | None = None) -> 
     check_classes(y[pool], name, least=least, names=raw.class_names)
     if raw.groups is not None:
         _require_apart(raw, pool, name)
+
+    def part(pool: Array, shared: Array, share: float, what: str) -> Array:
+        size = math.ceil(share * int(shared.sum()))
+        if raw.groups is None:
+            return _draw(y, pool, shared, size, rng)
+        return _draw_groups(y, raw.groups, pool, size, rng, name, what)
+
     if test is None:
         # Of a set with neither, a fifth of all samples; beside an own validation split, a fifth of what trains.
-        test = _part(raw, pool, raw.test_share, int(pool.sum()), rng, name, "test")
+        test = part(pool, pool, raw.test_share, "test")
     if val is None:
-        shared = every if not own else pool
-        val = _part(raw, pool & ~test, VALIDATION_SHARE, int(shared.sum()), rng, name, "validation", shared)
+        val = part(pool & ~test, pool if own else every, VALIDATION_SHARE, "validation")
     train = ~(test | val)
     if train_limit is not None:
         if not raw.classes <= train_limit <= int(train.sum()):
@@ -57,22 +63,6 @@ def split(raw: Raw, seed: int, *, name: str, train_limit: int | None = None) -> 
             )
         train = _draw(y, train, train, train_limit, stream(seed, "train limit"))
     return Masks(train=train, val=val, test=test)
-
-
-def _part(
-    raw: Raw,
-    pool: Array,
-    share: float,
-    of: int,
-    rng: np.random.Generator,
-    name: str,
-    what: str,
-    shared: Array | None = None,
-) -> Array:
-    size = math.ceil(share * of)
-    if raw.groups is None:
-        return _draw(raw.y, pool, pool if shared is None else shared, size, rng)
-    return _draw_groups(raw.y, raw.groups, pool, size, rng, name, what)
 
 
 def _draw(y: Array, pool: Array, shared: Array, size: int, rng: np.random.Generator) -> Array:

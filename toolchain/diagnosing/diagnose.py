@@ -101,15 +101,8 @@ def _moved(joint: Joint) -> dict[str, Any]:
 def _fault(fault: faults.Fault, k: int, measured: SettingRuns, labels: np.ndarray | None) -> dict[str, Any]:
     mended = measured.mended[k]
     worth = causes.worth(mended, measured.program, measured, labels)
-    return {
-        "population": fault.population,
-        "kind": fault.kind,
-        "cause": fault.cause,
-        "where": fault.where,
-        "count": fault.count,
-        "text": fault.text,
-        "mended": causes.share(mended, measured, labels) | worth,
-    }
+    said = {name: getattr(fault, name) for name in ("population", "kind", "cause", "where", "count", "text")}
+    return {**said, "mended": causes.share(mended, measured, labels) | worth}
 
 
 def _failing(failing: Failing) -> dict[str, Any]:

@@ -58,11 +58,14 @@ class Divergence:
         self.samples += len(graph.answers)
 
     def _count(self, totals: dict[str, np.ndarray], name: str, parted: np.ndarray) -> None:
-        here = parted.sum(axis=(0, *range(2, parted.ndim)))
-        totals[name] = totals[name] + here if name in totals else here
+        totals[name] = totals.get(name, 0) + parted.sum(axis=(0, *range(2, parted.ndim)))
 
     def to_json(self, joint: Joint) -> dict[str, Any]:
-        """Plain numbers: what a picture and a report are drawn from."""
+        """Plain numbers: what a picture and a report are drawn from.
+
+        {samples, timesteps, populations: [{population, node, role, neurons, differing, fraction, own_fraction}]}, each
+        of the last three a list over timesteps; ``own_fraction`` is what the population adds by itself.
+        """
         rows = []
         for unit in joint.units:
             if unit.id not in self.differing:
@@ -92,19 +95,6 @@ def _earliest(parted: np.ndarray, depth: int, before: int) -> First | None:
     return First(before + sample, t, depth, tuple(neuron))
 
 
-def divergence(joint: Joint, x: np.ndarray, *, batch: int = 32) -> dict[str, Any]:
-    """The differing share of spikes per population and timestep, over samples (N, C, H, W) or (N, T, C, H, W).
-
-    Returns {samples, timesteps, populations: [{population, node, role, neurons, differing, fraction, own_fraction}]},
-    each of the last three a list over timesteps; ``own_fraction`` is what the population adds by itself.
-    """
-    found = Divergence()
-    for k in range(0, len(x), batch):
-        given = hybrid.stimulus(joint, x[k : k + batch])
-        found.add(joint, *three_runs(joint, given))
-    return found.to_json(joint)
-
-
 def three_runs(joint: Joint, given: hybrid.Stimulus) -> tuple[Outcome, Outcome, Outcome]:
     """The graph's run, the program's, and each population of the graph on the program's spikes."""
     exact = hybrid.everywhere(joint, CAUSES)
@@ -124,13 +114,7 @@ def explain(joint: Joint, x: np.ndarray, first: First) -> dict[str, Any]:
     assert program.watched is not None
     threshold = unit.population.vth << 6
     wanted = bool(graph.spikes[unit.id][at])
-    causes = []
-    for cause in CAUSES:
-        if cause == "readout":
-            continue
-        outcome = hybrid.run_hybrid(joint, given, frozenset({(unit.id, cause)}))
-        if bool(outcome.spikes[unit.id][at]) == wanted:
-            causes.append(cause)
+    mended = {c: hybrid.run_hybrid(joint, given, frozenset({(unit.id, c)})) for c in CAUSES if c != "readout"}
     value = float(graph.watched[at])
     return {
         "population": unit.id,
@@ -144,7 +128,7 @@ def explain(joint: Joint, x: np.ndarray, first: First) -> dict[str, Any]:
         "node_threshold": _node_threshold(joint, unit, first.neuron),
         "integer_v": round(float(program.watched[at]) * threshold),
         "integer_threshold": threshold,
-        "removed_by": causes,
+        "removed_by": [cause for cause, run in mended.items() if bool(run.spikes[unit.id][at]) == wanted],
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +20,11 @@ from snnas.hw_sim import kernels, limits
 from snnas.hw_sim.entries import Matrix, same_places, values_of
 from snnas.hw_sim.program import INPUT, HostMap
 from snnas.toolchain.diagnosing.hybrid import READOUT, Switches
-from snnas.toolchain.diagnosing.kinds import Kind
 from snnas.toolchain.diagnosing.pairing import Joint, Unit, Way
 from snnas.toolchain.diagnosing.wrong_weights import Wrong, compare
+
+if TYPE_CHECKING:
+    from snnas.toolchain.results.records.diagnose import FaultKind
 
 HALF_WAY = 33  # 1/64 units by which a threshold lies above its register's: half a current, and a hair
 MORE = 48  # 1/64 units: a threshold farther from where the compiler puts it is off
@@ -37,7 +40,7 @@ class Fault:
     """
 
     population: str
-    kind: Kind
+    kind: FaultKind
     cause: str
     text: str
     where: str = ""
@@ -167,7 +170,7 @@ def _timing(unit: Unit, way: Way) -> Iterator[Fault]:
         if source != found:
             yield Fault(unit.id, "wrong source", "timing", f"comes from {found}, the graph's from {source}", way.id)
         else:
-            kind: Kind = "delay lost" if lateness < late else "delay added"
+            kind: FaultKind = "delay lost" if lateness < late else "delay added"
             text = f"spikes of {source} come {lateness} timesteps late, the graph says {late}"
             yield Fault(unit.id, kind, "timing", text, way.id)
 
@@ -270,7 +273,7 @@ def _bias(unit: Unit, g: Group) -> Iterator[Fault]:
         if float(off.max()) <= half[name]:
             continue
         count, units = int((off > half[name]).sum()), limits.BIAS_MANTISSA_MAX
-        kind: Kind
+        kind: FaultKind
         full = (np.abs(p.bias) == units) * np.ones(p.shape, dtype=bool)
         if name == "bias" and (full & (off > half[name])).sum() == count:
             kind, text = "bias saturated", f"bias clipped at {units} << {p.bias_exponent}"

@@ -6,6 +6,7 @@ pass spikes on. A ``Way`` is one linear map into a population from one that comp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,17 +72,13 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joint:
-    """Both sides of a network. units: by depth in the program. subtract: the graph's reset is a subtraction.
-
-    relays: the program's that pass on what they get; they appear nowhere else.
-    """
+    """Both sides of a network. units: by depth in the program. subtract: the graph's reset is a subtraction."""
 
     graph: Graph
     circuit: Circuit
     program: Program
     units: tuple[Unit, ...]
     subtract: bool
-    relays: tuple[str, ...]
 
     def unit(self, name: str) -> Unit:
         return next(u for u in self.units if u.id == name)
@@ -113,14 +110,8 @@ def pair(graph: Graph, program: Program) -> Joint:
             "exported from, or export again"
         )
     units = tuple(_unit(circuit, program, p, groups.get(p.id), relays) for p in computing)
-    return Joint(
-        graph=graph,
-        circuit=circuit,
-        program=program,
-        units=units,
-        subtract=graph.convention.reset == "subtract",
-        relays=tuple(sorted(relays)),
-    )
+    subtract = graph.convention.reset == "subtract"
+    return Joint(graph=graph, circuit=circuit, program=program, units=units, subtract=subtract)
 
 
 def _unit(circuit: Circuit, program: Program, p: Population, group: Group | None, relays: set[str]) -> Unit:
@@ -134,8 +125,8 @@ def _unit(circuit: Circuit, program: Program, p: Population, group: Group | None
                 id=name,
                 link=link,
                 synapse=synapse,
-                real=None if link is None else _held_back(circuit, link),
-                integer=None if synapse is None else _passed_on(program, synapse, relays),
+                real=None if link is None else _through(link, circuit.links, circuit.relays),
+                integer=None if synapse is None else _through(synapse, program.synapses, relays),
             )
         )
     return Unit(
@@ -149,20 +140,12 @@ def _unit(circuit: Circuit, program: Program, p: Population, group: Group | None
     )
 
 
-def _held_back(circuit: Circuit, link: Link) -> Source:
-    """Where a link's spikes come from, through the relays that hold them back by timesteps."""
-    name, steps = link.src, link.distance
-    while name in circuit.relays:
-        feeding = next(k for k in circuit.links if k.dst == name)
-        name, steps = feeding.src, steps + feeding.distance
-    return name, steps
-
-
-def _passed_on(program: Program, synapse: Synapse, relays: set[str]) -> Source:
-    name, steps = synapse.src, int(synapse.distance)
-    while name in relays:
-        feeding = next(program.into(name))
-        name, steps = feeding.src, steps + feeding.distance
+def _through(one: Link | Synapse, every: Iterable[Link | Synapse], relays: Iterable[str]) -> Source:
+    """Where its spikes come from, through the relays that hold them back by timesteps."""
+    name, steps = one.src, int(one.distance)
+    into = {k.dst: k for k in every if k.dst in relays}
+    while name in into:
+        name, steps = into[name].src, steps + into[name].distance
     return name, steps
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
+from snnas.toolchain.diagnosing.picture import means
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import counted
 
 SHARED = 10  # populations that the terminal's table holds, from either end
+FOLDED = partial(Column, overflow="fold")
 DRAWN = 8  # timesteps that it holds; of more, six
 
 
@@ -85,11 +88,7 @@ def _order(fault: dict[str, Any]) -> tuple[float, float]:
 
 def tables(result: dict[str, Any]) -> Iterator[Table | str]:
     """What the command prints, in order."""
-    yield headline(result)
-    if never_fired(result):
-        yield never_fired(result)
-    if beside(result):
-        yield beside(result)
+    yield from filter(None, (headline(result), never_fired(result), beside(result)))
     if result["faults"]:
         yield _faults(result)
     if result["finetuned"]:
@@ -113,16 +112,23 @@ def tables(result: dict[str, Any]) -> Iterator[Table | str]:
 
 
 def _faults(result: dict[str, Any]) -> Table:
-    table = Table(title="numbers that are not the graph's", title_justify="left")
-    points = "points" if result["labels"] else "points of agreement"
-    for head in ("population", "fault", "what", f"{points} if mended", "differing spikes if mended"):
-        table.add_column(head, overflow="fold")
+    heads = ("population", "fault", "what", f"{unit(result)} if mended", "differing spikes if mended")
+    table = _table("numbers that are not the graph's", *map(FOLDED, heads))
     for f in result["faults"]:
         mended = f["mended"]
         shown = (_points(mended), _spikes(mended)) if "points" in mended else ("-", "-")
         place = f"{f['where']}: " if f["where"] else ""
         table.add_row(f["population"], f["kind"], place + f["text"], *shown)
     return table
+
+
+def unit(result: dict[str, Any]) -> str:
+    """What a loss is told in."""
+    return "points" if result["labels"] else "points of agreement"
+
+
+def _table(title: str, *heads: str | Column) -> Table:
+    return Table(*heads, title=title, title_justify="left")
 
 
 def _points(worth: dict[str, Any]) -> str:
@@ -134,11 +140,8 @@ def _spikes(share: dict[str, Any]) -> str:
 
 
 def _causes(result: dict[str, Any]) -> Table:
-    table = Table(title="causes, each switched alone", title_justify="left")
-    unit = "points" if result["labels"] else "points of agreement"
-    heads = ("cause", "what", f"off alone: {unit}", "differing spikes", f"on alone: {unit}", "differing spikes")
-    for head in heads:
-        table.add_column(head)
+    off, on = (f"{way} alone: {unit(result)}" for way in ("off", "on"))
+    table = _table("causes, each switched alone", "cause", "what", off, "differing spikes", on, "differing spikes")
     table.add_row("(all on)", "the program", "", _spikes(result["program"]), "", "")
     for row in result["causes"]:
         cells = []
@@ -151,12 +154,11 @@ def _causes(result: dict[str, Any]) -> Table:
 
 def _mends(result: dict[str, Any]) -> Table:
     """What was compiled and run otherwise, and gave something back."""
-    table = Table(title="what gives some of it back: compiled and run on these samples", title_justify="left")
-    for head in ("mend", "of", "accuracy" if result["labels"] else "agreement", "points"):
-        table.add_column(head, overflow="fold")
+    share = "accuracy" if result["labels"] else "agreement"
+    heads = map(FOLDED, ("mend", "of", share, "points"))
+    table = _table("what gives some of it back: compiled and run on these samples", *heads)
     for m in result["mends"]:
-        share = m["accuracy"] if result["labels"] else m["agreement"]
-        table.add_row(m["text"], m["cause"], f"{share:.2%}", _points(m))
+        table.add_row(m["text"], m["cause"], f"{m[share]:.2%}", _points(m))
     return table
 
 
@@ -185,23 +187,19 @@ def first_difference(first: dict[str, Any]) -> str:
 
 def _made(result: dict[str, Any]) -> str:
     """Where the differences arise, not where they are largest."""
-    shares = {
-        r["population"]: sum(r["own_fraction"]) / len(r["own_fraction"]) for r in result["divergence"]["populations"]
-    }
-    most = max(shares, key=lambda name: shares[name])
-    return f"most differences of its own: {most}, {shares[most]:.3%} of its neurons per timestep"
+    shares = means(result["divergence"]["populations"])
+    most = max(shares, key=lambda name: shares[name][1])
+    return f"most differences of its own: {most}, {shares[most][1]:.3%} of its neurons per timestep"
 
 
 def _populations(result: dict[str, Any]) -> Table:
     rows, steps = result["divergence"]["populations"], result["divergence"]["timesteps"]
-    table = Table(title="differing spikes, share of all neurons and samples", title_justify="left")
     drawn = sorted({round(k * (steps - 1) / 5) for k in range(6)}) if steps > DRAWN else list(range(steps))
-    for head in ("population", *(f"t = {t}" for t in drawn), "mean", "its own share"):
-        table.add_column(head)
+    heads = ("population", *(f"t = {t}" for t in drawn), "mean", "its own share")
+    table = _table("differing spikes, share of all neurons and samples", *heads)
     kept = rows if len(rows) <= 2 * SHARED else rows[:SHARED] + rows[-SHARED:]
-    for row in kept:
+    for row, (mean, own) in zip(kept, means(kept).values(), strict=True):
         shown = [f"{row['fraction'][t]:.3%}" for t in drawn]
-        mean, own = (sum(row[k]) / steps for k in ("fraction", "own_fraction"))
         table.add_row(row["population"], *shown, f"{mean:.3%}", f"{own:.3%}")
     hidden = (steps - len(drawn), "timestep"), (len(rows) - len(kept), "population")
     left = " and ".join(counted(n, noun) for n, noun in hidden if n)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from snnas.hw_sim.program import Shape
-from snnas.toolchain.diagnosing.kinds import WeightKind
+
+if TYPE_CHECKING:
+    from snnas.toolchain.results.records.diagnose import FaultKind
 
 FAR, FAR_FEWER = 6.0, 9.0  # steps: no rounding goes so far, at 8 bits and at fewer
 SPREADS = 10.0  # times the spread of a synapse's own errors: nor does it so far
@@ -28,7 +31,7 @@ MAX_ROWS = 4096  # of a matrix whose rows are matched
 class Wrong:
     """kind: for machines. text: what a person reads. count: weights concerned."""
 
-    kind: WeightKind
+    kind: FaultKind
     text: str
     count: int
 
@@ -86,7 +89,7 @@ def _arranged(real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int], so
     """The one arrangement, or factor, of the graph's weights that leaves least of the errors; None where none does."""
     low, high = allowed
     errors = _rms(stored - real.clip(low, high))
-    best: tuple[float, WeightKind, str] | None = None
+    best: tuple[float, FaultKind, str] | None = None
     for kind, text, other in _candidates(real, stored, allowed, source):
         left = _rms(stored - other.clip(low, high))
         if left < ALIKE * errors and (best is None or left < 0.9 * best[0]):
@@ -96,7 +99,7 @@ def _arranged(real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int], so
 
 def _candidates(
     real: np.ndarray, stored: np.ndarray, allowed: tuple[int, int], source: Shape
-) -> Iterator[tuple[WeightKind, str, np.ndarray]]:
+) -> Iterator[tuple[FaultKind, str, np.ndarray]]:
     yield "sign flipped", "the sign of every weight is flipped", -real
     inside = np.abs(stored) < np.abs(stored).max(initial=1)
     gain = (
@@ -117,7 +120,7 @@ def _candidates(
         yield from _permutations(real, stored, source)
 
 
-def _kernels(real: np.ndarray) -> Iterator[tuple[WeightKind, str, np.ndarray]]:
+def _kernels(real: np.ndarray) -> Iterator[tuple[FaultKind, str, np.ndarray]]:
     square = real.shape[2] == real.shape[3]
     if square:
         yield "kernel transposed", "the kernels are transposed (rows are columns)", real.transpose(0, 1, 3, 2)
@@ -134,7 +137,7 @@ def _kernels(real: np.ndarray) -> Iterator[tuple[WeightKind, str, np.ndarray]]:
         yield "channels transposed", "input and output channels have changed places", real.transpose(1, 0, 2, 3)
 
 
-def _flattenings(real: np.ndarray, source: Shape) -> Iterator[tuple[WeightKind, str, np.ndarray]]:
+def _flattenings(real: np.ndarray, source: Shape) -> Iterator[tuple[FaultKind, str, np.ndarray]]:
     """Orders in which a tool may lay out (C, H, W); the matrix is meant for C first."""
     names = {(1, 2, 0): "(H, W, C)", (2, 1, 0): "(W, H, C)", (0, 2, 1): "(C, W, H)"}
     if int(np.prod(source)) == real.shape[1] and sum(n > 1 for n in source) > 1:
@@ -146,9 +149,9 @@ def _flattenings(real: np.ndarray, source: Shape) -> Iterator[tuple[WeightKind, 
         yield "matrix transposed", "the matrix is transposed", real.T
 
 
-def _permutations(real: np.ndarray, stored: np.ndarray, source: Shape) -> Iterator[tuple[WeightKind, str, np.ndarray]]:
+def _permutations(real: np.ndarray, stored: np.ndarray, source: Shape) -> Iterator[tuple[FaultKind, str, np.ndarray]]:
     rows = real.shape[0]
-    kind: WeightKind = "rows permuted" if real.ndim == 2 else "output channels permuted"
+    kind: FaultKind = "rows permuted" if real.ndim == 2 else "output channels permuted"
     order = _matched(real.reshape(rows, -1), stored.reshape(rows, -1))
     if order is not None:
         yield kind, f"{kind}: {_moves(order)}", real[order]
@@ -186,7 +189,7 @@ def _single(wanted: np.ndarray, stored: np.ndarray, far: float) -> Iterator[Wron
     off = np.abs(stored - wanted) > far
     flipped = off & (np.abs(stored + wanted) <= far / 2)
     lost = off & (stored == 0)
-    kinds: dict[WeightKind, tuple[np.ndarray, str]] = {
+    kinds: dict[FaultKind, tuple[np.ndarray, str]] = {
         "sign flipped": (flipped, "of the wrong sign"),
         "synapse lost": (lost, "zero, though the graph's is not"),
         "weights differ": (off & ~flipped & ~lost, "not what the graph says"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from snnas.toolchain.exporting.measured import Measured
 
 SEED = 0  # of the bootstrap
+Nominal = tuple[float, float] | None  # microjoules of a whole inference, and of its floor alone
 
 
 def with_rule(program: Program, asked: str, held_back: np.ndarray) -> Program:
@@ -27,7 +28,7 @@ def with_rule(program: Program, asked: str, held_back: np.ndarray) -> Program:
     level = early_exit.level_of(asked)
     rule = Rule(mode="exact")
     if level is not None:
-        found = [so_far(program, trace.spikes) for trace, _ in runs(program, held_back, lambda _done, _total: None)]
+        found = [so_far(program, trace.spikes) for trace, *_ in runs(program, held_back)]
         rule = early_exit.choose(level, np.concatenate(found) if found else np.zeros((0, program.timesteps, 1)))
     return replace(program, meta={**program.meta, early_exit.KEY: rule.to_json()})
 
@@ -54,12 +55,7 @@ def figures(m: Measured, bill: Bill | None) -> dict[str, Any] | None:
 
 
 def described(
-    program: Program,
-    rule: Rule,
-    exits: Exits,
-    whole: np.ndarray,
-    labels: np.ndarray | None,
-    nominal: tuple[float, float] | None,
+    program: Program, rule: Rule, exits: Exits, whole: np.ndarray, labels: np.ndarray | None, nominal: Nominal
 ) -> dict[str, Any]:
     """What ``figures`` returns. whole: int64 (N,), predictions after all timesteps. labels: likewise, None without.
 
@@ -77,7 +73,7 @@ def described(
     }
 
 
-def energy_of(steps: dict[str, Any], nominal: tuple[float, float] | None) -> dict[str, float] | None:
+def energy_of(steps: dict[str, Any], nominal: Nominal) -> dict[str, float] | None:
     """Microjoules with all steps and with those of ``steps``; nominal: as of ``described``."""
     if nominal is None:
         return None

@@ -7,7 +7,7 @@ neuron at every timestep are compared and counted, and those of the first sample
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,22 +25,32 @@ if TYPE_CHECKING:
 CHUNK = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trained:
-    """What the float network, unfolded, did on the samples that are measured."""
+    """What the float network, unfolded, did on the samples that are measured; added up a few samples at a time."""
 
-    predictions: np.ndarray
+    predictions: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """int (N,)."""
-    spikes: dict[str, int]
+    spikes: dict[str, int] = field(default_factory=dict)
     """Summed, by LIF."""
-    sizes: dict[str, int]
+    sizes: dict[str, int] = field(default_factory=dict)
     """Neurons, by LIF."""
-    first: dict[str, tuple[int, int]]
+    first: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By LIF, the spikes of the first CHUNK samples, and how many there could have been."""
-    differing_from_deployed: int
+    differing_from_deployed: int = 0
     """Spikes that folding changed."""
-    answers: Answers
+    answers: Answers = field(default_factory=Answers)
     """What was answered, watched for ties."""
+
+    def add(self, fired: Mapping[str, np.ndarray], answers: np.ndarray, predictions: np.ndarray) -> None:
+        """fired: {LIF: bool (B, T, *shape)}. answers: (B, classes). predictions: int (B,)."""
+        self.predictions = np.concatenate([self.predictions, predictions])
+        self.answers.add(answers)
+        for name, value in fired.items():
+            count = int(value.sum())
+            if name not in self.sizes:
+                self.sizes[name], self.first[name] = int(np.prod(value.shape[2:])), (count, value.size)
+            self.spikes[name] = self.spikes.get(name, 0) + count
 
     @property
     def first_batch_sar(self) -> float:
@@ -57,58 +67,26 @@ class Trained:
         return replace(self, spikes=spikes, sizes=sizes, first={n: v for n, v in self.first.items() if n in names})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NirRun:
-    """What the re-read .nir did. spikes: {LIF: bool (B, T, *shape)} of the first samples. margin: the interpreter's."""
+    """What the re-read .nir did, added up a few samples at a time. margin: the interpreter's.
 
-    predictions: np.ndarray
-    spikes: dict[str, np.ndarray]
-    margin: float
+    spikes: {LIF: bool (B, T, *shape)} of the first ``keep`` samples.
+    """
 
-
-class _Counts:
-    """Adds up the spikes of LIFs, a few samples at a time."""
-
-    def __init__(self) -> None:
-        self.spikes: dict[str, int] = {}
-        self.sizes: dict[str, int] = {}
-        self.first: dict[str, tuple[int, int]] = {}
-        self.answers = Answers()
-
-    def add(self, fired: Mapping[str, np.ndarray], answers: np.ndarray) -> None:
-        """fired: {LIF: bool (B, T, *shape)}. answers: (B, classes)."""
-        self.answers.add(answers)
-        for name, value in fired.items():
-            count = int(value.sum())
-            if name not in self.sizes:
-                self.sizes[name], self.first[name] = int(np.prod(value.shape[2:])), (count, value.size)
-            self.spikes[name] = self.spikes.get(name, 0) + count
-
-    def trained(self, predictions: list[np.ndarray], differing: int) -> Trained:
-        return Trained(np.concatenate(predictions), self.spikes, self.sizes, self.first, differing, self.answers)
-
-
-class _Recorder:
-    """Keeps of the .nir's run what an export needs: every prediction, and the spikes of the first samples."""
-
-    def __init__(self, keep: int) -> None:
-        self.keep = keep
-        self.predictions: list[np.ndarray] = []
-        self.spikes: dict[str, list[np.ndarray]] = {}
-        self.margin = float("inf")
-        self.done = 0
+    keep: int
+    predictions: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    spikes: dict[str, np.ndarray] = field(default_factory=dict)
+    margin: float = float("inf")
 
     def add(self, run: interpreter.Run) -> None:
+        done = len(self.predictions)
         self.margin = min(self.margin, run.margin)
-        self.predictions.append(run.predictions)
-        if self.done < self.keep:
+        self.predictions = np.concatenate([self.predictions, run.predictions])
+        if done < self.keep:
             for name, value in run.spikes.items():
-                self.spikes.setdefault(name, []).append(value[: self.keep - self.done])
-        self.done += len(run.predictions)
-
-    def result(self) -> NirRun:
-        spikes = {n: np.concatenate(v) for n, v in self.spikes.items()}
-        return NirRun(np.concatenate(self.predictions), spikes, self.margin)
+                before = [self.spikes[name]] if name in self.spikes else []
+                self.spikes[name] = np.concatenate([*before, value[: self.keep - done]])
 
 
 def run_floats(
@@ -123,23 +101,22 @@ def run_floats(
     from snnas.export.executors.deployed import run_deployed
 
     names = deployed.of_type(Lif)
-    counts, recorder, folded = _Counts(), _Recorder(keep), 0
-    predictions: list[np.ndarray] = []
+    trained, recorded = Trained(), NirRun(keep)
     with narrator.progress(f"float network on {len(x)} samples") as advance, torch.no_grad():
         for k in range(0, len(x), CHUNK):
             part = x[k : k + CHUNK]
             nir = interpreter.run(graph, part, timesteps)
             fired, summed = run_deployed(deployed, part, timesteps)
             _require_equal(deployed, fired, nir, summed, k)
-            recorder.add(nir)
+            recorded.add(nir)
             seen: dict[str, torch.Tensor] = {}
             out = network(torch.from_numpy(part), spikes=seen).numpy()
-            predictions.append(out.argmax(1))
             here = {name: seen[name].transpose(0, 1).bool().numpy() for name in names if name in seen}
-            folded += sum(int((ours != fired[name].reshape(ours.shape)).sum()) for name, ours in here.items())
-            counts.add(here, out)
+            folded = sum(int((ours != fired[name].reshape(ours.shape)).sum()) for name, ours in here.items())
+            trained.differing_from_deployed += folded
+            trained.add(here, out, out.argmax(1))
             advance(min(k + CHUNK, len(x)), len(x))
-    return counts.trained(predictions, folded), recorder.result()
+    return trained, recorded
 
 
 def run_graph(
@@ -149,7 +126,7 @@ def run_graph(
 
     GateError (exit 1) where the two differ.
     """
-    counts, recorder = _Counts(), _Recorder(keep)
+    trained, recorded = Trained(), NirRun(keep)
     with narrator.progress("float run of the graph") as advance:
         for k in range(0, len(x), CHUNK):
             part = x[k : k + CHUNK]
@@ -162,10 +139,10 @@ def run_graph(
                         f"the graph and what we wrote of it differ in {differing} spikes; this is a fault of ours, "
                         "please report it"
                     )
-            counts.add(run.spikes, run.answers.reshape(len(part), -1))
-            recorder.add(run)
+            trained.add(run.spikes, run.answers.reshape(len(part), -1), run.predictions)
+            recorded.add(run)
             advance(min(k + CHUNK, len(x)), len(x))
-    return counts.trained(recorder.predictions, 0), recorder.result()
+    return trained, recorded
 
 
 def _require_equal(
@@ -173,9 +150,9 @@ def _require_equal(
 ) -> None:
     """GateError for the first spike that differs, in topological order, or for outputs. before: samples done."""
     for name in graph.order():
-        if name in ours and (ours[name] != nir.spikes[name]).any():
-            sample, t, *neuron = (int(i) for i in np.argwhere(ours[name] != nir.spikes[name])[0])
-            count = int((ours[name] != nir.spikes[name]).sum())
+        if name in ours and (wrong := ours[name] != nir.spikes[name]).any():
+            sample, t, *neuron = (int(i) for i in np.argwhere(wrong)[0])
+            count = int(wrong.sum())
             raise GateError(
                 f".nir and deployed network differ: first at population {name}, sample {before + sample}, "
                 f"timestep {t}, neuron {tuple(neuron)}; {count} spikes there; this is a fault of ours, please report it"

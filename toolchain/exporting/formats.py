@@ -3,9 +3,5 @@
 from __future__ import annotations
 
 FORMAT = "snnas.export/3"
-READ = (
-    "snnas.export/1",
-    "snnas.export/2",
-    FORMAT,
-)  # 1 kept the recorded samples alone; neither what calibrates
+READ = ("snnas.export/1", "snnas.export/2", FORMAT)  # 1 kept the recorded samples alone; neither what calibrates
 ONNX_FORMAT = "snnas.export.onnx/1"

@@ -33,7 +33,7 @@ def against_floats(
         for name, fired in ours.spikes.items():
             spikes += int((fired != theirs.spikes[name]).sum()), fired.size
     with narrator.progress(f"the float host stage on {len(x)} samples") as advance:
-        predictions = np.concatenate([trace.predictions for trace, _ in runs(floats, x, advance)])
+        predictions = np.concatenate([trace.predictions for trace, *_ in runs(floats, x, advance)])
     differing = int((predictions != target.predictions).sum())
     narrator.say(f"  against a float host: {spikes[0]} of {spikes[1]} spikes and {differing} predictions differ")
     return {

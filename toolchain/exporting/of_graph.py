@@ -6,6 +6,7 @@ the samples calibrates the scales and is left out of every figure.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,7 +57,7 @@ def export_graph(
 class OfGraph:
     """A foreign graph (``source.Source``), or one of ours without its run."""
 
-    hashed = ("graph", "data")
+    hashed: tuple[str, ...] = ("graph", "data")
     bits = WEIGHT_BITS
 
     def __init__(self, path: Path, wanted: ReadingOptions, folder: Path, options: ExportOptions) -> None:
@@ -101,18 +102,12 @@ class OfGraph:
     def calibration(self) -> np.ndarray:
         return self.split.calibration
 
-    @property
-    def held_back(self) -> np.ndarray:
-        return self.split.calibration
+    held_back = calibration
 
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
+        name, bits = self.path.name, options.bits or self.bits
         program = compile_opened(
-            self.opened,
-            self.split.compiled,
-            name=self.path.name,
-            graph=floats.read,
-            bits=options.bits or self.bits,
-            ranges=options.ranges,
+            self.opened, self.split, name=name, graph=floats.read, bits=bits, ranges=options.ranges
         )
         samples.check_range(floats.x, program, self.opened.data)
         return program
@@ -134,7 +129,7 @@ class OfGraph:
         report["convention"] = {
             **self.opened.graph.convention.to_metadata(),
             "verified": self.opened.verified,
-            "recording": None if self.opened.confirmed is None else self.opened.confirmed.to_json(),
+            "recording": None if self.opened.confirmed is None else asdict(self.opened.confirmed),
             "of": self.wanted.said or None,
             "input_kind": self.opened.kind,
             "timesteps": self.opened.timesteps,

@@ -18,7 +18,7 @@ from snnas.toolchain.exporting.measured import Measured
 from snnas.toolchain.exporting.on_target import bits_of, calibration_of, compile_calibrated
 from snnas.toolchain.exporting.options import ExportOptions, check_options
 from snnas.toolchain.exporting.pipeline import export
-from snnas.toolchain.exporting.source import Floats, Origin
+from snnas.toolchain.exporting.source import Floats, Origin, meta_of
 from snnas.toolchain.finetuning.options import Finetuning
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
@@ -46,7 +46,7 @@ def export_run(run: Run, options: ExportOptions, narrator: Narrator, *, timestep
 class OfRun:
     """A run (``source.Source``)."""
 
-    hashed = ("weights", "genotype", "data")
+    hashed: tuple[str, ...] = ("weights", "genotype", "data")
 
     def __init__(self, run: Run, target: str, timesteps: int | None = None) -> None:
         self.run = run
@@ -78,10 +78,7 @@ class OfRun:
     @property
     def meta(self) -> dict[str, Any]:
         """What a graph of ours says of itself."""
-        kind: dict[str, Any] = {"input_kind": self.data.input_kind, "input_range": list(self.data.range)}
-        if self.data.signal is not None:
-            kind["signal"] = self.data.signal.to_json()
-        return {"run": self.run.name, "timesteps": self.timesteps, **kind}
+        return meta_of(self.data, self.run.name, self.timesteps)
 
     def floats(self, stage: Path, options: ExportOptions, narrator: Narrator) -> Floats:
         from snnas.export.compiler.fold import fold
@@ -104,14 +101,9 @@ class OfRun:
         return self.data.x_val
 
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
+        bits, of_c = options.bits or self.bits, options.target == "c"
         return compile_calibrated(
-            floats.read,
-            self.data,
-            self.timesteps,
-            self.meta,
-            bits=options.bits or self.bits,
-            ranges=options.ranges,
-            with_rates=options.target == "c",
+            floats.read, self.data, self.timesteps, self.meta, with_rates=of_c, bits=bits, ranges=options.ranges
         )
 
     def tune(self, program: Program, floats: Floats, asked: Finetuning, narrator: Narrator) -> Tuned:

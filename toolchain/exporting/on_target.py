@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
-from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.formats.c import plan, rest
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.early_exit import Exits, joined, rule_of, stops
@@ -32,15 +31,20 @@ from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.sampling import Ran, singles
 from snnas.hw_sim.simulate.silence import Answers, Silence
-from snnas.hw_sim.simulate.simulator import Trace, simulate_input
+from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
 from snnas.toolchain.models.microcontroller import InFlash, for_system, place, priced
+from snnas.toolchain.models.simulate import with_input
 from snnas.toolchain.output.stderr import Advance, Narrator
 
 if TYPE_CHECKING:
     from snnas.search.kinds import Architecture
     from snnas.search.network.network import Network
     from snnas.toolchain.data.load import Dataset
+
+
+Meta = dict[str, Any]
+Arrays = dict[str, np.ndarray]  # by the name of what they are of
 
 
 @dataclass(slots=True)
@@ -99,33 +103,19 @@ def calibration_of(data: Dataset) -> np.ndarray:
 
 
 def compile_calibrated(
-    graph: Graph,
-    data: Dataset,
-    timesteps: int,
-    meta: dict[str, Any] | None = None,
-    *,
-    bits: int = WEIGHT_BITS,
-    ranges: Ranges = "auto",
-    with_rates: bool = False,
+    graph: Graph, data: Dataset, timesteps: int, meta: Meta | None = None, *, with_rates: bool = False, **how: Any
 ) -> Program:
     """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split.
 
-    with_rates: its meta keeps how often each source fired on them and each population rested, by which C chooses its
-    loops.
+    how: bits and ranges, as ``compile_graph`` takes them. with_rates: its meta keeps how often each source fired on
+    them and each population rested, by which C chooses its loops.
     """
     kind = program_kind(data.input_kind)
     spikes = calibration_spikes(graph, calibration_of(data), timesteps, kind)
     if with_rates:
         meta = {**(meta or {}), "rates": {name: round(float(fired.mean()), 4) for name, fired in spikes.items()}}
     program = compile_graph(
-        graph,
-        timesteps=timesteps,
-        input_kind=kind,
-        input_range=data.range,
-        spikes=spikes,
-        bits=bits,
-        ranges=ranges,
-        meta=meta,
+        graph, timesteps=timesteps, input_kind=kind, input_range=data.range, spikes=spikes, meta=meta, **how
     )
     if not with_rates:
         return program
@@ -164,13 +154,10 @@ def run_program(
     program = for_system(program, system)
     mapping, device = place(program, system)
     counter, predictions, answers = Counter(program, mapping), list[np.ndarray](), Answers()
-    done = 0
-    for trace, currents in runs(program, x, lambda _done, _total: None, torch=torch):
-        spikes_in = x[done : done + len(trace.logits)] > 0 if program.input_kind != "analogue" else None
-        counter.add(trace, currents=currents or None, spikes_in=spikes_in)
+    for trace, spikes_in, currents in runs(program, x, torch=torch):
+        counter.add(trace, currents=currents, spikes_in=spikes_in)
         predictions.append(trace.predictions)
         answers.add(trace.logits)
-        done += len(trace.logits)
     counts, predicted = counter.result(), np.concatenate(predictions)
     found = priced(program, counts, mapping, device, profile)
     return Figures(
@@ -199,18 +186,17 @@ def simulate_split(
     golden, first = reference(program, x[:golden_samples]), list[Ran]()
     rule, ends = rule_of(program), list[Exits]()
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
-        for trace, currents in runs(program, x, advance):
-            done = sum(len(p) for p in predictions)
-            here = slice(done, done + len(trace.logits))
-            spikes_in = x[here] > 0 if program.input_kind != "analogue" else None
-            counter.add(trace, currents=currents or None, spikes_in=spikes_in)
+        for ran in runs(program, x, advance):
+            trace, spikes_in, currents = ran
+            done = sum(map(len, predictions))
+            counter.add(trace, currents=currents, spikes_in=spikes_in)
             predictions.append(trace.predictions)
             logits.append(trace.logits)
             answers.add(trace.logits)
             ends += [] if rule is None else [stops(program, rule, trace.spikes)]
             keep = min(len(trace.logits), max(0, golden_samples - done))
-            first += islice(singles([(trace, spikes_in, currents or None)]), keep)
-            for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, keep).items():
+            first += islice(singles([ran]), keep)
+            for name, value in recorded(trace.spikes, trace.logits, currents or {}, spikes_in, keep).items():
                 if not np.array_equal(value, golden[name][done : done + keep]):
                     raise GateError(
                         f"the torch and the NumPy simulator differ in {name}; this is a fault of ours, please report it"
@@ -222,50 +208,38 @@ def simulate_split(
 
 
 def runs(
-    program: Program, x: np.ndarray, advance: Advance, *, torch: bool = True
-) -> Iterator[tuple[Trace, dict[str, np.ndarray]]]:
-    """Each chunk's trace and the currents that drove it, by the fastest simulator that is installed."""
-    if not torch or find_spec("torch") is None:
-        done = 0
-        for trace, currents in simulate_input(program, x):
-            yield trace, currents
-            done += len(trace.logits)
-            advance(done, len(x))
+    program: Program, x: np.ndarray, advance: Advance = lambda done, total: None, *, torch: bool = True
+) -> Iterator[Ran]:
+    """What the program did, a chunk of the samples at a time, by the fastest simulator that is installed."""
+    if torch and find_spec("torch") is not None:
+        from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
+
+        traced: Any = TorchSimulator(program).run_input(x, advance=advance)  # in full: traces, no tallies
+        yield from with_input(program, x, traced)
         return
-    from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
+    done = 0
+    for ran in with_input(program, x, simulate_input(program, x)):
+        yield ran
+        done += len(ran[0].logits)
+        advance(done, len(x))
 
-    for result, currents in TorchSimulator(program).run_input(x, advance=advance):
-        assert isinstance(result, Trace)
-        yield result, currents
 
-
-def reference(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
+def reference(program: Program, x: np.ndarray) -> Arrays:
     """golden.npz of some samples, from the NumPy simulator."""
     golden: dict[str, list[np.ndarray]] = {}
-    done = 0
-    for trace, currents in simulate_input(program, x):
-        size = len(trace.logits)
-        spikes_in = x[done : done + size] > 0 if program.input_kind != "analogue" else None
-        for name, value in recorded(trace.spikes, trace.logits, currents, spikes_in, size).items():
+    for trace, spikes_in, currents in runs(program, x, torch=False):
+        for name, value in recorded(trace.spikes, trace.logits, currents or {}, spikes_in, len(trace.logits)).items():
             golden.setdefault(name, []).append(value)
-        done += size
     return {k: np.concatenate(v) for k, v in golden.items()}
 
 
-def recorded(
-    spikes: dict[str, np.ndarray],
-    logits: np.ndarray,
-    currents: dict[str, np.ndarray],
-    spikes_in: np.ndarray | None,
-    keep: int,
-) -> dict[str, np.ndarray]:
+def recorded(spikes: Arrays, logits: np.ndarray, currents: Arrays, spikes_in: np.ndarray | None, keep: int) -> Arrays:
     """Arrays of golden.npz for the first ``keep`` samples of a batch."""
-    arrays: dict[str, np.ndarray] = {f"currents.{n}": c[:keep].astype(np.int32) for n, c in currents.items()}
+    arrays: Arrays = {f"currents.{n}": c[:keep].astype(np.int32) for n, c in currents.items()}
     if spikes_in is not None:
         arrays["input.spikes"] = spikes_in[:keep].astype(np.uint8)
     for name, value in spikes.items():
-        arrays[f"spikes.{name}"] = np.packbits(
-            value[:keep].reshape(keep, value.shape[1], math.prod(value.shape[2:])), axis=-1
-        )
+        flat = value[:keep].reshape(keep, value.shape[1], math.prod(value.shape[2:]))
+        arrays[f"spikes.{name}"] = np.packbits(flat, axis=-1)
     arrays["logits"] = logits[:keep]
     return arrays

@@ -28,6 +28,7 @@ from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.exporting.foreign_folder import folder_of, rewritten
 from snnas.toolchain.exporting.formats import ONNX_FORMAT
 from snnas.toolchain.exporting.reuse import reusable
+from snnas.toolchain.exporting.source import meta_of
 from snnas.toolchain.exporting.stimulus import kept
 from snnas.toolchain.models.open import ASKED, open_graph
 from snnas.toolchain.models.reading_options import ReadingOptions
@@ -77,21 +78,19 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps
         **options.settings,
         **other_time,
     }
-    reused = reusable(final, inputs, force=options.force)
+    reused = reusable(final, inputs, narrator, force=options.force)
     if reused is not None:
-        narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
     data = dataset_of(run)
     timesteps = int(network.config.timesteps)
-    meta = {"run": run.name, "timesteps": timesteps, "input_kind": data.input_kind, "input_range": list(data.range)}
-    meta |= {} if data.signal is None else {"signal": data.signal.to_json()}
+    meta = meta_of(data, run.name, timesteps)
     graph = fold(network.layers(), meta={**meta, "architecture": network.genotype.architecture_id})
     with staged(final) as stage:
         narrator.say("deployed network -> ONNX")
         narrator.say(f"onnxruntime: {len(data.x_test)} samples")
         wanted = run_deployed(graph, data.x_test, timesteps)
-        samples = Samples(x=data.x_test, y=data.y_test, timesteps=timesteps)
-        report = _measured(stage, graph, samples, wanted, run.name, options)
+        samples = Samples(x=data.x_test, y=data.y_test, timesteps=timesteps, wanted=wanted)
+        report = _measured(stage, graph, samples, run.name, options)
         if data.signal is not None and data.signal.spikes:
             channels = data.input_shape[0] // data.signal.lines
             report["encoder_spikes_compared"] = write_encoder(stage / "encoder.onnx", data.signal, channels)
@@ -122,9 +121,8 @@ def export_graph_onnx(
         "limit": asked.limit,
         **options.settings,
     }
-    reused = reusable(final, inputs, force=options.force)
+    reused = reusable(final, inputs, narrator, force=options.force)
     if reused is not None:
-        narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
     x = opened.x[: asked.limit]
     with staged(final) as stage:
@@ -134,32 +132,30 @@ def export_graph_onnx(
         run = interpreter.run(graph, x, opened.timesteps)
         flat = x.reshape(*x.shape[:-3], *graph.shapes()[graph.input])
         y = None if opened.y is None else opened.y[: asked.limit]
-        samples = Samples(x=x, y=y, timesteps=opened.timesteps, fed=flat)
-        report = _measured(stage, graph, samples, (run.spikes, run.answers), path.stem, options)
+        wanted = run.spikes, run.answers
+        samples = Samples(x=x, y=y, timesteps=opened.timesteps, wanted=wanted, fed=flat)
+        report = _measured(stage, graph, samples, path.stem, options)
         _finish(stage, report, inputs)
     return report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """What an ONNX export runs. fed: x in the shape of the graph's input, where that is another."""
+    """What an ONNX export runs. wanted: the spikes of the graph's neurons, and its answers.
+
+    fed: x in the shape of the graph's input, where that is another.
+    """
 
     x: np.ndarray
     y: np.ndarray | None
     timesteps: int
+    wanted: tuple[dict[str, np.ndarray], np.ndarray]
     fed: np.ndarray | None = None
 
 
-def _measured(
-    stage: Path,
-    graph: Graph,
-    samples: Samples,
-    wanted: tuple[dict[str, np.ndarray], np.ndarray],
-    name: str,
-    options: OnnxOptions,
-) -> dict[str, Any]:
-    """Writes model.nir, model.onnx and stimulus.npz; runs the model and compares it with the wanted spikes, answers."""
-    path, (spikes, answers), y = stage / "model.onnx", wanted, samples.y
+def _measured(stage: Path, graph: Graph, samples: Samples, name: str, options: OnnxOptions) -> dict[str, Any]:
+    """Writes model.nir, model.onnx and stimulus.npz; runs the model and compares it with what is wanted."""
+    path, (spikes, answers), y = stage / "model.onnx", samples.wanted, samples.y
     write_nir(stage / "model.nir", graph)
     write_onnx(path, graph, timesteps=samples.timesteps, precision=options.precision, inline=options.inline)
     write_npz(stage / "stimulus.npz", kept(samples.x, y, options.samples, whole=False))
@@ -170,18 +166,14 @@ def _measured(
         first = next(n for n, count in differing.items() if count)
         raise GateError(
             f"onnxruntime and the graph differ in {sum(differing.values()):,} of {compared:,} spikes, first at "
-            f"{first}: "
-            "float32 rounds a sum across a threshold; export with --float64"
+            f"{first}: float32 rounds a sum across a threshold; export with --float64"
         )
     watch = Answers()
     watch.add(total)
     silence = explained(watch.with_spikes({n: int(v.sum()) for n, v in spikes.items()}), None, samples.x, graph)
     ours, theirs = answers.argmax(axis=1), total.argmax(axis=1)
-    accuracy: dict[str, float | None] = {
-        "deployed": None,
-        "onnxruntime": None,
-        "agreement": float((ours == theirs).mean()),
-    }
+    agreement = float((ours == theirs).mean())
+    accuracy: dict[str, float | None] = {"deployed": None, "onnxruntime": None, "agreement": agreement}
     if y is not None:
         accuracy = {"deployed": float((ours == y).mean()), "onnxruntime": float((theirs == y).mean())}
     return {
@@ -205,11 +197,8 @@ def _measured(
 def _finish(stage: Path, report: dict[str, Any], inputs: dict[str, Any]) -> None:
     write_json(stage / "report.json", report)
     files = {p.name: sha256(p) for p in sorted(stage.iterdir()) if p.is_file()}
-    versions = fingerprint("cpu")
-    write_json(
-        stage / "manifest.json",
-        {"format": SCHEMA, "target": "onnx", "inputs": inputs, "versions": versions, "files": files},
-    )
+    manifest = {"format": SCHEMA, "target": "onnx", "inputs": inputs, "versions": fingerprint("cpu"), "files": files}
+    write_json(stage / "manifest.json", manifest)
 
 
 def table(report: dict[str, Any]) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def settings(options: ExportOptions) -> dict[str, Any]:
         "ranges": options.ranges,
         **({"host": "int"} if options.integer_host else {}),
         **({"early_exit": options.early_exit} if options.early_exit is not None else {}),
-        **({"finetune": options.finetune.plain()} if options.finetune is not None else {}),
+        **({"finetune": asdict(options.finetune)} if options.finetune is not None else {}),
         "profile": sha256(shipped(options.profile, "profiles")),
         "snnas": versions_of("snnas").get("snnas", ""),
     }

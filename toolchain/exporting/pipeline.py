@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from snnas.export.compiler.observed_ranges import prove_or_observe
 from snnas.export.compiler.quantisation_error import PopulationError, quantisation_errors, short_of_bits, with_spikes
 from snnas.export.executors import interpreter
@@ -20,7 +22,7 @@ from snnas.export.formats.program_file import read_program, write_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.files import sha256, write_json, write_text
-from snnas.hw_sim.host_stage import with_integers
+from snnas.hw_sim.host_stage import coarse_channels, with_integers
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
 from snnas.toolchain.exporting.early_exit import with_rule
@@ -35,7 +37,7 @@ from snnas.toolchain.exporting.reuse import from_report, reusable, says_the_same
 from snnas.toolchain.exporting.source import Source
 from snnas.toolchain.exporting.stimulus import kept
 from snnas.toolchain.models.silent import explained
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import Narrator, counted
 from snnas.toolchain.runs.staging import staged
 from snnas.toolchain.runs.versions import fingerprint
 
@@ -48,9 +50,8 @@ def export(source: Source, options: ExportOptions, narrator: Narrator) -> dict[s
     final = source.folder
     options = replace(options, bits=options.bits or source.bits)
     inputs = {**source.inputs, **settings(options)}
-    reused = reusable(final, inputs, force=options.force, whole=lambda m, r: _current(m, r, options))
+    reused = reusable(final, inputs, narrator, force=options.force, whole=lambda m, r: _current(m, r, options))
     if reused is not None:
-        narrator.say(f"  {final} is up to date: its inputs have not changed")
         return reused
     with staged(final) as stage:
         measured = _measure(source, stage, options, narrator)
@@ -102,7 +103,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     if options.samples > keep:
         narrator.say(f"  --samples {options.samples}: there are {keep} to measure; all of them are taken")
     narrator.say("NIR -> integer program")
-    program = compiled = _with_host(source.compile(floats, options), options, narrator)
+    program = compiled = _with_host(source.compile(floats, options), options, source.calibration, narrator)
     tuned = None
     if options.finetune is not None:
         tuned = source.tune(compiled, floats, options.finetune, narrator)
@@ -153,13 +154,26 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     )
 
 
-def _with_host(program: Program, options: ExportOptions, narrator: Narrator) -> Program:
-    """The program with the host stage that is asked for; of spikes there is none."""
+def _with_host(program: Program, options: ExportOptions, x: np.ndarray, narrator: Narrator) -> Program:
+    """The program with the host stage that is asked for; of spikes there is none.
+
+    x: samples like those that it will be given; channels that integers round away are warned of.
+    """
     if not program.host:
         if options.host == "int":
             narrator.say("  --host int: the input is spikes, there is no host stage")
         return program
-    return with_integers(program) if options.integer_host else program
+    if not options.integer_host:
+        return program
+    program = with_integers(program)
+    if coarse := coarse_channels(program, x):
+        named = ", ".join(f"{channel} ({left})" for channel, left in [*coarse.items()][:4])
+        named += ", ..." if len(coarse) > 4 else ""
+        narrator.say(
+            f"  warning: integers leave {counted(len(coarse), 'channel')} of the input few of 256 values, for all "
+            f"share one grid: {named}; scale the channels alike, or export with --host float"
+        )
+    return program
 
 
 def _errors(graph: Graph, program: Program, narrator: Narrator) -> dict[str, PopulationError]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnas.export.graph.graph import parameters_of
 from snnas.hw_sim.energy.latency import estimate_latency
-from snnas.hw_sim.energy.price import price
+from snnas.hw_sim.energy.price import Bill, price
 from snnas.hw_sim.energy.profile import Band
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.sampling import latency_spread
@@ -138,12 +138,10 @@ def _band(band: Band | None) -> dict[str, float | None]:
     return dict(asdict(band)) if band is not None else dict(_NO_BAND)
 
 
-def _energy(bill: Any, m: Measured) -> dict[str, Any]:
-    head: dict[str, Any] = {"profile": m.profile.name, "evidence": None, "unpriced": []}
-    if bill is None:
-        return head | {part: dict(_NO_BAND) for part in ("encode", "dynamic", "floor", "total")}
-    head["evidence"], head["unpriced"] = bill.evidence, [name for name, _ in bill.unpriced]
-    return head | {part: _band(getattr(bill, part)) for part in ("encode", "dynamic", "floor", "total")}
+def _energy(bill: Bill | None, m: Measured) -> dict[str, Any]:
+    evidence, unpriced = (None, []) if bill is None else (bill.evidence, [name for name, _ in bill.unpriced])
+    head = {"profile": m.profile.name, "evidence": evidence, "unpriced": unpriced}
+    return head | {part: _band(getattr(bill, part, None)) for part in ("encode", "dynamic", "floor", "total")}
 
 
 def _relays(counts: Counts) -> dict[str, float]:

@@ -9,13 +9,15 @@ from typing import Any
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json, sha256
 from snnas.toolchain.output.shown import leaves
+from snnas.toolchain.output.stderr import Narrator
 
 Report = dict[str, Any]
+Whole = Callable[[Report, Report], bool]
 HASH = 64  # characters of a SHA-256, of which a person reads nothing
 
 
 def reusable(
-    final: Path, inputs: dict[str, Any], *, force: bool, whole: Callable[[Report, Report], bool] | None = None
+    final: Path, inputs: Report, narrator: Narrator, *, force: bool, whole: Whole = lambda manifest, report: True
 ) -> Report | None:
     """The report of a whole export with these inputs; UsageError where one of others would be lost without --force.
 
@@ -28,12 +30,14 @@ def reusable(
         same = manifest["inputs"] == inputs
         intact = all(sha256(final / name) == value for name, value in manifest["files"].items())
         report: Report = read_json(final / "report.json") if intact else {}
-        good = intact and (whole is None or whole(manifest, report))
+        good = intact and whole(manifest, report)
     except (InvalidFileError, OSError, KeyError, TypeError, AttributeError):
         return None  # damaged: nothing that could be lost
     if not same:
         differs = _difference(manifest["inputs"], inputs)
         raise UsageError(f"{final} holds an export of other inputs ({differs}); overwrite it with --force")
+    if good:
+        narrator.say(f"  {final} is up to date: its inputs have not changed")
     return report if good else None
 
 

@@ -14,6 +14,7 @@ from snnas.toolchain.exporting.float_run import NirRun, Trained
 from snnas.toolchain.output.stderr import Narrator
 
 if TYPE_CHECKING:
+    from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.exporting.measured import Measured
     from snnas.toolchain.exporting.options import ExportOptions
     from snnas.toolchain.finetuning.options import Finetuning
@@ -56,28 +57,24 @@ class Floats:
         return self.trained.predictions if self.y is None else self.y
 
 
+def meta_of(data: Dataset, name: str, timesteps: int) -> dict[str, Any]:
+    """What a graph of ours says of itself. name: of its run."""
+    said = {"run": name, "timesteps": timesteps, "input_kind": data.input_kind, "input_range": list(data.range)}
+    return said if data.signal is None else {**said, "signal": data.signal.to_json()}
+
+
 class Source(Protocol):
     """A network on its way to a target; the pipeline asks in this order."""
 
-    @property
-    def folder(self) -> Path:
-        """Where the artefacts go."""
-        ...
-
-    @property
-    def bits(self) -> int:
-        """Of a weight, where the options leave it open."""
-        ...
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """What decides the export beside its options: hashes of files, seeds, what was asked for."""
-        ...
-
-    @property
-    def hashed(self) -> tuple[str, ...]:
-        """Those of the inputs that the report repeats."""
-        ...
+    folder: Path
+    """Where the artefacts go."""
+    bits: int
+    """Of a weight, where the options leave it open."""
+    inputs: dict[str, Any]
+    """What decides the export beside its options: hashes of files, seeds, what was asked for."""
+    hashed: tuple[str, ...]
+    """Those of the inputs that the report repeats."""
+    origin: Origin
 
     def floats(self, stage: Path, options: ExportOptions, narrator: Narrator) -> Floats:
         """Writes model.nir, and runs what it holds beside what it came from; GateError where these differ."""
@@ -104,9 +101,6 @@ class Source(Protocol):
     def trained(self, floats: Floats, program: Program) -> Trained:
         """The float counts of the neurons that the program counts as such."""
         ...
-
-    @property
-    def origin(self) -> Origin: ...
 
     def amend(self, report: dict[str, Any], measured: Measured, stage: Path, narrator: Narrator) -> None:
         """Says what this source's report says otherwise."""

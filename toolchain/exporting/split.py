@@ -18,18 +18,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportSplit:
-    """x: measured. calibration: what steers the scales. Both as the program takes them. learnt: of a fine-tuning."""
+class ExportSplit(Split):
+    """As every command divides samples, with samples in all of its parts. learnt: of a fine-tuning."""
 
     x: np.ndarray
-    y: np.ndarray | None
     calibration: np.ndarray
-    share: str
     learnt: Samples | None = None
-
-    @property
-    def compiled(self) -> Split:
-        return Split(x=self.x, y=self.y, calibration=self.calibration, share=self.share)
 
 
 def export_split(opened: Opened, wanted: ReadingOptions, *, finetuned: bool) -> ExportSplit:
@@ -45,29 +39,24 @@ def export_split(opened: Opened, wanted: ReadingOptions, *, finetuned: bool) -> 
     assert split.x is not None
     learnt = None
     if finetuned:
+        from snnas.toolchain.finetuning.exported import Samples
+
         data = datasets.load(str(wanted.data), seed=opened.seed)
         train, val = (samples.repeated(x, opened.timesteps, opened.kind) for x in (data.x_train, data.x_val))
-        learnt = _samples(train, data.y_train, val, data.y_val)
+        learnt = Samples(train, data.y_train, val, data.y_val)
     return ExportSplit(x=split.x, y=split.y, calibration=calibration, share=split.share, learnt=learnt)
 
 
 def _drawn(opened: Opened, wanted: ReadingOptions) -> ExportSplit:
     """A user's samples in three parts: what is learnt from, what chooses, and what is measured."""
-    from snnas.toolchain.finetuning.exported import drawn
+    from snnas.toolchain.finetuning.exported import Samples, drawn
 
     x, y = opened.x, opened.y
     assert x is not None
     train, val, rest = drawn(len(x), opened.seed)
     labels = [None if y is None else y[part] for part in (train, val, rest)]
     share = f"{min(CALIBRATION_SAMPLES, len(train))} of {len(train)} samples that train, drawn of {len(x)}"
-    learnt = _samples(x[train], labels[0], x[val], labels[1])
+    learnt = Samples(x[train], labels[0], x[val], labels[1])
     measured, named = x[rest][: wanted.limit], None if labels[2] is None else labels[2][: wanted.limit]
     calibration = x[train[:CALIBRATION_SAMPLES]]
     return ExportSplit(x=measured, y=named, calibration=calibration, share=share, learnt=learnt)
-
-
-def _samples(x_train: np.ndarray, y_train: np.ndarray | None, x_val: np.ndarray, y_val: np.ndarray | None) -> Samples:
-    from snnas.toolchain.finetuning.exported import Samples
-
-    x_train, x_val = (np.ascontiguousarray(x, dtype=np.float32) for x in (x_train, x_val))
-    return Samples(x_train, y_train, x_val, y_val)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,17 +56,17 @@ class Samples:
 
 def of_graph(program: Program, graph: Graph, given: Samples, asked: Finetuning, seed: int, narrator: Narrator) -> Tuned:
     """Fine-tune the program of somebody's graph: the graph is the teacher, and where labels lack it gives them."""
-    with narrator.progress(f"float run of {len(given.x_train) + len(given.x_val)} samples to learn from") as advance:
-        answers = [_answers(graph, x, program.timesteps, advance) for x in (given.x_train, given.x_val)]
+    x_train, x_val = (np.ascontiguousarray(x, dtype=np.float32) for x in (given.x_train, given.x_val))
+    with narrator.progress(f"float run of {len(x_train) + len(x_val)} samples to learn from") as advance:
+        answers = [_answers(graph, x, program.timesteps, advance) for x in (x_train, x_val)]
     labels = [a.argmax(1) if y is None else y for a, y in zip(answers, (given.y_train, given.y_val), strict=True)]
-    nothing = given.x_val[:0]
     data = Dataset(
         name="a user's",
-        x_train=given.x_train,
+        x_train=x_train,
         y_train=labels[0],
-        x_val=given.x_val,
+        x_val=x_val,
         y_val=labels[1],
-        x_test=nothing,
+        x_test=x_val[:0],
         y_test=labels[1][:0],
         classes=answers[0].shape[1],
         input_kind=program.input_kind,
@@ -106,30 +106,14 @@ def figures(tuned: Tuned, before: Program, x: Array, y: Array, after: Array) -> 
 
 
 def _narrated(
-    program: Program,
-    graph: Graph,
-    data: Dataset,
-    recipe: training.TrainingConfig,
-    narrator: Narrator,
-    *,
-    seed: int,
-    teacher: Array,
-    checkpoint: Path | None,
+    program: Program, graph: Graph, data: Dataset, recipe: training.TrainingConfig, narrator: Narrator, **task: Any
 ) -> Tuned:
-    if checkpoint is not None and checkpoint.exists():
+    """task: seed, teacher and checkpoint of ``finetune``."""
+    if task["checkpoint"] is not None and task["checkpoint"].exists():
         narrator.say("  a checkpoint is there: fine-tuning goes on where what was asked for is the same")
     with narrator.progress(f"fine-tuning {recipe.epochs} epochs at {program.weight_bits} bits") as advance:
-        tuned = finetune(
-            program,
-            graph,
-            data,
-            recipe,
-            seed=seed,
-            teacher=teacher,
-            log=lambda entry: say_epoch(narrator, entry, recipe.epochs),
-            on_step=advance,
-            checkpoint=checkpoint,
-        )
+        log = partial(say_epoch, narrator, epochs=recipe.epochs)
+        tuned = finetune(program, graph, data, recipe, log=log, on_step=advance, **task)
     few = len(data.y_val)
     if few < FEW:
         narrator.say(

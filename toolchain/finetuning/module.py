@@ -7,7 +7,7 @@ synapses into its source; each copy is trained for itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -72,7 +72,7 @@ class TrainableProgram(nn.Module):
         for part, weight in zip(r.readings, self.readings, strict=True):
             here = _brought(fired[part.src].flatten(2).to(torch.float64), part.weight, weight().to(torch.float64))
             brought.append(functional.pad(here, (0, 0, 0, 0, part.distance, 0))[: self.start.timesteps])
-        units = _read(r, sum(brought[1:], brought[0]))
+        units = _read(r, _total(brought))
         return units / (64 * r.scale * (self.start.timesteps if r.read == "sum" else 1))
 
     def run(self, x: Tensor) -> dict[str, Tensor]:
@@ -189,10 +189,8 @@ class TrainableProgram(nn.Module):
 
         A current with memory holds what stands still too, and only its membrane has a bias.
         """
-        moving: list[Tensor] = []
+        moving = [self._through(s, _late(spikes[s.src], s)) for s in synapses]
         still: list[Tensor] = []
-        for s in synapses:
-            moving.append(self._through(s, _late(spikes[s.src], s)))
         if p.id in host:
             c = host[p.id]
             (still if c.shape[1] == 1 else moving).append(c[:, 0] if c.shape[1] == 1 else c.transpose(0, 1))
@@ -202,12 +200,9 @@ class TrainableProgram(nn.Module):
                 made = torch.from_numpy(brought).to(self._device, torch.float32)
                 (moving if s.distance else still).append(self._delayed_clock(made) if s.distance else made)
         if p.current_decays and still:
-            moving.append(sum(still[1:], still[0]).expand(self.start.timesteps, -1, -1, -1, -1))
+            moving.append(_total(still).expand(self.start.timesteps, -1, -1, -1, -1))
             still = []
-        if not moving:
-            return None, sum(still[1:], still[0]) if still else None
-        total = sum(moving[1:], moving[0])
-        return total, sum(still[1:], still[0]) if still else None
+        return _total(moving) if moving else None, _total(still) if still else None
 
     def _delayed_clock(self, brought: Tensor) -> Tensor:
         out = brought.repeat(self.start.timesteps, 1, 1, 1, 1)
@@ -244,9 +239,13 @@ class TrainableProgram(nn.Module):
                     outer, still = drive[p.id]
                     parts = [self._through(s, (before if s.distance else now)[s.src]) for s in within[p.id]]
                     parts += [] if outer is None else [outer[t : t + 1]]
-                    now[p.id] = self._neurons(p)(sum(parts[1:], parts[0]), still)
+                    now[p.id] = self._neurons(p)(_total(parts), still)
                 steps[p.id].append(now[p.id])
         spikes |= {name: torch.cat(parts) for name, parts in steps.items()}
+
+
+def _total(parts: Sequence[Tensor]) -> Tensor:
+    return sum(parts[1:], parts[0])
 
 
 def _brought(x: Tensor, matrix: Matrix, values: Tensor) -> Tensor:

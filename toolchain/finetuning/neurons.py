@@ -139,13 +139,7 @@ class _Fire(torch.autograd.Function):
 
 
 def _walk(
-    current: Tensor | None,
-    still: Tensor,
-    v: Tensor,
-    u: Tensor | None,
-    c: _Constants,
-    spikes: Tensor,
-    before: Tensor,
+    current: Tensor | None, still: Tensor, v: Tensor, u: Tensor | None, c: _Constants, spikes: Tensor, before: Tensor
 ) -> tuple[Tensor, Tensor]:
     """A current with memory, in int64."""
     constant = still.to(torch.int64)

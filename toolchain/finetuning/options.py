@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from snnas.hw_sim.errors import UsageError
 
@@ -22,9 +21,6 @@ class Finetuning:
             raise UsageError(f"--finetune {self.epochs}: expected a number of epochs from 1 to 10000")
         if not 0 < self.rate <= 1:
             raise UsageError(f"--finetune-lr {self.rate:g}: expected a number > 0 and <= 1")
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def asked(epochs: int | None, rate: float | None) -> Finetuning | None:

@@ -85,16 +85,14 @@ def finetune(
     *,
     seed: int,
     teacher: Array | None = None,
-    device: str = "cpu",
     log: Callable[[Record], None] = lambda record: None,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
-    checkpoint: Path | None = None,
+    **how: Any,
 ) -> Tuned:
     """Fine-tune ``program``, which was compiled from ``graph``; the test split is not looked at.
 
     teacher: float32 (N, classes), the float network's logits on ``data.x_train``, which are learnt instead of the
-    labels. log, on_step, checkpoint: as ``training.train`` takes them; a checkpoint of another program, data set or
-    recipe is not gone on from. GateError where the loss stops being finite, and where module and simulator disagree.
+    labels. log, and how: as ``training.train`` takes them; a checkpoint of another program, data set or recipe is not
+    gone on from. GateError where the loss stops being finite, and where module and simulator disagree.
     """
     start = _digest(program)
     module = TrainableProgram(program, real_values(graph, program))
@@ -111,11 +109,9 @@ def finetune(
         data,
         recipe,
         seed=torch_seed(seed, "finetune"),
-        device=device,
         log=note,
-        on_step=on_step,
-        checkpoint=checkpoint,
         teacher=None if teacher is None else Teacher(torch.from_numpy(teacher), TEMPERATURE),
+        **how,
     )
     best = records[result.best_epoch - 1]
     tuned = module.cpu().program()

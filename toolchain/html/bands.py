@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snnas.toolchain.output.svg import WIDTH, Picture, box, brief, dot, picture, rule, text, ticks
@@ -21,6 +21,11 @@ class Row:
     said: str = ""
     beside: float | None = None
     heavy: bool = False
+
+    @classmethod
+    def of(cls, name: str, band: Mapping[str, float | None], said: str, *, heavy: bool = False) -> Row:
+        """band: ``low``, ``nominal`` and ``high``."""
+        return cls(name, band["low"], band["nominal"], band["high"], said, heavy=heavy)
 
     @property
     def values(self) -> list[float]:

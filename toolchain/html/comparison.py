@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from snnas.toolchain.html.material import DAMAGE, Material, Missing
 from snnas.toolchain.html.page import document, guarded
 from snnas.toolchain.html.tables import PROVENANCE, rows_of
 from snnas.toolchain.output import silence
-from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, row_name, table
 from snnas.toolchain.output.report import percent, short
 from snnas.toolchain.output.svg import Key, Plane, around, clip, dot, legend, text
 from snnas.toolchain.runs.run import Run
@@ -134,10 +134,7 @@ def _merged(orders: Sequence[list[str]]) -> list[str]:
 
 def _figures(several: Several) -> Raw:
     """The report's rows, a column per run, on target; training beside it where it has a value."""
-    lines = [
-        [el("span", label.strip(), class_="sub" if label.startswith(" ") else None), *map(_cell, cells), said]
-        for label, cells, said in _beside(several)
-    ]
+    lines = [[row_name(label), *map(_cell, cells), said] for label, cells, said in _beside(several)]
     if not lines:
         return note("None of these runs is exported: snnas export RUN --target lava", class_="missing")
     absent = [name for name, m in several if _report(m) is None]
@@ -164,23 +161,18 @@ def _pictures(several: Several) -> Raw:
     for name, r in reports:
         a, s = r["accuracy"], r["sar"]
         if silence.why_none(silence.of(r, "on_target")) is None:
-            accuracy.append(
-                Row(clip(name), *_ends(a["interval"], a["on_target"]), percent(a["on_target"]), float(a["training"]))
-            )
+            (low, high), right = map(float, a["interval"]), float(a["on_target"])
+            accuracy.append(Row(clip(name), low, right, high, percent(right), float(a["training"])))
         sar.append(Row(clip(name), None, s["on_target"], None, f"{s['on_target']:.4f}", s["training"]))
-    right = "Accuracy on target", "share right; 95 % interval"
+    title, unit = "Accuracy on target", "share right; 95 % interval"
     figures = [
-        _rows(*right, accuracy, ring=True, scale=_scale(accuracy), share=True) if accuracy else None,
-        _rows("Energy", "uJ per inference, estimated", _bands(reports, "energy_uJ", "total")),
-        _rows("Latency", "us per inference, estimated", _bands(reports, "latency_us", None)),
+        _rows(title, unit, accuracy, ring=True, scale=_scale(accuracy)) if accuracy else None,
+        _rows("Energy", "uJ per inference, estimated", _bands((n, r["energy_uJ"]["total"]) for n, r in reports)),
+        _rows("Latency", "us per inference, estimated", _bands((n, r["latency_us"]) for n, r in reports)),
         _rows("Spiking activity rate", "spikes / (neurons x timesteps)", sar, ring=True),
         _plane(reports),
     ]
     return el("div", figures, class_="grid")
-
-
-def _ends(interval: Sequence[float], value: float) -> tuple[float, float, float]:
-    return float(interval[0]), float(value), float(interval[1])
 
 
 def _scale(rows: Sequence[Row]) -> tuple[float, float]:
@@ -188,22 +180,17 @@ def _scale(rows: Sequence[Row]) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high) if high > low else 1.0
 
 
-def _bands(reports: Sequence[tuple[str, dict[str, Any]]], key: str, part: str | None) -> list[Row]:
-    bands = [(name, r[key] if part is None else r[key][part]) for name, r in reports]
-    return [Row(clip(n), b["low"], b["nominal"], b["high"], short(b["nominal"])) for n, b in bands]
+def _bands(bands: Iterable[tuple[str, dict[str, Any]]]) -> list[Row]:
+    return [Row.of(clip(n), b, short(b["nominal"])) for n, b in bands]
 
 
 def _rows(
-    title: str,
-    unit: str,
-    rows: Sequence[Row],
-    *,
-    ring: bool = False,
-    scale: tuple[float, float] | None = None,
-    share: bool = False,
+    title: str, unit: str, rows: Sequence[Row], *, ring: bool = False, scale: tuple[float, float] | None = None
 ) -> Raw:
+    """scale: of shares, whose band is drawn too."""
+    share = scale is not None
     drawn = bars(title, unit, rows, left=132, right=56, scale=scale, percent=share)
-    on_target = Key("on target (simulated)", "band c1" if scale else "c1", -1)
+    on_target = Key("on target (simulated)", "band c1" if share else "c1", -1)
     keys = legend(on_target, Key("in training (measured)", "c2", 2, line=False)) if ring else None
 
     def said(value: float | None) -> str:
@@ -242,12 +229,10 @@ def _cells(several: Several) -> Raw:
 
 def _settings(several: Several) -> Raw:
     """run.toml and the exports, where they are not the same in all."""
-    rows = [
-        (key, *("-" if value is None else str(value)[:120] for value in values))
-        for key, values in _differences(several).items()
-    ]
-    if not rows:
+    found = _differences(several)
+    if not found:
         return note("None: the same settings, seeds and versions.")
+    rows = [(key, *("-" if v is None else str(v)[:120] for v in values)) for key, values in found.items()]
     return table(["", *(name for name, _ in several)], rows, label="settings", left=1 + len(several))
 
 

@@ -6,26 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.output import svg
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
-from snnas.toolchain.output.svg import (
-    LEFT,
-    MOST,
-    ROW,
-    WIDTH,
-    Key,
-    Picture,
-    box,
-    brief,
-    clip,
-    dot,
-    left_out,
-    legend,
-    picture,
-    rule,
-    text,
-    thinned,
-    ticks,
-)
 
 
 def section(material: Material) -> Raw:
@@ -42,24 +24,24 @@ def section(material: Material) -> Raw:
     return join(note(words), el("div", figures, class_="grid"))
 
 
-def draw_rates(per_population: Mapping[str, tuple[float | None, float]]) -> tuple[Picture, tuple[Key, ...]]:
+def draw_rates(per_population: Mapping[str, tuple[float | None, float]]) -> tuple[svg.Picture, tuple[svg.Key, ...]]:
     """Rates by population, in training (None: not known) and on target, and the names of the series."""
     names = list(per_population)
-    places = [names[k] for k in thinned(len(names), MOST)]
+    places = svg.picked(names)
     top = max([v for pair in per_population.values() for v in pair if v is not None], default=0.0) * 1.08 or 1.0
-    height = ROW * len(places) + 44
+    height = svg.ROW * len(places) + 44
     parts = _scale(top, height, "spikes / (neurons x timesteps)")
     for k, name in enumerate(places):
-        y, (before, after) = 16 + ROW * (k + 0.5), per_population[name]
-        parts.append(text(LEFT - 8, y + 4, clip(name), at="end"))
+        y, (before, after) = 16 + svg.ROW * (k + 0.5), per_population[name]
+        parts.append(svg.row_label(y + 4, name))
         if before is not None:
-            parts += [rule(_x(before, top), y, _x(after, top), y, "line c1")]
-            parts.append(dot(_x(before, top), y, "c2", kind=2, size=4.2))
-        parts.append(dot(_x(after, top), y, "c1", hint=f"{name}: {after:.4f}"))
-    drawn = picture("Spiking activity rate per population", f"{len(names)} populations", height, parts)
-    keys = Key("on target (simulated)", "c1", line=False)
+            parts += [svg.rule(_x(before, top), y, _x(after, top), y, "line c1")]
+            parts.append(svg.dot(_x(before, top), y, "c2", kind=2, size=4.2))
+        parts.append(svg.dot(_x(after, top), y, "c1", hint=f"{name}: {after:.4f}"))
+    drawn = svg.picture("Spiking activity rate per population", f"{len(names)} populations", height, parts)
+    keys = svg.Key("on target (simulated)", "c1", line=False)
     known = any(before is not None for before, _ in per_population.values())
-    return drawn, (Key("training (measured)", "c2", 2, line=False), keys) if known else (keys,)
+    return drawn, (svg.Key("training (measured)", "c2", 2, line=False), keys) if known else (keys,)
 
 
 def _rates(per_population: dict[str, Any]) -> Raw:
@@ -70,21 +52,21 @@ def _rates(per_population: dict[str, Any]) -> Raw:
     ]
     head = ("population", "neurons", "training", "on target")
     drawn, keys = draw_rates(pairs)
-    few = left_out(min(len(pairs), MOST), len(pairs), "populations")
+    few = svg.left_out(min(len(pairs), svg.MOST), len(pairs), "populations")
     data = table(head, rows, label="rates")
-    return figure("Spiking activity rate", join(legend(*keys), drawn), few, data=data)
+    return figure("Spiking activity rate", join(svg.legend(*keys), drawn), few, data=data)
 
 
 def _x(value: float, top: float) -> float:
-    return LEFT + value / top * (WIDTH - LEFT - 14)
+    return svg.LEFT + value / top * (svg.WIDTH - svg.LEFT - 14)
 
 
 def _scale(top: float, height: float, name: str) -> list[Raw]:
     parts = []
-    for value in ticks(0, top, 4):
-        parts.append(rule(_x(value, top), 12, _x(value, top), height - 28, "guide"))
-        parts.append(text(_x(value, top), height - 16, brief(value), at="middle", class_="tick"))
-    return [*parts, text(WIDTH - 14, height - 2, name, at="end", class_="name")]
+    for value in svg.ticks(0, top, 4):
+        parts.append(svg.rule(_x(value, top), 12, _x(value, top), height - 28, "guide"))
+        parts.append(svg.text(_x(value, top), height - 16, svg.brief(value), at="middle", class_="tick"))
+    return [*parts, svg.text(svg.WIDTH - 14, height - 2, name, at="end", class_="name")]
 
 
 def _synops(material: Material) -> Raw:
@@ -96,21 +78,21 @@ def _synops(material: Material) -> Raw:
     per = {name: n / counts.samples for name, n in into.items()}
     roles = {p.id: p.role for p in counts.populations}
     names = list(per)
-    places = [names[k] for k in thinned(len(names), MOST)]
+    places = svg.picked(names)
     top = max(per.values(), default=0.0) * 1.3 or 1.0
-    height = ROW * len(places) + 44
+    height = svg.ROW * len(places) + 44
     parts = _scale(top, height, "synaptic operations per inference")
     for k, name in enumerate(places):
-        y, overhead = 16 + ROW * (k + 0.5), roles.get(name) in ("or", "relay")
-        parts.append(text(LEFT - 8, y + 4, clip(name), at="end"))
-        wide = _x(per[name], top) - LEFT
-        parts.append(box(LEFT, y - 6, wide, 12, "bar c6" if overhead else "bar c1", f"{name}: {per[name]:,.0f}"))
-        parts.append(text(LEFT + wide + 4, y + 4, f"{per[name]:,.0f}", class_="tick"))
+        y, colour = 16 + svg.ROW * (k + 0.5), "c6" if roles.get(name) in ("or", "relay") else "c1"
+        parts.append(svg.row_label(y + 4, name))
+        wide = _x(per[name], top) - svg.LEFT
+        parts.append(svg.box(svg.LEFT, y - 6, wide, 12, f"bar {colour}", f"{name}: {per[name]:,.0f}"))
+        parts.append(svg.text(svg.LEFT + wide + 4, y + 4, f"{per[name]:,.0f}", class_="tick"))
     whole = sum(per.values()) or 1.0
     rows = [(n, roles.get(n, "-"), f"{v:,.1f}", f"{v / whole:.1%}") for n, v in per.items()]
-    drawn = picture("Synaptic operations per population", f"{whole:,.0f} per inference", height, parts)
-    keys = legend(Key("neurons", "c1", -1), Key("overhead: OR, relay", "c6", -1))
-    few = left_out(len(places), len(names), "populations")
+    drawn = svg.picture("Synaptic operations per population", f"{whole:,.0f} per inference", height, parts)
+    keys = svg.legend(svg.Key("neurons", "c1", -1), svg.Key("overhead: OR, relay", "c6", -1))
+    few = svg.left_out(len(places), len(names), "populations")
     words = f"{whole:,.0f} per inference, {material.provenance('synops_per_inference')}; {counts.samples:,} samples."
     head = ("into", "role", "per inference", "share")
     data = table(head, rows, label="synaptic operations", left=2)

@@ -7,7 +7,7 @@ from typing import Any
 from snnas.toolchain.html.bands import Row, bars
 from snnas.toolchain.html.material import Material
 from snnas.toolchain.output import c as in_c
-from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
+from snnas.toolchain.output.markup import Raw, el, figure, join, note, row_name, table
 
 BANDS = (("Latency on a board", "latency_ms", "ms"), ("Energy on a board", "energy_uJ", "uJ"))
 WORDS = (
@@ -22,10 +22,7 @@ def section(material: Material) -> Raw:
     found = material.c
     missing = [note(f"{titles}: {why}", class_="missing") for titles, _, why in in_c.unverified(found)]
     drawn = [_band(found["cores"], *band) for band in BANDS]
-    lines = [
-        (el("span", name.strip(), class_="sub" if name.startswith(" ") else None), value, said)
-        for name, value, said in in_c.costs(found)
-    ]
+    lines = [(row_name(name), value, said) for name, value, said in in_c.costs(found)]
     costs = table(("", "per inference", "where from"), lines, label="on a core", class_="figures stack")
     words = WORDS + (" The host stage, in floats, is in none of these figures." if found.get("host") == "float" else "")
     return join(note(words), missing, costs, el("div", drawn, class_="grid"))
@@ -33,9 +30,7 @@ def section(material: Material) -> Raw:
 
 def _band(cores: list[dict[str, Any]], title: str, key: str, unit: str) -> Raw:
     bands = [(core["board"][key], in_c.title_of(core), core["board"]["profile"]) for core in cores]
-    rows = [
-        Row(name, b["low"], b["nominal"], b["high"], said=f"{in_c.ends(b)} {unit}", heavy=False) for b, name, _ in bands
-    ]
+    rows = [Row.of(name, b, f"{in_c.ends(b)} {unit}") for b, name, _ in bands]
     numbers = [(name, profile, *(f"{b[end]:.4g}" for end in in_c.ENDS)) for b, name, profile in bands]
     data = table(("core", "profile", *in_c.ENDS), numbers, label=title, left=2)
     words = "The bar is the band, the upright line the nominal value."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from snnas.search.network.genotype import CONV_KERNELS, NODES, ZEROIZE, Cell, Edge, edge_name
 from snnas.toolchain.html.material import Material, Missing
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, number, table
-from snnas.toolchain.output.svg import WIDTH, Picture, box, picture, text
+from snnas.toolchain.output.svg import WIDTH, Picture, box, picture, sampled, text
 
 # Colours of the style sheet; the name of the operation stands on the edge besides.
 CLASSES = {"skip": "c6", "conv1x1": "c3", "conv3x3": "c1", "avgpool3x3": "c4", "conv5x5": "c2", "conv3x3d2": "c5"}
@@ -35,11 +37,18 @@ def cells(material: Material) -> Raw:
     genotype = _genotype(material)
     if isinstance(genotype, Raw):
         return genotype
+    return el("div", [_figure(cell, title) for cell, title in titled(genotype).items()], class_="grid")
+
+
+def titled(cells: Sequence[Cell]) -> dict[Cell, str]:
+    """Each distinct cell, and what is said of which it is."""
     same: dict[Cell, list[int]] = {}
-    for k, cell in enumerate(genotype, start=1):
+    for k, cell in enumerate(cells, start=1):
         same.setdefault(cell, []).append(k)
-    figures = [_figure(cell, numbers) for cell, numbers in same.items()]
-    return el("div", figures, class_="grid")
+    return {
+        cell: f"Cell {ks[0]}" if len(ks) == 1 else f"Cells {', '.join(map(str, ks))} (the same)"
+        for cell, ks in same.items()
+    }
 
 
 def _genotype(material: Material) -> tuple[Cell, ...] | Raw:
@@ -60,8 +69,7 @@ def _genotype(material: Material) -> tuple[Cell, ...] | Raw:
         return join(head, table(("cell", "motif", "kernel of each synapse"), rows, label="motifs", left=3))
 
 
-def _figure(cell: Cell, numbers: list[int]) -> Raw:
-    title = title_of(numbers)
+def _figure(cell: Cell, title: str) -> Raw:
     live, ops = cell.live(), cell.ops()
     drawn = {edge: op for edge, op in ops.items() if op != ZEROIZE}
     dead = sorted(set(drawn) - set(live))
@@ -73,11 +81,6 @@ def _figure(cell: Cell, numbers: list[int]) -> Raw:
         "Grey: an edge on no way from input to output, which does nothing." if dead else None,
         data=table(("edge", "operation", "live"), rows, label=f"edges of {title}", left=3),
     )
-
-
-def title_of(numbers: list[int]) -> str:
-    """What the cells of these numbers, which are the same, are called."""
-    return f"Cell {numbers[0]}" if len(numbers) == 1 else f"Cells {', '.join(map(str, numbers))} (the same)"
 
 
 def draw(cell: Cell, title: str) -> Picture:
@@ -95,11 +98,7 @@ def draw(cell: Cell, title: str) -> Picture:
 
 
 def _legend(drawn: dict[Edge, str]) -> Raw:
-    entries = []
-    for op in dict.fromkeys(drawn.values()):
-        sample = el("svg", _line("M1 7H25", CLASSES[op]), viewBox="0 0 26 14", aria_hidden="true")
-        entries.append(el("li", sample, FULL[op]))
-    return el("ul", entries, class_="legend")
+    return sampled((_line("M1 7H25", CLASSES[op]), FULL[op]) for op in dict.fromkeys(drawn.values()))
 
 
 def _line(d: str, class_: str, *, dashed: bool = False) -> Raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, astuple
 from typing import Any
 
 from snnas.hw_sim.energy.price import Bill, Line
@@ -9,6 +10,7 @@ from snnas.hw_sim.map.mapping import Mapping
 from snnas.hw_sim.map.system import RESOURCES, UNLIMITED
 from snnas.toolchain.html.bands import Row, bars
 from snnas.toolchain.html.material import LAVA, C, Material, Missing
+from snnas.toolchain.output.c import ENDS
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.report import short, span
 from snnas.toolchain.output.svg import WIDTH, Picture, box, dot, picture, rule, text, thinned, ticks
@@ -126,17 +128,12 @@ def _utilisation(placed: Mapping) -> Raw:
         for n, core in enumerate(thinned(len(values), CORES)):
             x = left + values[core] / top * (WIDTH - left - 16)
             parts.append(dot(x, y - 6 + 3 * (n % 5), "c1 light", size=3, hint=f"core {core}: {values[core]:.0%}"))
-    rows = [
-        (
-            WORDS[r],
-            f"{found[r].used:,}",
-            "unpublished" if found[r].limit is None else f"{found[r].limit:,}",
-            "-" if found[r].mean is None else f"{found[r].mean:.1%}",
-            "-" if found[r].highest is None else f"{found[r].highest:.1%}",
-            str(found[r].binds),
-        )
-        for r in RESOURCES
-    ]
+    rows = []
+    for r in RESOURCES:
+        u = found[r]
+        limit = "unpublished" if u.limit is None else f"{u.limit:,}"
+        filled = ("-" if share is None else f"{share:.1%}" for share in (u.mean, u.highest))
+        rows.append((WORDS[r], f"{u.used:,}", limit, *filled, str(u.binds)))
     head = ("resource", "used", "limit of a core", "mean", "highest", "cores that it fills most")
     notes = "A dot is a core, the upright line their mean."
     notes += f" Most cores are bound by {WORDS[placed.binds]}."
@@ -166,24 +163,16 @@ def energy(material: Material) -> Raw:
 
 def draw_energy(energy: dict[str, Any]) -> Picture:
     """Its parts with their bands; a part that is not priced is None, or has no nominal value."""
-    none: dict[str, float | None] = dict.fromkeys(("low", "nominal", "high"))
+    none: dict[str, float | None] = dict.fromkeys(ENDS)
     bands: dict[str, dict[str, float | None]] = {name: energy[name] or none for name in PARTS}
     lines = [
-        Row(
-            n,
-            b["low"],
-            b["nominal"],
-            b["high"],
-            said=span(b) if b["nominal"] is not None else "not priced",
-            heavy=n == "total",
-        )
-        for n, b in bands.items()
+        Row.of(n, b, "not priced" if b["nominal"] is None else span(b), heavy=n == "total") for n, b in bands.items()
     ]
     return bars(ENERGY, "uJ per inference", lines, left=66, right=148)
 
 
 def _parts(report: dict[str, dict[str, float | None]]) -> Raw:
-    rows = [(name, *(short(report[name][end]) for end in ("low", "nominal", "high"))) for name in PARTS]
+    rows = [(name, *(short(report[name][end]) for end in ENDS)) for name in PARTS]
     return figure(
         ENERGY,
         draw_energy(report),
@@ -196,11 +185,11 @@ def _parts(report: dict[str, dict[str, float | None]]) -> Raw:
 def _items(bill: Bill) -> Raw:
     lines = sorted(bill.lines, key=lambda line: -line.energy.nominal)
     title = "Energy by item"
-    bands = [(line.item, line.energy.low, line.energy.nominal, line.energy.high) for line in lines]
-    rows = [(n, short(a), short(b), short(c)) for n, a, b, c in bands]
+    rows = [(line.item, *map(short, astuple(line.energy))) for line in lines]
+    drawn = [Row.of(line.item, asdict(line.energy), short(line.energy.nominal)) for line in lines]
     return figure(
         title,
-        bars(title, "uJ per inference", [Row(*band, said=short(band[2])) for band in bands], left=110, right=50),
+        bars(title, "uJ per inference", drawn, left=110, right=50),
         "The same for every constant that priced something, with its nominal value.",
         data=table(("item", "low", "nominal", "high"), rows, label=title),
     )
@@ -208,15 +197,11 @@ def _items(bill: Bill) -> Raw:
 
 def _lines(bill: Bill) -> Raw:
     def row(line: Line) -> tuple[str, ...]:
-        ends = (line.energy.low, line.energy.nominal, line.energy.high)
-        return line.item, line.part, line.basis, f"{line.count:,.1f}", *map(short, ends), line.source
+        return line.item, line.part, line.basis, f"{line.count:,.1f}", *map(short, astuple(line.energy)), line.source
 
     head = ("item", "part", "basis", "count / inference", "low, uJ", "nominal", "high", "source of the constant")
     rows = [row(line) for line in bill.lines]
     if bill.total is not None:
-        ends = (bill.total.low, bill.total.nominal, bill.total.high)
-        rows.append(
-            ("total", "", bill.evidence or "", "", *map(short, ends), f"{bill.profile} v{bill.profile_version}")
-        )
-    ends_ = frozenset({len(bill.lines) - 1})
-    return table(head, rows, label="energy bill", left=3, class_="bill", ends=ends_)
+        version = f"{bill.profile} v{bill.profile_version}"
+        rows.append(("total", "", bill.evidence or "", "", *map(short, astuple(bill.total)), version))
+    return table(head, rows, label="energy bill", left=3, class_="bill", ends=frozenset({len(bill.lines) - 1}))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from snnas.toolchain.diagnosing import view
-from snnas.toolchain.diagnosing.picture import drawn_timesteps, made_here, means, over_time
+from snnas.toolchain.diagnosing.picture import made_here, means, over_time
 from snnas.toolchain.html.material import Material
 from snnas.toolchain.html.panels import panel_figure
+from snnas.toolchain.output.heat import TIMESTEPS
 from snnas.toolchain.output.markup import Raw, el, join, note, table
+from snnas.toolchain.output.svg import thinned
 
 
 def section(material: Material) -> Raw:
@@ -16,17 +18,14 @@ def section(material: Material) -> Raw:
     found = material.diagnosis
     rows, steps = found["divergence"]["populations"], int(found["divergence"]["timesteps"])
     said = [note(view.headline(found) + ".")]
-    if view.never_fired(found):
-        said.append(note(_sentence(view.never_fired(found))))
-    if view.beside(found):
-        said.append(note(_sentence(view.beside(found))))
+    said += [note(_sentence(words)) for words in (view.never_fired(found), view.beside(found)) if words]
     if found["faults"]:
         said.append(_faults(found))
     if found["first"] is not None:
         said.append(note(_sentence(view.first_difference(found["first"]))))
     if found["smallest"] is not None:
         said.append(note(_sentence(view.smallest_input(found["smallest"]))))
-    drawn = [_over_time(rows, steps), _made_here(rows, steps)] if rows else []
+    drawn = [_over_time(rows, steps), _made_here(rows)] if rows else []
     return join(said, el("div", drawn, class_="grid"), _causes(found), _mends(found))
 
 
@@ -46,21 +45,20 @@ def _faults(found: dict[str, Any]) -> Raw:
 
 
 def _over_time(rows: list[dict[str, Any]], steps: int) -> Raw:
-    drawn, panel = drawn_timesteps(steps), over_time(rows, steps)
+    drawn, panel = thinned(steps, TIMESTEPS), over_time(rows, steps)
     numbers = [(str(r["population"]), *(f"{float(r['fraction'][t]):.4%}" for t in drawn)) for r in rows]
     return panel_figure(panel, table(("population", *(f"t = {t}" for t in drawn)), numbers, label=panel.title))
 
 
-def _made_here(rows: list[dict[str, Any]], steps: int) -> Raw:
-    panel = made_here(rows, steps)
-    numbers = [(name, f"{whole:.4%}", f"{own:.4%}") for name, (whole, own) in means(rows, steps).items()]
+def _made_here(rows: list[dict[str, Any]]) -> Raw:
+    panel = made_here(rows)
+    numbers = [(name, f"{whole:.4%}", f"{own:.4%}") for name, (whole, own) in means(rows).items()]
     return panel_figure(panel, table(("population", "differing", "made here"), numbers, label=panel.title))
 
 
 def _causes(found: dict[str, Any]) -> Raw:
     """Each loss of the way to integers, switched alone."""
-    unit = "points" if found["labels"] else "points of agreement"
-    rows = []
+    unit, rows = view.unit(found), []
     for row in found["causes"]:
         cells = []
         for side in (row["off_alone"], row["on_alone"]):
@@ -74,12 +72,10 @@ def _causes(found: dict[str, Any]) -> Raw:
 
 def _mends(found: dict[str, Any]) -> Raw:
     """What was compiled and run otherwise, and gave something back; a diagnosis of an earlier release has none."""
-    rows = []
-    for mend in found.get("mends", []):
-        share = mend["accuracy"] if found["labels"] else mend["agreement"]
-        rows.append((str(mend["text"]), str(mend["cause"]), f"{share:.2%}", f"{mend['points']:+.2f}"))
+    share = "accuracy" if found["labels"] else "agreement"
+    rows = [(str(m["text"]), str(m["cause"]), f"{m[share]:.2%}", f"{m['points']:+.2f}") for m in found.get("mends", [])]
     if not rows:
         return join()
-    head = ("mend", "of", "accuracy" if found["labels"] else "agreement", "points")
+    head = ("mend", "of", share, "points")
     words = "Compiled and run on the diagnosed samples; what gives nothing back is not listed."
     return join(el("h3", "Mends"), note(words), table(head, rows, label="mends", left=2))

@@ -13,7 +13,7 @@ from snnas.toolchain.html.material import Material, Missing
 from snnas.toolchain.output.heat import TIMESTEPS, heat
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.report import percent
-from snnas.toolchain.output.svg import MOST, Key, Plane, left_out, legend, thinned
+from snnas.toolchain.output.svg import Key, Plane, left_out, legend, picked, thinned
 
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # {population: spikes per timestep of the float graph, the program}
 
@@ -55,7 +55,7 @@ def _signed(before: float, after: float, digits: int = 1) -> str:
 
 
 def _differences(pairs: Pairs) -> Raw:
-    names = [list(pairs)[k] for k in thinned(len(pairs), MOST)]
+    names = picked(list(pairs))
     steps = len(next(iter(pairs.values()))[0])
     drawn = thinned(steps, TIMESTEPS)
 

@@ -9,7 +9,7 @@ from snnas.toolchain.html.material import Material
 from snnas.toolchain.html.panels import panel_figure
 from snnas.toolchain.output.markup import Raw, el, join, note, table
 from snnas.toolchain.output.report import percent, short
-from snnas.toolchain.output.svg import finite, thinned
+from snnas.toolchain.output.svg import finite, picked
 from snnas.toolchain.searching.front_picture import chosen, chosen_line, cost, measured, named, placed
 
 POINTS = 100
@@ -20,7 +20,7 @@ def section(material: Material) -> Raw:
     front = material.front
     others = [str(n) for n in front.get("objectives", ()) if n != "score"] or ["energy_total"]
     name, every = others[0], [p for p in front["points"] if isinstance(p, dict)]
-    points = [every[k] for k in thinned(len(every), POINTS)]
+    points = picked(every, POINTS)
     trained = [p for p in points if isinstance(p.get("measured"), dict)]
     words = f"{len(every)} points, of {front.get('priced', '?')} networks that the search scored and priced. "
     words += "Before training costs are predicted; after it they are those of the program on the validation split "

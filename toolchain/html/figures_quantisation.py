@@ -7,23 +7,9 @@ from typing import Any
 from snnas.export.compiler.ranges import NAMES
 from snnas.export.compiler.resolution import FEW_BITS
 from snnas.toolchain.html.material import Material
+from snnas.toolchain.output import svg
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
 from snnas.toolchain.output.report import percent
-from snnas.toolchain.output.svg import (
-    LEFT,
-    MOST,
-    ROW,
-    WIDTH,
-    Key,
-    box,
-    clip,
-    left_out,
-    legend,
-    picture,
-    rule,
-    text,
-    thinned,
-)
 
 REGISTERS = {"a": "c1", "u": "c2", "v": "c3"}
 RIGHT = 22.0
@@ -66,14 +52,14 @@ def _finetuned(found: dict[str, Any]) -> Raw:
 
 def _differing(errors: dict[str, Any]) -> Raw:
     shares = {name: int(e["differing"]) / max(1, int(e["spikes"])) for name, e in errors.items()}
-    names = [list(shares)[k] for k in thinned(len(shares), MOST)]
+    names = svg.picked(list(shares))
     top = max(shares.values(), default=0.0) or 1.0
-    parts, height = [], ROW * len(names) + 8
+    parts, height = [], svg.ROW * len(names) + 8
     for k, name in enumerate(names):
-        y, wide = 4 + ROW * (k + 0.5), shares[name] / top * (WIDTH - LEFT - 52)
-        parts.append(text(LEFT - 8, y + 4, clip(name), at="end"))
-        parts.append(box(LEFT, y - 6, max(wide, 1.0), 12, "bar c1", f"{name}: {shares[name]:.3%}"))
-        parts.append(text(LEFT + wide + 5, y + 4, f"{shares[name]:.2%}", class_="tick"))
+        y, wide = 4 + svg.ROW * (k + 0.5), shares[name] / top * (svg.WIDTH - svg.LEFT - 52)
+        parts.append(svg.row_label(y + 4, name))
+        parts.append(svg.box(svg.LEFT, y - 6, max(wide, 1.0), 12, "bar c1", f"{name}: {shares[name]:.3%}"))
+        parts.append(svg.text(svg.LEFT + wide + 5, y + 4, f"{shares[name]:.2%}", class_="tick"))
     kinds = ("weight", "threshold", "leak", "current_decay", "bias")
     rows = [
         (name, f"{int(e['differing']):,}", f"{int(e['spikes']):,}", *(f"{float(e[k]):.2g}" for k in kinds), *_left(e))
@@ -83,8 +69,8 @@ def _differing(errors: dict[str, Any]) -> Raw:
     title = "Differing spikes per population"
     words = "What a population inherits from those before it is in its share. In the numbers, errors of rounding: of "
     words += "weights relative to their RMS, of the threshold relative, of a bias in thresholds."
-    few = left_out(len(names), len(shares), "populations")
-    drawn = picture(title, f"share of recorded spike places; at most {top:.2%}", height, parts)
+    few = svg.left_out(len(names), len(shares), "populations")
+    drawn = svg.picture(title, f"share of recorded spike places; at most {top:.2%}", height, parts)
     return figure(title, drawn, words, few, data=table(head, rows, label=title))
 
 
@@ -104,25 +90,25 @@ def _few(errors: dict[str, Any]) -> str:
 
 
 def _registers(ranges: dict[str, Any]) -> Raw:
-    names = [list(ranges)[k] for k in thinned(len(ranges), MOST)]
+    names = svg.picked(list(ranges))
     used = [abs(float(found[r][end])) / found[r]["limit"] for found in ranges.values() for r in REGISTERS
             for end in ("low", "high")]  # fmt: skip
     far = max(1.0, *used) if used else 1.0
-    middle, half = (LEFT + WIDTH - RIGHT) / 2, (WIDTH - LEFT - RIGHT) / 2
-    height = ROW * len(names) + 26
+    middle, half = (svg.LEFT + svg.WIDTH - RIGHT) / 2, (svg.WIDTH - svg.LEFT - RIGHT) / 2
+    height = svg.ROW * len(names) + 26
     parts = []
     for share in (-1, -0.5, 0, 0.5, 1):
         x = middle + share / far * half
-        parts.append(rule(x, 2, x, height - 20, "axis" if share in (-1, 1) else "guide"))
-        parts.append(text(x, height - 6, f"{share:+.0%}" if share else "0", at="middle", class_="tick"))
+        parts.append(svg.rule(x, 2, x, height - 20, "axis" if share in (-1, 1) else "guide"))
+        parts.append(svg.text(x, height - 6, f"{share:+.0%}" if share else "0", at="middle", class_="tick"))
     for k, name in enumerate(names):
-        y = 4 + ROW * k
-        parts.append(text(LEFT - 8, y + 13, clip(name), at="end"))
+        y = 4 + svg.ROW * k
+        parts.append(svg.row_label(y + 13, name))
         for line, (register, colour) in enumerate(REGISTERS.items()):
             bound = ranges[name][register]
             low, high = (middle + float(bound[end]) / bound["limit"] / far * half for end in ("low", "high"))
             hint = f"{name}, {NAMES[register]}: {bound['low']:,} .. {bound['high']:,}"
-            parts.append(box(low, y + 2 + 5.5 * line, max(1.0, high - low), 4, f"bar {colour}", hint))
+            parts.append(svg.box(low, y + 2 + 5.5 * line, max(1.0, high - low), 4, f"bar {colour}", hint))
     rows = []
     for name, found in ranges.items():
         for register in REGISTERS:
@@ -131,11 +117,11 @@ def _registers(ranges: dict[str, Any]) -> Raw:
             rows.append((name, str(found["status"]), NAMES[register], *shown))
     head = ("population", "status", "register", "lowest", "highest", "holds", "used")
     title = "Registers"
-    keys = legend(*(Key(f"{NAMES[r]} ({r})", colour, -1) for r, colour in REGISTERS.items()))
+    keys = svg.legend(*(svg.Key(f"{NAMES[r]} ({r})", colour, -1) for r, colour in REGISTERS.items()))
     words = "The lowest and the highest value that any input can bring about (proved), as a share of what the register "
     words += "holds: 16 bits of synaptic input, 24 of current and membrane."
     if not all(found["status"] == "proved" for found in ranges.values()):
         words += " Where the status is observed, the range is that of the samples."
-    few = left_out(len(names), len(ranges), "populations")
-    drawn = picture(title, "share of each register that is used, per population", height, parts)
+    few = svg.left_out(len(names), len(ranges), "populations")
+    drawn = svg.picture(title, "share of each register that is used, per population", height, parts)
     return figure(title, join(keys, drawn), words, few, data=table(head, rows, label=title, left=3))

@@ -8,22 +8,8 @@ from snnas.export.formats.npz_file import read_npz
 from snnas.hw_sim.program import Population
 from snnas.hw_sim.readout import Readout
 from snnas.toolchain.html.material import Material, Missing
+from snnas.toolchain.output import svg
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
-from snnas.toolchain.output.svg import (
-    LEFT,
-    WIDTH,
-    box,
-    brief,
-    clip,
-    dashes,
-    image,
-    left_out,
-    picture,
-    rule,
-    text,
-    thinned,
-    ticks,
-)
 
 SAMPLE = 0
 POPULATIONS = 32
@@ -36,7 +22,7 @@ def section(material: Material) -> Raw:
     """The first recorded sample: its input, every population's spikes by hardware step, and what the host reads."""
     program = material.program
     ordered = program.in_order
-    shown = [ordered[k] for k in thinned(len(ordered), POPULATIONS)]
+    shown = svg.picked(ordered, POPULATIONS)
     spikes = {p.id: material.spikes(p.id)[SAMPLE] for p in shown}
     label = int(material.golden["labels"][SAMPLE])
     logits = material.golden["logits"][SAMPLE]
@@ -51,36 +37,38 @@ def _raster(material: Material, shown: list[Population], spikes: dict[str, np.nd
     program, schedule = material.program, material.program.schedule
     steps = (program.timesteps - 1) * schedule.period + schedule.total_depth
     drawn_steps = min(steps, STEPS)
-    wide = (WIDTH - LEFT - 6) / drawn_steps
+    wide = (svg.WIDTH - svg.LEFT - 6) / drawn_steps
     marks: list[tuple[float, float]] = []
     parts: list[Raw] = []
     y, few, rows = 6.0, False, []
     for population in shown:
-        places = thinned(population.size, NEURONS)
+        places = svg.thinned(population.size, NEURONS)
         few |= len(places) < population.size
         fired, depth = spikes[population.id], schedule.depth[population.id]
         high = max(12.0, len(places) + 2.0)
-        parts.append(box(LEFT, y, WIDTH - LEFT - 6, high, "strip"))
-        parts.append(text(LEFT - 8, y + high / 2 + 4, clip(population.id), at="end"))
+        parts.append(svg.box(svg.LEFT, y, svg.WIDTH - svg.LEFT - 6, high, "strip"))
+        parts.append(svg.row_label(y + high / 2 + 4, population.id))
         for t in range(program.timesteps):
             step = t * schedule.period + depth
             if step < drawn_steps:
                 hits = np.flatnonzero(fired[t, places])
-                marks += [(LEFT + (step + 0.06) * wide, y + 1.5 + float(k) * (high - 2) / len(places)) for k in hits]
+                x = svg.LEFT + (step + 0.06) * wide
+                marks += [(x, y + 1.5 + float(k) * (high - 2) / len(places)) for k in hits]
         rows.append((population.id, f"{population.size:,}", str(depth), *(f"{n:,}" for n in fired.sum(axis=1)[:STEPS])))
         y += high + 4
-    for value in ticks(0, drawn_steps, 8):
+    for value in svg.ticks(0, drawn_steps, 8):
         if float(value).is_integer() and value < drawn_steps:
-            parts.append(text(LEFT + (value + 0.5) * wide, y + 10, brief(value), at="middle", class_="tick"))
-    parts.append(text(WIDTH - 6, y + 24, "hardware step", at="end", class_="name"))
-    parts.append(dashes(marks, wide * 0.88, "spikes"))
+            x = svg.LEFT + (value + 0.5) * wide
+            parts.append(svg.text(x, y + 10, svg.brief(value), at="middle", class_="tick"))
+    parts.append(svg.text(svg.WIDTH - 6, y + 24, "hardware step", at="end", class_="name"))
+    parts.append(svg.dashes(marks, wide * 0.88, "spikes"))
     notes = f"A dash is a spike. At most {NEURONS} neurons of a population are drawn, evenly spread." if few else None
     if drawn_steps < steps:
         notes = f"{notes or ''} The first {drawn_steps} of {steps} hardware steps."
     total = sum(int(s.sum()) for s in spikes.values())
-    picture_ = picture("Spike raster", f"{total} spikes of {len(shown)} populations", y + 30, parts)
+    picture_ = svg.picture("Spike raster", f"{total} spikes of {len(shown)} populations", y + 30, parts)
     head = ("population", "neurons", "depth", *(f"t = {t}" for t in range(min(STEPS, program.timesteps))))
-    more = left_out(len(shown), len(program.populations), "populations")
+    more = svg.left_out(len(shown), len(program.populations), "populations")
     return figure("Spike raster", picture_, notes, more, data=table(head, rows, label="spikes per timestep"))
 
 
@@ -98,13 +86,11 @@ def _input(material: Material) -> Raw:
     levels = np.round(255 * (grey - low) / (high - low or 1.0)).astype(np.uint8)
     tall, wide = levels.shape
     scale = min(160 / tall, 320 / wide)
-    parts = image(levels, (WIDTH - wide * scale) / 2, 4, wide * scale, tall * scale, f"{wide} x {tall} pixels")
-    drawn = picture("Input", f"{wide} x {tall} pixels, {low:.3g} black to {high:.3g} white", tall * scale + 8, parts)
-    data = table(
-        ("shape", "lowest", "highest", "mean"),
-        [(shape, f"{low:.4g}", f"{high:.4g}", f"{grey.mean():.4g}")],
-        label="input",
-    )
+    parts = svg.image(levels, (svg.WIDTH - wide * scale) / 2, 4, wide * scale, tall * scale, f"{wide} x {tall} pixels")
+    said = f"{wide} x {tall} pixels, {low:.3g} black to {high:.3g} white"
+    drawn = svg.picture("Input", said, tall * scale + 8, parts)
+    row = (shape, f"{low:.4g}", f"{high:.4g}", f"{grey.mean():.4g}")
+    data = table(("shape", "lowest", "highest", "mean"), [row], label="input")
     return figure("Input", drawn, f"Drawn: {', '.join(how)}." if how else None, data=data)
 
 
@@ -115,24 +101,20 @@ def _logits(logits: np.ndarray, label: int, readout: Readout) -> Raw:
     if len(order) > CLASSES:
         order = sorted(np.argsort(-values, kind="stable")[:CLASSES].tolist())
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    left, reach = 30.0, WIDTH - 30.0 - 130.0
+    left, reach = 30.0, svg.WIDTH - 30.0 - 130.0
     unit = reach / ((high - low) or 1.0)
     zero = left - low * unit
-    parts, best = [rule(zero, 4, zero, 8 + 16 * len(order), "axis")], int(logits.argmax())
+    parts, best = [svg.rule(zero, 4, zero, 8 + 16 * len(order), "axis")], int(logits.argmax())
     for k, c in enumerate(order):
         y, value = 6 + 16.0 * k, float(values[c])
-        parts.append(text(left - 8, y + 11, str(c), at="end"))
-        parts.append(
-            box(min(zero, zero + value * unit), y + 1, abs(value) * unit, 12, "bar c1" if c == best else "bar c6")
-        )
+        parts.append(svg.text(left - 8, y + 11, str(c), at="end"))
+        colour = "bar c1" if c == best else "bar c6"
+        parts.append(svg.box(min(zero, zero + value * unit), y + 1, abs(value) * unit, 12, colour))
         words = [f"{value:.3g}"] + ["predicted"] * (c == best) + ["label"] * (c == label)
-        parts.append(text(zero + max(0.0, value) * unit + 5, y + 11, ", ".join(words), class_="tick"))
-    drawn = picture("Output of each class", f"Highest: class {best}", 12 + 16 * len(order), parts)
-    data = table(
-        ("class", "output", "1/64 weight units"),
-        [(str(c), f"{float(values[c]):.5g}", f"{int(logits[c]):,}") for c in range(len(values))],
-        label="outputs",
-    )
-    few = left_out(len(order), len(values), "classes")
+        parts.append(svg.text(zero + max(0.0, value) * unit + 5, y + 11, ", ".join(words), class_="tick"))
+    drawn = svg.picture("Output of each class", f"Highest: class {best}", 12 + 16 * len(order), parts)
+    rows = [(str(c), f"{float(values[c]):.5g}", f"{int(logits[c]):,}") for c in range(len(values))]
+    data = table(("class", "output", "1/64 weight units"), rows, label="outputs")
+    few = svg.left_out(len(order), len(values), "classes")
     read = {"sum": "summed over timesteps", "last": "at the last timestep", "max": "its largest value"}[readout.read]
     return figure(f"Output of each class, {read}", drawn, few, data=data)

@@ -9,23 +9,9 @@ from typing import Any
 from snnas.search.network.genotype import BACKWARD_EDGES, FORWARD_EDGES, edge_name
 from snnas.toolchain.html.material import Material, Missing
 from snnas.toolchain.html.panels import panel_figure
+from snnas.toolchain.output import svg
 from snnas.toolchain.output.drawing import Panel
 from snnas.toolchain.output.markup import Raw, el, figure, join, note, table
-from snnas.toolchain.output.svg import (
-    WIDTH,
-    Key,
-    Plane,
-    around,
-    box,
-    dot,
-    finite,
-    legend,
-    path,
-    picture,
-    rule,
-    text,
-    thinned,
-)
 
 POINTS = 600  # evaluations that are drawn
 ROWS = 200  # rows of a table behind a figure
@@ -44,7 +30,7 @@ def section(material: Material) -> Raw:
     about.append(f"{len(scored):,} evaluations (measured)")
     if isinstance(found.get("seconds"), (int, float)):
         about.append(f"{found['seconds']:.1f} s on {material.section('versions').get('device')}")
-    if not any(math.isfinite(finite(r.get("score"))) for r in scored):
+    if not any(math.isfinite(svg.finite(r.get("score"))) for r in scored):
         raise Missing("search.jsonl holds no evaluation with a score.")
     figures = [_scores(scored)]
     removals = [r for r in records if r.get("event") == "removal"]
@@ -67,15 +53,15 @@ def _where(record: dict[str, Any]) -> str:
 
 
 def _scores(scored: list[dict[str, Any]]) -> Raw:
-    values = [finite(r.get("score")) for r in scored]
+    values = [svg.finite(r.get("score")) for r in scored]
     kept = _extremes(values, POINTS)
-    plane = Plane((1, max(2, len(values))), around(values))
+    plane = svg.Plane((1, max(2, len(values))), svg.around(values))
     plane.axes("evaluation", "score", whole=True)
     starts = [k for k in range(1, len(scored)) if scored[k].get("round") != scored[k - 1].get("round")]
     if len(starts) <= 40:
         for k in starts:
             x = plane.at(k + 0.5, 0)[0]
-            plane.parts.append(rule(x, plane.top, x, plane.height - plane.bottom, "guide"))
+            plane.parts.append(svg.rule(x, plane.top, x, plane.height - plane.bottom, "guide"))
     best, steps = -math.inf, list[tuple[float, float]]()
     for k, value in enumerate(values, start=1):
         if value > best:
@@ -85,8 +71,8 @@ def _scores(scored: list[dict[str, Any]]) -> Raw:
             steps.append(plane.at(k, best))
     if steps:
         steps.append(plane.at(len(values), best))
-        plane.parts.append(path(steps, "line c2 dashed"))
-    plane.parts += [dot(*plane.at(k + 1, values[k]), "c1", size=2.4) for k in kept if math.isfinite(values[k])]
+        plane.parts.append(svg.path(steps, "line c2 dashed"))
+    plane.parts += [svg.dot(*plane.at(k + 1, values[k]), "c1", size=2.4) for k in kept if math.isfinite(values[k])]
     unscored = sum(not math.isfinite(v) for v in values)
     rows = [
         (str(k + 1), _where(scored[k]), f"{values[k]:.6g}" if math.isfinite(values[k]) else "none")
@@ -100,7 +86,7 @@ def _scores(scored: list[dict[str, Any]]) -> Raw:
     if unscored:
         notes.append(f"{unscored} of them could not be run, or are worth -inf: not drawn.")
     drawn = plane.draw("Score history", f"{len(values)} scores from {_least(values):.5g} to {best:.5g}")
-    names = legend(Key("score of a candidate", "c1", line=False), Key("best so far", "c2", 2))
+    names = svg.legend(svg.Key("score of a candidate", "c1", line=False), svg.Key("best so far", "c2", 2))
     data = table(("evaluation", "candidate", "score"), rows, label="scores", left=2)
     return figure("Score history", join(names, drawn), " ".join(notes), data=data)
 
@@ -132,32 +118,27 @@ def _pruning(scored: Sequence[dict[str, Any]], removals: Sequence[dict[str, Any]
     rounds = [int(r["round"]) for r in removals if type(r.get("round")) is int]
     last = max(rounds, default=1)
     left, top, high = 58.0, 24.0, 24.0
-    wide = (WIDTH - left - 4) / max(1, len(ops))
-    parts = [text(left + (k + 0.5) * wide, 14, op, at="middle", class_="name") for k, op in enumerate(ops)]
+    wide = (svg.WIDTH - left - 4) / max(1, len(ops))
+    parts = [svg.text(left + (k + 0.5) * wide, 14, op, at="middle", class_="name") for k, op in enumerate(ops)]
     rows = []
     for row, edge in enumerate(edges):
         y = top + row * high
-        parts.append(text(left - 8, y + 16, edge, at="end"))
+        parts.append(svg.text(left - 8, y + 16, edge, at="end"))
         words = [edge]
         for k, op in enumerate(ops):
             taken = gone.get((edge, op))
             number = taken["round"] if taken else None
             shade = "kept" if taken is None else f"s{_shade(number, last)}"
             said = "-" if (edge, op) not in seen else "kept" if taken is None else f"round {number}"
-            parts.append(box(left + k * wide + 1, y + 1, wide - 2, high - 2, shade if said != "-" else "none"))
-            parts.append(text(left + (k + 0.5) * wide, y + 16, said, at="middle", class_=f"on {shade}"))
-            score = f" ({finite(taken.get('score')):.5g})" if taken else ""
+            parts.append(svg.box(left + k * wide + 1, y + 1, wide - 2, high - 2, shade if said != "-" else "none"))
+            parts.append(svg.text(left + (k + 0.5) * wide, y + 16, said, at="middle", class_=f"on {shade}"))
+            score = f" ({svg.finite(taken.get('score')):.5g})" if taken else ""
             words.append(said + score)
         rows.append(words)
-    drawn = picture("Pruning history", "Which round removed each operation", top + high * len(edges) + 4, parts)
+    drawn = svg.picture("Pruning history", "Which round removed each operation", top + high * len(edges) + 4, parts)
     data = table(("edge", *ops), rows, label="pruning", left=1 + len(ops))
-    return figure(
-        "Pruning history",
-        drawn,
-        "Each round removes from every edge the operation without which the rest scores highest. In the numbers, that "
-        "score.",
-        data=data,
-    )
+    said = "Each round removes from every edge the operation without which the rest scores highest. "
+    return figure("Pruning history", drawn, f"{said}In the numbers, that score.", data=data)
 
 
 def _shade(number: Any, last: int) -> int:
@@ -167,14 +148,11 @@ def _shade(number: Any, last: int) -> int:
 
 def training(material: Material) -> Raw:
     """Loss and accuracy per epoch, on training and validation data."""
-    every = material.training
-    if not any(math.isfinite(finite(e.get("epoch"))) for e in every):
-        raise Missing("train.jsonl holds no epoch.")
-    epochs = [every[k] for k in thinned(len(every), EPOCHS)]
+    every, epochs = material.training, drawn_epochs(material)
     best = material.section("training").get("best_epoch")
     pairs = (("Loss", "loss", "val_loss", False), (*ACCURACY, True))
     figures = [_curves(title, epochs, (a, b), best, percent=percent) for title, a, b, percent in pairs]
-    smoothing = finite(material.section("train").get("label_smoothing"))
+    smoothing = svg.finite(material.section("train").get("label_smoothing"))
     words = f"{len(every)} epoch{'s' if len(every) != 1 else ''}, measured on training and validation data; no test "
     words += "sample is seen."
     if len(epochs) < len(every):
@@ -189,27 +167,36 @@ def training(material: Material) -> Raw:
     return join(note(words), el("div", figures, class_="grid"))
 
 
+def drawn_epochs(material: Material) -> list[dict[str, Any]]:
+    """The epochs of the log, so many as are drawn."""
+    every = material.training
+    if not any(math.isfinite(svg.finite(e.get("epoch"))) for e in every):
+        raise Missing("train.jsonl holds no epoch.")
+    return svg.picked(every, EPOCHS)
+
+
 def draw_curves(title: str, epochs: list[dict[str, Any]], keys: tuple[str, str], best: Any, *, percent: bool) -> Panel:
     """A figure of every epoch, in training and in validation. best: the epoch that was kept."""
-    numbers = [finite(e.get("epoch")) for e in epochs]
-    series = [[finite(e.get(key)) for e in epochs] for key in keys]
-    plane = Plane(around(numbers, room=0.02), around([v for s in series for v in s]))
+    numbers = [svg.finite(e.get("epoch")) for e in epochs]
+    series = [[svg.finite(e.get(key)) for e in epochs] for key in keys]
+    plane = svg.Plane(svg.around(numbers, room=0.02), svg.around([v for s in series for v in s]))
     plane.axes("epoch", "share right" if percent else "loss", whole=True, percent=percent)
     if isinstance(best, int) and plane.x[0] <= best <= plane.x[1]:
         x = plane.at(best, 0)[0]
-        plane.parts.append(rule(x, plane.top, x, plane.height - plane.bottom, "axis dashed"))
-        plane.parts.append(text(x, plane.top - 3, "kept", at="end" if x > WIDTH - 60 else "middle", class_="tick"))
+        plane.parts.append(svg.rule(x, plane.top, x, plane.height - plane.bottom, "axis dashed"))
+        end = "end" if x > svg.WIDTH - 60 else "middle"
+        plane.parts.append(svg.text(x, plane.top - 3, "kept", at=end, class_="tick"))
     for kind, values in enumerate(series):
         plane.line(numbers, values, f"c{kind + 1}", kind=kind, marks=len(numbers) <= 40)
     said = f"From {_said(series[0][0], percent)} to {_said(series[0][-1], percent)} in training, "
     said += f"from {_said(series[1][0], percent)} to {_said(series[1][-1], percent)} in validation"
-    names = Key("training", "c1"), Key("validation", "c2", 1)
+    names = svg.Key("training", "c1"), svg.Key("validation", "c2", 1)
     return Panel(title, plane.draw(title, said), names)
 
 
 def _curves(title: str, epochs: list[dict[str, Any]], keys: tuple[str, str], best: Any, *, percent: bool) -> Raw:
     shown = [k for k in ("epoch", *keys, "lr") if k in epochs[0]]
-    rows = [[f"{finite(e.get(k)):.5g}" for k in shown] for e in epochs]
+    rows = [[f"{svg.finite(e.get(k)):.5g}" for k in shown] for e in epochs]
     return panel_figure(draw_curves(title, epochs, keys, best, percent=percent), table(shown, rows, label=title))
 
 

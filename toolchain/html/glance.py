@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from snnas.hw_sim.errors import SnnasError
-from snnas.search.network.genotype import Cell
 from snnas.toolchain.html import figures_cell
-from snnas.toolchain.html.figures_search import ACCURACY, EPOCHS, draw_curves
+from snnas.toolchain.html.figures_search import ACCURACY, draw_curves, drawn_epochs
 from snnas.toolchain.html.material import DAMAGE, Material, Missing
 from snnas.toolchain.output.drawing import Panel
-from snnas.toolchain.output.svg import finite, thinned
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching.front_picture import measured
 
@@ -27,19 +24,13 @@ def glance(run: Run) -> Iterator[Panel]:
 
 
 def _cells(material: Material) -> list[Panel]:
-    same: dict[Cell, list[int]] = {}
-    for number, cell in enumerate(material.genotype.cells, start=1):
-        same.setdefault(cell, []).append(number)
-    titles = {cell: figures_cell.title_of(numbers) for cell, numbers in same.items()}
+    titles = figures_cell.titled(material.genotype.cells)
     return [Panel(title, figures_cell.draw(cell, title)) for cell, title in titles.items()]
 
 
 def _training(material: Material) -> list[Panel]:
-    every = material.training
-    if not any(math.isfinite(finite(e.get("epoch"))) for e in every):
-        raise Missing("no epoch")
     title, *keys = ACCURACY
-    epochs, best = [every[k] for k in thinned(len(every), EPOCHS)], material.section("training").get("best_epoch")
+    epochs, best = drawn_epochs(material), material.section("training").get("best_epoch")
     return [draw_curves(title, epochs, (keys[0], keys[1]), best, percent=True)]
 
 

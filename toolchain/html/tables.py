@@ -12,7 +12,7 @@ from snnas.toolchain.html import figures_c
 from snnas.toolchain.html.material import LAVA, C, Material, Missing
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.c import compared
-from snnas.toolchain.output.markup import Raw, el, join, note, table
+from snnas.toolchain.output.markup import Raw, el, join, note, row_name, table
 from snnas.toolchain.output.report import stale
 from snnas.toolchain.output.report import table as report_table
 
@@ -65,17 +65,14 @@ def _chip(material: Material, rows: Mapping[str, tuple[str, str, str]]) -> list[
     """What the program takes on a chip, and what Lava makes of it."""
     report = material.report
     checks, res = report["checks"], report["resources"]
+    cores, more = "does not fit", rows["mapped on"][2]
+    if res["fits"]:
+        chips = f"{res['chips']} chip{'s' if res['chips'] != 1 else ''}"
+        cores, more = f"{res['cores']:,}", f"{rows['neurons'][1]} neurons, {chips}"
     tiles = [
         _band("Energy", "uJ", rows["energy (uJ / inference)"], f"per inference, {report['energy_uJ']['profile']}"),
         _band("Latency", "us", rows["latency (us)"], "batch 1"),
-        _tile(
-            "Cores",
-            f"{res['cores']:,}" if res["fits"] else "does not fit",
-            f"{rows['neurons'][1]} neurons, {res['chips']} chip{'s' if res['chips'] != 1 else ''}"
-            if res["fits"]
-            else rows["mapped on"][2],
-            material.provenance("resources"),
-        ),
+        _tile("Cores", cores, more, material.provenance("resources")),
     ]
     if checks["lava_samples"]:
         exact = checks["lava_differing_spikes"] == 0
@@ -115,9 +112,7 @@ def _band(name: str, unit: str, row: tuple[str, str, str], more: str) -> Raw:
 def figures(material: Material) -> Raw:
     """The table of ``snnas report``."""
     rows, ends, caption = rows_of(material.report)
-    lines = [
-        (el("span", name.strip(), class_="sub" if name.startswith(" ") else None), *row) for name, row in rows.items()
-    ]
+    lines = [(row_name(name), *row) for name, row in rows.items()]
     body = table(("", "training", "on target", "provenance"), lines, label="figures", class_="figures stack", ends=ends)
     words = "Measured: of the float network on the test split. Simulated: of the integer program. Estimated: counts "
     words += "times published constants; low .. nominal .. high."
@@ -128,14 +123,12 @@ def checks(material: Material) -> Raw:
     """Every joint of the chain, with its verdict."""
     found = material.report["checks"]
     margin = found["nir_smallest_margin"]
+    what = "deployed network against the .nir re-read without metadata, whole test split"
+    what += f"; closest to a threshold {margin:.2g}" if isinstance(margin, float) else ""
     rows = [
         _verdict(None, "BN folded", f"{found['fold_differing_spikes']:,} spikes differ", "unfolded against deployed"),
         _verdict(
-            found["nir_differing_spikes"] == 0,
-            "NIR graph",
-            f"{found['nir_differing_spikes']:,} spikes differ",
-            "deployed network against the .nir re-read without metadata, whole test split"
-            + (f"; closest to a threshold {margin:.2g}" if isinstance(margin, float) else ""),
+            found["nir_differing_spikes"] == 0, "NIR graph", f"{found['nir_differing_spikes']:,} spikes differ", what
         ),
     ]
     if material.target == C:
@@ -155,12 +148,10 @@ def checks(material: Material) -> Raw:
         said = "; ".join(map(str, material.report["resources"]["misfits"][:1])) or "every limit of a core is kept"
         rows.append(_verdict(fits, "Fits the chip", said, "placement of the program"))
     rows.append(_files(material))
+    head = ("verdict", "check", "result", "what was compared")
+    shown = table(head, rows, label="checks", left=4, class_="checks stack")
     command = el("code", f"snnas check export/{material.target}")
-    again = note("The export can be checked again, in the run's folder: ", command)
-    return join(
-        table(("verdict", "check", "result", "what was compared"), rows, label="checks", left=4, class_="checks stack"),
-        again,
-    )
+    return join(shown, note("The export can be checked again, in the run's folder: ", command))
 
 
 def _verdict(good: bool | None, name: str, said: str, what: str) -> tuple[Raw, str, str, str]:
@@ -201,9 +192,8 @@ def making(material: Material) -> Raw:
     except Missing as missing:
         commands.append((f"snnas export {name} --target {material.target}", str(missing)))
     commands.append((f"snnas report {name} --html", "this page"))
-    shown = table(
-        ("command", "note"), [(el("code", c), n) for c, n in commands], label="commands", left=2, class_="stack"
-    )
+    lines = [(el("code", command), said) for command, said in commands]
+    shown = table(("command", "note"), lines, label="commands", left=2, class_="stack")
     return join(shown, el("div", _versions(material), _hashes(material), class_="grid"), _configuration(config))
 
 

@@ -5,21 +5,20 @@ The dialect is played in float64 and float32 side by side, as ``snnas whose`` do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from snnas.export.dialects.conventions import Convention
-from snnas.export.dialects.run import Played, limit_of, play
+from snnas.export.dialects.run import Played, limit_of
 from snnas.export.dialects.steps import steps
 from snnas.export.dialects.table import Dialect
 from snnas.export.formats.nir_file import read_nir
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import GateError
 from snnas.hw_sim.files import sha256
+from snnas.toolchain.models.dialect_rows import replay
 from snnas.toolchain.models.reading_options import ReadingOptions, edges_of
 from snnas.toolchain.models.recording import Recording, read_recording
 
@@ -32,9 +31,6 @@ class Confirmed:
     sha256: str
     compared: int
     doubtful: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def __str__(self) -> str:
         doubtful = f", {self.doubtful} doubtful" if self.doubtful else ""
@@ -59,10 +55,11 @@ def confirm(path: Path, wanted: ReadingOptions, graph: Graph) -> Confirmed:
             f"{wanted.expect}: its output is no spikes; where it is the membrane of the last neurons, and they never "
             "reset, say --readout membrane-last (or membrane-max, membrane-sum)"
         )
-    played = _played(graph, dialect, recording, wanted.own)
+    own = steps(graph, dialect, wanted.own)
+    played = replay(graph, own, recording)
     if played.differing:
         for other, _ in recording.read_otherwise():
-            again = _played(graph, dialect, other, wanted.own)
+            again = replay(graph, own, other)
             if not again.differing:
                 recording, played = other, again
                 break
@@ -78,11 +75,6 @@ def confirm(path: Path, wanted: ReadingOptions, graph: Graph) -> Confirmed:
     return Confirmed(
         file=wanted.expect.name, sha256=sha256(wanted.expect), compared=played.compared, doubtful=played.doubtful
     )
-
-
-def _played(graph: Graph, dialect: Dialect, r: Recording, own: Mapping[str, Dialect]) -> Played:
-    with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
-        return play(graph, steps(graph, dialect, own), r.x, r.timesteps, recorded=r.spikes, output=r.output)
 
 
 def _first(graph: Graph, recording: Recording, played: Played) -> str:

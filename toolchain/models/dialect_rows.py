@@ -5,18 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from snnas.export.dialects.run import Played, layout_of
+import numpy as np
+
+from snnas.export.dialects.run import Played, layout_of, play
 from snnas.export.dialects.steps import Step, steps
 from snnas.export.dialects.table import Dialect
 from snnas.export.graph.graph import CubaLi, CubaLif, Delay, Graph
 from snnas.export.graph.waiting_edges import Waiting
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.toolchain.models.recording import Recording
 
 
 def fits(counted: tuple[int, int, int]) -> bool:
     """compared, differing and doubtful decisions."""
     compared, differing, doubtful = counted
     return not differing and compared > 0 and doubtful <= compared
+
+
+def replay(graph: Graph, found: dict[str, Step], r: Recording, **how: Any) -> Played:
+    """The graph on what was recorded, with these steps of its neurons. how: as ``play`` takes it."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
+        return play(graph, found, r.x, r.timesteps, recorded=r.spikes, output=r.output, **how)
 
 
 @dataclass(frozen=True, slots=True)

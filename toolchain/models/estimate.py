@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from snnas.hw_sim.simulate.expected import expected_counts
 from snnas.hw_sim.simulate.sampling import Ran, SampleCounter, latency_spread, singles
 from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import simulate_input
+from snnas.hw_sim.tables import known
 from snnas.toolchain.data.statistics import bootstrap
 from snnas.toolchain.models import microcontroller
 from snnas.toolchain.models.microcontroller import InFlash, check_profile, for_system, place, priced
@@ -103,9 +103,7 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
 
 def profiles() -> list[str]:
     """The shipped profiles."""
-    from snnas.hw_sim.energy import price as home
-
-    return sorted(p.stem for p in Path(home.__file__).with_name("profiles").glob("*.toml"))
+    return known("profiles")
 
 
 def profile_of(pricing: Pricing) -> Profile | None:
@@ -155,13 +153,13 @@ def _count(
     first, answers = list[Ran](), Answers()
     counter, predictions = SampleCounter(program, mapping), list[np.ndarray]()
     with narrator.progress(f"integer simulation of {total:,} samples") as advance:
-        for trace, currents, part in runs(subject):
-            spikes_in = part > 0 if program.input_kind != "analogue" else None
-            counter.add(trace, currents=currents or None, spikes_in=spikes_in)
+        for ran in runs(subject):
+            trace, spikes_in, currents = ran
+            counter.add(trace, currents=currents, spikes_in=spikes_in)
             predictions.append(trace.predictions)
             answers.add(trace.logits)
             if len(first) < TIMED_SAMPLES:
-                first += islice(singles([(trace, spikes_in, currents or None)]), TIMED_SAMPLES - len(first))
+                first += islice(singles([ran]), TIMED_SAMPLES - len(first))
             advance(sum(map(len, predictions)), total)
     return counter, np.concatenate(predictions), answers, first
 

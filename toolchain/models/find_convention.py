@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnas.export.dialects.run import Played, play
+from snnas.export.dialects.run import Played
 from snnas.export.dialects.steps import Step, possible_steps
 from snnas.export.dialects.table import TABLE, Dialect, elementary, neighbours
 from snnas.export.formats.nir_file import written_by
@@ -23,7 +23,7 @@ from snnas.export.graph.graph import NEURONS, SPIKING, CubaLi, CubaLif, Graph
 from snnas.export.graph.membrane import by_membrane
 from snnas.export.graph.waiting_edges import Waiting, read_choices
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain.models.dialect_rows import Row, Rows, fits
+from snnas.toolchain.models.dialect_rows import Row, Rows, fits, replay
 from snnas.toolchain.models.recording import Recording, read_recording
 from snnas.toolchain.output.shown import Shown
 
@@ -294,17 +294,18 @@ class _Trial:
         row, key = self.rows_of.of(dialect, delayed)
         if row.reason:
             return row
-        r = self.recording
         played = self.known.get(key) or self.as_simpler(dialect, delayed)
         if played is None or (played.ended and not stop):
-            with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
-                played = play(
-                    graph, row.found, r.x, r.timesteps,
-                    recorded=r.spikes, output=r.output, stop=stop, layout=self.rows_of.layouts[delayed],
-                )  # fmt: skip
-            played.spikes, played.output = {}, np.zeros(0)  # counts are all that is kept
+            layout = self.rows_of.layouts[delayed]
+            played = self.counted(replay(graph, row.found, self.recording, stop=stop, layout=layout))
             self.known[key] = played
         return replace(row, played=played)
+
+    @staticmethod
+    def counted(played: Played) -> Played:
+        """Counts are all that is kept."""
+        played.spikes, played.output = {}, np.zeros(0)
+        return played
 
     def as_simpler(self, dialect: Dialect, delayed: Waiting) -> Played | None:
         """What a simpler dialect has given of which this one cannot be told on this recording; None: not known."""
@@ -326,7 +327,6 @@ class _Trial:
         return [row for row in known if row.played and fits(row.played.each.get(node, (0, 0, 0)))]
 
     def force(self, dialect: Dialect) -> Iterable[Row]:
-        r = self.recording
         for delayed, graph in self.graphs.items():
             if dialect.convention.current == "late" and not graph.of_type((CubaLif, CubaLi)):
                 continue
@@ -334,10 +334,7 @@ class _Trial:
             every = {**self.any_steps(delayed), **found}
             if len(every) < len(graph.of_type(NEURONS)):
                 continue
-            with np.errstate(over="ignore", invalid="ignore"):  # a wrong dialect may well blow up
-                played = play(graph, every, r.x, r.timesteps, recorded=r.spikes, output=r.output, forced=True)
-            played.spikes, played.output = {}, np.zeros(0)
-            yield Row(dialect, delayed, played, found)
+            yield Row(dialect, delayed, self.counted(replay(graph, every, self.recording, forced=True)), found)
 
     def any_steps(self, delayed: Waiting) -> dict[str, Step]:
         """A step of each neuron in some dialect: any will do for one of which the record goes on."""

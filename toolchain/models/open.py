@@ -24,7 +24,7 @@ from snnas.export.graph.graph import Conv, Graph, Linear
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.program import LinearMap, Program, Shape
 from snnas.toolchain.data import user_samples as samples
-from snnas.toolchain.models.calibrate import compile_opened, split_of
+from snnas.toolchain.models.calibrate import Split, compile_opened, split_of
 from snnas.toolchain.models.confirm_convention import Confirmed, confirm
 from snnas.toolchain.models.input_reading import input_range, kind_and_timesteps, reading_notes
 from snnas.toolchain.models.opened import Opened
@@ -208,6 +208,11 @@ def _of_graph(path: Path, wanted: ReadingOptions) -> Subject:
     program = compile_opened(g, split, name=path.name, bits=wanted.bits, soft_reset=True)
     if g.x is not None:
         samples.check_range(g.x, program, g.data)
+    return subject_of(path, g, split, program)
+
+
+def subject_of(path: Path, g: Opened, split: Split, program: Program) -> Subject:
+    """A graph that was compiled, with the samples that it is measured on."""
     return Subject(
         path=path, program=program, graph=g.graph, x=split.x, y=split.y, data=g.data, seed=g.seed,
         notes=(*g.notes, split.note), verified=g.verified, confirmed=g.confirmed,
@@ -247,12 +252,11 @@ def graph_layers(graph: Graph) -> list[tuple[LinearMap, Shape]]:
     shapes = graph.shapes()
     layers = []
     for name, node in graph.nodes.items():
-        if isinstance(node, Conv | Linear):
-            source = shape3(shapes[graph.sources(name)[0]])
-            linear = (
-                LinearMap(kind="conv", weight=node.weight, stride=node.stride, pad=node.pad, groups=node.groups)
-                if isinstance(node, Conv)
-                else LinearMap(kind="dense", weight=node.weight)
-            )
-            layers.append((linear, source))
+        if isinstance(node, Conv):
+            linear = LinearMap(kind="conv", weight=node.weight, stride=node.stride, pad=node.pad, groups=node.groups)
+        elif isinstance(node, Linear):
+            linear = LinearMap(kind="dense", weight=node.weight)
+        else:
+            continue
+        layers.append((linear, shape3(shapes[graph.sources(name)[0]])))
     return layers

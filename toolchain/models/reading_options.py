@@ -13,14 +13,7 @@ from snnas.export.dialects.table import Dialect
 from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.hw_sim.program import InputKind
 
-SINGLE = (
-    "dt",
-    "decay",
-    "compare",
-    "reset",
-    "current",
-    "readout",
-)  # in place of a tool's answers, or of ours
+SINGLE = ("dt", "decay", "compare", "reset", "current", "readout")  # in place of a tool's answers, or of ours
 KINDS: tuple[InputKind, ...] = ("analogue", "spikes", "counts")
 BASE = "nir"  # where single nodes' conventions are named alone
 SPELT = {">": "gt", ">=": "ge"}  # as no shell takes for a redirection

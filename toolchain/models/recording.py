@@ -97,12 +97,8 @@ def read_recording(path: Path, graph: Graph) -> Recording:
     shapes, spiking = graph.shapes(), graph.of_type(SPIKING)
     x = arrays.pop("x")
     samples = len(x) if x.ndim else 0
-    records = {
-        name: _in_time(
-            path, name, a, samples, shapes[graph.output if name == "output" else name.removeprefix("spikes.")]
-        )
-        for name, a in arrays.items()
-    }
+    node_of = {name: graph.output if name == "output" else name.removeprefix("spikes.") for name in arrays}
+    records = {name: _in_time(path, name, a, samples, shapes[node_of[name]]) for name, a in arrays.items()}
     steps_each = {a.shape[1] for a in records.values()}
     if len(steps_each) != 1:
         raise InvalidFileError(f"{path}: records of {sorted(steps_each)} timesteps; expected one length")

@@ -5,7 +5,7 @@ Intervals are 95 % bootstrap intervals over the samples given (Wilson's of the a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,13 @@ from snnas.hw_sim.files import read_text, sha256
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.wiring import wirings
 from snnas.hw_sim.program import CLOCK, INPUT, Program
+from snnas.hw_sim.simulate.sampling import Ran
 from snnas.hw_sim.simulate.silence import Answers
 from snnas.hw_sim.simulate.simulator import Trace, simulate_input
 from snnas.toolchain.data.statistics import balanced_accuracy, bootstrap, uneven, wilson
 from snnas.toolchain.models.open import Subject
 from snnas.toolchain.models.silent import explained
-from snnas.toolchain.models.stream import Streamed, decided, in_a_row
+from snnas.toolchain.models.stream import decided, in_a_row
 from snnas.toolchain.output.stderr import Narrator
 
 SCHEMA = "snnas.simulate/1"
@@ -50,10 +51,10 @@ def simulate(
     rule, ends = early_exit.rule_of(program), list[early_exit.Exits]()
     clock = program.timesteps * int(reach[CLOCK].sum()) if CLOCK in reach else 0
     with narrator.progress(f"integer simulation of {len(x)} samples") as advance:
-        for trace, _, part in runs(subject):
+        for trace, spikes_in, _ in runs(subject):
             sums = {name: s.sum(axis=1, dtype=np.int64) for name, s in trace.spikes.items()}
-            if INPUT in reach:
-                sums[INPUT] = (part > 0).sum(axis=1, dtype=np.int64)
+            if spikes_in is not None:
+                sums[INPUT] = spikes_in.sum(axis=1, dtype=np.int64)
             synops.append(clock + sum((s * reach[n]).sum(axis=(1, 2, 3)) for n, s in sums.items() if n in reach))
             for name, total in spikes.items():
                 total.append(sums[name].sum(axis=(1, 2, 3)))
@@ -145,8 +146,8 @@ def _early_exit(subject: Subject, rule: early_exit.Rule, exits: early_exit.Exits
 def _stream(subject: Subject, alone: np.ndarray, row: int) -> dict[str, Any]:
     """The samples in rows without a reset, beside ``alone``, the predictions with one."""
     program = subject.program
-    parts = list(in_a_row(program, subject.samples, row, subject.batch))
-    predictions, timesteps = (np.concatenate(column) for column in zip(*map(_columns, parts), strict=True))
+    parts = zip(*in_a_row(program, subject.samples, row, subject.batch), strict=True)
+    predictions, timesteps = map(np.concatenate, parts)
     count = len(predictions)
     return {
         "row": row,
@@ -157,17 +158,19 @@ def _stream(subject: Subject, alone: np.ndarray, row: int) -> dict[str, Any]:
     }
 
 
-def _columns(streamed: Streamed) -> tuple[np.ndarray, np.ndarray]:
-    return streamed.predictions, streamed.timesteps
+def runs(subject: Subject) -> Iterator[Ran]:
+    """What the program did, a chunk of the samples at a time."""
+    x, program = subject.samples, subject.program
+    return with_input(program, x, simulate_input(program, x, batch=subject.batch))
 
 
-def runs(subject: Subject) -> Iterator[tuple[Trace, dict[str, np.ndarray], np.ndarray]]:
-    """Each chunk's trace, the currents that drove it, and its samples."""
-    x, size = subject.samples, subject.batch
-    for start in range(0, len(x), size):
-        part = x[start : start + size]
-        for trace, currents in simulate_input(subject.program, part, batch=size):
-            yield trace, currents, part
+def with_input(program: Program, x: np.ndarray, found: Iterable[tuple[Trace, dict[str, np.ndarray]]]) -> Iterator[Ran]:
+    """Each chunk's trace with what drove it: the spikes of its samples ``x``, or its currents."""
+    done = 0
+    for trace, currents in found:
+        part = x[done : done + len(trace.logits)]
+        done += len(part)
+        yield trace, None if program.input_kind == "analogue" else part > 0, currents or None
 
 
 def head(subject: Subject) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,8 +36,7 @@ def decided(program: Program, spikes: Mapping[str, np.ndarray]) -> np.ndarray | 
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Streamed:
+class Streamed(NamedTuple):
     """predictions: int64 (N,). timesteps: as ``decided``, (N,)."""
 
     predictions: np.ndarray

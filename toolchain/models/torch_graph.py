@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import nir
     from torch import Tensor, nn
 
+Sources = tuple[str, ...]
 SAMPLES = 8  # of an example, that are recorded
 
 
@@ -145,7 +146,7 @@ def build(traced: Traced, seen: Seen, shape: tuple[int, ...]) -> Built:
             stands_for[path] = sources[0]
             continue
         elif name_of(traced.modules[path]) == "MaxPool2d":
-            _or(nir, nodes, feeds, path, traced, sources, seen)
+            _or(nodes, feeds, path, traced, sources, seen)
             continue
         else:
             nodes[path] = _layer(nir, path, traced.modules[path], seen.inputs[path])
@@ -222,15 +223,11 @@ def _fold(nodes: dict[str, Any], into: str, path: str, norm: Any) -> None:
 
 
 def _or(
-    nir: Any,
-    nodes: dict[str, Any],
-    feeds: dict[str, tuple[str, ...]],
-    path: str,
-    traced: Traced,
-    sources: tuple[str, ...],
-    seen: Seen,
+    nodes: dict[str, Any], feeds: dict[str, tuple[str, ...]], path: str, traced: Traced, sources: Sources, seen: Seen
 ) -> None:
     """A max-pool of spikes: how many there are in a window, and whether there is one."""
+    import nir
+
     module: Any = traced.modules[path]
     if len(sources) != 1 or sources[0] not in traced.calls:
         raise UnsupportedError(

@@ -25,6 +25,11 @@ KNOWN = {
     "snntorch": ("Leaky", "Synaptic"),
     "norse": ("LIFBoxCell", "LIFCell", "LIF", "IAFCell", "IAF"),
 }
+BASES = {
+    "spikingjelly": {"BaseNode"},
+    "snntorch": {"SpikingNeuron"},
+    "norse": {"SNNCell", "SNN", "SNNRecurrentCell", "SNNRecurrent"},
+}
 LIFTED = ("LIF", "IAF")  # norse's that take all timesteps at once
 RESETS = {"subtract": "snntorch", "zero": "snntorch-zero", "none": "snntorch-none"}
 
@@ -46,12 +51,7 @@ def tool_of(module: nn.Module) -> str:
 
 def is_neuron(module: nn.Module) -> bool:
     """Whether it keeps a membrane, ours to express or not."""
-    bases = {cls.__name__ for cls in type(module).__mro__}
-    return bool(
-        (tool_of(module) == "spikingjelly" and "BaseNode" in bases)
-        or (tool_of(module) == "snntorch" and "SpikingNeuron" in bases)
-        or (tool_of(module) == "norse" and (bases & {"SNNCell", "SNN", "SNNRecurrentCell", "SNNRecurrent"}))
-    )
+    return bool({cls.__name__ for cls in type(module).__mro__} & BASES.get(tool_of(module), set()))
 
 
 def mixes_time(module: nn.Module) -> bool:

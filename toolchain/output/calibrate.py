@@ -7,28 +7,21 @@ from typing import Any
 
 from rich.table import Table
 
+from snnas.toolchain.output.report import short
+
 
 def planned(result: dict[str, Any]) -> Iterator[Table]:
     """The probes, and what they are to tell."""
-    probes = Table(
-        "probe",
-        "cores",
-        "synops",
-        "spikes",
-        "messages",
-        "uJ",
-        "us",
-        title="probes, per inference",
-        title_justify="left",
-    )
+    counted = ("cores", "synops", "spikes", "messages")
+    probes = Table("probe", *counted, "uJ", "us", title="probes, per inference", title_justify="left")
     for p in result["probes"]:
-        counts = (f"{p[name]:,}" for name in ("cores", "synops", "spikes", "messages"))
-        probes.add_row(p["id"], *counts, _figure(p["energy_uJ"]), _figure(p["time_us"]))
+        counts = (f"{p[name]:,}" for name in counted)
+        probes.add_row(p["id"], *counts, short(p["energy_uJ"]), short(p["time_us"]))
     probes.caption = f"uJ and us: as {result['profile']} expects them"
     yield probes
     constants = Table("constant", "unit", "expected", title="to be fitted", title_justify="left")
     for c in result["constants"]:
-        constants.add_row(c["constant"], c["unit"], _figure(c["expected"]))
+        constants.add_row(c["constant"], c["unit"], short(c["expected"]))
     if result["untold"]:
         constants.caption = f"no probe tells {', '.join(result['untold'])} on {result['system']}"
     yield constants
@@ -36,14 +29,11 @@ def planned(result: dict[str, Any]) -> Iterator[Table]:
 
 def calibrated(result: dict[str, Any]) -> Iterator[Table]:
     """The constants, and how well they foretell the probes."""
-    constants = Table(
-        "constant", "unit", "measured", "95 % interval", "expected", title="measured", title_justify="left"
-    )
+    heads = ("constant", "unit", "measured", "95 % interval", "expected")
+    constants = Table(*heads, title="measured", title_justify="left")
     for c in result["constants"]:
-        low, high = c["interval"]
-        constants.add_row(
-            c["constant"], c["unit"], _figure(c["value"]), f"{_figure(low)} .. {_figure(high)}", _figure(c["expected"])
-        )
+        interval = " .. ".join(map(short, c["interval"]))
+        constants.add_row(c["constant"], c["unit"], short(c["value"]), interval, short(c["expected"]))
     notes = []
     if any(c["interval"][0] == 0 for c in result["constants"]):
         notes.append("an interval from 0: what is so cheap drowns in the meter's noise on these probes")
@@ -63,8 +53,3 @@ def calibrated(result: dict[str, Any]) -> Iterator[Table]:
         f"{result['condition']:.3g}"
     )
     yield errors
-
-
-def _figure(value: float) -> str:
-    """In three digits, without an exponent where it is large."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -83,10 +83,7 @@ def _metadata(run: Run, known: dict[str, Any], report: dict[str, Any] | None) ->
 
 def _body(run: Run, known: dict[str, Any], report: dict[str, Any] | None) -> Iterator[str]:
     search = known["search"] or {}
-    yield f"# {run.name}"
-    yield ""
-    yield OURS
-    yield ""
+    yield from (f"# {run.name}", "", OURS, "")
     yield f"A spiking network for {known['data'].get('summary', known['data']['name'])}, found by snnas."
     yield ""
     yield f"- method {known['method']['name']}, space {known['method']['space']}, seed {known['seed']}"

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from snnas.toolchain.output import c as in_c
 from snnas.toolchain.output import silence
-from snnas.toolchain.output.report import BALANCED, spread_of
+from snnas.toolchain.output.report import BALANCED, short, span, spread_of
 from snnas.toolchain.output.stderr import counted
 
 
@@ -30,10 +30,7 @@ def simulated(result: dict[str, Any]) -> Iterator[Table]:
         out.add_row(f"{stream['row']} in a row, no reset", "", f"{stream['changed']} of {stream['samples']} changed")
         _accuracy(out, stream)
         _decision(out, stream["decision"])
-    out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
-    out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
-    out.add_row("  overhead (OR, relay)", f"{result['overhead_spikes_per_inference']:,.0f}", "")
-    out.add_row("synops / inference", *_mean(result["synops_per_inference"], "{:,.0f}"))
+    _activity(out, result, result["synops_per_inference"])
     ranges = result["ranges"].values()
     proved = sum(r["status"] == "proved" for r in ranges)
     why = "no input overflows a register" if proved == len(ranges) else "the rest fit on these samples"
@@ -41,12 +38,18 @@ def simulated(result: dict[str, Any]) -> Iterator[Table]:
     for row in (*in_c.costs(result["c"]), *in_c.verdicts(result["c"])) if "c" in result else ():
         out.add_row(*row)
     yield out
-    each = Table(
-        "population", "role", "neurons", "spikes / inference", "rate", title="populations", title_justify="left"
-    )
+    heads = ("population", "role", "neurons", "spikes / inference", "rate")
+    each = Table(*heads, title="populations", title_justify="left")
     for p in result["populations"]:
         each.add_row(p["id"], p["role"], f"{p['neurons']:,}", f"{p['spikes_per_inference']:,.1f}", f"{p['sar']:.4f}")
     yield each
+
+
+def _activity(out: Table, result: dict[str, Any], synops: dict[str, Any]) -> None:
+    out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
+    out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
+    out.add_row("  overhead (OR, relay)", f"{result['overhead_spikes_per_inference']:,.0f}", "")
+    out.add_row("synops / inference", *_mean(synops, "{:,.0f}"))
 
 
 def _decision(out: Table, found: dict[str, Any]) -> None:
@@ -62,27 +65,24 @@ def estimated(result: dict[str, Any]) -> Iterator[Table]:
     out = _table(result, "estimated" if result["assumed_rate"] is None else "estimated at an assumed rate")
     _accuracy(out, result)
     work = result["work"]
-    out.add_row("spiking activity rate", *_mean(result["sar"], "{:.4f}"))
-    out.add_row("spikes / inference", *_mean(result["spikes_per_inference"], "{:,.0f}"))
-    out.add_row("  overhead (OR, relay)", f"{result['overhead_spikes_per_inference']:,.0f}", "")
-    out.add_row("synops / inference", *_mean(work["synops_per_inference"], "{:,.0f}"))
+    _activity(out, result, work["synops_per_inference"])
     out.add_row("neuron updates, active", f"{work['updates_active']:,.0f}", f"idle {work['updates_idle']:,.0f}")
     if "microcontroller" in result["fit"]:
         _microcontroller_rows(out, result)
     else:
         out.add_row("messages", f"{work['messages']:,.0f}", f"hops {work['hops_ew'] + work['hops_ns']:,.0f}")
         _fit_rows(out, result["fit"])
-    out.add_row("latency (us)", _span(result["latency_us"]), "estimated")
+    out.add_row("latency (us)", span(result["latency_us"]), "estimated")
     if result.get("latency_samples_us"):
         out.add_row("  of single samples", *spread_of(result["latency_samples_us"]))
     energy = result["energy_uJ"]
     how = f"{energy['profile']}, {energy['evidence']}" if energy["profile"] else energy["banner"]
     if silence.why_none(silence.of(result)):
         how += "; no verdict, for nothing was measured"
-    out.add_row("energy (uJ / inference)", _span(energy["total"]), how)
+    out.add_row("energy (uJ / inference)", span(energy["total"]), how)
     if energy.get("dynamic_interval"):
         low, high = energy["dynamic_interval"]
-        out.add_row("  dynamic, over samples", f"{_short(low)} .. {_short(high)}", "95 % bootstrap, nominal constants")
+        out.add_row("  dynamic, over samples", f"{short(low)} .. {short(high)}", "95 % bootstrap, nominal constants")
     _ann_rows(out, result["ann"])
     yield out
     if energy["profile"]:
@@ -98,9 +98,8 @@ def _table(result: dict[str, Any], how: str) -> Table:
 
 def _unfit(result: dict[str, Any]) -> Table:
     fit = result["fit"]
-    out = Table(
-        "", "", title=f"{result['model']} does not fit {fit['system']}", title_justify="left", show_header=False
-    )
+    title = f"{result['model']} does not fit {fit['system']}"
+    out = Table("", "", title=title, title_justify="left", show_header=False)
     for misfit in fit["misfits"]:
         out.add_row("misfit", misfit)
     for way in fit["advice"]:
@@ -130,13 +129,12 @@ def _fit_rows(out: Table, fit: dict[str, Any]) -> None:
     chips = f"{fit['chips_used']} of {counted(fit['chips'], 'chip')} of {fit['system']}"
     out.add_row("mapped on", counted(fit["cores"], "core"), f"{chips}; {fit['binds']} bind")
     for name, used in fit["utilisation"].items():
-        share = (
-            "no limit checked" if used["mean"] is None else f"mean {used['mean']:.0%}, fullest {used['highest']:.0%}"
-        )
+        checked = used["mean"] is not None
+        share = f"mean {used['mean']:.0%}, fullest {used['highest']:.0%}" if checked else "no limit checked"
         out.add_row(f"  {name}", f"{used['used']:,}", share)
     if fit["hops"]:
         h = fit["hops"]
-        out.add_row("  hops", f"{_short(h['before'])} -> {_short(h['after'])}", f"placement search, by {h['weights']}")
+        out.add_row("  hops", f"{short(h['before'])} -> {short(h['after'])}", f"placement search, by {h['weights']}")
 
 
 def _microcontroller_rows(out: Table, result: dict[str, Any]) -> None:
@@ -144,7 +142,7 @@ def _microcontroller_rows(out: Table, result: dict[str, Any]) -> None:
     for name, what in (("flash", "code and weights"), ("ram", "an instance and the stack")):
         share = f"{held[f'{name}_bytes'] / held[f'{name}_limit']:.0%} of {system}'s; {what}"
         out.add_row(f"{name} (bytes)", f"{held[f'{name}_bytes']:,}", share)
-    out.add_row("instructions / inference", _span(result["instructions"]), "estimated, the cost model's error")
+    out.add_row("instructions / inference", span(result["instructions"]), "estimated, the cost model's error")
 
 
 def _ann_rows(out: Table, ann: dict[str, Any]) -> None:
@@ -154,11 +152,8 @@ def _ann_rows(out: Table, ann: dict[str, Any]) -> None:
     out.add_row("synops per ANN MAC", "-" if ratio is None else f"{ratio:.3g}", "host stage left out")
     out.add_row("rate, break-even", f"{ann['rate']:.2%}, {ann['break_even_rate']:.2%}", "per synapse and timestep")
     compute = ann["compute_only"]
-    out.add_row(
-        "arithmetic alone (uJ)",
-        f"{_short(compute['snn_uJ'])} vs ANN {_short(compute['ann_uJ'])}",
-        "45 nm int8, Horowitz 2014; not chip energy",
-    )
+    both = f"{short(compute['snn_uJ'])} vs ANN {short(compute['ann_uJ'])}"
+    out.add_row("arithmetic alone (uJ)", both, "45 nm int8, Horowitz 2014; not chip energy")
     verdict, _, why = ann["verdict"].replace(" than an ANN of the same shape", "", 1).partition(": ")
     if not why:
         verdict, _, why = verdict.partition("; ")
@@ -169,11 +164,10 @@ def _bill(energy: dict[str, Any]) -> Table:
     out = Table("part", "item", "count", "uJ: low .. nominal .. high", "basis", "source", title_justify="left")
     out.title = f"bill of one inference, profile {energy['profile']}"
     for line in energy["lines"]:
-        out.add_row(
-            line["part"], line["item"], f"{line['count']:,.0f}", _span(line["energy"]), line["basis"], line["source"]
-        )
+        count, band = f"{line['count']:,.0f}", span(line["energy"])
+        out.add_row(line["part"], line["item"], count, band, line["basis"], line["source"])
     for part in ("encode", "dynamic", "floor", "total"):
-        out.add_row(part, "sum", "", _span(energy[part]), "", "" if energy[part] else "not priced by this profile")
+        out.add_row(part, "sum", "", span(energy[part]), "", "" if energy[part] else "not priced by this profile")
     unpriced = ", ".join(f"{u['item']} ({u['count']:,.0f})" for u in energy["unpriced"])
     notes = [energy["banner"], f"not priced: {unpriced}" if unpriced else ""]
     out.caption, out.caption_justify = "; ".join(filter(None, notes)), "left"
@@ -184,23 +178,11 @@ def _spread(rows: list[dict[str, Any]]) -> Table:
     out = Table("profile", "encode", "dynamic", "floor", "total", "evidence", "not priced", title_justify="left")
     out.title = "the same counts under every shipped profile, uJ: low .. nominal .. high"
     for row in rows:
-        parts = (_span(row[part]) for part in ("encode", "dynamic", "floor", "total"))
+        parts = (span(row[part]) for part in ("encode", "dynamic", "floor", "total"))
         out.add_row(row["profile"], *parts, row["evidence"] or "-", ", ".join(row["unpriced"]) or "-")
     return out
 
 
 def _mean(value: dict[str, Any], form: str) -> tuple[str, str]:
-    if value["interval"] is None:
-        return form.format(value["mean"]), "assumed"
-    low, high = (form.format(v) for v in value["interval"])
-    return form.format(value["mean"]), f"{low} .. {high}"
-
-
-def _span(band: dict[str, float] | None) -> str:
-    if band is None:
-        return "-"
-    return " .. ".join(_short(band[end]) for end in ("low", "nominal", "high"))
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    interval = value["interval"]
+    return form.format(value["mean"]), "assumed" if interval is None else " .. ".join(map(form.format, interval))

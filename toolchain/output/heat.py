@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from snnas.toolchain.output.svg import LEFT, ROW, WIDTH, Picture, box, clip, picture, text, thinned
+from snnas.toolchain.output.svg import LEFT, ROW, WIDTH, Picture, box, picture, row_label, text, thinned
 
 TIMESTEPS = 64  # drawn at most
 TOP = 22.0
@@ -20,7 +20,7 @@ def heat(title: str, description: str, names: Sequence[str], timesteps: Sequence
         parts.append(text(LEFT + (k + 0.5) * wide, 14, str(timesteps[k]), at="middle", class_="tick"))
     for k, name in enumerate(names):
         y = TOP + k * ROW
-        parts.append(text(LEFT - 8, y + 14, clip(name), at="end"))
+        parts.append(row_label(y + 14, name))
         for column, t in enumerate(timesteps):
             shade, hint, said = cell(k, t, wide)
             parts.append(box(LEFT + column * wide + 0.75, y + 0.75, wide - 1.5, ROW - 1.5, shade, hint))

@@ -93,6 +93,11 @@ def table(
     return el("div", inner, more, class_="scroll", tabindex=0, role="region", aria_label=label)
 
 
+def row_name(name: str) -> Raw:
+    """The name of a table's row; an indented one is a part of the row above."""
+    return el("span", name.strip(), class_="sub" if name.startswith(" ") else None)
+
+
 def details(summary: Part, *parts: Part | Iterable[Part]) -> Raw:
     """What is shown on request."""
     return el("details", el("summary", summary), *parts)

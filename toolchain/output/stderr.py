@@ -139,6 +139,9 @@ class Narrator:
         return advance
 
 
+SILENT = Narrator(quiet=True)  # of functions that are given no other
+
+
 def harmless(table: Table) -> Table:
     """The table, with every text made ``printable``: names of runs, files and foreign graphs steer no terminal.
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnas.toolchain.output.shown import Shown
 
 PIPE_WIDTH = 160
 NARROW = 100  # columns, below which a terminal gets the plain text too: notes stand under their rows
@@ -60,6 +63,15 @@ def print_table(table: Any) -> None:
             console.print(line, soft_wrap=True)
     if caption:
         console.print(caption, style="dim italic")
+
+
+def print_shown(result: Shown, as_json: bool) -> None:
+    """A result as JSON, or as its tables."""
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        for table in result.tables():
+            print_table(table)
 
 
 def _width() -> int | None:

@@ -12,11 +12,13 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from snnas.toolchain.output.markup import Part, Raw, el, join, number
 
+Item = TypeVar("Item")
 WIDTH = 400
 LEFT = 124.0  # units that names of populations take
 ROW = 20.0
@@ -94,12 +96,10 @@ def dashes(marks: Iterable[tuple[float, float]], length: float, class_: str) -> 
 def image(pixels: np.ndarray, x: float, y: float, width: float, height: float, label: str) -> Raw:
     """Grey levels, uint8 (rows, columns), as a PNG inside the page, its pixels kept sharp."""
     data = base64.b64encode(png(pixels)).decode()
-    sharp = {"image_rendering": "pixelated", "preserveAspectRatio": "none"}
-    return _image(el("title", label), f"data:image/png;base64,{data}", x, y, width, height, sharp)
-
-
-def _image(inner: Raw, href: str, x: float, y: float, width: float, height: float, more: dict[str, str]) -> Raw:
-    return el("image", inner, href=href, x=x, y=y, width=width, height=height, class_="pixels", **more)
+    return el(
+        "image", el("title", label), href=f"data:image/png;base64,{data}", x=x, y=y, width=width, height=height,
+        class_="pixels", image_rendering="pixelated", preserveAspectRatio="none",
+    )  # fmt: skip
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -246,11 +246,13 @@ class Key:
 
 def legend(*keys: Key) -> Raw:
     """Names of series, in HTML above a picture, so that they wrap."""
-    return el("ul", [el("li", _sample(key.sample()), key.name) for key in keys], class_="legend")
+    return sampled((key.sample(), key.name) for key in keys)
 
 
-def _sample(drawn: Raw) -> Raw:
-    return el("svg", drawn, viewBox="0 0 26 14", aria_hidden="true")
+def sampled(entries: Iterable[tuple[Raw, str]]) -> Raw:
+    """Samples of 26 times 14 units, each with its name."""
+    lines = [el("li", el("svg", drawn, viewBox="0 0 26 14", aria_hidden="true"), name) for drawn, name in entries]
+    return el("ul", lines, class_="legend")
 
 
 def thinned(count: int, most: int) -> list[int]:
@@ -258,6 +260,16 @@ def thinned(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [round(k * (count - 1) / (most - 1)) for k in range(most)]
+
+
+def picked(items: Sequence[Item], most: int = MOST) -> list[Item]:
+    """``thinned``, of the items themselves."""
+    return [items[k] for k in thinned(len(items), most)]
+
+
+def row_label(y: float, name: str) -> Raw:
+    """The name of a population, left of what is drawn of it."""
+    return text(LEFT - 8, y, clip(name), at="end")
 
 
 def clip(name: str, most: int = 19) -> str:

@@ -27,11 +27,12 @@ class Record(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
         protected_namespaces=(),
+        alias_generator=lambda name: name.removesuffix("_"),  # a BaseModel has a schema of its own
     )
 
 
 class Document(Record):
-    """What a command prints with ``--json``. Its first field is ``schema_``, a Literal: name and version."""
+    """What a command prints with ``--json``. Its first field is ``schema_``, in JSON ``schema``: name and version."""
 
     printed_by: ClassVar[tuple[str, ...]]
     """The commands that print it."""

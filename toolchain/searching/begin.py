@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.toolchain.data.load import DEFAULT_TIMESTEPS, data_section, timesteps_of
-from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.runs.create import create
 from snnas.toolchain.runs.run import Run, as_toml, now
 from snnas.toolchain.runs.versions import fingerprint
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def begin_search(
-    folder: Path, name: str | None, options: SearchOptions, command: str, narrator: Narrator | None = None
+    folder: Path, name: str | None, options: SearchOptions, command: str, narrator: Narrator = SILENT
 ) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
     from snnas.search.network.config import DEFAULT_CHANNELS
@@ -56,7 +56,7 @@ def begin_search(
     frames = parse_options(options.data)
     if takes_frames(options.dataset):
         frames.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)
-    with (narrator or Narrator(quiet=True)).progress(f"reading {options.dataset}") as advance:
+    with narrator.progress(f"reading {options.dataset}") as advance:
         data = load(options.dataset, seed=options.seed, advance=advance, **frames)
     require_stages(training, data, options.timesteps)
     require_signals(data, training.augment)

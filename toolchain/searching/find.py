@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from snnas.hw_sim.errors import GateError
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.run import Run
@@ -23,12 +21,11 @@ def find_network(
     train: bool = True,
     device: str | None = None,
     on_epoch: Listener = lambda record: None,
-) -> dict[str, Any] | None:
+) -> None:
     """Search a run, and with ``train`` train what is found; goes on where an earlier process was ended.
 
     workers, engine: who evaluates candidates. device: to go on with another than the run was begun on. on_epoch:
-    takes each epoch's record of the winner's training. Returns the
-    front of a run that was asked for one, else None. GateError of a search that failed for good, now or before.
+    takes each epoch's record of the winner's training. GateError of a search that failed for good, now or before.
     """
     if run.failure is not None:
         give_back(run)
@@ -37,8 +34,8 @@ def find_network(
         use_device(run, device)
     try:
         with Session.of(run, narrator, workers=workers, engine=engine) as session:
-            search_and_train(session, run, narrator, train=train, device=device, on_epoch=on_epoch)
-            return follow(session, run, narrator, train=train, device=device)
+            search_and_train(session, train=train, device=device, on_epoch=on_epoch)
+            follow(session, train=train, device=device)
     except GateError as error:
         if not run.genotype.exists():  # no other end is possible: a search draws nothing anew
             run.fail(str(error))

@@ -17,7 +17,7 @@ import numpy as np
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import copy, read_bytes, read_json, write_json, write_text
 from snnas.toolchain.data.statistics import spearman
-from snnas.toolchain.output.stderr import Narrator, counted
+from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.runs.run import FRONT, Run
 from snnas.toolchain.searching.cost import Cost, figure, measure, merit
 from snnas.toolchain.searching.session import Session
@@ -50,29 +50,29 @@ def read_front(run: Run) -> dict[str, Any]:
     return found
 
 
-def follow(
-    session: Session, run: Run, narrator: Narrator, *, train: bool = True, device: str | None = None
-) -> dict[str, Any] | None:
+def follow(session: Session, *, train: bool = True, device: str | None = None) -> dict[str, Any] | None:
     """Build, and with ``train`` train, the front of a run that was asked for one, and draw it; None of another."""
     from snnas.toolchain.searching.front_picture import write_picture
 
+    run = session.run
     if not run.section("objectives"):
         return None
-    front = build(session, run, narrator)
+    front = build(session)
     if train and run.section("objectives")["train"]:
-        front = train_points(session, run, narrator, device)
+        front = train_points(session, device)
     write_picture(front, run.path / PICTURE)
     return front
 
 
-def build(session: Session, run: Run, narrator: Narrator) -> dict[str, Any]:
+def build(session: Session) -> dict[str, Any]:
     """Write and return the front of a finished search, not trained yet; a front that is there stays as it is."""
+    run = session.run
     if (run.path / FILE).exists():
         return read_front(run)
     if not session.candidates and not session.runner.trains:
-        replay(session, run)
+        replay(session)
     names = list(run.section("objectives")["names"])
-    scored = scored_networks(session, run)
+    scored = scored_networks(session)
     genotypes = [genotype for genotype, _ in scored]
     costs = session.costs(genotypes)
     every = {at: objectives(names, scored[at][1], cost) for at, cost in enumerate(costs) if isinstance(cost, Cost)}
@@ -114,11 +114,12 @@ def build(session: Session, run: Run, narrator: Narrator) -> dict[str, Any]:
     return front
 
 
-def train_points(session: Session, run: Run, narrator: Narrator, device: str | None = None) -> dict[str, Any]:
+def train_points(session: Session, device: str | None = None) -> dict[str, Any]:
     """Train and measure what of the front is not yet; killed at any moment, it goes on.
 
     The network that the search chose is trained already: a point that is the same takes its weights.
     """
+    run, narrator = session.run, session.narrator
     front = read_front(run)
     missing = [point for point in front["points"] if not Run(run.path / point["path"]).trained]
     same = [point for point in missing if _is_winner(run, Run(run.path / point["path"]))]
@@ -172,12 +173,12 @@ def objectives(names: Sequence[str], score: float, cost: Cost) -> list[float]:
     return [-score, *(figure(plain, name) for name in names if name != "score")]
 
 
-def scored_networks(session: Session, run: Run) -> list[tuple[Genotype, float]]:
+def scored_networks(session: Session) -> list[tuple[Genotype, float]]:
     """Every whole network that the last attempt scored, in the order of the log, with its score."""
     judged = session.judged()
     if judged is not None:
         return [(one.genotype, one.score) for one in judged.values()]
-    records = [r for r in run.search_log.read() if r.get("event") == "evaluation"]
+    records = [r for r in session.run.search_log.read() if r.get("event") == "evaluation"]
     last = max((r.get("attempt", 1) for r in records), default=1)
     found: dict[str, float] = {}
     for record in records:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import statistics
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from snnas.toolchain.searching.cost import Cost, measure, merit
 from snnas.toolchain.searching.least import Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Judged, Runner, Scorer, Spec, Task
+from snnas.toolchain.training.device import one_thread
 
 if TYPE_CHECKING:
     from snnas.search.kinds import Sizes
@@ -165,16 +166,8 @@ def space_of(options: SearchOptions, data: Dataset) -> DesignSpace:
     except UsageError as error:
         raise InvalidFileError(f"{path}: {error}") from None
     frames = data.x_train.shape[1] if data.x_train.ndim == 5 else None
-    head = options.head
-    space = reduced(
-        space,
-        cells=options.cells,
-        channels=options.channels,
-        hidden=options.hidden,
-        head=head,
-        timesteps=frames or options.timesteps,
-        bits=options.bits,
-    )
+    pinned = {name: getattr(options, name) for name in ("cells", "channels", "hidden", "head", "bits")}
+    space = reduced(space, timesteps=frames or options.timesteps, **pinned)
     if data.input_shape[1:] == (1, 1):
         space = replace(space, ops=(*(op for op in space.ops if op not in CONV_KERNELS), "conv1x1"))
     size = min([extent for extent in data.input_shape[1:] if extent > 1], default=1 << max(space.cells))
@@ -215,7 +208,7 @@ class Trainer:
         self.epochs = int(spec.settings["short_epochs"])
 
     def __call__(self, candidates: Sequence[Any]) -> Sequence[Any]:
-        with _one_thread():
+        with one_thread():
             return [self._one(trial) for trial in candidates]
 
     def inspect(self, candidate: Any) -> Sequence[Finding]:
@@ -251,7 +244,7 @@ class Trainer:
         from snnas.toolchain.training import build
         from snnas.toolchain.training.outlook import seconds_ahead
 
-        with _one_thread():
+        with one_thread():
             network, data = build(design, self.spec.network, seed=0), self._split(0, SHORT)
             training = seconds_ahead(network, data, self._recipe(self.epochs), seed=0, device=self.spec.device)
             begun = time.perf_counter()
@@ -279,16 +272,3 @@ def _taken(data: Dataset, places: np.ndarray, part: str) -> dict[str, Any]:
         f"{name}_{part}": np.concatenate([getattr(data, f"{name}_train")[near], getattr(data, f"{name}_val")[far]])
         for name in names
     }
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums are of one order then, whoever trains: the result is the same in a worker and here."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,12 +11,12 @@ failed, and keeps the network that misses by the least.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from snnas.hw_sim.errors import GateError, InvalidFileError
 from snnas.hw_sim.files import read_text
-from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.searching import closest_miss
 from snnas.toolchain.searching.budgets import Excess, Limits, amounts, excesses
@@ -34,20 +34,16 @@ ATTEMPTS = 5
 
 
 def search_and_train(
-    session: Session,
-    run: Run,
-    narrator: Narrator,
-    *,
-    train: bool = True,
-    device: str | None = None,
-    on_epoch: Listener = lambda record: None,
+    session: Session, *, train: bool = True, device: str | None = None, on_epoch: Listener = lambda record: None
 ) -> None:
     """Find, and with ``train`` train, a network within the run's budget; GateError where none of ATTEMPTS is.
 
     Without a budget: one search, one training. Without training, the budget holds for predicted figures alone.
     """
+    run, narrator = session.run, session.narrator
+    training = partial(train_run, run, narrator, device, on_epoch=on_epoch) if train else None
     if not session.limits:
-        _once(session, run, narrator, train=train, device=device, on_epoch=on_epoch)
+        _once(session, (), training)
         return
     while True:
         trials = trials_of(run)
@@ -60,7 +56,7 @@ def search_and_train(
             why = f"none of {ATTEMPTS} trained networks is within the budget on target"
             raise closest_miss.miss(run, trials, session.limits, why)
         try:
-            _once(session, run, narrator, train=train, device=device, on_epoch=on_epoch, trials=trials)
+            _once(session, trials, training)
         except GateError:
             if not trials or run.genotype.exists():
                 raise
@@ -69,7 +65,7 @@ def search_and_train(
         if not train:
             narrator.say("  within the budget as predicted; what counts is measured after training")
             return
-        _try(session, run, narrator, len(trials) + 1)
+        _try(session, len(trials) + 1)
 
 
 def trials_of(run: Run) -> list[dict[str, Any]]:
@@ -105,28 +101,19 @@ def _is_positive(value: object) -> bool:
     return type(value) in (int, float) and 0 < value < 1e300  # type: ignore[operator]
 
 
-def _once(
-    session: Session,
-    run: Run,
-    narrator: Narrator,
-    *,
-    train: bool,
-    device: str | None,
-    on_epoch: Listener,
-    trials: Sequence[dict[str, Any]] = (),
-) -> None:
-    if not run.genotype.exists():
+def _once(session: Session, trials: Sequence[dict[str, Any]], training: Callable[[], None] | None) -> None:
+    if not session.run.genotype.exists():
         if trials:
             shown = amounts(calibrated(session.limits, trials))
-            narrator.say(f"attempt {len(trials) + 1} of {ATTEMPTS}, predicted within {shown}")
+            session.narrator.say(f"attempt {len(trials) + 1} of {ATTEMPTS}, predicted within {shown}")
         _search(session, trials)
-    if train and not run.trained:
-        train_run(run, narrator, device, on_epoch=on_epoch)
+    if training is not None and not session.run.trained:
+        training()
 
 
-def replay(session: Session, run: Run) -> None:
+def replay(session: Session) -> None:
     """Search once more what a run has found: all from its log, so that the session knows the candidates."""
-    trials = trials_of(run)
+    trials = trials_of(session.run)
     _search(session, trials[:-1] if trials and not trials[-1]["over"] else trials)
 
 
@@ -162,8 +149,9 @@ def over_budget(limits: Limits, found: Cost) -> list[Excess]:
     return excesses(reserved(limits), found.figures)
 
 
-def _try(session: Session, run: Run, narrator: Narrator, attempt: int) -> None:
+def _try(session: Session, attempt: int) -> None:
     """Measure the trained network and write down what came of it."""
+    run, narrator = session.run, session.narrator
     network = network_of(run)
     (predicted,) = session.costs([network.genotype])
     found = measure(network, session.data, session.spec.predictor.chip, session.spec.predictor.widths)

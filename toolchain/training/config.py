@@ -38,6 +38,7 @@ RANGES = {
 }
 WHOLE = {"epochs": 1, "batch": 2, "warmup": 0, "accumulate": 1}
 FLAGS = ("nesterov", "whitening")
+LEARNT = ("tau", "threshold")
 OPTIONAL = ("dropout", "target_sar", "tau_start")
 
 
@@ -91,38 +92,23 @@ class TrainingConfig:
         for name, low in WHOLE.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
-                raise UsageError(
-                    f"{name} = {brief(value)} in the training configuration, expected a whole number >= {low}"
-                )
+                raise self._odd(name, f"a whole number >= {low}")
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
-                raise UsageError(
-                    f"{name} = {brief(getattr(self, name))} in the training configuration, expected true or false"
-                )
+                raise self._odd(name, "true or false")
         self._check_stages()
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise UsageError(
-                    f"{name} = {brief(getattr(self, name))} in the training configuration, expected "
-                    f"{' or '.join(choices)}"
-                )
+                raise self._odd(name, " or ".join(choices))
         for name in RANGES:
             self._check_range(name)
         if not isinstance(self.augment, list | tuple):
-            raise UsageError(
-                f"augment = {brief(self.augment)} in the training configuration, expected a list of strings"
-            )
+            raise self._odd("augment", "a list of strings")
         object.__setattr__(self, "augment", tuple(self.augment))  # TOML gives a list
         Augmentation(self.augment)
         learnt = self.learn
-        if (
-            not isinstance(learnt, list | tuple)
-            or len(learnt) > 2
-            or any(n not in ("tau", "threshold") for n in learnt)
-        ):
-            raise UsageError(
-                f"learn = {brief(learnt)} in the training configuration, expected a list of 'tau', 'threshold', or both"
-            )
+        if not isinstance(learnt, list | tuple) or len(learnt) > 2 or any(n not in LEARNT for n in learnt):
+            raise self._odd("learn", "a list of 'tau', 'threshold', or both")
         object.__setattr__(self, "learn", tuple(learnt))
         self._check_pairs()
 
@@ -150,15 +136,9 @@ class TrainingConfig:
         stages: Any = self.stages
         pairs = isinstance(stages, list | tuple) and all(isinstance(s, list | tuple) and len(s) == 2 for s in stages)
         if not pairs or not all(type(n) is int and n >= 1 for stage in stages for n in stage):
-            raise UsageError(
-                f"stages = {brief(stages)} in the training configuration, expected pairs of whole numbers >= 1, "
-                "[[T, epochs], ...]"
-            )
+            raise self._odd("stages", "pairs of whole numbers >= 1, [[T, epochs], ...]")
         if len(stages) > self.epochs:
-            raise UsageError(
-                f"stages = {brief(stages)} in the training configuration, expected at most {self.epochs}: one epoch "
-                "each"
-            )
+            raise self._odd("stages", f"at most {self.epochs}: one epoch each")
         object.__setattr__(self, "stages", tuple(tuple(stage) for stage in stages))
 
     def _check_range(self, name: str) -> None:
@@ -170,7 +150,10 @@ class TrainingConfig:
         if not (low < x < high or (with_low and x == low) or (with_high and x == high)):
             ends = f"{low:g} <{'=' if with_low else ''} x"
             ends += f" <{'=' if with_high else ''} {high:g}" if high < math.inf else ""
-            raise UsageError(f"{name} = {brief(value)} in the training configuration, expected {ends}")
+            raise self._odd(name, ends)
+
+    def _odd(self, name: str, expected: str) -> UsageError:
+        return UsageError(f"{name} = {brief(getattr(self, name))} in the training configuration, expected {expected}")
 
     def on(self, device: str) -> TrainingConfig:
         """The recipe as the device works by it: ``amp`` 'auto' is settled."""

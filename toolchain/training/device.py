@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from snnas.hw_sim.errors import UsageError
@@ -65,3 +67,16 @@ def autocast(device: str, amp: str) -> AbstractContextManager[object]:
 
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16, enabled=settled_amp(amp, device) == "bf16")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Holds torch to one thread: the order of its sums, and so the last bits of what is trained, depend on it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

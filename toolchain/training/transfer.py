@@ -102,16 +102,10 @@ def train_genotype(
         "transfer": transfer,
         "versions": fingerprint(device),
     }
+    files["genotype.json"] = found.to_json()
+    stem = f"{data.name}-{found.space}-transfer"
     return create(
-        folder,
-        name,
-        f"{data.name}-{found.space}-transfer",
-        lambda name: {
-            "run.toml": as_toml({"name": name, **config}),
-            "genotype.json": found.to_json(),
-            **files,
-        },
-        goes_on="snnas train",
+        folder, name, stem, lambda name: {"run.toml": as_toml({"name": name, **config}), **files}, goes_on="snnas train"
     )
 
 

@@ -26,9 +26,9 @@ from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.diagnosing import causes, hybrid, mends, view
-from snnas.toolchain.diagnosing.divergence import Divergence, divergence, explain, three_runs
+from snnas.toolchain.diagnosing.divergence import Divergence, explain, three_runs
 from snnas.toolchain.diagnosing.faults import find
-from snnas.toolchain.diagnosing.pairing import hard, pair
+from snnas.toolchain.diagnosing.pairing import Joint, hard, pair
 from snnas.toolchain.diagnosing.picture import write_picture
 from snnas.toolchain.output.stderr import Narrator
 from tests.export import nir_nets
@@ -161,9 +161,17 @@ def test_every_switch_that_is_in_play_changes_something(tmp_path: Path) -> None:
         assert (exact != other).any(), cause
 
 
+def divergence(joint: Joint, x: np.ndarray) -> dict[str, Any]:
+    """Added up over several batches."""
+    found = Divergence()
+    for k in range(0, len(x), 5):
+        found.add(joint, *three_runs(joint, hybrid.stimulus(joint, x[k : k + 5])))
+    return found.to_json(joint)
+
+
 def test_divergence_counts_what_two_runs_differ_in() -> None:
     graph, program, x = ours(2)
-    found = divergence(pair(graph, program), x, batch=5)
+    found = divergence(pair(graph, program), x)
     run = interpreter.run(graph, x, T)
     (trace, _), *_ = simulate_input(program, x)
     assert found["samples"] == len(x)

@@ -134,6 +134,20 @@ def test_c_takes_raw_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "encoder.c" in capsys.readouterr().out
 
 
+def test_a_channel_that_integers_round_away_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Units 700 apart: of the small one, one pixel is left."""
+    path, runs = waves(tmp_path / "waves.npz"), ["--runs-dir", str(tmp_path)]
+    known = ["search", "--method", "lightsnn", "--dataset", path, "--data", "axis=time", "--name", "tiny"]
+    printed(capsys, *known, *runs, *SMALL)
+    words = ["export", "tiny", *runs, "--samples", "4"]
+    assert run_command([*words, "--host", "int"]) == 0
+    assert "warning: integers leave 1 channel of the input few of 256 values, for all share one grid: 1 (" in (
+        capsys.readouterr().err
+    )
+    assert run_command([*words, "--force"]) == 0
+    assert "integers leave" not in capsys.readouterr().err
+
+
 def test_recordings_of_other_channels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, runs = waves(tmp_path / "waves.npz"), ["--runs-dir", str(tmp_path)]
     printed(

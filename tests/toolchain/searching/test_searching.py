@@ -289,7 +289,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: list[float]) 
 def test_what_is_over_the_budget_after_training_is_searched_again(tmp_path: Path, monkeypatch) -> None:
     run, seen = begun(tmp_path, monkeypatch, [1.25, 0.5])
     with Session.of(run, QUIET) as session:
-        within_budget.search_and_train(session, run, QUIET)
+        within_budget.search_and_train(session)
     trials = within_budget.trials_of(run)
     assert [bool(t["over"]) for t in trials] == [True, False]
     assert len(set(seen)) == 2
@@ -302,12 +302,12 @@ def test_what_is_over_the_budget_after_training_is_searched_again(tmp_path: Path
     assert any(r.get("reason") == "measured over the budget in attempt 1" for r in second)
     # Resumed at its end, nothing is done again; resumed before its last measurement, that alone.
     with Session.of(run, QUIET) as session:
-        within_budget.search_and_train(session, run, QUIET)
+        within_budget.search_and_train(session)
     assert len(seen) == 2
     lines = run.search_log.path.read_text().splitlines(keepends=True)
     run.search_log.path.write_text("".join(lines[:-1]))
     with Session.of(run, QUIET) as session:
-        within_budget.search_and_train(session, run, QUIET)
+        within_budget.search_and_train(session)
     assert len(seen) == 3
     assert seen[1] == seen[2]
 
@@ -415,11 +415,11 @@ def test_a_front_that_was_cut_short_goes_on(fronted: Path, tmp_path: Path, monke
         (run.path / point["path"] / "weights.safetensors").unlink()
     (run.path / "front.json").unlink()
     with Session.of(run, QUIET) as session:
-        again = front.build(session, run, QUIET)
+        again = front.build(session)
     assert [p["genotype"] for p in again["points"]] == [p["genotype"] for p in whole["points"]]
     assert again["candidates"] == whole["candidates"]
     with Session.of(run, QUIET) as session:
-        trained = front.follow(session, run, QUIET)
+        trained = front.follow(session)
     assert trained == whole
     winner, *others = (p["path"] for p in whole["points"])
     assert trainings == [f"one/{path}" for path in others], "the network that the search chose is trained already"
@@ -511,7 +511,7 @@ def test_one_ratio_is_no_law(tmp_path: Path, monkeypatch) -> None:
     """A first network takes ten times what was predicted: nothing is within a tenth, so the next lower is taken."""
     run, seen = begun(tmp_path, monkeypatch, [10.0, 0.5])
     with Session.of(run, QUIET) as session:
-        within_budget.search_and_train(session, run, QUIET)
+        within_budget.search_and_train(session)
     first, second = (t["predicted"]["figures"]["energy_total"] for t in within_budget.trials_of(run))
     assert len(set(seen)) == 2
     assert LIMIT / 10 < second < first

@@ -26,7 +26,7 @@ def test_a_callback_hears_every_epoch_as_the_log_has_it(tmp_path: Path) -> None:
     options = SearchOptions(
         runs_dir=tmp_path, name="one", method="lightsnn", channels=2, hidden=8, timesteps=2, batch=8, epochs=2
     )
-    run = run_search(options, on_epoch=heard.append).run
+    run = run_search(options, on_epoch=heard.append)
     assert heard == run.train_log.read()
     assert [record["epoch"] for record in heard] == [1, 2]
     assert CHARTS.keys() <= heard[0].keys()

@@ -7,7 +7,6 @@ decision of our interpreter is held against a second one that shares nothing wit
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.toolchain.bench.foreign.random_graphs import draw
-from snnas.toolchain.bench.foreign.road import Taken, in_lava, take
+from snnas.toolchain.bench.foreign.road import Taken, take
 from snnas.toolchain.bench.refusals import MAX_REFUSED, general
 from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.output.stdout import print_table
 
 if TYPE_CHECKING:
     from snnas.toolchain.bench.conformance_c import ConformanceC
@@ -131,10 +129,14 @@ def run_foreign(
 
 
 def _run_lava(result: ForeignConformance, some: Sequence[tuple[int, Taken]], worker: Path, narrator: Narrator) -> None:
+    from snnas.toolchain.bench.in_lava import compare_in_lava
+    from snnas.toolchain.exporting.on_target import reference
+
     with narrator.progress(f"{len(some)} of them in Lava", "graphs") as advance:
         for done, (index, taken) in enumerate(some, start=1):
-            with tempfile.TemporaryDirectory(prefix="snnas-foreign-") as place:
-                found = in_lava(taken, worker, Path(place))
+            assert taken.program is not None
+            assert taken.x is not None
+            found, _ = compare_in_lava(taken.program, reference(taken.program, taken.x), worker)
             result.lava_graphs += 1
             result.lava_spikes += found.spikes
             result.lava_differing += found.differing_spikes
@@ -146,6 +148,8 @@ def _run_lava(result: ForeignConformance, some: Sequence[tuple[int, Taken]], wor
 def print_result(figures: dict[str, Any]) -> None:
     """The figures as a person reads them."""
     from rich.table import Table
+
+    from snnas.toolchain.bench.conformance_c import print_compared
 
     f = figures
     table = Table(title=f"foreign graphs, seed {f['seed']}", title_justify="left", show_header=False)
@@ -175,11 +179,4 @@ def print_result(figures: dict[str, Any]) -> None:
         )
     elif "c" not in f:
         table.add_row("Lava", f"not run: {f['lava']}")
-    for line in f["lava_first_differences"]:
-        table.add_row("", line)
-    if "c" in f:
-        from snnas.toolchain.bench.conformance_c import rows
-
-        for row in rows(f["c"]):
-            table.add_row(*row)
-    print_table(table)
+    print_compared(table, f)

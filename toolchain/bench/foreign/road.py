@@ -20,16 +20,11 @@ from snnas.export.dialects.conventions import Convention
 from snnas.export.executors import interpreter
 from snnas.export.formats import hdf5_child, hdf5_guard
 from snnas.export.formats.nir_file import graph_of, read_nir
-from snnas.export.formats.npz_file import write_npz
-from snnas.export.formats.program_file import write_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import UnsupportedError
-from snnas.hw_sim.lava import run as lava
-from snnas.hw_sim.lava.run import Comparison
 from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.bench.foreign.random_graphs import Foreign
-from snnas.toolchain.exporting.on_target import recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +59,6 @@ class Taken:
     def exact(self) -> list[Told]:
         """Those of which no spike may differ."""
         return [p for p in self.told if not p.inexact]
-
-    @property
-    def wrong(self) -> int:
-        return sum(p.differing for p in self.told)
-
-    @property
-    def total(self) -> int:
-        return sum(p.spikes for p in self.told)
 
 
 def read(foreign: Foreign, *, guarded: bool = False) -> Graph:
@@ -119,17 +106,3 @@ def take(foreign: Foreign, *, guarded: bool = False) -> Taken:
     return Taken(
         decisions=decisions, float_differing=wrong, output=gap, program=program, populations=populations, x=boxed
     )
-
-
-def in_lava(taken: Taken, python: Path, folder: Path) -> Comparison:
-    """The program's run against that of Lava's stock processes."""
-    assert taken.program is not None
-    assert taken.x is not None
-    samples = len(taken.x)
-    trace, currents = next(simulate_input(taken.program, taken.x, batch=samples))
-    spikes_in = None if currents else taken.x > 0
-    golden = recorded(trace.spikes, trace.logits, currents, spikes_in, samples)
-    write_program(folder / "program.npz", taken.program)
-    write_npz(folder / "golden.npz", golden)
-    found = lava.run_worker(folder, folder / "lava", samples=samples, python=python)
-    return lava.compare(golden, found["arrays"], taken.program, samples)

@@ -90,17 +90,12 @@ def as_data(book: Book) -> dict[str, Any]:
 
 def as_whole(books: Sequence[Book]) -> dict[str, Any]:
     """The JSON of a check: of its one subject, or of several."""
-    parts = [as_data(book) for book in books]
-    return parts[0] if len(parts) == 1 else {"schema": SEVERAL, "exit_code": total(books), "checks": parts}
+    parts, total = [as_data(book) for book in books], exit_code([f for book in books for f in book.findings])
+    return parts[0] if len(parts) == 1 else {"schema": SEVERAL, "exit_code": total, "checks": parts}
 
 
 def _json(books: Sequence[Book]) -> str:
     return json.dumps(as_whole(books), indent=2, allow_nan=False)
-
-
-def total(books: Sequence[Book]) -> int:
-    """The exit code of several checks: that of all findings together."""
-    return exit_code([f for book in books for f in book.findings])
 
 
 _WRITERS: dict[str, Callable[[Sequence[Book]], str]] = {

@@ -18,11 +18,13 @@ _ELEMENTS = {
     "skipped": "skipped",
 }
 
+_TOTALS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+
 
 def junit(books: Sequence[Book]) -> str:
     """The whole document. No times and no host: the same check gives the same bytes."""
     root = Xml.Element("testsuites", name="snnas check")
-    totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    totals = dict.fromkeys(("tests", *_TOTALS), 0)
     for book in books:
         for group, found in groupby(book.findings_by_group, key=lambda f: f.group):
             counted = _suite(root, book, group, list(found))
@@ -37,7 +39,7 @@ def _suite(root: Xml.Element, book: Book, group: str, findings: list[Finding]) -
     suite = Xml.SubElement(root, "testsuite", name=f"{shown(str(book.subject))}: {group}")
     if group == book.findings_by_group[0].group:
         _properties(suite, book)
-    kinds = [_element(f) for f in findings]
+    kinds = ["failure" if f.status == "warned" and f.fails else _ELEMENTS.get(f.status) for f in findings]
     for finding, kind in zip(findings, kinds, strict=True):
         case = Xml.SubElement(suite, "testcase", name=f"{finding.code} {finding.name}", classname=f"snnas.{group}")
         if kind is not None:
@@ -47,21 +49,10 @@ def _suite(root: Xml.Element, book: Book, group: str, findings: list[Finding]) -
             inner.text = f"{RULES[finding.code].title}: {finding.detail} ({finding.place})"
         elif finding.status == "warned":
             Xml.SubElement(case, "system-out").text = f"warning: {finding.detail}"
-    counted = {
-        "tests": len(findings),
-        "failures": kinds.count("failure"),
-        "errors": kinds.count("error"),
-        "skipped": kinds.count("skipped"),
-    }
+    counted = {"tests": len(findings)} | {total: kinds.count(kind) for total, kind in _TOTALS.items()}
     for key, value in counted.items():
         suite.set(key, str(value))
     return counted
-
-
-def _element(finding: Finding) -> str | None:
-    if finding.status == "warned" and finding.fails:
-        return "failure"
-    return _ELEMENTS.get(finding.status)
 
 
 def _properties(suite: Xml.Element, book: Book) -> None:

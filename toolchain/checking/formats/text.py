@@ -54,14 +54,10 @@ def plain(books: Sequence[Book]) -> str:
 def summary(book: Book) -> list[str]:
     """Passed or FAILED with codes, what was not checked, and the next command; a second line where it may be meant."""
     failing = [f for f in book.findings if f.fails]
-    rest = [
-        f"{_count(found, noun)} ({_codes(found)})"
-        for noun, found in (
-            ("warning", [f for f in book.findings if f.status == "warned" and not f.fails]),
-            ("ignored", [f for f in book.findings if f.status == "ignored"]),
-        )
-        if found
-    ]
+    warned = [f for f in book.findings if f.status == "warned" and not f.fails]
+    ignored = [f for f in book.findings if f.status == "ignored"]
+    rest = [f"{amount_of(len(warned), 'warning')} ({_codes(warned)})"] if warned else []
+    rest += [f"{len(ignored)} ignored ({_codes(ignored)})"] if ignored else []
     if book.unchecked:
         rest.append(f"not checked: {', '.join(book.unchecked)}")
     checks = amount_of(len(book.findings), "check")
@@ -76,10 +72,6 @@ def summary(book: Book) -> list[str]:
 
 def _title(book: Book) -> str:
     return f"check of {book.subject} ({book.kind})"
-
-
-def _count(found: Sequence[Finding], noun: str) -> str:
-    return f"{len(found)} ignored" if noun == "ignored" else amount_of(len(found), noun)
 
 
 def _codes(found: Iterable[Finding]) -> str:

@@ -11,10 +11,10 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,10 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_json, write_json
 from snnas.hw_sim.system_calls import take
 from snnas.toolchain.data.datasets.archives import READ_ERRORS
+from snnas.toolchain.data.datasets.catalogue import Official
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.frames import FrameOptions, left_out, to_frames
-from snnas.toolchain.data.datasets.raw import Array, Raw, digest
+from snnas.toolchain.data.datasets.raw import Array, Raw, digest, own_split
 from snnas.toolchain.data.datasets.recordings import Recordings, sliced
 from snnas.toolchain.data.datasets.transforms import Transforms
 
@@ -34,17 +35,17 @@ HELD_EVENTS = 2**25  # of training recordings, kept between epochs; of more the 
 Advance = Callable[[int, int], None]
 
 
-class EventSet(Protocol):
-    """What is known of a set before its recordings are read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnSet:
+    """What is known of a set that is none of the catalogue's before its recordings are read."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def sample(self) -> tuple[int, int, int]: ...
-    @property
-    def classes(self) -> int: ...
-    @property
-    def class_names(self) -> tuple[str, ...]: ...
+    name: str
+    sample: tuple[int, int, int]
+    classes: int
+    class_names: tuple[str, ...]
+
+
+EventSet = Official | OwnSet
 
 
 def cached_frames(
@@ -62,13 +63,20 @@ def cached_frames(
     files: the official files or folders. opened: lists the recordings; not called where the cache serves. folder: of
     the cache. advance: takes (recordings done, in all). Raises what ``opened`` raises.
     """
-    plain, opened = replace(options, augment=None), _sliced(opened, options.slice)
-    raw, hashed = _plain_frames(official, files, opened, plain, folder, advance)
-    return (raw if options.augment is None else replace(raw, redraw=Redrawn(official, opened, options))), hashed
+    size = options.slice
+    read = opened if size is None else lambda: sliced(opened(), size)
+    raw, hashed = _Frames(official, read, replace(options, augment=None), advance).kept(files, folder)
+    return (raw if options.augment is None else replace(raw, redraw=Redrawn(official, read, options))), hashed
 
 
-def _sliced(opened: Callable[[], Recordings], microseconds: int | None) -> Callable[[], Recordings]:
-    return opened if microseconds is None else lambda: sliced(opened(), microseconds)
+def own_frames(
+    own: OwnSet, folder: Path, recordings: Recordings, parts: Array, how: FrameOptions, cache: Path, advance: Advance
+) -> tuple[Raw, str]:
+    """``cached_frames`` of the recordings below ``folder``; parts: 'train', 'val' or 'test' of each of them."""
+    raw, hashed = cached_frames(own, [folder], lambda: recordings, how, cache, advance)
+    if raw.groups is not None:  # the slices of a recording are where it is
+        parts = parts[raw.groups]
+    return replace(raw, **own_split(parts), test_share=0.2), hashed
 
 
 class Redrawn:
@@ -109,158 +117,143 @@ class Redrawn:
         self.held = kept if count <= HELD_EVENTS else None
 
 
-def _plain_frames(
-    official: EventSet,
-    files: list[Path],
-    opened: Callable[[], Recordings],
-    options: FrameOptions,
-    folder: Path,
-    advance: Advance,
-) -> tuple[Raw, str]:
-    entry = folder / f"{official.name}-{_key(official, files, options)}"
-    try:
-        if not folder.parent.stat().st_mode & 0o222:  # root could write there all the same
-            raise PermissionError
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = entry.with_suffix(".lock").open("wb")
-    except OSError:  # a read-only data folder is served too, more slowly
-        return _in_memory(official, opened(), options, advance)
-    with lock:
-        take(lock, wait=True)  # who comes second waits, and then finds the entry
-        found = _read(official, entry, options)
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """The frames that ``options`` make of a set's recordings."""
+
+    official: EventSet
+    opened: Callable[[], Recordings]
+    options: FrameOptions
+    advance: Advance
+
+    def kept(self, files: list[Path], folder: Path) -> tuple[Raw, str]:
+        """Those in the entry of the cache in ``folder``, where they are put if it lacks them, and their digest."""
+        entry = folder / f"{self.official.name}-{self._key(files)}"
+        try:
+            if not folder.parent.stat().st_mode & 0o222:  # root could write there all the same
+                raise PermissionError
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = entry.with_suffix(".lock").open("wb")
+        except OSError:  # a read-only data folder is served too, more slowly
+            return self._in_memory()
+        with lock:
+            take(lock, wait=True)  # who comes second waits, and then finds the entry
+            found = self._read(entry)
+            if found is None:
+                self._write(entry)
+                found = self._read(entry)
         if found is None:
-            _write(official, opened(), options, entry, advance)
-            found = _read(official, entry, options)
-    if found is None:
-        raise InvalidFileError(f"{entry}.npy was written and reads back otherwise; the disk is damaged")
-    return found
+            raise InvalidFileError(f"{entry}.npy was written and reads back otherwise; the disk is damaged")
+        return found
 
+    def _key(self, files: list[Path]) -> str:
+        seen = []
+        for file in files:
+            below = file.rglob("*") if file.is_dir() else [file]
+            inside = [p for p in below if ".cache" not in p.relative_to(file).parts]
+            for path in sorted([*inside, file.with_name("index.csv"), file / "index.csv"]):
+                if path.is_file():
+                    about = path.stat()
+                    seen.append([str(path.relative_to(file.parent)), about.st_size, about.st_mtime_ns])
+        state = [FORMAT, self.official.name, self.official.sample, seen, asdict(self.options)]
+        return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
 
-def _key(official: EventSet, files: list[Path], options: FrameOptions) -> str:
-    seen = []
-    for file in files:
-        inside = [p for p in file.rglob("*") if ".cache" not in p.relative_to(file).parts] if file.is_dir() else [file]
-        for path in sorted([*inside, file.with_name("index.csv"), file / "index.csv"]):
-            if path.is_file():
-                about = path.stat()
-                seen.append([str(path.relative_to(file.parent)), about.st_size, about.st_mtime_ns])
-    state = [FORMAT, official.name, official.sample, seen, asdict(options)]
-    return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+    def _shape(self, count: int) -> tuple[int, ...]:
+        shape = (count, *self.options.shape(self.official.sample))
+        if math.prod(shape) > MAX_BYTES:
+            raise UsageError(
+                f"{self.official.name} takes {math.prod(shape) / 1e9:.1f} GB as {shape[1]} frames, expected at most "
+                f"{MAX_BYTES / 1e9:.1f} GB; take fewer --data frames=, or --data downsample="
+                f"{2 * self.options.downsample}"
+            )
+        return shape
 
+    def _raw(self, x: Array, recordings: Recordings, late: Sequence[int]) -> Raw:
+        """late: events behind the last frame, and events in all."""
+        options, official = self.options, self.official
+        about: dict[str, Any] = {"classes": official.classes, "class_names": official.class_names}
+        if late[0]:
+            about["notes"] = (
+                f"{late[0] / late[1]:.1%} of the events come after the last of {options.frames} frames of "
+                f"{options.length} {'us' if options.duration else 'events'} and are left out; take more --data frames, "
+                f"or a longer {options.split_by}",
+            )
+        kind, r = "counts" if options.counts else "spikes", recordings
+        return Raw(x=x, y=r.labels, test=r.test, groups=r.sources, test_share=0.1, input_kind=kind, **about)
 
-def _shape(official: EventSet, count: int, options: FrameOptions) -> tuple[int, ...]:
-    shape = (count, *options.shape(official.sample))
-    if math.prod(shape) > MAX_BYTES:
-        raise UsageError(
-            f"{official.name} takes {math.prod(shape) / 1e9:.1f} GB as {options.frames} frames, expected at most "
-            f"{MAX_BYTES / 1e9:.1f} GB; take fewer --data frames=, or --data downsample={2 * options.downsample}"
-        )
-    return shape
+    def _in_memory(self) -> tuple[Raw, str]:
+        recordings = self.opened()
+        x = np.zeros(self._shape(len(recordings.labels)), np.uint8)
+        late = self._decode(recordings, x.__setitem__)
+        return self._raw(x, recordings, late), digest(x, recordings.labels)
 
+    def _decode(self, recordings: Recordings, keep: Callable[[int, Array], None]) -> tuple[int, int]:
+        """Gives ``keep`` the frames of every recording; returns the events behind the last frame, and all of them."""
+        official, options = self.official, self.options
+        total, late, events_seen = len(recordings.labels), 0, 0
+        seen = np.zeros(total, dtype=bool)
+        changed = Transforms.parse(options.transform) if options.transform else None
+        for done, (row, events) in enumerate(recordings.events(), start=1):
+            if changed is not None and len(events):
+                events = changed(events, official.sample, row)
+            if not len(events) and recordings.sources is None:  # a slice of a recording may be quiet
+                named = recordings.names[row] if recordings.names else f"{official.name}: recording {row}"
+                raise InvalidFileError(f"{named} holds no events, expected some; it is damaged")
+            late, events_seen = late + left_out(events, options), events_seen + len(events)
+            keep(row, to_frames(events, official.sample, options))
+            seen[row] = True
+            self.advance(done, total)
+        if not seen.all():
+            raise InvalidFileError(f"{official.name}: {int((~seen).sum()):,} of {total:,} recordings are missing")
+        return late, events_seen
 
-def _raw(
-    official: EventSet,
-    x: Array,
-    labels: Array,
-    test: Array | None,
-    sources: Array | None,
-    options: FrameOptions,
-    late: tuple[int, int],
-) -> Raw:
-    """sources: which recording each slice is of. late: events behind the last frame, and events in all."""
-    kind = "counts" if options.counts else "spikes"
-    about: dict[str, Any] = {"classes": official.classes, "class_names": official.class_names, "input_kind": kind}
-    if late[0]:
-        about["notes"] = (
-            f"{late[0] / late[1]:.1%} of the events come after the last of {options.frames} frames of "
-            f"{options.length} {'us' if options.duration else 'events'} and are left out; take more --data frames, or "
-            f"a longer {options.split_by}",
-        )
-    return Raw(x=x, y=labels, test=test, groups=sources, test_share=0.1, **about)
+    def _write(self, entry: Path) -> None:
+        """Written as a plain file, not as mapped memory: a full disk is then an error and not a dead process."""
+        recordings = self.opened()
+        shape = self._shape(len(recordings.labels))
+        part, frames_file, about_file = (entry.with_suffix(suffix) for suffix in (".part", ".npy", ".json"))
+        about_file.unlink(missing_ok=True)
+        try:
+            with part.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                start, size = file.tell(), math.prod(shape[1:])
 
+                def keep(row: int, frames: Array) -> None:
+                    file.seek(start + row * size)
+                    file.write(frames.tobytes())
 
-def _in_memory(official: EventSet, recordings: Recordings, options: FrameOptions, advance: Advance) -> tuple[Raw, str]:
-    x = np.zeros(_shape(official, len(recordings.labels), options), np.uint8)
+                late = self._decode(recordings, keep)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, frames_file)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        x = np.load(frames_file, mmap_mode="r", allow_pickle=False)
+        test = None if recordings.test is None else np.flatnonzero(recordings.test).tolist()
+        sources = None if recordings.sources is None else recordings.sources.tolist()
+        about = {"labels": recordings.labels.tolist(), "test": test, "sources": sources, "late": late}
+        about["sha256"] = digest(x, recordings.labels)
+        write_json(about_file, about)
 
-    def keep(row: int, frames: Array) -> None:
-        x[row] = frames
-
-    late = _decode(official, recordings, options, keep, advance)
-    raw = _raw(official, x, recordings.labels, recordings.test, recordings.sources, options, late)
-    return raw, digest(x, recordings.labels)
-
-
-def _decode(
-    official: EventSet,
-    recordings: Recordings,
-    options: FrameOptions,
-    keep: Callable[[int, Array], None],
-    advance: Advance,
-) -> tuple[int, int]:
-    """Gives ``keep`` the frames of every recording; returns the events behind the last frame, and all of them."""
-    total, late, events_seen = len(recordings.labels), 0, 0
-    seen = np.zeros(total, dtype=bool)
-    changed = Transforms.parse(options.transform) if options.transform else None
-    for done, (row, events) in enumerate(recordings.events(), start=1):
-        if changed is not None and len(events):
-            events = changed(events, official.sample, row)
-        if not len(events) and recordings.sources is None:  # a slice of a recording may be quiet
-            named = recordings.names[row] if recordings.names else f"{official.name}: recording {row}"
-            raise InvalidFileError(f"{named} holds no events, expected some; it is damaged")
-        late, events_seen = late + left_out(events, options), events_seen + len(events)
-        keep(row, to_frames(events, official.sample, options))
-        seen[row] = True
-        advance(done, total)
-    if not seen.all():
-        raise InvalidFileError(f"{official.name}: {int((~seen).sum()):,} of {total:,} recordings are missing")
-    return late, events_seen
-
-
-def _write(official: EventSet, recordings: Recordings, options: FrameOptions, entry: Path, advance: Advance) -> None:
-    """Written as a plain file, not as mapped memory: a full disk is then an error and not a dead process."""
-    shape = _shape(official, len(recordings.labels), options)
-    part, frames_file, about_file = (entry.with_suffix(suffix) for suffix in (".part", ".npy", ".json"))
-    about_file.unlink(missing_ok=True)
-    try:
-        with part.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            start, size = file.tell(), math.prod(shape[1:])
-
-            def keep(row: int, frames: Array) -> None:
-                file.seek(start + row * size)
-                file.write(frames.tobytes())
-
-            late = _decode(official, recordings, options, keep, advance)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, frames_file)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    x = np.load(frames_file, mmap_mode="r", allow_pickle=False)
-    test = None if recordings.test is None else np.flatnonzero(recordings.test).tolist()
-    sources = None if recordings.sources is None else recordings.sources.tolist()
-    about = {"labels": recordings.labels.tolist(), "test": test, "sources": sources, "late": late}
-    about["sha256"] = digest(x, recordings.labels)
-    write_json(about_file, about)
-
-
-def _read(official: EventSet, entry: Path, options: FrameOptions) -> tuple[Raw, str] | None:
-    """The entry, or None where there is none or it is damaged."""
-    try:
-        about = read_json(entry.with_suffix(".json"))
-        labels = np.array(about["labels"], dtype=np.int64)
-        x = np.load(entry.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-        if x.shape != (len(labels), *options.shape(official.sample)) or digest(x, labels) != about["sha256"]:
+    def _read(self, entry: Path) -> tuple[Raw, str] | None:
+        """The entry, or None where there is none or it is damaged."""
+        try:
+            about = read_json(entry.with_suffix(".json"))
+            labels = np.array(about["labels"], dtype=np.int64)
+            x = np.load(entry.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+            shape = (len(labels), *self.options.shape(self.official.sample))
+            if x.shape != shape or digest(x, labels) != about["sha256"]:
+                return None
+            test = None
+            if about["test"] is not None:
+                test = np.zeros(len(labels), dtype=bool)
+                test[np.array(about["test"], dtype=np.int64)] = True
+            sources = None if about["sources"] is None else np.array(about["sources"], dtype=np.int64)
+            if sources is not None and sources.shape != labels.shape:
+                return None
+            late = (int(about["late"][0]), int(about["late"][1]))
+        except (*READ_ERRORS, InvalidFileError):
             return None
-        test = None
-        if about["test"] is not None:
-            test = np.zeros(len(labels), dtype=bool)
-            test[np.array(about["test"], dtype=np.int64)] = True
-        sources = None if about["sources"] is None else np.array(about["sources"], dtype=np.int64)
-        if sources is not None and sources.shape != labels.shape:
-            return None
-        late = (int(about["late"][0]), int(about["late"][1]))
-    except (*READ_ERRORS, InvalidFileError):
-        return None
-    return _raw(official, x, labels, test, sources, options, late), about["sha256"]
+        recordings = Recordings(labels=labels, test=test, events=lambda: iter(()), sources=sources)
+        return self._raw(x, recordings, late), about["sha256"]

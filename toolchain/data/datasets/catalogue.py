@@ -86,11 +86,13 @@ def data_folder(data_dir: str | Path | None) -> Path:
     return Path(data_dir or os.environ.get(ENVIRONMENT) or "data").absolute()
 
 
+def _at(base: str, name: str, md5: str, size: int | None = None, content_md5: str | None = None) -> OfficialFile:
+    """A file that lies under its own name at ``base``."""
+    return OfficialFile(name=name, url=base + name, size=size, md5=md5, content_md5=content_md5)
+
+
 def _idx(base: str, *rows: tuple[str, int, str, str]) -> tuple[OfficialFile, ...]:
-    return tuple(
-        OfficialFile(name=f"{stem}-ubyte.gz", url=f"{base}{stem}-ubyte.gz", size=size, md5=md5, content_md5=content)
-        for stem, size, md5, content in rows
-    )
+    return tuple(_at(base, f"{stem}-ubyte.gz", md5, size, content) for stem, size, md5, content in rows)
 
 
 _OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -126,6 +128,11 @@ _FASHION_MNIST = _idx(
 )
 _CIFAR = "https://www.cs.toronto.edu/~kriz/"
 _MENDELEY = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files/"
+# Mendeley's number of each archive of N-MNIST, and its MD5.
+_NMNIST = (
+    ("Train", "39c25547-014b-4137-a934-9d29fa53c7a0", "20959b8e626244a1b502305a9e6e2031"),
+    ("Test", "05a4d654-7e03-4c15-bdfa-9bb2bcbea494", "69ca8762b2fe404d9b9bad1103e97832"),
+)
 # figshare's number of each archive of CIFAR10-DVS, and its MD5, in the order of the labels.
 _CIFAR10_DVS = (
     (7712788, "0afd5c4bf9ae06af762a77b180354fdd"),
@@ -174,14 +181,7 @@ SETS: dict[str, Official] = {
             train=50_000,
             test=10_000,
             sample=(3, 32, 32),
-            files=(
-                OfficialFile(
-                    name="cifar-10-binary.tar.gz",
-                    url=_CIFAR + "cifar-10-binary.tar.gz",
-                    size=170052171,
-                    md5="c32a1d4ab5d03f1284b67883e8d87530",
-                ),
-            ),
+            files=(_at(_CIFAR, "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", 170052171),),
             marks=("cifar-10-binary.tar.gz", "data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"),
             folders=("cifar10", "CIFAR10", "cifar-10-batches-bin"),
             class_names=_OBJECTS,
@@ -193,14 +193,7 @@ SETS: dict[str, Official] = {
             train=50_000,
             test=10_000,
             sample=(3, 32, 32),
-            files=(
-                OfficialFile(
-                    name="cifar-100-binary.tar.gz",
-                    url=_CIFAR + "cifar-100-binary.tar.gz",
-                    size=168513733,
-                    md5="03b5dce01913d631647c71ecec9e9cb8",
-                ),
-            ),
+            files=(_at(_CIFAR, "cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", 168513733),),
             marks=("cifar-100-binary.tar.gz", "train.bin", "cifar-100-binary/train.bin"),
             folders=("cifar100", "CIFAR100", "cifar-100-binary"),
         ),
@@ -211,17 +204,9 @@ SETS: dict[str, Official] = {
             train=60_000,
             test=10_000,
             sample=(2, 34, 34),
-            files=(
-                OfficialFile(
-                    name="Train.zip",
-                    url=_MENDELEY + "39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",
-                    md5="20959b8e626244a1b502305a9e6e2031",
-                ),
-                OfficialFile(
-                    name="Test.zip",
-                    url=_MENDELEY + "05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",
-                    md5="69ca8762b2fe404d9b9bad1103e97832",
-                ),
+            files=tuple(
+                OfficialFile(name=f"{part}.zip", url=f"{_MENDELEY}{number}/file_downloaded", md5=md5)
+                for part, number, md5 in _NMNIST
             ),
             marks=("[Tt]rain.zip", "[Tt]rain/0", "*nmnist*.zip"),
             folders=("nmnist", "NMNIST", "N-MNIST", "nmnist_subset"),
@@ -265,16 +250,8 @@ SETS: dict[str, Official] = {
             test=2264,
             sample=(1, 1, 700),
             files=(
-                OfficialFile(
-                    name="shd_train.h5.zip",
-                    url="https://zenkelab.org/datasets/shd_train.h5.zip",
-                    md5="f3252aeb598ac776c1b526422d90eecb",
-                ),
-                OfficialFile(
-                    name="shd_test.h5.zip",
-                    url="https://zenkelab.org/datasets/shd_test.h5.zip",
-                    md5="1503a5064faa34311c398fb0a1ed0a6f",
-                ),
+                _at("https://zenkelab.org/datasets/", "shd_train.h5.zip", "f3252aeb598ac776c1b526422d90eecb"),
+                _at("https://zenkelab.org/datasets/", "shd_test.h5.zip", "1503a5064faa34311c398fb0a1ed0a6f"),
             ),
             marks=("shd_train.h5", "shd_train.h5.zip"),
             folders=("shd", "SHD"),

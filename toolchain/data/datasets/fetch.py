@@ -25,11 +25,7 @@ Advance = Callable[[int, int], None]
 
 
 def fetch(
-    official: Official,
-    data_dir: Path,
-    *,
-    say: Say = lambda text: None,
-    advance: Advance = lambda done, total: None,
+    official: Official, data_dir: Path, *, say: Say = lambda text: None, advance: Advance = lambda done, total: None
 ) -> Path:
     """Puts the official files that are not there into <data_dir>/<name>, and returns that folder.
 

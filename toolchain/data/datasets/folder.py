@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from snnas.toolchain.data.datasets.npz import (
     MAX_ARRAY_BYTES,
     SAMPLES,
     ArrayOptions,
+    Stored,
     check_npy,
     check_values,
     compact,
@@ -23,7 +25,7 @@ from snnas.toolchain.data.datasets.npz import (
     numbered,
     read_stored,
 )
-from snnas.toolchain.data.datasets.raw import Array, Raw, byte_unit, floats
+from snnas.toolchain.data.datasets.raw import Array, Raw, byte_unit, floats, own_split
 from snnas.toolchain.data.datasets.tree import read_tree
 
 PARTS = ("train", "val", "test")
@@ -32,13 +34,6 @@ _HOW = (
     "expected train.npz and test.npz (and val.npz), or a folder of pictures (.png, .jpg, .bmp, .webp, .tif) or .npy "
     "files for each class"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    x: Array
-    y: Array
-    groups: Array | None = None
 
 
 def read_one(path: Path, options: ArrayOptions) -> Raw:
@@ -68,40 +63,46 @@ def read_folder(folder: Path, options: ArrayOptions, background: Background = "w
     return _classes(folder, options, background)
 
 
+def part_names(folder: Path) -> list[str]:
+    """Which of PARTS ``folder`` holds as .npz: train always; test too where it is alone, to be missed by name."""
+    found = [part for part in PARTS if part == "train" or (folder / f"{part}.npz").exists()]
+    return found if len(found) > 1 else ["train", "test"]
+
+
+def together(stored: Mapping[str, Stored]) -> tuple[Array, Array, Array | None]:
+    """Labels of all parts, one after the other, the part of each, and its group where files say groups."""
+    _, labels, groups = zip(*stored.values(), strict=True)
+    named = numbered([one for one in groups if one is not None]) if groups[0] is not None else None
+    return np.concatenate(labels), np.repeat([*stored], [len(y) for y in labels]), named
+
+
 def _files(folder: Path, options: ArrayOptions) -> Raw:
     """train.npz with test.npz, val.npz or both; without a test.npz test samples are drawn of train.npz."""
-    named = [part for part in PARTS if part == "train" or (folder / f"{part}.npz").exists()]
-    if named == ["train"]:
-        named.append("test")  # it is missed by name
-    stored = [_Part(*read_stored(folder / f"{part}.npz", options)) for part in named]
-    first = stored[0]
-    for part, held in zip(named, stored, strict=True):
-        if held.x.shape[1:] != first.x.shape[1:]:
+    stored = {part: read_stored(folder / f"{part}.npz", options) for part in part_names(folder)}
+    first, y, _ = stored["train"]
+    for part, (x, labels, _) in stored.items():
+        if x.shape[1:] != first.shape[1:]:
             raise InvalidFileError(
-                f"the samples of {folder} have shape {first.x.shape[1:]} to train and {held.x.shape[1:]} to {part}, "
-                f"expected one shape"
+                f"the samples of {folder} have shape {first.shape[1:]} to train and {x.shape[1:]} to {part}, expected "
+                f"one shape"
             )
-        if int(held.y.max()) > int(first.y.max()):
-            raise InvalidFileError(f"label {held.y.max()} of {folder} is in {part}.npz alone, expected it in train too")
-    xs = _one_type(folder, named, [held.x for held in stored], options)
-    groups = None
-    if options.groups is not None:
-        groups = numbered([held.groups for held in stored if held.groups is not None])
-    return _raw(
-        np.concatenate(xs),
-        np.concatenate([held.y for held in stored]),
-        np.repeat(named, [len(held.y) for held in stored]),
-        options,
-        folder,
-        Raw(x=xs[0], y=first.y, classes=int(first.y.max()) + 1, groups=groups),
-    )
+        require_trained(labels, y, folder, part)
+    xs = _one_type(folder, {part: x for part, (x, _, _) in stored.items()}, options)
+    every, parts, groups = together(stored)
+    return _raw(np.concatenate(xs), every, parts, options, folder, classes=int(y.max()) + 1, groups=groups)
 
 
-def _one_type(folder: Path, named: list[str], xs: list[Array], options: ArrayOptions) -> list[Array]:
+def require_trained(labels: Array, y: Array, folder: Path, part: str) -> None:
+    """InvalidFileError where ``part`` has a class that the labels ``y`` of train lack."""
+    if int(labels.max()) > int(y.max()):
+        raise InvalidFileError(f"label {labels.max()} of {folder} is in {part}.npz alone, expected it in train too")
+
+
+def _one_type(folder: Path, named: Mapping[str, Array], options: ArrayOptions) -> list[Array]:
     """The samples of all files in one type; InvalidFileError where the same value would mean two things."""
+    xs, units = [*named.values()], {part: byte_unit(x) for part, x in named.items()}
     if len({x.dtype for x in xs}) > 1:  # a byte of the one is not a float of the other
-        return [floats(x, 1 if options.counts else byte_unit(x)) for x in xs]
-    units = {part: byte_unit(x) for part, x in zip(named, xs, strict=True)}
+        return [floats(x, 1 if options.counts else units[part]) for part, x in named.items()]
     if len(set(units.values())) > 1 and not options.counts:
         plain, levels = (next(part for part in named if units[part] == unit) for unit in (1, 255))
         raise InvalidFileError(
@@ -112,10 +113,11 @@ def _one_type(folder: Path, named: list[str], xs: list[Array], options: ArrayOpt
     return xs
 
 
-def _raw(x: Array, y: Array, parts: Array, options: ArrayOptions, folder: Path, about: Raw) -> Raw:
+def _raw(x: Array, y: Array, parts: Array, options: ArrayOptions, folder: Path, **about: Any) -> Raw:
+    """about: other fields; notes of it come first."""
     unit, kind, notes = input_kind(x, options, folder)
-    test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
-    return replace(about, x=x, y=y, unit=unit, input_kind=kind, test=test, val=val, notes=(*about.notes, *notes))
+    about["notes"] = (*about.get("notes", ()), *notes)
+    return Raw(x=x, y=y, unit=unit, input_kind=kind, **own_split(parts), **about)
 
 
 def _classes(folder: Path, options: ArrayOptions, background: Background) -> Raw:
@@ -139,11 +141,9 @@ def _classes(folder: Path, options: ArrayOptions, background: Background) -> Raw
     if options.groups is not None:  # a/anna/1.png and b/anna/2.png are of one group
         groups = numbered([np.array(tree.by_folder())])
     said = (f"{count} {what}" for what, count in found.most_common())
-    about = Raw(
-        x=x, y=np.zeros(0), classes=len(tree.names), class_names=tuple(tree.names), groups=groups,
-        notes=(*tree.notes, *said),
-    )  # fmt: skip
-    return _raw(x, np.array(tree.labels, dtype=np.int64), np.array(tree.parts), options, folder, about)
+    about = {"classes": len(tree.names), "class_names": tuple(tree.names), "notes": (*tree.notes, *said)}
+    y = np.array(tree.labels, dtype=np.int64)
+    return _raw(x, y, np.array(tree.parts), options, folder, groups=groups, **about)
 
 
 def _read_sample(file: Path, background: Background, found: Counter[str]) -> Array:

@@ -34,12 +34,8 @@ def read_images(official: Official, folder: Path) -> Raw:
 
 def _read_idx_set(official: Official, folder: Path) -> list[tuple[Array, Array]]:
     _, height, width = official.sample
-    images_train, labels_train, images_test, labels_test = official.files
     parts = []
-    for images, labels, count in (
-        (images_train, labels_train, official.train),
-        (images_test, labels_test, official.test),
-    ):
+    for (images, labels), count in ((official.files[:2], official.train), (official.files[2:], official.test)):
         x = read_idx(find_idx(official, folder, images.name), (count, height, width), images.content_md5)
         y = read_idx(find_idx(official, folder, labels.name), (count,), labels.content_md5)
         parts.append((x[:, None], y.astype(np.int64)))

@@ -63,9 +63,10 @@ def read_npz(path: Path) -> tuple[Array, Array]:
 
 
 Checked = Callable[[Array, Path], Array]
+Stored = tuple[Array, Array, Array | None]  # x, y and groups
 
 
-def read_stored(path: Path, options: ArrayOptions, checked: Checked | None = None) -> tuple[Array, Array, Array | None]:
+def read_stored(path: Path, options: ArrayOptions, checked: Checked | None = None) -> Stored:
     """The arrays x, uint8 or float32, y and the groups, int64, each checked by itself: shapes, ranges, labels >= 0.
 
     checked: takes x as it is stored, and the path, and returns it as it is used, where it is no image.
@@ -240,13 +241,10 @@ def check_classes(y: Array, path: Path | str, *, least: int, names: tuple[str, .
         )
     rare = int(counts.argmin())
     if counts[rare] < least:
-        mend = (
-            "store y - 1" if not counts[0] and counts[1:].all() else "add samples, or number the classes 0, 1, 2, ..."
-        )
-        if names:
-            who, mend = f"class {names[rare]!r}", "add samples"
-        else:
-            who = f"class {rare}"
+        who = f"class {names[rare]!r}" if names else f"class {rare}"
+        mend = "add samples" if names else "add samples, or number the classes 0, 1, 2, ..."
+        if not names and not counts[0] and counts[1:].all():
+            mend = "store y - 1"
         raise InvalidFileError(
             f"{who} of {path} has {counts[rare]} samples, expected at least {least} (one for each split); {mend}"
         )

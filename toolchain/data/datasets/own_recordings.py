@@ -7,19 +7,18 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_text
-from snnas.toolchain.data.datasets.cache import cached_frames
+from snnas.toolchain.data.datasets.cache import OwnSet, own_frames
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.frames import FrameOptions
 from snnas.toolchain.data.datasets.image_file import IMAGES
-from snnas.toolchain.data.datasets.npz import MAX_CLASSES
+from snnas.toolchain.data.datasets.npz import MAX_CLASSES, numbered
 from snnas.toolchain.data.datasets.raw import Raw
 from snnas.toolchain.data.datasets.recording_file import (
     MAX_SIDE,
@@ -30,32 +29,12 @@ from snnas.toolchain.data.datasets.recording_file import (
     require_libraries,
 )
 from snnas.toolchain.data.datasets.recordings import Recordings
-from snnas.toolchain.data.datasets.tree import PARTS, read_tree
+from snnas.toolchain.data.datasets.tree import PARTS, Tree, read_tree
 
 TABLE = "labels.csv"
 MAX_ROWS = 1_000_000
 Advance = Callable[[int, int], None]
 _HOW = f"expected a folder of recordings ({', '.join(SUFFIXES)}) for each class, or {TABLE} with columns path and label"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnSet:
-    """What ``cached_frames`` wants to know of a set."""
-
-    name: str
-    sample: tuple[int, int, int]
-    classes: int
-    class_names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Listed:
-    files: list[Path]
-    labels: list[int]
-    parts: list[str]
-    names: list[str]
-    groups: list[str] | None = None
-    notes: tuple[str, ...] = ()
 
 
 def are_recordings(folder: Path) -> bool:
@@ -85,9 +64,6 @@ def read_own_recordings(
     require_libraries({recording.format for recording in recordings})
     width, height = _sensor_of(recordings, sensor, folder)
     labels = np.array(listed.labels, dtype=np.int64)
-    source = OwnSet(
-        name="recordings", sample=(2, height, width), classes=len(listed.names), class_names=tuple(listed.names)
-    )
 
     def events() -> Iterator[tuple[int, Events]]:
         for place, found in read_recordings(recordings):
@@ -98,23 +74,21 @@ def read_own_recordings(
                 )
             yield place, found
 
-    parts = np.array(listed.parts)
-    raw, digest = cached_frames(
-        source,
-        [folder],
-        lambda: Recordings(labels=labels, test=None, events=events, names=[str(file) for file in listed.files]),
+    names = tuple(listed.names)
+    raw, digest = own_frames(
+        OwnSet(name="recordings", sample=(2, height, width), classes=len(names), class_names=names),
+        folder,
+        Recordings(labels=labels, test=None, events=events, names=[str(file) for file in listed.files]),
+        np.array(listed.parts),
         how,
         folder / ".cache",
         advance,
     )
-    if raw.groups is not None:  # the slices of a recording are where it is
-        parts = parts[raw.groups]
-    test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
-    numbered = None if listed.groups is None else np.unique(listed.groups, return_inverse=True)[1].astype(np.int64)
-    if raw.groups is not None:
-        numbered = raw.groups if numbered is None else numbered[raw.groups]
-    about: dict[str, Any] = {"test": test, "val": val, "test_share": 0.2, "groups": numbered}
-    return replace(raw, **about, notes=(*listed.notes, *raw.notes)), digest
+    together = raw.groups
+    if listed.groups:
+        asked = numbered([np.array(listed.groups)])
+        together = asked if together is None else asked[together]
+    return replace(raw, groups=together, notes=(*listed.notes, *raw.notes)), digest
 
 
 def sensor_asked(text: str) -> tuple[int, int]:
@@ -147,21 +121,14 @@ def _sensor_of(recordings: list[Recording], asked: str | None, folder: Path) -> 
     )
 
 
-def _by_folder(folder: Path, groups: str | None) -> _Listed:
+def _by_folder(folder: Path, groups: str | None) -> Tree:
     tree = read_tree(folder, SUFFIXES, _HOW)
-    named = None
-    if groups is not None:
-        if groups != "folder":
-            raise InvalidFileError(
-                f"groups={groups}: {folder} has no {TABLE} with such a column; expected groups=folder"
-            )
-        named = tree.by_folder()
-    return _Listed(
-        files=tree.files, labels=tree.labels, parts=tree.parts, names=tree.names, groups=named, notes=tree.notes
-    )
+    if groups not in (None, "folder"):
+        raise InvalidFileError(f"groups={groups}: {folder} has no {TABLE} with such a column; expected groups=folder")
+    return replace(tree, groups=tree.by_folder() if groups else [])
 
 
-def _by_table(folder: Path, groups: str | None) -> _Listed:
+def _by_table(folder: Path, groups: str | None) -> Tree:
     """labels.csv: path below the folder, label (any text), and if there, split (train, val, test) and other columns."""
     table = folder / TABLE
     try:
@@ -194,10 +161,6 @@ def _by_table(folder: Path, groups: str | None) -> _Listed:
         seen.add(path)
         files.append(path)
         parts.append(part)
-    return _Listed(
-        files=files,
-        labels=[numbers[str(int(text)) if whole else text] for text in texts],
-        parts=parts,
-        names=names,
-        groups=[row[groups] or "" for row in rows] if groups else None,
-    )
+    labels = [numbers[str(int(text)) if whole else text] for text in texts]
+    named = [row[groups] or "" for row in rows] if groups else []
+    return Tree(names=names, files=files, labels=labels, parts=parts, groups=named)

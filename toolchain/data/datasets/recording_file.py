@@ -160,15 +160,18 @@ def _read_by_child(recordings: list[Recording], batch: list[int]) -> Iterator[tu
 def _ask(recordings: list[Recording]) -> dict[str, dict[str, Array]]:
     rows = [[str(recording.path.resolve()), recording.format] for recording in recordings]
     what = str(recordings[0].path) if len(rows) == 1 else f"{len(rows)} recordings"
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-        json.dump(rows, file)
-        file.flush()
-        tree: dict[str, dict[str, Array]] = ask_child(
-            CHILD, Path(file.name), what, seconds=SECONDS, limit_bytes=LIMIT_BYTES
-        )
+    tree: dict[str, dict[str, Array]] = asked(CHILD, rows, what, SECONDS, LIMIT_BYTES)
     if len(tree) != len(rows):
         raise InvalidFileError(f"{what}: the reader gave {len(tree)} of {len(rows)}")
     return tree
+
+
+def asked(child: Path, request: Any, what: str, seconds: float, limit_bytes: int) -> dict[str, Any]:
+    """What a guarded child answers to ``request``, plain data that it reads as a JSON file; as ``ask_child``."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(request, file)
+        file.flush()
+        return ask_child(child, Path(file.name), what, seconds=seconds, limit_bytes=limit_bytes)
 
 
 def _read_here(recording: Recording) -> Events:

@@ -13,16 +13,17 @@ import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.signals import DEFAULT_LEVELS, DEFAULT_STEPS, DEFAULT_THRESHOLD, MAX_TIMESTEPS, SignalInput, held
-from snnas.toolchain.data.datasets.folder import PARTS
+from snnas.toolchain.data.datasets.folder import part_names, require_trained, together
 from snnas.toolchain.data.datasets.npz import (
     MAX_ARRAY_BYTES,
     SIGNAL_LAYOUTS,
     ArrayOptions,
+    Stored,
     check_classes,
     numbered,
     read_stored,
 )
-from snnas.toolchain.data.datasets.raw import Array, Raw
+from snnas.toolchain.data.datasets.raw import Array, Raw, own_split
 from snnas.toolchain.data.datasets.series import Series, is_series, read_series
 
 AXES = ("time", "length")
@@ -88,12 +89,11 @@ def declared(options: dict[str, Any]) -> Declared | None:
     return Declared(**given) if given else None
 
 
-def read_signals(path: Path, said: Declared | None, how: ArrayOptions | None = None) -> Raw:
+def read_signals(path: Path, said: Declared | None, how: ArrayOptions) -> Raw:
     """The signals of an .npz, a .ts file or a folder, as they are stored; ``signal`` says what becomes of them.
 
     InvalidFileError for a file that cannot be used; UsageError where nothing is said of time.
     """
-    how = how or ArrayOptions()
     if said is None:
         raise UsageError(f"{path} holds signals; {DECLARE}")
     if how.layout is not None and how.layout not in SIGNAL_LAYOUTS:
@@ -116,12 +116,10 @@ def read_signals(path: Path, said: Declared | None, how: ArrayOptions | None = N
     signal = said.of(x.shape[1])
     _check_size(signal, x, path)
     spikes = not signal.spikes and bool(((x == 0) | (x == 1)).all())
-    test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
     return Raw(
         x=x,
         y=y,
-        test=test,
-        val=val,
+        **own_split(parts),
         classes=max(len(names), int(y.max()) + 1),
         class_names=names,
         groups=groups,
@@ -161,24 +159,20 @@ def framed(raw: Raw, masks: Mapping[str, Array]) -> dict[str, Any]:
         parts["x_test"] = parts["x_test"].clip(low, high)
         largest = np.abs(known).reshape(-1, known.shape[2]).max(0)
         gain = tuple(float(2.0 ** -np.ceil(np.log2(value))) if value else 1.0 for value in largest)
-    kept = {f"raw_{key}": raw.x[masks[key]] for key in ("train", "val")}
-    return {**parts, **kept, "range": (low, high), "gain": gain, "signal": signal}
+    return {**parts, "raw_train": raw.x[masks["train"]], "range": (low, high), "gain": gain, "signal": signal}
 
 
 def _arrays(path: Path, how: ArrayOptions) -> tuple[Array, Array, Array, Array | None]:
     """Arrays x (N, L, C), y, parts and groups of an .npz, or a folder of train.npz with test.npz or val.npz."""
 
-    def stored(file: Path) -> tuple[Array, Array, Array | None]:
+    def stored(file: Path) -> Stored:
         return read_stored(file, how, partial(_signal, layout=how.layout))
 
     if path.suffix == ".npz":
-        x, y, groups = stored(path)
-        check_classes(y, path, least=3)
-        return x, y, np.repeat("train", len(y)), None if groups is None else numbered([groups])
-    named = [part for part in PARTS if part == "train" or (path / f"{part}.npz").exists()]
-    if named == ["train"]:
-        named.append("test")  # it is missed by name
-    files = {part: stored(path / f"{part}.npz") for part in named}
+        files = {"train": stored(path)}
+        check_classes(files["train"][1], path, least=3)
+        return files["train"][0], *together(files)
+    files = {part: stored(path / f"{part}.npz") for part in part_names(path)}
     x, y, _ = files["train"]
     for part, (other, labels, _) in files.items():
         if x.shape[2] != other.shape[2]:
@@ -186,17 +180,10 @@ def _arrays(path: Path, how: ArrayOptions) -> tuple[Array, Array, Array, Array |
                 f"the samples of {path} have {x.shape[2]} channels to train and {other.shape[2]} to {part}, expected "
                 "as many"
             )
-        if int(labels.max()) > int(y.max()):
-            raise InvalidFileError(f"label {labels.max()} of {path} is in {part}.npz alone, expected it in train too")
+        require_trained(labels, y, path, part)
     check_classes(y, path, least=2)
     longest = max(other.shape[1] for other, _, _ in files.values())
-    together = [groups for _, _, groups in files.values() if groups is not None]
-    return (
-        np.concatenate([held(other, longest) for other, _, _ in files.values()]),
-        np.concatenate([labels for _, labels, _ in files.values()]),
-        np.repeat(named, [len(labels) for _, labels, _ in files.values()]),
-        numbered(together) if together else None,
-    )
+    return np.concatenate([held(other, longest) for other, _, _ in files.values()]), *together(files)
 
 
 def _signal(x: Array, path: Path, layout: str | None = None) -> Array:

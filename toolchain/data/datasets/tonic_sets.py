@@ -6,29 +6,26 @@ tonic opens files as they come and downloads without checks; so it works in a gu
 from __future__ import annotations
 
 import inspect
-import json
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snnas.export.formats import hdf5_guard
+from snnas.export.formats.hdf5_guard import LIMIT_BYTES
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
-from snnas.toolchain.data.datasets.cache import cached_frames
+from snnas.toolchain.data.datasets.cache import OwnSet, own_frames
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.frames import FrameOptions
-from snnas.toolchain.data.datasets.own_recordings import OwnSet, sensor_asked
+from snnas.toolchain.data.datasets.own_recordings import sensor_asked
 from snnas.toolchain.data.datasets.raw import Raw
+from snnas.toolchain.data.datasets.recording_file import asked
 from snnas.toolchain.data.datasets.recordings import Recordings
 from snnas.toolchain.data.datasets.transforms import import_tonic
 
 PREFIX = "tonic:"
 CHILD = Path(__file__).with_name("tonic_child.py")
 SECONDS = 1800.0  # of CPU, for one answer
-LIMIT_BYTES = hdf5_guard.LIMIT_BYTES
 SPLITS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 
 
@@ -65,21 +62,9 @@ def read_tonic(
             yield from _events(found, name, row, (width, height, channels))
             row += max(1, len(found["lengths"]))
 
-    source = OwnSet(
-        name=f"tonic-{name}", sample=(channels, height, width), classes=len(names), class_names=tuple(names)
-    )
-    raw, digest = cached_frames(
-        source,
-        [folder / name],
-        lambda: Recordings(labels=labels, test=None, events=events),
-        how,
-        folder / ".cache",
-        advance,
-    )
-    if raw.groups is not None:  # the slices of a recording are where it is
-        parts = parts[raw.groups]
-    test, val = (parts == part if (parts == part).any() else None for part in ("test", "val"))
-    return replace(raw, test=test, val=val, test_share=0.2), digest
+    own = OwnSet(name=f"tonic-{name}", sample=(channels, height, width), classes=len(names), class_names=tuple(names))
+    recordings = Recordings(labels=labels, test=None, events=events)
+    return own_frames(own, folder / name, recordings, parts, how, folder / ".cache", advance)
 
 
 def _class_of(name: str) -> Any:
@@ -105,14 +90,7 @@ def _parts_of(made: Any) -> dict[str, Any]:
 
 
 def _ask(request: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-        json.dump(request, file)
-        file.flush()
-        what = f"tonic:{name} in {folder}"
-        tree: dict[str, Any] = hdf5_guard.ask_child(
-            CHILD, Path(file.name), what, seconds=SECONDS, limit_bytes=LIMIT_BYTES
-        )
-    return tree
+    return asked(CHILD, request, f"tonic:{name} in {folder}", SECONDS, LIMIT_BYTES)
 
 
 def _events(found: dict[str, Any], name: str, first: int, size: tuple[int, int, int]) -> Iterator[tuple[int, Events]]:

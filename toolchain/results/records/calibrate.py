@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import AboveZero, Amount, Count, Document, Interval, OrAbsent, Positive, Record
 
 
@@ -44,7 +42,7 @@ class CalibrationPlan(Document):
 
     printed_by = ("calibrate",)
 
-    schema_: Literal["snnas.calibrate.plan/1"] = Field(alias="schema")
+    schema_: Literal["snnas.calibrate.plan/1"]
     folder: str
     """Where they are."""
     profile: str
@@ -96,7 +94,7 @@ class CalibrationFit(Document):
 
     printed_by = ("calibrate --log",)
 
-    schema_: Literal["snnas.calibrate/1"] = Field(alias="schema")
+    schema_: Literal["snnas.calibrate/1"]
     profile: str
     """The profile that was written."""
     readings: Positive

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Count, Document, Interval, OrAbsent, Record, Sha256
 
 
@@ -46,7 +44,7 @@ class Check(Document):
 
     printed_by = ("check",)
 
-    schema_: Literal["snnas.check/2"] = Field(alias="schema")
+    schema_: Literal["snnas.check/2"]
     subject: str
     """Graph or folder, as a path of this machine."""
     kind: Literal["graph", "ONNX model", "export folder"]
@@ -68,7 +66,7 @@ class Checks(Document):
 
     printed_by = ("check",)
 
-    schema_: Literal["snnas.checks/1"] = Field(alias="schema")
+    schema_: Literal["snnas.checks/1"]
     exit_code: int
     """The exit code of the command."""
     checks: list[Check]
@@ -97,7 +95,7 @@ class RuleList(Document):
 
     printed_by = ("explain",)
 
-    schema_: Literal["snnas.rules/1"] = Field(alias="schema")
+    schema_: Literal["snnas.rules/1"]
     rules: list[RuleRow]
     """Rules, in order."""
 
@@ -136,7 +134,7 @@ class Attestation(Document):
 
     printed_by = ("attest",)
 
-    schema_: Literal["snnas.attestation/1"] = Field(alias="schema")
+    schema_: Literal["snnas.attestation/1"]
     exit_code: int
     """That of snnas check."""
     digest: Sha256

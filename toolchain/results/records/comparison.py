@@ -26,7 +26,7 @@ class Comparison(Document):
 
     printed_by = ("report A B",)
 
-    schema_: Literal["snnas.report.comparison/1"] = Field(alias="schema")
+    schema_: Literal["snnas.report.comparison/1"]
     runs: Annotated[list[ComparedRun], Field(min_length=2, max_length=12)]
     """The runs, in the order given."""
     differences: dict[str, list[Any]]
@@ -41,6 +41,6 @@ class PageWritten(Document):
 
     printed_by = ("report --html",)
 
-    schema_: Literal["snnas.report.html/1"] = Field(alias="schema")
+    schema_: Literal["snnas.report.html/1"]
     path: str
     """Path of this machine."""

@@ -6,13 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from snnas.toolchain.results.record import (
-    Count,
-    OrAbsent,
-    Positive,
-    Record,
-    Sha256,
-)
+from snnas.toolchain.results.record import Count, OrAbsent, Positive, Record, Sha256
 
 
 class DataOptions(Record):

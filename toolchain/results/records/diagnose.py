@@ -13,6 +13,7 @@ PopulationCause = Literal[
     "input", "weights", "saturation", "threshold", "bias", "leak", "truncation", "reset", "timing"
 ]
 LossCause = Literal[PopulationCause, "readout"]
+# What of a program is not its graph's, for machines; ``toolchain/diagnosing`` finds no other kinds.
 FaultKind = Literal[
     "bias lost",
     "bias saturated",
@@ -291,7 +292,7 @@ class Diagnosis(Document):
 
     printed_by = ("diagnose",)
 
-    schema_: Literal["snnas.diagnose/1"] = Field(alias="schema")
+    schema_: Literal["snnas.diagnose/1"]
     subject: str
     """Export folder or graph, as a path of this machine."""
     program_sha256: Sha256 | None

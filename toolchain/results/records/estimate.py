@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Count, Interval, OrAbsent, Record
 from snnas.toolchain.results.records.shared import (
     Band,
@@ -224,7 +222,7 @@ class Estimate(OfModel):
 
     printed_by = ("estimate",)
 
-    schema_: Literal["snnas.estimate/1"] = Field(alias="schema")
+    schema_: Literal["snnas.estimate/1"]
     fit: Fit
     """How it fits on the system."""
     assumed_rate: float | None = None

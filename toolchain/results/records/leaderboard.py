@@ -82,7 +82,7 @@ class LeaderboardRow(Document):
 
     printed_by = ("submit",)
 
-    schema_: Literal["snnas.leaderboard/1"] = Field(alias="schema")
+    schema_: Literal["snnas.leaderboard/1"]
     name: str
     """What the row is called."""
     dataset: str

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Document, Record
 
 
@@ -25,7 +23,7 @@ class Doctor(Document):
 
     printed_by = ("doctor",)
 
-    schema_: Literal["snnas.doctor/1"] = Field(alias="schema")
+    schema_: Literal["snnas.doctor/1"]
     items: list[DoctorItem]
     """What was looked at."""
 
@@ -35,7 +33,7 @@ class LavaSetUp(Document):
 
     printed_by = ("lava setup",)
 
-    schema_: Literal["snnas.lava.setup/1"] = Field(alias="schema")
+    schema_: Literal["snnas.lava.setup/1"]
     python: str
     """Path of the interpreter."""
 
@@ -62,7 +60,7 @@ class DataSetList(Document):
 
     printed_by = ("data list",)
 
-    schema_: Literal["snnas.data/1"] = Field(alias="schema")
+    schema_: Literal["snnas.data/1"]
     folder: str
     """Folder, as a path of this machine."""
     sets: list[DataSetRow]
@@ -74,7 +72,7 @@ class DataSetFetched(Document):
 
     printed_by = ("data fetch",)
 
-    schema_: Literal["snnas.data.fetch/1"] = Field(alias="schema")
+    schema_: Literal["snnas.data.fetch/1"]
     name: str
     """Name."""
     folder: str
@@ -86,7 +84,7 @@ class SchemaRow(Record):
 
     name: str
     """Name."""
-    schema_: str = Field(alias="schema")
+    schema_: str
     """Name and version of this format."""
     printed_by: list[str]
     """Commands that print it."""
@@ -99,6 +97,6 @@ class SchemaList(Document):
 
     printed_by = ("schema",)
 
-    schema_: Literal["snnas.schemas/1"] = Field(alias="schema")
+    schema_: Literal["snnas.schemas/1"]
     schemas: list[SchemaRow]
     """The schemas."""

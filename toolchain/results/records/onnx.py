@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Document, OrAbsent, Record
 from snnas.toolchain.results.records.shared import Silence
 
@@ -26,7 +24,7 @@ class OnnxExport(Document):
 
     printed_by = ("export --target onnx",)
 
-    schema_: Literal["snnas.export.onnx/1"] = Field(alias="schema")
+    schema_: Literal["snnas.export.onnx/1"]
     run: str
     """Name of the run."""
     precision: str

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import (
     Amount,
     Count,
@@ -328,12 +326,9 @@ class ConventionRead(Convention):
 class Report(Document):
     """An export's figures, training beside on target, as in report.json."""
 
-    printed_by = (
-        "export",
-        "report",
-    )
+    printed_by = ("export", "report")
 
-    schema_: Literal["snnas.report/1"] = Field(alias="schema")
+    schema_: Literal["snnas.report/1"]
     run: str
     """Name of the run."""
     seed: int | None

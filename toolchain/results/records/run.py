@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from snnas.toolchain.results.record import (
     AboveZero,
@@ -219,20 +219,16 @@ class TrainingTable(Record):
     """Device of the training."""
 
 
-class VersionsTable(Record):
+class VersionsTable(Record, extra="allow"):
     """[versions] of run.toml: the device, and beside it a version by package."""
-
-    model_config = ConfigDict(extra="allow")
 
     __pydantic_extra__: dict[str, str]  # pyright: ignore[reportIncompatibleVariableOverride]
     device: str
     """Device of the search."""
 
 
-class ChipTable(Record):
+class ChipTable(Record, extra="forbid"):
     """[chip] of run.toml: what candidates are priced on."""
-
-    model_config = ConfigDict(extra="forbid")
 
     system: OrAbsent[str] = None
     """System that programs are mapped on: a name, or a .toml file; loihi1 where it is left out."""
@@ -242,10 +238,8 @@ class ChipTable(Record):
     """Of a weight of a program, where no design says it; absent: 8."""
 
 
-class ObjectivesTable(Record):
+class ObjectivesTable(Record, extra="forbid"):
     """[objectives] of run.toml: of a search that keeps a front."""
-
-    model_config = ConfigDict(extra="forbid")
 
     names: list[str]
     """Score and metrics."""
@@ -315,13 +309,9 @@ class RunFile(Record):
 class RunShown(Document):
     """One run: how it was made, what it found, how far it has come."""
 
-    printed_by = (
-        "search",
-        "train",
-        "runs show",
-    )
+    printed_by = ("search", "train", "runs show")
 
-    schema_: Literal["snnas.run/2"] = Field(alias="schema")
+    schema_: Literal["snnas.run/2"]
     run: str
     """Name of the run."""
     path: str

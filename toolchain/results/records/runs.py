@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Count, Document, Record, Sha256
 from snnas.toolchain.results.records.shared import Stage
 
@@ -30,12 +28,9 @@ class RunRow(Record):
 class RunList(Document):
     """The runs of a folder."""
 
-    printed_by = (
-        "runs",
-        "runs list",
-    )
+    printed_by = ("runs", "runs list")
 
-    schema_: Literal["snnas.runs/1"] = Field(alias="schema")
+    schema_: Literal["snnas.runs/1"]
     folder: str
     """Folder, as a path of this machine."""
     runs: list[RunRow]
@@ -47,7 +42,7 @@ class RunsRemoved(Document):
 
     printed_by = ("runs remove",)
 
-    schema_: Literal["snnas.runs.remove/1"] = Field(alias="schema")
+    schema_: Literal["snnas.runs.remove/1"]
     removed: list[str]
     """Paths of the runs that were removed."""
 
@@ -57,7 +52,7 @@ class RunPacked(Document):
 
     printed_by = ("runs pack",)
 
-    schema_: Literal["snnas.runs.pack/1"] = Field(alias="schema")
+    schema_: Literal["snnas.runs.pack/1"]
     run: str
     """Name of the run."""
     path: str

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import OrAbsent, Record
 from snnas.toolchain.results.records.c import CExport
 from snnas.toolchain.results.records.shared import OfModel, Range, Role, SampleMean, Silence, TargetAccuracy
@@ -78,7 +76,7 @@ class Simulation(OfModel):
 
     printed_by = ("simulate",)
 
-    schema_: Literal["snnas.simulate/1"] = Field(alias="schema")
+    schema_: Literal["snnas.simulate/1"]
     accuracy: TargetAccuracy | None
     """Accuracy, 0..1."""
     silence: OrAbsent[Silence] = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Count, Document, OrAbsent, Record
 
 
@@ -60,7 +58,7 @@ class ConventionsFound(Document):
 
     printed_by = ("whose",)
 
-    schema_: Literal["snnas.whose/1"] = Field(alias="schema")
+    schema_: Literal["snnas.whose/1"]
     status: Literal["named", "ambiguous", "none"]
     """Verdict or state, in one word."""
     headline: str

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Count, Document, OrAbsent, Record
 
 
@@ -61,7 +59,7 @@ class ConformanceBench(Document):
 
     printed_by = ("bench conformance",)
 
-    schema_: Literal["snnas.bench.conformance/1"] = Field(alias="schema")
+    schema_: Literal["snnas.bench.conformance/1"]
     seed: int
     """The one seed that every draw comes from."""
     genotypes: int
@@ -117,7 +115,7 @@ class ForeignBench(Document):
 
     printed_by = ("bench conformance --foreign",)
 
-    schema_: Literal["snnas.bench.foreign/1"] = Field(alias="schema")
+    schema_: Literal["snnas.bench.foreign/1"]
     seed: int
     """The one seed that every draw comes from."""
     graphs: Count

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Document, Record
 
 
@@ -66,7 +64,7 @@ class DeployBench(Document):
 
     printed_by = ("bench deploy",)
 
-    schema_: Literal["snnas.bench.deploy/1"] = Field(alias="schema")
+    schema_: Literal["snnas.bench.deploy/1"]
     table: str
     """The file."""
     networks: int

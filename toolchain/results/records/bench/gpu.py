@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Amount, Count, Document, Fraction, Record
 
 
@@ -92,7 +90,7 @@ class GpuBench(Document):
 
     printed_by = ("bench gpu",)
 
-    schema_: Literal["snnas.bench.gpu/1"] = Field(alias="schema")
+    schema_: Literal["snnas.bench.gpu/1"]
     device: str
     """As torch names it."""
     quick: bool

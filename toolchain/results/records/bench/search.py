@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Document
 from snnas.toolchain.results.records.bench.setting import LoopSetting
 
@@ -22,7 +20,7 @@ class SearchBench(Document):
 
     printed_by = ("bench search",)
 
-    schema_: Literal["snnas.bench.search/1"] = Field(alias="schema")
+    schema_: Literal["snnas.bench.search/1"]
     ratio_feedforward: float
     """How many times faster than the loop, feed-forward cell."""
     seconds_feedforward: float

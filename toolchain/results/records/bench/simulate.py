@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Amount, Count, Document, Record
 
 
@@ -76,7 +74,7 @@ class SimulateBench(Document):
 
     printed_by = ("bench simulate",)
 
-    schema_: Literal["snnas.bench.simulate/1"] = Field(alias="schema")
+    schema_: Literal["snnas.bench.simulate/1"]
     seed: int
     """The one seed that every draw comes from."""
     provenance: str

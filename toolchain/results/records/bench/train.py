@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from snnas.toolchain.results.record import Document
 from snnas.toolchain.results.records.bench.setting import LoopSetting
 
@@ -28,7 +26,7 @@ class TrainBench(Document):
 
     printed_by = ("bench train",)
 
-    schema_: Literal["snnas.bench.train/1"] = Field(alias="schema")
+    schema_: Literal["snnas.bench.train/1"]
     ratio_feedforward: float
     """How many times faster than the loop, feed-forward cell."""
     seconds_feedforward: float
