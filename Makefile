@@ -73,13 +73,22 @@ $(NIR_PEERS:%=.oracles/%/bin/python): .oracles/%/bin/python: constraints.txt | $
 	@.oracles/$*/bin/python -m pip install --quiet --constraint .oracles/$*/constraints.txt \
 		torch==2.13.0 $* $(if $(filter sinabs,$*),,nirtorch "nir>=1.0.8,<1.1")
 
-oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi $(NIR_PEERS),.oracles/$(t)/bin/python)  ## Compare with independent tools
+# What writes event recordings (faery, dv-processing) and reads AEDAT 4: the tests that need it run in it, ours behind it.
+.oracles/events/bin/python: constraints.txt | $(VENV)/.dev
+	$(BIN)/python -m venv .oracles/events
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.oracles/events/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	@echo "installing aedat, faery and dv-processing into .oracles/events"
+	@.oracles/events/bin/python -m pip install --quiet --constraint constraints.txt aedat expelliarmus faery dv-processing
+
+oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi events $(NIR_PEERS),.oracles/$(t)/bin/python)  ## Compare with independent tools
 	SNNAS_SANAFE_PYTHON=$(ORACLES)/sanafe/bin/python SNNAS_NEUROBENCH_PYTHON=$(ORACLES)/neurobench/bin/python \
 	SNNAS_NENGO_LOIHI_PYTHON=$(ORACLES)/nengo-loihi/bin/python SNNAS_BRIAN2_LOIHI_PYTHON=$(ORACLES)/brian2-loihi/bin/python \
 	SNNAS_SNNTORCH_PYTHON=$(ORACLES)/snntorch/bin/python SNNAS_NORSE_PYTHON=$(ORACLES)/norse/bin/python \
 	SNNAS_SINABS_PYTHON=$(ORACLES)/sinabs/bin/python SNNAS_SPIKINGJELLY_PYTHON=$(ORACLES)/spikingjelly/bin/python \
 	SNNAS_ROCKPOOL_PYTHON=$(ORACLES)/rockpool/bin/python SNNAS_SNN_MLIR_PYTHON=$(ORACLES)/snn-mlir/bin/python \
 		$(BIN)/python -m pytest -m oracle -rs
+	.oracles/events/bin/python -m pytest -n 0 -m oracle -rs tests/toolchain/data/test_own_recordings.py
 
 docs: $(VENV)/.dev  ## Build the documentation into build/docs, with warnings as errors
 	@echo "building build/docs: about half a minute"

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnas.hw_sim.energy.profile import Band
+from snnas.hw_sim.energy.profile import Band, load_profile
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import write_json
 from snnas.hw_sim.program import INPUT
+from snnas.hw_sim.simulate.counts import FORMAT
 from snnas.toolchain.checking import remake
 from snnas.toolchain.checking.drift import (
     Baseline,
@@ -20,12 +21,15 @@ from snnas.toolchain.checking.drift import (
     check_drift,
     moved,
     parse_tolerances,
+    priced_by,
     read_baseline,
     write_baseline,
 )
 from snnas.toolchain.checking.equivalence import Fired, answers_differ, first_difference
 from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.made import Made
+from snnas.toolchain.models.pricing import Pricing
+from snnas.toolchain.runs.versions import versions_of
 from tests.hw_sim.simulate.test_counts import dense, population, program
 
 SHAPES = {"a": (2, 3, 5, 2, 1), "b": (2, 3, 9)}  # B, T, and no whole number of bytes
@@ -110,6 +114,38 @@ def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
         read_baseline(path)
     write_json(path, {"schema": "snnas.baseline/1", "figures": {"cores": 2}, "stimulus": "s", "labels": "l"})
     assert read_baseline(path) == Baseline(figures={"cores": 2.0}, stimulus="s", labels="l")
+
+
+def test_a_baseline_says_what_priced_it(tmp_path: Path) -> None:
+    path, by = tmp_path / "baseline.json", priced_by(Pricing())
+    assert by == {**versions_of("snnas"), "counts": str(FORMAT), "profile": f"loihi1 {load_profile('loihi1').version}"}
+    write_baseline(path, {"cores": 2}, None, by)
+    assert read_baseline(path) == Baseline(figures={"cores": 2.0}, stimulus="", priced_by=by)
+    for wrong in ([], {"counts": 3}):
+        write_json(path, {"schema": "snnas.baseline/1", "figures": {}, "priced_by": wrong})
+        with pytest.raises(InvalidFileError, match=r"priced_by is .*; expected names and versions, or none"):
+            read_baseline(path)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        ({}, {"snnas": "1", "counts": "3"}, ""),  # a baseline of before
+        ({"snnas": "1", "counts": "3"}, {"snnas": "1", "counts": "3"}, ""),
+        (
+            {"snnas": "1", "counts": "2", "profile": "loihi1 1"}, {"snnas": "1", "counts": "3"},
+            "; the baseline was made with counts 2, profile loihi1 1, here it is counts 3, profile none: if nothing "
+            "else changed, --update-baseline",
+        ),
+    ],
+)  # fmt: skip
+def test_drift_across_versions_says_so(then: dict, now: dict, said: str) -> None:
+    book = Book(Path("e"), "export")
+    known = Baseline(figures={"cores": 4.0, "accuracy": 0.5}, stimulus="", priced_by=then)
+    check_drift(book, Path("b"), known, Made(figures={"cores": 5.0, "accuracy": 0.5}), {}, now)
+    assert [f.detail for f in book.findings if f.code == "SN501"] == [
+        f"cores 5 is worse than 4 by 25.0%, allowed is 0{said}", "0.5, baseline 0.5"
+    ]  # fmt: skip
 
 
 def test_what_moved_is_told_the_worse_first() -> None:

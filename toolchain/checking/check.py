@@ -10,7 +10,7 @@ from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError, brief
 from snnas.hw_sim.tables import read_table
 from snnas.toolchain.checking.again import refuse_in_ci
 from snnas.toolchain.checking.arrival import check_arrival, kind_of, refuse_pointer
-from snnas.toolchain.checking.drift import Baseline, check_drift, moved, read_baseline, write_baseline
+from snnas.toolchain.checking.drift import Baseline, check_drift, moved, priced_by, read_baseline, write_baseline
 from snnas.toolchain.checking.export_folder import check_folder
 from snnas.toolchain.checking.findings import Book, Figure, Policy, amount_of
 from snnas.toolchain.checking.made import OF_SAMPLES, Made
@@ -127,9 +127,9 @@ def _gates(book: Book, options: CheckOptions, limits: Limits, made: Made) -> Non
     }  # fmt: skip
     _check_pinned(book, limits, made, pinned, trusted=options.trust_report)
     if path is not None and options.update_baseline:
-        _update(book, path, made)
+        _update(book, path, made, options)
     if path is not None and known is not None:
-        check_drift(book, path, known, made, options.tolerances)
+        check_drift(book, path, known, made, options.tolerances, priced_by(options.pricing))
 
 
 def _limit(book: Book, name: str, limit: float, made: Made, *, trusted: bool, pinned: bool) -> None:
@@ -180,7 +180,7 @@ def _baseline(path: Path) -> Baseline:
     return read_baseline(path)
 
 
-def _update(book: Book, path: Path, made: Made) -> None:
+def _update(book: Book, path: Path, made: Made, options: CheckOptions) -> None:
     figures = made.figures
     if book.exit_code:
         book.note(f"{path} is left as it was: the check did not pass")
@@ -188,7 +188,7 @@ def _update(book: Book, path: Path, made: Made) -> None:
         book.note(f"{path} is left as it was: there are no figures")
     else:
         changes = _changes(path, figures)
-        write_baseline(path, figures, made.judged)
+        write_baseline(path, figures, made.judged, priced_by(options.pricing))
         changed = "" if changes is None else f", {amount_of(len(changes), 'figure')} changed"
         book.note(f"baseline written: {path}{changed}")
         for change in changes or ():

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 from snnas.hw_sim.files import read_json, write_json
+from snnas.hw_sim.simulate.counts import FORMAT as COUNTS
 from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.made import Made
 from snnas.toolchain.checking.samples import Samples
+from snnas.toolchain.models.estimate import profile_of
+from snnas.toolchain.models.pricing import Pricing
+from snnas.toolchain.runs.versions import versions_of
 from snnas.toolchain.searching.budgets import ALIASES, GATED, amount, enter, halves, number_of
 
 SCHEMA = "snnas.baseline/1"
@@ -35,11 +39,15 @@ Tolerances = Mapping[str, Tolerance]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """Figures to compare with. stimulus, labels: digests of the samples that they were measured on; '' unknown."""
+    """Figures to compare with. stimulus, labels: digests of the samples that they were measured on; '' unknown.
+
+    priced_by: what counted and priced them, as ``priced_by`` says it; empty in a file of before it was said.
+    """
 
     figures: Mapping[str, float]
     stimulus: str
     labels: str = ""
+    priced_by: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_tolerances(items: Iterable[str]) -> dict[str, Tolerance]:
@@ -82,16 +90,28 @@ def read_baseline(path: Path) -> Baseline:
                 f"{path}: {str(name)[:40]!r} is {str(value)[:40]!r}; expected a number of one of {', '.join(GATED)}"
             )
         figures[name] = float(value)
+    by = table.get("priced_by", {})
+    if not isinstance(by, dict) or not all(isinstance(value, str) for value in by.values()):
+        raise InvalidFileError(f"{path}: priced_by is {str(by)[:40]!r}; expected names and versions, or none")
     return Baseline(
-        figures=figures, stimulus=str(table.get("stimulus", "")), labels=str(table.get("labels", ""))
+        figures=figures, stimulus=str(table.get("stimulus", "")), labels=str(table.get("labels", "")), priced_by=by
     )  # fmt: skip
 
 
-def write_baseline(path: Path, figures: Mapping[str, float | None], samples: Samples | None) -> None:
-    """The figures that there are, and of what samples, whole or not at all."""
+def priced_by(pricing: Pricing) -> dict[str, str]:
+    """What counts and prices here: versions of snnas, of counts.json, and of the profile, where there is one."""
+    profile = profile_of(pricing)
+    priced = {} if profile is None else {"profile": f"{profile.name} {profile.version}"}
+    return {**versions_of("snnas"), "counts": str(COUNTS), **priced}
+
+
+def write_baseline(
+    path: Path, figures: Mapping[str, float | None], samples: Samples | None, by: Mapping[str, str] | None = None
+) -> None:
+    """The figures that there are, of what samples, and what priced them, whole or not at all."""
     known = {name: value for name, value in figures.items() if value is not None}
     pins = {"stimulus": samples.stimulus, "labels": samples.labels} if samples else {"stimulus": "", "labels": ""}
-    write_json(path, {"schema": SCHEMA, **pins, "figures": known})
+    write_json(path, {"schema": SCHEMA, **pins, **({"priced_by": by} if by else {}), "figures": known})
 
 
 def moved(known: Baseline, figures: Mapping[str, float | None]) -> list[str]:
@@ -110,8 +130,10 @@ def moved(known: Baseline, figures: Mapping[str, float | None]) -> list[str]:
     return worse + other
 
 
-def check_drift(book: Book, path: Path, known: Baseline, made: Made, tolerances: Tolerances) -> None:
-    """SN501 and SN502 of every figure of the baseline, SN503 of the samples."""
+def check_drift(
+    book: Book, path: Path, known: Baseline, made: Made, tolerances: Tolerances, by: Mapping[str, str] | None = None
+) -> None:
+    """SN501 and SN502 of every figure of the baseline, SN503 of the samples. by: what priced ``made``."""
     unused = sorted(set(tolerances) - set(known.figures) - {EVERY})
     if unused:
         book.note(f"--tolerance {unused[0]}: the baseline has no such figure")
@@ -132,11 +154,21 @@ def check_drift(book: Book, path: Path, known: Baseline, made: Made, tolerances:
         problem = None
         if worse > allowed.of(then):
             worse_by = f"{_line(name, now)} is worse than {_line(name, then)}{_share(worse, then)}"
-            problem = f"{name} {worse_by}, allowed is {_allowed(allowed, name)}"
+            problem = f"{name} {worse_by}, allowed is {_allowed(allowed, name)}{_other_prices(known, by or {})}"
         good = f"{_line(name, now)}, baseline {_line(name, then)}"
         if worse < -allowed.of(then):
             good += f"; better{_share(-worse, then)}: the baseline can be tightened with --update-baseline"
         book.judge("SN501", f"baseline {name}", problem, good, path)
+
+
+def _other_prices(known: Baseline, by: Mapping[str, str]) -> str:
+    """What else may have made a figure worse than the network: other versions priced the baseline."""
+    then = {name: was for name, was in known.priced_by.items() if by and by.get(name) != was}
+    if not then:
+        return ""
+    was = ", ".join(f"{name} {version}"[:60] for name, version in then.items())
+    now = ", ".join(f"{name} {by.get(name, 'none')}"[:60] for name in then)
+    return f"; the baseline was made with {was}, here it is {now}: if nothing else changed, --update-baseline"
 
 
 def _line(name: str, value: float) -> str:

@@ -14,6 +14,7 @@ import pytest
 from snnas.export.formats.npz_file import read_npz
 from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import read_json, write_json
+from snnas.hw_sim.simulate.counts import FORMAT
 from snnas.toolchain.checking.rules.rules import GROUPS, RULES, find
 from snnas.toolchain.cli.app import run_command
 from tests.export.nir_nets import dyadic, graph_of, lif, nir, written
@@ -178,6 +179,23 @@ def test_a_baseline_that_is_replaced_says_what_got_worse(here: Path, capsys: pyt
     assert "energy_total" in notes[3]
     assert notes[3].endswith("better by 50.0%") or notes[4].endswith("better by 50.0%")
     assert any("cores is new: 1" in note for note in notes)
+
+
+def test_drift_across_versions_is_told_as_such(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("baseline.json")
+    table = read_json(path)
+    assert table["priced_by"]["profile"].startswith("loihi1 ")
+    table["figures"]["synops"] /= 2
+    for counts, said in (
+        ("2", f"made with counts 2, here it is counts {FORMAT}: if nothing else"),
+        (None, "allowed is 0\n"),
+    ):
+        table["priced_by"] = {"counts": counts} if counts else {}
+        write_json(path, table)
+        capsys.readouterr()
+        assert run_command(["check", GRAPH, "--baseline", "baseline.json", "--json"]) == 1
+        (detail,) = [f["detail"] for f in json.loads(capsys.readouterr().out)["findings"] if f["status"] == "failed"]
+        assert said in f"{detail}\n"
 
 
 def test_fewer_bits_are_judged_as_such(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

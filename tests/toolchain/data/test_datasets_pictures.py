@@ -8,6 +8,7 @@ import pytest
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.toolchain.data import load as data
+from snnas.toolchain.data import split
 from snnas.toolchain.data.load import Dataset
 from snnas.toolchain.data.split import copies_in_test
 
@@ -84,6 +85,11 @@ def _png_called_jpg(path: Path, value: int) -> None:
     path.with_suffix(".png").rename(path.with_suffix(".jpg"))
 
 
+def _jpeg_called_png(path: Path, value: int) -> None:
+    with path.with_suffix(".png").open("wb") as file:  # Pillow goes by the suffix
+        Image.new("RGB", (4, 4), (value, value, value)).save(file, format="JPEG", quality=100)
+
+
 @pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated")
 @pytest.mark.parametrize(
     ("save", "first", "note"),
@@ -91,7 +97,8 @@ def _png_called_jpg(path: Path, value: int) -> None:
         (_palette, [30, 255, 255, 255], "10 pictures are transparent in part"),
         (_grey_alpha, [0, 0, 0, 0], ""),  # opaque throughout: as if it had no alpha
         (_cmyk, [255] * 4, "10 pictures are CMYK"),
-        (_png_called_jpg, [0] * 4, "10 PNG files under the name .jpg"),
+        (_png_called_jpg, [0] * 4, "10 PNG files under the name .jpg, read as what they are"),
+        (_jpeg_called_png, [140] * 4, "10 JPEG files under the name .png, read as what they are"),
         (lambda p, v: Image.new("RGB", (4, 4), (v, 0, 0)).save(p.with_suffix(".bmp")), [0] * 4, ""),
         (lambda p, v: Image.new("1", (4, 4), v % 20 == 0).save(p.with_suffix(".TIFF")), [255] * 4, ""),
     ],
@@ -304,3 +311,18 @@ def test_copies_of_training_samples_are_counted() -> None:
     train = np.arange(8, dtype=np.float32).reshape(4, 2)
     assert copies_in_test(train, train[[1, 1, 3]]) == 3
     assert copies_in_test(train, train[:, ::-1]) == 0
+
+
+def test_copies_are_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None where there are none; nor of so many bytes that nobody looked."""
+    train = np.arange(8, dtype=np.float32).reshape(4, 2)
+    test = np.concatenate([train[[1, 1, 3]], train[:, ::-1]])
+    said = [
+        "3 of 7 test samples are copies of training samples: they tell nothing about new ones; remove them, or keep "
+        "what belongs together on one side (--data groups=)"
+    ]
+    assert split.test_copies_note(train, test) == said
+    assert split.test_copies_note(train, train[:, ::-1]) == []
+    for limit, wanted in ((train.nbytes + test.nbytes, said), (train.nbytes + test.nbytes - 1, [])):
+        monkeypatch.setattr(split, "COUNTED_BYTES", limit)
+        assert split.test_copies_note(train, test) == wanted

@@ -19,6 +19,7 @@ from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.evt3 import read_evt3
 from snnas.toolchain.data.datasets.frames import FrameOptions, to_frames
 from snnas.toolchain.data.datasets.recording_file import probe, read_recordings
+from tests.official_files import aedat3
 
 WIDTH, HEIGHT = 40, 30
 
@@ -191,8 +192,40 @@ def as_davis(path: Path, events: Events) -> Path:
     return path
 
 
+def as_dvs128(path: Path, events: Events) -> Path:
+    """jAER's address of a DVS128, from its extractor; and a signal from outside, which is no event of a pixel."""
+    rows = [((127 - y) << 8 | (127 - x) << 1 | 1 - p, t) for x, y, p, t in _rows(events)]
+    rows.insert(3, (1 << 15 | 5 << 8, 5))
+    head = b"#!AER-DAT2.0\r\n# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n"
+    path.write_bytes(head + b"".join(struct.pack(">II", address, t) for address, t in rows))
+    return path
+
+
+def as_libcaer(path: Path, events: Events) -> Path:
+    path.write_bytes(aedat3(np.array(_rows(events))))
+    return path
+
+
 def _rows(events: Events) -> list[tuple[int, int, int, int]]:
     return list(zip(*(getattr(events, key).tolist() for key in "xypt"), strict=True))
+
+
+@pytest.mark.parametrize("write", [as_dvs128, as_libcaer])
+def test_a_dvs128_is_read_upright(tmp_path: Path, write) -> None:
+    """AEDAT 2, which was laid on its side as CIFAR10-DVS is, and AEDAT 3.1: a folder gives the events' frames."""
+    wanted = {}
+    for label, name in enumerate(("left", "right")):
+        (tmp_path / name).mkdir()
+        for k in range(3):
+            events = made(10 * label + k, width=128, height=128)
+            path = write(tmp_path / name / f"{k}.aedat", events)
+            assert probe(path).sensor == (128, 128)
+            assert equal(read(path), events)
+            wanted[to_frames(events, (2, 128, 128), FrameOptions(frames=2)).tobytes()] = label
+    loaded = data.load(tmp_path, seed=0, frames=2)
+    parts = ((loaded.x_train, loaded.y_train), (loaded.x_val, loaded.y_val), (loaded.x_test, loaded.y_test))
+    found = {x.astype(np.uint8).tobytes(): int(y) for xs, ys in parts for x, y in zip(xs, ys, strict=True)}
+    assert found == wanted
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from snnas.toolchain.data.datasets.raw import Array, Raw, digest, own_split
 from snnas.toolchain.data.datasets.recordings import Recordings, sliced
 from snnas.toolchain.data.datasets.transforms import Transforms
 
-FORMAT = 3  # 2 had no slices
+FORMAT = 4  # 2 had no slices, 3 laid AEDAT 2 recordings of a DVS128 on their side
 MAX_BYTES = 16 * 2**30
 HELD_EVENTS = 2**25  # of training recordings, kept between epochs; of more the files are read anew
 Advance = Callable[[int, int], None]

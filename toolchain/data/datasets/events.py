@@ -71,22 +71,38 @@ def read_aedat2(data: bytes, where: str) -> Events:
     return Events(127 - ((address >> 8) & 127), 127 - ((address >> 1) & 127), 1 - (address & 1), rows[:, 1])
 
 
+def read_aedat2_dvs128(data: bytes, where: str) -> Events:
+    """A recording of a DVS128 by jAER: AEDAT 2.0; x in bits 1 .. 7 of the address, y in 8 .. 14, 0 = brighter in 0.
+
+    Bits 15 and 31 mark signals from outside, which are no events of pixels. Upright as ``read_aedat2_davis`` is; in
+    CIFAR10-DVS the camera itself lay on its side. Raises InvalidFileError.
+    """
+    rows = _aedat2_rows(data, where, beside=0x8000_8000)
+    address = rows[:, 0]
+    return Events(127 - ((address >> 1) & 127), 127 - ((address >> 8) & 127), 1 - (address & 1), rows[:, 1])
+
+
 def read_aedat2_davis(data: bytes, where: str, width: int, height: int) -> Events:
     """A recording of a DAVIS by jAER: AEDAT 2.0; x in bits 12 .. 21 of the address, y in 22 .. 30, 1 = brighter in 11.
 
     Bit 31 marks frames and motion sensors, which are no events of pixels, bit 10 signals from outside. jAER counts
     from the lower right; the picture is turned upright, as tonic does. Raises InvalidFileError.
     """
-    start = _text_header_end(data, where, b"#!AER-DAT2.")
-    if (len(data) - start) % 8:
-        raise InvalidFileError(f"{where} has {len(data) - start} bytes of events, expected a multiple of 8; damaged")
-    rows = np.frombuffer(data, ">u4", offset=start).astype(np.int64).reshape(-1, 2)
-    rows = rows[(rows[:, 0] >> 31 == 0) & ((rows[:, 0] >> 10) & 1 == 0)]
+    rows = _aedat2_rows(data, where, beside=0x8000_0400)
     address = rows[:, 0]
     x, y = width - 1 - ((address >> 12) & 1023), height - 1 - ((address >> 22) & 511)
     if len(rows) and min(int(x.min()), int(y.min())) < 0:
         raise InvalidFileError(f"{where}: an event lies outside of {width} x {height} pixels; is it of another camera?")
     return Events(x, y, (address >> 11) & 1, rows[:, 1])
+
+
+def _aedat2_rows(data: bytes, where: str, *, beside: int) -> Array:
+    """int64 (n, 2): address and microseconds, without the rows whose address has a bit of ``beside``."""
+    start = _text_header_end(data, where, b"#!AER-DAT2.")
+    if (len(data) - start) % 8:
+        raise InvalidFileError(f"{where} has {len(data) - start} bytes of events, expected a multiple of 8; damaged")
+    rows = np.frombuffer(data, ">u4", offset=start).astype(np.int64).reshape(-1, 2)
+    return rows[rows[:, 0] & beside == 0]
 
 
 def read_aedat3(data: bytes, where: str, side: int = 128) -> Events:

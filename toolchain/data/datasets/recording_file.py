@@ -22,7 +22,13 @@ import numpy as np
 from snnas.export.formats.hdf5_guard import LIMIT_BYTES, ask_child
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.toolchain.data.datasets.archives import READ_ERRORS, readable
-from snnas.toolchain.data.datasets.events import Events, read_aedat2, read_aedat2_davis, read_aedat3, read_nmnist
+from snnas.toolchain.data.datasets.events import (
+    Events,
+    read_aedat2_davis,
+    read_aedat2_dvs128,
+    read_aedat3,
+    read_nmnist,
+)
 from snnas.toolchain.data.datasets.evt3 import read_evt3
 from snnas.toolchain.data.datasets.raw import Array
 from snnas.toolchain.data.datasets.recording_child import fields
@@ -184,7 +190,7 @@ def _read_here(recording: Recording) -> Events:
         return read_aedat3(data, str(path), MAX_SIDE)
     assert recording.sensor is not None
     if recording.sensor == (128, 128):
-        return read_aedat2(data, str(path))
+        return read_aedat2_dvs128(data, str(path))
     return read_aedat2_davis(data, str(path), *recording.sensor)
 
 
