@@ -75,7 +75,8 @@ def compared(found: dict[str, Any]) -> Iterator[Row]:
         if run["missing"] is None:
             said = f"simulator vs {run['compiler']}, {run['spikes_compared']:,} compared"
             yield f"{title}: differing spikes", str(run["differing_spikes"]), said
-    if (encoder := found.get("encoder")) is not None and encoder["places"]:
+    encoder: dict[str, Any] = found.get("encoder") or {"places": []}
+    if encoder["places"]:
         ran = ", ".join(TITLES.get(place, place) for place in encoder["places"])
         said = f"hw_sim.signals vs encoder.c ({ran}), {encoder['spikes_compared']:,} compared"
         yield "encoder: differing spikes", str(encoder["differing_spikes"]), said

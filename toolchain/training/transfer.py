@@ -70,7 +70,8 @@ def train_genotype(
             raise UsageError(f"--cells {cells}: the cells of {genotype} differ, and none is meant; leave --cells out")
         found = replace(found, cells=found.cells[:1] * cells)
     device = resolve_device(device)
-    data = load(dataset, seed=seed, **(data_options or {}))
+    more: dict[str, Any] = data_options or {}
+    data = load(dataset, seed=seed, **more)
     recipe = (recipe or TrainingConfig()).on(device)
     timesteps = timesteps_asked(recipe, timesteps)
     if isinstance(found, Design):
