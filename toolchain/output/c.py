@@ -77,7 +77,7 @@ def compared(found: dict[str, Any]) -> Iterator[Row]:
             yield f"{title}: differing spikes", str(run["differing_spikes"]), said
     encoder: dict[str, Any] = found.get("encoder") or {"places": []}
     if encoder["places"]:
-        ran = ", ".join(TITLES.get(place, place) for place in encoder["places"])
+        ran = ", ".join(TITLES.get(str(place), str(place)) for place in encoder["places"])
         said = f"hw_sim.signals vs encoder.c ({ran}), {encoder['spikes_compared']:,} compared"
         yield "encoder: differing spikes", str(encoder["differing_spikes"]), said
     split = found["native"]
