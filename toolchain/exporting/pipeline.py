@@ -93,10 +93,11 @@ def _current(final: Path, manifest: dict[str, Any], report: dict[str, Any], opti
 def _run_whole(final: Path, manifest: dict[str, Any], report: dict[str, Any], options: ExportOptions) -> bool:
     """Whether an older export was run on all that there is here."""
     if options.target == "c":
-        from snnas.export.formats.c.encoder import encoder_texts
+        from snnas.export.formats.c.encoder import SOURCES, signal_of
         from snnas.toolchain.models.in_c import complete
 
-        if not encoder_texts(read_program(final / "program.npz")).keys() <= manifest["files"].keys():
+        encodes = signal_of(read_program(final / "program.npz")) is not None
+        if encodes and not {*SOURCES} <= manifest["files"].keys():
             return False  # of a version that wrote no encoder
         return complete(report["c"]) and (bool(report["checks"]["lava_samples"]) or not options.require_lava)
     return bool(report["checks"]["lava_samples"]) or lava_python(options)[0] is None

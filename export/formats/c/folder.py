@@ -113,7 +113,7 @@ def _readme(plan: Plan) -> str:
         )
     else:
         frame = f"`uint8_t frame[{plan.frame}]`: the input {p.input_shape} in (C, H, W) order; not 0 is a spike."
-    sources = " ".join(["model.c", *(name for name in encoder_texts(p) if name.endswith(".c"))])
+    sources = "model.c" if signal_of(p) is None else "model.c encoder.c"
     rows = "\n".join(
         f"| {u.index} | {u.population.id} | {' x '.join(map(str, u.population.shape))} | {u.population.role} |"
         for u in plan.units
