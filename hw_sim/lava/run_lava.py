@@ -77,7 +77,7 @@ LIMIT_BYTES = 2 << 30
 
 Arrays = Dict[str, np.ndarray]
 _HEADER = re.compile(
-    r"\{'descr': '([<>|=]?)([biuf])(\d{1,2})', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,200})\), \}\s*\n"
+    r"\{'descr': '([<>|=]?)([biufSU])(\d{1,6})', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,200})\), \}\s*\n"
 )
 
 
@@ -130,11 +130,14 @@ def _read_entries(archive: zipfile.ZipFile, limit_bytes: int, entries: int) -> A
         name = info.filename[:-4] if info.filename.endswith(".npy") else ""
         if not name or name in arrays or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BadFile(f"entry {info.filename[:80]!r} is unnamed, repeated, or compressed in an unknown way")
-        arrays[name] = _read_array(archive, info, name)
+        array = _read_array(archive, info, name)
+        if array is not None:
+            arrays[name] = array
     return arrays
 
 
-def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> np.ndarray:
+def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Optional[np.ndarray]:
+    """The array of an entry; None of text, which is a person's: no array of ours is one."""
     with archive.open(info) as stream:
         start = stream.read(8)
         if start[:6] != b"\x93NUMPY" or start[6:7] not in (b"\x01", b"\x02"):
@@ -147,6 +150,8 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> n
         if not match:
             raise BadFile(f"entry {name!r} has an unknown array header, or holds objects")
         order, kind, size, fortran, dims = match.groups()
+        if kind in "SU":
+            return None
         dtype = np.dtype(f"{order.replace('|', '')}{kind}{size}")
         shape = tuple(int(d) for d in dims.split(",") if d.strip())
         count = 1

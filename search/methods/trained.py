@@ -29,7 +29,7 @@ import numpy as np
 from snnas.hw_sim.errors import GateError
 from snnas.search.methods import Record, Refuse, SearchResult
 from snnas.search.methods.nondominated import by_rank_and_crowding, hypervolume
-from snnas.search.methods.trials import Log, Trained, Trial, mean
+from snnas.search.methods.trials import Log, NothingTrainedError, Trained, Trial, mean
 from snnas.search.network.design import Design
 from snnas.search.network.design_space import DesignSpace
 
@@ -188,6 +188,9 @@ class _Search:
                 finals.update(self._longer(some, range(1, SEEDS + 1)))
         best = chosen()
         if best is None:
+            reasons = [found.reason for found in self.short.values() if found.reason]
+            if len(reasons) == len(self.short):
+                raise NothingTrainedError(f"none of {len(reasons)} trainings came to anything, the last: {reasons[-1]}")
             raise GateError(
                 f"none of the {len(self.short)} designs that were trained keeps the budget as it was measured"
             )

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.errors import GateError, InvalidFileError
 from snnas.search.methods import Record
 from snnas.search.network.design import Design
+
+
+class NothingTrainedError(GateError):
+    """No training came to a network that runs on target: no budget has a part in it."""
 
 
 @dataclass(frozen=True, slots=True)

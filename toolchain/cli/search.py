@@ -108,7 +108,7 @@ def search(
     _refuse(context, resume, method, then if no_train else None)
     check_then(then)
     narrator = Narrator(quiet=quiet, verbose=verbose)
-    begun = goes_on_with("search --resume", runs_dir)
+    begun = goes_on_with("search --resume", runs_dir, then)
     if resume is not None:
         there = {name: asked[name] if given(context, name) else None for name in ("dataset", "device")}
         going_on = options_of(ResumeOptions, asked, run=resume, train=not no_train, **there)
@@ -119,11 +119,15 @@ def search(
         options = options_of(SearchOptions, asked, train=not no_train)
         run = run_search(options, narrator, command=typed(), begun=begun)
     found = Run(run)
-    if not as_json and (points := found.front) is not None:
+    pick = None
+    if (points := found.front) is not None:
+        from snnas.toolchain.searching.front import choice
         from snnas.toolchain.searching.front_table import table
 
-        print_table(table(points))
-    show(found.files, as_json, narrator, runs_dir, then)
+        pick = choice(points)
+        if not as_json:
+            print_table(table(points))
+    show(found.files, as_json, narrator, runs_dir, then, pick)
 
 
 def _refuse(context: typer.Context, resume: str | None, method: str, untrained: str | None) -> None:

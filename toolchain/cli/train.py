@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 def train(
     run: RunName = None,
     runs_dir: RunsDir = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name, or a .toml file [the run's own].")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name, or a .toml file [the run's, or DATASET's].")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs [the recipe's].")] = None,
     accumulate: Annotated[
         int | None, typer.Option(min=1, help="Parts of a batch, one after the other, to fit the memory [the recipe's].")
@@ -80,17 +82,19 @@ def train(
     narrator = Narrator(quiet=quiet, verbose=verbose)
     options = options_of(TrainOptions, locals())
     check_then(then)
-    found = run_training(options, narrator, command=typed(), begun=goes_on_with("train", runs_dir))
+    begun = goes_on_with("train", runs_dir, then)
+    found = run_training(options, narrator, command=typed(), begun=begun)
     if found is not None:
         show(found, as_json, narrator, runs_dir, then)
 
 
-def goes_on_with(command: str, runs_dir: Path | None) -> Callable[[Run], None]:
-    """What a run is handed to once it is on disk: an interrupted command then says how it goes on."""
+def goes_on_with(command: str, runs_dir: Path | None, target: str | None = None) -> Callable[[Run], None]:
+    """What a run is handed to once it is on disk: an interrupted command then says how it goes on, to its target."""
     from snnas.toolchain.cli import exits
     from snnas.toolchain.output.run import on_run
 
-    return lambda run: exits.go_on_with(f"snnas {on_run(command, run, runs_dir=runs_dir)}")
+    more = f"--target {target}" if target else ""
+    return lambda run: exits.go_on_with(f"snnas {on_run(command, run, more, runs_dir=runs_dir)}")
 
 
 def check_then(target: str | None) -> None:
@@ -101,8 +105,18 @@ def check_then(target: str | None) -> None:
         check_options(ExportOptions(target=target))
 
 
-def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None, target: str | None = None) -> None:
-    """Prints what a search or a training has found; with ``target`` exports it, and as JSON prints that alone."""
+def show(
+    run: Run,
+    as_json: bool,
+    narrator: Narrator,
+    runs_dir: Path | None,
+    target: str | None = None,
+    pick: int | None = None,
+) -> None:
+    """Prints what a search or a training has found; with ``target`` exports it, and as JSON prints that alone.
+
+    pick: the point of a front that is exported.
+    """
     from snnas.toolchain.output.run import describe, next_command, table
 
     if not as_json:
@@ -113,8 +127,8 @@ def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None, tar
         from snnas.toolchain.cli.export import show as show_export
         from snnas.toolchain.commands.export import RunExportOptions, export_run
 
-        goes_on_with(f"export --target {target}", runs_dir)(run)
-        asked = RunExportOptions(run=str(run.path), runs_dir=runs_dir, target=target)
+        goes_on_with("export", runs_dir, target)(run)
+        asked = RunExportOptions(run=str(run.path), runs_dir=runs_dir, target=target, pick=pick)
         show_export(export_run(asked, narrator), as_json, narrator)
     elif not as_json:
-        narrator.next(next_command(run, runs_dir))
+        narrator.next(next_command(run, runs_dir, pick))

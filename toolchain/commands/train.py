@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs, training
+from snnas.toolchain.data.datasets.signals import declared
 from snnas.toolchain.data.options import parse_options
 from snnas.toolchain.output.card import write_card
 from snnas.toolchain.output.stderr import SILENT, Narrator
@@ -30,7 +31,7 @@ class TrainOptions:
     runs_dir: Path | None = None
     """Folder of the runs; None: SNNAS_RUNS, else ./runs."""
     recipe: str | None = None
-    """A recipe's name, or a .toml file; None: the run's own."""
+    """A recipe's name, or a .toml file; None: the run's own, with ``genotype`` that of the data set."""
     epochs: int | None = None
     """None: the recipe's."""
     accumulate: int | None = None
@@ -87,10 +88,13 @@ def run_training(
     _check(options)
     require(options.log_to)
     changes = {"epochs": options.epochs, "target_sar": options.target_sar, "accumulate": options.accumulate}
-    recipe = training.load_recipe(options.recipe, changes) if options.recipe else None
+    recipe: TrainingConfig | None
     if options.genotype is not None:
-        run = _begun(options, recipe or training.recipe_of({}, where="the command line", overrides=changes), command)
+        signals = declared(parse_options(options.data)) is not None
+        recipe = training.recipe_for(str(options.dataset), options.recipe, changes, signals=signals)
+        run = _begun(options, recipe, command)
     else:
+        recipe = training.load_recipe(options.recipe, changes) if options.recipe else None
         run = runs.find(runs.directory(options.runs_dir), options.run, having="a genotype")
         if options.dataset is not None:
             point_to(run, options.dataset)
@@ -100,7 +104,7 @@ def run_training(
     first = parallel.rank() == 0
     with run.lock() if first else contextlib.nullcontext():
         if first and run.trained and not options.force:
-            raise UsageError(f"run {run.name} is trained; train it again with --force")
+            raise UsageError(f"run {run.name} is trained; train it again with --force, or export it")
         train_run(run, narrator, options.device, recipe, on_epoch=listener(run.path, options.log_to, on_epoch))
         if first:
             write_card(run)

@@ -93,6 +93,8 @@ class Dataset:
     class_weights: tuple[float, ...] = ()
     raw_train: Array | None = None
     """Of signals, (N, L, C), as they are stored: what an epoch's samples are made of where a recipe changes them."""
+    raw_val: Array | None = None
+    """The same of validation samples, which ``--method trained`` draws other splits with."""
     redraw: Callable[[int, int], Array] | None = None
     """Of recordings with ``augment``: x_train anew, drawn by seed and epoch."""
 

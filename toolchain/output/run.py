@@ -120,9 +120,10 @@ def on_run(verb: str, run: Run, more: str = "", *, runs_dir: Path | None = None)
     return " ".join(filter(None, (verb, shlex.quote(name), more, folder)))
 
 
-def next_command(run: Run, runs_dir: Path | None = None) -> str:
-    """What a user would type next."""
-    verb, more = ("export", "--target lava") if run.weights.exists() else ("train", "")
+def next_command(run: Run, runs_dir: Path | None = None, pick: int | None = None) -> str:
+    """What a user would type next. pick: a point of the run's front."""
+    of_point = "" if pick is None else f" --pick {pick}"
+    verb, more = ("export", f"--target lava{of_point}") if run.weights.exists() or pick else ("train", "")
     return on_run(verb, run, more, runs_dir=runs_dir)
 
 

@@ -32,12 +32,9 @@ def create(
     """
     folder.mkdir(parents=True, exist_ok=True)
     if name is not None:
-        if not NAME.fullmatch(name):
-            raise UsageError(f"run name {name!r}: letters, digits, '.', '_' and '-' are taken, at most 100")
+        require_free(folder, name, goes_on=goes_on)
         if not _begin(folder / name, files):
-            there = folder / name / "run.toml"
-            how = f"continue it with {goes_on} {name}" if there.is_file() else "remove that folder, which is no run"
-            raise UsageError(f"run {name} exists in {folder}; choose another --name, or {how}")
+            raise _taken(folder, name, goes_on)
         return Run(folder / name)
     stem = re.sub(r"[^A-Za-z0-9._-]", "-", stem).strip("-.")[:80] or "run"
     for number in range(1, 100_000):
@@ -47,9 +44,27 @@ def create(
     raise UsageError(f"{folder} holds 99,999 runs named {stem}-NNN; give a --name")
 
 
+def require_free(folder: Path, name: str, *, goes_on: str = "--resume") -> None:
+    """UsageError where a name is taken or unusable: said before data are read for the run."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"run name {name!r}: letters, digits, '.', '_' and '-' are taken, at most 100")
+    if _is_taken(folder / name):
+        raise _taken(folder, name, goes_on)
+
+
+def _is_taken(path: Path) -> bool:
+    return os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir()))
+
+
+def _taken(folder: Path, name: str, goes_on: str) -> UsageError:
+    there = folder / name / "run.toml"
+    how = f"continue it with {goes_on} {name}" if there.is_file() else "remove that folder, which is no run"
+    return UsageError(f"run {name} exists in {folder}; choose another --name, or {how}")
+
+
 def _begin(path: Path, files: Callable[[str], Mapping[str, str | bytes]]) -> bool:
     """Makes the folder whole; False where another one, or a file, has the name."""
-    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+    if _is_taken(path):
         return False
     with contextlib.suppress(UsageError):  # another process is beginning a run of this name
         clear(path.parent, path.name)

@@ -11,7 +11,7 @@ from snnas.hw_sim.errors import UsageError, did_you_mean
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.toolchain.data.load import DEFAULT_TIMESTEPS, data_section, timesteps_of
 from snnas.toolchain.output.stderr import SILENT, Narrator
-from snnas.toolchain.runs.create import create
+from snnas.toolchain.runs.create import create, require_free
 from snnas.toolchain.runs.run import Run, as_toml, now
 from snnas.toolchain.runs.versions import fingerprint
 from snnas.toolchain.searching.methods import RUNNERS, refuse_foreign
@@ -35,6 +35,8 @@ def begin_search(
     if options.method not in RUNNERS:
         hint = did_you_mean(options.method, tuple(RUNNERS))
         raise UsageError(f"unknown method {options.method!r}; expected {', '.join(RUNNERS)}{hint}")
+    if name is not None:
+        require_free(folder, name)
     require_known(options.dataset)  # a typo is said before what is not installed
     for what in ("timesteps", "channels", "hidden", "batch", "candidates", "population", "generations", "cells"):
         value, least = getattr(options, what), 2 if what in ("batch", "population") else 1
@@ -68,6 +70,8 @@ def begin_search(
     network = runner.network(options, sizes, device)
     require_distinct(data, 2 * runner.batches)
     # T of the recipe's stages is settled; of what else is open, designs choose.
+    if data.input_kind == "counts" and data.range[1] > 1:
+        narrator.note(f"counts up to {data.range[1]:g}: no chip takes them, such a network goes to --target onnx alone")
     settings = runner.settings(replace(asked, timesteps=timesteps_asked(training, asked.timesteps)), data)
     # Where designs choose, the fewest: what bounds them all is counted with these.
     fewest = min(settings.get("axes", {}).get("bits", (WEIGHT_BITS,)))
@@ -98,15 +102,12 @@ def begin_search(
 
 
 def _recipe(options: SearchOptions) -> TrainingConfig:
-    """The recipe asked for, else the data set's own, else that of signals or the default; --epochs over all."""
     from snnas.toolchain.data.datasets.signals import declared
     from snnas.toolchain.data.options import parse_options
-    from snnas.toolchain.training import load_recipe, recipe_names, recipe_of
+    from snnas.toolchain.training import recipe_for
 
-    changes = {"epochs": options.epochs}
-    of_set = options.dataset if options.dataset in recipe_names() else None
-    name = options.recipe or of_set or ("signals" if declared(parse_options(options.data)) else None)
-    return load_recipe(name, changes) if name else recipe_of({}, where="the command line", overrides=changes)
+    signals = declared(parse_options(options.data)) is not None
+    return recipe_for(options.dataset, options.recipe, {"epochs": options.epochs}, signals=signals)
 
 
 def _hardware(options: SearchOptions, runner: Runner) -> dict[str, Any]:
@@ -117,11 +118,11 @@ def _hardware(options: SearchOptions, runner: Runner) -> dict[str, Any]:
     from snnas.toolchain.searching.cost import Chip
 
     limits = parse_budgets(options.budget)
-    runner.refuse(options)
     names = [ALIASES.get(name.strip(), name.strip()) for name in options.objective.split(",")]
     for name in names:
         if (name not in METRICS and name != "score") or names.count(name) > 1:
             raise UsageError(f"--objective {options.objective!r}: expected score and, once each, {', '.join(METRICS)}")
+    runner.refuse(options)
     if names[0] != "score":
         raise UsageError(f"--objective {options.objective!r}: expected score first, it is what the search goes by")
     if not 0 <= options.front <= 64:

@@ -39,10 +39,10 @@ class CellMethod(Runner):
 
     def refuse(self, options: SearchOptions) -> None:
         if "," in options.objective and not self.whole:
-            fronted = " or ".join(name for name, method in CELL_METHODS.items() if method.whole)
+            fronted = ", ".join(name for name, method in CELL_METHODS.items() if method.whole)
             raise UsageError(
                 f"--objective {options.objective!r}: {options.method} scores supernets and ends with one network; a "
-                f"front takes --method {fronted}"
+                f"front takes --method trained, {fronted} or mse_nas"
             )
         if options.sahd not in SAHD:
             hint = did_you_mean(options.sahd, SAHD)

@@ -50,6 +50,12 @@ def read_front(run: Run) -> dict[str, Any]:
     return found
 
 
+def choice(front: dict[str, Any]) -> int | None:
+    """The point that is most accurate as measured and not beaten, the cheapest by number of those; None: none is."""
+    points = [p for p in front["points"] if p["measured"] is not None and p["beaten"] is False]
+    return max(points, key=lambda p: (p["measured"]["accuracy"], -p["n"]))["n"] if points else None
+
+
 def follow(session: Session, *, train: bool = True, device: str | None = None) -> dict[str, Any] | None:
     """Build, and with ``train`` train, the front of a run that was asked for one, and draw it; None of another."""
     from snnas.toolchain.searching.front_picture import write_picture

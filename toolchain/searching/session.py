@@ -205,10 +205,11 @@ class Session:
 
     def _within(self, task: Task, limits: Limits) -> SearchResult:
         from snnas.search.methods.journal import NoScoreError
+        from snnas.search.methods.trials import NothingTrainedError
 
         try:
             return self.runner.run(task)
-        except NoScoreError as error:
+        except (NoScoreError, NothingTrainedError) as error:
             raise GateError(f"search: {error}") from None
         except GateError as error:
             miss = f"; nearest is {self.meter.nearest[1]}" if self.meter.nearest else ""

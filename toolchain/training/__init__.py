@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from snnas.toolchain.training.checkpoint import Checkpoint as Checkpoint
     from snnas.toolchain.training.config import TrainingConfig as TrainingConfig
     from snnas.toolchain.training.config import load_recipe as load_recipe
+    from snnas.toolchain.training.config import recipe_for as recipe_for
     from snnas.toolchain.training.config import recipe_names as recipe_names
     from snnas.toolchain.training.config import recipe_of as recipe_of
     from snnas.toolchain.training.evaluation import evaluate as evaluate
@@ -26,7 +27,7 @@ __getattr__ = lazily(
     __name__,
     {
         "Checkpoint": "checkpoint",
-        **dict.fromkeys(("TrainingConfig", "load_recipe", "recipe_names", "recipe_of"), "config"),
+        **dict.fromkeys(("TrainingConfig", "load_recipe", "recipe_for", "recipe_names", "recipe_of"), "config"),
         "evaluate": "evaluation",
         **dict.fromkeys(("Record", "TrainingResult", "train"), "loop"),
         **dict.fromkeys(("METADATA_KEY", "build", "load_weights", "save_weights"), "weights"),

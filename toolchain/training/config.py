@@ -171,6 +171,17 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
+def recipe_for(
+    dataset: str, asked: str | None, overrides: Mapping[str, Any] | None = None, *, signals: bool = False
+) -> TrainingConfig:
+    """The recipe ``asked`` for, else the data set's own, else that of ``signals``, else the default.
+
+    overrides, errors: of ``load_recipe``.
+    """
+    name = asked or (dataset if dataset in recipe_names() else "signals" if signals else None)
+    return load_recipe(name, overrides) if name else recipe_of({}, where="the command line", overrides=overrides)
+
+
 def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainingConfig:
     """A recipe that comes with snnas, by name, or a user's, by the path of a .toml file.
 

@@ -11,7 +11,7 @@ from snnas.hw_sim.errors import GateError, InvalidFileError
 from snnas.search.methods import SearchResult, no_refusal
 from snnas.search.methods.nondominated import by_rank_and_crowding, hypervolume
 from snnas.search.methods.trained import SEEDS, Plan, run
-from snnas.search.methods.trials import Trained, Trial, mean
+from snnas.search.methods.trials import NothingTrainedError, Trained, Trial, mean
 from snnas.search.network.design import Design
 from snnas.search.network.design_space import DesignSpace
 
@@ -82,7 +82,7 @@ def test_what_came_to_nothing_is_said() -> None:
     said: list[str] = []
     World().search(say=said.append)
     assert [line for line in said if "came to nothing, the last: it has no program" in line]
-    with pytest.raises(GateError):
+    with pytest.raises(NothingTrainedError, match=r"none of 24 trainings .*: no such T"):
         World(outcome=lambda trial: Trained(-np.inf, {}, "no such T")).search(say=said.append)
     assert f"  {PLAN.trainings} of {PLAN.trainings} trainings came to nothing, the last: no such T" in said
 

@@ -195,6 +195,8 @@ def test_augment_is_drawn_for_every_epoch_and_for_training_alone(nmnist: Path) -
     assert not np.array_equal(drawn.redraw(4, 1), first)
     with pytest.raises(UsageError, match="expected transforms of tonic with values by name"):
         data.load("nmnist", augment="DropEvent(0.5)", **about)
+    with pytest.raises(UsageError, match="--data augment: tonic refuses it"):  # not first where it is trained
+        data.load("nmnist", augment="DropEvent(p=2.5)", **about)
 
 
 def test_transforms_change_the_frames(nmnist: Path) -> None:

@@ -20,6 +20,17 @@ def test_other_byte_orders_and_a_column_of_labels(tmp_path: Path) -> None:
     assert y.tolist() == [0, 1, 2, 3]
 
 
+def test_text_beside_the_samples_is_left_alone(tmp_path: Path) -> None:
+    """The names of subjects, as docs/data_arrays.md writes them; objects are read nowhere."""
+    path = tmp_path / "a.npz"
+    x, subject = np.zeros((2, 1, 2, 2), np.uint8), np.array(["anna", "ben"])
+    np.savez(path, x=x, y=np.arange(2), subject=subject, coded=subject.astype("S"))
+    assert read_arrays(str(path))[0].shape == x.shape
+    np.savez(path, x=x, y=np.arange(2), subject=subject.astype(object))
+    with pytest.raises(InvalidFileError, match="entry 'subject' has an unknown array header, or holds objects"):
+        read_arrays(str(path))
+
+
 def test_ranges_are_exact() -> None:
     x = np.full((1, 1, 1, 1), 1.0000001, np.float32)
     program = SimpleNamespace(input_kind="analogue", input_range=(0.0, 1.0))

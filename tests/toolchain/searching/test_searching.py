@@ -20,10 +20,12 @@ from snnas.search.mse_nas.genome import Genome
 from snnas.search.mse_nas.rdm import RdmScorer
 from snnas.search.network.config import DEFAULT_HEAD
 from snnas.search.network.genotype import Genotype
+from snnas.toolchain.cli import exits
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.data.scoring_batch import scoring_batch
 from snnas.toolchain.data.seeds import torch_seed
 from snnas.toolchain.exporting import lava, pipeline
+from snnas.toolchain.output.run import next_command
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run, find
@@ -390,6 +392,12 @@ def test_a_front_is_trained_measured_drawn_and_exported(fronted: Path, capsys) -
     assert "After training: accuracy and measured cost" in (run.path / "front.svg").read_text()
     arguments = ["export", "one", "--pick", "2", "--runs-dir", str(fronted), "--quiet", "--samples", "2", "--json"]
     capsys.readouterr()
+    chosen = front.choice(found)
+    assert chosen is not None
+    assert not points[chosen - 1]["beaten"]
+    assert all(p["beaten"] or p["measured"]["accuracy"] <= points[chosen - 1]["measured"]["accuracy"] for p in points)
+    assert front.choice({"points": [p | {"measured": None, "beaten": None} for p in points]}) is None
+    assert next_command(run, fronted, chosen).startswith(f"export one --target lava --pick {chosen} ")
     assert run_command(arguments) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["search"]["architecture"] == points[1]["architecture"]
@@ -518,8 +526,18 @@ def test_one_ratio_is_no_law(tmp_path: Path, monkeypatch) -> None:
     assert LIMIT / 10 < second < first
 
 
+@pytest.mark.parametrize("words", [["--name", "one"], ["--objective", "score,beauty"]])
+def test_what_is_refused_is_refused_before_data_are_read(tmp_path: Path, capsys, words: list[str]) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/run.toml").write_text("")
+    assert snnas(tmp_path, *words, "--dataset", str(tmp_path / "none.npz")) == 2
+    said = capsys.readouterr().err
+    assert "run one exists" in said or "expected score and, once each" in said
+
+
 def test_one_command_goes_to_the_target(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     """--target: what ``snnas export`` of the run would print, after the search's own table."""
+    went_on: list[str] = []
     for module in (lava, pipeline):
         monkeypatch.setattr(module, "lava_python", lambda options: (None, "not asked for here"))
     assert snnas(tmp_path, "--name", "one", "--target", "lva") == 2
@@ -527,7 +545,10 @@ def test_one_command_goes_to_the_target(tmp_path: Path, capsys, monkeypatch: pyt
     assert snnas(tmp_path, "--name", "one", "--target", "lava", "--no-train") == 2
     assert "leave --no-train out" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]  # refused before anything is searched
+    monkeypatch.setattr(exits, "go_on_with", went_on.append)
     assert snnas(tmp_path, "--name", "one", "--target", "lava") == 0
+    place = f"--target lava --runs-dir {tmp_path}"
+    assert went_on == [f"snnas search --resume one {place}", f"snnas export one {place}"]
     shown = capsys.readouterr().out
     run = find(tmp_path, "one")
     assert shown.index("architecture") < shown.index("on target")

@@ -283,6 +283,33 @@ def test_a_configuration_without_axes_is_refused(run: Run, tmp_path: Path, capsy
     assert "[method]: a space of designs lacks" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("declared", ["axis=time", "axis=length,encoder=delta"])
+def test_signals_are_searched_as_a_person_would(tmp_path: Path, capsys, declared: str) -> None:
+    """By the default method and recipe, with what is said on the way: the --quiet of tests hid two faults."""
+    y = np.arange(120) % 2
+    x = np.random.default_rng(0).normal(size=(120, 8, 2)) * (1 + y[:, None, None])
+    np.savez(tmp_path / "waves.npz", x=x.astype(np.float32), y=y)
+    (tmp_path / "space.toml").write_text(SPACE)
+    words = ["search", "--dataset", tmp_path / "waves.npz", "--data", declared, "--space", tmp_path / "space.toml"]
+    words += ["--trainings", "4", "--short-epochs", "1", "--epochs", "2", "--name", "one", "--runs-dir", tmp_path]
+    assert run_command([*map(str, words)]) == 0
+    said = capsys.readouterr().err
+    assert "training 2 epochs" in said
+    run = find(tmp_path, "one")
+    assert run.section("train")["augment"]
+    assert not [r["reason"] for r in records(run) if r["event"] == "evaluation" and r["reason"]]
+
+
+def test_counts_that_no_chip_takes_are_refused_before_anything_is_trained(tmp_path: Path, capsys) -> None:
+    x = np.random.default_rng(0).poisson(1.0, (60, 3, 1, 6, 6)).clip(0, 9).astype(np.uint8)
+    np.savez(tmp_path / "counts.npz", x=x, y=np.arange(60) % 2)
+    words = ["search", "--dataset", str(tmp_path / "counts.npz"), "--data", "counts=true", "--runs-dir", str(tmp_path)]
+    assert run_command(words) == 2
+    assert "trained judges on target, where a synapse carries one spike per timestep" in capsys.readouterr().err
+    assert run_command([*words, "--method", "lightsnn", "--no-train", "--channels", "2", "--hidden", "4"]) == 0
+    assert "no chip takes them, such a network goes to --target onnx alone" in capsys.readouterr().err
+
+
 def test_stages_of_a_recipe_settle_timesteps_and_short_trainings_have_the_last(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "staged.toml").write_text("epochs = 3\nstages = [[1, 1], [3, 2]]\nbatch = 8\n")
     sizes = ["--trainings", str(TRAININGS), "--short-epochs", "1", "--device", "cpu", "--space", folder / "space.toml"]

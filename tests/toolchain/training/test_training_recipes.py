@@ -20,12 +20,23 @@ from snnas.search.network.genotype import Cell, Genotype
 from snnas.search.network.network import Network
 from snnas.toolchain.bench.train import TrainBenchOptions, bench_train
 from snnas.toolchain.checking.remaking import making_of
+from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.data.split import class_weights
 from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.output.stderr import Narrator
-from snnas.toolchain.training import TrainingConfig, build, evaluate, load_recipe, of_run, recipe_names, train
+from snnas.toolchain.runs.run import find
+from snnas.toolchain.training import (
+    TrainingConfig,
+    build,
+    evaluate,
+    load_recipe,
+    of_run,
+    recipe_for,
+    recipe_names,
+    train,
+)
 from snnas.toolchain.training import device as devices
 from snnas.toolchain.training.evaluation import validate
 from snnas.toolchain.training.of_run import train_run
@@ -96,6 +107,24 @@ def test_fewer_epochs_than_the_recipe_warms_up_for_shorten_the_warm_up(tmp_path:
         load_recipe(path)
     with pytest.raises(UsageError, match="warmup = 2"):
         load_recipe(path, {"epochs": 2, "warmup": 2})
+
+
+def test_a_recipe_is_the_data_sets_own_unless_one_is_asked_for() -> None:
+    assert recipe_for("mnist", None) == load_recipe("mnist")
+    assert recipe_for("mnist", "signals", {"epochs": 9}) == load_recipe("signals", {"epochs": 9})
+    assert recipe_for("mine.npz", None, signals=True) == load_recipe("signals")
+    assert recipe_for("mine.npz", None, {"epochs": 2}).epochs == 2
+
+
+def test_a_known_cell_is_trained_by_the_recipe_of_signals(tmp_path: Path) -> None:
+    """As ``search`` trains one: nothing but --data says that these are signals."""
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((30, 8, 2), np.float32), y=np.arange(30) % 2)
+    genotype = Genotype("lightsnn_1d", (Cell.of({(0, 3): "conv3x3"}),))
+    (tmp_path / "genotype.json").write_text(genotype.to_json())
+    words = ["train", "--genotype", tmp_path / "genotype.json", "--dataset", tmp_path / "a.npz", "--data", "axis=time"]
+    words += ["--channels", "2", "--hidden", "4", "--epochs", "1", "--runs-dir", tmp_path, "--name", "one", "-q"]
+    assert run_command([*map(str, words)]) == 0
+    assert find(tmp_path, "one").section("train")["augment"] == list(load_recipe("signals").augment)
 
 
 def test_unknown_recipes_are_refused(tmp_path: Path) -> None:

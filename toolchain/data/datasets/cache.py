@@ -66,7 +66,7 @@ def cached_frames(
     size = options.slice
     read = opened if size is None else lambda: sliced(opened(), size)
     raw, hashed = _Frames(official, read, replace(options, augment=None), advance).kept(files, folder)
-    return (raw if options.augment is None else replace(raw, redraw=Redrawn(official, read, options))), hashed
+    return (raw if options.augment is None else replace(raw, redraw=Redrawn(official, read, options).tried())), hashed
 
 
 def own_frames(
@@ -85,7 +85,7 @@ class Redrawn:
     def __init__(self, official: EventSet, opened: Callable[[], Recordings], options: FrameOptions) -> None:
         self.official, self.opened, self.options = official, opened, options
         self.plain = Transforms.parse(options.transform) if options.transform else None
-        self.drawn = Transforms.parse(options.augment or "")
+        self.drawn = Transforms.parse(options.augment or "", "augment")
         self.held: dict[int, Events] | None = None
 
     def __call__(self, rows: Array, seed: int, epoch: int) -> Array:
@@ -97,6 +97,13 @@ class Redrawn:
                 events = self.drawn(events, self.official.sample, seed % 2**32, epoch, row)
             x[places[row]] = to_frames(events, self.official.sample, self.options)
         return x
+
+    def tried(self) -> Redrawn:
+        """Itself, once the first recording with events was changed; UsageError where tonic refuses that."""
+        row, events = next(((row, events) for row, events in self.opened().events() if len(events)), (0, None))
+        if events is not None:
+            self.drawn(events, self.official.sample, 0, 1, row)
+        return self
 
     def _events(self, places: Mapping[int, int]) -> Iterator[tuple[int, Events]]:
         """The recordings with what ``transform`` does to them; from memory where they fit and were read before."""

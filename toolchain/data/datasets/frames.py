@@ -52,9 +52,9 @@ class FrameOptions:
     chip that takes spikes can be given."""
 
     def __post_init__(self) -> None:
-        for text in (self.transform, self.augment):
-            if text is not None:
-                Transforms.parse(text)
+        for option in ("transform", "augment"):
+            if (text := getattr(self, option)) is not None:
+                Transforms.parse(text, option)
         limits = {"frames": (1, MAX_FRAMES), "downsample": (1, 64), "hot_pixels": (2, 10**6)}
         limits |= dict.fromkeys(("duration", "event_count", "slice"), (1, MAX_MICROSECONDS)) | {"overlap": (0, 10**9)}
         for name, (low, high) in limits.items():

@@ -159,7 +159,8 @@ def framed(raw: Raw, masks: Mapping[str, Array]) -> dict[str, Any]:
         parts["x_test"] = parts["x_test"].clip(low, high)
         largest = np.abs(known).reshape(-1, known.shape[2]).max(0)
         gain = tuple(float(2.0 ** -np.ceil(np.log2(value))) if value else 1.0 for value in largest)
-    return {**parts, "raw_train": raw.x[masks["train"]], "range": (low, high), "gain": gain, "signal": signal}
+    raws = {f"raw_{key}": raw.x[masks[key]] for key in ("train", "val")}
+    return {**parts, **raws, "range": (low, high), "gain": gain, "signal": signal}
 
 
 def _arrays(path: Path, how: ArrayOptions) -> tuple[Array, Array, Array, Array | None]:

@@ -48,17 +48,19 @@ class Transforms:
     """What ``--data transform=`` says, checked; raises UsageError."""
 
     steps: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+    option: str = "transform"
+    """Of --data, that says them."""
 
     @classmethod
-    def parse(cls, text: str) -> Transforms:
+    def parse(cls, text: str, option: str = "transform") -> Transforms:
         """Of calls with names and plain values, as in Python; nothing is evaluated."""
         try:
             tree = ast.parse(text, mode="eval").body
             calls = tree.elts if isinstance(tree, ast.Tuple) else [tree]
-            return cls(tuple(_step(call) for call in calls))
+            return cls(tuple(_step(call) for call in calls), option)
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             raise UsageError(
-                f"--data transform={text[:80]!r}: expected transforms of tonic with values by name, as "
+                f"--data {option}={text[:80]!r}: expected transforms of tonic with values by name, as "
                 f"Denoise(filter_time=10000), DropEvent(p=0.1)"
             ) from None
 
@@ -79,12 +81,12 @@ class Transforms:
                 table = step(table)
         except (AssertionError, TypeError, ValueError, IndexError) as error:
             reason = " ".join(str(error).split())[:120]
-            raise UsageError(f"--data transform: tonic refuses it ({type(error).__name__}: {reason})") from None
+            raise UsageError(f"--data {self.option}: tonic refuses it ({type(error).__name__}: {reason})") from None
         finally:
             np.random.set_state(before)
         x, y, p, t = (np.asarray(table[key]).astype(np.int64) for key in "xypt")
         if len(t) and (min(x.min(), y.min()) < 0 or x.max() >= width or y.max() >= height):
-            raise UsageError("--data transform moves events out of the sensor; give it clip_outliers=True")
+            raise UsageError(f"--data {self.option} moves events out of the sensor; give it clip_outliers=True")
         return Events(x, y, p, t)
 
 
