@@ -99,7 +99,7 @@ def encoder_trial(program: Program, signals: int = SIGNALS) -> Trial | None:
     signal, texts = signal_of(program), encoder_texts(program)
     if signal is None:
         return None
-    channels, steps = program.input_shape[0] // signal.lines, signal.steps if signal.encoding == "latency" else 1
+    channels, steps = program.input_shape[0] // signal.lines, signal.frame_steps
     _, lines, _, width = signal.shape(channels)
     each = words(lines * width)
     x = probes(signal, channels, max(1, min(signals, WORDS // (signal.length * (1 + steps * each)))))
@@ -109,8 +109,9 @@ def encoder_trial(program: Program, signals: int = SIGNALS) -> Trial | None:
         x[1::4] = met[np.arange(channels), drawn]
     wanted = signal.apply(x)
     spikes = wanted.reshape(len(x), -1, steps, lines * width)
-    hop, window = (signal.hop or signal.window, signal.window) if signal.window else (1, 1)
-    ready = window - 1 + hop * np.arange(spikes.shape[1])  # the sample with which each is complete
+    ready = (
+        max(1, signal.window) - 1 + signal.stride * np.arange(spikes.shape[1])
+    )  # the sample with which each is complete
     pushes = max(signal.length, int(ready[-1]) + 1)
     bits = np.zeros((*spikes.shape[:3], each * 32), np.uint8)
     bits[..., : lines * width] = spikes
