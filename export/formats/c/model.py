@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from snnas.export.formats.c.plan import Plan, Unit, held, words
 from snnas.export.formats.c.readout import Read, readout
 from snnas.export.formats.c.rest import Rest
 from snnas.export.formats.c.synapses import Synapses, synapses
-from snnas.export.formats.c.work import rests
+from snnas.export.formats.c.work import resting_units
 
 SCRATCH = ("counts", "sums")  # members that are written before they are read
 
@@ -48,8 +49,9 @@ def model_text(plan: Plan) -> tuple[str, str]:
     ]
     if _packs(plan):
         functions.append(_input(plan))
-    members = _members(plan, made, read)
-    functions += [_init(plan, members, read), _step(plan, read), _logits(read), _CLASS]
+    resting = {index: found for index, (found, _) in resting_units(plan).items()}
+    members = _members(plan, made, read, resting)
+    functions += [_init(members, read, resting), _step(plan, read, resting), _logits(read), _CLASS]
     functions += [text for text in (early_exit.function(plan.program),) if text]
     body = "\n".join(functions)
     source = '#include "model.h"\n\n' + runtime.used(body) + "\n" + "\n".join(parts) + "\n" + body
@@ -60,12 +62,12 @@ def _packs(plan: Plan) -> bool:
     return any(c.src < 0 for u in plan.units for c in u.connections)
 
 
-def _members(plan: Plan, made: Synapses, read: Read) -> list[str]:
+def _members(plan: Plan, made: Synapses, read: Read, resting: Mapping[int, Rest]) -> list[str]:
     """Of the state."""
     members = ["uint32_t step;"]
     members += [f"{plan.current} currents[{plan.currents}];"] if plan.integers else []
     members += [line for u in plan.units for line in registers(u)]
-    members += [f"uint32_t awake_{u.index};" for u in plan.units if rests(plan, u)]
+    members += [f"uint32_t awake_{index};" for index in resting]
     members += [f"uint32_t {name};" for name in _kept(plan)]
     members += [f"uint32_t shared[{plan.shared}];"] if plan.shared else []
     members += [f"uint{bits}_t {name}[{n}];" for name, bits, n in _inputs(plan) if n]
@@ -187,7 +189,7 @@ def _input(plan: Plan) -> str:
 """
 
 
-def _init(plan: Plan, members: list[str], read: Read) -> str:
+def _init(members: list[str], read: Read, resting: Mapping[int, Rest]) -> str:
     """Everything is 0 but what an answer begins with, and what is written before it is read."""
     text = ""
     for name, extents in re.findall(r" (\w+)((?:\[\d+\])*);", "".join(members)):
@@ -195,14 +197,13 @@ def _init(plan: Plan, members: list[str], read: Read) -> str:
             at = dict(zip("kj", re.findall(r"\d+", extents), strict=False))
             loops = "".join(f"for (uint32_t {k} = 0; {k} < {n}u; {k}++) " for k, n in at.items())
             text += f"    {loops}t->{name}{''.join(f'[{k}]' for k in at)} = 0;\n"
-    for u in plan.units:
-        resting = rests(plan, u)
-        if resting and resting[0].begin:
-            text += f"    t->awake_{u.index} = {resting[0].begin}u;\n"
+    for index, found in resting.items():
+        if found.begin:
+            text += f"    t->awake_{index} = {found.begin}u;\n"
     return f"void snnas_init(snnas_state *t)\n{{\n{text}{read.begin}}}\n"
 
 
-def _step(plan: Plan, read: Read) -> str:
+def _step(plan: Plan, read: Read, resting: Mapping[int, Rest]) -> str:
     text = "void snnas_step(snnas_state *t, const snnas_value *frame)\n{\n"
     text += f"    if (t->step >= {plan.program.timesteps}u) return;\n"
     if _packs(plan):
@@ -212,7 +213,7 @@ def _step(plan: Plan, read: Read) -> str:
     if plan.integers:
         text += "    if (frame != 0) host(t, frame);\n"
     for u in plan.units:
-        text += _unit(plan, u)
+        text += _unit(plan, u, resting.get(u.index))
     step = read.step
     for unit, _, _ in plan.readings:
         step = step.replace(f"SPIKES({unit})", _spikes(plan, unit))
@@ -224,18 +225,17 @@ def _step(plan: Plan, read: Read) -> str:
     return text + "    t->step++;\n}\n"
 
 
-def _unit(plan: Plan, u: Unit) -> str:
+def _unit(plan: Plan, u: Unit, rest: Rest | None) -> str:
     gathered = "t->wide_inputs" if u.lanes == 0 else "t->inputs"
     currents = "t->currents" if plan.integers else "frame"
-    resting = rests(plan, u)
     arrives = ""
     for c in u.connections:
         scratch = "t, " if c.map.pre or c.map.post else ""
-        once = f"if (t->step >= {c.distance}u) " if c.distance and not resting else ""  # nothing is late before
+        once = f"if (t->step >= {c.distance}u) " if c.distance and rest is None else ""  # nothing is late before
         arrives += f"    {once}synapse_{c.index}({scratch}{_spikes(plan, c.src, c.distance)}, {gathered});\n"
     arguments = ["t", *([gathered] if u.connections else []), *([currents] if u.hosted else []), _spikes(plan, u.index)]
     update = f"    neurons_{u.index}({', '.join(arguments)});\n"
-    text = _resting(plan, u, resting[0], arrives, update) if resting else arrives + update
+    text = _resting(plan, u, rest, arrives, update) if rest else arrives + update
     return text + f"#ifdef SNNAS_TRACE\n    snnas_trace({u.index}u, {_spikes(plan, u.index)});\n#endif\n"
 
 
