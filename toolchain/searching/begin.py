@@ -50,9 +50,9 @@ def begin_search(
     from snnas.toolchain.training.device import resolve_device
     from snnas.toolchain.training.stages import require_stages, timesteps_asked
 
-    device, asked = resolve_device(options.device), options
+    device = resolve_device(options.device)
     training = _recipe(options).on(device)
-    options = replace(options, timesteps=timesteps_asked(training, options.timesteps))
+    asked = options = replace(options, timesteps=timesteps_asked(training, options.timesteps))
     frames = parse_options(options.data)
     if takes_frames(options.dataset):
         frames.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)

@@ -25,11 +25,13 @@ from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run, find
 from snnas.toolchain.searching import cost, within_budget
+from snnas.toolchain.searching.begin import begin_search
 from snnas.toolchain.searching.cost import measure
 from snnas.toolchain.searching.evaluator import Evaluator
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.session import Session, spec_of
 from snnas.toolchain.searching.trained_method import JUDGED_SHARE, Trainer, space_of
+from snnas.toolchain.training import load_recipe
 from snnas.toolchain.training.restore import network_of
 
 SPACE = """
@@ -300,6 +302,29 @@ def test_data_and_options_settle_axes() -> None:
     )
     with pytest.raises(UsageError, match="nothing is left"):
         space_of(SearchOptions(cells=4), images)  # type: ignore[arg-type]
+
+
+def test_designs_are_trained_by_a_recipe_with_stages(folder: Path, tmp_path: Path) -> None:
+    """Which end with T, and may be more than a short training has epochs."""
+    (tmp_path / "staged.toml").write_text("epochs = 6\nstages = [[1, 2], [2, 2], [3, 1]]\n")
+    asked = SearchOptions(
+        dataset=str(folder / "data.npz"),
+        method="trained",
+        recipe=str(tmp_path / "staged.toml"),
+        space=str(folder / "space.toml"),
+        short_epochs=1,
+    )
+    begun = begin_search(tmp_path, "staged", asked, "snnas search")
+    assert begun.section("method")["axes"]["timesteps"] == [3], "not 2, at which no training of it ends"
+    trainer = object.__new__(Trainer)
+    trainer.material = SimpleNamespace(recipe=load_recipe(tmp_path / "staged.toml"))  # type: ignore[assignment]
+    assert [trainer._recipe(epochs).stages for epochs in (1, 2, 3, 9)] == [
+        ((3, 1),),
+        ((2, 2), (3, 1)),
+        *[((1, 2), (2, 2), (3, 1))] * 2,
+    ]
+    with pytest.raises(UsageError, match="end at T = 3"):
+        begin_search(tmp_path, "odd", replace(asked, timesteps=2), "snnas search")
 
 
 def test_a_design_is_moved_to_other_data(run: Run, folder: Path, tmp_path: Path) -> None:
