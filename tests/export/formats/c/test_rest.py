@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnas.export.formats.c import compare, plan, work
+from snnas.export.formats.c.plan import words
 from snnas.export.formats.c.rest import RESTS, Rest, left_out, measured, rest
 from snnas.hw_sim.c import compilers, native
 from snnas.hw_sim.kernels import STATE_SHIFT, current_step, membrane_step
@@ -183,6 +184,36 @@ def test_as_many_updates_are_made_as_are_measured_and_priced(seed, changed, tmp_
     assert updates(made, tmp_path) == expected
     times = {name: once for name, once, _ in work.parts(made.plan, {}) if name.startswith("neurons_")}
     assert [round(times[f"neurons_{u.index}"] * len(x)) for u in made.plan.units] == expected
+
+
+def test_what_looking_for_rest_costs_and_spares() -> None:
+    """The loops of a population that rests in three timesteps of four, beside those of one that never does."""
+    program, _ = quiet(4)
+    u = next(u for u in plan(program).units if u.index in work.resting_units(plan(program)))
+    (c, *_), name = u.connections, u.population.id
+    rates = {INPUT: 0.05, **{p.id: 0.05 for p in program.populations}}
+
+    def of(share: float) -> dict[str, list[tuple[float, dict[str, float]]]]:
+        made = plan(replace(program, meta={**program.meta, RESTS: {name: share}}))
+        found: dict[str, list[tuple[float, dict[str, float]]]] = {}
+        for function, times, once in work.parts(made, rates):
+            found.setdefault(function, []).append((times, dict(once)))
+        return found
+
+    rests, never = of(0.75), of(0.0)
+    steps, source = program.timesteps, int(np.prod(plan(program).source(c.src)))
+    (updated,), (always,) = rests[f"neurons_{u.index}"], never[f"neurons_{u.index}"]
+    assert updated == (steps / 4, always[1])
+    assert always[0] == steps
+    ((times, heard),), ((whole, spread),) = rests[f"synapse_{c.index}"], never[f"synapse_{c.index}"]
+    assert (times, whole) == (steps / 4, steps - c.distance)
+    spikes = source * 0.05 * (steps - c.distance)  # none is lost: they arrive in a fourth of the timesteps
+    assert times * heard["event"] == pytest.approx(whole * spread["event"]) == pytest.approx(spikes)
+    looks = 0.75 * (
+        sum(words(int(np.prod(plan(program).source(k.src)))) for k in u.connections) + words(u.population.size)
+    )
+    assert (steps, {"resting": 1.0, "heard": looks + 0.25 * len(u.connections)}) in rests["snnas_step"]
+    assert not [once for _, once in never["snnas_step"] if "resting" in once]
 
 
 def test_a_new_instance_is_updated_until_it_rests() -> None:
