@@ -50,9 +50,9 @@ def begin_search(
     from snnas.toolchain.training.device import resolve_device
     from snnas.toolchain.training.stages import require_stages, timesteps_asked
 
-    device = resolve_device(options.device)
+    device, asked = resolve_device(options.device), options
     training = _recipe(options).on(device)
-    asked = options = replace(options, timesteps=timesteps_asked(training, options.timesteps))
+    options = replace(options, timesteps=timesteps_asked(training, options.timesteps))
     frames = parse_options(options.data)
     if takes_frames(options.dataset):
         frames.setdefault("frames", options.timesteps or DEFAULT_TIMESTEPS)
@@ -67,7 +67,8 @@ def begin_search(
     sizes |= {"channels": options.channels or DEFAULT_CHANNELS, "timesteps": options.timesteps}
     network = runner.network(options, sizes, device)
     require_distinct(data, 2 * runner.batches)
-    settings = runner.settings(asked, data)
+    # T of the recipe's stages is settled; of what else is open, designs choose.
+    settings = runner.settings(replace(asked, timesteps=timesteps_asked(training, asked.timesteps)), data)
     # Where designs choose, the fewest: what bounds them all is counted with these.
     fewest = min(settings.get("axes", {}).get("bits", (WEIGHT_BITS,)))
     bits = fewest if options.bits is None else options.bits

@@ -236,9 +236,9 @@ class Trainer:
         return Trained(merit(plain), {**plain, **about})
 
     def _recipe(self, epochs: int) -> TrainingConfig:
-        """The recipe with so many epochs; of more stages the last, one epoch each."""
-        whole = self.material.recipe
-        return replace(whole, epochs=epochs, warmup=min(whole.warmup, epochs // 4), stages=whole.stages[-epochs:])
+        """The recipe with so many epochs; of its stages the last, where there are more than epochs."""
+        recipe = self.material.recipe
+        return replace(recipe, epochs=epochs, warmup=min(recipe.warmup, epochs // 4), stages=recipe.stages[-epochs:])
 
     def seconds(self, design: Design) -> float:
         """Seconds that a short training of the design takes with its measurement, of which the training is guessed."""

@@ -25,13 +25,11 @@ from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run, find
 from snnas.toolchain.searching import cost, within_budget
-from snnas.toolchain.searching.begin import begin_search
 from snnas.toolchain.searching.cost import measure
 from snnas.toolchain.searching.evaluator import Evaluator
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.session import Session, spec_of
 from snnas.toolchain.searching.trained_method import JUDGED_SHARE, Trainer, space_of
-from snnas.toolchain.training import load_recipe
 from snnas.toolchain.training.restore import network_of
 
 SPACE = """
@@ -285,6 +283,21 @@ def test_a_configuration_without_axes_is_refused(run: Run, tmp_path: Path, capsy
     assert "[method]: a space of designs lacks" in capsys.readouterr().err
 
 
+def test_stages_of_a_recipe_settle_timesteps_and_short_trainings_have_the_last(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "staged.toml").write_text("epochs = 3\nstages = [[1, 1], [3, 2]]\nbatch = 8\n")
+    sizes = ["--trainings", str(TRAININGS), "--short-epochs", "1", "--device", "cpu", "--space", folder / "space.toml"]
+    staged = ["--name", "staged", "--recipe", tmp_path / "staged.toml", "--runs-dir", tmp_path, "-q"]
+    asked = ["search", "--dataset", folder / "data.npz", *sizes, *staged]
+    assert run_command([*map(str, asked), "-T", "2"]) == 2  # before there is a run
+    assert not (tmp_path / "staged").exists()
+    assert run_command([*map(str, asked)]) == 0
+    run = find(tmp_path, "staged")
+    assert run.section("method")["axes"]["timesteps"] == [3]
+    evaluations = [r for r in records(run) if r["event"] == "evaluation"]
+    assert evaluations
+    assert not [r["reason"] for r in evaluations if r["reason"]]
+
+
 def test_data_and_options_settle_axes() -> None:
     frames = SimpleNamespace(x_train=np.zeros((4, 7, 2, 34, 34), np.uint8), input_shape=(2, 34, 34))
     images = SimpleNamespace(x_train=np.zeros((4, 1, 8, 8)), input_shape=(1, 8, 8))
@@ -302,29 +315,6 @@ def test_data_and_options_settle_axes() -> None:
     )
     with pytest.raises(UsageError, match="nothing is left"):
         space_of(SearchOptions(cells=4), images)  # type: ignore[arg-type]
-
-
-def test_designs_are_trained_by_a_recipe_with_stages(folder: Path, tmp_path: Path) -> None:
-    """Which end with T, and may be more than a short training has epochs."""
-    (tmp_path / "staged.toml").write_text("epochs = 6\nstages = [[1, 2], [2, 2], [3, 1]]\n")
-    asked = SearchOptions(
-        dataset=str(folder / "data.npz"),
-        method="trained",
-        recipe=str(tmp_path / "staged.toml"),
-        space=str(folder / "space.toml"),
-        short_epochs=1,
-    )
-    begun = begin_search(tmp_path, "staged", asked, "snnas search")
-    assert begun.section("method")["axes"]["timesteps"] == [3], "not 2, at which no training of it ends"
-    trainer = object.__new__(Trainer)
-    trainer.material = SimpleNamespace(recipe=load_recipe(tmp_path / "staged.toml"))  # type: ignore[assignment]
-    assert [trainer._recipe(epochs).stages for epochs in (1, 2, 3, 9)] == [
-        ((3, 1),),
-        ((2, 2), (3, 1)),
-        *[((1, 2), (2, 2), (3, 1))] * 2,
-    ]
-    with pytest.raises(UsageError, match="end at T = 3"):
-        begin_search(tmp_path, "odd", replace(asked, timesteps=2), "snnas search")
 
 
 def test_a_design_is_moved_to_other_data(run: Run, folder: Path, tmp_path: Path) -> None:
