@@ -73,7 +73,7 @@ def write(folder: Path, key: str, trained: Trained, nir: NirRun) -> None:
         "floats.json": np.frombuffer(json.dumps(about).encode(), np.uint8),
         "trained": trained.predictions.astype(np.int64),
         "nir": nir.predictions.astype(np.int64),
-        "margin": np.float64(nir.margin),
+        "margin": np.array(nir.margin),
         **{f"spikes.{name}": np.packbits(value) for name, value in nir.spikes.items()},
     }
     write_npz(folder / NAME, arrays)
