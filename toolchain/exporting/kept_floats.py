@@ -69,7 +69,7 @@ def write(folder: Path, key: str, trained: Trained, nir: NirRun) -> None:
         "answers": [trained.answers.same, trained.answers.ties, trained.answers.samples],
         "shapes": {name: value.shape for name, value in nir.spikes.items()},
     }
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "floats.json": np.frombuffer(json.dumps(about).encode(), np.uint8),
         "trained": trained.predictions.astype(np.int64),
         "nir": nir.predictions.astype(np.int64),
