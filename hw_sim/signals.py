@@ -84,12 +84,20 @@ class SignalInput:
         """What a program is given of a channel: its value, or so many lines of spikes."""
         return {"delta": 2, "level": self.levels}.get(self.encoding, 1)
 
+    @property
+    def frame_steps(self) -> int:
+        """Timesteps that a frame lasts."""
+        return self.steps if self.encoding == "latency" else 1
+
+    @property
+    def stride(self) -> int:
+        """Samples from the start of a frame to that of the next."""
+        return (self.hop or self.window) if self.window else 1
+
     def shape(self, channels: int) -> tuple[int, int, int, int]:
         """Return (T, C', 1, W) of a signal; a still image has T = 1."""
-        hop = self.hop or self.window
-        frames = max(0, -(-(self.length - self.window) // hop)) + 1 if self.window else self.length
-        steps = self.steps if self.encoding == "latency" else 1
-        return frames * steps, channels * self.lines, 1, self.window or 1
+        frames = max(0, -(-(self.length - self.window) // self.stride)) + 1 if self.window else self.length
+        return frames * self.frame_steps, channels * self.lines, 1, self.window or 1
 
     def fitted(self, x: np.ndarray) -> SignalInput:
         """Return it with the constants of the encoder, from the samples ``x`` (N, L, C)."""
@@ -123,7 +131,7 @@ class SignalInput:
             x = level(x, np.array(self.reached, np.float32))
         if not self.window:
             return np.ascontiguousarray(x[:, :, :, None, None])
-        frames = windows(x, self.window, self.hop or self.window)
+        frames = windows(x, self.window, self.stride)
         if self.encoding == "latency":
             return latency(frames, np.array(self.ends, np.float32), self.steps)
         return frames[:, 0] if frames.shape[1] == 1 and not self.spikes else frames
@@ -144,7 +152,7 @@ class SignalInput:
             case "level":
                 return self.levels * channels * self.length
             case "latency":
-                frames = self.shape(channels)[0] // self.steps
+                frames = self.shape(channels)[0] // self.frame_steps
                 return (2 + self.steps) * channels * frames * self.window
         return 0
 

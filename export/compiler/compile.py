@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -16,6 +16,14 @@ from snnas.export.executors import interpreter
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.program import INPUT, InputKind, Program
+
+
+class CompileKeywords(TypedDict, total=False):
+    """What of ``compile_graph`` is a user's choice, passed on by what calls it."""
+
+    bits: int
+    ranges: Ranges
+    soft_reset: bool
 
 
 def compile_graph(

@@ -130,7 +130,7 @@ def run_encoder(path: Path, signal: SignalInput, x: np.ndarray) -> np.ndarray:
     frames = plain.apply(x)
     frames = frames if frames.ndim == 5 else frames[:, None]
     size = shapes["x"][1:]
-    steps = np.repeat(frames.reshape(*frames.shape[:2], *size), signal.steps if signal.encoding == "latency" else 1, 1)
+    steps = np.repeat(frames.reshape(*frames.shape[:2], *size), signal.frame_steps, 1)
     state = {name: np.zeros((len(x), *shape[1:]), np.float32) for name, shape in shapes.items() if name != "x"}
     out = []
     for t in range(steps.shape[1]):
@@ -141,5 +141,5 @@ def run_encoder(path: Path, signal: SignalInput, x: np.ndarray) -> np.ndarray:
     if signal.encoding == "latency":
         return spikes
     if signal.window:
-        return windows(spikes, signal.window, signal.hop or signal.window)
+        return windows(spikes, signal.window, signal.stride)
     return spikes[..., None, None]

@@ -13,9 +13,10 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from snnas.hw_sim.commands import answer
-from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.errors import UsageError, brief
 
 PYTHON = "SNNAS_C_PYTHON"
 CROSS = "SNNAS_C_CROSS"  # gcc or zig, where both are there
@@ -85,17 +86,21 @@ def native() -> tuple[Compiler | None, str]:
 def asked() -> str | None:
     """The cross compiler that SNNAS_C_CROSS names, gcc or zig; UsageError where it names another."""
     wanted = os.environ.get(CROSS) or None
+    return _known(wanted, f"{CROSS}={wanted}")
+
+
+def _known(wanted: str | None, said: str) -> str | None:
     if wanted not in (None, "gcc", "zig"):
-        raise UsageError(f"{CROSS}={wanted}: expected gcc or zig")
+        raise UsageError(f"{said}: expected gcc or zig")
     return wanted
 
 
-def cross(core: Core, only: str | None = None) -> tuple[Compiler | None, str]:
+def cross(core: Core, only: Literal["gcc", "zig"] | None = None) -> tuple[Compiler | None, str]:
     """A compiler for a core, or None and why there is none: the vendor's gcc, else zig.
 
-    only: "gcc" or "zig"; else what SNNAS_C_CROSS names, if anything.
+    only: one of the two; else what SNNAS_C_CROSS names, if anything. UsageError for another.
     """
-    wanted = only or asked()
+    wanted = _known(only, f"only = {brief(only)}") or asked()
     if wanted != "zig" and (found := shutil.which(core.gcc)):
         return Compiler(command=(found, *core.gcc_flags), name=core.gcc), found
     if wanted != "gcc" and (zig := _zig()):

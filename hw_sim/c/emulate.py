@@ -91,6 +91,17 @@ def emulate(
         )
 
 
+def sizes(source: str, instance: str, compiler: Compiler) -> tuple[int, int]:
+    """Bytes of code and constants of C that is built by itself, and of its variable ``instance``, the only one."""
+    with tempfile.TemporaryDirectory(prefix="snnas-c-") as place:
+        text, out = Path(place) / "alone.c", Path(place) / "alone.o"
+        write_text(text, source)
+        compiled([*compiler.command, *WARNINGS, *OPTIMISED, "-c", str(text), "-o", str(out)])
+        held = elf.read(out)
+    size = held.symbols[instance][1]
+    return held.flash + held.ram - size, size
+
+
 def _ends(result: dict[str, Any], columns: int | slice) -> np.ndarray | None:
     return np.array(result["ends"], np.int64)[:, columns] if result["ends"] else None
 

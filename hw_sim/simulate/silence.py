@@ -71,18 +71,18 @@ class Silence:
 
 
 class Answers:
-    """Watches answers go by, a few samples at a time."""
+    """Watches answers go by, a few samples at a time: whether all are the same, and how many tie."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, same: bool = True, ties: int = 0, samples: int = 0) -> None:
         self._first: np.ndarray | None = None
-        self._same, self.ties, self.samples = True, 0, 0
+        self.same, self.ties, self.samples = same, ties, samples
 
     def add(self, answers: np.ndarray) -> None:
         """answers: (B, classes), of any number type."""
         if not len(answers):
             return
         first = answers[0] if self._first is None else self._first
-        self._first, self._same = first, self._same and bool((answers == first).all())
+        self._first, self.same = first, self.same and bool((answers == first).all())
         if answers.shape[1] > 1:
             self.ties += int(((answers == answers.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
         self.samples += len(answers)
@@ -94,5 +94,5 @@ class Answers:
             populations=len(fired),
             ties=self.ties,
             samples=self.samples,
-            constant=self._same and self.samples > 1,
+            constant=self.same and self.samples > 1,
         )

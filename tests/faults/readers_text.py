@@ -83,6 +83,7 @@ def genome_tree() -> dict[str, Any]:
 def manifest() -> dict[str, Any]:
     return {
         "format": "snnas.export/1",
+        "target": "lava",
         "files": {name: "0" * 64 for name in export_folder.FILES},
         "figures": {
             "energy_uJ": {"total": {"low": 1.0, "nominal": 2.0, "high": 3.0}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,23 @@ def test_windows_overlap_and_lose_no_sample() -> None:
     frames = windows(signal(0, 1, 2, 3, 4, 5), window=3, hop=2)
     assert frames[0, :, 0, 0].tolist() == [[0, 1, 2], [2, 3, 4], [4, 5, 5]]
     assert windows(signal(0, 1), window=3, hop=3)[0, :, 0, 0].tolist() == [[0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("said", "steps", "stride"),
+    [
+        ({"window": 0, "hop": 3}, 1, 1),
+        ({"window": 4}, 1, 4),
+        ({"window": 4, "hop": 3}, 1, 3),
+        ({"window": 4, "hop": 3, "encoding": "latency", "steps": 5}, 5, 3),
+        ({"window": 4, "encoding": "level", "steps": 5}, 1, 4),
+    ],
+)
+def test_steps_and_stride_of_a_frame(said: dict[str, Any], steps: int, stride: int) -> None:
+    made = SignalInput(length=10, **said)
+    assert (made.frame_steps, made.stride) == (steps, stride)
+    frames = 10 if not made.window else -(-(10 - 4) // stride) + 1
+    assert made.shape(1)[0] == frames * steps
 
 
 def test_one_window_of_values_is_a_still_image() -> None:

@@ -39,8 +39,7 @@ def _made_again(program: Program, rule: Rule, samples: Samples, report: Tree, sa
     exits, whole = _replayed(program, rule, samples)
     total, floor = (number(report, ("energy_uJ", part, "nominal")) for part in ("total", "floor"))
     nominal = None if report.get("c") is not None or total is None or floor is None else (total, floor)
-    labels = None if said.get("accuracy") is None else samples.y
-    made = described(program, rule, exits, whole, labels, nominal)
+    made = described(program, rule, exits, whole, samples.y, nominal)
     if rule.mode == "exact" and made["changed"]:
         first = int((exits.predictions != whole).argmax())
         return f"exact, and the answers of {amount_of(made['changed'], 'sample')} change, first of sample {first}", ""

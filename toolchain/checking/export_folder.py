@@ -18,7 +18,7 @@ from snnas.export.formats.nir_file import read_nir
 from snnas.export.formats.program_file import read_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.early_exit import KEY
-from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.errors import InvalidFileError, UsageError, brief
 from snnas.hw_sim.files import read_bytes, read_json, sha256
 from snnas.hw_sim.map.mapping import load_system
 from snnas.hw_sim.map.system import CORES
@@ -34,8 +34,9 @@ from snnas.toolchain.checking.same_network import check_rounding
 from snnas.toolchain.checking.samples import Samples, calibration_of, given, stimulus_of
 from snnas.toolchain.exporting.formats import FORMAT, ONNX_FORMAT, READ
 from snnas.toolchain.exporting.lava import script
+from snnas.toolchain.output.report import read_report
 
-FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py")
+FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py", "report.json")
 ONNX_FILES = ("model.nir", "model.onnx", "stimulus.npz", "report.json")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,200}", re.ASCII)
 Tree = Mapping[str, Any]
@@ -93,6 +94,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     files = manifest.get("files")
     if not isinstance(files, dict) or not all(isinstance(v, str) for v in files.values()):
         raise InvalidFileError(f"{path}: not the manifest of an export: no table of files and hashes")
+    targets = ("onnx",) if found == ONNX_FORMAT else ("lava", "c")
+    if manifest.get("target") not in targets:
+        raise InvalidFileError(
+            f"{path}: target is {brief(manifest.get('target'))}, expected {' or '.join(targets)}; export again"
+        )
     return dict(manifest)
 
 
@@ -139,7 +145,7 @@ def _check_parts(
     book: Book, graph: Graph, program: Program, manifest: Tree, options: CheckOptions, *, judged: bool
 ) -> Made:
     folder = book.subject
-    report = book.attempt("SN307", "recorded figures", lambda: folder_runs.read_report(folder))
+    report = book.attempt("SN307", "recorded figures", lambda: read_report(folder / "report.json"))
     samples = book.attempt("SN301", "recorded spikes", lambda: stimulus_of(folder, program))
     if report is None or samples is None:
         return Made()

@@ -14,9 +14,11 @@ from snnas.toolchain.checking.equivalence import Fired, first_difference
 from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.graph_rules import neurons_of
 from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
-from snnas.toolchain.checking.made import Made, number
+from snnas.toolchain.checking.made import Made
+from snnas.toolchain.checking.remake import unlike
 from snnas.toolchain.checking.samples import Samples, read_stimulus
 from snnas.toolchain.data.statistics import wilson
+from snnas.toolchain.results.reading import hold
 from snnas.toolchain.searching.budgets import GATED
 
 COMPARED = 32  # samples: the interpreter takes its time
@@ -49,19 +51,24 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel, *, judged: bool) -> M
 
 
 def _figures(book: Book, model: OnnxModel, samples: Samples, shape: tuple[int, ...]) -> Made:
+    from snnas.toolchain.results.records.onnx import OnnxExport
+
+    place = book.subject / "report.json"
+    report = book.attempt(
+        "SN307", "report's figures", lambda: hold(OnnxExport, read_json(place), str(place), "export again")
+    )
+    if report is None:
+        return Made(judged=samples)
     fired = run_onnx(model, samples.x.reshape(*samples.x.shape[:-3], *shape))
     figures = onnx_figures(fired, samples.y)
-    report = read_json(book.subject / "report.json")
-    said = {"accuracy": number(report, ("accuracy", "onnxruntime")), "sar": number(report, ("sar",))}
-    reported = int(number(report, ("samples",)) or 0)
+    said, reported = {"accuracy": report.accuracy.onnxruntime, "sar": report.sar}, report.samples
     intervals = {}
     if figures["accuracy"] is not None:
         intervals["accuracy"] = wilson(round(figures["accuracy"] * len(samples)), len(samples))
     if len(samples) == reported:
-        odd = [n for n, v in said.items() if v is not None and not math.isclose(v, figures[n] or 0.0, abs_tol=1e-9)]
-        told = f"{odd[0]} is {figures[odd[0]]}, the report says {said[odd[0]]}" if odd else None
+        told = next(filter(None, (unlike(v, figures[n], n) for n, v in said.items() if figures[n] is not None)), None)
         good = f"accuracy and activity as measured again on {amount_of(len(samples), 'sample')}"
-        book.judge("SN307", "report's figures", told, good, book.subject / "report.json")
+        book.judge("SN307", "report's figures", told, good, place)
     return Made(
         figures=figures,
         intervals=intervals,

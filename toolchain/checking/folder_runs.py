@@ -21,7 +21,6 @@ from snnas.export.executors import interpreter
 from snnas.export.formats.npz_file import read_npz
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
-from snnas.hw_sim.files import read_json
 from snnas.hw_sim.host_stage import integers_of
 from snnas.hw_sim.limits import STATE_LIMIT
 from snnas.hw_sim.map.mapping import load_system, map_program
@@ -33,6 +32,7 @@ from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.made import leaf
 from snnas.toolchain.checking.reach import check_reach
 from snnas.toolchain.checking.samples import Samples
+from snnas.toolchain.exporting.reuse import from_report
 
 LIMIT_BYTES = 1 << 30
 OBSERVED_SAMPLES = 256  # as an export watches them
@@ -265,20 +265,13 @@ def check_resources(book: Book, program: Program, manifest: Tree) -> None:
     book.judge("SN307", "recorded resources", problem, good, book.subject / "manifest.json")
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """report.json; empty where there is none."""
-    report = read_json(folder / "report.json") if (folder / "report.json").is_file() else {}
-    if not isinstance(report, dict):
-        raise InvalidFileError(f"{folder}: report.json is no JSON object; export again")
-    return report
-
-
-def check_tables(book: Book, report: Tree, manifest: Tree) -> None:
+def check_tables(book: Book, report: dict[str, Any], manifest: Tree) -> None:
     """SN307: the manifest's tables of figures are those of report.json."""
     figures, place = manifest.get("figures"), book.subject / "manifest.json"
     if not isinstance(figures, dict):
         raise InvalidFileError(f"{place}: no figures; export again")
-    other = [name for name in figures if report and figures[name] != report.get(name)]  # NaN is equal to nothing
+    wanted = from_report(report)["figures"]
+    other = [name for name in wanted | figures if figures.get(name) != report.get(name)]  # NaN is equal to nothing
     problem = f"{other[0]} of the manifest is not that of report.json; export again" if other else None
     book.judge("SN307", "recorded figures", problem, f"{amount_of(len(figures), 'table')} as in report.json", place)
 

@@ -37,7 +37,7 @@ def submit(
     from snnas.toolchain.output.stderr import Narrator
 
     if files is not None:
-        _write_files(context, files, out or Path(), force)
+        _write_files(context, files, out or Path(), force, as_json)
         return
     found = make(options_of(SubmitOptions, locals(), blind=not not_blind))
     narrator = Narrator()
@@ -53,16 +53,19 @@ def submit(
     raise typer.Exit(found.exit_code)
 
 
-def _write_files(context: typer.Context, row: Path, folder: Path, force: bool) -> None:
+def _write_files(context: typer.Context, row: Path, folder: Path, force: bool, as_json: bool) -> None:
     """``--files``: a row's files, and on stdout the commands that take them."""
     from snnas.toolchain.commands.submit import write_row_files
     from snnas.toolchain.output.stderr import Narrator
 
-    names = {p.name or "" for p in context.command.params} - {"files", "out", "force"}
+    names = {p.name or "" for p in context.command.params} - {"files", "out", "force", "as_json"}
     if odd := options_given(context, names):
-        raise UsageError(f"--files {row}: takes --out and --force beside it, not {odd[0]}")
+        raise UsageError(f"--files {row}: takes --out, --force and --json beside it, not {odd[0]}")
     found = write_row_files(row, folder, force=force)
     for path in found.paths:
         Narrator().say(f"file -> {path}")
+    if as_json:
+        print_json(found.to_dict())
+        return
     for command in found.commands:
         print_text(command)

@@ -86,6 +86,11 @@ class RowFiles:
     paths: tuple[Path, ...]
     commands: tuple[str, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """As ``--json`` prints it: the schema ``snnas.leaderboard.files``."""
+        paths = [str(path) for path in self.paths]
+        return {"schema": "snnas.leaderboard.files/1", "files": paths, "commands": list(self.commands)}
+
 
 def write_row_files(row: Path, folder: Path, *, force: bool = False) -> RowFiles:
     """Writes what the commands of a row name into a folder, where they then make the row again.

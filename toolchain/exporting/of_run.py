@@ -13,6 +13,7 @@ from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.hw_sim.files import read_text, sha256, write_text
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.program import Program
+from snnas.toolchain.exporting import kept_floats
 from snnas.toolchain.exporting.float_run import Trained, run_floats
 from snnas.toolchain.exporting.measured import Measured
 from snnas.toolchain.exporting.on_target import bits_of, calibration_of, compile_calibrated
@@ -89,7 +90,15 @@ class OfRun:
         write_nir(stage / "model.nir", deployed)
         read = read_nir(stage / "model.nir", use_metadata=False, delayed=deployed.delayed)
         x, y = self.data.x_test, self.data.y_test
-        trained, nir = run_floats(self.network, deployed, read, x, self.timesteps, options.samples, narrator)
+        key = kept_floats.came_from(self.inputs, deployed, read, x, self.timesteps)
+        others = [self.run.export(target) for target in ("lava", "c") if target != options.target]
+        known = None if options.force else kept_floats.find(others, key, options.samples)
+        if known is not None:
+            narrator.say("  float run: as for the other target's export, of the same network, samples and versions")
+        trained, nir = known or run_floats(
+            self.network, deployed, read, x, self.timesteps, options.samples, narrator
+        )  # fmt: skip
+        kept_floats.write(stage, key, trained, nir)
         return Floats(graph=deployed, read=read, x=x, y=y, trained=trained, nir=nir)
 
     @property

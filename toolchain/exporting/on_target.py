@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import numpy as np
 
-from snnas.export.compiler.compile import calibration_spikes, compile_graph
+from snnas.export.compiler.compile import CompileKeywords, calibration_spikes, compile_graph
 from snnas.export.formats.c import plan, rest
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.early_exit import Exits, joined, rule_of, stops
@@ -103,11 +103,17 @@ def calibration_of(data: Dataset) -> np.ndarray:
 
 
 def compile_calibrated(
-    graph: Graph, data: Dataset, timesteps: int, meta: Meta | None = None, *, with_rates: bool = False, **how: Any
+    graph: Graph,
+    data: Dataset,
+    timesteps: int,
+    meta: Meta | None = None,
+    *,
+    with_rates: bool = False,
+    **how: Unpack[CompileKeywords],
 ) -> Program:
     """The program of a graph with weights of 8, 6 or 4 bits, calibrated on the first samples of the training split.
 
-    how: bits and ranges, as ``compile_graph`` takes them. with_rates: its meta keeps how often each source fired on
+    how: as ``compile_graph`` takes them. with_rates: its meta keeps how often each source fired on
     them and each population rested, by which C chooses its loops.
     """
     kind = program_kind(data.input_kind)

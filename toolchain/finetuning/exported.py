@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,14 +107,24 @@ def figures(tuned: Tuned, before: Program, x: Array, y: Array, after: Array) -> 
 
 
 def _narrated(
-    program: Program, graph: Graph, data: Dataset, recipe: training.TrainingConfig, narrator: Narrator, **task: Any
+    program: Program,
+    graph: Graph,
+    data: Dataset,
+    recipe: training.TrainingConfig,
+    narrator: Narrator,
+    *,
+    seed: int,
+    teacher: Array | None,
+    checkpoint: Path | None,
 ) -> Tuned:
-    """task: seed, teacher and checkpoint of ``finetune``."""
-    if task["checkpoint"] is not None and task["checkpoint"].exists():
+    """What is asked: as ``finetune`` takes it."""
+    if checkpoint is not None and checkpoint.exists():
         narrator.say("  a checkpoint is there: fine-tuning goes on where what was asked for is the same")
     with narrator.progress(f"fine-tuning {recipe.epochs} epochs at {program.weight_bits} bits") as advance:
         log = partial(say_epoch, narrator, epochs=recipe.epochs)
-        tuned = finetune(program, graph, data, recipe, log=log, on_step=advance, **task)
+        tuned = finetune(
+            program, graph, data, recipe, seed=seed, teacher=teacher, log=log, on_step=advance, checkpoint=checkpoint
+        )
     few = len(data.y_val)
     if few < FEW:
         narrator.say(

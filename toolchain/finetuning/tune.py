@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from snnas.toolchain.data.seeds import torch_seed
 from snnas.toolchain.data.statistics import beyond_an_error
 from snnas.toolchain.finetuning.module import TrainableProgram
 from snnas.toolchain.finetuning.options import Finetuning
+from snnas.toolchain.output.stderr import Advance
 from snnas.toolchain.training.optimisation import Teacher
 
 if TYPE_CHECKING:
@@ -77,6 +78,15 @@ def recipe_for(trained: TrainingConfig, asked: Finetuning) -> TrainingConfig:
     return training.TrainingConfig(epochs=asked.epochs, learning_rate=asked.rate, weight_decay=0.0, **kept)
 
 
+class LoopKeywords(TypedDict, total=False):
+    """What of ``training.train`` is passed on to it."""
+
+    device: str
+    on_epoch: Advance
+    on_step: Advance
+    checkpoint: Path | None
+
+
 def finetune(
     program: Program,
     graph: Graph,
@@ -86,7 +96,7 @@ def finetune(
     seed: int,
     teacher: Array | None = None,
     log: Callable[[Record], None] = lambda record: None,
-    **how: Any,
+    **how: Unpack[LoopKeywords],
 ) -> Tuned:
     """Fine-tune ``program``, which was compiled from ``graph``; the test split is not looked at.
 

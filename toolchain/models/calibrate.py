@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
+from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.compiler.paths import shape3
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, UsageError
@@ -85,17 +85,34 @@ def require_calibration(split: Split, opened: Opened) -> np.ndarray:
 
 
 def compile_opened(
-    opened: Opened, split: Split, *, name: str, graph: Graph | None = None, bits: int | None = None, **how: Any
+    opened: Opened,
+    split: Split,
+    *,
+    name: str,
+    graph: Graph | None = None,
+    bits: int | None = None,
+    ranges: Ranges = "auto",
+    soft_reset: bool = False,
 ) -> Program:
     """The program of an opened graph by the recipe above.
 
-    name: of its file. graph: in place of the opened one. how: ranges and soft_reset, as ``compile_graph`` takes them.
+    name: of its file. graph: in place of the opened one. bits: None for all of them. ranges, soft_reset: as
+    ``compile_graph`` takes them.
     """
     graph = opened.graph if graph is None else graph
     steps, kind, by = opened.timesteps, opened.kind, split.calibration
     spikes = None if by is None else calibration_spikes(graph, by, steps, kind)
-    how |= {"bits": bits or WEIGHT_BITS, "meta": {"graph": name}}
-    return compile_graph(graph, timesteps=steps, input_kind=kind, input_range=opened.range, spikes=spikes, **how)
+    return compile_graph(
+        graph,
+        timesteps=steps,
+        input_kind=kind,
+        input_range=opened.range,
+        spikes=spikes,
+        bits=bits or WEIGHT_BITS,
+        ranges=ranges,
+        soft_reset=soft_reset,
+        meta={"graph": name},
+    )
 
 
 def input_shape(graph: Graph) -> tuple[int, int, int]:

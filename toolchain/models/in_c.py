@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from snnas.export.formats.c import Compared, Plan, c_model, compare, encoder_trial, frames, plan
+from snnas.export.formats.c.encoder_trial import INSTANCE, instructions_of
 from snnas.export.formats.c.footprint import footprint
 from snnas.hw_sim.c import compilers, emulate, native
 from snnas.hw_sim.c.model import CModel
@@ -58,7 +59,7 @@ def run_in_c(c: InC, x: np.ndarray, logits: np.ndarray, narrator: Narrator) -> d
         titles = [compilers.CORES[core["core"]].title for core in cores if core["missing"] == missing]
         narrator.say(f"  {' and '.join(titles)} not emulated: {missing}")
     program = c.plan.program
-    encoder = _encoder(program, narrator)
+    encoder = encoder_in_c(program, narrator)
     stage = "none" if not program.host else "float" if program.host_integers is None else "int"
     found = {"populations": len(c.plan.units), "native": here, "cores": cores, "host": stage}
     return found | ({} if encoder is None else {"encoder": encoder})
@@ -150,12 +151,12 @@ def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
     }
 
 
-def _encoder(program: Program, narrator: Narrator) -> dict[str, Any] | None:
-    """The encoder of signals wherever the model runs, under the sanitizers here; None where there is none."""
+def encoder_in_c(program: Program, narrator: Narrator) -> dict[str, Any] | None:
+    """``encoder`` of ``c``: wherever the model runs, under the sanitizers here; None of a program that has none."""
     trial = encoder_trial(program)
     if trial is None:
         return None
-    places = []
+    places, cores = list[str](), list[dict[str, Any]]()
     if (compiler := compilers.native()[0]) is not None:
         trial.require_equal(native.run(trial.model, trial.given, compiler, sanitize=True).spikes, "natively")
         places.append("native")
@@ -164,12 +165,15 @@ def _encoder(program: Program, narrator: Narrator) -> dict[str, Any] | None:
         compiler = compilers.cross(core)[0]
         if compiler is None or python is None:
             continue
-        ran = emulate.emulate(trial.model, trial.given, core, compiler, python).ran
-        trial.require_equal(ran.spikes, f"on {core.title}")
+        image = emulate.emulate(trial.model, trial.given, core, compiler, python)
+        trial.require_equal(image.ran.spikes, f"on {core.title}")
         places.append(core.name)
+        flash, state = emulate.sizes(trial.alone, INSTANCE, compiler)
+        taken = instructions_of(image.functions)
+        cores.append({"core": core.name, "flash_bytes": flash, "state_bytes": state, "instructions": taken})
     if places:
         narrator.say(f"  encoder.c: 0 of {trial.spikes:,} spikes differ ({', '.join(places)})")
-    return {"spikes_compared": trial.spikes if places else 0, "differing_spikes": 0, "places": places}
+    return {"spikes_compared": trial.spikes if places else 0, "differing_spikes": 0, "places": places, "cores": cores}
 
 
 def ending_early(c: InC, image: emulate.Image, core: compilers.Core) -> dict[str, float] | None:

@@ -21,6 +21,7 @@ def title_of(core: dict[str, Any]) -> str:
 def costs(found: dict[str, Any]) -> Iterator[Row]:
     """What each core takes. found: ``c`` of a report."""
     without = "; the host stage is not in it" if found.get("host") == "float" else ""
+    encoders = {each["core"]: each for each in (found.get("encoder") or {}).get("cores") or ()}
     for core in found["cores"]:
         title = title_of(core)
         if core["missing"] is not None:
@@ -37,6 +38,15 @@ def costs(found: dict[str, Any]) -> Iterator[Row]:
         memory = f"{core['state_bytes']:,} + {core['stack_bytes']:,}"
         yield "  RAM (bytes)", memory, "an instance + the deepest stack seen"
         yield from _board(core, without)
+        if core["core"] in encoders:
+            yield from _encoder(encoders[core["core"]])
+
+
+def _encoder(found: dict[str, Any]) -> Iterator[Row]:
+    """What makes spikes of a signal, before the network."""
+    yield "  encoder: instructions", f"{found['instructions']:,}", "emulated, one signal; not in those above"
+    yield "    flash (bytes)", f"{found['flash_bytes']:,}", "code and constants; not in those above"
+    yield "    RAM (bytes)", f"{found['state_bytes']:,}", "an encoder"
 
 
 def _estimated(core: dict[str, Any], without: str) -> Iterator[Row]:

@@ -90,7 +90,7 @@ def _body(run: Run, known: dict[str, Any], report: dict[str, Any] | None) -> Ite
     if search:
         yield f"- architecture {search['architecture']} (genotype.json), {search['evaluations']} evaluations"
     if "weights_sha256" in (begun := run.section("transfer")):
-        yield f"- its training began with the weights {begun['weights_sha256'][:12]} (start.safetensors)"
+        yield f"- its training began with the weights {begun['weights_sha256'][:12]} ({run.start.name})"
     for split, _, name, value in _figures(known, report):
         yield f"- {name.lower()}: {value:.2%} of {split} samples"
     total = (report or {}).get("energy_uJ", {}).get("total") or {}

@@ -44,12 +44,16 @@ def fitted(table: Table, width: int, *, gap: int, edge: int = 0, under: bool = F
     def over() -> int:
         return edge + sum(wide) + gap * (len(wide) - 1) - width
 
-    if under and len(columns) > 1 and prose[-1] and over() > 0 and wide[-1] - over() < ROOM:
+    def put_under() -> None:
         room = wide[-1] - over()
-        notes = [cell if len(cell) > room else "" for cell in columns[-1]]
+        notes[:] = [cell if len(cell) > room else "" for cell in columns[-1]]
         columns[-1] = ["" if note else cell for note, cell in zip(notes, columns[-1], strict=True)]
         heads[-1] = heads[-1] if len(heads[-1]) <= room else ""
         wide[-1], prose[-1] = max(map(len, (heads[-1], *columns[-1])), default=0), False
+
+    last_under = under and len(columns) > 1
+    if last_under and prose[-1] and over() > 0 and wide[-1] - over() < ROOM:
+        put_under()
     while over() > 0:
         loose = [k for k, is_prose in enumerate(prose) if is_prose and wide[k] > LEAST]
         if not loose:
@@ -57,6 +61,8 @@ def fitted(table: Table, width: int, *, gap: int, edge: int = 0, under: bool = F
         k = max(loose, key=lambda k: wide[k])
         next_wide = max([wide[j] for j in loose if wide[j] < wide[k]], default=LEAST)
         wide[k] = max(LEAST, next_wide - 1, wide[k] - over()) if len(loose) > 1 else max(LEAST, wide[k] - over())
+    if last_under and over() > 0 and not (right[-1] or notes):  # short notes, which are not folded, among figures
+        put_under()
     rows = [
         [_fold(cell, wide[k]) if prose[k] else [cell] for k, cell in enumerate(cells)]
         for cells in zip(*columns, strict=True)

@@ -72,7 +72,8 @@ def table(report: dict[str, Any]) -> Table:
     from rich.table import Table
 
     energy = report["energy_uJ"]
-    title = f"{report['run']}  ({report['dataset']}, {report['method']}, T = {report['timesteps']})"
+    of = f"{report['dataset']}, {report['method']}, T = {report['timesteps']}"
+    title = f"{report['run']}, exported to {'C' if 'c' in report else 'Lava'}  ({of})"
     out = Table(title=title, title_justify="left")
     side = "in float" if is_foreign(report) else "training"
     for name, justify in (("", "left"), (side, "right"), ("on target", "right"), ("provenance", "left")):

@@ -32,6 +32,7 @@ RECORDS = {
     "export.onnx": "onnx:OnnxExport",
     "lava.setup": "machine:LavaSetUp",
     "leaderboard": "leaderboard:LeaderboardRow",
+    "leaderboard.files": "leaderboard:RowFiles",
     "report": "report:Report",
     "report.comparison": "comparison:Comparison",
     "report.html": "comparison:PageWritten",

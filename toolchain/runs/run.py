@@ -28,6 +28,8 @@ from snnas.toolchain.runs.log import JsonLines
 from snnas.toolchain.runs.pack import SUFFIX, unpack
 from snnas.toolchain.runs.staging import clear
 
+START = "start.safetensors"  # a copy of the weights that its training begins with, where it has been given some
+
 DEFAULT_DIRECTORY = "runs"
 FRONT = "front"  # folder of a run, whose folders are runs: the points of its front
 CONFIG_BYTES = 1 << 20
@@ -69,7 +71,7 @@ class Run:
     @property
     def start(self) -> Path:
         """The weights that its training begins with; not there where they are drawn."""
-        return self.path / "start.safetensors"
+        return self.path / START
 
     @property
     def genotype(self) -> Path:

@@ -12,7 +12,7 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import read_text, sha256
 from snnas.toolchain.data.load import data_section, timesteps_of
 from snnas.toolchain.runs.create import create
-from snnas.toolchain.runs.run import Run, as_toml, now
+from snnas.toolchain.runs.run import START, Run, as_toml, now
 from snnas.toolchain.runs.versions import fingerprint
 from snnas.toolchain.training.device import resolve_device
 
@@ -88,7 +88,7 @@ def train_genotype(
         load_weights(cast("Network", built), weights)
         require_learnt(built, recipe)
         _require_seed(weights, data.name, seed)
-        files["start.safetensors"] = held = weights.read_bytes()
+        files[START] = held = weights.read_bytes()
         transfer |= {"weights": str(weights.absolute()), "weights_sha256": hashlib.sha256(held).hexdigest()}
     method = "trained" if isinstance(found, Design) else found.space.removesuffix("_1d")
     config = {

@@ -163,14 +163,14 @@ def encoder_texts(program: Program) -> dict[str, str]:
         about=about,
         channels=channels,
         length=signal.length,
-        steps=signal.steps if latency else 1,
+        steps=signal.frame_steps,
         members="\n".join(f"    {line}" for line in members),
     )
     source = SOURCE.format(
         guard=GUARD if signal.encoding == "delta" else "",
         constants=constants,
         window=width,
-        hop=(signal.hop or signal.window) if signal.window else 1,
+        hop=signal.stride,
         kind=kind,
         row=row,
         encode=encode,

@@ -6,6 +6,7 @@ a word, and then the spikes of each of the frame's timesteps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from snnas.hw_sim.c.model import CModel
 from snnas.hw_sim.errors import GateError
 from snnas.hw_sim.program import Program
 
+INSTANCE = "snnas_one"
 SIGNALS = 8  # that it is tried on
 WORDS = 1 << 24  # of what they say, at most, beyond the first signal
 
@@ -26,6 +28,11 @@ HEADER = """
 #define SNNAS_CLASSES 1u
 #define SNNAS_POPULATIONS 1u
 #define SNNAS_FRAME {bytes}u
+/* As in an object of its own, which is how encoder.c is built. */
+__attribute__((noinline)) void snnas_encoder_init(snnas_encoder *encoder);
+__attribute__((noinline)) uint32_t snnas_encoder_push(snnas_encoder *encoder, const float *sample);
+__attribute__((noinline)) uint32_t snnas_encoder_hold(snnas_encoder *encoder);
+__attribute__((noinline)) void snnas_encoder_frame(const snnas_encoder *encoder, uint32_t step, uint8_t *frame);
 typedef uint8_t snnas_value;
 typedef struct {{
     snnas_encoder encoder;
@@ -50,18 +57,23 @@ void snnas_init(snnas_state *state)
 
 void snnas_step(snnas_state *state, const snnas_value *frame)
 {{
-    uint32_t *said = state->said;
     for (uint32_t k = 0; k < {bytes}u; k++) state->sample.bytes[k] = frame[k];
-    for (uint32_t k = 0; k < {said}u; k++) said[k] = 0;
-    said[0] = state->step++ < SNNAS_SIGNAL ? snnas_encoder_push(&state->encoder, state->sample.values)
-                                           : snnas_encoder_hold(&state->encoder);
-    for (uint32_t s = 0; said[0] != 0 && s < SNNAS_FRAME_STEPS; s++) {{
+    const uint32_t ready = state->step++ < SNNAS_SIGNAL
+                               ? snnas_encoder_push(&state->encoder, state->sample.values)
+                               : snnas_encoder_hold(&state->encoder);
+#ifdef SNNAS_TRACE
+    for (uint32_t k = 0; k < {said}u; k++) state->said[k] = 0;
+    state->said[0] = ready;
+#endif
+    for (uint32_t s = 0; ready != 0 && s < SNNAS_FRAME_STEPS; s++) {{
         snnas_encoder_frame(&state->encoder, s, state->frame);
+#ifdef SNNAS_TRACE
         for (uint32_t k = 0; k < {frame}u; k++)
-            said[1u + s * {each}u + (k >> 5)] |= (uint32_t)state->frame[k] << (k & 31u);
+            state->said[1u + s * {each}u + (k >> 5)] |= (uint32_t)state->frame[k] << (k & 31u);
+#endif
     }}
 #ifdef SNNAS_TRACE
-    snnas_trace(0, said);
+    snnas_trace(0, state->said);
 #endif
 }}
 
@@ -70,6 +82,8 @@ void snnas_logits(const snnas_state *state, int64_t *logits)
     logits[0] = (int64_t)state->step;
 }}
 """
+
+TRYING = frozenset({"snnas_init", "snnas_step", "snnas_logits"})  # what is here to try it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +97,8 @@ class Trial:
     """uint32 (signals, samples, words)."""
     spikes: int
     """How many are compared."""
+    alone: str
+    """encoder.c in one text, with an ``INSTANCE`` of the encoder."""
 
     def require_equal(self, found: np.ndarray, where: str) -> None:
         """GateError where one spike differs. found: as ``said``."""
@@ -94,12 +110,17 @@ class Trial:
             )
 
 
+def instructions_of(functions: Mapping[str, int]) -> int:
+    """Those of the encoder, and of what it calls of a compiler's floats, of an image's ``functions``."""
+    return sum(taken for name, taken in functions.items() if name not in TRYING and not name.startswith("device_"))
+
+
 def encoder_trial(program: Program, signals: int = SIGNALS) -> Trial | None:
     """How a program's encoder is tried; None where it has none."""
     signal, texts = signal_of(program), encoder_texts(program)
     if signal is None:
         return None
-    channels, steps = program.input_shape[0] // signal.lines, signal.steps if signal.encoding == "latency" else 1
+    channels, steps = program.input_shape[0] // signal.lines, signal.frame_steps
     _, lines, _, width = signal.shape(channels)
     each = words(lines * width)
     x = probes(signal, channels, max(1, min(signals, WORDS // (signal.length * (1 + steps * each)))))
@@ -109,8 +130,9 @@ def encoder_trial(program: Program, signals: int = SIGNALS) -> Trial | None:
         x[1::4] = met[np.arange(channels), drawn]
     wanted = signal.apply(x)
     spikes = wanted.reshape(len(x), -1, steps, lines * width)
-    hop, window = (signal.hop or signal.window, signal.window) if signal.window else (1, 1)
-    ready = window - 1 + hop * np.arange(spikes.shape[1])  # the sample with which each is complete
+    ready = (
+        max(1, signal.window) - 1 + signal.stride * np.arange(spikes.shape[1])
+    )  # the sample with which each is complete
     pushes = max(signal.length, int(ready[-1]) + 1)
     bits = np.zeros((*spikes.shape[:3], each * 32), np.uint8)
     bits[..., : lines * width] = spikes
@@ -131,4 +153,5 @@ def encoder_trial(program: Program, signals: int = SIGNALS) -> Trial | None:
         words=(said.shape[2],),
         floats=True,
     )
-    return Trial(model=model, given=given.view(np.uint8), said=said, spikes=int(wanted.size))
+    alone = f"{texts['encoder.h']}{body}\nsnnas_encoder {INSTANCE};\n"
+    return Trial(model=model, given=given.view(np.uint8), said=said, spikes=int(wanted.size), alone=alone)

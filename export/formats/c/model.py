@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
+from collections.abc import Mapping
 
 import numpy as np
 
 from snnas.export.formats.c import early_exit, runtime
 from snnas.export.formats.c.host import host, pixel
+from snnas.export.formats.c.member import Member
 from snnas.export.formats.c.neurons import neurons, registers
 from snnas.export.formats.c.plan import Plan, Unit, held, words
 from snnas.export.formats.c.readout import Read, readout
 from snnas.export.formats.c.rest import Rest
 from snnas.export.formats.c.synapses import Synapses, synapses
-from snnas.export.formats.c.work import rests
+from snnas.export.formats.c.work import resting_units
 
 SCRATCH = ("counts", "sums")  # members that are written before they are read
 
@@ -48,8 +49,9 @@ def model_text(plan: Plan) -> tuple[str, str]:
     ]
     if _packs(plan):
         functions.append(_input(plan))
-    members = _members(plan, made, read)
-    functions += [_init(plan, members, read), _step(plan, read), _logits(read), _CLASS]
+    resting = {index: found for index, (found, _) in resting_units(plan).items()}
+    members = _members(plan, made, read, resting)
+    functions += [_init(members, read, resting), _step(plan, read, resting), _logits(read), _CLASS]
     functions += [text for text in (early_exit.function(plan.program),) if text]
     body = "\n".join(functions)
     source = '#include "model.h"\n\n' + runtime.used(body) + "\n" + "\n".join(parts) + "\n" + body
@@ -60,21 +62,21 @@ def _packs(plan: Plan) -> bool:
     return any(c.src < 0 for u in plan.units for c in u.connections)
 
 
-def _members(plan: Plan, made: Synapses, read: Read) -> list[str]:
+def _members(plan: Plan, made: Synapses, read: Read, resting: Mapping[int, Rest]) -> list[Member]:
     """Of the state."""
-    members = ["uint32_t step;"]
-    members += [f"{plan.current} currents[{plan.currents}];"] if plan.integers else []
-    members += [line for u in plan.units for line in registers(u)]
-    members += [f"uint32_t awake_{u.index};" for u in plan.units if rests(plan, u)]
-    members += [f"uint32_t {name};" for name in _kept(plan)]
-    members += [f"uint32_t shared[{plan.shared}];"] if plan.shared else []
-    members += [f"uint{bits}_t {name}[{n}];" for name, bits, n in _inputs(plan) if n]
-    members += [f"snnas_count counts[{made.counts}];"] if made.counts else []
-    members += [f"uint32_t sums[{made.sums}];"] if made.sums else []
+    members = [Member("uint32_t", "step")]
+    members += [Member(plan.current, "currents", (plan.currents,))] if plan.integers else []
+    members += [member for u in plan.units for member in registers(u)]
+    members += [Member("uint32_t", f"awake_{index}") for index in resting]
+    members += _kept(plan)
+    members += [Member("uint32_t", "shared", (plan.shared,))] if plan.shared else []
+    members += [Member(f"uint{bits}_t", name, (n,)) for name, bits, n in _inputs(plan) if n]
+    members += [Member("snnas_count", "counts", (made.counts,))] if made.counts else []
+    members += [Member("uint32_t", "sums", (made.sums,))] if made.sums else []
     return members + list(read.state)
 
 
-def _header(plan: Plan, made: Synapses, members: list[str]) -> str:
+def _header(plan: Plan, made: Synapses, members: list[Member]) -> str:
     p = plan.program
     analogue = p.input_kind == "analogue"
     if plan.integers:
@@ -93,7 +95,7 @@ def _header(plan: Plan, made: Synapses, members: list[str]) -> str:
         + ("#define SNNAS_REPEATS 1 /* a frame of 0 stands for the last one */\n" if plan.integers else "")
         + (f"typedef uint{16 if made.wide else 8}_t snnas_count;\n" if made.counts else "")
         + "\ntypedef struct {\n"
-        + "".join(f"    {line}\n" for line in members)
+        + "".join(f"    {member.declared}\n" for member in members)
         + "} snnas_state;\n\n"
         + "void snnas_init(snnas_state *state);\n"
         + "/* One timestep; after the last one it does nothing."
@@ -110,11 +112,11 @@ def _header(plan: Plan, made: Synapses, members: list[str]) -> str:
     )
 
 
-def _kept(plan: Plan) -> list[str]:
+def _kept(plan: Plan) -> list[Member]:
     """Spikes of several timesteps, the newest first."""
     sizes = [(f"spikes_{u.index}", u.history, u.population.size) for u in plan.units]
     sizes.append(("spikes_input", plan.input_history, int(np.prod(plan.program.input_shape))))
-    return [f"{name}[{history + 1}][{held(n)}]" for name, history, n in sizes if history]
+    return [Member("uint32_t", name, (history + 1, held(n))) for name, history, n in sizes if history]
 
 
 def _inputs(plan: Plan) -> list[tuple[str, int, int]]:
@@ -185,22 +187,16 @@ def _input(plan: Plan) -> str:
 """
 
 
-def _init(plan: Plan, members: list[str], read: Read) -> str:
+def _init(members: list[Member], read: Read, resting: Mapping[int, Rest]) -> str:
     """Everything is 0 but what an answer begins with, and what is written before it is read."""
-    text = ""
-    for name, extents in re.findall(r" (\w+)((?:\[\d+\])*);", "".join(members)):
-        if name not in SCRATCH:
-            at = dict(zip("kj", re.findall(r"\d+", extents), strict=False))
-            loops = "".join(f"for (uint32_t {k} = 0; {k} < {n}u; {k}++) " for k, n in at.items())
-            text += f"    {loops}t->{name}{''.join(f'[{k}]' for k in at)} = 0;\n"
-    for u in plan.units:
-        resting = rests(plan, u)
-        if resting and resting[0].begin:
-            text += f"    t->awake_{u.index} = {resting[0].begin}u;\n"
+    text = "".join(member.cleared for member in members if member.name not in SCRATCH)
+    for index, found in resting.items():
+        if found.begin:
+            text += f"    t->awake_{index} = {found.begin}u;\n"
     return f"void snnas_init(snnas_state *t)\n{{\n{text}{read.begin}}}\n"
 
 
-def _step(plan: Plan, read: Read) -> str:
+def _step(plan: Plan, read: Read, resting: Mapping[int, Rest]) -> str:
     text = "void snnas_step(snnas_state *t, const snnas_value *frame)\n{\n"
     text += f"    if (t->step >= {plan.program.timesteps}u) return;\n"
     if _packs(plan):
@@ -210,30 +206,29 @@ def _step(plan: Plan, read: Read) -> str:
     if plan.integers:
         text += "    if (frame != 0) host(t, frame);\n"
     for u in plan.units:
-        text += _unit(plan, u)
+        text += _unit(plan, u, resting.get(u.index))
     step = read.step
     for unit, _, _ in plan.readings:
         step = step.replace(f"SPIKES({unit})", _spikes(plan, unit))
     text += step
-    for name in _kept(plan):
-        variable, slots, size = name.replace("]", "").split("[")
-        text += f"    for (uint32_t d = {int(slots) - 1}; d != 0; d--)\n"
-        text += f"        for (uint32_t k = 0; k < {size}u; k++) t->{variable}[d][k] = t->{variable}[d - 1u][k];\n"
+    for member in _kept(plan):
+        name, (slots, size) = member.name, member.extents
+        text += f"    for (uint32_t d = {slots - 1}; d != 0; d--)\n"
+        text += f"        for (uint32_t k = 0; k < {size}u; k++) t->{name}[d][k] = t->{name}[d - 1u][k];\n"
     return text + "    t->step++;\n}\n"
 
 
-def _unit(plan: Plan, u: Unit) -> str:
+def _unit(plan: Plan, u: Unit, rest: Rest | None) -> str:
     gathered = "t->wide_inputs" if u.lanes == 0 else "t->inputs"
     currents = "t->currents" if plan.integers else "frame"
-    resting = rests(plan, u)
     arrives = ""
     for c in u.connections:
         scratch = "t, " if c.map.pre or c.map.post else ""
-        once = f"if (t->step >= {c.distance}u) " if c.distance and not resting else ""  # nothing is late before
+        once = f"if (t->step >= {c.distance}u) " if c.distance and rest is None else ""  # nothing is late before
         arrives += f"    {once}synapse_{c.index}({scratch}{_spikes(plan, c.src, c.distance)}, {gathered});\n"
     arguments = ["t", *([gathered] if u.connections else []), *([currents] if u.hosted else []), _spikes(plan, u.index)]
     update = f"    neurons_{u.index}({', '.join(arguments)});\n"
-    text = _resting(plan, u, resting[0], arrives, update) if resting else arrives + update
+    text = _resting(plan, u, rest, arrives, update) if rest else arrives + update
     return text + f"#ifdef SNNAS_TRACE\n    snnas_trace({u.index}u, {_spikes(plan, u.index)});\n#endif\n"
 
 

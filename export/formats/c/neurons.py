@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnas.export.formats.c.member import Member
 from snnas.export.formats.c.packing import Table, table
 from snnas.export.formats.c.plan import Unit, up
 from snnas.export.formats.c.runtime import element
@@ -56,9 +57,9 @@ def _state(u: Unit) -> list[tuple[str, str]]:
     return current + ([] if u.forgets else [("v", "int32_t")])
 
 
-def registers(u: Unit) -> list[str]:
+def registers(u: Unit) -> list[Member]:
     """What the state holds of the population."""
-    return [f"{kind} {name}_{u.index}[{u.population.size}];" for name, kind in _state(u)]
+    return [Member(kind, f"{name}_{u.index}", (u.population.size,)) for name, kind in _state(u)]
 
 
 def _fires(u: Unit) -> str:

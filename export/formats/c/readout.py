@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnas.export.formats.c.member import Member
 from snnas.export.formats.c.packing import array, rows, smallest
 from snnas.export.formats.c.plan import ROWS, Plan, up, words
 from snnas.export.formats.c.runtime import row, row_at
@@ -21,7 +22,7 @@ class Read:
     """The C of a readout."""
 
     arrays: tuple[str, ...]
-    state: tuple[str, ...]
+    state: tuple[Member, ...]
     """Members of the state."""
     begin: str
     """Of ``snnas_init``, the rest being zero."""
@@ -93,7 +94,8 @@ def _counted(plan: Plan) -> Read:
     wide = most * steps >= INT  # then each timestep's sums are added to 64 bits
     response = np.broadcast_to(r.response[0], (r.classes,))
     arrays += [_table("response", response * 64), _table("constant", constant(r, steps))]
-    members = [f"uint32_t sums_read[{fours * ROWS}];", *([f"int64_t sums_all[{r.classes}];"] if wide else [])]
+    members = [Member("uint32_t", "sums_read", (fours * ROWS,))]
+    members += [Member("int64_t", "sums_all", (r.classes,))] if wide else []
     step = ""
     for n, (unit, _, late) in enumerate(plan.readings):
         when = f"if (t->step + {late}u < {steps}u) " if late else ""
@@ -114,7 +116,8 @@ def _weighed(plan: Plan) -> Read:
     held = 64 * (r.response if largest else weights_in_time(r, steps))
     across = held.shape[1]
     arrays.append(_table("weight_in_time", held))
-    members = [f"uint32_t sums_read[{fours * ROWS}];", f"int64_t answers[{(steps if largest else 1) * r.classes}];"]
+    members = [Member("uint32_t", "sums_read", (fours * ROWS,))]
+    members.append(Member("int64_t", "answers", ((steps if largest else 1) * r.classes,)))
     at = f"{{j}} * {across}u + c" if across > 1 else "{j}"
     step = ""
     for n, (unit, _, late) in enumerate(plan.readings):

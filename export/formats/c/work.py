@@ -37,8 +37,9 @@ def work(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Work:
 def parts(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Iterator[tuple[str, float, Work]]:
     """(a function of model.c, how often an inference calls it, the loop bodies of a call)."""
     steps = plan.program.timesteps
+    at_rest = resting_units(plan)
     for u in plan.units:
-        resting = rests(plan, u)
+        resting = at_rest.get(u.index)
         share = resting[1] if resting else 0.0
         yield f"neurons_{u.index}", steps * (1 - share), _update(u)
         for c in u.connections:
@@ -92,6 +93,11 @@ def rate_of(plan: Plan, src: int) -> float:
     name = INPUT if src < 0 else plan.units[src].population.id
     found = measured.get(name) if isinstance(measured, dict) else None
     return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else gather.RATE
+
+
+def resting_units(plan: Plan) -> dict[int, tuple[Rest, float]]:
+    """``rests`` of those units that do, by their index."""
+    return {u.index: found for u in plan.units if (found := rests(plan, u)) is not None}
 
 
 def rests(plan: Plan, u: Unit) -> tuple[Rest, float] | None:

@@ -52,6 +52,8 @@ def test_which_cross_compiler_may_be_chosen(bare, tmp_path: Path) -> None:
     bare.setattr(compilers.shutil, "which", lambda name: f"/opt/{name}")
     assert compilers.cross(m4)[0].name == "arm-none-eabi-gcc"
     assert compilers.cross(m4, only="zig")[0].name == "zig cc"
+    with pytest.raises(UsageError, match="only = 'clang': expected gcc or zig"):
+        compilers.cross(m4, only="clang")
     bare.setenv(compilers.CROSS, "zig")
     assert compilers.cross(m4)[0].name == "zig cc"
     bare.setattr(compilers.shutil, "which", lambda name: None)

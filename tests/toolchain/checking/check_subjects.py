@@ -91,9 +91,24 @@ def _onnx_folder(folder: Path, x: np.ndarray, y: np.ndarray) -> None:
     shutil.copy(folder / "graph.nir", onnx / "model.nir")
     shutil.copy(folder / "model.onnx", onnx / "model.onnx")
     write_npz(onnx / "stimulus.npz", {"x": x, "y": y})
-    write_json(onnx / "report.json", {"schema": "snnas.export.onnx/1"})
+    write_json(onnx / "report.json", onnx_report(onnx))
     files = {p.name: sha256(p) for p in sorted(onnx.iterdir())}
     write_json(onnx / "manifest.json", {"format": "snnas.export.onnx/1", "target": "onnx", "files": files})
+
+
+def onnx_report(folder: Path) -> dict[str, Any]:
+    """The report.json of an export folder's model.onnx, run on its stimulus.npz."""
+    from snnas.export.executors.onnx_runner import OnnxModel
+    from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
+
+    arrays = read_npz(folder / "stimulus.npz", what="stimulus")
+    figures = onnx_figures(run_onnx(OnnxModel(folder / "model.onnx"), arrays["x"]), arrays["y"])
+    return {
+        **{"schema": "snnas.export.onnx/1", "run": "bars", "precision": "float32", "inlined": False, "timesteps": 6},
+        **{"samples": len(arrays["x"]), "spikes_compared": 1, "spikes_differing": 0, "output_difference": 0.0},
+        "accuracy": {"deployed": figures["accuracy"], "onnxruntime": figures["accuracy"]},
+        **{"sar": figures["sar"], "bytes": (folder / "model.onnx").stat().st_size},
+    }
 
 
 @pytest.fixture

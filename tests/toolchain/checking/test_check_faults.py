@@ -242,16 +242,13 @@ def _wide_register(path: Path) -> None:
 
 def _fine_tuned(_: Patch) -> None:
     """Shuffled weights, recorded again, in an export that is said to be fine-tuned."""
-    from tests.toolchain.checking.test_check_fooled import plant_shuffled
+    from tests.toolchain.checking.test_check_fooled import fine_tuned, plant_shuffled, record_rounding
 
     before = read_program(Path("lava/program.npz")).synapses
     plant_shuffled()
     after = read_program(Path("lava/program.npz")).synapses
     changed = sum(int((a.map.weight != b.map.weight).sum()) for a, b in zip(before, after, strict=True))
-    report = read_json(Path("lava/report.json"))
-    del report["quantisation"]
-    write_json(Path("lava/report.json"), {**report, "finetune": {"best_epoch": 3, "weights_changed": changed}})
-    sign(Path("lava"), "report.json")
+    record_rounding(finetune=fine_tuned(changed))
 
 
 # -- spoiling an .onnx

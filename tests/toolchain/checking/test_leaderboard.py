@@ -1,6 +1,7 @@
 """``snnas submit``: a row is a checked export, and what the same commands made elsewhere has to agree with it."""
 
 import copy
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from snnas.toolchain.results.records.leaderboard import LeaderboardRow
 from snnas.toolchain.runs.run import Run, as_toml
 from snnas.toolchain.searching.budgets import parse_budgets
 from snnas.toolchain.training import TrainingConfig, load_recipe
+from tests.documents import hold_document
 from tests.toolchain.checking.check_subjects import change_arrays, sign
 
 DATA = Path(__file__).parents[3] / "docs/data"
@@ -328,6 +330,11 @@ def test_a_row_s_files_are_written_where_its_commands_run(tmp_path: Path, row: d
     assert "it is there already" in capsys.readouterr().err
     assert run_command(["submit", "one", "--files", str(path)]) == 2
     assert "not run" in capsys.readouterr().err
+    assert run_command(["submit", "--files", str(path), "--out", str(out), "--force", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    hold_document(printed)
+    assert printed["commands"] == made["commands"]
+    assert set(printed["files"]) == {str(file) for file in out.iterdir()}
     (file,) = made["files"]
     for files, word in (
         ([file | {"text": "epochs = 3"}], "not what its sha256 says"),

@@ -36,6 +36,11 @@ def test_figures_are_short(value: float, text: str) -> None:
     assert short(value) == text
 
 
+def test_the_title_names_the_target() -> None:
+    assert str(table(REPORT).title).startswith(f"{REPORT['run']}, exported to Lava  ({REPORT['dataset']}, ")
+    assert str(table(REPORT | {"c": IN_C}).title).startswith(f"{REPORT['run']}, exported to C  (")
+
+
 def test_every_figure_carries_its_provenance() -> None:
     rows = list(zip(*(column.cells for column in table(REPORT).columns), strict=True))
     provenance = {row[0]: row[3] for row in rows}

@@ -193,6 +193,29 @@ def test_below_a_hundred_columns_a_long_note_stands_under_its_row() -> None:
     assert next(line for line in wide if line.startswith("verdict")).count("its rate of 19.4 %") >= 1
 
 
+def beside() -> Table:
+    """Two runs beside each other: figures, which are never folded, and short notes."""
+    table = Table()
+    for name, justify in (("", "left"), ("one", "right"), ("another", "right"), ("provenance", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_row("quantisation: differing spikes", "0.49%", "0.71%", "")
+    table.add_row("  of single samples", "mean 361.7, p95 395.1", "mean 480.7, p95 627.2", "estimated")
+    table.add_row("accuracy", "50.00% -> 54.00%", "68.00% -> 68.00%", "measured | simulated")
+    return table
+
+
+@pytest.mark.parametrize(("width", "under"), [(80, 2), (84, 1), (120, 0)])
+def test_short_notes_stand_under_their_rows_where_figures_leave_no_room(width: int, under: int) -> None:
+    lines = [*fitting.lines(beside(), width)]
+    assert max(map(len, lines)) <= width
+    assert (
+        sum(line.startswith("    ") and line.strip() in ("estimated", "measured | simulated") for line in lines)
+        == under
+    )
+    assert sum(line.count("measured | simulated") for line in lines) == 1
+    assert sum(line.count("mean 361.7, p95 395.1  mean 480.7, p95 627.2") for line in lines) == 1
+
+
 def test_a_wide_terminal_keeps_its_lines_and_its_figures_whole() -> None:
     from rich.console import Console
 

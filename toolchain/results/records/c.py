@@ -90,6 +90,19 @@ class CCore(CRun):
     """Of the counted instructions, else of the estimated ones; left out by exports before 0.4."""
 
 
+class CEncoderCore(Record):
+    """encoder.c on an emulated core, whose figures of the network are without it."""
+
+    core: str
+    """cortex-m4 or rv32imc."""
+    flash_bytes: Count
+    """Its code and constants; without the compiler's functions for floats, which one program has once."""
+    state_bytes: Count
+    """Memory of one encoder."""
+    instructions: Count
+    """Of one signal, whole, the compiler's functions for floats included."""
+
+
 class CEncoder(Record):
     """``encoder`` of ``CExport``: encoder.c, which makes spikes of a signal's samples, and what says how."""
 
@@ -99,6 +112,8 @@ class CEncoder(Record):
     """Of them, those that differ, wherever it ran."""
     places: list[str]
     """Where it ran: native, and cores."""
+    cores: OrAbsent[list[CEncoderCore]] = None
+    """What it takes on each emulated core; left out by exports before 0.4."""
 
 
 class CExport(Record):

@@ -77,6 +77,18 @@ class RowMade(Record):
     """Of what the network was made with."""
 
 
+class RowFiles(Document):
+    """The files that a row's commands name, written out."""
+
+    printed_by = ("submit --files",)
+
+    schema_: Literal["snnas.leaderboard.files/1"]
+    files: list[str]
+    """Paths of this machine."""
+    commands: list[str]
+    """That make the row again, in the folder of the files."""
+
+
 class LeaderboardRow(Document):
     """A row of the leaderboard; energy, latency and what C takes are estimates or emulated."""
 

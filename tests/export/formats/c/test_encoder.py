@@ -10,11 +10,15 @@ import pytest
 
 from snnas.export.formats.c import encoder_trial
 from snnas.export.formats.c.encoder import SOURCES, edges, encoder_texts
-from snnas.export.formats.c.encoder_trial import Trial
+from snnas.export.formats.c.encoder_trial import INSTANCE, Trial, instructions_of
 from snnas.export.formats.signal_probes import probes
 from snnas.hw_sim.c import compilers, emulate, native
 from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
 from snnas.hw_sim.signals import SignalInput, fires_at
+from snnas.toolchain.models.in_c import encoder_in_c
+from snnas.toolchain.output.stderr import SILENT
+from snnas.toolchain.results.reading import hold
+from snnas.toolchain.results.records.c import CEncoder
 
 WALKS = np.random.default_rng(1).normal(size=(5, 25, 3)).cumsum(axis=1).astype(np.float32) * (1, 700, 0.01)
 KINDS: dict[str, dict[str, Any]] = {
@@ -71,9 +75,13 @@ def test_on_a_core_without_a_unit_for_floats(kind: str, core: str) -> None:
     if compiler is None or python is None:
         pytest.skip(why if compiler is None else no_emulator)
     made = trial(**KINDS[kind])
-    assert np.array_equal(
-        emulate.emulate(made.model, made.given, compilers.CORES[core], compiler, python).ran.spikes, made.said
-    )
+    image = emulate.emulate(made.model, made.given, compilers.CORES[core], compiler, python)
+    assert np.array_equal(image.ran.spikes, made.said)
+    assert {"snnas_encoder_init", "snnas_encoder_push", "snnas_encoder_frame"} <= image.functions.keys()
+    flash, state = emulate.sizes(made.alone, INSTANCE, compiler)
+    assert 100 < flash < image.flash
+    assert state == {"delta": 36, "level in frames": 60, "latency": 108}[kind], "as its members add up"
+    assert instructions_of(image.functions) > made.given.shape[1] * 10
 
 
 @pytest.mark.parametrize(
@@ -97,6 +105,27 @@ def test_a_fault_is_seen(kind: str, right: str, wrong: str) -> None:
     object.__setattr__(made.model, "source", made.model.source.replace(right, wrong))
     with pytest.raises(GateError, match=r"encoder\.c: [1-9]\d* of \d+ spikes differ natively"):
         made.require_equal(run(made), "natively")
+
+
+def test_the_report_has_what_an_encoder_takes_on_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    python, no_emulator = compilers.emulator()
+    whys = [no_emulator if python is None else "", *(compilers.cross(core)[1] for core in compilers.CORES.values())]
+    if python is None or None in [compilers.cross(core)[0] for core in compilers.CORES.values()]:
+        pytest.skip("; ".join(whys))
+    monkeypatch.setattr(compilers, "native", lambda: (None, "not in this test"))
+    found = encoder_in_c(program(**KINDS["delta"]), SILENT)
+    assert found is not None
+    hold(CEncoder, found, "c", "")
+    assert [(core["core"], core["state_bytes"]) for core in found["cores"]] == [("cortex-m4", 36), ("rv32imc", 36)]
+    assert found["places"] == ["cortex-m4", "rv32imc"]
+    for core in found["cores"]:
+        assert core["instructions"] > 25 * 3 * 20, "two differences of each value, by functions: no unit for floats"
+        assert 100 < core["flash_bytes"] < 1000
+
+
+def test_what_tries_an_encoder_is_not_counted() -> None:
+    taken = {"device_step": 1, "snnas_step": 20, "snnas_init": 300, "snnas_logits": 4000}
+    assert instructions_of({**taken, "snnas_encoder_push": 5, "snnas_encoder_init": 60, "__addsf3": 700}) == 765
 
 
 @pytest.mark.parametrize("steps", [2, 3, 8, 100])

@@ -1,5 +1,7 @@
 """Populations at rest: what is proved of them against the kernels, and the C that leaves their updates out."""
 
+import re
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnas.export.formats.c import compare, model, plan, work
+from snnas.export.formats.c import compare, plan, work
+from snnas.export.formats.c.plan import words
 from snnas.export.formats.c.rest import RESTS, Rest, left_out, measured, rest
 from snnas.hw_sim.c import compilers, native
 from snnas.hw_sim.kernels import STATE_SHIFT, current_step, membrane_step
@@ -132,6 +135,87 @@ def test_spikes_are_the_same_where_updates_are_left_out(seed, changed) -> None:
     assert max(shares.values()) > 0.3
 
 
+MAIN = """
+#include <stdio.h>
+
+int main(void)
+{
+    static snnas_value frame[SNNAS_FRAME];
+    static snnas_state state;
+    snnas_init(&state);
+    for (uint32_t t = 0; fread(frame, sizeof frame, 1, stdin) == 1; t++) {
+        if (t != 0 && t % SNNAS_TIMESTEPS == 0) snnas_init(&state);
+        snnas_step(&state, frame);
+    }
+    for (uint32_t k = 0; k < SNNAS_POPULATIONS; k++) printf("%lu ", updates[k]);
+    return 0;
+}
+"""
+
+
+def updates(c, tmp_path):
+    """How often the C calls each population's update on all that it is given, by unit."""
+    compiler, why = compilers.native()
+    if compiler is None:
+        pytest.skip(why)
+    called = re.sub(r"^( +)neurons_(\d+)\(", r"\1updates[\2]++; neurons_\2(", c.model.source, flags=re.MULTILINE)
+    assert called.count("updates[") == len(c.plan.units)
+    (tmp_path / "model.h").write_text(c.model.header)
+    begins = '#include "model.h"\nstatic unsigned long updates[SNNAS_POPULATIONS];\n'
+    (tmp_path / "main.c").write_text(begins + called + MAIN)
+    built = [*compiler.command, "-std=c99", "-I", str(tmp_path), str(tmp_path / "main.c"), "-o", str(tmp_path / "run")]
+    subprocess.run(built, check=True)
+    given = np.ascontiguousarray(c.given, c.model.value).tobytes()
+    said = subprocess.run([tmp_path / "run"], input=given, capture_output=True, check=True).stdout
+    return [int(count) for count in said.split()]
+
+
+@pytest.mark.parametrize(("seed", "changed"), CASES[:3])
+def test_as_many_updates_are_made_as_are_measured_and_priced(seed, changed, tmp_path) -> None:
+    program, x = quiet(seed, **changed)
+    c = prepare(program, x)
+    shares = measured(c.plan, {**c.trace.spikes, INPUT: x > 0})
+    made = prepare(replace(program, meta={**program.meta, RESTS: shares}), x)
+    resting = work.resting_units(made.plan)
+    assert resting
+    every = len(x) * program.timesteps
+    left = {made.plan.units[index].population.id: share for index, (_, share) in resting.items()}
+    expected = [round(every * (1 - left.get(u.population.id, 0.0))) for u in made.plan.units]
+    assert updates(made, tmp_path) == expected
+    times = {name: once for name, once, _ in work.parts(made.plan, {}) if name.startswith("neurons_")}
+    assert [round(times[f"neurons_{u.index}"] * len(x)) for u in made.plan.units] == expected
+
+
+def test_what_looking_for_rest_costs_and_spares() -> None:
+    """The loops of a population that rests in three timesteps of four, beside those of one that never does."""
+    program, _ = quiet(4)
+    u = next(u for u in plan(program).units if u.index in work.resting_units(plan(program)))
+    (c, *_), name = u.connections, u.population.id
+    rates = {INPUT: 0.05, **{p.id: 0.05 for p in program.populations}}
+
+    def of(share: float) -> dict[str, list[tuple[float, dict[str, float]]]]:
+        made = plan(replace(program, meta={**program.meta, RESTS: {name: share}}))
+        found: dict[str, list[tuple[float, dict[str, float]]]] = {}
+        for function, times, once in work.parts(made, rates):
+            found.setdefault(function, []).append((times, dict(once)))
+        return found
+
+    rests, never = of(0.75), of(0.0)
+    steps, source = program.timesteps, int(np.prod(plan(program).source(c.src)))
+    (updated,), (always,) = rests[f"neurons_{u.index}"], never[f"neurons_{u.index}"]
+    assert updated == (steps / 4, always[1])
+    assert always[0] == steps
+    ((times, heard),), ((whole, spread),) = rests[f"synapse_{c.index}"], never[f"synapse_{c.index}"]
+    assert (times, whole) == (steps / 4, steps - c.distance)
+    spikes = source * 0.05 * (steps - c.distance)  # none is lost: they arrive in a fourth of the timesteps
+    assert times * heard["event"] == pytest.approx(whole * spread["event"]) == pytest.approx(spikes)
+    looks = 0.75 * (
+        sum(words(int(np.prod(plan(program).source(k.src)))) for k in u.connections) + words(u.population.size)
+    )
+    assert (steps, {"resting": 1.0, "heard": looks + 0.25 * len(u.connections)}) in rests["snnas_step"]
+    assert not [once for _, once in never["snnas_step"] if "resting" in once]
+
+
 def test_a_new_instance_is_updated_until_it_rests() -> None:
     """Left out from the first timestep on, its membranes would begin at 0 when the first spike comes."""
     found, shares = differing(4, {}, leaning)
@@ -140,8 +224,7 @@ def test_a_new_instance_is_updated_until_it_rests() -> None:
 
 
 def test_an_update_that_is_left_out_too_early_is_seen(monkeypatch) -> None:
-    for module in (model, work):
-        monkeypatch.setattr(module, "rests", lambda plan, u: (Rest(0, 0), 1.0) if rest(u, 24) else None)
+    monkeypatch.setattr(work, "rests", lambda plan, u: (Rest(0, 0), 1.0) if rest(u, 24) else None)
     assert sum(not differing(seed, changed)[0].equal for seed, changed in CASES) >= 3
 
 
