@@ -65,6 +65,14 @@ def zipped(path: Path, members: Mapping[str, bytes]) -> Path:
     return path
 
 
+def written(folder: Path, members: Mapping[str, bytes]) -> Path:
+    """The members as files below ``folder``, as if an archive had been unpacked there."""
+    for name, content in members.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
 def cifar(name: str = "cifar10", batch: int = 20) -> dict[str, bytes]:
     """Members of the archive: {name: records}; record i has (fine) label i % classes."""
     rng = np.random.default_rng(1)

@@ -15,6 +15,7 @@ from snnas.toolchain.data.datasets import tonic_sets
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.transforms import Transforms
 from snnas.toolchain.data.load import Dataset
+from tests.official_files import nmnist_members, written
 
 tonic = pytest.importorskip("tonic")
 PARTS = ("train", "val", "test")
@@ -24,16 +25,9 @@ PARTS = ("train", "val", "test")
 def nmnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 recordings to train and 20 to test, where both readers look: in NMNIST/Train/<digit>/<number>.bin."""
     folder = tmp_path_factory.mktemp("sets")
-    rng, rows = np.random.default_rng(0), ["split,path"]
-    for split, count in (("Train", 60), ("Test", 20)):
-        for k in range(count):
-            place = folder / "NMNIST" / split / str(k % 10) / f"{k:05}.bin"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            events = rng.integers(0, (34, 34, 256, 256, 256), (50, 5))
-            events[:, 2] = np.sort(events[:, 2] & 127) | rng.integers(0, 2, 50) << 7
-            place.write_bytes(events.astype(np.uint8).tobytes())
-            rows.append(f"{split.lower()},{place.relative_to(folder / 'NMNIST')}")
-    (folder / "NMNIST/index.csv").write_text("\n".join(rows))
+    members = nmnist_members("Train", each=6) | nmnist_members("Test", each=2)
+    written(folder / "NMNIST", members)
+    (folder / "NMNIST/index.csv").write_text("\n".join(["path", *members]))
     return folder
 
 
@@ -44,7 +38,7 @@ def _rows(loaded: Dataset, split: str) -> list[tuple[int, bytes]]:
 
 def test_nmnist_by_tonic_is_ours_event_for_event(nmnist: Path) -> None:
     """Frames of one event each hold all of it: polarity, place and order."""
-    about: dict[str, Any] = {"seed": 0, "data_dir": nmnist, "frames": 50, "compact": True}
+    about: dict[str, Any] = {"seed": 0, "data_dir": nmnist, "frames": 60, "compact": True}
     theirs, ours = data.load("tonic:NMNIST", **about), data.load("nmnist", **about)
     assert (theirs.name, theirs.own_test, theirs.class_names) == ("tonic-NMNIST", True, tuple("0123456789"))
     assert _rows(theirs, "test") == _rows(ours, "test")
@@ -188,7 +182,7 @@ def test_augment_is_drawn_for_every_epoch_and_for_training_alone(nmnist: Path) -
     assert all(np.array_equal(getattr(plain, f"x_{part}"), getattr(drawn, f"x_{part}")) for part in PARTS)
     first, second = drawn.redraw(3, 1), drawn.redraw(3, 2)
     assert first.shape == drawn.x_train.shape
-    assert set(first.sum((1, 2, 3, 4))) == {25}
+    assert set(first.sum((1, 2, 3, 4))) == {30}
     assert (first <= drawn.x_train).all()
     assert (first != second).any(axis=(1, 2, 3, 4)).all()
     assert np.array_equal(drawn.redraw(3, 1), first)  # by seed and epoch alone: a training that goes on has the same
@@ -200,6 +194,6 @@ def test_augment_is_drawn_for_every_epoch_and_for_training_alone(nmnist: Path) -
 def test_transforms_change_the_frames(nmnist: Path) -> None:
     about: dict[str, Any] = {"seed": 0, "data_dir": nmnist, "frames": 1, "counts": True}
     half = data.load("nmnist", transform="DropEvent(p=0.5)", **about)
-    assert set(half.x_test.sum((1, 2, 3, 4))) == {25}
-    assert set(data.load("nmnist", **about).x_test.sum((1, 2, 3, 4))) == {50}
+    assert set(half.x_test.sum((1, 2, 3, 4))) == {30}
+    assert set(data.load("nmnist", **about).x_test.sum((1, 2, 3, 4))) == {60}
     assert half.options["transform"] == "DropEvent(p=0.5)"
