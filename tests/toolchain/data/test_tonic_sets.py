@@ -146,34 +146,6 @@ def test_transforms_that_tonic_refuses() -> None:
         Transforms.parse("SpatialJitter(var_x=9, var_y=9)")(made(), (2, 6, 8), 0)
 
 
-def test_slices_are_tonics_and_stay_together(tmp_path: Path) -> None:
-    """Twelve recordings of five slices each, and all of a slice in one frame."""
-    wanted = []
-    for k in range(12):
-        rng = np.random.default_rng(k)
-        x, y, p = (rng.integers(0, high, 60) for high in (8, 6, 2))
-        t = np.sort(rng.integers(1, 5000, 60))
-        t[0], t[-1] = 0, 5100  # a sixth slice is not whole
-        folder = tmp_path / ("left" if k % 2 else "right")
-        folder.mkdir(exist_ok=True)
-        np.savez(folder / f"{k:02}.npz", x=x, y=y, p=p, t=t + 777)
-        table = np.zeros(60, [("x", "<i8"), ("y", "<i8"), ("t", "<i8"), ("p", "<i8")])
-        for key, column in {"x": x, "y": y, "t": t, "p": p}.items():
-            table[key] = column
-        slices, _ = tonic.slicers.SliceByTime(time_window=1000).slice(table, None)
-        wanted += [tonic.transforms.ToFrame(sensor_size=(8, 6, 2), n_event_bins=1)(part) for part in slices]
-    about: dict[str, Any] = {"sensor": "8x6", "frames": 1, "counts": True}
-    loaded = data.load(tmp_path, seed=0, slice=1000, **about)
-    assert len(wanted) == 60
-    every = np.concatenate([loaded.x_train, loaded.x_val, loaded.x_test])
-    assert sorted(x.astype(np.uint8).tobytes() for x in every) == sorted(x.astype(np.uint8).tobytes() for x in wanted)
-    assert all(len(part) % 5 == 0 for part in (loaded.x_train, loaded.x_val, loaded.x_test))
-    again = data.load(tmp_path, seed=0, **loaded.options)
-    assert (again.digest, len(again.x_val)) == (loaded.digest, len(loaded.x_val))
-    quiet = data.load(tmp_path, seed=0, slice=100, **about)  # so short that nothing happens in some
-    assert (quiet.x_train.sum((1, 2, 3, 4)) == 0).any()
-
-
 def test_augment_is_drawn_for_every_epoch_and_for_training_alone(nmnist: Path) -> None:
     about: dict[str, Any] = {"seed": 0, "data_dir": nmnist, "frames": 1, "counts": True, "compact": True}
     plain, drawn = data.load("nmnist", **about), data.load("nmnist", augment="DropEvent(p=0.5)", **about)

@@ -17,6 +17,7 @@ import numpy as np
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.toolchain.data.datasets.raw import Array
 
+MAX_SIDE = 4096  # of a sensor
 _NMNIST_OVERFLOW_ROW, _NMNIST_OVERFLOW = 240, 2**13
 _AEDAT3_HEADER = struct.Struct("<HHIIIIII")  # type, source, size, offset, overflow, capacity, number, valid
 _AEDAT3_POLARITY = 1

@@ -16,8 +16,7 @@ from snnas.export.formats.hdf5_guard import LIMIT_BYTES
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 from snnas.toolchain.data.datasets.cache import OwnSet, own_frames
 from snnas.toolchain.data.datasets.events import Events
-from snnas.toolchain.data.datasets.frames import FrameOptions
-from snnas.toolchain.data.datasets.own_recordings import sensor_asked
+from snnas.toolchain.data.datasets.frames import FrameOptions, sides
 from snnas.toolchain.data.datasets.raw import Raw
 from snnas.toolchain.data.datasets.recording_file import asked
 from snnas.toolchain.data.datasets.recordings import Recordings
@@ -46,7 +45,7 @@ def read_tonic(
         raise InvalidFileError(f"tonic:{name}: {folder / name} holds no samples, expected them as tonic unpacks them")
     width, height, channels = (int(side) for side in tree["sensor"])
     if sensor is not None:
-        (width, height), channels = sensor_asked(sensor), channels or 2
+        (width, height), channels = sides("sensor", sensor), channels or 2
     if not width:
         raise InvalidFileError(f"tonic:{name}: its recordings differ in size; give --data sensor=WIDTHxHEIGHT")
     names, labels = _numbered(texts)
