@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import h5py
 import numpy as np
 import pytest
 
+from snnas.export.formats.hdf5_child import Reader, Refused
+from snnas.export.formats.hdf5_guard import decode
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, UsageError
 from snnas.toolchain.data import load as data
-from snnas.toolchain.data.datasets import tonic_sets
+from snnas.toolchain.data.datasets import tonic_child, tonic_sets
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.transforms import Transforms
 from snnas.toolchain.data.load import Dataset
-from tests.official_files import nmnist_members, written
+from tests.official_files import OF_TONIC, mnist, nmnist_members, of_tonic, shd, written
 
 tonic = pytest.importorskip("tonic")
 PARTS = ("train", "val", "test")
@@ -48,23 +51,87 @@ def test_nmnist_by_tonic_is_ours_event_for_event(nmnist: Path) -> None:
     assert again.digest == theirs.digest
 
 
-def test_a_set_of_one_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tonic_sets, "LIMIT_BYTES", 4 * 32 * 5 * 13)  # 14 recordings of 5 events at a time
-    (tmp_path / "SHD").mkdir()
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 10), ("test", 6)):
-        with h5py.File(tmp_path / f"SHD/shd_{part}.h5", "w") as file:
-            file["labels"] = np.arange(count) % 2
-            file["extra/keys"], file["extra/speaker"] = np.array([b"null", b"eins"]), np.zeros(count, int)
-            for name, kind in (("times", np.float16), ("units", np.uint16)):
-                rows = file.create_dataset(f"spikes/{name}", (count,), h5py.vlen_dtype(kind))
-                for k in range(count):
-                    rows[k] = np.full(5, k) if name == "units" else np.sort(rng.random(5)).astype(np.float16)
-    loaded = data.load("tonic:SHD", seed=0, data_dir=tmp_path, frames=2, counts=True)
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child's work done here: tonic is imported once, and not for each answer."""
+
+    def asked(child: Path, request: dict[str, Any], what: str, seconds: float, limit_bytes: int) -> dict[str, Any]:
+        reader = Reader(limit_bytes)
+        tree = tonic_child.answer(reader, json.loads(json.dumps(request)))
+        text = json.dumps({"tree": tree}).encode()
+        return decode(len(text).to_bytes(8, "little") + text + b"".join(reader.chunks), what)
+
+    monkeypatch.setattr(tonic_sets, "asked", asked)
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("name", OF_TONIC)
+def test_sets_of_a_file_for_each_recording(tmp_path: Path, name: str) -> None:
+    """Frames of all events: by place and polarity, and each with its label."""
+    drawn = of_tonic(name, tmp_path)
+    about: dict[str, Any] = {"frames": 1, "counts": True, "sensor": "34x34" if name == "NCALTECH101" else None}
+    loaded = data.load(f"tonic:{name}", seed=0, data_dir=tmp_path, **about)
+    _, classes, _ = OF_TONIC[name]
+    numbers = {"POKERDVS": "0123", "DVSLip": ("0", "99"), "ASLDVS": ("0", "24")}.get(name, classes)
+    assert loaded.class_names == tuple(numbers)
+    assert loaded.own_test == (name not in ("NCALTECH101", "ASLDVS"))
+    channels, height, width = loaded.input_shape
+    assert channels == 2
+    wanted = []
+    for (kind, _), (x, y, p, _) in ((key, events.T) for key, events in drawn.items()):
+        frame = np.zeros((1, channels, height, width), np.float32)
+        np.add.at(frame, (0, p, y, x), 1)
+        wanted.append((classes.index(kind), frame.tobytes()))
+    assert sorted(row for part in PARTS for row in _rows(loaded, part)) == sorted(wanted)
+    if loaded.own_test:
+        assert len(loaded.y_test) == 2 * len(classes)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_smnist_lies_in_a_folder_of_another_name(tmp_path: Path) -> None:
+    """Its spikes are thresholds crossed by the pixels, one after the other; other files are other frames."""
+    mnist(tmp_path / "smnist", packed=False)
+    about: dict[str, Any] = {"seed": 0, "data_dir": tmp_path, "frames": 1, "compact": True}
+    loaded = data.load("tonic:SMNIST", **about)
+    assert (loaded.input_shape, loaded.classes, len(loaded.y_test)) == ((1, 1, 99), 10, 20)
+    theirs = tonic.datasets.SMNIST(str(tmp_path), train=False)[0][0]
+    assert np.flatnonzero(loaded.x_test[0]).tolist() == sorted(set(theirs["x"].tolist()))
+    images = tmp_path / "smnist/t10k-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:16] + images.read_bytes()[:15:-1])
+    assert data.load("tonic:SMNIST", **about).digest != loaded.digest
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("name", ["SHD", "SSC"])
+def test_sets_of_one_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(tonic_sets, "LIMIT_BYTES", 4 * 32 * 32 * 13)  # 13 recordings of 32 events or so at a time
+    (tmp_path / name).mkdir()
+    parts = {"train": 12, "test": 6} | ({"valid": 8} if name == "SSC" else {})
+    units = {
+        part: shd(tmp_path / name / f"{name.lower()}_{part}.h5", count, labels_below=2) for part, count in parts.items()
+    }
+    loaded = data.load(f"tonic:{name}", seed=0, data_dir=tmp_path, frames=1, counts=True)
     assert (loaded.input_shape, loaded.classes, len(loaded.y_test)) == ((1, 1, 700), 2, 6)
-    x = np.concatenate([loaded.x_train, loaded.x_val])
-    assert sorted(np.flatnonzero(row.sum((0, 1, 2))).item() for row in x) == list(range(10))
-    assert set(x.sum((1, 2, 3, 4))) == {5}
+    if name == "SSC":
+        assert len(loaded.y_val) == 8
+    every = sorted(row for part in PARTS for row in _rows(loaded, part))
+    lines = [(k % 2, np.bincount(row, minlength=700)) for rows in units.values() for k, row in enumerate(rows)]
+    assert every == sorted((label, line.astype(np.float32).tobytes()) for label, line in lines)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_of_n_tidigits_the_single_digits(tmp_path: Path) -> None:
+    (tmp_path / "NTIDIGITS18").mkdir()
+    with h5py.File(tmp_path / "NTIDIGITS18/n-tidigits.hdf5", "w") as file:
+        for part in ("train", "test"):
+            names = [f"man-{k}-{digit}" for k in range(3) for digit in ("o", "1", "z", "12")]
+            file[f"{part}_labels"] = np.array([name.encode() for name in names])
+            for k, name in enumerate(names):
+                file[f"{part}_addresses/{name}"] = np.full(5, k)
+                file[f"{part}_timestamps/{name}"] = np.linspace(0, 1, 5)
+    loaded = data.load("tonic:NTIDIGITS18", seed=0, data_dir=tmp_path, frames=1, counts=True)
+    assert (loaded.input_shape, loaded.class_names, len(loaded.y_test)) == ((1, 1, 64), ("0", "1", "10"), 9)
+    assert sorted(row.argmax() for row in loaded.x_test) == [k for k in range(12) if k % 4 < 3]
 
 
 @pytest.mark.parametrize(
@@ -72,13 +139,28 @@ def test_a_set_of_one_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     [
         ("NMNIS", UsageError, "tonic has no data set 'NMNIS'; expected .*; did you mean 'NMNIST'"),
         ("NMNIST", InvalidFileError, r"tonic:NMNIST: .*NMNIST holds no samples"),
-        ("SHD", InvalidFileError, r"tonic:SHD in .*not a readable data set of tonic"),
+        ("SHD", InvalidFileError, r"tonic:SHD in .*tonic cannot read it"),
         ("os", UsageError, "tonic has no data set 'os'"),
+        ("DSEC", UsageError, "tonic:DSEC has no label for a recording to learn; expected one of ASLDVS, CIFAR10DVS, "),
+        ("VPR", UsageError, "tonic:VPR has no label"),
     ],
 )
 def test_sets_that_are_not_there(tmp_path: Path, name: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         data.load(f"tonic:{name}", seed=0, data_dir=tmp_path)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_tonic_cannot_read_is_said_in_a_line(tmp_path: Path) -> None:
+    """Whatever it raises: here an AssertionError without a word."""
+    mnist(tmp_path / "smnist", packed=False)
+    (tmp_path / "smnist/train-images-idx3-ubyte").write_bytes(bytes(100))
+    with pytest.raises(Refused, match=r"^tonic cannot read it \(AssertionError: \)$"):
+        data.load("tonic:SMNIST", seed=0, data_dir=tmp_path)
+    of_tonic("POKERDVS", tmp_path)
+    (tmp_path / "POKERDVS/pips_train/cl/0.npy").write_bytes(b"no array")
+    with pytest.raises(Refused, match=r"tonic cannot read it \(ValueError: .* pickled"):
+        data.load("tonic:POKERDVS", seed=0, data_dir=tmp_path)
 
 
 def test_without_tonic(monkeypatch: pytest.MonkeyPatch) -> None:
