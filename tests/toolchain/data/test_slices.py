@@ -93,6 +93,15 @@ def test_slices_of_a_recording_stay_together(tmp_path: Path, options: dict[str, 
     assert (again.digest, again.notes) == (loaded.digest, loaded.notes)
 
 
+def test_few_recordings_of_one_slice_each_are_split(tmp_path: Path) -> None:
+    """Fewer of each class than scikit-learn would like to fold for 8 %."""
+    loaded = data.load(recordings(tmp_path / "some"), seed=0, sensor="8x6", frames=1, slice=9999)
+    assert len(every(loaded)) == 12
+    assert min(len(loaded.y_train), len(loaded.y_val), len(loaded.y_test)) > 0
+    with pytest.raises(InvalidFileError, match="2 samples are left to draw test samples from, no two of one class"):
+        data.load(recordings(tmp_path / "two", 2), seed=0, sensor="8x6", frames=1, slice=9999)
+
+
 def test_a_slice_may_be_quiet(tmp_path: Path) -> None:
     loaded = data.load(recordings(tmp_path), seed=0, sensor="8x6", frames=1, slice=30)
     assert {0, 1} <= set(loaded.x_train.sum((1, 2, 3, 4)))
