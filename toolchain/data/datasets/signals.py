@@ -111,7 +111,8 @@ def read_signals(path: Path, said: Declared | None, how: ArrayOptions) -> Raw:
         raise UsageError(f"{path} holds signals; {DECLARE}")
     if how.layout is not None and how.layout not in SIGNAL_LAYOUTS:
         raise UsageError(f"--data layout={how.layout}: expected {' or '.join(SIGNAL_LAYOUTS)} of signals")
-    names, notes = (), list[str]()
+    names: tuple[str, ...] = ()
+    notes: list[str] = []
     if is_series(path):
         series = read_series(path)
         blocks = [sample[None] for sample in series.samples]

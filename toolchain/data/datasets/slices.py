@@ -49,7 +49,7 @@ def sliced(recordings: Recordings, how: FrameOptions) -> Recordings:
         for row, events in recordings.events():
             yield from enumerate(_slices(recordings, row, events, how), start=int(first[row]))
 
-    names = [f"slice {row - first[source]} of {recordings.named(source)}" for row, source in enumerate(sources)]
+    names = [f"slice {row - first[source]} of {recordings.named(int(source))}" for row, source in enumerate(sources)]
     test = None if recordings.test is None else recordings.test[sources]
     return Recordings(labels=recordings.labels[sources], test=test, events=every, names=names, sources=sources)
 
