@@ -132,6 +132,10 @@ def test_a_crop_is_tonics_before_all_else(tmp_path: Path) -> None:
         ({"slice": 4, "slice_by": "count", "slice_overlap": 1}, "slice_overlap= goes with slice_by=duration"),
         ({"slice": 4, "slice_overlap": 4}, "slice_overlap=4: expected less than the slice, 4"),
         ({"slice": 4, "slice_by": "events"}, "slice_by=events: expected count or time or duration or event_count"),
+        (
+            {"slice": 300_000, "slice_by": "count"},
+            "300,000 slices of a recording, expected at most 100,000",
+        ),
         ({"crop": "5"}, "crop=5: expected WIDTHxHEIGHT of 1 to 4096 pixels"),
         ({"crop": "9x6"}, "crop=9x6: the sensor has 8x6 pixels, expected at most that"),
     ],

@@ -14,13 +14,14 @@ from snnas.toolchain.data.datasets.raw import Array
 from snnas.toolchain.data.datasets.recordings import Recordings
 
 Sensor = tuple[int, int, int]
+MAX_SLICES = 100_000  # of one recording
 
 
 def cut(events: Events, how: FrameOptions) -> list[Events]:
     """The slices of a recording with events, as SliceByTime, SliceByEventCount, SliceByTimeBins and SliceByEventBins.
 
     Times are since the first event; what is left over at the end is in no slice. Within one, events stay in the order
-    of the file.
+    of the file. UsageError where there are too many.
     """
     assert how.slice is not None
     timed = how.slice_by in ("duration", "time")
@@ -29,10 +30,13 @@ def cut(events: Events, how: FrameOptions) -> list[Events]:
     whole = int(since[-1]) if timed else len(events)
     if how.slice_by in ("duration", "event_count"):
         length, step = how.slice, how.slice - how.slice_overlap
-        starts = np.arange(max(1, (whole - length) // step + 1)) * step
+        count = max(1, (whole - length) // step + 1)
     else:
-        length = whole // how.slice
-        starts = np.arange(how.slice) * length
+        length = step = whole // how.slice
+        count = how.slice
+    if count > MAX_SLICES:
+        raise UsageError(f"--data slice={how.slice}: {count:,} slices of a recording, expected at most {MAX_SLICES:,}")
+    starts = np.arange(count) * step
     bounds = np.searchsorted(since, [starts, starts + length])
     return [events.where(np.sort(order[first:end])) for first, end in bounds.T]
 
