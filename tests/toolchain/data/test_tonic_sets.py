@@ -209,6 +209,7 @@ def test_transforms_are_tonics(text: str, steps) -> None:
     [
         ("ToFrame(n_time_bins=3)", "ToFrame is not taken; give --data frames="),
         ("Downsample(spatial_factor=0.5)", "Downsample is not taken; give --data downsample="),
+        ("CenterCrop(size=(5, 4))", "CenterCrop is not taken; give --data crop="),
         ("Denoise(10000)", "expected transforms of tonic with values by name"),
         ("__import__('os').system('ls')", "expected transforms of tonic with values by name"),
         ("Denoise(filter_time=open('x'))", "expected transforms of tonic with values by name"),
