@@ -44,6 +44,8 @@ class SignalInput:
     """Samples of a signal: longer ones are cut, shorter ones hold their last value. 0: not settled yet."""
     stretched: bool = False
     """Signals of another length run slower or faster instead, between samples on a line."""
+    sliced: bool = False
+    """Longer signals are several of that length, one after the other, where a file of them is read."""
     encoding: Encoding = "direct"
     threshold: float = DEFAULT_THRESHOLD
     """Of delta, in standard deviations of a channel; what is compared with is ``thresholds``."""
@@ -65,8 +67,9 @@ class SignalInput:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise UsageError(f"{name} = {brief(value)} of a signal, expected a whole number {low} .. {high}")
-        if not isinstance(self.stretched, bool):
-            raise UsageError(f"stretched = {brief(self.stretched)} of a signal, expected true or false")
+        for name in ("stretched", "sliced"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} = {brief(getattr(self, name))} of a signal, expected true or false")
         if self.encoding not in ENCODINGS:
             raise UsageError(f"encoder = {brief(self.encoding)} of a signal, expected {', '.join(ENCODINGS)}")
         if not (isinstance(self.threshold, int | float) and 0 < self.threshold < 1e6):
@@ -164,7 +167,7 @@ class SignalInput:
             "level": {"threshold", "steps", "thresholds", "ends"},
         }
         unused |= {"latency": {"threshold", "levels", "thresholds", "reached"}}
-        left = unused[self.encoding] | (set() if self.stretched else {"stretched"})
+        left = unused[self.encoding] | {name for name in ("stretched", "sliced") if not getattr(self, name)}
         return {key: value for key, value in asdict(self).items() if key not in left}
 
     @classmethod
@@ -194,6 +197,14 @@ def held(x: np.ndarray, length: int) -> np.ndarray:
     if x.shape[1] >= length:
         return x[:, :length]
     return np.concatenate([x, np.repeat(x[:, -1:], length - x.shape[1], axis=1)], axis=1)
+
+
+def slices(x: np.ndarray, length: int, overlap: int = 0) -> np.ndarray:
+    """Return the whole slices (n, length, C) of a signal (L, C), one at the least; a short one holds its last value."""
+    step = length - overlap
+    count = max(0, (len(x) - length) // step) + 1
+    x = held(x[None], max(length, len(x)))[0]
+    return np.stack([x[start : start + length] for start in range(0, count * step, step)])
 
 
 def stretched(x: np.ndarray, length: int) -> np.ndarray:

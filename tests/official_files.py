@@ -7,7 +7,7 @@ import io
 import struct
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +63,14 @@ def zipped(path: Path, members: Mapping[str, bytes]) -> Path:
         for name, content in members.items():
             archive.writestr(name, content)
     return path
+
+
+def written(folder: Path, members: Mapping[str, bytes]) -> Path:
+    """The members as files below ``folder``, as if an archive had been unpacked there."""
+    for name, content in members.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
 
 
 def cifar(name: str = "cifar10", batch: int = 20) -> dict[str, bytes]:
@@ -160,3 +168,62 @@ def shd(
         f["extra/speaker"] = np.zeros(count, np.uint16)
         f.create_dataset("extra/keys", data=[b"zero", b"one"])
     return units
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _mat(x: np.ndarray, y: np.ndarray, p: np.ndarray, t: np.ndarray) -> bytes:
+    """As ASL-DVS: columns, rows counted from below."""
+    from scipy.io import savemat
+
+    file = io.BytesIO()
+    savemat(file, {key: v[:, None] for key, v in {"x": x, "y": 179 - y, "pol": p, "ts": t}.items()})
+    return file.getvalue()
+
+
+def _dvs_lip(x: np.ndarray, y: np.ndarray, p: np.ndarray, t: np.ndarray) -> bytes:
+    return _npy(np.array([*zip(t, x, y, p, strict=True)], [("t", "<i4"), ("x", "<i2"), ("y", "<i2"), ("p", "?")]))
+
+
+# Of the sets of tonic that are a file for each recording: its path, from part, class and number; the classes; and the
+# content, from x, y, p and t (whole milliseconds).
+OF_TONIC: dict[str, tuple[Callable[[str, str, int], str], tuple[str, ...], Callable[..., bytes]]] = {
+    "POKERDVS": (
+        lambda part, name, k: f"pips_{part}/{name}/{k}.npy",
+        ("cl", "he", "di", "sp"),
+        lambda x, y, p, t: _npy(np.column_stack([t, x, y, p])),
+    ),
+    "NCALTECH101": (
+        lambda part, name, k: f"Caltech101/{name}/image_{k:04}.bin",
+        ("airplanes", "yin_yang"),
+        lambda x, y, p, t: nmnist_bin(np.column_stack([x, y, p, t])),
+    ),
+    "DVSGesture": (
+        lambda part, name, k: f"ibmGesture{part.title()}/user{k:02}_led/{name}.npy",
+        ("0", "1", "10"),
+        lambda x, y, p, t: _npy(np.column_stack([x, y, p, t // 1000]).astype(float)),
+    ),
+    "DVSLip": (lambda part, name, k: f"DVS-Lip/{part}/{name}/{k}.npy", ("accused", "young"), _dvs_lip),
+    "ASLDVS": (lambda part, name, k: f"Yin_{part}/{name}/{name}_{k:04}.mat", ("a", "y"), _mat),
+}
+
+
+def of_tonic(name: str, folder: Path, each: int = 4) -> dict[tuple[str, int], np.ndarray]:
+    """Writes a set that tonic reads below ``folder``/NAME; its events (x, y, p, t) by class and number.
+
+    Of each class ``each`` recordings of 40 events to train, and two to test.
+    """
+    path, classes, content = OF_TONIC[name]
+    drawn = {}
+    for label, kind in enumerate(classes):
+        for k in range(each + 2):
+            events = draw_events(100 * label + k, 40, 34)
+            events[0, :2] = 0  # N-Caltech101 counts from the first column and row with an event
+            events[:, 3] *= 1000
+            drawn[kind, k] = events
+            written(folder / name, {path("train" if k < each else "test", kind, k): content(*events.T)})
+    return drawn

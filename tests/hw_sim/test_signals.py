@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
-from snnas.hw_sim.signals import SignalInput, encoder_comparisons, held, stretched, windows
+from snnas.hw_sim.signals import SignalInput, encoder_comparisons, held, slices, stretched, windows
 
 
 def signal(*values: float, channels: int = 1) -> np.ndarray:
@@ -58,13 +58,22 @@ def test_held_cuts_or_repeats_the_last() -> None:
     assert held(signal(1, 2), 4)[0, :, 0].tolist() == [1, 2, 2, 2]
 
 
+def test_slices_are_whole_and_one_at_the_least() -> None:
+    long = signal(0, 1, 2, 3, 4, 5, 6)[0]
+    assert slices(long, 3)[..., 0].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert slices(long, 3, 1)[..., 0].tolist() == [[0, 1, 2], [2, 3, 4], [4, 5, 6]]
+    assert slices(long[:2], 3)[..., 0].tolist() == [[0, 1, 1]]
+    made = SignalInput(window=0, length=3, sliced=True)
+    assert SignalInput.of(made.to_json(), "it") == made
+
+
 def test_stretched_keeps_the_ends_and_lies_on_lines() -> None:
     assert stretched(signal(0, 2, 1), 5)[0, :, 0].tolist() == [0, 1, 2, 1.5, 1]
     assert stretched(signal(0, 1, 2, 3, 4), 3)[0, :, 0].tolist() == [0, 2, 4]
     made = SignalInput(window=4, length=4, stretched=True)
     assert made.apply(signal(0, 6)).ravel().tolist() == [0, 2, 4, 6]
     assert SignalInput.of(made.to_json(), "here") == made
-    assert "stretched" not in SignalInput(window=4, length=4).to_json()  # as files of before have it
+    assert not {"stretched", "sliced"} & set(SignalInput(window=4, length=4).to_json())  # as files of before have it
 
 
 def test_delta_fires_where_the_value_leaves_its_reference() -> None:

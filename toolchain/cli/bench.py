@@ -29,6 +29,7 @@ STUDIES = (
     "recipes",
     "recurrent",
     "robustness",
+    "signal_baselines",
     "signal_memory",
     "slow_networks",
     "spikenas",

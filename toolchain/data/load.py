@@ -32,7 +32,7 @@ from snnas.toolchain.data.datasets.raw import Array, Raw, digest, floats
 from snnas.toolchain.data.datasets.series import is_series
 from snnas.toolchain.data.datasets.shd import shd, shd_files
 from snnas.toolchain.data.datasets.signals import OPTIONS as SIGNAL_OPTIONS
-from snnas.toolchain.data.datasets.signals import declared, framed, read_signals
+from snnas.toolchain.data.datasets.signals import SLICES, declared, framed, read_signals
 from snnas.toolchain.data.datasets.tonic_sets import PREFIX, read_tonic
 from snnas.toolchain.data.options import KINDS, DataOptions
 from snnas.toolchain.data.split import Masks, split, test_copies_note
@@ -181,8 +181,9 @@ def load(
         how, sensor = _frames_of(options), options.get("sensor")
         raw, hashed = read_tonic(name.removeprefix(PREFIX), found_in, how, sensor, advance)
     elif is_series(path) or (of_signals and (path.suffix == ".npz" or isdir(path))):
-        _require_options(options, ("layout", "groups"), name)
-        raw = read_signals(path, declared(of_signals), ArrayOptions(**options))
+        _require_options(options, ("layout", "groups", *SLICES), name)
+        of_arrays = {key: value for key, value in options.items() if key not in SLICES}
+        raw = read_signals(path, declared(options | of_signals), ArrayOptions(**of_arrays))
         hashed = digest(raw.x, raw.y)
     elif path.suffix == ".npz" or isdir(path):
         raw, hashed = _own(path, options, advance)
@@ -215,8 +216,9 @@ def _require_options(options: dict[str, Any], known: tuple[str, ...], name: str)
             continue
         if option in EVENT_OPTIONS:
             events = ", ".join(key for key, entry in SETS.items() if entry.events)
+            signals = " and signals (say axis= or window= too)" if option in SLICES else ""
             raise UsageError(
-                f"--data {option}= is for event data ({events}), and {name[:80]} holds none; leave it away"
+                f"--data {option}= is for event data ({events}){signals}, and {name[:80]} holds none; leave it away"
             )
         raise UsageError(f"--data {option}= is for {OWN_OPTIONS[option]}, and {name[:80]} is none; leave it away")
 

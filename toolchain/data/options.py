@@ -23,6 +23,9 @@ class DataOptions(TypedDict, total=False):
     transform: str | None
     augment: str | None
     slice: int | None
+    slice_by: str | None
+    slice_overlap: int | None
+    crop: str | None
     sensor: str | None
     counts: bool | None
     layout: str | None

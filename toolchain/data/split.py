@@ -97,7 +97,10 @@ def _draw_groups(
             f"{name}: {there} group is left to draw {what} samples from, expected at least two; a split by groups "
             f"needs three or more of them"
         )
-    folds = min(max(2, round(len(at) / size)), there)
+    most = int(np.bincount(y[at]).max())
+    if most < 2:
+        raise InvalidFileError(f"{name}: {len(at)} samples are left to draw {what} samples from, no two of one class")
+    folds = min(max(2, round(len(at) / size)), there, most)
     fold = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer samples than folds: looked at below

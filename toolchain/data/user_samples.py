@@ -11,7 +11,7 @@ import numpy as np
 from snnas.export.formats.npz_file import read_npz
 from snnas.hw_sim.errors import InvalidFileError, UsageError, exact
 from snnas.hw_sim.program import Program, Shape
-from snnas.hw_sim.signals import SignalInput, held
+from snnas.hw_sim.signals import SignalInput, held, slices
 from snnas.hw_sim.tables import read_table
 from snnas.toolchain.data.datasets.series import read_series
 
@@ -21,16 +21,33 @@ ARRAYS = "arrays"  # what samples without a file are called
 def read_files(name: str, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """The signals (N, L, C) of a .ts file or a folder of .csv files, and their labels: the test split, or all.
 
-    meta: of the program, which may say that signals are stretched to one length.
+    meta: of the program, which may say that signals are stretched to one length, or cut into several of that length:
+    one after the other, without overlap, so that they may be run in a row.
     """
     found = read_series(Path(name))
-    length, fit = max(len(sample) for sample in found.samples), held
-    if meta.get("signal") is not None:
-        signal = SignalInput.of(meta["signal"], name)
-        length, fit = (signal.length, signal.fit) if signal.stretched else (length, held)
-    x = np.stack([fit(sample[None], length)[0] for sample in found.samples])
     test = found.parts == "test"
-    return (x[test], found.y[test]) if test.any() else (x, found.y)
+    wanted = test if test.any() else ~test
+    y = found.y[wanted]
+    samples = [sample for sample, is_wanted in zip(found.samples, wanted, strict=True) if is_wanted]
+    signal = None if meta.get("signal") is None else SignalInput.of(meta["signal"], name)
+    if signal is not None and signal.sliced:
+        pieces = [slices(sample, signal.length) for sample in samples]
+        return np.concatenate(pieces), np.repeat(y, [len(piece) for piece in pieces])
+    length, fit = max(len(sample) for sample in found.samples), held
+    if signal is not None and signal.stretched:
+        length, fit = signal.length, signal.fit
+    return np.stack([fit(sample[None], length)[0] for sample in samples]), y
+
+
+def sliced_arrays(x: np.ndarray, y: np.ndarray | None, meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    """The same, of signals (N, L) or (N, L, C) of an .npz, where a program was trained on slices of such."""
+    if meta.get("signal") is None or x.ndim not in (2, 3):
+        return x, y
+    signal = SignalInput.of(meta["signal"], ARRAYS)
+    if not signal.sliced:
+        return x, y
+    pieces = np.stack([slices(sample, signal.length) for sample in x])
+    return pieces.reshape(-1, *pieces.shape[2:]), None if y is None else np.repeat(y, pieces.shape[1])
 
 
 def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:

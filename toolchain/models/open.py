@@ -233,8 +233,7 @@ def _samples(
     if name is None:
         return None, None, "none", seed
     if name.endswith(".npz"):
-        x, y = samples.read_arrays(name)
-        return x, y, name, seed
+        return *samples.sliced_arrays(*samples.read_arrays(name), meta), name, seed
     # The readers of all data sets: only here.
     from snnas.toolchain.data import load as datasets
     from snnas.toolchain.data.datasets.series import is_series

@@ -12,7 +12,7 @@ from snnas.toolchain.data import load as data
 from snnas.toolchain.data.datasets.events import Events, read_aedat2, read_aedat3, read_nmnist
 from snnas.toolchain.data.datasets.frames import FrameOptions, to_frames
 from tests import official_files
-from tests.official_files import aedat2, aedat3, draw_events, expect, nmnist_bin, nmnist_members, tar, zipped
+from tests.official_files import aedat2, aedat3, draw_events, expect, nmnist_bin, nmnist_members, tar, written, zipped
 
 SENSOR = (2, 34, 34)
 
@@ -142,9 +142,7 @@ def lay(folder: Path, layout: str) -> Path:
     elif layout == "one":
         zipped(place / "nmnist.zip", dict(reversed(members.items())))
     else:
-        for name, content in members.items():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_bytes(content)
+        written(place, members)
     return folder / layout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import h5py
 import numpy as np
 import pytest
 
+from snnas.export.formats.hdf5_child import Reader, Refused
+from snnas.export.formats.hdf5_guard import decode
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, UsageError
 from snnas.toolchain.data import load as data
-from snnas.toolchain.data.datasets import tonic_sets
+from snnas.toolchain.data.datasets import tonic_child, tonic_sets
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.transforms import Transforms
 from snnas.toolchain.data.load import Dataset
+from tests.official_files import OF_TONIC, mnist, nmnist_members, of_tonic, shd, written
 
 tonic = pytest.importorskip("tonic")
 PARTS = ("train", "val", "test")
@@ -24,16 +28,9 @@ PARTS = ("train", "val", "test")
 def nmnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 recordings to train and 20 to test, where both readers look: in NMNIST/Train/<digit>/<number>.bin."""
     folder = tmp_path_factory.mktemp("sets")
-    rng, rows = np.random.default_rng(0), ["split,path"]
-    for split, count in (("Train", 60), ("Test", 20)):
-        for k in range(count):
-            place = folder / "NMNIST" / split / str(k % 10) / f"{k:05}.bin"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            events = rng.integers(0, (34, 34, 256, 256, 256), (50, 5))
-            events[:, 2] = np.sort(events[:, 2] & 127) | rng.integers(0, 2, 50) << 7
-            place.write_bytes(events.astype(np.uint8).tobytes())
-            rows.append(f"{split.lower()},{place.relative_to(folder / 'NMNIST')}")
-    (folder / "NMNIST/index.csv").write_text("\n".join(rows))
+    members = nmnist_members("Train", each=6) | nmnist_members("Test", each=2)
+    written(folder / "NMNIST", members)
+    (folder / "NMNIST/index.csv").write_text("\n".join(["path", *members]))
     return folder
 
 
@@ -44,7 +41,7 @@ def _rows(loaded: Dataset, split: str) -> list[tuple[int, bytes]]:
 
 def test_nmnist_by_tonic_is_ours_event_for_event(nmnist: Path) -> None:
     """Frames of one event each hold all of it: polarity, place and order."""
-    about: dict[str, Any] = {"seed": 0, "data_dir": nmnist, "frames": 50, "compact": True}
+    about: dict[str, Any] = {"seed": 0, "data_dir": nmnist, "frames": 60, "compact": True}
     theirs, ours = data.load("tonic:NMNIST", **about), data.load("nmnist", **about)
     assert (theirs.name, theirs.own_test, theirs.class_names) == ("tonic-NMNIST", True, tuple("0123456789"))
     assert _rows(theirs, "test") == _rows(ours, "test")
@@ -54,23 +51,87 @@ def test_nmnist_by_tonic_is_ours_event_for_event(nmnist: Path) -> None:
     assert again.digest == theirs.digest
 
 
-def test_a_set_of_one_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tonic_sets, "LIMIT_BYTES", 4 * 32 * 5 * 13)  # 14 recordings of 5 events at a time
-    (tmp_path / "SHD").mkdir()
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 10), ("test", 6)):
-        with h5py.File(tmp_path / f"SHD/shd_{part}.h5", "w") as file:
-            file["labels"] = np.arange(count) % 2
-            file["extra/keys"], file["extra/speaker"] = np.array([b"null", b"eins"]), np.zeros(count, int)
-            for name, kind in (("times", np.float16), ("units", np.uint16)):
-                rows = file.create_dataset(f"spikes/{name}", (count,), h5py.vlen_dtype(kind))
-                for k in range(count):
-                    rows[k] = np.full(5, k) if name == "units" else np.sort(rng.random(5)).astype(np.float16)
-    loaded = data.load("tonic:SHD", seed=0, data_dir=tmp_path, frames=2, counts=True)
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child's work done here: tonic is imported once, and not for each answer."""
+
+    def asked(child: Path, request: dict[str, Any], what: str, seconds: float, limit_bytes: int) -> dict[str, Any]:
+        reader = Reader(limit_bytes)
+        tree = tonic_child.answer(reader, json.loads(json.dumps(request)))
+        text = json.dumps({"tree": tree}).encode()
+        return decode(len(text).to_bytes(8, "little") + text + b"".join(reader.chunks), what)
+
+    monkeypatch.setattr(tonic_sets, "asked", asked)
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("name", OF_TONIC)
+def test_sets_of_a_file_for_each_recording(tmp_path: Path, name: str) -> None:
+    """Frames of all events: by place and polarity, and each with its label."""
+    drawn = of_tonic(name, tmp_path)
+    about: dict[str, Any] = {"frames": 1, "counts": True, "sensor": "34x34" if name == "NCALTECH101" else None}
+    loaded = data.load(f"tonic:{name}", seed=0, data_dir=tmp_path, **about)
+    _, classes, _ = OF_TONIC[name]
+    numbers = {"POKERDVS": "0123", "DVSLip": ("0", "99"), "ASLDVS": ("0", "24")}.get(name, classes)
+    assert loaded.class_names == tuple(numbers)
+    assert loaded.own_test == (name not in ("NCALTECH101", "ASLDVS"))
+    channels, height, width = loaded.input_shape
+    assert channels == 2
+    wanted = []
+    for (kind, _), (x, y, p, _) in ((key, events.T) for key, events in drawn.items()):
+        frame = np.zeros((1, channels, height, width), np.float32)
+        np.add.at(frame, (0, p, y, x), 1)
+        wanted.append((classes.index(kind), frame.tobytes()))
+    assert sorted(row for part in PARTS for row in _rows(loaded, part)) == sorted(wanted)
+    if loaded.own_test:
+        assert len(loaded.y_test) == 2 * len(classes)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_smnist_lies_in_a_folder_of_another_name(tmp_path: Path) -> None:
+    """Its spikes are thresholds crossed by the pixels, one after the other; other files are other frames."""
+    mnist(tmp_path / "smnist", packed=False)
+    about: dict[str, Any] = {"seed": 0, "data_dir": tmp_path, "frames": 1, "compact": True}
+    loaded = data.load("tonic:SMNIST", **about)
+    assert (loaded.input_shape, loaded.classes, len(loaded.y_test)) == ((1, 1, 99), 10, 20)
+    theirs = tonic.datasets.SMNIST(str(tmp_path), train=False)[0][0]
+    assert np.flatnonzero(loaded.x_test[0]).tolist() == sorted(set(theirs["x"].tolist()))
+    images = tmp_path / "smnist/t10k-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:16] + images.read_bytes()[:15:-1])
+    assert data.load("tonic:SMNIST", **about).digest != loaded.digest
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("name", ["SHD", "SSC"])
+def test_sets_of_one_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(tonic_sets, "LIMIT_BYTES", 4 * 32 * 32 * 13)  # 13 recordings of 32 events or so at a time
+    (tmp_path / name).mkdir()
+    parts = {"train": 12, "test": 6} | ({"valid": 8} if name == "SSC" else {})
+    units = {
+        part: shd(tmp_path / name / f"{name.lower()}_{part}.h5", count, labels_below=2) for part, count in parts.items()
+    }
+    loaded = data.load(f"tonic:{name}", seed=0, data_dir=tmp_path, frames=1, counts=True)
     assert (loaded.input_shape, loaded.classes, len(loaded.y_test)) == ((1, 1, 700), 2, 6)
-    x = np.concatenate([loaded.x_train, loaded.x_val])
-    assert sorted(np.flatnonzero(row.sum((0, 1, 2))).item() for row in x) == list(range(10))
-    assert set(x.sum((1, 2, 3, 4))) == {5}
+    if name == "SSC":
+        assert len(loaded.y_val) == 8
+    every = sorted(row for part in PARTS for row in _rows(loaded, part))
+    lines = [(k % 2, np.bincount(row, minlength=700)) for rows in units.values() for k, row in enumerate(rows)]
+    assert every == sorted((label, line.astype(np.float32).tobytes()) for label, line in lines)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_of_n_tidigits_the_single_digits(tmp_path: Path) -> None:
+    (tmp_path / "NTIDIGITS18").mkdir()
+    with h5py.File(tmp_path / "NTIDIGITS18/n-tidigits.hdf5", "w") as file:
+        for part in ("train", "test"):
+            names = [f"man-{k}-{digit}" for k in range(3) for digit in ("o", "1", "z", "12")]
+            file[f"{part}_labels"] = np.array([name.encode() for name in names])
+            for k, name in enumerate(names):
+                file[f"{part}_addresses/{name}"] = np.full(5, k)
+                file[f"{part}_timestamps/{name}"] = np.linspace(0, 1, 5)
+    loaded = data.load("tonic:NTIDIGITS18", seed=0, data_dir=tmp_path, frames=1, counts=True)
+    assert (loaded.input_shape, loaded.class_names, len(loaded.y_test)) == ((1, 1, 64), ("0", "1", "10"), 9)
+    assert sorted(row.argmax() for row in loaded.x_test) == [k for k in range(12) if k % 4 < 3]
 
 
 @pytest.mark.parametrize(
@@ -78,13 +139,28 @@ def test_a_set_of_one_dimension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     [
         ("NMNIS", UsageError, "tonic has no data set 'NMNIS'; expected .*; did you mean 'NMNIST'"),
         ("NMNIST", InvalidFileError, r"tonic:NMNIST: .*NMNIST holds no samples"),
-        ("SHD", InvalidFileError, r"tonic:SHD in .*not a readable data set of tonic"),
+        ("SHD", InvalidFileError, r"tonic:SHD in .*tonic cannot read it"),
         ("os", UsageError, "tonic has no data set 'os'"),
+        ("DSEC", UsageError, "tonic:DSEC has no label for a recording to learn; expected one of ASLDVS, CIFAR10DVS, "),
+        ("VPR", UsageError, "tonic:VPR has no label"),
     ],
 )
 def test_sets_that_are_not_there(tmp_path: Path, name: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         data.load(f"tonic:{name}", seed=0, data_dir=tmp_path)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_tonic_cannot_read_is_said_in_a_line(tmp_path: Path) -> None:
+    """Whatever it raises: here an AssertionError without a word."""
+    mnist(tmp_path / "smnist", packed=False)
+    (tmp_path / "smnist/train-images-idx3-ubyte").write_bytes(bytes(100))
+    with pytest.raises(Refused, match=r"^tonic cannot read it \(AssertionError: \)$"):
+        data.load("tonic:SMNIST", seed=0, data_dir=tmp_path)
+    of_tonic("POKERDVS", tmp_path)
+    (tmp_path / "POKERDVS/pips_train/cl/0.npy").write_bytes(b"no array")
+    with pytest.raises(Refused, match=r"tonic cannot read it \(ValueError: .* pickled"):
+        data.load("tonic:POKERDVS", seed=0, data_dir=tmp_path)
 
 
 def test_without_tonic(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +209,7 @@ def test_transforms_are_tonics(text: str, steps) -> None:
     [
         ("ToFrame(n_time_bins=3)", "ToFrame is not taken; give --data frames="),
         ("Downsample(spatial_factor=0.5)", "Downsample is not taken; give --data downsample="),
+        ("CenterCrop(size=(5, 4))", "CenterCrop is not taken; give --data crop="),
         ("Denoise(10000)", "expected transforms of tonic with values by name"),
         ("__import__('os').system('ls')", "expected transforms of tonic with values by name"),
         ("Denoise(filter_time=open('x'))", "expected transforms of tonic with values by name"),
@@ -152,34 +229,6 @@ def test_transforms_that_tonic_refuses() -> None:
         Transforms.parse("SpatialJitter(var_x=9, var_y=9)")(made(), (2, 6, 8), 0)
 
 
-def test_slices_are_tonics_and_stay_together(tmp_path: Path) -> None:
-    """Twelve recordings of five slices each, and all of a slice in one frame."""
-    wanted = []
-    for k in range(12):
-        rng = np.random.default_rng(k)
-        x, y, p = (rng.integers(0, high, 60) for high in (8, 6, 2))
-        t = np.sort(rng.integers(1, 5000, 60))
-        t[0], t[-1] = 0, 5100  # a sixth slice is not whole
-        folder = tmp_path / ("left" if k % 2 else "right")
-        folder.mkdir(exist_ok=True)
-        np.savez(folder / f"{k:02}.npz", x=x, y=y, p=p, t=t + 777)
-        table = np.zeros(60, [("x", "<i8"), ("y", "<i8"), ("t", "<i8"), ("p", "<i8")])
-        for key, column in {"x": x, "y": y, "t": t, "p": p}.items():
-            table[key] = column
-        slices, _ = tonic.slicers.SliceByTime(time_window=1000).slice(table, None)
-        wanted += [tonic.transforms.ToFrame(sensor_size=(8, 6, 2), n_event_bins=1)(part) for part in slices]
-    about: dict[str, Any] = {"sensor": "8x6", "frames": 1, "counts": True}
-    loaded = data.load(tmp_path, seed=0, slice=1000, **about)
-    assert len(wanted) == 60
-    every = np.concatenate([loaded.x_train, loaded.x_val, loaded.x_test])
-    assert sorted(x.astype(np.uint8).tobytes() for x in every) == sorted(x.astype(np.uint8).tobytes() for x in wanted)
-    assert all(len(part) % 5 == 0 for part in (loaded.x_train, loaded.x_val, loaded.x_test))
-    again = data.load(tmp_path, seed=0, **loaded.options)
-    assert (again.digest, len(again.x_val)) == (loaded.digest, len(loaded.x_val))
-    quiet = data.load(tmp_path, seed=0, slice=100, **about)  # so short that nothing happens in some
-    assert (quiet.x_train.sum((1, 2, 3, 4)) == 0).any()
-
-
 def test_augment_is_drawn_for_every_epoch_and_for_training_alone(nmnist: Path) -> None:
     about: dict[str, Any] = {"seed": 0, "data_dir": nmnist, "frames": 1, "counts": True, "compact": True}
     plain, drawn = data.load("nmnist", **about), data.load("nmnist", augment="DropEvent(p=0.5)", **about)
@@ -188,7 +237,7 @@ def test_augment_is_drawn_for_every_epoch_and_for_training_alone(nmnist: Path) -
     assert all(np.array_equal(getattr(plain, f"x_{part}"), getattr(drawn, f"x_{part}")) for part in PARTS)
     first, second = drawn.redraw(3, 1), drawn.redraw(3, 2)
     assert first.shape == drawn.x_train.shape
-    assert set(first.sum((1, 2, 3, 4))) == {25}
+    assert set(first.sum((1, 2, 3, 4))) == {30}
     assert (first <= drawn.x_train).all()
     assert (first != second).any(axis=(1, 2, 3, 4)).all()
     assert np.array_equal(drawn.redraw(3, 1), first)  # by seed and epoch alone: a training that goes on has the same
@@ -202,6 +251,6 @@ def test_augment_is_drawn_for_every_epoch_and_for_training_alone(nmnist: Path) -
 def test_transforms_change_the_frames(nmnist: Path) -> None:
     about: dict[str, Any] = {"seed": 0, "data_dir": nmnist, "frames": 1, "counts": True}
     half = data.load("nmnist", transform="DropEvent(p=0.5)", **about)
-    assert set(half.x_test.sum((1, 2, 3, 4))) == {25}
-    assert set(data.load("nmnist", **about).x_test.sum((1, 2, 3, 4))) == {50}
+    assert set(half.x_test.sum((1, 2, 3, 4))) == {30}
+    assert set(data.load("nmnist", **about).x_test.sum((1, 2, 3, 4))) == {60}
     assert half.options["transform"] == "DropEvent(p=0.5)"

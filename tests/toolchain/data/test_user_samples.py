@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from snnas.hw_sim.errors import InvalidFileError
-from snnas.toolchain.data.user_samples import check_range, read_arrays, scaled
+from snnas.hw_sim.signals import SignalInput
+from snnas.toolchain.data.user_samples import check_range, read_arrays, read_files, scaled, sliced_arrays
 
 
 def test_other_byte_orders_and_a_column_of_labels(tmp_path: Path) -> None:
@@ -38,3 +39,19 @@ def test_ranges_are_exact() -> None:
         check_range(x, program, "a.npz")
     with pytest.raises(InvalidFileError, match=r"lie in 1\.0000001\.\.1\.0000001; expected 0 and 1 alone"):
         scaled(x, "spikes")
+
+
+def test_long_recordings_are_cut_for_a_program_that_was_trained_on_slices(tmp_path: Path) -> None:
+    """One after the other, so that they may be run in a row."""
+    meta = {"signal": SignalInput(window=0, length=3, sliced=True).to_json()}
+    x, y = np.arange(14.0).reshape(2, 7), np.array([1, 0])
+    found, labels = sliced_arrays(x, y, meta)
+    assert found.tolist() == [[0, 1, 2], [3, 4, 5], [7, 8, 9], [10, 11, 12]]
+    assert labels is not None
+    assert labels.tolist() == [1, 1, 0, 0]
+    assert sliced_arrays(x, None, {"signal": SignalInput(window=0, length=3).to_json()}) == (x, None)
+    for name, rows in (("left", 7), ("right", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.csv").write_text("".join(f"{row}\n" for row in range(rows)))
+    found, labels = read_files(str(tmp_path), meta)
+    assert (found[..., 0].tolist(), labels.tolist()) == ([[0, 1, 2], [3, 4, 5], [0, 1, 1]], [0, 0, 1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from pathlib import Path
@@ -21,6 +20,7 @@ from snnas.toolchain.exporting import lava, pipeline
 from snnas.toolchain.runs.run import Run
 from tests import official_files
 from tests.official_files import expect
+from tests.studies.signal_baselines import shipped
 
 SMALL = ["--channels", "4", "--hidden", "8", "--epochs", "3", "--batch", "16", "--quiet", "--json"]
 
@@ -234,10 +234,9 @@ def test_motifs_are_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_real_motions_of_a_smart_watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """BasicMotions as aeon's wheel holds it."""
-    found = importlib.util.find_spec("aeon")
-    if found is None or found.origin is None:
-        pytest.skip("needs aeon: pip install aeon")
-    path = Path(found.origin).parent / "datasets/data/BasicMotions"
+    path = shipped("BasicMotions")
+    if path is None:
+        pytest.skip("needs aeon: pip install -e '.[aeon]'")
     runs = ["--runs-dir", tmp_path]
     small = [
         "--channels",

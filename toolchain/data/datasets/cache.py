@@ -25,11 +25,13 @@ from snnas.toolchain.data.datasets.archives import READ_ERRORS
 from snnas.toolchain.data.datasets.catalogue import Official
 from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.frames import FrameOptions, left_out, to_frames
-from snnas.toolchain.data.datasets.raw import Array, Raw, digest, own_split
-from snnas.toolchain.data.datasets.recordings import Recordings, sliced
+from snnas.toolchain.data.datasets.raw import Array, Raw, cut_note, digest, own_split
+from snnas.toolchain.data.datasets.recordings import Recordings
+from snnas.toolchain.data.datasets.slices import cropped, cropped_sensor, sliced
 from snnas.toolchain.data.datasets.transforms import Transforms
 
 FORMAT = 4  # 2 had no slices, 3 laid AEDAT 2 recordings of a DVS128 on their side
+SINCE_FORMAT_4 = ("slice_by", "slice_overlap", "crop")
 MAX_BYTES = 16 * 2**30
 HELD_EVENTS = 2**25  # of training recordings, kept between epochs; of more the files are read anew
 Advance = Callable[[int, int], None]
@@ -63,8 +65,14 @@ def cached_frames(
     files: the official files or folders. opened: lists the recordings; not called where the cache serves. folder: of
     the cache. advance: takes (recordings done, in all). Raises what ``opened`` raises.
     """
-    size = options.slice
-    read = opened if size is None else lambda: sliced(opened(), size)
+    sensor = official.sample
+    if options.crop is not None:
+        official = replace(official, sample=cropped_sensor(sensor, options.crop))
+
+    def read() -> Recordings:
+        found = opened() if options.crop is None else cropped(opened(), sensor, official.sample)
+        return found if options.slice is None else sliced(found, options)
+
     raw, hashed = _Frames(official, read, replace(options, augment=None), advance).kept(files, folder)
     return (raw if options.augment is None else replace(raw, redraw=Redrawn(official, read, options).tried())), hashed
 
@@ -162,7 +170,10 @@ class _Frames:
                 if path.is_file():
                     about = path.stat()
                     seen.append([str(path.relative_to(file.parent)), about.st_size, about.st_mtime_ns])
-        state = [FORMAT, self.official.name, self.official.sample, seen, asdict(self.options)]
+        options = asdict(self.options)
+        if self.options.slice is None and self.options.crop is None:  # entries from before there were these stay
+            options = {name: value for name, value in options.items() if name not in SINCE_FORMAT_4}
+        state = [FORMAT, self.official.name, self.official.sample, seen, options]
         return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
 
     def _shape(self, count: int) -> tuple[int, ...]:
@@ -186,6 +197,8 @@ class _Frames:
                 f"or a longer {options.split_by}",
             )
         kind, r = "counts" if options.counts else "spikes", recordings
+        if r.sources is not None:
+            about["notes"] = (cut_note(r.sources), *about.get("notes", ()))
         return Raw(x=x, y=r.labels, test=r.test, groups=r.sources, test_share=0.1, input_kind=kind, **about)
 
     def _in_memory(self) -> tuple[Raw, str]:
@@ -204,7 +217,7 @@ class _Frames:
             if changed is not None and len(events):
                 events = changed(events, official.sample, row)
             if not len(events) and recordings.sources is None:  # a slice of a recording may be quiet
-                named = recordings.names[row] if recordings.names else f"{official.name}: recording {row}"
+                named = recordings.named(row) if recordings.names else f"{official.name}: {recordings.named(row)}"
                 raise InvalidFileError(f"{named} holds no events, expected some; it is damaged")
             late, events_seen = late + left_out(events, options), events_seen + len(events)
             keep(row, to_frames(events, official.sample, options))

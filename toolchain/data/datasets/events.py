@@ -2,7 +2,9 @@
 
 tonic 1.7 reads these formats too, and is not used: its ``read_dvs_ibm`` and ``read_dvs_128`` raise on every file (they
 unpack two of three values), its DVS128 Gesture and CIFAR10-DVS are re-packed copies and not the official files (1,342
-gestures of 1,464), and it downloads and extracts without checks. Where it works (N-MNIST, frames), a test compares.
+gestures of 1,464), and it downloads and extracts without checks. N-MNIST it reads event for event as ``read_nmnist``
+does (a test compares), but takes empty files and pixels outside of the sensor without a word, raises NumPy's errors on
+a cut one, and its frames leave events out: docs/data_events.md has the figures.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.toolchain.data.datasets.raw import Array
 
+MAX_SIDE = 4096  # of a sensor
 _NMNIST_OVERFLOW_ROW, _NMNIST_OVERFLOW = 240, 2**13
 _AEDAT3_HEADER = struct.Struct("<HHIIIIII")  # type, source, size, offset, overflow, capacity, number, valid
 _AEDAT3_POLARITY = 1

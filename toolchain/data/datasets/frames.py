@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
 from snnas.hw_sim.errors import UsageError
-from snnas.toolchain.data.datasets.events import Events
+from snnas.toolchain.data.datasets.events import MAX_SIDE, Events
 from snnas.toolchain.data.datasets.raw import Array
 from snnas.toolchain.data.datasets.transforms import Transforms
 
@@ -35,8 +36,14 @@ class FrameOptions:
     overlap: int = 0
     """Microseconds, or events, that a frame shares with the one before it, with either of these."""
     slice: int | None = None
-    """Microseconds of a sample: a recording becomes as many samples as it has whole slices, one at the least, and all
-    of them stay on one side of the split."""
+    """What ``slice_by`` cuts recordings by; all slices of one stay on one side of the split."""
+    slice_by: SplitBy = "duration"
+    """'duration', 'event_count': a sample for each whole ``slice`` microseconds or events, one at the least; 'time',
+    'count': as many samples as ``slice`` says, of equal shares of the recording's time or events."""
+    slice_overlap: int = 0
+    """Microseconds, or events, that a slice shares with the one before it, with the first two of these."""
+    crop: str | None = None
+    """'WIDTHxHEIGHT': the middle of the sensor, cut out before all else."""
     downsample: int = 1
     """Pixels of that many by that many become one."""
     polarity: Polarity = "both"
@@ -56,23 +63,35 @@ class FrameOptions:
             if (text := getattr(self, option)) is not None:
                 Transforms.parse(text, option)
         limits = {"frames": (1, MAX_FRAMES), "downsample": (1, 64), "hot_pixels": (2, 10**6)}
-        limits |= dict.fromkeys(("duration", "event_count", "slice"), (1, MAX_MICROSECONDS)) | {"overlap": (0, 10**9)}
+        limits |= dict.fromkeys(("duration", "event_count", "slice"), (1, MAX_MICROSECONDS))
+        limits |= dict.fromkeys(("overlap", "slice_overlap"), (0, MAX_MICROSECONDS))
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if value is None and name in ("hot_pixels", "duration", "event_count", "slice"):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise UsageError(f"--data {name}={value}: expected a whole number from {low} to {high}")
-        for name, choices in (("split_by", get_args(SplitBy)), ("polarity", get_args(Polarity))):
+        by = get_args(SplitBy)
+        for name, choices in (("split_by", by), ("slice_by", by), ("polarity", get_args(Polarity))):
             if getattr(self, name) not in choices:
                 raise UsageError(f"--data {name}={getattr(self, name)}: expected {' or '.join(choices)}")
         for name, unit in (("duration", "microseconds"), ("event_count", "events")):
             if (self.split_by == name) != (getattr(self, name) is not None):
                 raise UsageError(f"--data {name}= ({unit}) goes with split_by={name}, and it with that")
-        if self.overlap and self.length is None:
-            raise UsageError("--data overlap= goes with split_by=duration (microseconds) or event_count (events)")
-        if self.length is not None and self.overlap >= self.length:
-            raise UsageError(f"--data overlap={self.overlap}: expected less than the {self.split_by}, {self.length}")
+        if self.crop is not None:
+            sides("crop", self.crop)
+        if self.slice is None and (self.slice_by != "duration" or self.slice_overlap):
+            raise UsageError("--data slice_by= and slice_overlap= go with slice=")
+        sliced = self.slice if self.slice_by in ("duration", "event_count") else None
+        self._check_overlap("overlap", "split_by", self.split_by, self.length)
+        self._check_overlap("slice_overlap", "slice_by", "slice", sliced)
+
+    def _check_overlap(self, option: str, by: str, whole: str, length: int | None) -> None:
+        shared = getattr(self, option)
+        if shared and length is None:
+            raise UsageError(f"--data {option}= goes with {by}=duration (microseconds) or event_count (events)")
+        if length is not None and shared >= length:
+            raise UsageError(f"--data {option}={shared}: expected less than the {whole}, {length}")
 
     @property
     def length(self) -> int | None:
@@ -85,6 +104,14 @@ class FrameOptions:
         if self.polarity != "both":
             channels = 1
         return self.frames, channels, -(-height // self.downsample), -(-width // self.downsample)
+
+
+def sides(option: str, text: str) -> tuple[int, int]:
+    """(width, height) of 'WIDTHxHEIGHT'; UsageError names the option where it is not."""
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
+    if found is None or not all(0 < int(side) <= MAX_SIDE for side in found.groups()):
+        raise UsageError(f"--data {option}={text[:20]}: expected WIDTHxHEIGHT of 1 to {MAX_SIDE} pixels, as 346x260")
+    return int(found[1]), int(found[2])
 
 
 def to_frames(events: Events, sensor: tuple[int, int, int], options: FrameOptions) -> Array:

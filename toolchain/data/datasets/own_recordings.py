@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,16 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.files import read_text
 from snnas.toolchain.data.datasets.cache import OwnSet, own_frames
 from snnas.toolchain.data.datasets.events import Events
-from snnas.toolchain.data.datasets.frames import FrameOptions
+from snnas.toolchain.data.datasets.frames import FrameOptions, sides
 from snnas.toolchain.data.datasets.image_file import IMAGES
 from snnas.toolchain.data.datasets.npz import MAX_CLASSES, numbered
 from snnas.toolchain.data.datasets.raw import Raw
 from snnas.toolchain.data.datasets.recording_file import (
-    MAX_SIDE,
     SUFFIXES,
     Recording,
     probe,
@@ -91,18 +89,10 @@ def read_own_recordings(
     return replace(raw, groups=together, notes=(*listed.notes, *raw.notes)), digest
 
 
-def sensor_asked(text: str) -> tuple[int, int]:
-    """(width, height) of 'WIDTHxHEIGHT'; UsageError for what is not."""
-    sides = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
-    if sides is None or not all(0 < int(side) <= MAX_SIDE for side in sides.groups()):
-        raise UsageError(f"--data sensor={text[:20]}: expected WIDTHxHEIGHT of 1 to {MAX_SIDE} pixels, as 346x260")
-    return int(sides[1]), int(sides[2])
-
-
 def _sensor_of(recordings: list[Recording], asked: str | None, folder: Path) -> tuple[int, int]:
     """(width, height): as asked, else as all files say; InvalidFileError where they do not."""
     if asked is not None:
-        return sensor_asked(asked)
+        return sides("sensor", asked)
     said = Counter(recording.sensor for recording in recordings)
     if len(said) == 1 and None not in said:
         (size,) = said

@@ -57,6 +57,11 @@ def own_split(parts: Array) -> dict[str, Any]:
     return {part: parts == part if (parts == part).any() else None for part in ("test", "val")}
 
 
+def cut_note(sources: Array) -> str:
+    """A line on samples that are slices; sources: (N,), which recording each is of."""
+    return f"{int(sources.max()) + 1:,} recordings were cut into {len(sources):,} samples; those of one stay together"
+
+
 def byte_unit(x: Array) -> int:
     """What a byte of a user's array is divided by: 255, or 1 where it holds nothing but 0 and 1 (spikes, masks).
 

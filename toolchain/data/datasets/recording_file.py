@@ -23,6 +23,7 @@ from snnas.export.formats.hdf5_guard import LIMIT_BYTES, ask_child
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
 from snnas.toolchain.data.datasets.archives import READ_ERRORS, readable
 from snnas.toolchain.data.datasets.events import (
+    MAX_SIDE,
     Events,
     read_aedat2_davis,
     read_aedat2_dvs128,
@@ -37,7 +38,6 @@ SUFFIXES = (".aedat", ".aedat4", ".raw", ".dat", ".h5", ".hdf5", ".bin", ".npz",
 LIBRARIES = {"dat": "expelliarmus", "evt2": "expelliarmus", "aedat4": "aedat", "hdf5": "h5py"}
 CHILD = Path(__file__).with_name("recording_child.py")
 SECONDS = 120.0
-MAX_SIDE = 4096
 # Of files given to one child: starting it takes as long as reading some megabytes.
 BATCH_FILES, BATCH_BYTES = 64, 32 * 2**20
 _HEADER_BYTES = 2**16

@@ -40,26 +40,9 @@ class Recordings:
     names: Sequence[str] = ()
     sources: Array | None = None
 
-
-def sliced(recordings: Recordings, microseconds: int) -> Recordings:
-    """Every whole slice of so long as a recording of its own, at least one of each; all are read once to count them."""
-    pieces = np.ones(len(recordings.labels), dtype=np.int64)
-    for row, events in recordings.events():
-        if len(events):
-            pieces[row] = max(1, (int(events.t.max() - events.t.min()) + 1) // microseconds)
-    first, sources = np.cumsum(pieces) - pieces, np.repeat(np.arange(len(pieces)), pieces)
-
-    def slices() -> Iterator[tuple[int, Events]]:
-        for row, events in recordings.events():
-            piece = (events.t - events.t.min(initial=2**62)) // microseconds
-            for number in range(int(pieces[row])):
-                yield int(first[row]) + number, events.where(piece == number)
-
-    names = recordings.names and [
-        f"slice {row - int(first[source])} of {recordings.names[int(source)]}" for row, source in enumerate(sources)
-    ]
-    test = None if recordings.test is None else recordings.test[sources]
-    return Recordings(labels=recordings.labels[sources], test=test, events=slices, names=names or (), sources=sources)
+    def named(self, row: int) -> str:
+        """A recording in messages."""
+        return self.names[row] if self.names else f"recording {row}"
 
 
 def nmnist_files(official: Official, folder: Path) -> list[Path]:

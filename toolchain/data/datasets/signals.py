@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
-from snnas.hw_sim.signals import DEFAULT_LEVELS, DEFAULT_STEPS, DEFAULT_THRESHOLD, MAX_TIMESTEPS, SignalInput, held
+from snnas.hw_sim.signals import DEFAULT_LEVELS, DEFAULT_STEPS, DEFAULT_THRESHOLD, MAX_TIMESTEPS, SignalInput, slices
 from snnas.toolchain.data.datasets.folder import part_names, require_trained, together
 from snnas.toolchain.data.datasets.npz import (
     MAX_ARRAY_BYTES,
@@ -23,11 +23,12 @@ from snnas.toolchain.data.datasets.npz import (
     numbered,
     read_stored,
 )
-from snnas.toolchain.data.datasets.raw import Array, Raw, own_split
+from snnas.toolchain.data.datasets.raw import Array, Raw, cut_note, own_split
 from snnas.toolchain.data.datasets.series import Series, is_series, read_series
 
 AXES = ("time", "length")
 OPTIONS = ("axis", "window", "hop", "length", "fit", "encoder", "threshold", "levels", "steps")
+SLICES = ("slice", "slice_overlap")  # options of event recordings too
 DECLARE = (
     "say what time is: --data axis=time (a timestep per sample), --data window=W,hop=H (a window per timestep) or "
     "--data axis=length (one still window)"
@@ -39,7 +40,7 @@ class Declared:
     """What was said of a signal. UsageError for what does not go together.
 
     axis: 'time' or 'length'; window, hop: samples; length: to cut or fill to; fit: 'hold', or 'stretch' to that length;
-    encoder and its numbers: of SignalInput.
+    slice, slice_overlap: samples, where recordings are cut into several; encoder and its numbers: of SignalInput.
     """
 
     axis: str | None = None
@@ -47,6 +48,8 @@ class Declared:
     hop: int | None = None
     length: int | None = None
     fit: str | None = None
+    slice: int | None = None
+    slice_overlap: int | None = None
     encoder: str | None = None
     threshold: float | None = None
     levels: int | None = None
@@ -62,6 +65,15 @@ class Declared:
             raise UsageError(f"--data hop={self.hop}: expected window=W with it")
         if self.fit not in (None, "hold", "stretch"):
             raise UsageError(f"--data fit={self.fit}: expected hold or stretch")
+        if self.slice is None and self.slice_overlap is not None:
+            raise UsageError(f"--data slice_overlap={self.slice_overlap}: expected slice=L with it")
+        if self.slice is not None:
+            if self.length is not None or self.fit is not None:
+                raise UsageError(f"--data slice={self.slice}: every sample is that long; leave length and fit out")
+            if (self.slice_overlap or 0) >= self.slice:
+                raise UsageError(
+                    f"--data slice_overlap={self.slice_overlap}: expected less than the slice, {self.slice}"
+                )
         for name, encoder in (("threshold", "delta"), ("levels", "level"), ("steps", "latency")):
             if getattr(self, name) is not None and self.encoder != encoder:
                 raise UsageError(f"--data {name}={getattr(self, name)}: expected encoder={encoder} with it")
@@ -69,13 +81,14 @@ class Declared:
 
     def of(self, longest: int) -> SignalInput:
         """The declaration, for signals of at most ``longest`` samples."""
-        length = self.length or longest
+        length = self.slice or self.length or longest
         encoding: Any = self.encoder or "direct"
         return SignalInput(
             window=0 if self.axis == "time" else length if self.axis == "length" else self.window or 0,
             hop=self.hop or 0,
             length=length,
             stretched=self.fit == "stretch",
+            sliced=self.slice is not None,
             encoding=encoding,
             threshold=self.threshold or DEFAULT_THRESHOLD,
             levels=self.levels or DEFAULT_LEVELS,
@@ -85,8 +98,8 @@ class Declared:
 
 def declared(options: dict[str, Any]) -> Declared | None:
     """What of ``options`` is of signals; None where nothing is."""
-    given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
-    return Declared(**given) if given else None
+    given = {name: options[name] for name in (*OPTIONS, *SLICES) if options.get(name) is not None}
+    return Declared(**given) if given.keys() - SLICES else None
 
 
 def read_signals(path: Path, said: Declared | None, how: ArrayOptions) -> Raw:
@@ -98,21 +111,22 @@ def read_signals(path: Path, said: Declared | None, how: ArrayOptions) -> Raw:
         raise UsageError(f"{path} holds signals; {DECLARE}")
     if how.layout is not None and how.layout not in SIGNAL_LAYOUTS:
         raise UsageError(f"--data layout={how.layout}: expected {' or '.join(SIGNAL_LAYOUTS)} of signals")
+    names: tuple[str, ...] = ()
+    notes: list[str] = []
     if is_series(path):
         series = read_series(path)
+        blocks = [sample[None] for sample in series.samples]
         y, parts, names, notes = series.y, series.parts, series.class_names, [*series.notes]
         groups = _groups_of(series, how, path)
-        check_classes(y, path, least=2 if (parts == "test").any() else 3)
-        lengths = [len(sample) for sample in series.samples]
-        fit = said.of(max(lengths)).fit
-        x = np.stack([fit(sample[None], said.length or max(lengths))[0] for sample in series.samples])
-        if min(lengths) < x.shape[1] or (said.fit == "stretch" and min(lengths) < max(lengths)):
-            how_fit = f"stretched to {x.shape[1]}" if said.fit == "stretch" else "the last value held"
-            notes.append(f"lengths {min(lengths)} .. {max(lengths)}, {how_fit}")
     else:
-        x, y, parts, groups = _arrays(path, how)
-        names, notes = (), []
-        x = said.of(x.shape[1]).fit(x, said.length or x.shape[1])
+        blocks, y, parts, groups = _arrays(path, how)
+    if said.slice is None:
+        x = _one_length(blocks, said, notes)
+    else:
+        x, sources = _cut(blocks, said.slice, said.slice_overlap or 0, path)
+        y, parts, groups = y[sources], parts[sources], sources if groups is None else groups[sources]
+        notes.append(cut_note(sources))
+    check_classes(y[parts == "train"], path, least=3 if set(parts) == {"train"} else 2)
     signal = said.of(x.shape[1])
     _check_size(signal, x, path)
     spikes = not signal.spikes and bool(((x == 0) | (x == 1)).all())
@@ -127,6 +141,27 @@ def read_signals(path: Path, said: Declared | None, how: ArrayOptions) -> Raw:
         signal=replace(signal, length=x.shape[1]),
         notes=tuple(notes),
     )
+
+
+def _cut(blocks: list[Array], length: int, overlap: int, path: Path) -> tuple[Array, Array]:
+    """Whole slices (n, length, C) of signals, and which of them each is of; UsageError where they are too many."""
+    signals = [sample for block in blocks for sample in block]
+    count = sum(max(0, len(sample) - length) // (length - overlap) + 1 for sample in signals)
+    if 4 * count * length * signals[0].shape[1] > MAX_ARRAY_BYTES:
+        raise UsageError(f"{path}: {count:,} slices of {length} are over {MAX_ARRAY_BYTES / 1e9:.1f} GB; overlap less")
+    pieces = [slices(sample, length, overlap) for sample in signals]
+    return np.concatenate(pieces), np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
+
+
+def _one_length(blocks: list[Array], said: Declared, notes: list[str]) -> Array:
+    """Signals (n, L, C) of several lengths as one array; says in ``notes`` what became of them."""
+    lengths = [block.shape[1] for block in blocks]
+    length = said.length or max(lengths)
+    x = np.concatenate([said.of(max(lengths)).fit(block, length) for block in blocks])
+    if min(lengths) < length or (said.fit == "stretch" and min(lengths) < max(lengths)):
+        how_fit = f"stretched to {length}" if said.fit == "stretch" else "the last value held"
+        notes.append(f"lengths {min(lengths)} .. {max(lengths)}, {how_fit}")
+    return x
 
 
 def _groups_of(series: Series, how: ArrayOptions, path: Path) -> Array | None:
@@ -163,16 +198,15 @@ def framed(raw: Raw, masks: Mapping[str, Array]) -> dict[str, Any]:
     return {**parts, **raws, "range": (low, high), "gain": gain, "signal": signal}
 
 
-def _arrays(path: Path, how: ArrayOptions) -> tuple[Array, Array, Array, Array | None]:
-    """Arrays x (N, L, C), y, parts and groups of an .npz, or a folder of train.npz with test.npz or val.npz."""
+def _arrays(path: Path, how: ArrayOptions) -> tuple[list[Array], Array, Array, Array | None]:
+    """Arrays x (N, L, C) of each file, y, parts and groups of an .npz, or of a folder of train, test and val.npz."""
 
     def stored(file: Path) -> Stored:
         return read_stored(file, how, partial(_signal, layout=how.layout))
 
     if path.suffix == ".npz":
         files = {"train": stored(path)}
-        check_classes(files["train"][1], path, least=3)
-        return files["train"][0], *together(files)
+        return [files["train"][0]], *together(files)
     files = {part: stored(path / f"{part}.npz") for part in part_names(path)}
     x, y, _ = files["train"]
     for part, (other, labels, _) in files.items():
@@ -182,9 +216,7 @@ def _arrays(path: Path, how: ArrayOptions) -> tuple[Array, Array, Array, Array |
                 "as many"
             )
         require_trained(labels, y, path, part)
-    check_classes(y, path, least=2)
-    longest = max(other.shape[1] for other, _, _ in files.values())
-    return np.concatenate([held(other, longest) for other, _, _ in files.values()]), *together(files)
+    return [other for other, _, _ in files.values()], *together(files)
 
 
 def _signal(x: Array, path: Path, layout: str | None = None) -> Array:

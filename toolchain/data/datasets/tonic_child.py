@@ -1,8 +1,9 @@
 """The guarded child that reads a data set by tonic: ``python -I tonic_child.py REQUEST LIMIT_BYTES SECONDS``.
 
 REQUEST is a JSON file: name (of tonic.datasets), save_to, parts (values of ``train`` or ``split``), argument ('train',
-'split' or ''), and start: [number of a part, row] from which events are wanted, or null for labels and sensor. The
-answer is in the form of ``hdf5_child``. Nothing is downloaded, and nothing that tonic prints is taken for the answer.
+'split' or ''), others (further arguments by name), and start: [number of a part, row] from which events are wanted, or
+null for labels and sensor. The answer is in the form of ``hdf5_child``. Nothing is downloaded, and nothing that tonic
+prints is taken for the answer.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,21 @@ def opened(request: dict[str, Any], part: Any) -> Any:
         raise Refused(f"the files of {made.__name__} are not in {self.location_on_system}")
 
     here = type(made.__name__, (made,), {"download": refuse, "_check_exists": lambda self: True})
-    return here(request["save_to"], **({request["argument"]: part} if request["argument"] else {}))
+    chosen = {request["argument"]: part} if request["argument"] else {}
+    return here(request["save_to"], **chosen, **request["others"])
 
 
 def labels(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
-    """Labels of all parts as text, how many each has, and the sensor (W, H, P), zeros where tonic does not know it."""
+    """Labels of all parts as text, how many each has, and the folder of the files.
+
+    sensor: (W, H, P), zeros where tonic does not know it.
+    """
     import numpy as np
 
-    texts, counts, sensor = list[str](), list[int](), None
+    texts, counts, sensor, folder = list[str](), list[int](), None, ""
     for part in request["parts"]:
         data = opened(request, part)
-        sensor = getattr(data, "sensor_size", None)
+        sensor, folder = getattr(data, "sensor_size", None), str(data.location_on_system)
         targets = getattr(data, "targets", None) or []
         if len(targets) != len(data):
             targets = [data[row][1] for row in range(len(data))]
@@ -54,6 +60,7 @@ def labels(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
             "labels": {"strings": texts, "shape": [len(texts)]},
             "counts": reader.array(np.array(counts, dtype="<i8"), [len(counts)]),
             "sensor": reader.array(sizes, [3]),
+            "folder": {"strings": [folder], "shape": [1]},
         }
     }
 
@@ -88,17 +95,23 @@ def events(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
     return {"group": {key: reader.array(value, [len(value)]) for key, value in found.items()}}
 
 
+def answer(reader: Reader, request: dict[str, Any]) -> dict[str, Any]:
+    """``labels`` or ``events``, as asked; Refused for whatever tonic raises."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return labels(reader, request) if request["start"] is None else events(reader, request)
+    except Refused:
+        raise
+    except Exception as error:  # tonic checks little: a damaged file may end in any of them
+        raise Refused(f"tonic cannot read it ({type(error).__name__}: {error})") from None
+
+
 def main(path: str, limit_bytes: int, seconds: int) -> int:
     import tonic  # before the limits: importing it is not the file's doing
 
     assert tonic
     request = json.loads(Path(path).read_text(encoding="utf-8"))
-
-    def answer(reader: Reader) -> dict[str, Any]:
-        with contextlib.redirect_stdout(sys.stderr):
-            return labels(reader, request) if request["start"] is None else events(reader, request)
-
-    return respond(Reader(limit_bytes), seconds, answer, "data set of tonic")
+    return respond(Reader(limit_bytes), seconds, partial(answer, request=request))
 
 
 if __name__ == "__main__":

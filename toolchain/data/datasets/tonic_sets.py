@@ -16,8 +16,7 @@ from snnas.export.formats.hdf5_guard import LIMIT_BYTES
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 from snnas.toolchain.data.datasets.cache import OwnSet, own_frames
 from snnas.toolchain.data.datasets.events import Events
-from snnas.toolchain.data.datasets.frames import FrameOptions
-from snnas.toolchain.data.datasets.own_recordings import sensor_asked
+from snnas.toolchain.data.datasets.frames import FrameOptions, sides
 from snnas.toolchain.data.datasets.raw import Raw
 from snnas.toolchain.data.datasets.recording_file import asked
 from snnas.toolchain.data.datasets.recordings import Recordings
@@ -26,7 +25,10 @@ from snnas.toolchain.data.datasets.transforms import import_tonic
 PREFIX = "tonic:"
 CHILD = Path(__file__).with_name("tonic_child.py")
 SECONDS = 1800.0  # of CPU, for one answer
-SPLITS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
+# Of boxes, poses, depth or places: no label for a recording.
+UNLABELLED = ("DAVISDATA", "DSEC", "EBSSA", "MVSEC", "NERDD", "ThreeET_Eyetracking", "TUMVIE", "VPR")
+# What a part is, by the value that asks for it; without a split of its own a set is asked for None.
+SPLITS = {True: "train", False: "test", None: "train", "train": "train", "valid": "val", "test": "test"}
 
 
 def read_tonic(
@@ -42,15 +44,16 @@ def read_tonic(
     tree = _ask(request, name, folder)
     texts = [text.decode("utf-8", "replace") for text in tree["labels"].tolist()]
     counts = [int(count) for count in tree["counts"]]
+    place = Path(tree["folder"][0].decode("utf-8", "surrogateescape"))
     if not texts:
-        raise InvalidFileError(f"tonic:{name}: {folder / name} holds no samples, expected them as tonic unpacks them")
+        raise InvalidFileError(f"tonic:{name}: {place} holds no samples, expected them as tonic unpacks them")
     width, height, channels = (int(side) for side in tree["sensor"])
     if sensor is not None:
-        (width, height), channels = sensor_asked(sensor), channels or 2
+        (width, height), channels = sides("sensor", sensor), channels or 2
     if not width:
         raise InvalidFileError(f"tonic:{name}: its recordings differ in size; give --data sensor=WIDTHxHEIGHT")
     names, labels = _numbered(texts)
-    parts = np.repeat([SPLITS.get(str(part), "train" if part else "test") for part in request["parts"]], counts)
+    parts = np.repeat([SPLITS[part] for part in request["parts"]], counts)
     ends = np.cumsum(counts)
 
     def events() -> Iterator[tuple[int, Events]]:
@@ -64,12 +67,15 @@ def read_tonic(
 
     own = OwnSet(name=f"tonic-{name}", sample=(channels, height, width), classes=len(names), class_names=tuple(names))
     recordings = Recordings(labels=labels, test=None, events=events)
-    return own_frames(own, folder / name, recordings, parts, how, folder / ".cache", advance)
+    return own_frames(own, place, recordings, parts, how, folder / ".cache", advance)
 
 
 def _class_of(name: str) -> Any:
     datasets = import_tonic().datasets
-    known = [entry for entry in datasets.__all__] if hasattr(datasets, "__all__") else _classes(datasets)
+    known = [*datasets.__all__] if hasattr(datasets, "__all__") else _classes(datasets)
+    known = [entry for entry in known if entry not in UNLABELLED]
+    if name in UNLABELLED:
+        raise UsageError(f"tonic:{name} has no label for a recording to learn; expected one of {', '.join(known)}")
     if name not in known:
         raise UsageError(f"tonic has no data set {name[:60]!r}; expected {', '.join(known)}{did_you_mean(name, known)}")
     return getattr(datasets, name)
@@ -80,13 +86,14 @@ def _classes(module: Any) -> list[str]:
 
 
 def _parts_of(made: Any) -> dict[str, Any]:
-    """How a set is asked for its parts, and which there are."""
+    """How a set is asked for its parts, which there are, and what else it is asked: one digit a recording."""
     known = inspect.signature(made).parameters
+    others = {"single_digits": True} if "single_digits" in known else {}
     if "train" in known:
-        return {"argument": "train", "parts": [True, False]}
+        return {"argument": "train", "parts": [True, False], "others": others}
     if "split" in known and known["split"].default == "train":
-        return {"argument": "split", "parts": ["train", "valid", "test"]}
-    return {"argument": "", "parts": [None]}
+        return {"argument": "split", "parts": ["train", "valid", "test"], "others": others}
+    return {"argument": "", "parts": [None], "others": others}
 
 
 def _ask(request: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:

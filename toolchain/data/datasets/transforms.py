@@ -36,6 +36,7 @@ NAMES = (
     "UniformNoise",
 )
 INSTEAD = {
+    "CenterCrop": "crop=",
     "ToFrame": "frames=, split_by=, duration= and overlap=",
     "Downsample": "downsample=",
     "EventDownsampling": "downsample=",

@@ -25,7 +25,13 @@ class DataOptions(Record):
     overlap: OrAbsent[Positive] = None
     """Microseconds, or events, that a frame shares with the one before it."""
     slice: OrAbsent[Positive] = None
-    """Microseconds of a sample, of recordings that were cut into such."""
+    """Recordings were cut into samples by this: microseconds, or what slice_by says; of signals, their samples."""
+    slice_by: OrAbsent[Literal["count", "time", "duration", "event_count"]] = None
+    """How a recording is cut into samples."""
+    slice_overlap: OrAbsent[Positive] = None
+    """Microseconds, events or samples of a signal that a sample shares with the one before it."""
+    crop: OrAbsent[str] = None
+    """WIDTHxHEIGHT of the middle of the sensor, where the rest was cut off."""
     polarity: OrAbsent[Literal["both", "merged", "on", "off"]] = None
     """Which events, in how many channels."""
     hot_pixels: OrAbsent[Positive] = None
