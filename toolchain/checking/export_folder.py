@@ -50,7 +50,7 @@ def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
     book.add("SN103", "manifest", "passed", str(manifest["format"]))
     _check_files(book, manifest)
     if manifest["format"] != ONNX_FORMAT and book.healthy:
-        _check_script(book, manifest)
+        _check_script(book, manifest, older=manifest["format"] != FORMAT and not options.trust_report)
     if book.bad("SN1"):
         return Made()
     graph = book.attempt("SN105", "graph", lambda: read_nir(folder / "model.nir"), folder / "model.nir")
@@ -87,7 +87,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         newer = any(str(found).rpartition("/")[0] == known.rpartition("/")[0] for known in (FORMAT, ONNX_FORMAT))
         raise InvalidFileError(
             f"{path}: not the manifest of an export: format {str(found)[:40]!r}; this version reads {FORMAT} and "
-            f"{ONNX_FORMAT}",
+            f"{ONNX_FORMAT}: upgrade snnas, or snnas export --force",
             code="SN102" if newer else None,
         )
     files = manifest.get("files")
@@ -124,13 +124,17 @@ def _ranges(manifest: Tree) -> Ranges:
     return next((known for known in get_args(Ranges) if known == named), "auto")
 
 
-def _check_script(book: Book, manifest: Tree) -> None:
-    """SN120: run_lava.py, which a user runs by hand and believes."""
+def _check_script(book: Book, manifest: Tree, *, older: bool) -> None:
+    """SN120: run_lava.py, which a user runs by hand and believes. older: the whole export fails as such, by SN211."""
     place, versions = book.subject / "run_lava.py", manifest.get("versions")
     whose = versions.get("snnas") if isinstance(versions, Mapping) else None
     same = read_bytes(place) == script().encode()
+    if older and not same:
+        book.add("SN120", "run_lava.py", "skipped", f"of an older export, snnas {str(whose)[:40]}", place)
+        return
     problem = (
-        f"not the script of this snnas; the export is of version {str(whose)[:40]}: check it there, or export again"
+        f"not the script of this snnas; the export is of version {str(whose)[:40]}: check it there, or "
+        "snnas export --force"
     )
     book.judge("SN120", "run_lava.py", None if same else problem, "as this version ships it", place)
 
