@@ -6,6 +6,7 @@ In floats (the default): float64, rounded half to even. In integers, as a proper
     w = round-half-even(weight * gain * scale * step * 2^shift)  int16
     current = floor((sum of w (q - zero) + 2^(shift - 1)) / 2^shift)
 
+``step`` is a channel's own: the grid's, halved as often as the channel's values are small beside another's.
 All sums of a population share one shift: the largest with which every weight fits 16 bits and no sum 32, whatever the
 pixels are. So a microcontroller multiplies 16 by 16 bits, adds up in 32, and rounds half up, once.
 """
@@ -19,7 +20,7 @@ import numpy as np
 
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.linear import apply
-from snnas.hw_sim.program import HostIntegers, HostMap, LinearMap, Population, Program
+from snnas.hw_sim.program import HALVINGS_MAX, HostIntegers, HostMap, LinearMap, Population, Program
 from snnas.hw_sim.readout import late
 
 HOST_CURRENT = 1 << 31
@@ -42,16 +43,38 @@ class IntegerStage:
         return (sums + (1 << self.shift >> 1)) >> self.shift
 
 
-def integers_of(input_range: tuple[float, float]) -> HostIntegers:
-    """The grid of 256 pixels on a range of real values; 0 is one of them, whatever the range is."""
+def integers_of(input_range: tuple[float, float], finer: tuple[int, ...] = ()) -> HostIntegers:
+    """The grid of 256 pixels on a range of real values; 0 is one of them, whatever the range is.
+
+    Where a channel's is finer the range is as wide below 0 as above, for its values may lie on the other side.
+    """
     low, high = min(input_range[0], 0.0), max(input_range[1], 0.0)
+    if finer and low < 0 < high:
+        low, high = -max(-low, high), max(-low, high)
     step = (high - low) / PIXEL_MAX or 1.0
-    return HostIntegers(step=step, zero=int(np.rint(-low / step)))
+    return HostIntegers(step=step, zero=int(np.rint(-low / step)), finer=finer)
 
 
-def with_integers(program: Program) -> Program:
-    """The program with a host stage in integers; UnsupportedError where 16-bit weights cannot hold it."""
-    made = replace(program, host_integers=integers_of(program.input_range))
+def finer_of(input_range: tuple[float, float], x: np.ndarray) -> tuple[int, ...]:
+    """By channel of the samples x, (B, C, H, W) or by frames: how often its step is halved; () where none is.
+
+    As often as leaves room for twice their largest magnitude within that of the range.
+    """
+    axes = tuple(axis for axis in range(x.ndim) if axis != x.ndim - 3)
+    largest, most = np.abs(x.astype(np.float64)).max(axes), max(map(abs, input_range))
+    with np.errstate(divide="ignore"):
+        halvings = np.floor(np.log2(np.where(largest > 0, most / (2 * largest), 1.0)))
+    found = tuple(int(n) for n in halvings.clip(0, HALVINGS_MAX))
+    return found if any(found) else ()
+
+
+def with_integers(program: Program, x: np.ndarray | None = None) -> Program:
+    """The program with a host stage in integers; UnsupportedError where 16-bit weights cannot hold it.
+
+    x: samples like those that it will be given, which say how large a channel's values are; None: as the range says.
+    """
+    finer = () if x is None else finer_of(program.input_range, x)
+    made = replace(program, host_integers=integers_of(program.input_range, finer))
     integer_stages(made)
     return made
 
@@ -67,14 +90,15 @@ def pixels(program: Program, x: np.ndarray) -> np.ndarray:
     """Real values as the uint8 that the integer host stage takes, same shape."""
     given = program.host_integers
     assert given is not None
-    whole = np.rint(x.astype(np.float64) / given.step) + given.zero
+    step = given.steps(program.input_shape[0])[:, None, None] if given.finer else given.step
+    whole = np.rint(x.astype(np.float64) / step) + given.zero
     return np.asarray(np.nan_to_num(whole).clip(0, PIXEL_MAX), np.uint8)
 
 
 def coarse_channels(program: Program, x: np.ndarray) -> dict[int, int]:
     """Channels of x, (B, C, H, W) or by frames, of which pixels leave fewer than PIXELS_FEW values: {channel: values}.
 
-    All channels share one grid, so one whose values are small beside another's is rounded away.
+    Most of its values lie close together beside its largest ones.
     """
     given, channels = pixels(program, x), x.ndim - 3
     left = {c: len(np.unique(given.take(c, axis=channels))) for c in range(x.shape[channels])}
@@ -136,8 +160,8 @@ def integer_stage(program: Program, p: Population) -> IntegerStage:
     """Of a population that the host drives; UnsupportedError where no shift brings its weights and sums into range."""
     assert program.host_integers is not None
     maps = [h for h in program.host if h.dst == p.id]
-    factors = [h.gain * p.scale * program.host_integers.step for h in maps]
-    real = [h.map.weight.astype(np.float64) * factor for h, factor in zip(maps, factors, strict=True)]
+    steps = program.host_integers.steps(program.input_shape[0])
+    real = [_by_channel(h.map, program.input_shape, h.gain * p.scale * steps) for h in maps]
     largest = max((float(np.abs(w).max(initial=0.0)) for w in real), default=0.0)
     refused = f"population {p.id}: its host stage does not fit integers"
     mend = "`snnas export --host float` leaves it to a host that computes in floats"
@@ -153,6 +177,22 @@ def integer_stage(program: Program, p: Population) -> IntegerStage:
         if most + (1 << shift >> 1) <= SUM_MAX:
             return IntegerStage(shift=shift, maps=tuple(zip(maps, linears, strict=True)))
     raise UnsupportedError(f"{refused}: its sums may pass 32 bits; {mend}")
+
+
+def _by_channel(linear: LinearMap, source: tuple[int, int, int], factors: np.ndarray) -> np.ndarray:
+    """The map's weights, float64, each times the factor of the channel of ``source`` that it sees."""
+    weight = linear.weight.astype(np.float64)
+    for pool in linear.pre:
+        source = pool.out_shape(source)
+    size = source[1] * source[2]
+    if linear.kind == "sparse":
+        assert linear.indices is not None
+        return weight * factors[linear.indices // size]
+    if linear.kind == "dense":
+        return weight * np.repeat(factors, size)
+    o, i = weight.shape[:2]
+    group = np.arange(o)[:, None] // (o // linear.groups)
+    return np.asarray(weight * factors[group * i + np.arange(i)][:, :, None, None])
 
 
 def _most(linear: LinearMap, source: tuple[int, int, int], p: Population) -> int:

@@ -172,12 +172,23 @@ class HostMap:
     distance: int = 0
 
 
+HALVINGS_MAX = 30  # of a channel's step
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostIntegers:
-    """How a host that computes in integers sees the input: ``(pixel - zero) * step``, pixel uint8 (``host_stage``)."""
+    """How a host that computes in integers sees the input: ``(pixel - zero) * step``, pixel uint8 (``host_stage``).
+
+    finer: of each channel, how many times its step is halved, 0..30; () where all have the same.
+    """
 
     step: float
     zero: int
+    finer: tuple[int, ...] = ()
+
+    def steps(self, channels: int) -> np.ndarray:
+        """Of each channel, float64 (channels,)."""
+        return self.step / 2.0 ** np.asarray(self.finer or (0,) * channels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,12 +292,22 @@ class Program:
         for h in self.host:
             self._verify_host(h, names)
         given = self.host_integers
-        if given is not None and not (0 < given.step < float("inf") and 0 <= given.zero <= 255 and self.host):
+        if given is not None:
+            self._verify_integers(given)
+        self.readout.verify(self.timesteps, {p.id: p.size for p in self.populations})
+
+    def _verify_integers(self, given: HostIntegers) -> None:
+        if not (0 < given.step < float("inf") and 0 <= given.zero <= 255 and self.host):
             raise InvalidFileError(
                 f"program: its host computes in integers of {given.step:g} from {given.zero}; expected a host stage, a "
                 "step > 0 and a zero in 0..255"
             )
-        self.readout.verify(self.timesteps, {p.id: p.size for p in self.populations})
+        fits = not given.finer or len(given.finer) == self.input_shape[0]
+        if not fits or not all(0 <= halvings <= HALVINGS_MAX for halvings in given.finer):
+            raise InvalidFileError(
+                f"program: steps of its host are halved {str(given.finer)[:60]} times; expected "
+                f"0..{HALVINGS_MAX} of each of {self.input_shape[0]} channels, or none"
+            )
 
     def _verify_host(self, h: HostMap, names: set[str]) -> None:
         if h.dst not in names:

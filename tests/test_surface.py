@@ -108,6 +108,7 @@ OF_THE_LINE = {
     "as_json", "quiet", "verbose", "help", "html", "formats", "new_profile", "resume",
     # another thing that it does, and other names of a field
     "files", "not_blind", "no_train", "profiles", "maximum", "minimum", "tolerance", "ignore",
+    "then",
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from snnas.export.formats.npz_file import LIMIT_BYTES, read_npz, write_npz
 from snnas.export.formats.program_reader import ProgramReader, WrongProgram, bad_id
 from snnas.hw_sim.entries import Entries, Matrix, values_of
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
-from snnas.hw_sim.lava.run_lava import FORMAT, FORMAT_ENTRIES, FORMAT_INTEGERS
+from snnas.hw_sim.lava.run_lava import FORMAT, FORMAT_ENTRIES, FORMAT_FINER, FORMAT_INTEGERS
 from snnas.hw_sim.program import LinearMap, Pool, Program
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -99,7 +99,7 @@ def _structure(program: Program) -> dict[str, Any]:
             {"id": h.id, "dst": h.dst, "gain": float(h.gain), "distance": h.distance, **_geometry(h.map)}
             for h in program.host
         ],
-        **({} if program.host_integers is None else {"host_integers": asdict(program.host_integers)}),
+        **_integers(program),
         "readout": {
             "readings": [
                 {"src": r.src, "distance": r.distance, **_columns(r.weight)} for r in program.readout.readings
@@ -114,9 +114,17 @@ def _structure(program: Program) -> dict[str, Any]:
 
 def _format(program: Program) -> str:
     """The oldest that says it all, so that older versions read what they understand."""
+    if program.host_integers is not None and program.host_integers.finer:
+        return FORMAT_FINER
     if any(isinstance(r.weight, Entries) for r in program.readout.readings):
         return FORMAT_ENTRIES
     return FORMAT if program.host_integers is None else FORMAT_INTEGERS
+
+
+def _integers(program: Program) -> dict[str, Any]:
+    """``host_integers`` of a program that has them; ``finer`` where channels differ."""
+    given = program.host_integers
+    return {} if given is None else {"host_integers": {k: v for k, v in asdict(given).items() if v != ()}}
 
 
 def _columns(weight: Matrix) -> dict[str, int]:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from snnas.hw_sim.entries import Entries
-from snnas.hw_sim.lava.run_lava import FORMAT, FORMAT_ENTRIES, FORMATS
+from snnas.hw_sim.lava.run_lava import FORMAT, FORMAT_ENTRIES, FORMAT_FINER, FORMATS
 from snnas.hw_sim.limits import NO_MEMORY
 from snnas.hw_sim.program import (
+    HALVINGS_MAX,
     RESERVED,
     HostIntegers,
     HostMap,
@@ -167,7 +168,7 @@ class ProgramReader:
         src = _id(given.get("src"), f"{where}.src")
         distance = _integer(given.get("distance"), f"{where}.distance", 0, EXTENT)
         name = f"readout.{src}.{distance}"
-        if "columns" not in given or self.format != FORMAT_ENTRIES:
+        if "columns" not in given or self.format not in (FORMAT_ENTRIES, FORMAT_FINER):
             return Reading(src=src, weight=self.array(name, np.int8, 2), distance=distance)
         entries = Entries(
             values=self.array(name, np.int8, 1),
@@ -281,7 +282,13 @@ def _host_integers(doc: dict[str, Any]) -> HostIntegers | None:
     if doc["format"] == FORMAT or (doc["format"] == FORMAT_ENTRIES and "host_integers" not in doc):
         return None
     zero = _integer(given.get("zero"), "host_integers.zero", 0, 255)
-    return HostIntegers(step=_number(given.get("step"), "host_integers.step", positive=True), zero=zero)
+    step = _number(given.get("step"), "host_integers.step", positive=True)
+    if doc["format"] != FORMAT_FINER:
+        return HostIntegers(step=step, zero=zero)
+    channels = _shape(_dict(doc.get("input"), "input").get("shape"), "input.shape")[0]
+    finer = _list(given.get("finer"), "host_integers.finer", channels)
+    halved = tuple(_integer(n, f"host_integers.finer[{at}]", 0, HALVINGS_MAX) for at, n in enumerate(finer))
+    return HostIntegers(step=step, zero=zero, finer=halved)
 
 
 def _schedule(given: dict[str, Any]) -> Schedule:

@@ -65,7 +65,8 @@ except ImportError:
 FORMAT = "snnas.program/2"
 FORMAT_INTEGERS = "snnas.program/3"  # with a host stage in integers; here its currents are recorded in either case
 FORMAT_ENTRIES = "snnas.program/4"  # with a readout by its entries, and a host stage of either kind
-FORMATS = (FORMAT, FORMAT_INTEGERS, FORMAT_ENTRIES)
+FORMAT_FINER = "snnas.program/5"  # with channels of different steps into a host stage in integers, and either readout
+FORMATS = (FORMAT, FORMAT_INTEGERS, FORMAT_ENTRIES, FORMAT_FINER)
 INPUT, CLOCK = "input", "clock"
 LEAD = 2  # hardware steps before the first sample: room for what is driven one step ahead of a reader at depth 0
 SILENCE_WEIGHT, SILENCE_EXPONENT = -192, 8  # -49152 weight units: beyond any input (32767) and bias (8190), and

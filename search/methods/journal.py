@@ -27,7 +27,7 @@ class NoScoreError(GateError):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"none of {what} has a finite score, expected some that tell the samples of the batch apart; take another "
-            "--seed, more --timesteps or a smaller --batch, and look whether samples are nearly equal"
+            "--seed, more --timesteps or --channels or a smaller --batch, and look whether samples are nearly equal"
         )
 
 

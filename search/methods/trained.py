@@ -277,6 +277,9 @@ class _Search:
                 f"  generation {self.generation}: {len(self.short)} of {self.plan.trainings} trained; best "
                 f"{one.accuracy:.1%} on target, {cost} {one.figure(cost):.4g}{over}"
             )
+        failed = [result.reason for result in self.short.values() if result.reason]
+        if failed and found:
+            self.say(f"  {len(failed)} of {len(self.short)} trainings came to nothing, the last: {failed[-1]}")
 
     def _longer(self, names: Sequence[str], seeds: Sequence[int]) -> dict[str, list[Trained]]:
         trials = [Trial(self.designs[name], seed) for name in names for seed in seeds]

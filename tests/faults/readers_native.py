@@ -196,13 +196,20 @@ def _make_events(made: Path) -> None:
 def _events(made: Path, work: Path) -> list[Target]:
     from snnas.toolchain.data.datasets import shd
     from snnas.toolchain.data.datasets.catalogue import SETS
-    from snnas.toolchain.data.datasets.events import read_aedat2, read_aedat3, read_nmnist
+    from snnas.toolchain.data.datasets.events import (
+        read_aedat2,
+        read_aedat2_davis,
+        read_aedat2_dvs128,
+        read_aedat3,
+        read_nmnist,
+    )
     from snnas.toolchain.data.datasets.frames import FrameOptions, to_frames
     from tests import official_files as files
     from tests.faults import guarded_child
 
     guarded_child.install()
     drawn = files.draw_events(1, 200, 128)
+    davis = partial(read_aedat2_davis, width=346, height=260)
 
     def recording(
         name: str, data: bytes, front: int, read: Callable[[bytes, str], Any], sensor: tuple[int, int, int]
@@ -221,6 +228,8 @@ def _events(made: Path, work: Path) -> list[Target]:
     return [
         recording("nmnist", files.nmnist_bin(files.draw_events(0, 100, 34)), 10, read_nmnist, (2, 34, 34)),
         recording("aedat2", files.aedat2(drawn), 90, read_aedat2, (2, 128, 128)),
+        recording("aedat2 of a DVS128", files.aedat2(drawn), 90, read_aedat2_dvs128, (2, 128, 128)),
+        recording("aedat2 of a DAVIS", files.aedat2(drawn), 90, davis, (2, 346, 260)),
         recording("aedat3", files.aedat3(drawn), 70, read_aedat3, (2, 128, 128)),
         Target(name="N-MNIST zip", file="set/nmnist.zip", make=partial(hostile_zip, files=nmnist_files),
                read=_nmnist_set),

@@ -228,7 +228,8 @@ def _unlike(again: Program, program: Program) -> str | None:
         return f"{odd[0]} is not the same in graph and program; export again"
     if (again.schedule, *_read(again)) != (program.schedule, *_read(program)):
         return "the schedule or the readout is not the same in graph and program; export again"
-    if program.host_integers not in (None, integers_of(program.input_range)):
+    pixels = program.host_integers
+    if pixels is not None and pixels != integers_of(program.input_range, pixels.finer):
         return "the integer host stage does not see pixels as the program's range says; export again"
     return None
 

@@ -11,7 +11,9 @@ from snnas.toolchain.cli.options import AsJson, Quiet, RunsDir, Verbose, options
 from snnas.toolchain.output.stdout import print_shown
 
 if TYPE_CHECKING:
+    from snnas.toolchain.commands.exported import Export
     from snnas.toolchain.models.reading_options import ReadingOptions
+    from snnas.toolchain.output.stderr import Narrator
 
 # What a graph of anybody's is asked for, and a run is not.
 OF_GRAPHS = (
@@ -82,6 +84,11 @@ def export(
         )
     else:
         exported = export_run(options_of(RunExportOptions, locals(), timesteps=asked.timesteps), narrator)
+    show(exported, as_json, narrator)
+
+
+def show(exported: Export, as_json: bool, narrator: Narrator) -> None:
+    """Prints what an export has made."""
     for note in exported.notes:
         narrator.note(note)
     print_shown(exported, as_json)

@@ -29,12 +29,12 @@ GROUPS: dict[str, Groups] = {
             "Chip, budget and front",
             ("budget", "objective", "front", "system", "profile", "bits", "state_bits"),
         ),
-        ("Training", ("recipe", "epochs", "no_train", "log_to")),
+        ("Training and export", ("recipe", "epochs", "no_train", "log_to", "then")),
         PRINTED,
     ),
     "train": (
         ("Run and data", ("runs_dir", "dataset", "data", "force", "device")),
-        ("Training", ("recipe", "epochs", "accumulate", "target_sar", "log_to")),
+        ("Training and export", ("recipe", "epochs", "accumulate", "target_sar", "log_to", "then")),
         (
             "A run of a known cell",
             ("genotype", "name", "seed", "timesteps", "channels", "hidden", "cells", "head", "weights"),

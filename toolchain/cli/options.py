@@ -34,6 +34,10 @@ DataOptions = Annotated[
         "encoder=delta; docs/data.md has them all.",
     ),
 ]
+Then = Annotated[
+    str | None,
+    typer.Option("--target", help="Export it too, once it is trained: lava, c or onnx; the report is printed."),
+]
 RunName = Annotated[str | None, typer.Argument(help="A run's name or folder; the newest one where left out.")]
 Model = Annotated[Path, typer.Argument(help="A .nir, a program.npz, or a folder that snnas export wrote.")]
 

@@ -15,6 +15,7 @@ from snnas.toolchain.cli.options import (
     LogTo,
     Quiet,
     RunsDir,
+    Then,
     Verbose,
     given,
     options_given,
@@ -26,7 +27,7 @@ from snnas.toolchain.output.stdout import print_table
 # With --resume everything else is as the run was begun.
 GOES_WITH_RESUME = {
     "resume", "dataset", "runs_dir", "device", "no_train", "as_json", "quiet", "verbose", "workers", "engine",
-    "log_to",
+    "log_to", "then",
 }  # fmt: skip
 
 
@@ -90,6 +91,7 @@ def search(
     backward: Annotated[bool, typer.Option("--backward", help="Search backward edges too: recurrent cells.")] = False,
     no_train: Annotated[bool, typer.Option("--no-train", help="Stop after the search.")] = False,
     log_to: LogTo = None,
+    then: Then = None,
     device: Device = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -97,13 +99,14 @@ def search(
 ) -> None:
     """Find a network, train it, keep the run."""
     asked = locals()  # before anything else has a name
-    from snnas.toolchain.cli.train import goes_on_with, show
+    from snnas.toolchain.cli.train import check_then, goes_on_with, show
     from snnas.toolchain.commands.run import Run
     from snnas.toolchain.commands.search import resume_search, run_search
     from snnas.toolchain.output.stderr import Narrator
     from snnas.toolchain.searching.options import ResumeOptions, SearchOptions
 
-    _refuse(context, resume, method)
+    _refuse(context, resume, method, then if no_train else None)
+    check_then(then)
     narrator = Narrator(quiet=quiet, verbose=verbose)
     begun = goes_on_with("search --resume", runs_dir)
     if resume is not None:
@@ -120,10 +123,10 @@ def search(
         from snnas.toolchain.searching.front_table import table
 
         print_table(table(points))
-    show(found.files, as_json, narrator, runs_dir)
+    show(found.files, as_json, narrator, runs_dir, then)
 
 
-def _refuse(context: typer.Context, resume: str | None, method: str) -> None:
+def _refuse(context: typer.Context, resume: str | None, method: str, untrained: str | None) -> None:
     """UsageError for a word that belongs nowhere, and for options that a run which goes on or a method cannot take."""
     from snnas.hw_sim.errors import UsageError
     from snnas.toolchain.searching.methods import RUNNERS, refuse_foreign
@@ -131,6 +134,8 @@ def _refuse(context: typer.Context, resume: str | None, method: str) -> None:
     if context.args:
         word = context.args[0]
         raise UsageError(f"unexpected {word!r}; a data set is given with: snnas search --dataset {shlex.quote(word)}")
+    if untrained is not None:
+        raise UsageError(f"--target {untrained}: an export is of a trained network; leave --no-train out")
     others = {p.name or "" for p in context.command.params} - GOES_WITH_RESUME
     odd = options_given(context, others) if resume is not None else []
     if odd:

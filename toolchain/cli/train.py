@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snnas.toolchain.cli.options import AsJson, DataOptions, LogTo, Quiet, RunName, RunsDir, Verbose, options_of, typed
+from snnas.toolchain.cli.options import (
+    AsJson,
+    DataOptions,
+    LogTo,
+    Quiet,
+    RunName,
+    RunsDir,
+    Then,
+    Verbose,
+    options_of,
+    typed,
+)
 from snnas.toolchain.output.stdout import print_json, print_table
 
 if TYPE_CHECKING:
@@ -56,6 +67,7 @@ def train(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Train again where weights exist.")] = False,
     log_to: LogTo = None,
+    then: Then = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ... [as it was searched].")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -67,9 +79,10 @@ def train(
 
     narrator = Narrator(quiet=quiet, verbose=verbose)
     options = options_of(TrainOptions, locals())
+    check_then(then)
     found = run_training(options, narrator, command=typed(), begun=goes_on_with("train", runs_dir))
     if found is not None:
-        show(found, as_json, narrator, runs_dir)
+        show(found, as_json, narrator, runs_dir, then)
 
 
 def goes_on_with(command: str, runs_dir: Path | None) -> Callable[[Run], None]:
@@ -80,12 +93,28 @@ def goes_on_with(command: str, runs_dir: Path | None) -> Callable[[Run], None]:
     return lambda run: exits.go_on_with(f"snnas {on_run(command, run, runs_dir=runs_dir)}")
 
 
-def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None) -> None:
-    """Prints what a search or a training has found."""
+def check_then(target: str | None) -> None:
+    """UsageError for a target that there is not, and what else an export refuses, before hours are spent."""
+    if target is not None:
+        from snnas.toolchain.exporting.options import ExportOptions, check_options
+
+        check_options(ExportOptions(target=target))
+
+
+def show(run: Run, as_json: bool, narrator: Narrator, runs_dir: Path | None, target: str | None = None) -> None:
+    """Prints what a search or a training has found; with ``target`` exports it, and as JSON prints that alone."""
     from snnas.toolchain.output.run import describe, next_command, table
 
-    if as_json:
+    if not as_json:
+        print_table(table(run, brief=True))
+    elif target is None:
         print_json(describe(run))
-        return
-    print_table(table(run, brief=True))
-    narrator.next(next_command(run, runs_dir))
+    if target is not None:
+        from snnas.toolchain.cli.export import show as show_export
+        from snnas.toolchain.commands.export import RunExportOptions, export_run
+
+        goes_on_with(f"export --target {target}", runs_dir)(run)
+        asked = RunExportOptions(run=str(run.path), runs_dir=runs_dir, target=target)
+        show_export(export_run(asked, narrator), as_json, narrator)
+    elif not as_json:
+        narrator.next(next_command(run, runs_dir))

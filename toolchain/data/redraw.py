@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -25,6 +26,19 @@ def require_signals(data: Dataset, augment: Sequence[str]) -> None:
             f"augment = {of_signals[0][0]}:{of_signals[0][1]} in the recipe is of signals, and {data.name} holds none; "
             f"leave it out, or take another --recipe"
         )
+
+
+def first_of(data: Dataset, count: int) -> Dataset:
+    """The data set with its first ``count`` training samples alone, whatever makes them anew included."""
+    few = slice(0, count)
+    raw, redraw = data.raw_train, data.redraw
+    return replace(
+        data,
+        x_train=data.x_train[few],
+        y_train=data.y_train[few],
+        raw_train=None if raw is None else raw[few],
+        redraw=None if redraw is None else lambda seed, epoch: redraw(seed, epoch)[few],
+    )
 
 
 def redraw_of(data: Dataset, augmentation: Augmentation, seed: int) -> Redraw | None:

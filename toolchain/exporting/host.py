@@ -40,6 +40,7 @@ def against_floats(
         "arithmetic": "int",
         "step": given.step,
         "zero": given.zero,
+        **({"finer": list(given.finer)} if given.finer else {}),
         "shifts": {name: stage.shift for name, stage in integer_stages(program).items()},
         "recorded_samples": min(keep, len(x)),
         "currents": int(currents[1]),

@@ -172,14 +172,13 @@ def _with_host(program: Program, options: ExportOptions, x: np.ndarray, narrator
         return program
     if not options.integer_host:
         return program
-    program = with_integers(program)
+    program = with_integers(program, x)
     if coarse := coarse_channels(program, x):
         named = ", ".join(f"{channel} ({left})" for channel, left in [*coarse.items()][:4])
         named += ", ..." if len(coarse) > 4 else ""
-        mend = "scale the channels alike" if program.input_shape[0] > 1 else "clip what lies far out"
         narrator.say(
-            f"  warning: integers leave {counted(len(coarse), 'channel')} of the input few of 256 values, for one grid "
-            f"serves all that comes in: {named}; {mend}, or export with --host float"
+            f"  warning: integers leave {counted(len(coarse), 'channel')} of the input few of 256 values: {named}; "
+            "clip what lies far out, or export with --host float"
         )
     return program
 

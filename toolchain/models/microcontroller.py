@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from snnas.export.formats.c import Plan, c_model, plan
 from snnas.export.formats.c.footprint import Footprint, footprint
 from snnas.export.formats.c.instructions import ERROR, instructions
@@ -46,10 +48,13 @@ class Priced:
     device: InFlash | None
 
 
-def for_system(program: Program, system: System) -> Program:
-    """The program as the system runs it: a microcontroller has no floats, so its host stage computes in integers."""
+def for_system(program: Program, system: System, x: np.ndarray | None = None) -> Program:
+    """The program as the system runs it: a microcontroller has no floats, so its host stage computes in integers.
+
+    x: samples of what it is given, as of ``with_integers``.
+    """
     wanted = system.core is not None and program.host and program.host_integers is None
-    return with_integers(program) if wanted else program
+    return with_integers(program, x) if wanted else program
 
 
 def place(

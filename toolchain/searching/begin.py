@@ -67,7 +67,8 @@ def begin_search(
     sizes |= {"channels": options.channels or DEFAULT_CHANNELS, "timesteps": options.timesteps}
     network = runner.network(options, sizes, device)
     require_distinct(data, 2 * runner.batches)
-    settings = runner.settings(asked, data)
+    # T of the recipe's stages is settled; of what else is open, designs choose.
+    settings = runner.settings(replace(asked, timesteps=timesteps_asked(training, asked.timesteps)), data)
     # Where designs choose, the fewest: what bounds them all is counted with these.
     fewest = min(settings.get("axes", {}).get("bits", (WEIGHT_BITS,)))
     bits = fewest if options.bits is None else options.bits

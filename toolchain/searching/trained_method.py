@@ -236,8 +236,9 @@ class Trainer:
         return Trained(merit(plain), {**plain, **about})
 
     def _recipe(self, epochs: int) -> TrainingConfig:
-        """The recipe with so many epochs."""
-        return replace(self.material.recipe, epochs=epochs, warmup=min(self.material.recipe.warmup, epochs // 4))
+        """The recipe with so many epochs; of its stages the last, where there are more than epochs."""
+        recipe = self.material.recipe
+        return replace(recipe, epochs=epochs, warmup=min(recipe.warmup, epochs // 4), stages=recipe.stages[-epochs:])
 
     def seconds(self, design: Design) -> float:
         """Seconds that a short training of the design takes with its measurement, of which the training is guessed."""

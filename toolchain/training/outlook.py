@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from snnas.toolchain.data.load import Dataset
+from snnas.toolchain.data.redraw import first_of
 from snnas.toolchain.training.config import TrainingConfig
 from snnas.toolchain.training.evaluation import validate
 from snnas.toolchain.training.memory import lay_out
@@ -32,8 +32,7 @@ def seconds_ahead(network: nn.Module, data: Dataset, config: TrainingConfig, *, 
     """
     steps = max(1, -(-len(data.x_train) // config.batch))
     tried = min(steps, STEPS + 1)
-    few = slice(0, max(2, tried * min(config.batch, len(data.x_train) // tried)))
-    small = replace(data, x_train=data.x_train[few], y_train=data.y_train[few])
+    small = first_of(data, max(2, tried * min(config.batch, len(data.x_train) // tried)))
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         trial = copy.deepcopy(network).to(device)
         config = prepare(trial, config)

@@ -8,6 +8,7 @@ import numpy as np
 
 from snnas.export.formats.c.encoder import encoder_texts, signal_of
 from snnas.export.formats.c.golden import golden_texts, with_exits
+from snnas.export.formats.c.host import pixel
 from snnas.export.formats.c.plan import Plan
 from snnas.hw_sim.c.model import CModel
 from snnas.hw_sim.early_exit import rule_of, stops
@@ -100,7 +101,7 @@ def _readme(plan: Plan) -> str:
         call, said = "snnas_step(&state, t ? 0 : frame); ", "of a still input; else the frame of timestep t"
         frame = (
             f"`uint8_t frame[{plan.frame}]`: pixels {p.input_shape} in (C, H, W) order; a value x of the data set is "
-            f"x / {p.host_integers.step:.6g} + {p.host_integers.zero},\nrounded to 0..255. A frame of 0 stands for the "
+            f"{pixel(p)},\nrounded to 0..255. A frame of 0 stands for the "
             "last one, and the first layer is not computed again."
         )
     elif p.input_kind == "analogue":

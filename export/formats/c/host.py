@@ -15,7 +15,7 @@ from snnas.export.formats.c.packing import array, smallest
 from snnas.export.formats.c.plan import Plan, Unit, up
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.host_stage import IntegerStage, integer_stages
-from snnas.hw_sim.program import LinearMap, Shape
+from snnas.hw_sim.program import LinearMap, Program, Shape
 
 MATRIX = 1 << 24  # entries of a matrix that is written out where maps are joined
 WINDOW = 1 << 12  # pixels that a window holds on the stack
@@ -73,6 +73,16 @@ static void host_{unit.index}(const uint8_t *frame, {kind} *out)
         calls += f"    host_{unit.index}(frame, {at});\n"
         first += unit.population.size
     return Host(tuple(arrays), f"{functions}static void host(snnas_state *t, const uint8_t *frame)\n{{\n{calls}}}\n")
+
+
+def pixel(program: Program) -> str:
+    """The formula by which a value x becomes a pixel, before it is rounded, with every step where channels differ."""
+    given = program.host_integers
+    assert given is not None
+    if not given.finer:
+        return f"x / {given.step!r} + {given.zero}"
+    steps = ", ".join(repr(float(step)) for step in given.steps(len(given.finer)))
+    return f"x / step + {given.zero}, step of its channel {steps}"
 
 
 def stages(plan: Plan) -> list[tuple[Unit, IntegerStage]]:

@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 
 from snnas.export.formats.c import early_exit, runtime
-from snnas.export.formats.c.host import host
+from snnas.export.formats.c.host import host, pixel
 from snnas.export.formats.c.neurons import neurons, registers
 from snnas.export.formats.c.plan import Plan, Unit, held, words
 from snnas.export.formats.c.readout import Read, readout
@@ -78,9 +78,7 @@ def _header(plan: Plan, made: Synapses, members: list[str]) -> str:
     p = plan.program
     analogue = p.input_kind == "analogue"
     if plan.integers:
-        assert p.host_integers is not None
-        step, zero = p.host_integers.step, p.host_integers.zero
-        frame = f"Pixels, (C, H, W) = {p.input_shape}: a value x is x / {step!r} + {zero}, rounded to 0..255."
+        frame = f"Pixels, (C, H, W) = {p.input_shape}: a value x is {pixel(p)}, rounded to 0..255."
     elif analogue:
         frame = "Currents in weight units, the populations one after the other, each (C, H, W)."
     else:

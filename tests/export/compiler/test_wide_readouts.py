@@ -197,7 +197,7 @@ def test_a_file_of_entries_that_lies(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (f"{name}.indptr", None, "is missing"),
         ("program.json", lambda a: _json(a, b'"columns":72', b'"columns":71'), "does not fit population"),
         ("program.json", lambda a: _json(a, b'"columns":72', b'"columns":80'), "does not fit population"),
-        ("program.json", lambda a: _json(a, b"snnas.program/4", b"snnas.program/5"), "this version reads"),
+        ("program.json", lambda a: _json(a, b"snnas.program/4", b"snnas.program/9"), "this version reads"),
     ):
         changed = {k: v for k, v in healthy.items() if k != key or change is not None}
         if change is not None:

@@ -78,6 +78,15 @@ def whole() -> tuple[World, SearchResult]:
     return world, world.search()
 
 
+def test_what_came_to_nothing_is_said() -> None:
+    said: list[str] = []
+    World().search(say=said.append)
+    assert [line for line in said if "came to nothing, the last: it has no program" in line]
+    with pytest.raises(GateError):
+        World(outcome=lambda trial: Trained(-np.inf, {}, "no such T")).search(say=said.append)
+    assert f"  {PLAN.trainings} of {PLAN.trainings} trainings came to nothing, the last: no such T" in said
+
+
 def test_nothing_is_trained_twice_and_the_mean_decides(whole: tuple[World, SearchResult]) -> None:
     world, found = whole
     assert len(world.trained) == len(set(world.trained)) == PLAN.all_trainings

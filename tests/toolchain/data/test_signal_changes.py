@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.data.augmentation import Augmentation
 from snnas.toolchain.data.load import load
-from snnas.toolchain.data.redraw import redraw_of
+from snnas.toolchain.data.redraw import first_of, redraw_of
 from snnas.toolchain.data.signal_changes import changed
 from snnas.toolchain.training import TrainingConfig, build, train
+from snnas.toolchain.training.outlook import seconds_ahead
 
 
 def rng() -> np.random.Generator:
@@ -94,3 +96,23 @@ def test_an_epochs_samples_are_drawn_by_seed_and_number(tmp_path: Path) -> None:
         train(network, data, TrainingConfig(epochs=2, batch=8, augment=augment), seed=0)
         found.append(network.get_submodule("stem_conv").weight.detach().numpy().copy())
     assert not np.array_equal(*found)
+    # What it will take is tried on a few of them; three batches of eight are fewer than there are.
+    assert len(data.x_train) > 24
+    assert (
+        seconds_ahead(network, data, TrainingConfig(epochs=2, batch=8, augment=("noise:20",)), seed=0, device="cpu") > 0
+    )
+
+
+def test_the_first_samples_are_made_anew_as_they_would_be_among_all(tmp_path: Path) -> None:
+    y = np.arange(20) % 2
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 6, 1)).astype(np.float32), y=y)
+    data = load(tmp_path / "a.npz", seed=0, axis="time")
+    few = first_of(data, 3)
+    assert few.raw_train is not None
+    assert data.raw_train is not None
+    assert np.array_equal(few.raw_train, data.raw_train[:3])
+    assert len(few.x_train) == len(few.y_train) == 3
+    drawn = replace(data, raw_train=None, redraw=lambda seed, epoch: data.x_train + seed + epoch)
+    again = first_of(drawn, 3).redraw
+    assert again is not None
+    assert np.array_equal(again(1, 2), data.x_train[:3] + 3)

@@ -148,19 +148,30 @@ def test_c_takes_raw_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "encoder.c" in capsys.readouterr().out
 
 
-def test_a_channel_that_integers_round_away_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Units 700 apart: of the small one, one pixel is left."""
+def test_a_channel_of_another_unit_keeps_its_values_in_integers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Units 700 apart; what stays coarse beside an outlier of its own is warned of."""
     path, runs = waves(tmp_path / "waves.npz"), ["--runs-dir", str(tmp_path)]
-    known = ["search", "--method", "lightsnn", "--dataset", path, "--data", "axis=time", "--name", "tiny"]
-    printed(capsys, *known, *runs, *SMALL)
-    words = ["export", "tiny", *runs, "--samples", "4"]
-    assert run_command([*words, "--host", "int"]) == 0
-    assert (
-        "warning: integers leave 1 channel of the input few of 256 values, for one grid serves all that comes in: 1 ("
-        in (capsys.readouterr().err)
-    )
-    assert run_command([*words, "--force"]) == 0
+    known = ["search", "--method", "lightsnn", "--data", "axis=time", *runs, *SMALL]
+    printed(capsys, *known, "--dataset", path, "--name", "tiny")
+    words = ["export", "tiny", *runs, "--samples", "4", "--host", "int"]
+    assert run_command(words) == 0
     assert "integers leave" not in capsys.readouterr().err
+    folder = tmp_path / "tiny/export/lava"
+    report = json.loads((folder / "report.json").read_text())["host"]
+    assert report["finer"] == [0, 8]
+    assert report["differing_spikes"] / report["spikes"] < 0.02
+    program = read_program(folder / "program.npz")
+    assert program.host_integers is not None
+    assert program.host_integers.finer == (0, 8)
+    assert run_command(["check", str(folder)]) == 0
+    x, y = (np.load(path)[name] for name in "xy")
+    x[0, 0, 1] = 1e5
+    np.savez(tmp_path / "far.npz", x=x, y=y)
+    printed(capsys, *known, "--dataset", tmp_path / "far.npz", "--name", "far")
+    assert run_command(["export", "far", *words[2:]]) == 0
+    assert "warning: integers leave 1 channel of the input few of 256 values: 1 (" in capsys.readouterr().err
 
 
 def test_recordings_of_other_channels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,11 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.map.system import load_system
 from snnas.hw_sim.simulate.expected import expected_counts
 from snnas.search.methods.memory import Widths
 from snnas.search.network import space
@@ -189,3 +191,19 @@ def test_a_microcontroller_is_judged_by_the_c_that_the_network_becomes(digits: D
     assert [excess.metric for excess in over_budget(limits, large)] == ["instructions"]
     on_a_chip = Predictor(CONFIG, Chip.load(), Widths(), digits.x_train[:8], digits.range, 0)
     assert on_a_chip([genotype(FLAT)])[0].figures["flash"] is None
+
+
+def test_a_microcontroller_judges_a_design_with_the_steps_of_its_channels(tmp_path: Path) -> None:
+    """Its C will see a channel in another unit on a grid of its own, and so does the measurement of a search."""
+    y = np.arange(40) % 2
+    x = np.random.default_rng(0).uniform(0, 1, (40, 6, 2)) * (700, 1)
+    np.savez(tmp_path / "units.npz", x=x.astype(np.float32), y=y)
+    data = load(tmp_path / "units.npz", seed=0, axis="time")
+    sizes = NetworkConfig(
+        input_shape=data.input_shape, classes=2, input_kind="analogue", channels=4, hidden=4, timesteps=6, cells=1,
+        gain=data.gain,
+    )  # fmt: skip
+    network = build(Genotype("lightsnn_1d", (Cell.of({(0, 3): "conv3x3"}),)), sizes, seed=0).eval()
+    found = on_target.measure(network, data, data.x_val, data.y_val, None, load_system("cortex-m4"))
+    assert found.program.host_integers is not None
+    assert found.program.host_integers.finer == (0, 8)

@@ -23,6 +23,7 @@ from snnas.search.network.genotype import Genotype
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.data.scoring_batch import scoring_batch
 from snnas.toolchain.data.seeds import torch_seed
+from snnas.toolchain.exporting import lava, pipeline
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.run import Run, find
@@ -515,3 +516,27 @@ def test_one_ratio_is_no_law(tmp_path: Path, monkeypatch) -> None:
     first, second = (t["predicted"]["figures"]["energy_total"] for t in within_budget.trials_of(run))
     assert len(set(seen)) == 2
     assert LIMIT / 10 < second < first
+
+
+def test_one_command_goes_to_the_target(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--target: what ``snnas export`` of the run would print, after the search's own table."""
+    for module in (lava, pipeline):
+        monkeypatch.setattr(module, "lava_python", lambda options: (None, "not asked for here"))
+    assert snnas(tmp_path, "--name", "one", "--target", "lva") == 2
+    assert "lva: unknown" in capsys.readouterr().err
+    assert snnas(tmp_path, "--name", "one", "--target", "lava", "--no-train") == 2
+    assert "leave --no-train out" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]  # refused before anything is searched
+    assert snnas(tmp_path, "--name", "one", "--target", "lava") == 0
+    shown = capsys.readouterr().out
+    run = find(tmp_path, "one")
+    assert shown.index("architecture") < shown.index("on target")
+    resume = ["search", "--resume", "one", "--runs-dir", str(tmp_path), "--quiet", "--json"]
+    assert run_command([*resume, "--target", "lava"]) == 0
+    assert (
+        json.loads(capsys.readouterr().out)["run"]
+        == json.loads((run.export("lava") / "report.json").read_text())["run"]
+    )
+    force = ["train", "one", "--runs-dir", str(tmp_path), "--quiet", "--force", "--target", "lava"]
+    assert run_command(force) == 0
+    assert "on target" in capsys.readouterr().out

@@ -283,6 +283,21 @@ def test_a_configuration_without_axes_is_refused(run: Run, tmp_path: Path, capsy
     assert "[method]: a space of designs lacks" in capsys.readouterr().err
 
 
+def test_stages_of_a_recipe_settle_timesteps_and_short_trainings_have_the_last(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "staged.toml").write_text("epochs = 3\nstages = [[1, 1], [3, 2]]\nbatch = 8\n")
+    sizes = ["--trainings", str(TRAININGS), "--short-epochs", "1", "--device", "cpu", "--space", folder / "space.toml"]
+    staged = ["--name", "staged", "--recipe", tmp_path / "staged.toml", "--runs-dir", tmp_path, "-q"]
+    asked = ["search", "--dataset", folder / "data.npz", *sizes, *staged]
+    assert run_command([*map(str, asked), "-T", "2"]) == 2  # before there is a run
+    assert not (tmp_path / "staged").exists()
+    assert run_command([*map(str, asked)]) == 0
+    run = find(tmp_path, "staged")
+    assert run.section("method")["axes"]["timesteps"] == [3]
+    evaluations = [r for r in records(run) if r["event"] == "evaluation"]
+    assert evaluations
+    assert not [r["reason"] for r in evaluations if r["reason"]]
+
+
 def test_data_and_options_settle_axes() -> None:
     frames = SimpleNamespace(x_train=np.zeros((4, 7, 2, 34, 34), np.uint8), input_shape=(2, 34, 34))
     images = SimpleNamespace(x_train=np.zeros((4, 1, 8, 8)), input_shape=(1, 8, 8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from snnas.toolchain.results.record import AboveZero, Count, Fraction, Positive, Record
+from snnas.toolchain.results.record import AboveZero, Count, Fraction, OrAbsent, Positive, Record
 
 
 class HostStage(Record):
@@ -16,6 +16,8 @@ class HostStage(Record):
     """What one unit of a pixel stands for."""
     zero: Count
     """The pixel that stands for 0."""
+    finer: OrAbsent[list[Count]] = None
+    """By channel of the input: how often its step is halved; absent where all have the same."""
     shifts: dict[str, Count]
     """By population: by how many bits a sum is shifted, rounded, to be a current."""
     recorded_samples: Positive

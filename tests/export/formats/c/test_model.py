@@ -145,6 +145,19 @@ def test_a_host_stage_in_integers(kind, ends, compiler) -> None:
     assert found.equal, found.first
 
 
+@pytest.mark.parametrize("kind", ["dense", "pooled", "joined"])
+def test_channels_of_other_units(kind, compiler) -> None:
+    program = with_host(kind)
+    units = (100.0, 1.0, 0.02)[: program.input_shape[0]]
+    x = samples(program) * np.array(units).reshape(-1, 1, 1)
+    program = with_integers(replace(program, input_range=(0.0, 100.0)), x)
+    assert program.host_integers is not None
+    assert program.host_integers.finer[1] == 5
+    found = differing(program, compiler, x)
+    assert found.equal, found.first
+    assert f"step of its channel {program.host_integers.step!r}, " in c_model(plan(program)).header
+
+
 @pytest.mark.parametrize("seed", [1, 3, 5])
 def test_a_still_frame_is_given_once_and_frames_each_time(seed, compiler) -> None:
     program = with_integers(random_variant(seed))
