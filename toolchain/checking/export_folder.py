@@ -49,8 +49,9 @@ def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
         return Made()
     book.add("SN103", "manifest", "passed", str(manifest["format"]))
     _check_files(book, manifest)
-    if manifest["format"] != ONNX_FORMAT and book.healthy:
-        _check_script(book, manifest, older=manifest["format"] != FORMAT and not options.trust_report)
+    older = manifest["format"] not in (FORMAT, ONNX_FORMAT) and not options.trust_report
+    if manifest["format"] != ONNX_FORMAT and book.healthy and not older:
+        _check_script(book, manifest)
     if book.bad("SN1"):
         return Made()
     graph = book.attempt("SN105", "graph", lambda: read_nir(folder / "model.nir"), folder / "model.nir")
@@ -66,7 +67,10 @@ def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
         book.add("SN117", "program", "passed", counted, place)
     if graph is None or program is None or book.bad("SN1", "SN2"):
         return Made()
-    return _check_parts(book, graph, program, manifest, options, judged=judged)
+    made = _check_parts(book, graph, program, manifest, options, judged=judged)
+    if older and not any(f.code == "SN211" and f.status == "failed" for f in book.findings):  # else that names it, once
+        _check_script(book, manifest)
+    return made
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -124,14 +128,11 @@ def _ranges(manifest: Tree) -> Ranges:
     return next((known for known in get_args(Ranges) if known == named), "auto")
 
 
-def _check_script(book: Book, manifest: Tree, *, older: bool) -> None:
-    """SN120: run_lava.py, which a user runs by hand and believes. older: the whole export fails as such, by SN211."""
+def _check_script(book: Book, manifest: Tree) -> None:
+    """SN120: run_lava.py, which a user runs by hand and believes."""
     place, versions = book.subject / "run_lava.py", manifest.get("versions")
     whose = versions.get("snnas") if isinstance(versions, Mapping) else None
     same = read_bytes(place) == script().encode()
-    if older and not same:
-        book.add("SN120", "run_lava.py", "skipped", f"of an older export, snnas {str(whose)[:40]}", place)
-        return
     problem = (
         f"not the script of this snnas; the export is of version {str(whose)[:40]}: check it there, or "
         "snnas export --force"

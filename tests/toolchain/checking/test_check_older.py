@@ -79,6 +79,20 @@ def test_it_is_named_in_a_line_with_its_mend(case: str, here: Path, capsys: pyte
     assert "\n" not in wrong["detail"]
 
 
+def test_an_older_export_whose_numbers_are_not_held_against_it_has_its_script_judged(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fine-tuned one, or one that the caller trusts."""
+    older_export(2)
+    code, findings = checked(capsys, str(LAVA), "--trust-report")
+    assert (code, [f["code"] for f in findings if f["status"] == "failed"]) == (1, ["SN120"])
+    changed(LAVA / "report.json", finetune={"best_epoch": 1})
+    sign(LAVA, "report.json")
+    code, findings = checked(capsys, str(LAVA))
+    assert code == 1
+    assert "SN120" in [f["code"] for f in findings if f["status"] == "failed"]
+
+
 def test_the_mend_of_an_export_mends_it(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
