@@ -2,10 +2,13 @@
 
 A graph of short binary fractions loses nothing in integers where no number of its own is rounded, every membrane that
 leaks has its bits, and what it is fed is exact itself. Anything else is said in words: a population that has no such
-sentence differs from the graph in no spike of any sample. (The converse is not claimed.)
+sentence differs from the graph in no spike of any sample. (The converse is not claimed.) What a leak takes is missing
+later than at first: a population may be exact for some timesteps and not for all of the program's.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,6 +40,16 @@ def obstacles(circuit: Circuit, program: Program) -> dict[str, str]:
         found |= inherited
 
 
+def exact_for(circuit: Circuit, program: Program) -> dict[str, int]:
+    """For how many timesteps from the beginning of a sample each population is exact: all of them, fewer, or 0."""
+    found: dict[str, int] = {}
+    for steps in range(program.timesteps, 0, -1):
+        if len(found) < len(program.populations):
+            told = obstacles(circuit, replace(program, timesteps=steps))
+            found |= {name: steps for name, why in told.items() if not why and name not in found}
+    return {p.id: found.get(p.id, 0) for p in program.populations}
+
+
 def _own(circuit: Circuit, g: Group, p: Population, program: Program) -> str:
     if p.role != "neuron":
         return ""
@@ -44,10 +57,11 @@ def _own(circuit: Circuit, g: Group, p: Population, program: Program) -> str:
         return "its input is a current, rounded as it is injected"
     if p.current_decays or p.taken:
         return f"its {'current' if p.current_decays else 'reset'} is rounded"
-    period = program.schedule.period
-    if abs((1 - p.dv / limits.DECAY_ONE) ** period - (1 - g.alpha)) > ROUNDED and p.dv != limits.DECAY_MAX:
+    period, leaks = program.schedule.period, program.timesteps > 1  # at first there is nothing that could leak
+    rounded = abs((1 - p.dv / limits.DECAY_ONE) ** period - (1 - g.alpha)) > ROUNDED
+    if leaks and rounded and p.dv != limits.DECAY_MAX:
         return f"its leak is rounded{f', at each of {period} hardware steps a timestep' if period > 1 else ''}"
-    if p.dv == limits.DECAY_MAX and g.alpha != 1:
+    if leaks and p.dv == limits.DECAY_MAX and g.alpha != 1:
         return "its leak is rounded"
     if _weights_rounded(circuit, p, program):
         return "its weights are rounded"

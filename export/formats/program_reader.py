@@ -97,7 +97,9 @@ class ProgramReader:
         self.format = doc.get("format")
         if doc.get("format") not in FORMATS:
             raise WrongProgram(
-                f"format {str(doc.get('format'))[:40]!r}; this version reads {', '.join(FORMATS)}", "SN102"
+                f"format {str(doc.get('format'))[:40]!r}; this version reads {', '.join(FORMATS)}: upgrade snnas, or "
+                "snnas export --force",
+                "SN102",
             )
         return doc
 

@@ -164,6 +164,8 @@ def check_drift(
 def _other_prices(known: Baseline, by: Mapping[str, str]) -> str:
     """What else may have made a figure worse than the network: other versions priced the baseline."""
     then = {name: was for name, was in known.priced_by.items() if by and by.get(name) != was}
+    if by and not known.priced_by:
+        return "; the baseline does not say what made it, as older ones: if nothing else changed, --update-baseline"
     if not then:
         return ""
     was = ", ".join(f"{name} {version}"[:60] for name, version in then.items())

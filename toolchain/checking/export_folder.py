@@ -50,7 +50,8 @@ def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
         return Made()
     book.add("SN103", "manifest", "passed", str(manifest["format"]))
     _check_files(book, manifest)
-    if manifest["format"] != ONNX_FORMAT and book.healthy:
+    older = manifest["format"] not in (FORMAT, ONNX_FORMAT) and not options.trust_report
+    if manifest["format"] != ONNX_FORMAT and book.healthy and not older:
         _check_script(book, manifest)
     if book.bad("SN1"):
         return Made()
@@ -67,7 +68,10 @@ def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
         book.add("SN117", "program", "passed", counted, place)
     if graph is None or program is None or book.bad("SN1", "SN2"):
         return Made()
-    return _check_parts(book, graph, program, manifest, options, judged=judged)
+    made = _check_parts(book, graph, program, manifest, options, judged=judged)
+    if older and not any(f.code == "SN211" and f.status == "failed" for f in book.findings):  # else that names it, once
+        _check_script(book, manifest)
+    return made
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -88,7 +92,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         newer = any(str(found).rpartition("/")[0] == known.rpartition("/")[0] for known in (FORMAT, ONNX_FORMAT))
         raise InvalidFileError(
             f"{path}: not the manifest of an export: format {str(found)[:40]!r}; this version reads {FORMAT} and "
-            f"{ONNX_FORMAT}",
+            f"{ONNX_FORMAT}: upgrade snnas, or snnas export --force",
             code="SN102" if newer else None,
         )
     files = manifest.get("files")
@@ -136,7 +140,8 @@ def _check_script(book: Book, manifest: Tree) -> None:
     whose = versions.get("snnas") if isinstance(versions, Mapping) else None
     same = read_bytes(place) == script().encode()
     problem = (
-        f"not the script of this snnas; the export is of version {str(whose)[:40]}: check it there, or export again"
+        f"not the script of this snnas; the export is of version {str(whose)[:40]}: check it there, or "
+        "snnas export --force"
     )
     book.judge("SN120", "run_lava.py", None if same else problem, "as this version ships it", place)
 

@@ -148,7 +148,8 @@ def _read(arrays: dict[str, np.ndarray]) -> Recording:
         found = str(about.get("format"))[:40]
         code = "SN102" if found.startswith(FORMAT.partition("/")[0] + "/") else "SN301"
         raise InvalidFileError(
-            f"format {found!r}; this version reads {FORMAT!r}: upgrade snnas, or record again", code=code
+            f"format {found!r}; this version reads {FORMAT!r}: upgrade snnas, or --record auto --new-recording",
+            code=code,
         )
     x = arrays.get("x")
     if x is None or x.dtype.kind not in "fiub" or x.ndim < 2 or 0 in x.shape or not np.isfinite(x).all():

@@ -62,7 +62,7 @@ def check_rounding(
     else:
         problem = (
             "an export of an older version, without the samples that it was calibrated with: its numbers cannot be "
-            "made again; export again, or --trust-report, which takes weights that are right on the whole"
+            "made again; snnas export --force, or --trust-report, which takes weights that are right on the whole"
         )
     if problem is None and isinstance(recorded, Mapping):
         problem = _not_recorded(errors, recorded)

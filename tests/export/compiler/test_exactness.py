@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from snnas.export.compiler.circuit import trace
 from snnas.export.compiler.compile import compile_graph
-from snnas.export.compiler.exactness import obstacles
+from snnas.export.compiler.exactness import exact_for, obstacles
 from snnas.export.compiler.quantisation_error import quantisation_errors
 from snnas.export.compiler.schedule import schedule
 from snnas.export.executors import interpreter
@@ -68,6 +69,25 @@ def test_what_is_not_exact_is_told_why(case: str) -> None:
     graph = made()
     program = compile_graph(graph, timesteps=40, input_kind=kind)  # type: ignore[arg-type]
     assert told(graph, program)["n"].startswith(said)
+
+
+def test_bits_of_a_leak_last_for_as_many_timesteps_as_is_said() -> None:
+    """Two a timestep: a longer program is exact for its beginning, and a rounded leak for the first timestep."""
+    graph = chain(neurons("lif 4", 1.25, 2), np.array([[1.0, 0.25], [-0.5, 0.75]]))
+    program = compile_graph(graph, timesteps=40, input_kind="spikes")
+    circuit = schedule(trace(graph, "spikes")).circuit
+    (bits,) = re.findall(
+        r"its leak takes 2 bits a timestep, of which its membrane has those of (\d+)", *told(graph, program).values()
+    )
+    assert exact_for(circuit, program) == {"n": int(bits) + 1}
+    (p,) = program.populations
+    assert exact_for(circuit, replace(program, populations=(replace(p, dv=p.dv + 1),))) == {"n": 1}
+    assert exact_for(circuit, replace(program, populations=(replace(p, vth=1),))) == {"n": 0}
+    assert exact_for(circuit, replace(program, timesteps=3)) == {"n": 3}
+    x = (np.random.default_rng(0).random((64, 40, 2)) < 0.5).astype(np.float32)
+    ours = simulate(program, spikes_in=x.reshape(64, 40, 2, 1, 1) > 0).spikes["n"].reshape(64, 40, 2)
+    first = int(bits) + 1
+    assert np.array_equal(ours[:, :first], interpreter.run(graph, x, 40).spikes["n"][:, :first])
 
 
 @pytest.mark.parametrize(

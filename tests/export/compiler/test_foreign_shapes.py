@@ -18,6 +18,8 @@ from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.export.graph.graph import Delay, Graph
 from snnas.export.graph.reshaping import MAX_DELAYS
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, UnsupportedError
+from snnas.hw_sim.map.wiring import Wiring
+from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.simulator import simulate
 from snnas.hw_sim.simulate.torch_simulator import TorchSimulator
 
@@ -260,23 +262,38 @@ def test_a_separable_block_of_any_size_is_taken(tmp_path: Path) -> None:
     """16 x 34 x 34, of which a matrix would have 3.4e8 entries."""
     begin, end = ends((16, 34, 34), (16, 34, 34))
     layers = {"d": depthwise(16), "p": conv(16, 16, 1, 1, bias=0.125)}
-    graph = read(tmp_path, {"input": begin, **layers, "n": neurons(16, 34, 34), "output": end})
+    graph = read(tmp_path, {"input": begin, **layers, "n": neurons(16, 34, 34, threshold=3.5), "output": end})
     program = compile_graph_of(graph)
     (synapse,) = program.synapses
     assert synapse.map.kind == "conv"
     assert synapse.map.weight.shape == (16, 16, 3, 3)
+    assert Wiring(synapse.map, "input", "n", (16, 34, 34), (16, 34, 34)).connections((0, 16, 0, 34, 0, 34)) == (
+        16 * 16 * (3 * 34 - 2) ** 2  # every window of 3 x 3, less what hangs over: as written out one by one
+    )
+    fires_alike(graph, program)
 
 
 def test_padded_convolutions_in_a_row_of_any_size_are_a_kernel_and_a_border(tmp_path: Path) -> None:
     begin, end = ends((16, 34, 34), (16, 34, 34))
     layers = {"a": conv(16, 16, 3, 3, padding=1), "b": conv(16, 16, 3, 3, padding=1)}
-    graph = read(tmp_path, {"input": begin, **layers, "n": neurons(16, 34, 34), "output": end})
-    kernel, ring = compile_graph_of(graph).synapses
+    graph = read(tmp_path, {"input": begin, **layers, "n": neurons(16, 34, 34, threshold=20.5), "output": end})
+    program = compile_graph_of(graph)
+    kernel, ring = program.synapses
     assert kernel.map.weight.shape == (16, 16, 5, 5)
     assert (ring.id, ring.map.kind) == ("input__n__0_border", "sparse")
     pixels = np.unique(np.repeat(np.arange(16 * 34 * 34), np.diff(ring.map.indptr)) % (34 * 34))
     inner = np.pad(np.zeros((32, 32), bool), 1, constant_values=True)
     assert set(pixels) == set(np.flatnonzero(inner))  # the outermost ring, and no other pixel
+    written_out = 16 * 16 * (5 * 34 - 2 * 3) ** 2  # at most: some entries are 0
+    assert kernel.map.weight.size + ring.map.weight.size < written_out / 30
+    fires_alike(graph, program)
+
+
+def fires_alike(graph: Graph, program: Program) -> None:
+    x = (np.random.default_rng(1).random((2, 3, 16, 34, 34)) < 0.3).astype(np.float32)
+    wanted = interpreter.run(graph, x, 3).spikes["n"]
+    assert 0.05 < wanted.mean() < 0.95
+    assert np.array_equal(simulate(program, spikes_in=x > 0).spikes["n"], wanted)
 
 
 def test_a_border_that_would_be_too_large_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

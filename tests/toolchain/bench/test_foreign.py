@@ -39,6 +39,24 @@ def test_no_spike_of_an_exact_population_differs(index: int) -> None:
     assert found.float_differing == 0
     assert found.program is not None, found.refusal
     assert sum(p.differing for p in found.exact) == 0
+    assert sum(p.early_differing for p in found.told) == 0
+
+
+@pytest.mark.parametrize("index", [1, 35, 55, 142])
+def test_what_is_not_exact_begins_exactly(index: int) -> None:
+    """The others cannot be demanded of every input, but for their beginning: of 701 populations of 200 graphs 74.
+
+    A leak of 1/2 at each of two hardware steps, or of 3/4 at each of three, is a root that 12 bits do not hold (20 of
+    them; of 55 some do differ); a leak takes bits, more in 8 timesteps than 16 bits of input and 24 of membrane have
+    (14); int8 holds 127 steps of a weight (3); what they feed inherits it (37). But nothing leaks at the first
+    timestep, and bits last as long as the compiler says: so 61 begin exactly.
+    """
+    found = take(draw(SEED, index, exact=True))
+    later = [p for p in found.told if p.inexact]
+    assert later
+    assert all(p.early > 0 for p in later)
+    assert sum(p.early_differing for p in found.told) == 0
+    assert index != 55 or sum(p.differing for p in later) > 0
 
 
 def test_most_populations_of_graphs_of_quarters_are_exact() -> None:

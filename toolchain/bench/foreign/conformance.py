@@ -2,7 +2,8 @@
 
 Half of them are drawn from numbers of any kind, half *exact*, from quarters and binary time constants. Every float
 decision of our interpreter is held against a second one that shares nothing with it; every population that is exact
-(``export/compiler/exactness.py``) against its graph; some programs against stock Lava, or all of them as C.
+(``export/compiler/exactness.py``) against its graph, for as many timesteps as it is; some programs against stock Lava,
+or all of them as C.
 """
 
 from __future__ import annotations
@@ -62,10 +63,15 @@ class ForeignConformance:
         return sum(p.differing for t in self.taken for p in t.exact)
 
     @property
+    def early_differing(self) -> int:
+        """While populations are still exact that are not for the whole sample."""
+        return sum(p.early_differing for t in self.taken for p in t.told)
+
+    @property
     def good(self) -> bool:
         """Nothing differs where nothing may, and at most 5 % are refused."""
         in_c = self.c is None or self.c.good
-        differing = self.float_differing + self.exact_differing + self.lava_differing
+        differing = self.float_differing + self.exact_differing + self.early_differing + self.lava_differing
         return not differing and in_c and len(self.refused) <= MAX_REFUSED * len(self.taken)
 
     def to_json(self) -> dict[str, Any]:
@@ -86,6 +92,9 @@ class ForeignConformance:
             "exact": len(exact),
             "exact_spikes": sum(p.spikes for p in exact),
             "exact_differing": self.exact_differing,
+            "early": sum(p.early > 0 for p in told),
+            "early_spikes": sum(p.early for p in told),
+            "early_differing": self.early_differing,
             "obstacles": dict(Counter(general(p.inexact) for p in told if p.inexact).most_common()),
             "inexact_spikes": sum(p.spikes for p in told if p.inexact),
             "inexact_differing": sum(p.differing for p in told if p.inexact),
@@ -171,6 +180,10 @@ def print_result(figures: dict[str, Any]) -> None:
     )
     for reason, count in f["obstacles"].items():
         table.add_row("", f"{count} x {reason}")
+    table.add_row(
+        "exact for some timesteps",
+        f"{f['early']} of the others; there {f['early_differing']} of {f['early_spikes']:,} spikes differ",
+    )
     table.add_row("the others", f"{f['inexact_differing']} of {f['inexact_spikes']:,} spikes differ from float")
     if f["lava_graphs"]:
         table.add_row("Lava", f"{f['lava_graphs']} graphs ({f['lava']})")

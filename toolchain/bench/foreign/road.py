@@ -13,7 +13,7 @@ import numpy as np
 
 from snnas.export.compiler.circuit import trace as circuit_of
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
-from snnas.export.compiler.exactness import obstacles
+from snnas.export.compiler.exactness import exact_for, obstacles
 from snnas.export.compiler.parts import own_spikes
 from snnas.export.compiler.schedule import schedule
 from snnas.export.dialects.conventions import Convention
@@ -29,11 +29,16 @@ from snnas.toolchain.bench.foreign.random_graphs import Foreign
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A population beside its graph: how many of its spikes differ, of how many, and what keeps it from being exact."""
+    """A population beside its graph: how many of its spikes differ, of how many, and what keeps it from being exact.
+
+    early, early_differing: of one that is exact for some first timesteps alone, its spikes there.
+    """
 
     inexact: str
     differing: int
     spikes: int
+    early: int = 0
+    early_differing: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +102,21 @@ def take(foreign: Foreign, *, guarded: bool = False) -> Taken:
         return Taken(decisions=decisions, float_differing=wrong, output=gap, refusal=str(error))
     boxed = x.reshape(*x.shape[:2], *program.input_shape)
     trace, _ = next(simulate_input(program, boxed, batch=len(x)))
-    inexact = obstacles(schedule(circuit_of(graph, foreign.input_kind)).circuit, program)
+    circuit = schedule(circuit_of(graph, foreign.input_kind)).circuit
+    inexact, held = obstacles(circuit, program), exact_for(circuit, program)
     populations = {}
     for name, node in program.meta["node_of"].items():
         fired = trace.spikes[name]
         wanted = own_spikes(program, name, ours.spikes[node]).reshape(fired.shape)
-        populations[name] = Told(inexact=inexact[name], differing=int((fired != wanted).sum()), spikes=fired.size)
+        wrong_at = (fired != wanted).sum(axis=(0, 2, 3, 4))
+        first = held[name] if inexact[name] else 0
+        populations[name] = Told(
+            inexact=inexact[name],
+            differing=int(wrong_at.sum()),
+            spikes=fired.size,
+            early=fired[:, :first].size,
+            early_differing=int(wrong_at[:first].sum()),
+        )
     return Taken(
         decisions=decisions, float_differing=wrong, output=gap, program=program, populations=populations, x=boxed
     )

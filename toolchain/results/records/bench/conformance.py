@@ -142,6 +142,12 @@ class ForeignBench(Document):
     """Their recorded spikes: neurons x timesteps x samples, a spike or none each."""
     exact_differing: Count
     """Of them, those that differ from the graph's."""
+    early: Count
+    """Of the others, those that do so for some timesteps from a sample's beginning."""
+    early_spikes: Count
+    """Their recorded spikes in these timesteps."""
+    early_differing: Count
+    """Of them, those that differ from the graph's."""
     obstacles: dict[str, Count]
     """What keeps the others from being exact, and how many."""
     inexact_spikes: Count
