@@ -13,7 +13,7 @@ pixels are. So a microcontroller multiplies 16 by 16 bits, adds up in 32, and ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,25 +55,28 @@ def integers_of(input_range: tuple[float, float], finer: tuple[int, ...] = ()) -
     return HostIntegers(step=step, zero=int(np.rint(-low / step)), finer=finer)
 
 
-def finer_of(input_range: tuple[float, float], x: np.ndarray) -> tuple[int, ...]:
-    """By channel of the samples x, (B, C, H, W) or by frames: how often its step is halved; () where none is.
+def finer_of(input_range: tuple[float, float], seen: Sequence[np.ndarray]) -> tuple[int, ...]:
+    """By channel of the samples, (B, C, H, W) or by frames: how often its step is halved; () where none is.
 
-    As often as leaves room for twice their largest magnitude within that of the range.
+    As often as leaves room for twice their largest magnitude within that of the range. One channel has the range's
+    step: nothing is small beside it.
     """
-    axes = tuple(axis for axis in range(x.ndim) if axis != x.ndim - 3)
-    largest, most = np.abs(x.astype(np.float64)).max(axes), max(map(abs, input_range))
-    with np.errstate(divide="ignore"):
-        halvings = np.floor(np.log2(np.where(largest > 0, most / (2 * largest), 1.0)))
+    parts = [np.moveaxis(x, x.ndim - 3, 0).reshape(x.shape[x.ndim - 3], -1) for x in seen if x.size]
+    if not parts or len(parts[0]) == 1:
+        return ()
+    largest = np.max([np.maximum(part.max(1), -part.min(1)) for part in parts], axis=0).astype(np.float64)
+    room = max(map(abs, input_range)) / (2 * np.where(largest > 0, largest, 1.0))
+    halvings = np.where((largest > 0) & (room > 0), np.floor(np.log2(np.where(room > 0, room, 1.0))), 0.0)
     found = tuple(int(n) for n in halvings.clip(0, HALVINGS_MAX))
     return found if any(found) else ()
 
 
-def with_integers(program: Program, x: np.ndarray | None = None) -> Program:
+def with_integers(program: Program, seen: Sequence[np.ndarray] = ()) -> Program:
     """The program with a host stage in integers; UnsupportedError where 16-bit weights cannot hold it.
 
-    x: samples like those that it will be given, which say how large a channel's values are; None: as the range says.
+    seen: samples that say how large a channel's values are; beyond twice that they are cut off.
     """
-    finer = () if x is None else finer_of(program.input_range, x)
+    finer = finer_of(program.input_range, seen)
     made = replace(program, host_integers=integers_of(program.input_range, finer))
     integer_stages(made)
     return made

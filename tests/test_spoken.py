@@ -152,7 +152,7 @@ def test_every_option_that_a_message_names_has_an_argument() -> None:
     lost: dict[str, str] = {}
     for room in ("toolchain", "export", "hw_sim", "search"):
         for path in (ROOT / room).rglob("*.py"):
-            if {"cli", "bench"} & {*path.parts} or path.name in ("options.py", "run_lava.py") or "records" in path.parts:
+            if {"cli", "bench", "records"} & {*path.parts} or path.name in ("options.py", "run_lava.py"):
                 continue
             texts = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)]
             named = re.findall(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w-]|\{)", "\n".join(filter(_text, texts)))

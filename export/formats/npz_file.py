@@ -53,7 +53,12 @@ def _write_entry(archive: zipfile.ZipFile, key: str, array: np.ndarray) -> None:
 
 
 def read_npz(
-    path: str | os.PathLike[str], *, limit_bytes: int = LIMIT_BYTES, what: str = "array file", by: str = "snnas export"
+    path: str | os.PathLike[str],
+    *,
+    limit_bytes: int = LIMIT_BYTES,
+    what: str = "array file",
+    by: str = "snnas export",
+    text: bool = False,
 ) -> dict[str, np.ndarray]:
     """The arrays of ``path``; InvalidFileError, one line that starts with ``what`` and the path, for anything else.
 
@@ -61,6 +66,6 @@ def read_npz(
     such files.
     """
     try:
-        return run_lava.read_npz(os.fspath(path), limit_bytes)
+        return run_lava.read_npz(os.fspath(path), limit_bytes, text=text)
     except run_lava.BadFile as error:
         raise InvalidFileError(f"{what} {os.fspath(path)}: {error}; write it again with {by}", code="SN101") from None

@@ -93,11 +93,11 @@ class BadFile(ValueError):
 # ---------------------------------------------------------------------------------------------------- reading files
 
 
-def read_npz(path: str, limit_bytes: int = LIMIT_BYTES, entries: int = 100_000) -> Arrays:
+def read_npz(path: str, limit_bytes: int = LIMIT_BYTES, entries: int = 100_000, text: bool = False) -> Arrays:
     """The arrays of an .npz; BadFile where it is not one. Nothing is unpickled, nothing beyond the limit allocated.
 
     Each entry's npy header (shape and dtype) must agree with the entry's declared size, and the sizes' sum with the
-    limit, before any memory is taken.
+    limit, before any memory is taken. text: leave entries of text alone, which are a person's, beside arrays.
     """
     try:
         status = os.stat(path)
@@ -106,7 +106,7 @@ def read_npz(path: str, limit_bytes: int = LIMIT_BYTES, entries: int = 100_000) 
         if status.st_size > limit_bytes:
             raise BadFile(f"{status.st_size} bytes; at most {limit_bytes} are read")
         with zipfile.ZipFile(path) as archive:
-            return _read_entries(archive, limit_bytes, entries)
+            return _read_entries(archive, limit_bytes, entries, text)
     except BadFile:
         raise
     except OSError as error:
@@ -118,7 +118,7 @@ def read_npz(path: str, limit_bytes: int = LIMIT_BYTES, entries: int = 100_000) 
         raise BadFile("not a readable zip archive") from None
 
 
-def _read_entries(archive: zipfile.ZipFile, limit_bytes: int, entries: int) -> Arrays:
+def _read_entries(archive: zipfile.ZipFile, limit_bytes: int, entries: int, text: bool) -> Arrays:
     infos = archive.infolist()
     if len(infos) > entries:
         raise BadFile(f"{len(infos)} entries; at most {entries} are read")
@@ -126,18 +126,20 @@ def _read_entries(archive: zipfile.ZipFile, limit_bytes: int, entries: int) -> A
     if total > limit_bytes:
         raise BadFile(f"its arrays take {total} bytes; at most {limit_bytes} are read")
     arrays: Arrays = {}
+    seen = set()
     for info in infos:
         name = info.filename[:-4] if info.filename.endswith(".npy") else ""
-        if not name or name in arrays or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if not name or name in seen or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BadFile(f"entry {info.filename[:80]!r} is unnamed, repeated, or compressed in an unknown way")
-        array = _read_array(archive, info, name)
+        seen.add(name)
+        array = _read_array(archive, info, name, text)
         if array is not None:
             arrays[name] = array
     return arrays
 
 
-def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Optional[np.ndarray]:
-    """The array of an entry; None of text, which is a person's: no array of ours is one."""
+def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, text: bool) -> Optional[np.ndarray]:
+    """The array of an entry; None of text, where that is left alone."""
     with archive.open(info) as stream:
         start = stream.read(8)
         if start[:6] != b"\x93NUMPY" or start[6:7] not in (b"\x01", b"\x02"):
@@ -147,7 +149,7 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> O
         if length > 10_000:
             raise BadFile(f"entry {name!r} has a header of {length} bytes; at most 10000 are read")
         match = _HEADER.fullmatch(stream.read(length).decode("latin-1"))
-        if not match:
+        if not match or (match.group(2) in "SU" and not text):
             raise BadFile(f"entry {name!r} has an unknown array header, or holds objects")
         order, kind, size, fortran, dims = match.groups()
         if kind in "SU":

@@ -52,18 +52,21 @@ def test_a_channel_that_is_rounded_away_is_named() -> None:
     assert coarse_channels(program, x) == {1: 1}
     assert coarse_channels(program, x[None].repeat(2, axis=0)) == {1: 1}, "by frames"
     assert coarse_channels(program, x[:, :1]) == {}
-    ours = with_integers(replace(program, input_range=(-700.0, 700.0)), x)
+    ours = with_integers(replace(program, input_range=(-700.0, 700.0)), [x])
     assert coarse_channels(ours, x) == {}, "its step is its own"
 
 
 def test_a_small_channel_has_a_step_of_its_own() -> None:
     """Twice what was seen fits; what lies on the other side of 0 fits as well; equal channels keep the one grid."""
     x = np.array([[700.0, 1.0, 0.0], [-3.0, 0.5, 0.0]]).reshape(2, 3, 1, 1)
-    assert finer_of((-3.0, 700.0), x) == (0, 8, 0)  # 2 * 2^8 < 700 < 2 * 2^9; of zeros nothing is known
-    assert finer_of((-3.0, 700.0), x[None].repeat(4, axis=1)) == (0, 8, 0), "by frames"
-    assert finer_of((0.0, 1.0), np.array([1.0, 0.6, 0.26]).reshape(1, 3, 1, 1)) == ()
-    assert finer_of((0.0, 1.0), np.array([1.0, 0.6, 0.25]).reshape(1, 3, 1, 1)) == (0, 0, 1)
-    assert finer_of((0.0, 1.0), np.array([1.0, 1e-30]).reshape(1, 2, 1, 1)) == (0, 30)
+    assert finer_of((-3.0, 700.0), [x]) == (0, 8, 0)  # 2 * 2^8 < 700 < 2 * 2^9; of zeros nothing is known
+    assert finer_of((-3.0, 700.0), [x[None].repeat(4, axis=1)]) == (0, 8, 0), "by frames"
+    assert finer_of((-3.0, 700.0), [x, 8 * x]) == (0, 5, 0), "whatever part shows it"
+    assert finer_of((-3.0, 700.0), [x[:, 1:2]]) == (), "nothing lies beside it"
+    assert finer_of((0.0, 0.0), [0 * x]) == ()
+    assert finer_of((0.0, 1.0), [np.array([1.0, 0.6, 0.26]).reshape(1, 3, 1, 1)]) == ()
+    assert finer_of((0.0, 1.0), [np.array([1.0, 0.6, 0.25]).reshape(1, 3, 1, 1)]) == (0, 0, 1)
+    assert finer_of((0.0, 1.0), [np.array([1.0, 1e-30]).reshape(1, 2, 1, 1)]) == (0, 30)
     assert integers_of((-3.0, 700.0), (0, 8, 0)) == HostIntegers(step=1400 / 255, zero=128, finer=(0, 8, 0))
     assert integers_of((0.0, 700.0), (0, 8, 0)) == HostIntegers(step=700 / 255, zero=0, finer=(0, 8, 0))
     program = random_variant(1)

@@ -17,8 +17,8 @@ from snnas.hw_sim.errors import InvalidFileError, UsageError, printable
 from snnas.hw_sim.files import write_text
 from snnas.toolchain.runs.run import FRONT, Run, as_toml
 
-# Options of where and how fast, with their value; a row says none of them.
-ELSEWHERE = {"--name", "--runs-dir", "--workers", "--engine", "--log-to", "--device"}
+# Options of where and how fast, with their value; a row says none of them. Its exports are commands of their own.
+ELSEWHERE = {"--name", "--runs-dir", "--workers", "--engine", "--log-to", "--device", "--target"}
 QUIET = {"--quiet", "-q", "--verbose", "-v", "--json"}
 GENOTYPE = "genotype.json"
 # What a command names a file of the user's by, and what it is called in the row; FILES is all that a row may hold.

@@ -117,14 +117,14 @@ def search(
         if not given(context, "dataset"):
             narrator.say(f"--dataset is not given: {dataset}")
         options = options_of(SearchOptions, asked, train=not no_train)
-        run = run_search(options, narrator, command=typed(), begun=begun)
+        run = run_search(options, narrator, command=typed(), begun=begun, target=then)
     found = Run(run)
     pick = None
     if (points := found.front) is not None:
         from snnas.toolchain.searching.front import choice
         from snnas.toolchain.searching.front_table import table
 
-        pick = choice(points)
+        pick = choice(points, found.files.section("budget"))
         if not as_json:
             print_table(table(points))
     show(found.files, as_json, narrator, runs_dir, then, pick)

@@ -88,12 +88,14 @@ def train(
         show(found, as_json, narrator, runs_dir, then)
 
 
-def goes_on_with(command: str, runs_dir: Path | None, target: str | None = None) -> Callable[[Run], None]:
+def goes_on_with(
+    command: str, runs_dir: Path | None, target: str | None = None, pick: int | None = None
+) -> Callable[[Run], None]:
     """What a run is handed to once it is on disk: an interrupted command then says how it goes on, to its target."""
     from snnas.toolchain.cli import exits
     from snnas.toolchain.output.run import on_run
 
-    more = f"--target {target}" if target else ""
+    more = " ".join([*(["--target", target] if target else []), *([f"--pick {pick}"] if pick else [])])
     return lambda run: exits.go_on_with(f"snnas {on_run(command, run, more, runs_dir=runs_dir)}")
 
 
@@ -127,7 +129,7 @@ def show(
         from snnas.toolchain.cli.export import show as show_export
         from snnas.toolchain.commands.export import RunExportOptions, export_run
 
-        goes_on_with("export", runs_dir, target)(run)
+        goes_on_with("export", runs_dir, target, pick)(run)
         asked = RunExportOptions(run=str(run.path), runs_dir=runs_dir, target=target, pick=pick)
         show_export(export_run(asked, narrator), as_json, narrator)
     elif not as_json:

@@ -26,17 +26,19 @@ def run_search(
     command: str = "snnas.search_network",
     begun: Begun = lambda run: None,
     on_epoch: Listener | None = None,
+    target: str | None = None,
 ) -> Run:
     """Finds a cell on a data set, trains it and keeps the run: genotype, weights and logs are in its folder.
 
     command: what run.toml says it was made with. begun: is called with the run once it is on disk and goes on, after a
     kill, with ``resume_search``. on_epoch: takes each epoch's record of the training, as train.jsonl has them: a hook
-    for wandb, mlflow and others. UsageError (2) for options that do not go together, InvalidFileError (3) for data that
-    cannot be read, GateError (1) where no candidate has a finite score or none keeps the budget.
+    for wandb, mlflow and others. target: that the run will be exported to; data that it cannot take are refused.
+    UsageError (2) for options that do not go together, InvalidFileError (3) for data that cannot be read, GateError (1)
+    where no candidate has a finite score or none keeps the budget.
     """
     check_engine(options.engine, options.workers)
     require(options.log_to)
-    run = begin_search(runs.directory(options.runs_dir), options.name, options, command, narrator)
+    run = begin_search(runs.directory(options.runs_dir), options.name, options, command, narrator, target=target)
     return _go_through(run, options, narrator, begun, on_epoch)
 
 

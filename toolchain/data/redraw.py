@@ -10,7 +10,9 @@ import numpy as np
 
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain.data.augmentation import Augmentation
+from snnas.toolchain.data.datasets.events import Events
 from snnas.toolchain.data.datasets.raw import Array
+from snnas.toolchain.data.datasets.transforms import Transforms
 from snnas.toolchain.data.load import Dataset
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.data.signal_changes import changed
@@ -26,6 +28,16 @@ def require_signals(data: Dataset, augment: Sequence[str]) -> None:
             f"augment = {of_signals[0][0]}:{of_signals[0][1]} in the recipe is of signals, and {data.name} holds none; "
             f"leave it out, or take another --recipe"
         )
+
+
+def require_augment(data: Dataset) -> None:
+    """UsageError where tonic refuses what ``augment=`` asks of recordings, tried on events of no recording."""
+    asked = data.options.get("augment")
+    if asked is not None:
+        rng, (height, width) = np.random.default_rng(0), data.input_shape[1:]
+        x, y, p = (rng.integers(0, size, 1000) for size in (width, height, 2))
+        events = Events(x, y, p, np.sort(rng.integers(0, 100_000, 1000)))
+        Transforms.parse(asked, "augment")(events, (2, height, width), 0)
 
 
 def first_of(data: Dataset, count: int) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,15 @@ def read_arrays(name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """The arrays x and y of a user's file; y may be absent."""
     if not Path(name).is_file():
         raise UsageError(f"--data {name}: no such file; name an .npz with x and, for accuracy, y")
-    arrays = read_npz(name, what="data file", by="numpy.savez")
+    arrays = read_npz(name, what="data file", by="numpy.savez", text=True)
     x, y = arrays.get("x"), arrays.get("y")
+    with zipfile.ZipFile(name) as archive:
+        of_text = {"x.npy", "y.npy"} & {*archive.namelist()} - {f"{key}.npy" for key in arrays}
+    if of_text:
+        raise InvalidFileError(
+            f"{name}: {min(of_text)[0]} holds text; expected numbers, and of labels whole ones: "
+            "numpy.unique(y, return_inverse=True)[1]"
+        )
     if x is None:
         held = ", ".join(name[:60] for name in list(arrays)[:20]) or "no array"
         raise InvalidFileError(

@@ -103,6 +103,7 @@ class OfGraph:
         return self.split.calibration
 
     held_back = calibration
+    seen: tuple[np.ndarray, ...] = ()  # a fifth of a file is too little to know: as the range says
 
     def compile(self, floats: Floats, options: ExportOptions) -> Program:
         name, bits = self.path.name, options.bits or self.bits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,10 @@ class OfRun:
     @property
     def calibration(self) -> np.ndarray:
         return calibration_of(self.data)
+
+    @property
+    def seen(self) -> Sequence[np.ndarray]:
+        return self.data.x_train, self.data.x_val
 
     @property
     def held_back(self) -> np.ndarray:

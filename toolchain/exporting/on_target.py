@@ -157,7 +157,7 @@ def run_program(
 
     torch: run it by the torch simulator, where that is installed; loading it takes a second and a half.
     """
-    program = for_system(program, system, x)
+    program = for_system(program, system, (x,))
     mapping, device = place(program, system)
     counter, predictions, answers = Counter(program, mapping), list[np.ndarray](), Answers()
     for trace, spikes_in, currents in runs(program, x, torch=torch):

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from snnas.export.compiler.observed_ranges import prove_or_observe
 from snnas.export.compiler.quantisation_error import PopulationError, quantisation_errors, short_of_bits, with_spikes
 from snnas.export.executors import interpreter
@@ -110,7 +108,7 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     if options.samples > keep:
         narrator.say(f"  --samples {options.samples}: there are {keep} to measure; all of them are taken")
     narrator.say("NIR -> integer program")
-    program = compiled = _with_host(source.compile(floats, options), options, source.calibration, narrator)
+    program = compiled = _with_host(source, source.compile(floats, options), options, narrator)
     tuned = None
     if options.finetune is not None:
         tuned = source.tune(compiled, floats, options.finetune, narrator)
@@ -161,10 +159,10 @@ def _measure(source: Source, stage: Path, options: ExportOptions, narrator: Narr
     )
 
 
-def _with_host(program: Program, options: ExportOptions, x: np.ndarray, narrator: Narrator) -> Program:
+def _with_host(source: Source, program: Program, options: ExportOptions, narrator: Narrator) -> Program:
     """The program with the host stage that is asked for; of spikes there is none.
 
-    x: samples like those that it will be given; channels that integers round away are warned of.
+    Channels of the calibration samples that integers round away are warned of.
     """
     if not program.host:
         if options.host == "int":
@@ -172,8 +170,8 @@ def _with_host(program: Program, options: ExportOptions, x: np.ndarray, narrator
         return program
     if not options.integer_host:
         return program
-    program = with_integers(program, x)
-    if coarse := coarse_channels(program, x):
+    program = with_integers(program, source.seen)
+    if coarse := coarse_channels(program, source.calibration):
         named = ", ".join(f"{channel} ({left})" for channel, left in [*coarse.items()][:4])
         named += ", ..." if len(coarse) > 4 else ""
         narrator.say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -83,6 +84,11 @@ class Source(Protocol):
     @property
     def calibration(self) -> np.ndarray:
         """(N, C, H, W) or (N, T, C, H, W): the samples that ``compile`` calibrates with."""
+        ...
+
+    @property
+    def seen(self) -> Sequence[np.ndarray]:
+        """All samples that may say how large the values of a channel are; none of those that are measured."""
         ...
 
     @property

@@ -49,7 +49,7 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     """Counts, fit, latency, energy and the ANN's work. Where it does not fit: the fit and advice, no joule."""
     profile = profile_of(pricing)
     system = load_system(pricing.system)
-    program = for_system(subject.program, system, subject.x)
+    program = for_system(subject.program, system, () if subject.x is None else (subject.x,))
     subject = replace(subject, program=program)
     if pricing.rate is not None and not 0 <= pricing.rate <= 1:
         raise UsageError(f"--rate {pricing.rate:g}: expected spikes per neuron and timestep in 0..1")

@@ -6,7 +6,7 @@ and state are exact, the rest is fitted. An export to C measures them where a co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,13 +48,13 @@ class Priced:
     device: InFlash | None
 
 
-def for_system(program: Program, system: System, x: np.ndarray | None = None) -> Program:
+def for_system(program: Program, system: System, seen: Sequence[np.ndarray] = ()) -> Program:
     """The program as the system runs it: a microcontroller has no floats, so its host stage computes in integers.
 
-    x: samples of what it is given, as of ``with_integers``.
+    seen: samples of what it is given, as of ``with_integers``.
     """
     wanted = system.core is not None and program.host and program.host_integers is None
-    return with_integers(program, x) if wanted else program
+    return with_integers(program, seen) if wanted else program
 
 
 def place(

@@ -93,7 +93,9 @@ def read_recording(path: Path, graph: Graph) -> Recording:
             f"{path}: no such file; name an .npz of your tool's own run: numpy.savez(FILE, x=..., output=...), or "
             "spikes of nodes as well (snnas whose --help)"
         )
-    arrays = _known(path, read_npz(path, limit_bytes=RECORDING_LIMIT, what="recording", by="numpy.savez"), graph)
+    arrays = _known(
+        path, read_npz(path, limit_bytes=RECORDING_LIMIT, what="recording", by="numpy.savez", text=True), graph
+    )
     shapes, spiking = graph.shapes(), graph.of_type(SPIKING)
     x = arrays.pop("x")
     samples = len(x) if x.ndim else 0

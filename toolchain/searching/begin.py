@@ -23,13 +23,22 @@ if TYPE_CHECKING:
 
 
 def begin_search(
-    folder: Path, name: str | None, options: SearchOptions, command: str, narrator: Narrator = SILENT
+    folder: Path,
+    name: str | None,
+    options: SearchOptions,
+    command: str,
+    narrator: Narrator = SILENT,
+    *,
+    target: str | None = None,
 ) -> Run:
-    """Checks everything that can be wrong, then makes the run's folder and writes its configuration."""
+    """Checks everything that can be wrong, then makes the run's folder and writes its configuration.
+
+    target: that the run is exported to afterwards, where that is known.
+    """
     from snnas.search.network.config import DEFAULT_CHANNELS
     from snnas.toolchain.data.load import load, require_known, takes_frames
     from snnas.toolchain.data.options import parse_options
-    from snnas.toolchain.data.redraw import require_signals
+    from snnas.toolchain.data.redraw import require_augment, require_signals
     from snnas.toolchain.data.scoring_batch import require_distinct
 
     if options.method not in RUNNERS:
@@ -62,6 +71,7 @@ def begin_search(
         data = load(options.dataset, seed=options.seed, advance=advance, **frames)
     require_stages(training, data, options.timesteps)
     require_signals(data, training.augment)
+    require_augment(data)
     options = replace(options, timesteps=timesteps_of(options.dataset, data, options.timesteps))
     sizes = {"input_shape": data.input_shape, "input_kind": data.input_kind, "classes": data.classes}
     if data.gain:
@@ -69,9 +79,11 @@ def begin_search(
     sizes |= {"channels": options.channels or DEFAULT_CHANNELS, "timesteps": options.timesteps}
     network = runner.network(options, sizes, device)
     require_distinct(data, 2 * runner.batches)
-    # T of the recipe's stages is settled; of what else is open, designs choose.
     if data.input_kind == "counts" and data.range[1] > 1:
+        if target not in (None, "onnx"):
+            raise UsageError(f"counts up to {data.range[1]:g}: no chip takes them; take --target onnx, or counts=false")
         narrator.note(f"counts up to {data.range[1]:g}: no chip takes them, such a network goes to --target onnx alone")
+    # T of the recipe's stages is settled; of what else is open, designs choose.
     settings = runner.settings(replace(asked, timesteps=timesteps_asked(training, asked.timesteps)), data)
     # Where designs choose, the fewest: what bounds them all is counted with these.
     fewest = min(settings.get("axes", {}).get("bits", (WEIGHT_BITS,)))

@@ -21,7 +21,7 @@ from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.runs.run import FRONT, Run
 from snnas.toolchain.searching.cost import Cost, figure, measure, merit
 from snnas.toolchain.searching.session import Session
-from snnas.toolchain.searching.within_budget import replay
+from snnas.toolchain.searching.within_budget import over_budget, replay
 from snnas.toolchain.training.of_run import train_run
 from snnas.toolchain.training.restore import network_of
 
@@ -50,10 +50,16 @@ def read_front(run: Run) -> dict[str, Any]:
     return found
 
 
-def choice(front: dict[str, Any]) -> int | None:
-    """The point that is most accurate as measured and not beaten, the cheapest by number of those; None: none is."""
+def choice(front: dict[str, Any], limits: dict[str, float]) -> int | None:
+    """The point that is best as measured, within the limits where some is, and not beaten; None where none is.
+
+    Of equally good ones that which costs less of the first objective beside the score.
+    """
     points = [p for p in front["points"] if p["measured"] is not None and p["beaten"] is False]
-    return max(points, key=lambda p: (p["measured"]["accuracy"], -p["n"]))["n"] if points else None
+    within = [p for p in points if not over_budget(limits, Cost.of(p["measured"]))] or points
+    price = next(name for name in front["objectives"] if name != "score")
+    best = max(within, key=lambda p: (merit(p["measured"]), -figure(p["measured"], price)), default=None)
+    return None if best is None else int(best["n"])
 
 
 def follow(session: Session, *, train: bool = True, device: str | None = None) -> dict[str, Any] | None:

@@ -220,6 +220,7 @@ def test_what_is_no_row(tmp_path: Path, row: dict, capsys) -> None:
         ("snnas search --recipe a.toml --device cuda", "snnas search --recipe recipe.toml"),
         ("snnas search --budget b.toml --budget cores=8", "snnas search --budget budget.toml --budget cores=8"),
         ("snnas search --data data_dir=/a,b,frames=8", "snnas search --data frames=8"),
+        ("snnas search --target lava --seed 1", "snnas search --seed 1"),
         ("snnas search --data=data_dir=/a --seed 1", "snnas search --seed 1"),
     ],
 )

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from snnas.export.formats.npz_file import read_npz
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.signals import SignalInput
 from snnas.toolchain.data.user_samples import check_range, read_arrays, read_files, scaled, sliced_arrays
@@ -27,6 +28,11 @@ def test_text_beside_the_samples_is_left_alone(tmp_path: Path) -> None:
     x, subject = np.zeros((2, 1, 2, 2), np.uint8), np.array(["anna", "ben"])
     np.savez(path, x=x, y=np.arange(2), subject=subject, coded=subject.astype("S"))
     assert read_arrays(str(path))[0].shape == x.shape
+    np.savez(path, x=x, y=subject)
+    with pytest.raises(InvalidFileError, match="y holds text; expected numbers"):
+        read_arrays(str(path))
+    with pytest.raises(InvalidFileError, match="entry 'y' has an unknown array header"):
+        read_npz(path)  # of ours no array is text
     np.savez(path, x=x, y=np.arange(2), subject=subject.astype(object))
     with pytest.raises(InvalidFileError, match="entry 'subject' has an unknown array header, or holds objects"):
         read_arrays(str(path))

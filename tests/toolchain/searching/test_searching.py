@@ -392,11 +392,17 @@ def test_a_front_is_trained_measured_drawn_and_exported(fronted: Path, capsys) -
     assert "After training: accuracy and measured cost" in (run.path / "front.svg").read_text()
     arguments = ["export", "one", "--pick", "2", "--runs-dir", str(fronted), "--quiet", "--samples", "2", "--json"]
     capsys.readouterr()
-    chosen = front.choice(found)
+    chosen = front.choice(found, {})
     assert chosen is not None
     assert not points[chosen - 1]["beaten"]
     assert all(p["beaten"] or p["measured"]["accuracy"] <= points[chosen - 1]["measured"]["accuracy"] for p in points)
-    assert front.choice({"points": [p | {"measured": None, "beaten": None} for p in points]}) is None
+    assert front.choice({**found, "points": [p | {"measured": None, "beaten": None} for p in points]}, {}) is None
+    small = {**found, "points": [p | {"beaten": False} for p in points]}
+    cheapest = min(points, key=lambda p: figure(p["measured"], "energy_total"))
+    cost = Cost.of(cheapest["measured"])
+    assert front.choice(small, {"energy_total": cost.figures["energy_total"] * 1.03}) == cheapest["n"]
+    guesser = points[0] | {"beaten": False, "measured": points[0]["measured"] | {"accuracy": 1.0, "balanced": 0.1}}
+    assert front.choice({**found, "points": [guesser, *small["points"][1:]]}, {}) != points[0]["n"]
     assert next_command(run, fronted, chosen).startswith(f"export one --target lava --pick {chosen} ")
     assert run_command(arguments) == 0
     report = json.loads(capsys.readouterr().out)

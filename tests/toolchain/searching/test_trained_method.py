@@ -306,6 +306,8 @@ def test_counts_that_no_chip_takes_are_refused_before_anything_is_trained(tmp_pa
     words = ["search", "--dataset", str(tmp_path / "counts.npz"), "--data", "counts=true", "--runs-dir", str(tmp_path)]
     assert run_command(words) == 2
     assert "trained judges on target, where a synapse carries one spike per timestep" in capsys.readouterr().err
+    assert run_command([*words, "--method", "lightsnn", "--target", "c"]) == 2
+    assert "no chip takes them; take --target onnx" in capsys.readouterr().err
     assert run_command([*words, "--method", "lightsnn", "--no-train", "--channels", "2", "--hidden", "4"]) == 0
     assert "no chip takes them, such a network goes to --target onnx alone" in capsys.readouterr().err
 

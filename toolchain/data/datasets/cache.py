@@ -74,7 +74,7 @@ def cached_frames(
         return found if options.slice is None else sliced(found, options)
 
     raw, hashed = _Frames(official, read, replace(options, augment=None), advance).kept(files, folder)
-    return (raw if options.augment is None else replace(raw, redraw=Redrawn(official, read, options).tried())), hashed
+    return (raw if options.augment is None else replace(raw, redraw=Redrawn(official, read, options))), hashed
 
 
 def own_frames(
@@ -105,13 +105,6 @@ class Redrawn:
                 events = self.drawn(events, self.official.sample, seed % 2**32, epoch, row)
             x[places[row]] = to_frames(events, self.official.sample, self.options)
         return x
-
-    def tried(self) -> Redrawn:
-        """Itself, once the first recording with events was changed; UsageError where tonic refuses that."""
-        row, events = next(((row, events) for row, events in self.opened().events() if len(events)), (0, None))
-        if events is not None:
-            self.drawn(events, self.official.sample, 0, 1, row)
-        return self
 
     def _events(self, places: Mapping[int, int]) -> Iterator[tuple[int, Events]]:
         """The recordings with what ``transform`` does to them; from memory where they fit and were read before."""

@@ -150,7 +150,7 @@ def test_channels_of_other_units(kind, compiler) -> None:
     program = with_host(kind)
     units = (100.0, 1.0, 0.02)[: program.input_shape[0]]
     x = samples(program) * np.array(units).reshape(-1, 1, 1)
-    program = with_integers(replace(program, input_range=(0.0, 100.0)), x)
+    program = with_integers(replace(program, input_range=(0.0, 100.0)), [x])
     assert program.host_integers is not None
     assert program.host_integers.finer[1] == 5
     found = differing(program, compiler, x)
