@@ -83,7 +83,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "manifest.json": _manifest,
     **dict.fromkeys(("weights.safetensors", "state.safetensors"), _tensors),
     "program.npz": read_program,
-    **dict.fromkeys(("golden.npz", "stimulus.npz", "calibration.npz", "smallest.npz"), read_npz),
+    **dict.fromkeys(("golden.npz", "stimulus.npz", "calibration.npz", "floats.npz", "smallest.npz"), read_npz),
     "model.nir": read_nir,
     **dict.fromkeys(("model.onnx", "run_lava.py", "front.svg", "divergence.svg", "README.md"), _something),
 }

@@ -130,7 +130,10 @@ def test_a_baseline_says_what_priced_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("then", "now", "said"),
     [
-        ({}, {"snnas": "1", "counts": "3"}, ""),  # a baseline of before
+        (
+            {}, {"snnas": "1", "counts": "3"},
+            "; the baseline does not say what made it, as older ones: if nothing else changed, --update-baseline",
+        ),
         ({"snnas": "1", "counts": "3"}, {"snnas": "1", "counts": "3"}, ""),
         (
             {"snnas": "1", "counts": "2", "profile": "loihi1 1"}, {"snnas": "1", "counts": "3"},

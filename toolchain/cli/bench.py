@@ -15,6 +15,7 @@ from snnas.toolchain.output.stdout import print_json
 STUDIES = (
     "bits",
     "calibration",
+    "channel_scales",
     "deploy_table",
     "fit_instructions",
     "folds",
@@ -22,6 +23,7 @@ STUDIES = (
     "heads",
     "instructions",
     "int8_cnn",
+    "layers_in_a_row",
     "mse_nas",
     "periods",
     "published_search",
