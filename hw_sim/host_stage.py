@@ -13,6 +13,7 @@ pixels are. So a microcontroller multiplies 16 by 16 bits, adds up in 32, and ro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,11 +65,17 @@ def finer_of(input_range: tuple[float, float], seen: Sequence[np.ndarray]) -> tu
     parts = [np.moveaxis(x, x.ndim - 3, 0).reshape(x.shape[x.ndim - 3], -1) for x in seen if x.size]
     if not parts or len(parts[0]) == 1:
         return ()
-    largest = np.max([np.maximum(part.max(1), -part.min(1)) for part in parts], axis=0).astype(np.float64)
-    room = max(map(abs, input_range)) / (2 * np.where(largest > 0, largest, 1.0))
-    halvings = np.where((largest > 0) & (room > 0), np.floor(np.log2(np.where(room > 0, room, 1.0))), 0.0)
-    found = tuple(int(n) for n in halvings.clip(0, HALVINGS_MAX))
+    largest, most = (
+        np.max([np.maximum(part.max(1), -part.min(1)) for part in parts], axis=0),
+        max(map(abs, input_range)),
+    )
+    found = tuple(_halvings(most / (2 * float(value))) if value > 0 else 0 for value in largest)
     return found if any(found) else ()
+
+
+def _halvings(room: float) -> int:
+    """How often a step is halved in a range that is ``room`` times as wide as what has to fit."""
+    return min(HALVINGS_MAX, math.floor(math.log2(room))) if room >= 1 else 0
 
 
 def with_integers(program: Program, seen: Sequence[np.ndarray] = ()) -> Program:

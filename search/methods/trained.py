@@ -188,7 +188,7 @@ class _Search:
                 finals.update(self._longer(some, range(1, SEEDS + 1)))
         best = chosen()
         if best is None:
-            reasons = [found.reason for found in self.short.values() if found.reason]
+            reasons = self._reasons()
             if len(reasons) == len(self.short):
                 raise NothingTrainedError(f"none of {len(reasons)} trainings came to anything, the last: {reasons[-1]}")
             raise GateError(
@@ -280,9 +280,13 @@ class _Search:
                 f"  generation {self.generation}: {len(self.short)} of {self.plan.trainings} trained; best "
                 f"{one.accuracy:.1%} on target, {cost} {one.figure(cost):.4g}{over}"
             )
-        failed = [result.reason for result in self.short.values() if result.reason]
-        if failed and found:
-            self.say(f"  {len(failed)} of {len(self.short)} trainings came to nothing, the last: {failed[-1]}")
+        reasons = self._reasons()
+        if reasons and found:
+            self.say(f"  {len(reasons)} of {len(self.short)} trainings came to nothing, the last: {reasons[-1]}")
+
+    def _reasons(self) -> list[str]:
+        """Why short trainings came to nothing, of those that did."""
+        return [result.reason for result in self.short.values() if result.reason]
 
     def _longer(self, names: Sequence[str], seeds: Sequence[int]) -> dict[str, list[Trained]]:
         trials = [Trial(self.designs[name], seed) for name in names for seed in seeds]

@@ -115,6 +115,11 @@ class Dataset:
         channels, height, width = self.x_train.shape[-3:]
         return channels, height, width
 
+    @property
+    def beyond_spikes(self) -> bool:
+        """Whether an entry may be more than one spike: a synapse of a chip carries one a timestep."""
+        return self.input_kind == "counts" and self.range[1] > 1
+
     def batch(self, x: Array) -> Array:
         """Some samples of x_train, x_val or x_test as float32 in ``range``; what is float32 comes back as it is."""
         return floats(x, self.unit)

@@ -79,7 +79,7 @@ def begin_search(
     sizes |= {"channels": options.channels or DEFAULT_CHANNELS, "timesteps": options.timesteps}
     network = runner.network(options, sizes, device)
     require_distinct(data, 2 * runner.batches)
-    if data.input_kind == "counts" and data.range[1] > 1:
+    if data.beyond_spikes:
         if target not in (None, "onnx"):
             raise UsageError(f"counts up to {data.range[1]:g}: no chip takes them; take --target onnx, or counts=false")
         narrator.note(f"counts up to {data.range[1]:g}: no chip takes them, such a network goes to --target onnx alone")

@@ -65,7 +65,7 @@ class TrainedMethod(Runner):
         return DesignSizes(**{name: given[name] for name in names if name in given})
 
     def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
-        if data.input_kind == "counts" and data.range[1] > 1:
+        if data.beyond_spikes:
             raise UsageError(
                 f"counts up to {data.range[1]:g}: trained judges on target, where a synapse carries one spike per "
                 f"timestep; leave counts=true out, take more frames, or another --method, whose network ONNX takes"
