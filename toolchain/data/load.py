@@ -95,6 +95,10 @@ class Dataset:
     """Of signals, (N, L, C), as they are stored: what an epoch's samples are made of where a recipe changes them."""
     raw_val: Array | None = None
     """The same of validation samples, which ``--method trained`` draws other splits with."""
+    groups_train: Array | None = None
+    """int64 (N,), which samples belong together, as ``--data groups=`` or a cut recording says: no draw parts them."""
+    groups_val: Array | None = None
+    """The same of validation samples; of numbers that no training sample has."""
     redraw: Callable[[int, int], Array] | None = None
     """Of recordings with ``augment``: x_train anew, drawn by seed and epoch."""
 
@@ -284,6 +288,7 @@ def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, options: dict[
         **{key: getattr(raw, key) for key in ("classes", "input_kind", "class_names", "notes")},
         "own_test": raw.test is not None,
         "class_weights": class_weights_of(raw.y[masks.train], raw.classes) if weighted else (),
+        **({} if raw.groups is None else {f"groups_{key}": raw.groups[parts[key]] for key in ("train", "val")}),
         "options": options,
         **about,
     }

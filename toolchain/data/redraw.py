@@ -43,12 +43,11 @@ def require_augment(data: Dataset) -> None:
 def first_of(data: Dataset, count: int) -> Dataset:
     """The data set with its first ``count`` training samples alone, whatever makes them anew included."""
     few = slice(0, count)
-    raw, redraw = data.raw_train, data.redraw
+    redraw = data.redraw
+    held = {f"{name}_train": getattr(data, f"{name}_train") for name in ("x", "y", "raw", "groups")}
     return replace(
         data,
-        x_train=data.x_train[few],
-        y_train=data.y_train[few],
-        raw_train=None if raw is None else raw[few],
+        **{name: None if array is None else array[few] for name, array in held.items()},
         redraw=None if redraw is None else lambda seed, epoch: redraw(seed, epoch)[few],
     )
 

@@ -85,11 +85,7 @@ def _draw(y: Array, pool: Array, shared: Array, size: int, rng: np.random.Genera
 def _draw_groups(
     y: Array, groups: Array, pool: Array, size: int, rng: np.random.Generator, name: str, what: str
 ) -> Array:
-    """Whole groups of ``pool``, of about ``size`` samples and its shares of the classes: one fold of scikit-learn's."""
-    try:
-        from sklearn.model_selection import StratifiedGroupKFold
-    except ImportError:
-        raise UnsupportedError("--data groups needs scikit-learn; install snnas with the extra [search]") from None
+    """Whole groups of ``pool``, of about ``size`` samples and its shares of the classes."""
     at = np.flatnonzero(pool)
     there = len(np.unique(groups[at]))
     if there < 2:
@@ -97,22 +93,35 @@ def _draw_groups(
             f"{name}: {there} group is left to draw {what} samples from, expected at least two; a split by groups "
             f"needs three or more of them"
         )
-    most = int(np.bincount(y[at]).max())
-    if most < 2:
+    if int(np.bincount(y[at]).max()) < 2:
         raise InvalidFileError(f"{name}: {len(at)} samples are left to draw {what} samples from, no two of one class")
-    folds = min(max(2, round(len(at) / size)), there, most)
-    fold = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes with fewer samples than folds: looked at below
-        _, drawn = next(fold.split(at, y[at], groups[at]))
     mask = np.zeros(len(y), dtype=bool)
-    mask[at[drawn]] = True
+    mask[at] = fold_of_groups(y[at], groups[at], size, rng)
     lost = sorted(set(y[at].tolist()) - set(y[pool & ~mask].tolist()))
     if lost:
         raise InvalidFileError(
             f"{name}: all samples of class {lost[0]} are of groups that {what} takes; add groups with that class, or "
             f"try another --seed"
         )
+    return mask
+
+
+def fold_of_groups(y: Array, groups: Array, size: int, rng: np.random.Generator) -> Array:
+    """A mask of whole groups, of about ``size`` samples and the classes' shares: one fold of scikit-learn's.
+
+    Of two groups or more, and a class of two samples or more.
+    """
+    try:
+        from sklearn.model_selection import StratifiedGroupKFold
+    except ImportError:
+        raise UnsupportedError("--data groups needs scikit-learn; install snnas with the extra [search]") from None
+    folds = min(max(2, round(len(y) / size)), len(np.unique(groups)), int(np.bincount(y).max()))
+    fold = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with fewer samples than folds: whoever minds them looks
+        _, drawn = next(fold.split(y, y, groups))
+    mask = np.zeros(len(y), dtype=bool)
+    mask[drawn] = True
     return mask
 
 

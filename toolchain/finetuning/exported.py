@@ -121,7 +121,7 @@ def _narrated(
     if checkpoint is not None and checkpoint.exists():
         narrator.say("  a checkpoint is there: fine-tuning goes on where what was asked for is the same")
     with narrator.progress(f"fine-tuning {recipe.epochs} epochs at {program.weight_bits} bits") as advance:
-        log = partial(say_epoch, narrator, epochs=recipe.epochs)
+        log = partial(say_epoch, narrator, recipe=recipe)
         tuned = finetune(
             program, graph, data, recipe, seed=seed, teacher=teacher, log=log, on_step=advance, checkpoint=checkpoint
         )

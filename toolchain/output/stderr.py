@@ -125,15 +125,18 @@ class Narrator:
                 self._bars = None
 
     def _lines(self, line: str) -> Advance:
-        said, told, begun = 0, False, time.monotonic()
+        said, told, begun, before = 0, False, time.monotonic(), -1
 
         def advance(done: int, total: int) -> None:
-            nonlocal said, told
+            nonlocal said, told, begun, before
+            if before < 0:
+                before = done if done > 1 else 0
+                begun = time.monotonic() if done > 1 else begun  # what goes on was not done in this time
             tenths, spent = 10 * done // max(1, total), time.monotonic() - begun
-            guessed = spent >= SOON and 0 < done < total
+            guessed = spent >= SOON and before < done < total
             if (self.verbose and tenths > said) or (guessed and not told) or self.silence >= SILENCE:
                 said, told = tenths, told or guessed
-                left = f"; about {span_of(spent / done * (total - done))} left" if guessed else ""
+                left = f"; about {span_of(spent / (done - before) * (total - done))} left" if guessed else ""
                 self.say(line.format(done, total) + left)
 
         return advance

@@ -16,6 +16,7 @@ import numpy as np
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError
 from snnas.hw_sim.tables import read_table
 from snnas.toolchain.data.seeds import stream
+from snnas.toolchain.data.split import fold_of_groups
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.cell_methods import skips
 from snnas.toolchain.searching.closest_miss import reserved
@@ -259,22 +260,30 @@ class Trainer:
             return training + time.perf_counter() - begun
 
     def _split(self, seed: int, most: int) -> Dataset:
-        """The samples of a training: of training and validation part together, drawn for each seed anew."""
-        data = self.material.data
+        """The samples of a training: of training and validation part together, drawn for each seed anew.
+
+        Samples that belong together are fitted to or judged by, not both.
+        """
+        data, rng = self.material.data, stream(self.predictor.seed, f"trained split {seed}")
         every = len(data.y_train) + len(data.y_val)
         judged = min(JUDGED, max(1, round(every * JUDGED_SHARE)))
-        order = stream(self.predictor.seed, f"trained split {seed}").permutation(every)
-        return replace(
-            data, **_taken(data, order[:judged], "val"), **_taken(data, order[judged : judged + most], "train")
-        )
+        order = rng.permutation(every)
+        first, rest = order[:judged], order[judged:]
+        if data.groups_train is not None and data.groups_val is not None:
+            groups = np.concatenate([data.groups_train, data.groups_val])[order]
+            chosen = fold_of_groups(np.concatenate([data.y_train, data.y_val])[order], groups, judged, rng)
+            first, rest = order[chosen][:JUDGED], order[~chosen]
+        return replace(data, **_taken(data, first, "val"), **_taken(data, rest[:most], "train"))
 
 
 def _taken(data: Dataset, places: np.ndarray, part: str) -> dict[str, Any]:
     """Samples by their places in training and validation part, one behind the other, as ``part`` of a data set."""
     first = len(data.y_train)
     near, far = places[places < first], places[places >= first] - first
-    names = ["x", "y"] + (["raw"] if data.raw_train is not None else [])
+    names = ("x", "y", "raw", "groups")
+    held = {name: (getattr(data, f"{name}_train"), getattr(data, f"{name}_val")) for name in names}
     return {
-        f"{name}_{part}": np.concatenate([getattr(data, f"{name}_train")[near], getattr(data, f"{name}_val")[far]])
-        for name in names
+        f"{name}_{part}": np.concatenate([train[near], val[far]])
+        for name, (train, val) in held.items()
+        if train is not None and val is not None
     }

@@ -192,7 +192,6 @@ class _Training:
         written = started
         total = self.config.epochs * self.steps
         while self.state.epoch <= self.config.epochs:
-            begun = time.perf_counter()
             if self.config.stages:
                 set_timesteps(self.network, self.config, self.state.epoch)
                 if not self.state.step and begins_stage(self.config, self.state.epoch):
@@ -214,8 +213,7 @@ class _Training:
                 if stop:
                     raise Stopped
             self.look(now=True)
-            record = self.finish_epoch(begun)
-            self.state.seconds = before + time.perf_counter() - started
+            record = self.finish_epoch(before - started)
             self.save(saved)
             written = time.perf_counter()
             log(record)
@@ -284,8 +282,11 @@ class _Training:
         rate = learning_rate(self.config, (self.state.epoch - 1) * self.steps + step - 1, self.steps)
         raise diverged(f"the loss is {float(self.step.losses[step - 1])} at", step, self.state.epoch, rate)
 
-    def finish_epoch(self, begun: float) -> Record:
-        """Validate, keep the weights where they are the best so far, and go to the next epoch."""
+    def finish_epoch(self, offset: float) -> Record:
+        """Validate, keep the weights where they are the best so far, and go to the next epoch.
+
+        offset: what the clock is behind the training's seconds, those before a kill included.
+        """
         config, state = self.config, self.state
         found = self.validate(self.x_val, self.y_val, amp=config.amp)
         if not math.isfinite(found.loss):
@@ -297,6 +298,7 @@ class _Training:
         if not state.best_epoch or merit > state.best:
             state.best_epoch, state.best = state.epoch, merit
             self.best = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        state.seconds = offset + time.perf_counter()
         sizes = [batch.stop - batch.start for batch in self.step.batches]
         record = {
             "epoch": state.epoch,
@@ -306,7 +308,7 @@ class _Training:
             "val_loss": found.loss,
             "val_sar": found.sar,
             "lr": learning_rate(config, (state.epoch - 1) * self.steps, self.steps),
-            "seconds": round(time.perf_counter() - begun, 3),
+            "seconds": round(state.seconds - math.fsum(entry["seconds"] for entry in state.log), 3),
         }
         state.log.append(record)
         state.epoch, state.step, state.shuffle = state.epoch + 1, 0, dict(self.shuffle.bit_generator.state)

@@ -10,12 +10,13 @@ import numpy as np
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.toolchain.data.redraw import require_signals
 from snnas.toolchain.data.statistics import balanced_accuracy, uneven, wilson
-from snnas.toolchain.output.stderr import Narrator, counted
+from snnas.toolchain.output.stderr import Narrator, counted, span_of
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.log import JsonLines
 from snnas.toolchain.runs.run import Run
 from snnas.toolchain.training.device import has_bf16, resolve_device
 from snnas.toolchain.training.restore import network_of
+from snnas.toolchain.training.stages import epochs_behind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,11 +67,13 @@ def train_run(
     if first:
         log.path.unlink(missing_ok=True)  # of a process that was killed: the checkpoint holds what it said
 
+    latest: Record = {}
+
     def record(entry: Record) -> None:
         if first:
             log.append(entry)
             on_epoch(entry)
-        say_epoch(narrator, entry, asked.epochs)
+        latest.update(entry)
 
     if recipe.amp == "bf16" and device == "cpu" and not has_bf16(device):
         narrator.say(
@@ -95,6 +98,7 @@ def train_run(
                 seed=config["seed"],
                 device=device,
                 log=record,
+                on_epoch=lambda done, total: say_epoch(narrator, latest, recipe),
                 on_step=advance,
                 checkpoint=folder,
             )
@@ -202,12 +206,12 @@ def gap_note(result: TrainingResult) -> str | None:
     )
 
 
-def say_epoch(narrator: Narrator, entry: Record, epochs: int) -> None:
+def say_epoch(narrator: Narrator, entry: Record, recipe: TrainingConfig) -> None:
     """Narrates an epoch that took long, or that ends a long silence, and the time that is left."""
     if entry["seconds"] >= LONG_EPOCH_SECONDS or narrator.silence >= LONG_SILENCE_SECONDS:
-        left = (epochs - entry["epoch"]) * entry["seconds"]
-        remaining = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
+        left = epochs_behind(recipe, entry["epoch"]) * entry["seconds"]
+        ahead = f"; about {span_of(left)} left" if left else ""
         narrator.say(
-            f"  epoch {entry['epoch']} of {epochs}: loss {entry['loss']:.3f}, validation accuracy "
-            f"{entry['val_accuracy']:.2%}, {entry['seconds']:.0f} s; {remaining} left"
+            f"  epoch {entry['epoch']} of {recipe.epochs}: loss {entry['loss']:.3f}, validation accuracy "
+            f"{entry['val_accuracy']:.2%}, {entry['seconds']:.0f} s{ahead}"
         )

@@ -19,7 +19,7 @@ from snnas.toolchain.training.evaluation import validate
 from snnas.toolchain.training.memory import lay_out
 from snnas.toolchain.training.optimisation import prepare
 from snnas.toolchain.training.parallel import World
-from snnas.toolchain.training.stages import set_timesteps, stage_of
+from snnas.toolchain.training.stages import epochs_behind, set_timesteps
 from snnas.toolchain.training.step import Stepper
 
 STEPS = 2  # that are timed, behind one that warms up
@@ -47,15 +47,7 @@ def seconds_ahead(network: nn.Module, data: Dataset, config: TrainingConfig, *, 
         about: Any = {"device": device, "batch": config.batch, "unit": data.unit, "world": World()}
         looked = _timed(lambda: validate(trial, x, y, **about), device)
     of_step = sum(seconds[1:] or seconds) / len(seconds[1:] or seconds)
-    return _whole(config) * (steps * of_step + len(data.x_val) / len(x) * looked)
-
-
-def _whole(config: TrainingConfig) -> float:
-    """The epochs, each as long as its T is to the last one's."""
-    if not config.stages:
-        return float(config.epochs)
-    last = config.stages[-1][0]
-    return sum(config.stages[stage_of(config, epoch)][0] / last for epoch in range(1, config.epochs + 1))
+    return epochs_behind(config, 0) * (steps * of_step + len(data.x_val) / len(x) * looked)
 
 
 def _timed(work: Callable[[], object], device: str) -> float:

@@ -21,6 +21,17 @@ def stage_of(config: TrainingConfig, epoch: int) -> int:
     return max(0, len(config.stages) - 1)
 
 
+def epochs_behind(config: TrainingConfig, epoch: int) -> float:
+    """Return how many epochs come behind ``epoch`` (from 0), each as long as its T is to that of ``epoch``.
+
+    Of epoch 0, before the first: to the last one's.
+    """
+    if not config.stages:
+        return float(config.epochs - epoch)
+    own = config.stages[stage_of(config, epoch) if epoch else -1][0]
+    return sum(config.stages[stage_of(config, later)][0] / own for later in range(epoch + 1, config.epochs + 1))
+
+
 def begins_stage(config: TrainingConfig, epoch: int) -> bool:
     """Whether ``epoch`` is the first of a stage."""
     return epoch == 1 or stage_of(config, epoch) != stage_of(config, epoch - 1)

@@ -18,6 +18,7 @@ from snnas.search.methods.trained import SEEDS
 from snnas.search.methods.trials import Trial
 from snnas.search.network.design import Design
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.data.load import load
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.exporting.of_run import OfRun
 from snnas.toolchain.output.run import describe, table
@@ -190,6 +191,27 @@ def test_no_test_sample_is_seen_and_judges_are_not_fitted_to(run: Run) -> None:
     here = {sample.tobytes() for sample in np.concatenate([part.x_train, part.x_val])}
     assert here == {sample.tobytes() for sample in np.concatenate([data.x_train, data.x_val])}
     assert not np.array_equal(part.x_val, Trainer(spec)._split(2, 10**6).x_val)
+
+
+def test_what_belongs_together_is_fitted_to_or_judged_by(folder: Path, run: Run) -> None:
+    """Six recordings of fifteen samples: a network that knows a recording is not judged by it."""
+    with np.load(folder / "data.npz") as stored:
+        np.savez(folder / "grouped.npz", **stored, recording=np.arange(90) // 15)
+    data = load(folder / "grouped.npz", seed=0, groups="recording")
+    spec = spec_of(run, data)
+    for seed in range(5):
+        part = Trainer(spec)._split(seed, 10**6)
+        assert part.groups_train is not None
+        assert part.groups_val is not None
+        assert set(part.groups_train).isdisjoint(part.groups_val)
+        assert len(part.y_train) + len(part.y_val) == len(data.y_train) + len(data.y_val)
+        assert len(set(part.y_train)) == len(set(part.y_val)) == 2
+        known = {x.tobytes(): group for x, group in zip(data.x_train, data.groups_train, strict=True)}
+        both = [(x, group) for x, group in zip(part.x_train, part.groups_train, strict=True) if x.tobytes() in known]
+        assert both
+        assert all(known[x.tobytes()] == group for x, group in both)
+        assert len(Trainer(spec)._split(seed, 20).y_train) == 20
+    assert len({Trainer(spec)._split(seed, 9).x_val.tobytes() for seed in range(5)}) > 1
 
 
 def test_designs_are_compared_by_balanced_accuracy_where_classes_are_weighed(run: Run) -> None:

@@ -10,6 +10,7 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +19,10 @@ from snnas.hw_sim.errors import GateError, InvalidFileError
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.toolchain.data.load import Dataset, load
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.training import TrainingConfig, build, train
+from snnas.toolchain.training.of_run import say_epoch
+from snnas.toolchain.training.stages import epochs_behind
 from tests.interrupts import heeded
 
 CHAIN = Genotype("lightsnn", (Cell.of({(0, 1): "conv3x3", (1, 3): "skip"}),) * 2)
@@ -104,6 +108,42 @@ def test_asked_to_stop_it_saves_the_step_that_it_did(tmp_path: Path) -> None:
     assert weights_hash(few(), tmp_path, on_step=lambda done, total: steps.append(done)) == undisturbed
     # The one at which the signal came, and the next, in which it was seen, are not done again.
     assert steps == list(range(11, 19))
+
+
+def test_an_epoch_that_was_killed_took_what_it_took_before_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    monkeypatch.setattr("snnas.toolchain.training.loop.time", SimpleNamespace(perf_counter=clock))
+
+    def stop(done: int, total: int) -> None:
+        if done == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        weights_hash(few(), tmp_path, on_step=stop)
+    log: list = []
+    epochs: list = []
+    weights_hash(few(), tmp_path, log=log.append, on_epoch=lambda done, total: epochs.append(done))
+    first, killed, last = (record["seconds"] for record in log)
+    assert killed >= max(first, last) >= 6  # a look at the clock at each step; those behind the kill are one
+    assert epochs == [2, 3]  # as they end; the log tells of the first one too
+
+
+def test_what_is_left_is_as_long_as_its_timesteps(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = TrainingConfig(epochs=4, stages=((1, 1), (3, 1)))
+    assert [epochs_behind(recipe, epoch) for epoch in range(5)] == [2 * 1 / 3 + 2, 1 + 2 * 3, 2 * 3, 1, 0]
+    assert [epochs_behind(replace(recipe, stages=()), epoch) for epoch in (0, 1, 4)] == [4, 3, 0]
+    for epoch in (2, 4):
+        entry = {"epoch": epoch, "loss": 0.5, "val_accuracy": 0.9, "seconds": 60.0}
+        say_epoch(Narrator(), entry, recipe)
+    assert capsys.readouterr().err.splitlines() == [
+        "  epoch 2 of 4: loss 0.500, validation accuracy 90.00%, 60 s; about 6 min left",
+        "  epoch 4 of 4: loss 0.500, validation accuracy 90.00%, 60 s",
+    ]
 
 
 def test_another_recipe_begins_anew(tmp_path: Path) -> None:
