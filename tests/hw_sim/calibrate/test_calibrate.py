@@ -332,7 +332,7 @@ def test_what_is_not_fitted_stays_as_in_the_profile_of_the_plan(plan: Plan, log:
 def test_plans_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     profile, system = load_profile("loihi1"), load_system("generic")
     with pytest.raises(UsageError, match="--probes 7: 9 or more are needed to tell synop, "):
-        make(profile, load_system("loihi1"), 7, small=True, seed=0, candidates=12)
+        make(profile, load_system("loihi1"), 7, small=False, seed=1, candidates=12)
     # What no system settles is refused before the first candidate is simulated.
     monkeypatch.setattr("snnas.hw_sim.calibrate.plan.simulated", lambda recipe, system: pytest.fail("simulated"))
     with pytest.raises(UsageError, match="--probes 6: 7 or more .* up to 10"):
