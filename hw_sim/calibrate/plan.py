@@ -200,7 +200,7 @@ def make(
 
 
 def _refuse_before(profile: Profile, constants: model.Constants, probes: int, candidates: int) -> None:
-    """UsageError for a number of probes that no system settles: what a mesh tells alone is known once it is simulated."""
+    """UsageError for a number of probes that will do on no system; what a mesh has is known once they are simulated."""
     every = model.energies(constants)
     least, most = (len(keys) - 1 for keys in ([key for key in every if key not in model.OF_MESH], every))
     if probes < least:

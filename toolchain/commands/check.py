@@ -208,7 +208,7 @@ class Attested:
         return int(self.document["exit_code"]) or int(bool(self.differences))
 
     def lines(self) -> list[str]:
-        """For a person. Only of an export that passes is there a digest to quote; of others the verdict stands first."""
+        """For a person. Only an export that passes has a digest to quote; of others the verdict stands first."""
         d = self.document
         failing = sorted({code for code, _, status in d["checks"] if status in ("failed", "invalid", "unsupported")})
         failed = f"FAILED ({', '.join(failing)}); snnas check says why"

@@ -335,7 +335,7 @@ def test_plans_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
         make(profile, load_system("loihi1"), 7, small=False, seed=1, candidates=12)
     # What no system settles is refused before the first candidate is simulated.
     monkeypatch.setattr("snnas.hw_sim.calibrate.plan.simulated", lambda recipe, system: pytest.fail("simulated"))
-    with pytest.raises(UsageError, match="--probes 6: 7 or more .* up to 10"):
+    with pytest.raises(UsageError, match=r"--probes 6: 7 or more .* up to 10"):
         make(profile, system, 6, small=True, seed=0, candidates=12)
     with pytest.raises(UsageError, match="--probes 13: there are 12 candidates"):
         make(profile, system, 13, small=True, seed=0, candidates=12)
