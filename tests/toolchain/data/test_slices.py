@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ def test_slices_by_value_of_events_that_are_not_in_order() -> None:
     for slice_by, rows in by.items():
         how = FrameOptions(slice=15 if slice_by == "duration" else 2, slice_by=slice_by)  # type: ignore[arg-type]
         assert [part.x.tolist() for part in cut(events, how)] == rows
+
+
+def test_slices_are_not_held_beside_each_other() -> None:
+    events = made(events=20_000, last=10**6)
+    held = 4 * 8 * len(events)
+    tracemalloc.start()
+    how = FrameOptions(slice=10_000, slice_by="event_count", slice_overlap=9_900)
+    sizes = {len(part) for part in cut(events, how)}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sizes == {10_000}
+    assert peak < 3 * held  # together the 101 would take 50 times as much
 
 
 def recordings(folder: Path, count: int = 12, **about: Any) -> Path:

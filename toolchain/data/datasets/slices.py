@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,26 @@ Sensor = tuple[int, int, int]
 MAX_SLICES = 100_000  # of one recording
 
 
-def cut(events: Events, how: FrameOptions) -> list[Events]:
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """Of one recording, each made as it is asked for: slices that overlap by much are many times the recording.
+
+    order: the events by time or number, in which a slice is from first to end of ``bounds``, (slices, 2).
+    """
+
+    events: Events
+    order: Array
+    bounds: Array
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def __iter__(self) -> Iterator[Events]:
+        for first, end in self.bounds:
+            yield self.events.where(np.sort(self.order[first:end]))
+
+
+def cut(events: Events, how: FrameOptions) -> Slices:
     """The slices of a recording with events, as SliceByTime, SliceByEventCount, SliceByTimeBins and SliceByEventBins.
 
     Times are since the first event; what is left over at the end is in no slice. Within one, events stay in the order
@@ -37,8 +56,7 @@ def cut(events: Events, how: FrameOptions) -> list[Events]:
     if count > MAX_SLICES:
         raise UsageError(f"--data slice={how.slice}: {count:,} slices of a recording, expected at most {MAX_SLICES:,}")
     starts = np.arange(count) * step
-    bounds = np.searchsorted(since, [starts, starts + length])
-    return [events.where(np.sort(order[first:end])) for first, end in bounds.T]
+    return Slices(events, order, np.searchsorted(since, [starts, starts + length]).T)
 
 
 def sliced(recordings: Recordings, how: FrameOptions) -> Recordings:
@@ -58,12 +76,12 @@ def sliced(recordings: Recordings, how: FrameOptions) -> Recordings:
     return Recordings(labels=recordings.labels[sources], test=test, events=every, names=names, sources=sources)
 
 
-def _slices(recordings: Recordings, row: int, events: Events, how: FrameOptions) -> list[Events]:
+def _slices(recordings: Recordings, row: int, events: Events, how: FrameOptions) -> Slices:
     name = recordings.named(row)
     if not len(events):
         raise InvalidFileError(f"{name} holds no events, expected some to slice; it is damaged")
     found = cut(events, how)
-    if how.slice_by in ("time", "count") and not any(len(part) for part in found):
+    if how.slice_by in ("time", "count") and not np.diff(found.bounds).any():
         lasts = int(events.t.max() - events.t.min())
         raise InvalidFileError(
             f"{name} holds {len(events)} events in {lasts} us, too little for {how.slice} slices by {how.slice_by}; "
