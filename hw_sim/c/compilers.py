@@ -106,7 +106,8 @@ def cross(core: Core, only: Literal["gcc", "zig"] | None = None) -> tuple[Compil
     if wanted != "gcc" and (zig := _zig()):
         return Compiler(command=(*zig, "cc", *core.zig_flags), name="zig cc"), " ".join(zig)
     if wanted:
-        return None, f"no compiler for {core.title}: {wanted} is asked for ({CROSS}) and is not there; {MEND}"
+        by = f"only = {only!r}" if only else CROSS
+        return None, f"no compiler for {core.title}: {wanted} is asked for ({by}) and is not there; {MEND}"
     lacking = [c.gcc for c in CORES.values() if not shutil.which(c.gcc)]
     of = "microcontrollers" if len(lacking) == len(CORES) else core.title
     return None, f"no compiler for {of}: neither zig nor {' nor '.join(lacking)} is there; {MEND}"

@@ -29,6 +29,7 @@ BILL = (
     "energy.crossing",
     "energy.input_spike",
 )
+OF_MESH = ("energy.hop_ew", "energy.hop_ns", "energy.crossing")  # of the bill: not on every system
 SYNOPS = ("energy.synop_conv", "energy.synop_dense", "energy.synop_sparse")
 TIMES = ("time.update_active", "time.update_idle", "time.synop", "time.message", "time.barrier")
 

@@ -158,6 +158,7 @@ def make(
     UsageError where there are fewer probes than constants.
     """
     constants = model.starting(profile)
+    _refuse_before(profile, constants, probes, candidates)
     recipes = pool(candidates, seed, small=small, hosted="energy.host_mac" in constants)
     found: list[tuple[Recipe, Counts]] = []
     for done, recipe in enumerate(recipes):
@@ -196,6 +197,19 @@ def make(
             Probe(id=f"p{k + 1:02d}", recipe=found[index][0], counts=found[index][1]) for k, index in enumerate(chosen)
         ),
     )
+
+
+def _refuse_before(profile: Profile, constants: model.Constants, probes: int, candidates: int) -> None:
+    """UsageError for a number of probes that will do on no system; what a mesh has is known once they are simulated."""
+    every = model.energies(constants)
+    least, most = (len(keys) - 1 for keys in ([key for key in every if key not in model.OF_MESH], every))
+    if probes < least:
+        raise UsageError(
+            f"--probes {probes}: {least} or more are needed to tell the constants of {profile.name} apart, and where "
+            f"messages pass cores and chips up to {most}"
+        )
+    if probes > candidates:
+        raise UsageError(f"--probes {probes}: there are {candidates} candidates to choose from; ask for fewer")
 
 
 def _tables(tallies: list[model.Tally], constants: model.Constants) -> tuple[np.ndarray, np.ndarray]:

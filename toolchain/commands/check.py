@@ -208,18 +208,19 @@ class Attested:
         return int(self.document["exit_code"]) or int(bool(self.differences))
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """For a person. Only an export that passes has a digest to quote; of others the verdict stands first."""
         d = self.document
-        out, samples = [f"attestation {d['digest']}"], d["samples"]
+        failing = sorted({code for code, _, status in d["checks"] if status in ("failed", "invalid", "unsupported")})
+        failed = f"FAILED ({', '.join(failing)}); snnas check says why"
+        out, samples = [failed if failing else f"attestation {d['digest']}"], d["samples"]
         if samples:
             labels = f"labels {samples['labels']}" if samples["labels"] else "no labels"
             out.append(f"measured on {samples['number']} samples ({samples['stimulus']}), {labels}")
         for name, value in d["figures"].items():
             shown = "-" if value is None else f"{value:.6g} {GATED[name].unit}".rstrip()
             out.append(f"  {name:<16} {shown}")
-        failing = sorted({code for code, _, status in d["checks"] if status in ("failed", "invalid", "unsupported")})
-        failed = f"FAILED ({', '.join(failing)}); snnas check says why"
-        out.append(failed if failing else f"{len(d['checks'])} checks passed")
+        if not failing:
+            out.append(f"{len(d['checks'])} checks passed")
         if self.differences is not None:
             out += [f"  {line}" for line in self.differences]
             out.append(f"{len(self.differences)} entries differ" if self.differences else "equal to the one compared")

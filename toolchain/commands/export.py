@@ -203,4 +203,5 @@ def _onnx(run: Run, options: RunExportOptions, narrator: Narrator) -> Export:
 def _in_float(report: dict[str, Any], folder: Path) -> Export:
     """What an ONNX export made; what is silent is said beside it."""
     mute = silence.of(report)
-    return Export(report=report, folder=folder, notes=(str(mute),) if mute else ())
+    following = shlex.join(["check", str(folder)])
+    return Export(report=report, folder=folder, notes=(str(mute),) if mute else (), next_commands=(following,))

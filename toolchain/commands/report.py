@@ -76,9 +76,11 @@ def read_report(options: ReportOptions, narrator: Narrator = SILENT) -> dict[str
     (run,) = _named(options)
     if not run.report.exists():
         points = sorted(path.parent.name for path in run.path.glob("front/*/report.json"))
+        if not points:
+            run.require()
         front = f", or see its points, of which {', '.join(points)} have one, with --pick" if points else ""
         raise UsageError(
-            f"run {run.name} has no report yet; make it with: snnas export {run.name} --target lava{front}"
+            f"run {run.name} has no report yet; make it with: snnas export {run.spoken} --target lava{front}"
         )
     figures = report.read_report(run.report)
     if report.stale(run, figures):

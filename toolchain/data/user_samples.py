@@ -174,7 +174,8 @@ def of_signals(
     if made[still:] != wanted[still:]:
         raise InvalidFileError(
             f"{name}: a sample of x is {x.shape[1]} samples of {x.shape[2]} channels, which make {made}; the program "
-            f"takes {wanted}: expected {shape[0] // signal.lines} channels, (N, L, C)"
+            f"takes {wanted}: expected {shape[0] // signal.lines} channels, (N, L, C); where "
+            "channels stand before time store x.transpose(0, 2, 1)"
         )
     made_of_it = signal.apply(x)
     return made_of_it if signal.spikes else made_of_it.clip(*limits)

@@ -162,6 +162,17 @@ class Run:
             return "trained"
         return "searched" if self.genotype.exists() else "begun"
 
+    def require(self, *, trained: bool = True) -> None:
+        """UsageError where the run has no network yet, or with ``trained`` no weights: it says what gets there."""
+        if not self.genotype.exists():
+            if self.failure is not None:
+                raise UsageError(f"run {self.name} has no network, its search failed ({self.failure})")
+            raise UsageError(
+                f"run {self.name} has no genotype yet; finish its search with: snnas search --resume {self.spoken}"
+            )
+        if trained and not self.weights.exists():
+            raise UsageError(f"run {self.name} is not trained; train it with: snnas train {self.spoken}")
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the run and clears away what killed processes left in it; UsageError names the process that has it."""

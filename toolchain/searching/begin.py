@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Runner
 
 if TYPE_CHECKING:
+    from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.training import TrainingConfig
 
 
@@ -33,7 +35,8 @@ def begin_search(
 ) -> Run:
     """Checks everything that can be wrong, then makes the run's folder and writes its configuration.
 
-    target: that the run is exported to afterwards, where that is known.
+    target: that the run is exported to afterwards, where that is known. Nothing is left on disk of what is refused:
+    UsageError for what does not go together, GateError for a budget that no network can keep.
     """
     from snnas.search.network.config import DEFAULT_CHANNELS
     from snnas.toolchain.data.load import load, require_known, takes_frames
@@ -108,9 +111,23 @@ def begin_search(
         "train": training.plain(),
         "versions": fingerprint(device),
     }
+    if "budget" in config:
+        _refuse_hopeless(config, data)
     return create(
         folder, name, f"{data.name}-{options.method}", lambda name: {"run.toml": as_toml({"name": name, **config})}
     )
+
+
+def _refuse_hopeless(config: dict[str, Any], data: Dataset) -> None:
+    """GateError where no network of the run that is about to be made can keep its budget; it is drafted elsewhere."""
+    from snnas.toolchain.searching.least import refuse_hopeless
+    from snnas.toolchain.searching.session import spec_of
+
+    with tempfile.TemporaryDirectory(prefix="snnas-search-") as folder:
+        draft = Run(Path(folder))
+        draft.write_config({"name": "draft", **config})
+        spec = spec_of(draft, data)
+    refuse_hopeless(spec.limits, RUNNERS[spec.settings["name"]].floors(spec), spec.predictor)
 
 
 def _recipe(options: SearchOptions) -> TrainingConfig:

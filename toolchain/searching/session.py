@@ -20,7 +20,6 @@ from snnas.toolchain.runs.run import MEND, Run
 from snnas.toolchain.searching.budgets import METRICS, Limits, check_limits
 from snnas.toolchain.searching.cost import Chip, Cost, Meter, Predictor, live
 from snnas.toolchain.searching.evaluator import PREDICT, Evaluator, in_worker, score_kind
-from snnas.toolchain.searching.least import refuse_hopeless
 from snnas.toolchain.searching.methods import RUNNERS
 from snnas.toolchain.searching.pool import Ask, Each
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Judged, Material, Spec, Task
@@ -138,8 +137,6 @@ class Session:
 
         self._answered = done
         earlier = [r for r in every if r.get("attempt", 1) < attempt and r.get("event") == "evaluation"]
-        if self.limits and not every:
-            refuse_hopeless(self.limits, self.runner.floors(self.spec), self.spec.predictor)
         task = self._task(record, seen, earlier, limits, banned or {})
         total, words = self.runner.plan(task)
         if done:

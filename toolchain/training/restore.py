@@ -38,18 +38,11 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
     from snnas.search.kinds import kind_of, read_genotype
     from snnas.toolchain.training import build, load_weights
 
-    if not run.genotype.exists():
-        if run.failure is not None:
-            raise UsageError(f"run {run.name} has no network, its search failed ({run.failure})")
-        raise UsageError(
-            f"run {run.name} has no genotype yet; finish its search with: snnas search --resume {run.spoken}"
-        )
+    run.require(trained=trained)
     genotype = read_genotype(read_text(run.genotype, errors="replace"), where=str(run.genotype))
     sizes = kind_of(genotype.space).sizes(run.network_json(), where=str(run.path / "run.toml"))
     network = build(genotype, sizes, seed=run.config()["seed"])
     if trained:
-        if not run.weights.exists():
-            raise UsageError(f"run {run.name} is not trained; train it with: snnas train {run.spoken}")
         load_weights(network, run.weights)
     elif (begun := run.section("transfer").get("weights_sha256")) is not None:
         load_weights(network, run.start)

@@ -60,6 +60,7 @@ def test_which_cross_compiler_may_be_chosen(bare, tmp_path: Path) -> None:
     found, why = compilers.cross(m4)
     assert found is None
     assert why.startswith("no compiler for Arm Cortex-M4: zig is asked for (SNNAS_C_CROSS)")
+    assert "gcc is asked for (only = 'gcc') and is not there" in compilers.cross(m4, only="gcc")[1]
     bare.setenv(compilers.CROSS, "icc")
     with pytest.raises(UsageError, match="SNNAS_C_CROSS=icc: expected gcc or zig"):
         compilers.cross(m4)

@@ -329,10 +329,14 @@ def test_what_is_not_fitted_stays_as_in_the_profile_of_the_plan(plan: Plan, log:
     assert Plan.from_json(older, {p.id: p.counts for p in plan.probes}.__getitem__).base == {}
 
 
-def test_plans_that_cannot_be_made() -> None:
+def test_plans_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     profile, system = load_profile("loihi1"), load_system("generic")
-    with pytest.raises(UsageError, match="--probes 3: 7 or more"):
-        make(profile, system, 3, small=True, seed=0, candidates=12)
+    with pytest.raises(UsageError, match="--probes 7: 9 or more are needed to tell synop, "):
+        make(profile, load_system("loihi1"), 7, small=False, seed=1, candidates=12)
+    # What no system settles is refused before the first candidate is simulated.
+    monkeypatch.setattr("snnas.hw_sim.calibrate.plan.simulated", lambda recipe, system: pytest.fail("simulated"))
+    with pytest.raises(UsageError, match=r"--probes 6: 7 or more .* up to 10"):
+        make(profile, system, 6, small=True, seed=0, candidates=12)
     with pytest.raises(UsageError, match="--probes 13: there are 12 candidates"):
         make(profile, system, 13, small=True, seed=0, candidates=12)
     with pytest.raises(UnsupportedError, match="prices cycles of a microcontroller"):

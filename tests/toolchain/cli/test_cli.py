@@ -22,6 +22,7 @@ from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.hw_sim.files import sha256
 from snnas.hw_sim.lava import environment as lava_environment
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.runs import find
 from tests.interrupts import heeded
 
 ROOT = Path(__file__).parents[3]
@@ -224,9 +225,16 @@ def test_an_untrained_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         "not trained",
         f"snnas train {tmp_path / 'digits-lightsnn-001'}",
     )
-    fails(capsys, ["report", "--runs-dir", str(tmp_path)], 2, "no report yet")
+    run = find(tmp_path, None)
+    for command in ("report", "diagnose", "submit"):  # an export is the step behind the next
+        fails(capsys, [command, run.name, "--runs-dir", str(tmp_path)], 2, f"snnas train {run.path}")
     assert run_command(["train", "--runs-dir", str(tmp_path), "-q"]) == 0
     fails(capsys, ["train", "--runs-dir", str(tmp_path), "-q"], 2, "--force")
+    fails(capsys, ["report", "--runs-dir", str(tmp_path)], 2, "no report yet", f"snnas export {run.path} --target lava")
+    for file in (run.genotype, run.weights, run.search_log.path):  # as where its search was ended
+        file.unlink()
+    for command in ("report", "diagnose", "submit"):
+        fails(capsys, [command, run.name, "--runs-dir", str(tmp_path)], 2, f"snnas search --resume {run.path}")
 
 
 @pytest.mark.parametrize(

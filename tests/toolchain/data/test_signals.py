@@ -175,7 +175,12 @@ def test_channels_may_stand_before_time(tmp_path: Path) -> None:
     path = waves(tmp_path / "a.npz")
     with np.load(path) as held:
         np.savez(tmp_path / "b.npz", x=held["x"].transpose(0, 2, 1), y=held["y"])
+    with pytest.raises(InvalidFileError, match=r"of \(N, C, L\) layout=NCL too"):
+        load(tmp_path / "b.npz", seed=0)
+    unsaid = load(tmp_path / "b.npz", seed=0, axis="time")
+    assert any("if channels stand before time, add layout=NCL" in note for note in unsaid.notes)
     said = load(tmp_path / "b.npz", seed=0, axis="time", layout="NCL")
+    assert said.notes == ()
     assert _same(said, load(path, seed=0, axis="time"))
     with pytest.raises(UsageError, match="layout=NHWC: expected NLC or NCL of signals"):
         load(path, seed=0, axis="time", layout="NHWC")

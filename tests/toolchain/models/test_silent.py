@@ -167,6 +167,7 @@ def test_an_onnx_export_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert "never fire 2 of 2 first, last" in out
         assert "33.33%" not in out
         assert "likely cause: first is an IF neuron: at dt = 0.0001 s" in err
+        assert f"next: snnas check {folder}" in err
     assert json.loads((folder / "report.json").read_text())["silence"]["options"] == "--dt 1"
     out, err = told(capsys, "export", model, "--target", "onnx", "--data", data, *ANALOGUE, "--dt", 1, "--force",
                     "--out", folder)  # fmt: skip

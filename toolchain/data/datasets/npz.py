@@ -186,7 +186,8 @@ def check_values(x: Array, path: Path, *, told: bool = False) -> None:
     if x.ndim not in (4, 5) or 0 in x.shape:
         mend = {
             2: "; of images reshape it, x.reshape(-1, 1, H, W); of signals (N, L) say --data axis=time",
-            3: "; of grey images store x[:, None]; of signals (N, L, C) --data axis=time, window=W or axis=length",
+            3: "; of grey images store x[:, None]; of signals (N, L, C) say --data axis=time, window=W or axis=length, "
+            "and of (N, C, L) layout=NCL too",
         }.get(x.ndim, "")
         raise InvalidFileError(
             f"x of {path} has shape {x.shape}, expected (N, C, H, W) or (N, T, C, H, W), none empty{mend}"

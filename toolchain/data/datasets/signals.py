@@ -120,6 +120,9 @@ def read_signals(path: Path, said: Declared | None, how: ArrayOptions) -> Raw:
         groups = _groups_of(series, how, path)
     else:
         blocks, y, parts, groups = _arrays(path, how)
+        length, channels = blocks[0].shape[1:]
+        if how.layout is None and channels > length:
+            notes.append(f"{length} values in {channels} channels: if channels stand before time, add layout=NCL")
     if said.slice is None:
         x = _one_length(blocks, said, notes)
     else:
