@@ -37,7 +37,7 @@ def row_of(run: Run, *, name: str | None = None, note: str = "", blind: bool = T
     """
     folder = run.export("lava")
     if not (folder / "report.json").is_file():
-        run.require()
+        run.require_network()
         raise UsageError(f"run {run.name} has no export to Lava; export it with: snnas export {run.spoken}")
     report, manifest = read_json(folder / "report.json"), read_json(folder / "manifest.json")
     inputs, profile = manifest["inputs"], report["energy_uJ"]["profile"]

@@ -77,7 +77,7 @@ def read_report(options: ReportOptions, narrator: Narrator = SILENT) -> dict[str
     if not run.report.exists():
         points = sorted(path.parent.name for path in run.path.glob("front/*/report.json"))
         if not points:
-            run.require()
+            run.require_network()
         front = f", or see its points, of which {', '.join(points)} have one, with --pick" if points else ""
         raise UsageError(
             f"run {run.name} has no report yet; make it with: snnas export {run.spoken} --target lava{front}"

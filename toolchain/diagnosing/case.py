@@ -78,7 +78,7 @@ def open_case(
 def _of_newest_export(run: runs.Run, wanted: ReadingOptions) -> Case:
     exports = sorted(run.path.glob("export/*/program.npz"), key=lambda p: p.stat().st_mtime)
     if not exports:
-        run.require()
+        run.require_network()
         raise UsageError(f"run {run.name} has no export with a program; make one with: snnas export {run.spoken}")
     return _of_export(exports[-1].parent, wanted, run)
 

@@ -162,7 +162,7 @@ class Run:
             return "trained"
         return "searched" if self.genotype.exists() else "begun"
 
-    def require(self, *, trained: bool = True) -> None:
+    def require_network(self, *, trained: bool = True) -> None:
         """UsageError where the run has no network yet, or with ``trained`` no weights: it says what gets there."""
         if not self.genotype.exists():
             if self.failure is not None:

@@ -38,7 +38,7 @@ def network_of(run: Run, *, trained: bool = True) -> Network:
     from snnas.search.kinds import kind_of, read_genotype
     from snnas.toolchain.training import build, load_weights
 
-    run.require(trained=trained)
+    run.require_network(trained=trained)
     genotype = read_genotype(read_text(run.genotype, errors="replace"), where=str(run.genotype))
     sizes = kind_of(genotype.space).sizes(run.network_json(), where=str(run.path / "run.toml"))
     network = build(genotype, sizes, seed=run.config()["seed"])
