@@ -16,6 +16,7 @@ import numpy as np
 from snnas.export.formats.c import Compared, Plan, c_model, compare, encoder_trial, frames, plan
 from snnas.export.formats.c.encoder_trial import INSTANCE, instructions_of
 from snnas.export.formats.c.footprint import footprint
+from snnas.export.formats.c.rest import measured
 from snnas.hw_sim.c import compilers, emulate, native
 from snnas.hw_sim.c.model import CModel
 from snnas.hw_sim.early_exit import rule_of, stops
@@ -195,7 +196,8 @@ def ending_early(c: InC, image: emulate.Image, core: compilers.Core) -> dict[str
 
 def _estimated(c: InC, core: str) -> dict[str, Any]:
     """What is said without compiler and emulator, of the recorded samples."""
-    band = estimated(c.plan, *rates_of(c), core)
+    fired = c.trace.spikes if c.plan.program.host else {**c.trace.spikes, INPUT: c.given}
+    band = estimated(c.plan, *rates_of(c), core, measured(c.plan, fired))
     held = footprint(c.model, core)
     return {"flash_bytes": held.flash, "ram_bytes": held.ram, "instructions": asdict(band)}
 
