@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("snnas", "toolchain", "search", "export", "hw_sim", "tests", "pyproject.toml")
+COPIED = ("snnas", "toolchain", "search", "export", "hw_sim", "tests", "examples", "pyproject.toml")
 KILLERS = "tests/mutants/test_killed.py"
 
 

@@ -172,7 +172,7 @@ def _check_parts(
         rounding = partial(check_rounding, book, graph, program, again, report, **held_to)
         book.attempt("SN211", "program's numbers", rounding)
     if manifest.get("target") == "c":
-        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples))
+        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples, report))
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
     spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired)
     book.attempt("SN301", "graph's spikes", spikes)

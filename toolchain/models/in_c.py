@@ -121,7 +121,7 @@ def _chunks(made: Plan, x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
     """An emulated core: the recorded samples, spike by spike, and what they take."""
-    said = _estimated(c, core.name)
+    said = estimated_of(c, core.name)
     compiler, why = compilers.cross(core)
     python, no_emulator = compilers.emulator()
     if compiler is None or python is None:
@@ -194,7 +194,7 @@ def ending_early(c: InC, image: emulate.Image, core: compilers.Core) -> dict[str
     return {"instructions": float(early.mean()), "timesteps": float(image.ends[:counted, 0].mean())}
 
 
-def _estimated(c: InC, core: str) -> dict[str, Any]:
+def estimated_of(c: InC, core: str) -> dict[str, Any]:
     """What is said without compiler and emulator, of the recorded samples."""
     fired = c.trace.spikes if c.plan.program.host else {**c.trace.spikes, INPUT: c.given}
     band = estimated(c.plan, *rates_of(c), core, measured(c.plan, fired))
