@@ -27,7 +27,10 @@ class Fired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The first place where spikes differ. count: of the node; everywhere: of the whole run; others: nodes of which spikes differ too."""
+    """The first place where spikes differ. count: of the node.
+
+    everywhere: of the whole run; others: nodes of which spikes differ too.
+    """
 
     node: str
     sample: int
