@@ -44,10 +44,10 @@ demo: $(VENV)/.search  ## Search a network for the digits, train it, export it t
 
 test: $(VENV)/.dev  ## Run every test (sets up the Lava worker with lava-dl first)
 	@$(BIN)/snnas lava setup --with-dl || echo "Lava is not usable here; its tests are skipped"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-quick: $(VENV)/.dev  ## Run the tests that need no Lava and take no time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not lava and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not lava and not slow"
 
 # Each tool lives in an environment of its own: their pins clash with ours and with one another's.
 ORACLES := $(CURDIR)/.oracles

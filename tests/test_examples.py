@@ -27,9 +27,6 @@ def run(script: str, *arguments: str | Path, folder: Path) -> str:
     return done.stdout
 
 
-pytestmark = pytest.mark.xdist_group("examples")  # one search for all of them
-
-
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder and the output of the first example; another one prices its export."""

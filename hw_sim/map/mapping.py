@@ -195,8 +195,10 @@ def _place(
 
 def _room(usage: list[dict[str, int]], need: dict[str, int], system: System) -> int:
     """The first recent core with room for ``need``, or a new one."""
+    limits = [(r, getattr(system, r) - need[r]) for r in RESOURCES]
     for core in range(max(0, len(usage) - RECENT_CORES), len(usage)):
-        if all(usage[core][r] + need[r] <= getattr(system, r) for r in RESOURCES):
+        used = usage[core]
+        if all(used[r] <= left for r, left in limits):
             return core
     usage.append(dict.fromkeys(RESOURCES, 0))
     return len(usage) - 1

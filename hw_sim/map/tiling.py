@@ -66,8 +66,7 @@ def slots_per_neuron(
     slots = np.zeros(shape, dtype=np.int64)
     for w in joined:
         if w.src == name:
-            for box in boxes[w.dst]:
-                w.add(slots, box, 2 if w.population_axons(system.in_axons) else 1)
+            w.add(slots, boxes[w.dst], 2 if w.population_axons(system.in_axons) else 1)
     return slots
 
 

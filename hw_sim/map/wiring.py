@@ -17,6 +17,8 @@ not limited here).
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -70,15 +72,19 @@ class Wiring:
             return np.ix_(*(np.arange(n) for n in self.src_shape))
         return np.unravel_index(np.unique(self._columns(box)), self.src_shape)
 
-    def add(self, counts: np.ndarray, box: Box, value: int) -> None:
-        """Add ``value`` to the counts (C, H, W) of all that is ``reached``."""
-        if self.is_conv:
-            rows, columns = self._windows(box)
+    def add(self, counts: np.ndarray, boxes: Iterable[Box], value: int) -> None:
+        """Add ``value`` to the counts (C, H, W) of all that is ``reached``, once for each box."""
+        if not self.is_conv:
+            for box in boxes:
+                counts[self.reached(box)] += value
+            return
+        # Boxes that differ in their channels alone reach the same.
+        for (channels, *window), times in Counter((self._channels(box), *box[2:]) for box in boxes).items():
+            rows, columns = self._windows((0, 0, *window))
             if all(len(at) and at[0] + len(at) - 1 == at[-1] for at in (rows, columns)):  # no gaps: a view
-                first, last = self._channels(box)
-                counts[first:last, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += value
-                return
-        counts[self.reached(box)] += value
+                counts[slice(*channels), rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += times * value
+            else:
+                counts[np.ix_(np.arange(*channels), rows, columns)] += times * value
 
     def in_axons(self, box: Box, limit: int) -> int:
         """Entries in the core's table of incoming axons, which holds ``limit``."""

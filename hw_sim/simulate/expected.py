@@ -145,7 +145,10 @@ class _Network:
     def __init__(self, program: Program, mapping: Placement, source: str, slices: list[Slice]) -> None:
         self.position, self.shape, self.slices = mapping.system.position, program.source_shape(source), slices
         self.boxes = np.array([s.box for s in slices], dtype=np.int64).reshape(-1, 6)
-        self.places = np.array([self.position(s.core) for s in slices], dtype=np.int64).reshape(-1, 3)
+        places = np.array([self.position(s.core) for s in slices], dtype=np.int64).reshape(-1, 3)
+        # Of each chip its slices and their columns and rows: a large source lies on hundreds, and hops are within one.
+        self.on = {int(chip): np.flatnonzero(places[:, 0] == chip) for chip in np.unique(places[:, 0])}
+        self.columns, self.rows = places[:, 1], places[:, 2]
         self.home: np.ndarray | None = None  # each neuron's slice, made where it is needed
         self.totals = [0.0, 0, 0, 0]
 
@@ -165,24 +168,27 @@ class _Network:
         if not self.slices:
             return count  # the host's: no hops
         chip, column, row = self.position(core)
-        here = self._per_slice(index) * (self.places[:, 0] == chip)
-        self.totals[1] += int((here * np.abs(self.places[:, 1] - column)).sum())
-        self.totals[2] += int((here * np.abs(self.places[:, 2] - row)).sum())
+        near = self.on.get(chip, np.zeros(0, dtype=np.int64))
+        here = self._per_slice(index, near)
+        self.totals[1] += int(here @ np.abs(self.columns[near] - column))
+        self.totals[2] += int(here @ np.abs(self.rows[near] - row))
         self.totals[3] += count - int(here.sum())
         return count
 
-    def _per_slice(self, index: tuple[np.ndarray, ...]) -> np.ndarray:
-        """How many of these neurons lie in each slice of the source."""
+    def _per_slice(self, index: tuple[np.ndarray, ...], slices: np.ndarray) -> np.ndarray:
+        """How many of these neurons lie in each of some slices of the source."""
         if index[0].ndim == 1:  # scattered
             if self.home is None:
                 self.home = np.zeros(self.shape, dtype=np.int64)
                 for k, part in enumerate(self.slices):
                     self.home[part.where] = k
-            return np.bincount(self.home[index], minlength=len(self.slices))
-        near = np.ones(len(self.boxes), dtype=np.int64)
+            counted: np.ndarray = np.bincount(self.home[index], minlength=len(self.slices))[slices]
+            return counted
+        boxes = self.boxes[slices]
+        near = np.ones(len(boxes), dtype=np.int64)
         for axis, values in enumerate(index):  # a product of three sets: count each axis by a running sum
             running = np.zeros(self.shape[axis] + 1, dtype=np.int64)
             running[values.ravel() + 1] = 1
             running = running.cumsum()
-            near *= running[self.boxes[:, 2 * axis + 1]] - running[self.boxes[:, 2 * axis]]
+            near *= running[boxes[:, 2 * axis + 1]] - running[boxes[:, 2 * axis]]
         return near

@@ -202,7 +202,7 @@ def together(out: Path, count: int) -> list[dict[str, Any]]:
     whole = sum((run / "genotype.json").is_file() for run in folder.iterdir())
     first = _of_all(f"{count} searches at once", searches, codes=(0,))
     first["as_expected"] = first["as_expected"] and whole == count
-    trained = measured("one run", out, ["search", *TINY, "--epochs", "1", "--name", "v", *at])
+    trained = measured("one run", out, ["search", "--method", "lightsnn", *TINY, "--epochs", "1", "--name", "v", *at])
     exports = at_once(out, [["export", "v", "--samples", "2", *at]] * count)
     second = _of_all(f"{count} exports of one run at once", exports, codes=(0, 2))
     again = measured("its check", out, ["check", str(folder / "v" / "export" / "lava")])

@@ -23,11 +23,7 @@ PLANTED = {
     "copied": "copy",
 }
 
-# In one worker: what they share takes forty seconds.
-pytestmark = [
-    pytest.mark.skipif(build.missing() is not None, reason=str(build.missing())),
-    pytest.mark.xdist_group("fake cuda"),
-]
+pytestmark = pytest.mark.skipif(build.missing() is not None, reason=str(build.missing()))
 
 
 @pytest.fixture(scope="module")
