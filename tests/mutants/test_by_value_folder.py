@@ -201,6 +201,8 @@ def test_what_a_report_says_otherwise_is_told() -> None:
     assert unlike({"a": "y" * 50}, {"a": None}, "p") == f"p.a is nothing, the report says {'y' * 40}"
     assert unlike(-1.0, 1.0, "p") == "p is 1, the report says -1"
     assert unlike(0, 0.0, "p") is None
+    assert unlike([1.0] * 300, [1.0 + 0.9e-6] * 300, "p") is None
+    assert unlike([1.0] * 300, [1.0] * 299 + [2.0], "p") == "p is 2, the report says 1"
 
 
 def test_a_profile_that_is_shipped_is_found() -> None:
