@@ -21,6 +21,7 @@ from snnas.hw_sim.energy.latency import estimate_latency
 from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.energy.profile import load_profile
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
+from snnas.hw_sim.host_stage import integers_of
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.simulate.counter import Counter
@@ -348,7 +349,8 @@ def test_another_network_is_none_of_the_graphs(export: Export) -> None:
         assert (found[0] is None) == bool(failed)
         return failed
 
-    assert of(p) == []
+    pixels = integers_of(p.input_range)
+    assert of(p) == of(replace(p, host_integers=pixels)) == []
     first, *others = p.populations
     deeper = replace(p.schedule, blank=p.schedule.blank + 1)
     for changed, said in (
@@ -356,6 +358,7 @@ def test_another_network_is_none_of_the_graphs(export: Export) -> None:
         (replace(p, schedule=deeper), "the schedule or the readout is not the same"),
         (replace(p, readout=replace(p.readout, read="last")), "the schedule or the readout is not the same"),
         (replace(p, meta={**p.meta, "node_of": {}}), "which node of the graph each population is of"),
+        (replace(p, host_integers=replace(pixels, zero=1)), "the integer host stage does not see pixels as"),
     ):
         ((code, detail),) = of(changed)
         assert code == "SN207"
