@@ -115,6 +115,15 @@ def coarse_channels(program: Program, x: np.ndarray) -> dict[int, int]:
     return {c: n for c, n in left.items() if n < PIXELS_FEW <= len(np.unique(x.take(c, axis=channels)))}
 
 
+def cut_channels(program: Program, x: np.ndarray) -> list[int]:
+    """Channels of x, (B, C, H, W) or by frames, that reach beyond the first or the last pixel by more than rounding."""
+    given = program.host_integers
+    assert given is not None
+    rows = np.moveaxis(x, x.ndim - 3, 0).reshape(x.shape[x.ndim - 3], -1)
+    whole = np.rint(rows.astype(np.float64) / given.steps(len(rows))[:, None]) + given.zero
+    return [int(c) for c in np.flatnonzero((whole < -1).any(1) | (whole > PIXEL_MAX + 1).any(1))]
+
+
 def host_currents(
     program: Program, x: np.ndarray, stages: Mapping[str, IntegerStage] | None = None
 ) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("snnas", "toolchain", "search", "export", "hw_sim", "tests", "pyproject.toml")
+COPIED = ("snnas", "toolchain", "search", "export", "hw_sim", "tests", "examples", "pyproject.toml")
 KILLERS = "tests/mutants/test_killed.py"
 
 
@@ -44,7 +44,7 @@ MUTANTS = (
            "chips_used = -(-len(usage) // system.cores)", "chips_used = len(usage) // system.cores + 1",
            "test_cores_that_fill_a_chip_take_one"),
     Mutant("no core filled exactly", "hw_sim/map/mapping.py",
-           "usage[core][r] + need[r] <= getattr", "usage[core][r] + need[r] < getattr",
+           "used[r] <= left", "used[r] < left",
            "test_a_core_is_filled_exactly"),
     Mutant("a swap counted twice", "hw_sim/map/placement.py",
            " + 2 * both[a] * cost[place[a], place]", "", "test_two_that_talk_gain_nothing_by_a_swap"),

@@ -11,6 +11,7 @@ from snnas.export.compiler import ranges
 from snnas.export.compiler.fold import fold
 from snnas.export.compiler.ranges import neuron_bounds, prove
 from snnas.export.graph.graph import Conv, Flatten, Linear
+from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.host_stage import host_currents, with_integers
 from snnas.hw_sim.program import HostMap, LinearMap, Schedule, Synapse
 from tests.export.compiler.test_ranges import ends, one
@@ -29,6 +30,20 @@ def test_a_linear_layer_over_a_square_map_alone_is_a_convolution(size: tuple[int
     kernels = [node.weight.shape[2:] for node in graph.nodes.values() if isinstance(node, Conv)]
     assert kernels == [(3, 3)] * (1 if flattened else 2)
     assert graph.shapes()[graph.output] == ((3,) if flattened else (3, 1, 1))
+
+
+def test_a_vote_folds_into_the_layer_right_before_it() -> None:
+    """Which is the last of several, and has to be a linear one."""
+    net = Net(0, (4, 4))
+    graph = fold(net.head(net.pool("avgpool", net.lif(net.stem()), kernel=2, stride=2, pad=0), net.neurons // 4))
+    assert graph.shapes()[graph.output][0] == 3
+    net = Net(0, (4, 4))
+    net.head(net.lif(net.stem()), net.neurons)
+    *_, linear, vote, _ = net.layers
+    vote["inputs"] = [net.pool("avgpool", linear["name"], kernel=1, pad=0)]
+    net.layers.insert(-2, net.layers.pop())
+    with pytest.raises(UnsupportedError, match="voting folds into a linear layer; none feeds it"):
+        fold(net.layers)
 
 
 def test_what_is_beyond_every_register_is_said_to_be_two_to_44() -> None:

@@ -49,7 +49,7 @@ def test_the_first_difference_is_of_the_earliest_timestep_and_then_of_the_first_
     found = first_difference(recorded, now, ["a", "b"])
     assert found is not None
     assert (found.node, found.sample, found.timestep, found.neuron) == ("b", 0, 1, (8,))
-    assert (found.recorded, found.count, found.everywhere, found.nodes) == (0, 3, 4, 2)
+    assert (found.recorded, found.count, found.everywhere, found.others) == (0, 3, 4, 1)
     assert found.text() == (
         "3 spikes of node b differ; first at sample 0, timestep 1, neuron (8,): recorded 0, now 1; 4 in 2 nodes in all"
     )

@@ -27,7 +27,10 @@ class Fired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The first place where spikes differ. count: of the node; everywhere, nodes: of the whole run."""
+    """The first place where spikes differ. count: of the node.
+
+    everywhere: of the whole run; others: nodes of which spikes differ too.
+    """
 
     node: str
     sample: int
@@ -36,11 +39,11 @@ class Difference:
     recorded: int
     count: int
     everywhere: int
-    nodes: int
+    others: int
 
     def text(self, noun: str = "node") -> str:
         differ = "differs" if self.count == 1 else "differ"
-        rest = f"; {self.everywhere} in {self.nodes} {noun}s in all" if self.nodes > 1 else ""
+        rest = f"; {self.everywhere} in {1 + self.others} {noun}s in all" if self.others else ""
         return (
             f"{amount_of(self.count, 'spike')} of {noun} {self.node} {differ}; first at sample {self.sample}, timestep "
             f"{self.timestep}, neuron {self.neuron}: recorded {self.recorded}, now {1 - self.recorded}{rest}"
@@ -71,7 +74,7 @@ def first_difference(recorded: Mapping[str, np.ndarray], run: Fired, order: Iter
         recorded=int(np.unpackbits(recorded[node][sample, timestep])[neuron]),
         count=counts[node],
         everywhere=sum(counts.values()),
-        nodes=len(counts),
+        others=len(counts) - 1,
     )
 
 

@@ -28,7 +28,7 @@ from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
 from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.folder_c import check_c
 from snnas.toolchain.checking.graph_rules import check_version, describe
-from snnas.toolchain.checking.made import Made
+from snnas.toolchain.checking.made import Made, leaf
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.same_network import check_rounding
 from snnas.toolchain.checking.samples import Samples, calibration_of, given, stimulus_of
@@ -172,7 +172,7 @@ def _check_parts(
         rounding = partial(check_rounding, book, graph, program, again, report, **held_to)
         book.attempt("SN211", "program's numbers", rounding)
     if manifest.get("target") == "c":
-        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples))
+        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples, report))
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
     spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired)
     book.attempt("SN301", "graph's spikes", spikes)
@@ -196,7 +196,7 @@ def _check_parts(
 
 def _figures(book: Book, graph: Graph, program: Program, samples: Samples, options: CheckOptions, report: Tree) -> Made:
     """The figures, made again; SN307 where the report's samples give others than it says."""
-    from snnas.toolchain.checking.remake import remake  # with all that runs, places and prices
+    from snnas.toolchain.checking.remake import profile_in, remake  # with all that runs, places and prices
 
     chosen = given(book.subject, options.reading) or samples
     with book.narrator.watched(f"{book.subject}: figures of {amount_of(len(chosen), 'sample')}"):
@@ -207,7 +207,11 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
     elif made.elsewhere:
         book.note(f"figures are of {options.pricing.system}; those of the report, of another system, are not compared")
     elif made.samples == made.reported and chosen.given is None:
-        good = f"accuracy, activity, energy and latency as measured again on {amount_of(made.samples, 'sample')}"
+        what = "accuracy, activity, energy and latency"
+        if profile_in(report) is None:
+            what, named = "accuracy and activity", brief(leaf(report, ("energy_uJ", "profile")))
+            book.note(f"energy and latency of report.json are claimed: of profile {named}, which is none of snnas's")
+        good = f"{what} as measured again on {amount_of(made.samples, 'sample')}"
         book.judge("SN307", "report's figures", made.recorded, good, place)
     elif chosen.given is not None:
         book.note(f"figures are measured on {amount_of(made.samples, 'sample')} of {chosen.given}")

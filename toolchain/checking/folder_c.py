@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from snnas.export.formats.c import texts_of
+from snnas.hw_sim.c.compilers import CORES
 from snnas.hw_sim.files import read_text
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.remake import unlike
 from snnas.toolchain.checking.samples import Samples
-from snnas.toolchain.models.in_c import prepare
+from snnas.toolchain.models.in_c import InC, board_of, estimated_of, prepare
 
 
-def check_c(book: Book, program: Program, recorded: Samples) -> None:
-    """SN313: every file is, byte for byte, what this version writes; the recorded spikes of golden.c among them."""
+def check_c(book: Book, program: Program, recorded: Samples, report: Mapping[str, Any]) -> None:
+    """SN313: every file is, byte for byte, what this version writes; the recorded spikes of golden.c among them.
+
+    SN307: what the report estimates of each core is what the cost model gives. What was counted there is claimed.
+    """
     c = prepare(program, recorded.x)
     texts = texts_of(c.plan, c.model, c.given, c.trace)
     held = {name: book.subject / name for name in texts}
@@ -19,3 +27,16 @@ def check_c(book: Book, program: Program, recorded: Samples) -> None:
     problem = f"not what program.npz and its recorded samples give: {', '.join(other)}; export again" if other else None
     place = book.subject / (other[0] if other else "model.c")
     book.judge("SN313", "C", problem, f"{amount_of(len(texts), 'file')} as written again", place)
+    said = [core for core in report.get("c", {}).get("cores", ()) if core["core"] in CORES]
+    told = (unlike(core, _made(c, core), f"c.{core['core']}") for core in said)
+    wrong = next(filter(None, told), None) if said else "report.json has no figures of a core; export again"
+    good = f"estimates for {amount_of(len(said), 'core')} as made again"
+    book.judge("SN307", "figures of C", wrong, good, book.subject / "report.json")
+
+
+def _made(c: InC, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a core's figures follows from the program, and from the instructions that were counted."""
+    made, taken = {"estimated": estimated_of(c, said["core"])}, said["instructions"]
+    band = made["estimated"]["instructions"] if taken is None else dict.fromkeys(("low", "nominal", "high"), taken)
+    made["board"] = board_of(said["core"], band)
+    return {name: value for name, value in made.items() if name in said}  # older exports lack both

@@ -10,16 +10,17 @@ import numpy as np
 from snnas.export.graph.graph import Graph, parameters_of
 from snnas.hw_sim.energy.latency import estimate_latency
 from snnas.hw_sim.energy.price import price
-from snnas.hw_sim.energy.profile import Band, load_profile
+from snnas.hw_sim.energy.profile import Band, Profile, load_profile
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking.folder_runs import memory_of
-from snnas.toolchain.checking.made import OF_SAMPLES, Made, number
+from snnas.toolchain.checking.made import OF_SAMPLES, Made, leaf, number
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.data.statistics import bootstrap, wilson
 from snnas.toolchain.exporting.on_target import Figures, run_program
+from snnas.toolchain.exporting.report import on_chip
 from snnas.toolchain.models.estimate import CHIP_OF, profile_of, profiles
 from snnas.toolchain.models.microcontroller import of_device
 from snnas.toolchain.models.pricing import Pricing
@@ -79,7 +80,7 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
     whole = n == reported and samples.given is None and same
     return Made(
         figures=figures, intervals=intervals, claimed=claimed, samples=n, reported=reported, judged=samples,
-        recorded=_unlike(report, run, figures) if whole else None, elsewhere=not same,
+        recorded=_unlike(graph, report, run, figures) if whole else None, elsewhere=not same,
     )  # fmt: skip
 
 
@@ -110,17 +111,22 @@ def _number(report: Tree, *path: str) -> int:
     return int(number(report, path) or 0)
 
 
-def _unlike(report: Tree, run: Figures, figures: Mapping[str, float | None]) -> str | None:
+def _unlike(graph: Graph, report: Tree, run: Figures, figures: Mapping[str, float | None]) -> str | None:
     """The first figure of the report that is not what its own samples and profile give."""
+    made = {"timesteps": run.program.timesteps, **on_chip(graph, run.program, run.mapping, run.counts)}
+    made["sar"] = {"per_population": {
+        p.id: {"on_target": run.counts.sar_of[p.id], "neurons": p.neurons}
+        for p in run.counts.populations if p.role == "neuron"
+    }}  # fmt: skip
+    if wrong := next(filter(None, (unlike(report.get(name), value, name) for name, value in made.items())), None):
+        return wrong
     for name in ("accuracy", "sar", "spikes", "synops"):
         path = GATED[name].figure
         if figures[name] is not None and (wrong := _other(report, path, figures[name])):
             return wrong
-    energy = report.get("energy_uJ")
-    profile = energy.get("profile") if isinstance(energy, Mapping) else None
-    if profile not in profiles():
+    priced = profile_in(report)
+    if priced is None:
         return None
-    priced = load_profile(str(profile))
     latency = estimate_latency(run.counts, priced)
     if wrong := _band(report, ("latency_us",), latency.inference_us if latency else None):
         return wrong
@@ -129,6 +135,12 @@ def _unlike(report: Tree, run: Figures, figures: Mapping[str, float | None]) -> 
         if wrong := _band(report, ("energy_uJ", part), getattr(bill, part) if bill else None):
             return wrong
     return None
+
+
+def profile_in(report: Tree) -> Profile | None:
+    """The profile that the report is priced by; None for one that is not shipped: its prices cannot be made again."""
+    name = leaf(report, ("energy_uJ", "profile"))
+    return load_profile(name) if name in profiles() else None
 
 
 def _band(report: Tree, path: tuple[str, ...], band: Band | None) -> str | None:

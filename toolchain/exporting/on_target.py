@@ -26,7 +26,7 @@ from snnas.hw_sim.errors import GateError, UnsupportedError
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.map.mapping import Mapping, load_system
 from snnas.hw_sim.map.system import System
-from snnas.hw_sim.program import InputKind, Program
+from snnas.hw_sim.program import INPUT, InputKind, Program
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.sampling import Ran, singles
@@ -160,12 +160,17 @@ def run_program(
     program = for_system(program, system, (x,))
     mapping, device = place(program, system)
     counter, predictions, answers = Counter(program, mapping), list[np.ndarray](), Answers()
+    in_c, rested = None if device is None else plan(program), dict[str, float]()
     for trace, spikes_in, currents in runs(program, x, torch=torch):
         counter.add(trace, currents=currents, spikes_in=spikes_in)
         predictions.append(trace.predictions)
         answers.add(trace.logits)
+        if in_c is not None:  # what the program says of its rest is its maker's word
+            fired = trace.spikes if spikes_in is None else {**trace.spikes, INPUT: spikes_in}
+            for name, share in rest.measured(in_c, fired).items():
+                rested[name] = rested.get(name, 0.0) + share * len(trace.logits) / len(x)
     counts, predicted = counter.result(), np.concatenate(predictions)
-    found = priced(program, counts, mapping, device, profile)
+    found = priced(program, counts, mapping, device, profile, rested)
     return Figures(
         program=program,
         mapping=mapping,

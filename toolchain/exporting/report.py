@@ -6,10 +6,12 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from snnas.export.graph.graph import parameters_of
+from snnas.export.graph.graph import Graph, parameters_of
 from snnas.hw_sim.energy.latency import estimate_latency
 from snnas.hw_sim.energy.price import Bill, price
 from snnas.hw_sim.energy.profile import Band
+from snnas.hw_sim.map.mapping import Mapping
+from snnas.hw_sim.program import Program
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.sampling import latency_spread
 from snnas.toolchain.data.statistics import balanced_accuracy, uneven, wilson
@@ -32,7 +34,6 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
     hits = int((m.target.predictions == m.labels).sum())
     right, was_right = m.target.predictions == m.labels, m.trained.predictions == m.labels
     changed = m.target.predictions != m.trained.predictions
-    neurons = sum(p.size for p in program.populations if p.role == "neuron")
     search = origin.search
     node_of = program.meta.get("node_of", {})
     training_of = {
@@ -85,22 +86,7 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
         "latency_us": _band(latency.inference_us) if latency else _NO_BAND,
         "latency_samples_us": spread.to_json() if spread else None,
         "energy_uJ": _energy(bill, m),
-        "resources": {
-            "parameters": parameters_of(m.graph),
-            "neurons": neurons,
-            "overhead_neurons": sum(p.size for p in program.populations) - neurons,
-            "synapses": sum(s.connections for s in counts.synapses),
-            "cores": m.mapping.cores,
-            "chips": m.mapping.chips,
-            "weight_bits": program.weight_bits,
-            "fits": m.mapping.fits,
-            "misfits": [str(x) for x in m.mapping.misfits],
-        },
-        "schedule": {
-            "period": program.schedule.period,
-            "depth": program.schedule.total_depth,
-            "relays": _relays(counts),
-        },
+        **on_chip(m.graph, program, m.mapping, counts),
         "checks": {
             "fold_differing_spikes": m.trained.differing_from_deployed,
             "nir_differing_spikes": 0,
@@ -120,6 +106,29 @@ def build_report(origin: Origin, m: Measured) -> dict[str, Any]:
         **({"early_exit": exits} if exits is not None else {}),
         "provenance": PROVENANCE,
         "versions": origin.versions,
+    }
+
+
+def on_chip(graph: Graph, program: Program, mapping: Mapping, counts: Counts) -> dict[str, Any]:
+    """``resources`` and ``schedule``: what check makes again of an export, too."""
+    neurons = sum(p.size for p in program.populations if p.role == "neuron")
+    return {
+        "resources": {
+            "parameters": parameters_of(graph),
+            "neurons": neurons,
+            "overhead_neurons": sum(p.size for p in program.populations) - neurons,
+            "synapses": sum(s.connections for s in counts.synapses),
+            "cores": mapping.cores,
+            "chips": mapping.chips,
+            "weight_bits": program.weight_bits,
+            "fits": mapping.fits,
+            "misfits": [str(x) for x in mapping.misfits],
+        },
+        "schedule": {
+            "period": program.schedule.period,
+            "depth": program.schedule.total_depth,
+            "relays": _relays(counts),
+        },
     }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from snnas.export.formats.c import Compared, Plan, c_model, compare, encoder_trial, frames, plan
 from snnas.export.formats.c.encoder_trial import INSTANCE, instructions_of
 from snnas.export.formats.c.footprint import footprint
+from snnas.export.formats.c.rest import measured
 from snnas.hw_sim.c import compilers, emulate, native
 from snnas.hw_sim.c.model import CModel
 from snnas.hw_sim.early_exit import rule_of, stops
@@ -120,7 +121,7 @@ def _chunks(made: Plan, x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def _core(c: InC, core: compilers.Core, narrator: Narrator) -> dict[str, Any]:
     """An emulated core: the recorded samples, spike by spike, and what they take."""
-    said = _estimated(c, core.name)
+    said = estimated_of(c, core.name)
     compiler, why = compilers.cross(core)
     python, no_emulator = compilers.emulator()
     if compiler is None or python is None:
@@ -193,9 +194,10 @@ def ending_early(c: InC, image: emulate.Image, core: compilers.Core) -> dict[str
     return {"instructions": float(early.mean()), "timesteps": float(image.ends[:counted, 0].mean())}
 
 
-def _estimated(c: InC, core: str) -> dict[str, Any]:
+def estimated_of(c: InC, core: str) -> dict[str, Any]:
     """What is said without compiler and emulator, of the recorded samples."""
-    band = estimated(c.plan, *rates_of(c), core)
+    fired = c.trace.spikes if c.plan.program.host else {**c.trace.spikes, INPUT: c.given}
+    band = estimated(c.plan, *rates_of(c), core, measured(c.plan, fired))
     held = footprint(c.model, core)
     return {"flash_bytes": held.flash, "ram_bytes": held.ram, "instructions": asdict(band)}
 

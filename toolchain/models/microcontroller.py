@@ -73,14 +73,19 @@ def place(
 
 
 def priced(
-    program: Program, counts: Counts, mapping: Placement, device: InFlash | None, profile: Profile | None
+    program: Program,
+    counts: Counts,
+    mapping: Placement,
+    device: InFlash | None,
+    profile: Profile | None,
+    rested: Mapping[str, float] | None = None,
 ) -> Priced:
-    """What an inference takes. device: as ``place`` gave it."""
+    """What an inference takes. device: as ``place`` gave it; rested: as ``work`` takes it, of a microcontroller."""
     if device is None:
         latency = estimate_latency(counts, profile) if profile else None
         bill = price(counts, profile, latency) if profile and mapping.fits else None
         return Priced(latency=latency, bill=bill, device=None)
-    taken = instructions_of(program, counts, device.core)
+    taken = instructions_of(program, counts, device.core, rested)
     device = replace(device, instructions=taken)
     if profile is None:
         return Priced(latency=None, bill=None, device=device)
@@ -100,18 +105,20 @@ def of_device(device: InFlash | None) -> dict[str, float | None]:
     }
 
 
-def instructions_of(program: Program, counts: Counts, core: str) -> Band:
+def instructions_of(program: Program, counts: Counts, core: str, rested: Mapping[str, float] | None = None) -> Band:
     """Of one inference with the spikes that were counted, and how far the model may be off."""
     slots = counts.samples * counts.timesteps
     rates = {p.id: sum(p.spikes) / (slots * p.neurons) for p in counts.populations}
     size = program.input_shape[0] * program.input_shape[1] * program.input_shape[2]
     rates |= {s.id: s.spikes / (slots * size) for s in counts.sources if s.id == INPUT}
-    return estimated(plan(program), rates, frames_of(program, counts), core)
+    return estimated(plan(program), rates, frames_of(program, counts), core, rested)
 
 
-def estimated(made: Plan, rates: Mapping[str, float], frames: int, core: str) -> Band:
+def estimated(
+    made: Plan, rates: Mapping[str, float], frames: int, core: str, rested: Mapping[str, float] | None = None
+) -> Band:
     """Instructions of one inference at these rates (``export/formats/c/work.py``), and how far the model may be off."""
-    taken = instructions(work(made, rates, frames), core)
+    taken = instructions(work(made, rates, frames, rested), core)
     return Band(low=taken * (1 - ERROR), nominal=taken, high=taken * (1 + ERROR))
 
 

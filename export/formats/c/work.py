@@ -23,24 +23,27 @@ from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.program import INPUT
 
 
-def work(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Work:
+def work(plan: Plan, rates: Mapping[str, float], frames: int = 1, rested: Mapping[str, float] | None = None) -> Work:
     """Loop bodies of one inference, by kind. rates: spikes per neuron and timestep of each population, and the input.
 
-    frames: that a host stage in integers computes; a still input is one.
+    frames: that a host stage in integers computes; a still input is one. rested: the share of timesteps in which each
+    population rests on the samples that are priced (``rest.measured``); None: as the program says of itself.
     """
     total = Work()
-    for _, times, once in parts(plan, rates, frames):
+    for _, times, once in parts(plan, rates, frames, rested):
         total += Work({name: count * times for name, count in once.items()})
     return total
 
 
-def parts(plan: Plan, rates: Mapping[str, float], frames: int = 1) -> Iterator[tuple[str, float, Work]]:
+def parts(
+    plan: Plan, rates: Mapping[str, float], frames: int = 1, rested: Mapping[str, float] | None = None
+) -> Iterator[tuple[str, float, Work]]:
     """(a function of model.c, how often an inference calls it, the loop bodies of a call)."""
     steps = plan.program.timesteps
     at_rest = resting_units(plan)
     for u in plan.units:
         resting = at_rest.get(u.index)
-        share = resting[1] if resting else 0.0
+        share = 0.0 if resting is None else resting[1] if rested is None else rested.get(u.population.id, 0.0)
         yield f"neurons_{u.index}", steps * (1 - share), _update(u)
         for c in u.connections:
             name = INPUT if c.src < 0 else plan.units[c.src].population.id

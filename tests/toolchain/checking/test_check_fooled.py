@@ -225,6 +225,103 @@ def test_an_integer_host_sees_pixels_as_the_range_says() -> None:
         assert said.startswith("the integer host stage")
 
 
+def test_an_integer_host_cuts_off_no_calibration_sample() -> None:
+    """A channel's step is the folder's choice, and may be so fine that nothing of the channel is left."""
+    program = random_program(1)
+    channels = program.input_shape[0]
+    x = np.full((2, *program.input_shape), 0.25, np.float32)
+
+    def said(*finer: int) -> str | None:
+        ours = replace(program, host_integers=integers_of(program.input_range, finer))
+        return _unlike(program, ours, x)
+
+    assert said(*[2] * channels) is None
+    assert said(*[2] * (channels - 1), 3) == (
+        f"the integer host stage cuts off calibration samples in channel {channels - 1}; export again"
+    )
+    assert said() is None
+    ours = replace(program, host_integers=integers_of(program.input_range, (3,) * channels))
+    assert _unlike(program, ours) is None, "an older export, which keeps none"
+
+
+def test_a_bias_by_the_clock_goes_where_the_graph_says() -> None:
+    program = random_program(1, back=((3, 1),))
+    clocks = [s for s in program.synapses if s.src == CLOCK]
+    assert len(clocks) > 1
+    some, others = clocks[0], tuple(s for s in program.synapses if s is not clocks[0])
+    for change in ({"dst": clocks[1].dst}, {"distance": 1 - some.distance}):
+        said = _unlike(program, replace(program, synapses=(replace(some, **change), *others)))
+        assert said == f"synapse {some.id} is not the same in graph and program; export again"
+    assert _unlike(program, replace(program, synapses=others)) is None, "rounded to nothing on one side"
+    fewer = tuple(s for s in program.synapses if s is not next(k for k in program.synapses if k.src != CLOCK))
+    assert _unlike(program, replace(program, synapses=fewer)) is not None
+
+
+@pytest.mark.parametrize("name", ["node_of", "parts"])
+def test_populations_are_compared_with_their_nodes(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of populations that are of no node, neither spikes nor rounding would be compared with anything."""
+    program = read_program(LAVA / "program.npz")
+    write_program(LAVA / "program.npz", replace(program, meta={**program.meta, name: {}}))
+    sign(LAVA, "program.npz")
+    code, findings = checked(capsys, "lava")
+    assert (code, failing(findings)) == (1, {"SN207"})
+    assert "which node of the graph" in next(f["detail"] for f in findings if f["code"] == "SN207")
+
+
+def test_labels_make_equal_answers_a_breach_wherever_they_stand(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[bool]()
+    monkeypatch.setattr(folder_runs, "check_reach", lambda *a, labels, **k: asked.append(labels))
+    labelled = (LAVA / "golden.npz").read_bytes()
+    for name, key in (("golden.npz", "labels"), ("stimulus.npz", "y"), ("golden.npz", "labels")):
+        change_arrays(LAVA / name, **{"z": np.zeros(1), key: None})
+        sign(LAVA, name)
+        checked(capsys, "lava")
+        if len(asked) == 1:
+            (LAVA / name).write_bytes(labelled)
+            sign(LAVA, name)
+    assert asked == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("timesteps",), 7),
+        (("resources", "synapses"), 1),
+        (("resources", "weight_bits"), 4),
+        (("schedule", "period"), 2),
+        (("schedule", "relays", "neurons"), 9),
+        (("sar", "per_population", "ballot", "on_target"), 0.001),
+    ],
+)
+def test_what_the_report_says_of_the_program_is_made_again(
+    path: tuple[str, ...], value: float, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (LAVA / "report.json", LAVA / "manifest.json"):
+        document = read_json(file)
+        place = document if file.name == "report.json" or path[0] == "schedule" else document["figures"]
+        for key in path[:-1]:
+            place = place.get(key, {})
+        place[path[-1]] = value
+        write_json(file, document)
+    sign(LAVA, "report.json")
+    code, findings = checked(capsys, "lava", "--max", "cores=100")
+    assert (code, failing(findings)) == (1, {"SN307"})
+    said = next(f["detail"] for f in findings if f["status"] == "failed")
+    assert said.startswith(f"{'.'.join(path)} is ")
+
+
+def test_prices_of_a_profile_that_is_not_ours_are_claimed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit_report(energy_uJ={"profile": "mine", "total": {"low": 0.1, "nominal": 0.1, "high": 0.1}})
+    code, findings = checked(capsys, "lava", "--max", "cores=100")
+    assert code == 0, findings
+    said = next(f["detail"] for f in findings if f["name"] == "report's figures")
+    assert said == "accuracy and activity as measured again on 32 samples"
+    run_command(["check", "lava", "--max", "cores=100"])
+    assert "energy and latency of report.json are claimed: of profile 'mine'" in capsys.readouterr().err
+
+
 def test_samples_that_nobody_named_pass_no_limit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for limit in (("--min", "accuracy=1%"), ("--max", "sar=100%"), ("--max", "energy_total=1mJ")):
         code, findings = checked(capsys, "lava", *limit)

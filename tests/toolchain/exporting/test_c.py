@@ -19,6 +19,7 @@ from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.output.report import read_report
 from snnas.toolchain.output.stderr import Narrator
 from tests.c_programs import random_variant, samples
+from tests.toolchain.checking.check_subjects import sign
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "foreign_nmnist"
 NO_CORES = "no emulator in this test"
@@ -97,6 +98,21 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     again = json.loads(capsys.readouterr().out)["c"]
     assert again["native"]["differing_spikes"] == 0
     assert again["native"]["split_samples"] == 7  # all of them are kept
+    for change in (
+        lambda c: c["cores"][1]["estimated"]["instructions"].update(nominal=1.0),
+        lambda c: c["cores"][0]["board"]["energy_uJ"].update(high=1e-3),
+        lambda c: c["cores"].clear(),
+    ):
+        report = json.loads(before := (tmp_path / "c" / "report.json").read_text())
+        change(report["c"])
+        (tmp_path / "c" / "report.json").write_text(json.dumps(report))
+        sign(tmp_path / "c", "report.json")
+        assert run_command(["check", str(tmp_path / "c"), "--json"]) == 1
+        failed = [f for f in json.loads(capsys.readouterr().out)["findings"] if f["status"] == "failed"]
+        assert [(f["code"], f["name"]) for f in failed] == [("SN307", "figures of C")]
+        (tmp_path / "c" / "report.json").write_text(before)
+    sign(tmp_path / "c", "report.json")
+    manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
     with (tmp_path / "c" / "model.c").open("a") as file:
         file.write("/* changed */\n")
     manifest["files"]["model.c"] = sha256(tmp_path / "c" / "model.c")  # whoever changes it, changes this too

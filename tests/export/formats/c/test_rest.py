@@ -14,8 +14,10 @@ from snnas.export.formats.c.plan import words
 from snnas.export.formats.c.rest import RESTS, Rest, left_out, measured, rest
 from snnas.hw_sim.c import compilers, native
 from snnas.hw_sim.kernels import STATE_SHIFT, current_step, membrane_step
+from snnas.hw_sim.map.mapping import load_system
 from snnas.hw_sim.program import CLOCK, INPUT
-from snnas.toolchain.models.in_c import prepare
+from snnas.toolchain.exporting.on_target import run_program
+from snnas.toolchain.models.in_c import estimated_of, prepare
 from tests.c_programs import of_neurons, random_variant
 from tests.programs import random_program
 
@@ -239,6 +241,23 @@ def test_only_a_measured_share_that_pays_changes_the_c() -> None:
         assert any(work.rests(made, u) for u in made.units) is expected
     taken = [sum(work.work(plan(replace(program, meta={RESTS: said})), {}).values()) for said in (shares, {})]
     assert taken[0] < taken[1]
+
+
+def test_what_is_priced_is_the_rest_that_is_measured() -> None:
+    """Whatever a program says of itself, but for how its C is written."""
+    program, x = quiet(4)
+    fired = prepare(program, x)
+    shares = measured(fired.plan, {**fired.trace.spikes, INPUT: x > 0})
+
+    def taken(said: dict[str, float]) -> list[float]:
+        made = replace(program, meta={**program.meta, RESTS: said})
+        run = run_program(made, x, np.zeros(len(x)), None, load_system("cortex-m4"), torch=False)
+        assert run.device is not None
+        assert run.device.instructions is not None
+        return [run.device.instructions.nominal, estimated_of(prepare(made, x), "cortex-m4")["instructions"]["nominal"]]
+
+    assert min(shares.values()) < 0.9
+    assert taken(dict.fromkeys(shares, 1.0)) == taken(shares) == pytest.approx([taken(shares)[0]] * 2, rel=1e-3)
 
 
 def test_a_source_that_nobody_watched_is_never_silent() -> None:
