@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from snnas.export.formats import hdf5_guard
 from snnas.hw_sim.lava import environment as lava_environment
@@ -15,6 +16,10 @@ from snnas.hw_sim.lava import environment as lava_environment
 # `snnas check` refuses to write expectations where a pipeline runs it; the suite runs in pipelines and at desks,
 # and means the same in both. The tests of the refusal set the variable themselves.
 os.environ.pop("CI", None)
+
+# A busy machine makes no test fail.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 class _BareNames:

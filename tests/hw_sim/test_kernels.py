@@ -63,7 +63,7 @@ def stepped(v: int, a: int, bias: int, dv: int, vth: int, times: int) -> tuple[i
 
 
 @both
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(values=st.lists(states, min_size=1, max_size=20), dv=leaks)
 @example(values=[-1, 1, -4095, 4095, -4096, 4096], dv=4095)
 @example(values=[-1, 1, -TOP + 1, TOP - 1], dv=1)
@@ -83,7 +83,7 @@ def test_the_leak_by_hand(array: Any) -> None:
 
 
 @both
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(values=st.lists(st.integers(-3 * TOP + 1, 3 * TOP - 1), min_size=1, max_size=20))
 def test_the_current_wraps_as_24_bits(array: Any, values: list[int]) -> None:
     got = kernels.wrap_current(array(values)).tolist()
@@ -98,7 +98,7 @@ def test_the_wrap_at_its_ends_as_in_lava(array: Any) -> None:
 
 
 @both
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(us=st.lists(states, min_size=1, max_size=20), a=st.integers(-32767, 32767), du=leaks)
 @example(us=[-1, 1, TOP - 1], a=0, du=4095)
 def test_a_current_with_memory_loses_du_and_one_more(array: Any, us: list[int], a: int, du: int) -> None:
@@ -114,7 +114,7 @@ def lava_current(total: np.ndarray) -> np.ndarray:
     return np.where(once <= -TOP, total + 2 * TOP, once)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(values=st.lists(st.integers(-3 * TOP + 1, 3 * TOP - 1) | near.map(lambda n: TOP + n), min_size=1, max_size=20))
 def test_the_wrap_is_lavas(values: list[int]) -> None:
     expected = lava_current(np.array(values, dtype=np.int32))
@@ -122,7 +122,7 @@ def test_the_wrap_is_lavas(values: list[int]) -> None:
 
 
 @both
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     neurons=st.lists(st.tuples(states, inputs, biases), min_size=1, max_size=20),
     dv=leaks,
@@ -142,7 +142,7 @@ def test_a_step_equals_the_reference(
 
 
 @both
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(vth=thresholds, bias=biases, dv=leaks)
 def test_a_threshold_met_exactly_does_not_fire(array: Any, vth: int, bias: int, dv: int) -> None:
     """One more than the threshold does, and leaves nothing."""
@@ -168,7 +168,7 @@ def test_the_state_is_clipped_before_the_threshold(array: Any) -> None:
 
 
 @both
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(v=states, dv=leaks, times=st.integers(1, 6), a=st.integers(-100, 100), bias=st.integers(-100, 100))
 def test_input_and_bias_arrive_on_the_last_of_several_leaks(
     array: Any, v: int, dv: int, times: int, a: int, bias: int
@@ -189,7 +189,7 @@ def test_the_effective_bias_is_exact(array: Any, mantissa: int, exponent: int) -
 
 
 @both
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(halves=st.lists(st.integers(-2000, 2000), min_size=1, max_size=20), exponent=st.integers(0, 7))
 def test_quantising_rounds_half_to_even_and_clips(array: Any, halves: list[int], exponent: int) -> None:
     scale = 2.0 ** (exponent - 1)  # so that each value is worth half a step

@@ -97,7 +97,7 @@ def unroll(linear: LinearMap, shape: Shape, out: Shape) -> np.ndarray:
     return np.stack([apply(linear, row.reshape(1, *shape), out).ravel() for row in np.eye(n)], axis=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=seeds, pooled=st.booleans())
 def test_convolutions_and_pools_equal_torch(seed: int, pooled: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -113,7 +113,7 @@ def test_convolutions_and_pools_equal_torch(seed: int, pooled: bool) -> None:
     np.testing.assert_allclose(apply(real, x, out), in_torch(real, x), rtol=1e-12, atol=1e-11)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=seeds)
 def test_sum_pools_alone_equal_torch(seed: int) -> None:
     torch: Any = pytest.importorskip("torch")
@@ -126,7 +126,7 @@ def test_sum_pools_alone_equal_torch(seed: int) -> None:
     np.testing.assert_allclose(got / np.prod(pool.kernel), np.asarray(average), rtol=1e-13, atol=1e-13)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=seeds)
 def test_dense_and_sparse_maps_are_their_matrices(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -155,7 +155,7 @@ def test_sparse_rows_that_are_empty_give_zero() -> None:
     assert fan_out(linear, (2, 1, 1)).ravel().tolist() == [1, 2]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=seeds, kind=st.sampled_from(["conv", "pooled_conv", "dense", "sparse"]))
 def test_fan_out_counts_the_unrolled_connections(seed: int, kind: str) -> None:
     rng = np.random.default_rng(seed)
@@ -175,7 +175,7 @@ def test_fan_out_counts_the_unrolled_connections(seed: int, kind: str) -> None:
     assert np.array_equal(got, expected.reshape(shape))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=seeds)
 def test_a_grouped_convolution_is_several(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -147,7 +147,7 @@ class _Blocked:
 def _pytest(files: Sequence[str], marks: str, *plugins: object) -> int:
     from hypothesis import settings
 
-    settings.register_profile("mutants", derandomize=True, database=None, deadline=None)
+    settings.register_profile("mutants", derandomize=True, database=None)
     settings.load_profile("mutants")
     loaded = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of plugins that are imported before the fork
     arguments = [*loaded, "-n", "0", "-q", "-x", "-p", "no:cacheprovider", "-m", marks, *files]

@@ -97,7 +97,7 @@ def differing(graph: Graph, x: np.ndarray, timesteps: int) -> tuple[int, int, fl
     return wrong, total, fired / total
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(seed=st.integers(0, 1 << 30))
 def test_no_spike_of_an_exact_graph_differs(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -159,7 +159,7 @@ def test_a_threshold_that_float64_has_rounded_is_still_the_whole_number() -> Non
     assert below[1] == 4 * below[0] - 1  # one float32 below means "at least"
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(steps=st.integers(0, 2000), above=st.floats(0.001, 0.999), deepest=st.integers(0, 2000), shift=st.integers(1, 6))
 def test_what_is_left_of_the_old_membrane_decides_nothing(steps: int, above: float, deepest: int, shift: int) -> None:
     """Nothing that came before can make ``steps`` fire or keep one more from it, at the scale that is chosen."""

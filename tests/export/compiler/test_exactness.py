@@ -27,7 +27,7 @@ def told(graph: Graph, program: Program) -> dict[str, str]:
     return obstacles(schedule(trace(graph, program.input_kind)).circuit, program)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(seed=st.integers(0, 1 << 30))
 def test_no_spike_of_an_exact_population_differs(seed: int) -> None:
     rng = np.random.default_rng(seed)

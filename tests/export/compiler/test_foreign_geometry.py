@@ -22,7 +22,7 @@ padding = st.one_of(st.tuples(st.integers(0, 2), st.integers(0, 2)), st.sampled_
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(kernel=pair, stride=pair, dilation=pair, pad=padding, groups=st.sampled_from([1, 2, 4]), seed=st.integers(0, 99))
 def test_any_convolution(
     kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], pad: Any, groups: int, seed: int

@@ -57,7 +57,7 @@ weights = st.integers(1, 6).flatmap(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(weights, st.integers(0, 1000))
 def test_weights_are_within_half_a_step_and_no_register_overflows(rows: list[list[float]], seed: int) -> None:
     real = np.array(rows)

@@ -32,7 +32,7 @@ def proved(seed: int, back: tuple[tuple[int, int], ...], spikes: bool) -> Progra
     return program
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(seed=st.integers(0, 10_000), back=LOOPS, spikes=st.booleans())
 def test_no_train_gets_beyond_the_bounds_and_some_reach_them(
     seed: int, back: tuple[tuple[int, int], ...], spikes: bool
@@ -54,7 +54,7 @@ def test_no_train_gets_beyond_the_bounds_and_some_reach_them(
         assert late or not exact or gap.max() <= p.vth << limits.STATE_SHIFT
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(seed=st.integers(0, 10_000), back=LOOPS, part=st.sampled_from([1, 3]))
 def test_a_soft_reset_leaves_what_it_does_not_take(seed: int, back: tuple[tuple[int, int], ...], part: int) -> None:
     program = random_program(seed, back=back, kind="spikes")
@@ -72,7 +72,7 @@ def test_a_soft_reset_leaves_what_it_does_not_take(seed: int, back: tuple[tuple[
     assert ends(one_by_hand, "v")[1] == (((3840 + 40 - 300) * 3 // 4 + 3880) - 300) * 3 // 4 + 3880
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(seed=st.integers(0, 10_000))
 def test_currents_that_decay_are_followed_step_by_step(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -87,7 +87,7 @@ def test_currents_that_decay_are_followed_step_by_step(seed: int) -> None:
             assert (bounds[register][end].reshape(-1)[neurons] == outcome.ends[register][end]).all()
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(seed=st.integers(0, 10_000), back=LOOPS, spikes=st.booleans())
 def test_what_a_run_holds_lies_within_the_bounds(seed: int, back: tuple[tuple[int, int], ...], spikes: bool) -> None:
     program = proved(seed, back, spikes)
@@ -104,7 +104,7 @@ def test_what_a_run_holds_lies_within_the_bounds(seed: int, back: tuple[tuple[in
             assert bound.low <= seen.low <= seen.high <= bound.high
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(seed=st.integers(0, 10_000))
 def test_the_adversary_reads_the_weights_that_the_simulator_applies(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -35,7 +35,7 @@ from snnas.toolchain.exporting.on_target import reference
 STEPS = 4
 Layers = list[dict[str, Any]]
 seeds = given(seed=st.integers(0, 1 << 30))
-examples = settings(max_examples=40, deadline=None, derandomize=True)
+examples = settings(max_examples=40, derandomize=True)
 
 
 # --------------------------------------------------------------------------------------------- an executor of its own
@@ -290,7 +290,7 @@ TAILS = ["c", "cb", "cbp", "cp", "cpb", "cbpb", "cppb", "cpbp", "pc", "pcb", "pc
 
 
 @pytest.mark.parametrize("first", TAILS)
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(seed=st.integers(0, 1 << 30), second=st.sampled_from(TAILS), over=st.booleans())
 def test_batch_norms_and_average_pools_fold_to_the_border(first: str, seed: int, second: str, over: bool) -> None:
     """Two terms, summed; ``over``: a batch norm, a pool and a batch norm act on the sum with both terms' constants."""

@@ -25,7 +25,7 @@ def felt(linear: LinearMap, integers: np.ndarray, step: float, spikes: np.ndarra
     return float(np.square(apply(error, x, error.out_shape(spikes.shape[2:]))).mean())  # type: ignore[arg-type]
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(st.sampled_from(["conv", "dense", "pooled_conv"]), st.integers(0, 1000))
 def test_the_current_is_kept_better_than_by_plain_rounding(kind: str, seed: int) -> None:
     rng = np.random.default_rng(seed)

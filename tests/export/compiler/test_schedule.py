@@ -49,7 +49,7 @@ def circuits(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]], list[tuple[in
     return size, forward, backward
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(circuits())
 def test_every_link_takes_one_hardware_step(
     drawn: tuple[int, list[tuple[int, int]], list[tuple[int, int]]],
@@ -98,7 +98,7 @@ def cost(
     return sum(sizes[p] * n for p, n in chains.items()), max(depth[p] + chains[p] for p in sizes)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 @given(weighted())
 def test_period_relays_and_depth_are_the_best_in_this_order(
     drawn: tuple[dict[str, int], list[tuple[str, str, int]]],

@@ -20,7 +20,7 @@ def pool_of(both: tuple[tuple[int, int, int], tuple[int, int, int]]) -> Pool:
     return Pool(*zip(*both, strict=True))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     pre=st.lists(pools, max_size=2),
     post=st.lists(pools, max_size=2),

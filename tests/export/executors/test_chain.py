@@ -39,7 +39,7 @@ def cyclic(graph: Graph) -> bool:
     return False
 
 
-few = settings(max_examples=6, deadline=None, derandomize=True)
+few = settings(max_examples=6, derandomize=True)
 
 
 @pytest.mark.parametrize("backward", [False, True])

@@ -68,7 +68,7 @@ def good(tmp_path: Path) -> Path:
     return path
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), back=st.sampled_from([(), ((1, 1),), RECURRENT]), spikes=st.booleans())
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, seed: int, back: Any, spikes: bool) -> None:
     program = random_program(seed, back=back, kind="spikes" if spikes else "analogue")
@@ -304,7 +304,7 @@ def test_repeated_and_strange_entries(tmp_path: Path) -> None:
         refused(path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     array=hnp.arrays(
         st.sampled_from([np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32, np.float64, np.bool_, ">i4"]),

@@ -184,7 +184,7 @@ def scaled(profile: Profile, section: str, factor: float) -> Profile:
     return replace(profile, constants=constants)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), factor=st.floats(0.01, 100), name=st.sampled_from(NAMES))
 def test_the_price_is_linear_and_additive_and_monotone(seed: int, factor: float, name: str) -> None:
     rng = np.random.default_rng(seed)

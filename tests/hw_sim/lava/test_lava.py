@@ -187,7 +187,7 @@ def test_the_script_refuses_what_does_not_fit(tmp_path: Path, lava_python: Path,
 # ------------------------------------------------------------------------------------------------- without Lava: parts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     kernel=st.tuples(st.integers(1, 3), st.integers(1, 4)),

@@ -73,7 +73,7 @@ def test_population_axons_cost_two_slots() -> None:
     assert map_program(made, LOIHI).usage[0]["out_axons"][0] == 8 * 2 + 8 * 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6))
 def test_placements_are_whole_and_within_limits(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -98,7 +98,7 @@ def test_placements_are_whole_and_within_limits(seed: int) -> None:
     assert (m.cores > system.cores * system.chips[-1]) == any(f.resource == "cores" for f in m.misfits)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6))
 def test_reach_equals_the_unrolled_maps(seed: int) -> None:
     made = random_program(np.random.default_rng(seed))

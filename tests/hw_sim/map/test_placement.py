@@ -31,7 +31,7 @@ from tests.hw_sim.simulate.test_counts import (
 LOIHI = load_system()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_hops_are_those_that_are_counted(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -49,7 +49,7 @@ def test_hops_are_those_that_are_counted(seed: int) -> None:
     assert cost[1] <= cost[0] * (1 + 1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_a_search_ends_where_it_says(seed: int) -> None:
     rng = np.random.default_rng(seed)

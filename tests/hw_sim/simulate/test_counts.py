@@ -389,7 +389,7 @@ def naive_active(
     return active
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_equals_the_unrolled_reference(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -420,7 +420,7 @@ def check_cores(c: Counts) -> None:
         assert max(core.active) <= core.compartments * c.samples
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6))
 def test_batches_add_up_and_json_returns_them(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -32,7 +32,7 @@ from tests.hw_sim.simulate.test_counts import (
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10**6))
 def test_energies_of_samples_average_to_the_bill(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def test_energies_of_samples_average_to_the_bill(seed: int) -> None:
         assert each.mean() == pytest.approx(bill.dynamic.nominal)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10**6))
 def test_the_latency_of_single_samples_is_no_less_on_average_than_that_of_the_mean_load(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -86,7 +86,7 @@ def test_the_latency_of_single_samples_is_no_less_on_average_than_that_of_the_me
     assert latency_spread(made, mapping, [(trace, spikes[INPUT], None)], load_profile("analytic45_int8")) is None
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10**6))
 def test_expected_counts_equal_a_full_run(seed: int) -> None:
     """At a rate of 1 every neuron spikes at every timestep, so what is expected must be what is counted."""
@@ -123,7 +123,7 @@ def test_a_missing_or_impossible_rate_is_named() -> None:
         expected_counts(made, mapping, {"a": 1.5, INPUT: 0.1})
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6))
 def test_dense_macs_are_the_entries_of_the_unrolled_matrices(seed: int) -> None:
     made = random_program(np.random.default_rng(seed))

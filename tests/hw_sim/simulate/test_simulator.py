@@ -52,7 +52,7 @@ def same(one: Trace, other: Trace, part: slice = slice(None)) -> bool:
     return spikes and one.spikes.keys() == other.spikes.keys() and np.array_equal(one.logits[part], other.logits)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), spikes=st.booleans(), frames=st.booleans())
 def test_folded_time_and_step_by_step_agree(seed: int, spikes: bool, frames: bool) -> None:
     program = random_program(seed, kind="spikes" if spikes else "analogue")
@@ -75,7 +75,7 @@ def test_random_programs_neither_rest_nor_fire_always() -> None:
     assert np.mean([0.0 < r < 1.0 for r in rates]) > 0.7
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), back=LOOPS, spikes=st.booleans(), batch=st.integers(1, 4))
 def test_the_batch_size_does_not_matter(seed: int, back: tuple[tuple[int, int], ...], spikes: bool, batch: int) -> None:
     program = random_program(seed, back=back, kind="spikes" if spikes else "analogue")
@@ -96,7 +96,7 @@ def test_the_batch_size_does_not_matter(seed: int, back: tuple[tuple[int, int], 
         assert bool(currents) != spikes
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), back=LOOPS)
 def test_a_static_image_is_the_same_frame_each_time(seed: int, back: tuple[tuple[int, int], ...]) -> None:
     program = random_program(seed, back=back)

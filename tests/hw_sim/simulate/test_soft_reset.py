@@ -47,7 +47,7 @@ def by_hand(a: list[int], bias: int, dv: int, vth: int, leaks: int, taken: int) 
     return states, fired
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     a=st.lists(st.integers(-3000, 9000), min_size=1, max_size=12),
     bias=st.integers(-5000, 5000),

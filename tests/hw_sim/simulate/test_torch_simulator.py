@@ -44,7 +44,7 @@ def assert_same(one: Trace, other: Trace) -> None:
     assert np.array_equal(one.logits, other.logits)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), back=LOOPS, spikes=st.booleans(), frames=st.booleans(), plain=st.booleans())
 def test_random_programs_equal_the_reference(
     seed: int, back: tuple[tuple[int, int], ...], spikes: bool, frames: bool, plain: bool
@@ -66,7 +66,7 @@ def test_random_programs_equal_the_reference(
     assert np.array_equal(tally.logits, reference.logits)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), back=LOOPS)
 def test_the_int64_way_equals_the_reference(seed: int, back: tuple[tuple[int, int], ...]) -> None:
     """The way of what float32 is not proven to hold."""
@@ -161,7 +161,7 @@ def test_v_is_clipped() -> None:
     assert fired(lone(steps=5), -limit, -limit, limit, 9, 0) == [0, 0, 0, 0, 0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     dv=st.integers(0, 4095),
     vth=st.integers(0, (1 << 17) - 1),

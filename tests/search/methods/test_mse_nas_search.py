@@ -94,7 +94,7 @@ COSTS = ({}, {"synapses": synapses})
 
 
 @pytest.mark.parametrize("costs", COSTS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(cut=st.integers(0, 60))
 def test_a_killed_search_ends_as_if_it_had_not_been(costs, cut: int) -> None:
     whole, log = search(Counting(), costs=costs)

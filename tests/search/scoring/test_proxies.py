@@ -24,7 +24,7 @@ def naive_kernel(codes: np.ndarray) -> np.ndarray:
     return kernel
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(2, 6), st.integers(1, 40), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_kernel_against_the_double_loop(steps: int, batch: int, neurons: int, rate: float, seed: int) -> None:
     codes = (np.random.default_rng(seed).random((steps, batch, neurons)) < rate).astype(np.float32)

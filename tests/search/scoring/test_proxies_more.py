@@ -150,7 +150,7 @@ trains = st.tuples(st.integers(1, 4), st.integers(2, 5), st.integers(1, 12), st.
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(trains, trains)
 def test_rdm_against_the_double_loop(a: np.ndarray, b: np.ndarray) -> None:
     expected = np.mean(
@@ -160,7 +160,7 @@ def test_rdm_against_the_double_loop(a: np.ndarray, b: np.ndarray) -> None:
     assert rdm([torch.from_numpy(a), torch.from_numpy(b)]) == pytest.approx(expected, rel=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(trains)
 def test_time_shares_are_the_two_way_analysis_of_variance(train: np.ndarray) -> None:
     shares = time_shares(torch.from_numpy(train))

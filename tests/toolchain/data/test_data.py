@@ -219,7 +219,7 @@ def test_lying_headers_cost_nothing(tmp_path: Path, x: bytes) -> None:
         data.load(path, seed=0)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 5000))
 def test_mutated_files_load_or_are_refused(tmp_path: Path, changes: list, cut: int) -> None:
     content = bytearray(write(tmp_path / "whole.npz", **good()).read_bytes())

@@ -80,7 +80,7 @@ def test_truncated_archives_are_refused(tmp_path: Path, kind: str) -> None:
             list(contents(path, wanted, limit=1000))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
 @given(
     st.sampled_from(["zip", "tar"]),
     st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 255)), min_size=1, max_size=6),

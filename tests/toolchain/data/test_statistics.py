@@ -72,7 +72,7 @@ numbers = st.integers(3, 30).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(numbers)
 def test_ranks_and_their_correlations_by_their_definitions(pair: tuple[list[int], list[int]]) -> None:
     """Ranks by counting, Spearman as Pearson of them, tau-b from all pairs; a constant column ranks nothing."""

@@ -75,7 +75,7 @@ def origin(program: Program, name: str) -> str:
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS)
-@settings(max_examples=5, deadline=None, derandomize=True)
+@settings(max_examples=5, derandomize=True)
 @given(seed=st.integers(0, 10_000))
 def test_network_deployed_network_and_nir_fire_the_same_spikes(
     skeleton: dict, seed: int, tmp_path_factory: pytest.TempPathFactory
@@ -136,7 +136,7 @@ def test_a_link_waits_a_timestep_in_the_network_in_its_nir_and_in_its_program(se
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=4, derandomize=True)
 @given(seed=st.integers(0, 10_000))
 def test_each_motif_compiles_to_a_program_close_to_its_graph(name: str, seed: int) -> None:
     net = network((name,), seed)
@@ -153,7 +153,7 @@ def test_each_motif_compiles_to_a_program_close_to_its_graph(name: str, seed: in
     assert all(synapse.distance == 0 for synapse in program.synapses if synapse.src.startswith("cell1"))
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 @given(seed=st.integers(0, 10_000))
 def test_signs_hold_in_the_deployed_graph_and_in_the_program(seed: int) -> None:
     net = network(NAMES, seed, **SKELETONS[1])
@@ -180,7 +180,7 @@ def test_signs_hold_in_the_deployed_graph_and_in_the_program(seed: int) -> None:
     assert float(graph.nodes["stem_lif"].v_threshold.flat[0]) == 0.5  # strict, as `>` reads it
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     current=st.lists(st.integers(-2000, 3000), min_size=1, max_size=30),
     inhibition=st.lists(st.tuples(st.integers(0, 29), st.integers(0, 3000)), min_size=1, max_size=6),
