@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from snnas.toolchain.training import (
     build,
     evaluate,
     load_weights,
+    outlook,
     save_weights,
     train,
 )
@@ -45,6 +47,23 @@ def digits() -> Dataset:
 @pytest.fixture(scope="module")
 def few(digits: Dataset) -> Dataset:
     return replace(digits, x_train=digits.x_train[:129], y_train=digits.y_train[:129])
+
+
+def test_what_a_training_will_take_is_its_steps_and_looks(few: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([50.0, 2.0, 4.0, 6.0] * 2)  # the first step warms up; then two steps, and a look at one batch
+
+    def timed(work: Callable[[], object], device: str) -> float:
+        work()
+        return next(seconds)
+
+    monkeypatch.setattr(outlook, "_timed", timed)
+    network, recipe = build(CHAIN, CONFIG, seed=0), TrainingConfig(epochs=4, batch=24)
+    before = [parameter.clone() for parameter in network.parameters()]
+    epoch = 6 * 3.0 + len(few.x_val) / 24 * 6.0  # 129 samples are six batches
+    assert outlook.seconds_ahead(network, few, recipe, seed=0, device="cpu") == 4 * epoch
+    staged = replace(recipe, stages=((1, 1), (3, 1)))  # tried at T = 3, and half of it is a third as long
+    assert outlook.seconds_ahead(network, few, staged, seed=0, device="cpu") == pytest.approx((2 / 3 + 2) * epoch)
+    assert all(map(torch.equal, before, network.parameters()))
 
 
 @pytest.mark.parametrize(("genotype", "floor"), [(CHAIN, 0.85), (LOOP, 0.7)], ids=["chain", "loop"])
