@@ -77,16 +77,22 @@ def name_of(path: str) -> str:
 
 def imports(text: str, known: Iterable[str] = (), *, top_level: bool = False) -> set[str]:
     """The modules that a text imports by their full names; of ``known`` ones also those named behind a from."""
-    tree = ast.parse(text)
     names = set()
-    for node in tree.body if top_level else ast.walk(tree):
+    for node in import_lines(text, top_level):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"relative import in line {node.lineno}"
             inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(known)
             names |= inner | ({node.module or ""} if len(inner) < len(node.names) else set())
     return names
+
+
+@cache
+def import_lines(text: str, top_level: bool) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """Of a text, parsed once for all tests."""
+    tree = ast.parse(text)
+    return tuple(n for n in (tree.body if top_level else ast.walk(tree)) if isinstance(n, ast.Import | ast.ImportFrom))
 
 
 def tops(names: Iterable[str]) -> set[str]:

@@ -286,12 +286,12 @@ def test_another_graphs_program_is_refused(graph: Graph) -> None:
 
 
 def test_weights_of_few_bits_are_named_and_what_gives_them_back_is_tried() -> None:
-    """3,000 inputs and a slow current: no input may overflow it, and three bits are left."""
+    """1,000 inputs and a slow current: no input may overflow it, and three bits are left."""
     rng = np.random.default_rng(0)
-    slow = cuba(4, syn=200, mem=20, threshold=0.02)
-    graph = stack((rng.normal(0, 0.1, (4, 3000)), slow))
+    slow = cuba(4, syn=600, mem=20, threshold=0.02)
+    graph = stack((rng.normal(0, 0.1, (4, 1000)), slow))
     options: dict[str, Any] = {"timesteps": 400, "input_kind": "spikes"}
-    spikes = {"input": rng.random((4, 400, 3000)) < 0.002}
+    spikes = {"input": rng.random((4, 400, 1000)) < 0.002}
     coarse = compile_graph(graph, **options)
     (fault,) = found(graph, coarse)
     assert (fault.population, fault.kind, fault.cause) == ("n0", "few bits left", "weights")

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,15 +19,18 @@ ODD = {
 }
 
 
-def printed(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def printed(path: Path) -> list[tuple[int, str]]:
     """Lines of code that hold a text which is no docstring: prose may spell units out."""
+    found = []
     source = path.read_text(encoding="utf-8")
     lines, tree = source.splitlines(), ast.parse(source)
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         text = isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
         if text and id(node) not in prose:
-            yield from ((number, lines[number - 1]) for number in range(node.lineno, (node.end_lineno or 0) + 1))
+            found += [(number, lines[number - 1]) for number in range(node.lineno, (node.end_lineno or 0) + 1)]
+    return found
 
 
 @pytest.mark.parametrize("kind", ODD)
