@@ -21,6 +21,7 @@ from snnas.toolchain.checking.leaderboard import against, read_row
 from snnas.toolchain.checking.remaking import Making, made_by, making_of, write_files
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.commands.submit import SubmitOptions, submit
+from snnas.toolchain.models.in_c import board_of
 from snnas.toolchain.results.records.leaderboard import LeaderboardRow
 from snnas.toolchain.runs.run import Run, as_toml
 from snnas.toolchain.searching.budgets import parse_budgets
@@ -79,7 +80,8 @@ def test_figures_of_c_are_of_an_export_that_check_passes(runs: Path, tmp_path: P
     report, asked = tmp_path / "one/export/c/report.json", SubmitOptions(run="one", runs_dir=tmp_path)
     figures = read_json(report)
     core = {"flash_bytes": 100, "state_bytes": 10, "stack_bytes": 1, "instructions": 1000.0, "counted": 1}
-    figures["c"]["cores"][0] |= core
+    of_board = board_of("cortex-m4", dict.fromkeys(("low", "nominal", "high"), 1000.0))
+    figures["c"]["cores"][0] |= core | {"board": of_board}
     write_json(report, figures)
     with pytest.raises(GateError, match=r"export/c: SN\d+ .*a row passes snnas check: export it again"):
         submit(asked)
