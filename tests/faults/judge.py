@@ -121,7 +121,7 @@ def peak_mib() -> float:
 
 
 def forget_peak() -> None:
-    """On Linux the peak is what is held now: where idle pages were taken away, what a file takes would hide below it."""
+    """On Linux the peak is what is held now: below idle pages that were taken away, what a file takes would hide."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
