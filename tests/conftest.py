@@ -17,8 +17,13 @@ from snnas.hw_sim.lava import environment as lava_environment
 # and means the same in both. The tests of the refusal set the variable themselves.
 os.environ.pop("CI", None)
 
-# A busy machine makes no test fail.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine makes no test fail; and in pipelines, where hypothesis has another default, new examples are drawn too.
+settings.register_profile(
+    "any machine",
+    parent=settings.get_profile("default"),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("any machine")
 
 

@@ -32,7 +32,7 @@ from snnas.toolchain.checking.made import Made, leaf
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.same_network import check_rounding
 from snnas.toolchain.checking.samples import Samples, calibration_of, given, stimulus_of
-from snnas.toolchain.exporting.formats import FORMAT, ONNX_FORMAT, READ
+from snnas.toolchain.exporting.formats import CALIBRATED, FORMAT, FORMATS, ONNX_FORMAT, READ
 from snnas.toolchain.exporting.lava import script
 from snnas.toolchain.output.report import read_report
 
@@ -50,7 +50,7 @@ def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
         return Made()
     book.add("SN103", "manifest", "passed", str(manifest["format"]))
     _check_files(book, manifest)
-    older = manifest["format"] not in (FORMAT, ONNX_FORMAT) and not options.trust_report
+    older = manifest["format"] not in (_today(manifest), ONNX_FORMAT) and not options.trust_report
     if manifest["format"] != ONNX_FORMAT and book.healthy and not older:
         _check_script(book, manifest)
     if book.bad("SN1"):
@@ -106,9 +106,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def _today(manifest: Tree) -> str | None:
+    """The format that an export to this target has today."""
+    return FORMATS.get(str(manifest["target"]))
+
+
 def _check_files(book: Book, manifest: Tree) -> None:
     wanted: tuple[str, ...] = ONNX_FILES if manifest["format"] == ONNX_FORMAT else FILES
-    if manifest["format"] == FORMAT:
+    if manifest["format"] in CALIBRATED:
         wanted = (*FILES, "calibration.npz")
     wanted = (*wanted, *SOURCES) if manifest.get("target") == "c" else wanted
     recorded = manifest["files"]
@@ -158,7 +163,7 @@ def _check_parts(
     if recorded is None:
         return Made()
     calibration = None
-    if manifest["format"] == FORMAT:
+    if manifest["format"] in CALIBRATED:
         calibration = book.attempt("SN211", "calibration", lambda: calibration_of(folder, program))
         if calibration is None:
             return Made()
@@ -172,7 +177,8 @@ def _check_parts(
         rounding = partial(check_rounding, book, graph, program, again, report, **held_to)
         book.attempt("SN211", "program's numbers", rounding)
     if manifest.get("target") == "c":
-        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples, report))
+        older = manifest["format"] != _today(manifest)
+        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples, report, older=older))
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
     spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired)
     book.attempt("SN301", "graph's spikes", spikes)

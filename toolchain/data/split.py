@@ -96,7 +96,7 @@ def _draw_groups(
     if int(np.bincount(y[at]).max()) < 2:
         raise InvalidFileError(f"{name}: {len(at)} samples are left to draw {what} samples from, no two of one class")
     mask = np.zeros(len(y), dtype=bool)
-    mask[at] = fold_of_groups(y[at], groups[at], size, rng)
+    mask[at] = folds_of_groups(y[at], groups[at], size, rng)[0]
     lost = sorted(set(y[at].tolist()) - set(y[pool & ~mask].tolist()))
     if lost:
         raise InvalidFileError(
@@ -106,23 +106,30 @@ def _draw_groups(
     return mask
 
 
-def fold_of_groups(y: Array, groups: Array, size: int, rng: np.random.Generator) -> Array:
-    """A mask of whole groups, of about ``size`` samples and the classes' shares: one fold of scikit-learn's.
+def folds_of_groups(y: Array, groups: Array, size: int, rng: np.random.Generator) -> list[Array]:
+    """Masks of whole groups, each sample in one, of about ``size`` samples and the classes' shares: scikit-learn's.
 
-    Of two groups or more, and a class of two samples or more.
+    Of two groups or more, and a class of two samples or more. A group of many samples makes a fold as large.
     """
     try:
         from sklearn.model_selection import StratifiedGroupKFold
     except ImportError:
         raise UnsupportedError("--data groups needs scikit-learn; install snnas with the extra [search]") from None
-    folds = min(max(2, round(len(y) / size)), len(np.unique(groups)), int(np.bincount(y).max()))
-    fold = StratifiedGroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
+    number = min(max(2, round(len(y) / size)), len(np.unique(groups)), int(np.bincount(y).max()))
+    fold = StratifiedGroupKFold(number, shuffle=True, random_state=int(rng.integers(2**31)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer samples than folds: whoever minds them looks
-        _, drawn = next(fold.split(y, y, groups))
-    mask = np.zeros(len(y), dtype=bool)
-    mask[drawn] = True
-    return mask
+        found = [drawn for _, drawn in fold.split(y, y, groups)]
+    return [np.isin(np.arange(len(y)), drawn) for drawn in found]
+
+
+def apart(y: Array, groups: Array, size: int, rng: np.random.Generator) -> Array:
+    """The fold that leaves the most classes on its other side, and of these the one that is nearest to ``size``."""
+
+    def merit(fold: Array) -> tuple[int, int]:
+        return len(np.unique(y[~fold])), -abs(int(fold.sum()) - size)
+
+    return max(folds_of_groups(y, groups, size, rng), key=merit)
 
 
 def _require_apart(raw: Raw, pool: Array, name: str) -> None:

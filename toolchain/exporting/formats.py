@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-FORMAT = "snnas.export/3"
-READ = ("snnas.export/1", "snnas.export/2", FORMAT)  # 1 kept the recorded samples alone; neither what calibrates
+# 1 kept the recorded samples alone; 1 and 2 nothing that calibrates; 3 priced C by the rest that a program claims.
+READ = ("snnas.export/1", "snnas.export/2", "snnas.export/3", "snnas.export/4")
+CALIBRATED = READ[2:]
+FORMATS = {"lava": "snnas.export/3", "c": "snnas.export/4"}
+FORMAT = max(FORMATS.values())
 ONNX_FORMAT = "snnas.export.onnx/1"

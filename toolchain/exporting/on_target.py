@@ -26,14 +26,14 @@ from snnas.hw_sim.errors import GateError, UnsupportedError
 from snnas.hw_sim.limits import WEIGHT_BITS
 from snnas.hw_sim.map.mapping import Mapping, load_system
 from snnas.hw_sim.map.system import System
-from snnas.hw_sim.program import INPUT, InputKind, Program
+from snnas.hw_sim.program import InputKind, Program
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.sampling import Ran, singles
 from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
-from snnas.toolchain.models.microcontroller import InFlash, for_system, place, priced
+from snnas.toolchain.models.microcontroller import InFlash, Rested, for_system, place, priced
 from snnas.toolchain.models.simulate import with_input
 from snnas.toolchain.output.stderr import Advance, Narrator
 
@@ -160,17 +160,14 @@ def run_program(
     program = for_system(program, system, (x,))
     mapping, device = place(program, system)
     counter, predictions, answers = Counter(program, mapping), list[np.ndarray](), Answers()
-    in_c, rested = None if device is None else plan(program), dict[str, float]()
+    rested = Rested(program, device)
     for trace, spikes_in, currents in runs(program, x, torch=torch):
         counter.add(trace, currents=currents, spikes_in=spikes_in)
         predictions.append(trace.predictions)
         answers.add(trace.logits)
-        if in_c is not None:  # what the program says of its rest is its maker's word
-            fired = trace.spikes if spikes_in is None else {**trace.spikes, INPUT: spikes_in}
-            for name, share in rest.measured(in_c, fired).items():
-                rested[name] = rested.get(name, 0.0) + share * len(trace.logits) / len(x)
+        rested.add(trace.spikes, spikes_in)
     counts, predicted = counter.result(), np.concatenate(predictions)
-    found = priced(program, counts, mapping, device, profile, rested)
+    found = priced(program, counts, mapping, device, profile, rested.shares)
     return Figures(
         program=program,
         mapping=mapping,

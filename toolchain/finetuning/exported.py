@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,12 +117,23 @@ def _narrated(
     checkpoint: Path | None,
 ) -> Tuned:
     """What is asked: as ``finetune`` takes it."""
-    if checkpoint is not None and checkpoint.exists():
+    goes_on = checkpoint is not None and checkpoint.exists()
+    if goes_on:
         narrator.say("  a checkpoint is there: fine-tuning goes on where what was asked for is the same")
-    with narrator.progress(f"fine-tuning {recipe.epochs} epochs at {program.weight_bits} bits") as advance:
-        log = partial(say_epoch, narrator, recipe=recipe)
+    what = f"fine-tuning {recipe.epochs} epochs at {program.weight_bits} bits"
+    with narrator.progress(what, goes_on=goes_on) as advance:
+        latest: dict[str, Any] = {}
         tuned = finetune(
-            program, graph, data, recipe, seed=seed, teacher=teacher, log=log, on_step=advance, checkpoint=checkpoint
+            program,
+            graph,
+            data,
+            recipe,
+            seed=seed,
+            teacher=teacher,
+            log=latest.update,
+            on_epoch=lambda done, total: say_epoch(narrator, latest, recipe),
+            on_step=advance,
+            checkpoint=checkpoint,
         )
     few = len(data.y_val)
     if few < FEW:

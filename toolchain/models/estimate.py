@@ -30,7 +30,7 @@ from snnas.hw_sim.simulate.simulator import simulate_input
 from snnas.hw_sim.tables import known
 from snnas.toolchain.data.statistics import bootstrap
 from snnas.toolchain.models import microcontroller
-from snnas.toolchain.models.microcontroller import InFlash, check_profile, for_system, place, priced
+from snnas.toolchain.models.microcontroller import InFlash, Rested, check_profile, for_system, place, priced
 from snnas.toolchain.models.open import Subject, graph_layers
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.silent import explained
@@ -61,15 +61,18 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
     if not mapping.fits:
         return result | {"energy_uJ": None, "latency_us": None}
     counter: SampleCounter | None = None
+    rested: dict[str, float] | None = None
     predictions, first, silence = None, list[Ran](), None
     if pricing.rate is None:
-        counter, predictions, answers, first = _count(subject, mapping, narrator)
+        resting = Rested(program, device)
+        counter, predictions, answers, first = _count(subject, mapping, resting, narrator)
+        rested = resting.shares
         counts = counter.result()
         silence = explained(answers.with_spikes(counts.fired), program, subject.samples, subject.graph)
     else:
         assumed = {p.id: pricing.rate for p in program.populations} | {INPUT: pricing.rate}
         counts = expected_counts(program, mapping, assumed)
-    found = priced(program, counts, mapping, device, profile)
+    found = priced(program, counts, mapping, device, profile, rested)
     latency, bill = found.latency, found.bill
     times = latency_spread(program, mapping, first, profile) if profile and device is None else None
     energy = _energy(bill, profile)
@@ -85,7 +88,10 @@ def estimate(subject: Subject, pricing: Pricing, narrator: Narrator) -> dict[str
         "latency_samples_us": times.to_json() if times else None,
         "throughput_per_s": _band(latency.throughput) if latency else None,
         "energy_uJ": energy,
-        "profiles": [_row(program, counts, mapping, device, load_profile(name)) for name in _rows(system)]
+        "profiles": [
+            _row(priced(program, counts, mapping, device, named, rested).bill, named)
+            for named in map(load_profile, _rows(system))
+        ]
         if pricing.every
         else None,
         "ann": _ann(subject, counts, silence),
@@ -146,7 +152,7 @@ def _rates(subject: Subject) -> Mapping[str, float]:
 
 
 def _count(
-    subject: Subject, mapping: Placement, narrator: Narrator
+    subject: Subject, mapping: Placement, rested: Rested, narrator: Narrator
 ) -> tuple[SampleCounter, np.ndarray, Answers, list[Ran]]:
     """What all samples did, predictions and answers, and what the first samples did each."""
     program, total = subject.program, len(subject.samples)
@@ -158,6 +164,7 @@ def _count(
             counter.add(trace, currents=currents, spikes_in=spikes_in)
             predictions.append(trace.predictions)
             answers.add(trace.logits)
+            rested.add(trace.spikes, spikes_in)
             if len(first) < TIMED_SAMPLES:
                 first += islice(singles([ran]), TIMED_SAMPLES - len(first))
             advance(sum(map(len, predictions)), total)
@@ -235,10 +242,7 @@ def _energy(bill: Bill | None, profile: Profile | None) -> dict[str, Any]:
     }
 
 
-def _row(
-    program: Program, counts: Counts, mapping: Placement, device: InFlash | None, profile: Profile
-) -> dict[str, Any]:
-    bill = priced(program, counts, mapping, device, profile).bill
+def _row(bill: Bill | None, profile: Profile) -> dict[str, Any]:
     assert bill is not None
     return {"profile": profile.name, "evidence": bill.evidence, "banner": profile.banner} | {
         **{part: _band(getattr(bill, part)) for part in PARTS},

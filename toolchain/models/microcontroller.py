@@ -14,6 +14,7 @@ import numpy as np
 from snnas.export.formats.c import Plan, c_model, plan
 from snnas.export.formats.c.footprint import Footprint, footprint
 from snnas.export.formats.c.instructions import ERROR, instructions
+from snnas.export.formats.c.rest import shares
 from snnas.export.formats.c.work import work
 from snnas.hw_sim.energy.latency import Latency, estimate_latency
 from snnas.hw_sim.energy.microcontroller import bill_of, latency_of
@@ -55,6 +56,28 @@ def for_system(program: Program, system: System, seen: Sequence[np.ndarray] = ()
     """
     wanted = system.core is not None and program.host and program.host_integers is None
     return with_integers(program, seen) if wanted else program
+
+
+class Rested:
+    """How often the populations of a C rest, measured while samples run: a program's own figure is its maker's word."""
+
+    def __init__(self, program: Program, device: InFlash | None) -> None:
+        self._plan = None if device is None else plan(program)
+        self._sums, self._samples = dict[str, float](), 0
+
+    def add(self, spikes: Mapping[str, np.ndarray], spikes_in: np.ndarray | None) -> None:
+        """Of some samples the spikes of populations and of the input, (B, T, ...)."""
+        if self._plan is None:
+            return
+        some = len(next(iter(spikes.values())))
+        for name, share in shares(self._plan, spikes if spikes_in is None else {**spikes, INPUT: spikes_in}).items():
+            self._sums[name] = self._sums.get(name, 0.0) + some * share
+        self._samples += some
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of timesteps, by population."""
+        return {name: total / self._samples for name, total in self._sums.items()}
 
 
 def place(

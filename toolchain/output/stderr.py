@@ -96,11 +96,14 @@ class Narrator:
         self.say(f"next: snnas {command}")
 
     @contextlib.contextmanager
-    def progress(self, what: str, pieces: str = "") -> Iterator[Advance]:
-        """Gives ``advance(done, total)``; the bar appears only on a terminal. pieces: what is counted, 'batches'."""
+    def progress(self, what: str, pieces: str = "", *, goes_on: bool = False) -> Iterator[Advance]:
+        """Gives ``advance(done, total)``; the bar appears only on a terminal. pieces: what is counted, 'batches'.
+
+        goes_on: what lies before the first call was done by another process, and in none of this one's time.
+        """
         if self.quiet or not sys.stderr.isatty():
             self.say(f"{what} ...")
-            yield self._lines(f"  {what}: {{}} of {{}} {pieces}".rstrip())
+            yield self._lines(f"  {what}: {{}} of {{}} {pieces}".rstrip(), goes_on)
             return
         with self._shown() as bars:
             task = bars.add_task(what, total=None, pieces=pieces)
@@ -124,14 +127,13 @@ class Narrator:
             finally:
                 self._bars = None
 
-    def _lines(self, line: str) -> Advance:
-        said, told, begun, before = 0, False, time.monotonic(), -1
+    def _lines(self, line: str, goes_on: bool) -> Advance:
+        said, told, begun = 0, False, time.monotonic()
+        before = None if goes_on else 0
 
         def advance(done: int, total: int) -> None:
-            nonlocal said, told, begun, before
-            if before < 0:
-                before = done if done > 1 else 0
-                begun = time.monotonic() if done > 1 else begun  # what goes on was not done in this time
+            nonlocal said, told, before
+            before = done - 1 if before is None else before
             tenths, spent = 10 * done // max(1, total), time.monotonic() - begun
             guessed = spent >= SOON and before < done < total
             if (self.verbose and tenths > said) or (guessed and not told) or self.silence >= SILENCE:

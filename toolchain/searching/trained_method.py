@@ -16,7 +16,7 @@ import numpy as np
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, UsageError
 from snnas.hw_sim.tables import read_table
 from snnas.toolchain.data.seeds import stream
-from snnas.toolchain.data.split import fold_of_groups
+from snnas.toolchain.data.split import apart
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.cell_methods import skips
 from snnas.toolchain.searching.closest_miss import reserved
@@ -271,7 +271,7 @@ class Trainer:
         first, rest = order[:judged], order[judged:]
         if data.groups_train is not None and data.groups_val is not None:
             groups = np.concatenate([data.groups_train, data.groups_val])[order]
-            chosen = fold_of_groups(np.concatenate([data.y_train, data.y_val])[order], groups, judged, rng)
+            chosen = apart(np.concatenate([data.y_train, data.y_val])[order], groups, judged, rng)
             first, rest = order[chosen][:JUDGED], order[~chosen]
         return replace(data, **_taken(data, first, "val"), **_taken(data, rest[:most], "train"))
 

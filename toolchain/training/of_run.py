@@ -90,7 +90,8 @@ def train_run(
                 seconds = seconds_ahead(network, data, recipe, seed=config["seed"], device=device)
             epochs = f"{counted(recipe.epochs, 'epoch')} of {counted(len(data.y_train), 'sample')}"
             narrator.ahead(seconds, f"training {epochs}, T = {network.config.timesteps}, on {device}")
-        with narrator.progress(f"training {counted(recipe.epochs, 'epoch')}", "batches") as advance:
+        what, goes_on = f"training {counted(recipe.epochs, 'epoch')}", folder.exists()
+        with narrator.progress(what, "batches", goes_on=goes_on) as advance:
             result = training.train(
                 network,
                 data,

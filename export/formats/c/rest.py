@@ -92,11 +92,16 @@ def left_out(found: Rest, silent: np.ndarray) -> np.ndarray:
 
 
 def measured(plan: Plan, fired: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """``RESTS`` of samples: the share of timesteps in which each population rests, of those that ever do.
+    """``RESTS`` of samples: ``shares``, in four digits, of populations that rest at all."""
+    return {name: rounded for name, share in shares(plan, fired).items() if (rounded := round(share, 4))}
+
+
+def shares(plan: Plan, fired: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The share of timesteps in which each population that may rest does.
 
     fired: spikes (B, T, ...) of populations and the input; one that is not among them counts as never silent.
     """
-    shares: dict[str, float] = {}
+    found_of: dict[str, float] = {}
     for u in plan.units:
         found = rest(u, plan.program.timesteps)
         if found is None:
@@ -105,9 +110,8 @@ def measured(plan: Plan, fired: Mapping[str, np.ndarray]) -> dict[str, float]:
                    for c in u.connections]  # fmt: skip
         known = [a for a in arrives if a is not None]
         if len(known) == len(arrives):
-            share = float(left_out(found, np.logical_and.reduce(known)).mean())
-            shares |= {u.population.id: round(share, 4)} if round(share, 4) else {}
-    return shares
+            found_of[u.population.id] = float(left_out(found, np.logical_and.reduce(known)).mean())
+    return found_of
 
 
 def _silent(spikes: np.ndarray | None, late: int) -> np.ndarray | None:

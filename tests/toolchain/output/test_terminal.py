@@ -244,11 +244,15 @@ def test_a_pipe_is_not_silent_for_long(capsys: pytest.CaptureFixture[str], monke
         "training 40 epochs ...",
         *(f"  training 40 epochs: {k} of 100 batches; about {100 - k} s left" for k in (2, 32, 62, 92)),
     ]
-    with Narrator().progress("training 40 epochs", "batches") as advance:
-        for done in range(41, 101):  # goes on: forty were done in another process
+    with Narrator().progress("training 40 epochs", "batches", goes_on=True) as advance:
+        for done in range(41, 101):  # forty were done in another process
             now[0] += 1.0
             advance(done, 100)
     assert capsys.readouterr().err.splitlines()[1:] == [
-        f"  training 40 epochs: {k} of 100 batches; about {100 - k} s left" for k in (43, 73)
+        f"  training 40 epochs: {k} of 100 batches; about {100 - k} s left" for k in (42, 72)
     ]
+    with Narrator().progress("C on 600 samples") as advance:
+        now[0] += 20.0
+        advance(256, 600)
+    assert capsys.readouterr().err.splitlines()[1:] == ["  C on 600 samples: 256 of 600; about 27 s left"]
     assert [span_of(s) for s in (0.1, 99, 101, 7200)] == ["1 s", "99 s", "2 min", "2.0 h"]

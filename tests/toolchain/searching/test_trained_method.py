@@ -19,6 +19,7 @@ from snnas.search.methods.trials import Trial
 from snnas.search.network.design import Design
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.data.load import load
+from snnas.toolchain.data.split import apart
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.exporting.of_run import OfRun
 from snnas.toolchain.output.run import describe, table
@@ -212,6 +213,17 @@ def test_what_belongs_together_is_fitted_to_or_judged_by(folder: Path, run: Run)
         assert all(known[x.tobytes()] == group for x, group in both)
         assert len(Trainer(spec)._split(seed, 20).y_train) == 20
     assert len({Trainer(spec)._split(seed, 9).x_val.tobytes() for seed in range(5)}) > 1
+
+
+def test_a_large_group_is_fitted_to_where_another_can_judge() -> None:
+    """Of seven groups one holds most samples, and one alone a class."""
+    groups = np.repeat(np.arange(7), [300, 40, 40, 40, 40, 40, 12])
+    y = np.where(groups == 6, 2, np.arange(len(groups)) % 2)
+    for seed in range(8):
+        judges = apart(y, groups, len(y) // 3, np.random.default_rng(seed))
+        assert set(y[~judges]) == {0, 1, 2}
+        assert not (judges & (groups == 0)).any()
+        assert 40 <= judges.sum() <= 200
 
 
 def test_designs_are_compared_by_balanced_accuracy_where_classes_are_weighed(run: Run) -> None:
