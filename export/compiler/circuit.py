@@ -21,7 +21,7 @@ from snnas.export.compiler.paths import Path, compose, paths, shape3
 from snnas.export.compiler.readout import RealReadout, trace_readout
 from snnas.export.executors import interpreter
 from snnas.export.graph.graph import SPIKING, CubaLif, Delay, Graph, Pool, Spiking
-from snnas.hw_sim.errors import InvalidFileError, UnsupportedError
+from snnas.hw_sim.errors import InvalidFileError, SnnasError, UnsupportedError
 from snnas.hw_sim.program import CLOCK, INPUT, RESERVED, InputKind, LinearMap, Role, Shape
 
 
@@ -97,6 +97,15 @@ def trace(graph: Graph, input_kind: InputKind, *, soft_reset: bool = False) -> C
     soft_reset: take a reset by subtraction too, which Loihi's LIF has not.
     """
     return _Tracer(graph, input_kind, soft_reset).circuit()
+
+
+def ors_of(graph: Graph, input_kind: str) -> set[str]:
+    """The nodes that are ORs (a max-pool's), which an activity rate leaves out; none of a graph that no chip takes."""
+    try:
+        circuit = trace(graph, "analogue" if input_kind == "analogue" else "spikes", soft_reset=True)
+    except SnnasError:
+        return set()
+    return {circuit.node_of[group.id] for group in circuit.groups if group.role == "or"}
 
 
 class _Tracer:

@@ -31,10 +31,11 @@ from snnas.toolchain.checking.graph_rules import check_version, describe
 from snnas.toolchain.checking.made import Made, leaf
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.same_network import check_rounding
-from snnas.toolchain.checking.samples import Samples, calibration_of, given, stimulus_of
+from snnas.toolchain.checking.samples import Samples, are_trained_on, calibration_of, given, stimulus_of
 from snnas.toolchain.exporting.formats import CALIBRATED, FORMAT, FORMATS, ONNX_FORMAT, READ
 from snnas.toolchain.exporting.lava import script
 from snnas.toolchain.output.report import read_report
+from snnas.toolchain.runs.run import meant_by
 
 FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py", "report.json")
 ONNX_FILES = ("model.nir", "model.onnx", "stimulus.npz", "report.json")
@@ -78,6 +79,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """manifest.json with a table of files; InvalidFileError where it is absent (SN103), newer (SN102) or none."""
     path = folder / "manifest.json"
     if not path.is_file():
+        if run := meant_by(folder):
+            raise InvalidFileError(f"{folder}: no manifest.json in it{run}", code="SN103")
         if any((folder / name).is_file() for name in (*FILES, *ONNX_FILES)):
             raise InvalidFileError(f"{path}: no such file; export again, and keep the whole folder", code="SN103")
         raise InvalidFileError(
@@ -89,11 +92,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     manifest = read_json(path)
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found not in (*READ, ONNX_FORMAT):
-        newer = any(str(found).rpartition("/")[0] == known.rpartition("/")[0] for known in (FORMAT, ONNX_FORMAT))
+        ours = {known.rpartition("/")[0]: known for known in (FORMAT, ONNX_FORMAT)}
+        family, _, number = str(found).rpartition("/")
+        older = family in ours and number.isdecimal() and len(number) < 9
+        older = older and int(number) < int(ours[family].rpartition("/")[2])
+        mend = "it is older: snnas export --force" if older else "upgrade snnas, or snnas export --force"
         raise InvalidFileError(
             f"{path}: not the manifest of an export: format {str(found)[:40]!r}; this version reads {FORMAT} and "
-            f"{ONNX_FORMAT}: upgrade snnas, or snnas export --force",
-            code="SN102" if newer else None,
+            f"{ONNX_FORMAT}: {mend}",
+            code="SN102" if family in ours else None,
         )
     files = manifest.get("files")
     if not isinstance(files, dict) or not all(isinstance(v, str) for v in files.values()):
@@ -221,6 +228,11 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
         book.judge("SN307", "report's figures", made.recorded, good, place)
     elif chosen.given is not None:
         book.note(f"figures are measured on {amount_of(made.samples, 'sample')} of {chosen.given}")
+        if are_trained_on(chosen.given, report):
+            book.note(
+                f"{chosen.given} holds what this network was trained on, and judges by that too; leave --data out, "
+                "and its test split is judged, of which stimulus.npz holds as much as fits"
+            )
     else:
         said = f"; the report speaks of {made.reported}" if made.reported else ""
         book.note(f"figures are measured on {amount_of(made.samples, 'sample')}{said}")

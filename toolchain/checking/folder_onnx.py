@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from typing import Any
 
+from snnas.export.compiler.circuit import ors_of
 from snnas.export.executors import interpreter
 from snnas.export.executors.onnx_runner import OnnxModel
 from snnas.export.graph.graph import Graph
@@ -47,10 +49,11 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel, *, judged: bool) -> M
     book.judge("SN308", "ONNX against NIR", problem, good, book.subject / "model.onnx")
     flat = x.reshape(*x.shape[:-3], *shape)
     determinism.check_runs(book, "model", lambda s, batch: run_onnx(model, s, batch), flat, fired, tolerance=1e-5)
-    return _figures(book, model, samples, shape) if judged else Made(judged=samples)
+    ors = ors_of(graph, model.about.get("input_kind") or "analogue")
+    return _figures(book, model, samples, shape, ors) if judged else Made(judged=samples)
 
 
-def _figures(book: Book, model: OnnxModel, samples: Samples, shape: tuple[int, ...]) -> Made:
+def _figures(book: Book, model: OnnxModel, samples: Samples, shape: tuple[int, ...], ors: Set[str]) -> Made:
     from snnas.toolchain.results.records.onnx import OnnxExport
 
     place = book.subject / "report.json"
@@ -60,7 +63,7 @@ def _figures(book: Book, model: OnnxModel, samples: Samples, shape: tuple[int, .
     if report is None:
         return Made(judged=samples)
     fired = run_onnx(model, samples.x.reshape(*samples.x.shape[:-3], *shape))
-    figures = onnx_figures(fired, samples.y)
+    figures = onnx_figures(fired, samples.y, ors)
     said, reported = {"accuracy": report.accuracy.onnxruntime, "sar": report.sar}, report.samples
     intervals = {}
     if figures["accuracy"] is not None:

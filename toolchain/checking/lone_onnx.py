@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,14 @@ def run_onnx(model: OnnxModel, x: np.ndarray, batch: int = 128) -> Fired:
     return Fired(spikes, np.concatenate([p[1] for p in parts]))
 
 
-def onnx_figures(fired: Fired, y: np.ndarray | None) -> Figures:
-    """Accuracy (with labels), SAR and spikes of the float network."""
+def onnx_figures(fired: Fired, y: np.ndarray | None, ors: Set[str] = frozenset()) -> Figures:
+    """Accuracy (with labels), SAR and spikes of the float network. ors: what SAR leaves out, where a graph says it."""
     number = len(fired.answers)
     spikes = sum(int(s.sum()) for s in fired.spikes.values())
+    rated = [s for name, s in fired.spikes.items() if name not in ors]
+    sar = sum(int(s.sum()) for s in rated) / max(1, sum(s.size for s in rated))
     hits = None if y is None else float((fired.answers.argmax(axis=1) == y).mean())
-    return {"accuracy": hits, "sar": spikes / max(1, fired.total()), "spikes": spikes / number}
+    return {"accuracy": hits, "sar": sar, "spikes": spikes / number}
 
 
 def _record(

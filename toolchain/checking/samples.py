@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,3 +101,16 @@ def given(folder: Path, reading: ReadingOptions) -> Samples | None:
 
     subject = open_subject(folder, reading)
     return Samples(x=subject.samples.astype(np.float32), y=subject.y, given=reading.data)
+
+
+def are_trained_on(name: str, report: Mapping[str, Any]) -> bool:
+    """Whether a file is the data set that the report's network was trained on: all of it, and not its test split."""
+    hashes = report.get("hashes")
+    known = hashes.get("data") if isinstance(hashes, Mapping) else None
+    if not name.endswith(".npz") or known is None:
+        return False
+    from snnas.toolchain.data.datasets.raw import byte_unit, digest, floats
+    from snnas.toolchain.data.user_samples import read_arrays
+
+    x, y = read_arrays(name)
+    return y is not None and digest(floats(x, byte_unit(x)), y.astype(np.int64)) == known

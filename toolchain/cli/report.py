@@ -34,7 +34,10 @@ def report(
         else:
             print_text(str(path))
     elif len(options.names) > 1:
-        print_shown(compare_runs(options), as_json)
+        found = compare_runs(options)
+        for warning in () if as_json else found.figures["warnings"]:
+            narrator.note(warning)
+        print_shown(found, as_json)
     else:
         figures = read_report(options, narrator)
         if as_json:

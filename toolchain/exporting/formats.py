@@ -7,4 +7,4 @@ READ = ("snnas.export/1", "snnas.export/2", "snnas.export/3", "snnas.export/4")
 CALIBRATED = READ[2:]
 FORMATS = {"lava": "snnas.export/3", "c": "snnas.export/4"}
 FORMAT = max(FORMATS.values())
-ONNX_FORMAT = "snnas.export.onnx/1"
+ONNX_FORMAT = "snnas.export.onnx/2"  # 1 had ORs in its activity rate

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from snnas.export.compiler.circuit import ors_of
 from snnas.export.compiler.fold import fold
 from snnas.export.executors import interpreter
 from snnas.export.executors.onnx_runner import OnnxModel
@@ -78,7 +79,7 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps
         **options.settings,
         **other_time,
     }
-    reused = reusable(final, inputs, narrator, force=options.force)
+    reused = reusable(final, inputs, narrator, force=options.force, whole=_current)
     if reused is not None:
         return reused
     data = dataset_of(run)
@@ -89,7 +90,7 @@ def export_onnx(run: Run, options: OnnxOptions, narrator: Narrator, *, timesteps
         narrator.say("deployed network -> ONNX")
         narrator.say(f"onnxruntime: {len(data.x_test)} samples")
         wanted = run_deployed(graph, data.x_test, timesteps)
-        samples = Samples(x=data.x_test, y=data.y_test, timesteps=timesteps, wanted=wanted)
+        samples = Samples(x=data.x_test, y=data.y_test, kind=data.input_kind, timesteps=timesteps, wanted=wanted)
         report = _measured(stage, graph, samples, run.name, options)
         if data.signal is not None and data.signal.spikes:
             channels = data.input_shape[0] // data.signal.lines
@@ -121,7 +122,7 @@ def export_graph_onnx(
         "limit": asked.limit,
         **options.settings,
     }
-    reused = reusable(final, inputs, narrator, force=options.force)
+    reused = reusable(final, inputs, narrator, force=options.force, whole=_current)
     if reused is not None:
         return reused
     x = opened.x[: asked.limit]
@@ -133,7 +134,7 @@ def export_graph_onnx(
         flat = x.reshape(*x.shape[:-3], *graph.shapes()[graph.input])
         y = None if opened.y is None else opened.y[: asked.limit]
         wanted = run.spikes, run.answers
-        samples = Samples(x=x, y=y, timesteps=opened.timesteps, wanted=wanted, fed=flat)
+        samples = Samples(x=x, y=y, kind=opened.kind, timesteps=opened.timesteps, wanted=wanted, fed=flat)
         report = _measured(stage, graph, samples, path.stem, options)
         _finish(stage, report, inputs)
     return report
@@ -148,6 +149,7 @@ class Samples:
 
     x: np.ndarray
     y: np.ndarray | None
+    kind: str
     timesteps: int
     wanted: tuple[dict[str, np.ndarray], np.ndarray]
     fed: np.ndarray | None = None
@@ -170,6 +172,8 @@ def _measured(stage: Path, graph: Graph, samples: Samples, name: str, options: O
         )
     watch = Answers()
     watch.add(total)
+    ors = ors_of(graph, samples.kind)
+    of_neurons = [v for n, v in spikes.items() if n not in ors]
     silence = explained(watch.with_spikes({n: int(v.sum()) for n, v in spikes.items()}), None, samples.x, graph)
     ours, theirs = answers.argmax(axis=1), total.argmax(axis=1)
     agreement = float((ours == theirs).mean())
@@ -188,10 +192,15 @@ def _measured(stage: Path, graph: Graph, samples: Samples, name: str, options: O
         "spikes_differing": 0,
         "encoder_spikes_compared": 0,
         "output_difference": float(np.abs(total - answers).max()),
-        "sar": sum(int(v.sum()) for v in spikes.values()) / max(1, compared),
+        "sar": sum(int(v.sum()) for v in of_neurons) / max(1, sum(v.size for v in of_neurons)),
         "silence": silence.to_json(),
         "bytes": path.stat().st_size,
     }
+
+
+def _current(manifest: dict[str, Any], report: dict[str, Any]) -> bool:
+    """Whether an export that is there is of today's format."""
+    return bool(manifest["format"] == SCHEMA)
 
 
 def _finish(stage: Path, report: dict[str, Any], inputs: dict[str, Any]) -> None:

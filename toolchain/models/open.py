@@ -95,7 +95,8 @@ def open_subject(path: Path, wanted: ReadingOptions) -> Subject:
 def _of_folder(folder: Path, wanted: ReadingOptions) -> Subject:
     program = folder / "program.npz"
     if not program.is_file():
-        raise InvalidFileError(f"{folder}: no program.npz in it; name a folder that snnas export wrote")
+        mend = meant_by(folder) or "; name a folder that snnas export wrote"
+        raise InvalidFileError(f"{folder}: no program.npz in it{mend}")
     graph = read_nir(folder / "model.nir") if (folder / "model.nir").is_file() else None
     subject = _of_program(folder, read_program(program), graph, wanted)
     if graph is not None and graph.meta.get("verified", True) is not True:

@@ -119,7 +119,9 @@ class Narrator:
             yield self._bars
             return
         what, pieces = (TextColumn(f"{{task.{name}}}") for name in ("description", "fields[pieces]"))
-        columns = what, BarColumn(), MofNCompleteColumn(), pieces, TimeElapsedColumn(), TimeRemainingColumn()
+        # What is told must not be cut for the sake of a bar.
+        bar = BarColumn(bar_width=max(4, min(40, self.console.width - 72)))
+        columns = what, bar, MofNCompleteColumn(), pieces, TimeElapsedColumn(), TimeRemainingColumn()
         with Progress(*columns, console=self.console, transient=True) as bars:
             self._bars = bars
             try:

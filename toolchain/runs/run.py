@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -42,9 +43,13 @@ def directory(option: Path | None) -> Path:
 
 
 def meant_by(path: Path) -> str:
-    """What a message says of a name that is no file: the export of the run of that name; '' where there is none."""
-    exports = sorted((directory(None) / path / "export").glob("*/manifest.json"))
-    return f"; it is a run, name its export: {exports[-1].parent}" if exports and not path.is_absolute() else ""
+    """What a message says of a run where an export is wanted, by folder or name: its export; '' where it is none."""
+    folder = (path / "run.toml").is_file()
+    run = path if folder else directory(None) / path
+    exports = sorted((path.parent for path in (run / "export").glob("*/manifest.json")), key=lambda p: p.name != "lava")
+    if exports and (folder or not path.is_absolute()):
+        return f"; it is a run, name its export: {exports[0]}"
+    return f"; it is a run without an export: {shlex.join(['snnas', 'export', str(path)])}" if folder else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,8 @@ class TrainedMethod(Runner):
         from snnas.search.methods.trained import SEEDS
 
         plan = _plan(task)
-        words = f"training {counted(plan.trainings, 'design')} shortly, {plan.longer} longer, {plan.finalists}"
-        return plan.all_trainings, f"{words} with {SEEDS} seeds"
+        words = f"training {counted(plan.trainings, 'design')}, {plan.longer} longer"
+        return plan.all_trainings, f"{words}, {plan.finalists} with {SEEDS} seeds"
 
     def some(self, task: Task) -> Sequence[Any]:
         from snnas.search.network.design_space import DesignSpace

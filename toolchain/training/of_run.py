@@ -114,9 +114,10 @@ def train_run(
     resumed = f", resumed at step {result.resumed_at}" if result.resumed_at else ""
     balanced = _balanced(network, data, device)
     beside = "" if balanced is None else f" (balanced {balanced:.1%})"
+    anew = ", batch norm's statistics measured anew" if result.statistics == "measured" else ""
     narrator.say(
         f"  {result.seconds:.1f} s{resumed}; best epoch {result.best_epoch} of {result.epochs}, "
-        f"validation accuracy {result.validation_accuracy:.1%}{beside}, SAR {result.sar:.3f}"
+        f"validation accuracy {result.validation_accuracy:.1%}{beside}, SAR {result.sar:.3f}{anew}"
     )
     mute = silence_of(network, data, device)
     doubts = (

@@ -93,7 +93,7 @@ def _onnx_folder(folder: Path, x: np.ndarray, y: np.ndarray) -> None:
     write_npz(onnx / "stimulus.npz", {"x": x, "y": y})
     write_json(onnx / "report.json", onnx_report(onnx))
     files = {p.name: sha256(p) for p in sorted(onnx.iterdir())}
-    write_json(onnx / "manifest.json", {"format": "snnas.export.onnx/1", "target": "onnx", "files": files})
+    write_json(onnx / "manifest.json", {"format": "snnas.export.onnx/2", "target": "onnx", "files": files})
 
 
 def onnx_report(folder: Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def onnx_report(folder: Path) -> dict[str, Any]:
     arrays = read_npz(folder / "stimulus.npz", what="stimulus")
     figures = onnx_figures(run_onnx(OnnxModel(folder / "model.onnx"), arrays["x"]), arrays["y"])
     return {
-        **{"schema": "snnas.export.onnx/1", "run": "bars", "precision": "float32", "inlined": False, "timesteps": 6},
+        **{"schema": "snnas.export.onnx/2", "run": "bars", "precision": "float32", "inlined": False, "timesteps": 6},
         **{"samples": len(arrays["x"]), "spikes_compared": 1, "spikes_differing": 0, "output_difference": 0.0},
         "accuracy": {"deployed": figures["accuracy"], "onnxruntime": figures["accuracy"]},
         **{"sar": figures["sar"], "bytes": (folder / "model.onnx").stat().st_size},

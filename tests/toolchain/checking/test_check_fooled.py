@@ -432,6 +432,34 @@ def test_the_caller_brings_the_samples(here: Path, capsys: pytest.CaptureFixture
     assert run_command(["check", "onnx", "--min", "accuracy=80%", "--data", "bars.npz"]) == 2
 
 
+def test_a_run_is_told_from_its_export_and_its_data_from_its_test_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    np.savez(tmp_path / "own.npz", x=(rng.random((60, 1, 4, 4)) + y[:, None, None, None]).astype(np.float32) / 2, y=y)
+    small = ["--method", "lightsnn", "--channels", "4", "--hidden", "16", "-T", "3", "--epochs", "3", "--batch", "8"]
+    at = ["--runs-dir", str(tmp_path / "r"), "-q"]
+    assert run_command(["search", "--dataset", str(tmp_path / "own.npz"), "--name", "one", *small, *at]) == 0
+    run = tmp_path / "r/one"
+    assert run_command(["check", str(run)]) == 3
+    told = "".join(capsys.readouterr().out.split())  # the table breaks long paths
+    assert f"itisarunwithoutanexport:snnasexport{run}" in told
+    for target in ("onnx", "lava"):
+        assert run_command(["export", "one", "--target", target, "--samples", "2", *at]) == 0
+    capsys.readouterr()
+    assert run_command(["check", str(run)]) == 3
+    assert f"itisarun,nameitsexport:{run}/export/lava" in "".join(capsys.readouterr().out.split())
+    assert run_command(["simulate", str(run)]) == 3
+    assert f"it is a run, name its export: {run}/export/lava" in capsys.readouterr().err
+    judged = ["check", str(run / "export/lava"), "--max", "cores=100", "--data"]
+    assert run_command([*judged, str(tmp_path / "own.npz")]) == 0
+    assert "own.npz holds what this network was trained on" in capsys.readouterr().err
+    np.savez(tmp_path / "other.npz", x=(rng.random((20, 1, 4, 4)) / 2).astype(np.float32), y=y[:20])
+    assert run_command([*judged, str(tmp_path / "other.npz")]) == 0
+    assert "was trained on" not in capsys.readouterr().err
+
+
 def test_a_claimed_figure_binds_where_the_report_is_trusted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change_arrays(LAVA / "stimulus.npz", y=None)
     sign(LAVA, "stimulus.npz")

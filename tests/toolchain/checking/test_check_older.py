@@ -59,6 +59,10 @@ CASES: dict[str, tuple[Callable[[], object], tuple[str, ...], int, str, str]] = 
         lambda: changed(LAVA / "manifest.json", format="snnas.export/0"),
         (str(LAVA),), 3, "SN102", "snnas export --force",
     ),
+    "an export to ONNX": (
+        lambda: changed(Path("onnx/manifest.json"), format="snnas.export.onnx/1"),
+        ("onnx",), 3, "SN102", "it is older: snnas export --force",
+    ),
     "a program": (older_program, (str(LAVA),), 3, "SN102", "snnas export --force"),
     "a recording": (older_recording, (GRAPH,), 3, "SN102", "--record auto --new-recording"),
     "a baseline": (

@@ -113,6 +113,16 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
         (tmp_path / "c" / "report.json").write_text(before)
     sign(tmp_path / "c", "report.json")
     manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
+    report = json.loads(before)
+    report["c"]["cores"][0]["estimated"]["instructions"]["nominal"] *= 1.001
+    (tmp_path / "c" / "report.json").write_text(json.dumps(report))
+    (tmp_path / "c" / "manifest.json").write_text(json.dumps(manifest | {"format": "snnas.export/3"}))
+    sign(tmp_path / "c", "report.json")
+    assert run_command(["check", str(tmp_path / "c")]) == 1  # as it was before rest was measured
+    assert "of an older version, which priced a core otherwise" in " ".join(capsys.readouterr().out.split())
+    assert export(tmp_path / "c", noise, capsys)[0] == 0  # made anew, not handed back
+    assert json.loads((tmp_path / "c" / "manifest.json").read_text())["format"] == "snnas.export/4"
+    manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
     with (tmp_path / "c" / "model.c").open("a") as file:
         file.write("/* changed */\n")
     manifest["files"]["model.c"] = sha256(tmp_path / "c" / "model.c")  # whoever changes it, changes this too

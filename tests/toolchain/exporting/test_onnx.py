@@ -40,6 +40,12 @@ def test_every_spike_of_the_test_split_is_the_same(folder, capsys) -> None:
     assert {p.name for p in files.iterdir()} == {
         "manifest.json", "model.nir", "model.onnx", "report.json", "stimulus.npz"
     }  # fmt: skip
+    # Two cells' neurons without the ORs of the max-pools behind them, as on a chip.
+    assert run_command(["export", "tiny", "--target", "lava", "--samples", "2", "--runs-dir", str(folder), "-q"]) == 0
+    sar = json.loads((folder / "tiny/export/lava/report.json").read_text())["sar"]["training"]
+    assert report["sar"] == pytest.approx(sar, rel=1e-9)
+    assert run_command(["check", str(files), "--max", f"sar={sar * 1.0001}", "--trust-report", "-q"]) == 0
+    assert run_command(["check", str(files), "--max", f"sar={sar * 0.9999}", "--trust-report", "-q"]) == 1
     model = OnnxModel(files / "model.onnx")
     with np.load(files / "stimulus.npz") as stimulus:
         assert model.run(stimulus["x"])[1].shape == (360, 10)
@@ -85,7 +91,7 @@ def test_a_network_is_exported_at_another_t(folder, capsys, monkeypatch) -> None
     monkeypatch.setattr(pipeline, "lava_python", lambda options: (None, "not asked for here"))
     monkeypatch.setattr(lava, "lava_python", lambda options: (None, "not asked for here"))
     asked = ["export", "tiny", "--runs-dir", str(folder), "--json", "--quiet", "--samples", "4"]
-    assert run_command([*asked, "-T", "5"]) == 0
+    assert run_command([*asked, "-T", "5", "--force"]) == 0
     five = json.loads(capsys.readouterr().out)
     assert run_command([*asked, "--force"]) == 0
     three = json.loads(capsys.readouterr().out)

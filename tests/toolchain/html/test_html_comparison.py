@@ -9,6 +9,7 @@ import pytest
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import write_json
+from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.html import compared, figures_beside, write_comparison
 from snnas.toolchain.runs.run import Run
 from tests.toolchain.html.test_html_page import HOSTILE, Reader, make_run
@@ -66,6 +67,20 @@ def test_what_was_asked_of_exports_differs_too(runs: list[Run]) -> None:
         manifest = run.export("lava") / "manifest.json"
         write_json(manifest, json.loads(manifest.read_text()) | {"inputs": inputs})
     assert compared(runs)["differences"] == {"export.bits": [8, 4]}
+
+
+def test_figures_of_different_things_are_told_on_the_terminal(
+    runs: list[Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = json.loads(runs[1].report.read_text())
+    write_json(runs[1].report, report | {"timesteps": report["timesteps"] + 1})
+    named = ["report", *(run.name for run in runs), "--runs-dir", str(runs[0].path.parent)]
+    assert run_command(named) == 0
+    said = "These runs have different numbers of timesteps: their figures are of different things."
+    assert capsys.readouterr().err.splitlines() == [f"note: {said}"]
+    assert run_command([*named, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["warnings"], err) == ([said], "")
 
 
 def test_the_figures_as_plain_data(runs: list[Run]) -> None:

@@ -24,7 +24,7 @@ class OnnxExport(Document):
 
     printed_by = ("export --target onnx",)
 
-    schema_: Literal["snnas.export.onnx/1"]
+    schema_: Literal["snnas.export.onnx/2"]
     run: str
     """Name of the run."""
     precision: str
