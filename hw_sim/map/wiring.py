@@ -79,8 +79,9 @@ class Wiring:
                 counts[self.reached(box)] += value
             return
         # Boxes that differ in their channels alone reach the same.
-        for (channels, *window), times in Counter((self._channels(box), *box[2:]) for box in boxes).items():
-            rows, columns = self._windows((0, 0, *window))
+        alike = Counter((self._channels(box), (0, 0, *box[2:])) for box in boxes)
+        for (channels, window), times in alike.items():
+            rows, columns = self._windows(window)
             if all(len(at) and at[0] + len(at) - 1 == at[-1] for at in (rows, columns)):  # no gaps: a view
                 counts[slice(*channels), rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += times * value
             else:

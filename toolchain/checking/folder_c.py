@@ -42,6 +42,8 @@ def check_c(book: Book, program: Program, recorded: Samples, report: Mapping[str
 def _made(c: InC, said: Mapping[str, Any], *, older: bool) -> dict[str, Any]:
     """What of a core's figures follows from the program, and from the instructions that were counted."""
     made, taken = {"estimated": estimated_of(c, said["core"])}, said["instructions"]
-    band = made["estimated"]["instructions"] if taken is None else dict.fromkeys(("low", "nominal", "high"), taken)
+    band: dict[str, float] = (
+        made["estimated"]["instructions"] if taken is None else {end: taken for end in ("low", "nominal", "high")}
+    )
     made["board"] = board_of(said["core"], band)
     return {name: value for name, value in made.items() if name in said or not older}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -44,10 +45,11 @@ def first_of(data: Dataset, count: int) -> Dataset:
     """The data set with its first ``count`` training samples alone, whatever makes them anew included."""
     few = slice(0, count)
     redraw = data.redraw
-    held = {f"{name}_train": getattr(data, f"{name}_train") for name in ("x", "y", "raw", "groups")}
+    held: dict[str, Any] = {f"{name}_train": getattr(data, f"{name}_train") for name in ("x", "y", "raw", "groups")}
+    held = {name: None if array is None else array[few] for name, array in held.items()}
     return replace(
         data,
-        **{name: None if array is None else array[few] for name, array in held.items()},
+        **held,
         redraw=None if redraw is None else lambda seed, epoch: redraw(seed, epoch)[few],
     )
 

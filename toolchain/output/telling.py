@@ -31,7 +31,7 @@ class Telling(ToPython):
         self.callback(text, 0, 0)
 
     @contextlib.contextmanager
-    def progress(self, what: str, pieces: str = "") -> Iterator[Advance]:
+    def progress(self, what: str, pieces: str = "", *, goes_on: bool = False) -> Iterator[Advance]:
         yield lambda done, total: self.callback(what, done, total)
 
 

@@ -127,7 +127,7 @@ def _refuse_hopeless(config: dict[str, Any], data: Dataset) -> None:
         draft = Run(Path(folder))
         draft.write_config({"name": "draft", **config})
         spec = spec_of(draft, data)
-    refuse_hopeless(spec.limits, RUNNERS[spec.settings["name"]].floors(spec), spec.predictor)
+    refuse_hopeless(dict(spec.limits), RUNNERS[spec.settings["name"]].floors(spec), spec.predictor)
 
 
 def _recipe(options: SearchOptions) -> TrainingConfig:
