@@ -115,7 +115,7 @@ def _work(
                 if verdict.defect:
                     record = _record(target, verdict, drawn[number], data) | record
                 out.write(json.dumps(record) + "\n")
-                if peak_mib() - base > target.mib:  # what was taken may stay: a new process measures anew
+                if peak_mib() - base > target.mib:  # the peak only ever rises: a new process measures anew
                     out.flush()
                     at[:8] = (number + 1).to_bytes(8, "little")
                     os._exit(9)

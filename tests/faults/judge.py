@@ -116,19 +116,12 @@ def guard(folder: Path) -> Guard:
 
 
 def peak_mib() -> float:
-    """The most memory that this process has held, since ``forget_peak`` where the system can forget."""
+    """The most memory that this process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def forget_peak() -> None:
-    """On Linux the peak is what is held now: below idle pages that were taken away, what a file takes would hide."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def judge(target: Target, path: Path, watch: Guard) -> Verdict:
     """Reads the file and says what came of it."""
-    forget_peak()
     before, begun = peak_mib(), time.perf_counter()
     watch.seen.clear()
     with _noticed() as notices, _alarm(target.seconds), _temporary_in(watch.folder):
