@@ -236,9 +236,7 @@ def test_declarations_that_do_not_go_together(tmp_path: Path, options: dict[str,
 
 
 def test_what_is_said_where_nothing_is_declared(tmp_path: Path) -> None:
-    with pytest.raises(
-        InvalidFileError, match=r"of signals \(N, L, C\) say --data axis=time, .* layout=NCL"
-    ):
+    with pytest.raises(InvalidFileError, match=r"of signals \(N, L, C\) say --data axis=time, .* layout=NCL"):
         load(waves(tmp_path / "a.npz"), seed=0)
     with pytest.raises(UsageError, match=r"holds signals; say what time is: --data axis=time"):
         load(gait(tmp_path), seed=0)
