@@ -63,8 +63,7 @@ def check_units(readings: Sequence[Reading], plan: Plan, place: str, *, trust: b
             raise InvalidFileError(
                 f"{place}: the {what} of its rows is {middle:.3g} times what {plan.profile} leads to expect: a unit is "
                 f"off by {factor:g}, or inferences are miscounted; mend the header (time_ms, power_mW, "
-                "energy_mJ and the like), or "
-                "give --trust-units where the board is like that"
+                "energy_mJ and the like), or give --trust-units where the board is like that"
             )
         for line, ratio in ratios.items():
             factor = _factor(ratio / middle)

@@ -27,7 +27,7 @@ def work(plan: Plan, rates: Mapping[str, float], frames: int = 1, rested: Mappin
     """Loop bodies of one inference, by kind. rates: spikes per neuron and timestep of each population, and the input.
 
     frames: that a host stage in integers computes; a still input is one. rested: the share of timesteps in which each
-    population rests on the samples that are priced (``rest.measured``); None: as the program says of itself.
+    population rests on the samples that are priced (``rest.shares``); None: as the program says of itself.
     """
     total = Work()
     for _, times, once in parts(plan, rates, frames, rested):
@@ -43,7 +43,9 @@ def parts(
     at_rest = resting_units(plan)
     for u in plan.units:
         resting = at_rest.get(u.index)
-        share = 0.0 if resting is None else resting[1] if rested is None else rested.get(u.population.id, 0.0)
+        share = 0.0
+        if resting is not None:
+            share = resting[1] if rested is None else rested.get(u.population.id, 0.0)
         yield f"neurons_{u.index}", steps * (1 - share), _update(u)
         for c in u.connections:
             name = INPUT if c.src < 0 else plan.units[c.src].population.id
