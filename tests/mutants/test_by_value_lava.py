@@ -85,17 +85,20 @@ def test_shared_memory_is_looked_for_again_and_again(tmp_path: Path, monkeypatch
             looks.append(now[0])
             now[0] += 0.1 if len(looks) > 10 else 0.0
 
+        def strain(self) -> tuple[bool, float]:
+            return False, 0.0
+
     monkeypatch.setattr(lava.time, "monotonic", lambda: now[0])
     log = tmp_path / "log"
     log.touch()
-    assert lava._wait(Worker(), Group(), log, timeout=100) == 7  # type: ignore[arg-type]
+    assert lava._wait(Worker(), Group(), log, timeout=100, patient=False) == 7  # type: ignore[arg-type]
     between = np.diff(looks)
     assert np.all((between[:9] >= 0.5) & (between[:9] < 0.71)), between[:9]
     assert np.all((between[10:] >= 2.1) & (between[10:] < 2.31)), between[10:]
     assert len(looks) > 30
     now[0] = 0.0
     with pytest.raises(lava._Failed, match="did not end within 50 s"):
-        lava._wait(Worker(), Group(), log, timeout=50)  # type: ignore[arg-type]
+        lava._wait(Worker(), Group(), log, timeout=50, patient=False)  # type: ignore[arg-type]
 
 
 COUNTS = ("samples", "hardware_steps", "processes", "differing_spikes", "spikes")

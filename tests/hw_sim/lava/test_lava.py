@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -471,6 +472,64 @@ def test_folders_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: py
         with lava._stage() as stage:
             assert sorted(os.listdir(tmp_path)) == sorted(["snnas-lava-alive", stage.name])
     assert os.listdir(tmp_path) == ["snnas-lava-alive"]
+
+
+@pytest.mark.parametrize(
+    ("wants", "share", "ends"),
+    [
+        (False, 0.0, 50),  # it sleeps: the clock on the wall
+        (True, 1.0, 50),  # it has a processor
+        (True, 2.0, 50),  # or two
+        (True, 0.25, 200),  # it comes to run for a quarter of the time
+        (True, 0.0, 1000),  # never: even that has an end
+    ],
+)
+def test_time_that_a_worker_waits_for_a_processor_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wants: bool, share: float, ends: float
+) -> None:
+    now = [0.0]
+
+    class Worker:
+        def poll(self) -> None:
+            return None
+
+        def wait(self, seconds: float) -> None:
+            now[0] += seconds
+            raise subprocess.TimeoutExpired("worker", seconds)
+
+    class Group:
+        def note_segments(self) -> list[int]:
+            return []
+
+        def strain(self) -> tuple[bool, float]:
+            return wants, share * now[0]
+
+    monkeypatch.setattr(lava.time, "monotonic", lambda: now[0])
+    (tmp_path / "log").touch()
+    with pytest.raises(lava._Failed, match="did not end within 50 s in which it could have run"):
+        lava._wait(Worker(), Group(), tmp_path / "log", 50, patient=True)  # type: ignore[arg-type]
+    assert ends <= now[0] < ends * 1.05 + 1
+    now[0] = 0.0
+    with pytest.raises(lava._Failed, match="did not end within 50 s;"):
+        lava._wait(Worker(), Group(), tmp_path / "log", 50, patient=False)  # type: ignore[arg-type]
+    assert 50 <= now[0] < 51
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+def test_what_a_group_strains_at_is_seen(tmp_path: Path) -> None:
+    """A child that spins, then is over, counts; one that sleeps does not."""
+    spins = "import os\nwhile sum(os.times()[:2]) < .3: pass"
+    parent = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {spins!r}])\ntime.sleep(3600)"
+    with subprocess.Popen([sys.executable, "-c", parent], start_new_session=True) as process:
+        group, seen, last = lava._Group(process.pid), set[bool](), 0.0
+        try:
+            while last < 0.3 or len(group.members()) > 1 or group.strain()[0]:
+                wants, last = group.strain()
+                seen.add(wants)
+        finally:
+            process.kill()
+    assert True in seen
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_a_worker_ends_with_the_process_that_waits_for_it(tmp_path: Path) -> None:
