@@ -161,8 +161,8 @@ def test_no_figure_of_the_shipped_table_moves_unseen() -> None:
 def test_rows_of_the_shipped_table_trained_again() -> None:
     """Five of the cheapest, 4 channels and one timestep, on the torch that made the table.
 
-    Another processor adds up in another order, and now and then a training goes another way (two rows of these, by up to
-    1.4 points and 1.2 % of the spikes; three were the same to the last digit). Sizes are equal; all else is near.
+    Another processor adds up in another order, and now and then a training goes another way (two rows of these, by at
+    most 1.4 points and 1.2 % of the spikes; three were the same to the last digit). Sizes are equal; all else is near.
     """
     torch = pytest.importorskip("torch")
     if torch.__version__.partition("+")[0] != TORCH:
