@@ -48,7 +48,7 @@ def fitted(table: Table, width: int, *, gap: int, edge: int = 0, under: bool = F
         room = wide[-1] - over()
         notes[:] = [cell if len(cell) > room else "" for cell in columns[-1]]
         columns[-1] = ["" if note else cell for note, cell in zip(notes, columns[-1], strict=True)]
-        heads[-1] = heads[-1] if len(heads[-1]) <= room else ""
+        heads[-1] = heads[-1] if len(heads[-1]) <= room and any(columns[-1]) else ""
         wide[-1], prose[-1] = max(map(len, (heads[-1], *columns[-1])), default=0), False
 
     last_under = under and len(columns) > 1
