@@ -101,6 +101,11 @@ def boxed(table: Table, width: int) -> Table:
     return table
 
 
+def held(text: str) -> str:
+    """``text`` with HELD for each space that no line may end at."""
+    return _TOGETHER.sub(HELD, text)
+
+
 def _line(cells: Sequence[str], wide: Sequence[int], right: Sequence[bool]) -> str:
     parts = (cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, wide, right, strict=True))
     return "  ".join(parts).rstrip()
@@ -112,9 +117,10 @@ def _is_prose(cell: str) -> bool:
 
 
 def _fold(cell: str, width: int) -> list[str]:
-    held = _TOGETHER.sub(HELD, cell.strip()) if len(cell) > width else cell
     indent = cell[: len(cell) - len(cell.lstrip())]
     if len(cell) <= width:
         return [cell]
-    folded = textwrap.wrap(held, max(width, 1), initial_indent=indent, break_long_words=True, break_on_hyphens=False)
+    folded = textwrap.wrap(
+        held(cell.strip()), max(width, 1), initial_indent=indent, break_long_words=True, break_on_hyphens=False
+    )
     return [line.replace(HELD, " ") for line in folded] or [""]

@@ -405,16 +405,9 @@ def wide_diagnosis() -> dict[str, Any]:
     names = ("weights", "truncation")
     first = {"timestep": 3, "population": "cell1_n0_lif", "neuron": [1, 2, 3], "sample": 7, "float_fires": True}
     first |= {"float_margin": 1e-5, "integer_v": 416_896, "integer_threshold": 416_896, "removed_by": list(names)}
-    causes_ = [
-        {
-            "cause": name,
-            "meaning": "weights rounded, moved by training, or wrong",
-            "off_alone": worth,
-            "on_alone": worth,
-        }
-        for name in names
-    ]
+    cause = {"meaning": "weights rounded, moved by training, or wrong", "off_alone": worth, "on_alone": worth}
     fault = {"population": "cell2_n1_lif", "kind": "threshold off", "where": "cell2_n0_lif__cell2_n1_lif__0"}
+    fault |= {"text": "the kernels are flipped (a convolution for a cross-correlation)"}
     return {
         "samples": 128,
         "labels": True,
@@ -426,7 +419,7 @@ def wide_diagnosis() -> dict[str, Any]:
         "finetuned": None,
         "first": first,
         "divergence": {"timesteps": 20, "populations": rows},
-        "causes": causes_,
+        "causes": [{"cause": name, **cause} for name in names],
         "note": "causes interact: what each is worth alone need not add up to the whole",
         "mends": [{"text": "calibrated on these samples", "cause": "weights", "accuracy": 0.5, **worth}],
         "smallest": None,
