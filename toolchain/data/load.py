@@ -99,6 +99,8 @@ class Dataset:
     """int64 (N,), which samples belong together, as ``--data groups=`` or a cut recording says: no draw parts them."""
     groups_val: Array | None = None
     """The same of validation samples; of numbers that no training sample has."""
+    group_counts: tuple[int, int, int] | None = None
+    """With ``--data groups=``: how many groups train, validate and test."""
     redraw: Callable[[int, int], Array] | None = None
     """Of recordings with ``augment``: x_train anew, drawn by seed and epoch."""
 
@@ -111,6 +113,9 @@ class Dataset:
         drawn = "the set's own test split" if self.own_test else "test split drawn"
         held = f"{train + val + test:,} samples of {frames}{shape}, {self.classes} classes, {self.input_kind}"
         splits = f"{train:,} training, {val:,} validation, {test:,} test ({drawn})"
+        if self.group_counts is not None:
+            whole = "{:,} training, {:,} validation, {:,} test".format(*self.group_counts)
+            splits += f"; {sum(self.group_counts):,} groups by {self.options['groups']}, none parted: {whole}"
         return f"{self.path.name if self.path else self.name}: {held}; {splits}"
 
     @property
@@ -292,6 +297,8 @@ def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, options: dict[
         "options": options,
         **about,
     }
+    if raw.groups is not None and "groups" in options:
+        known["group_counts"] = tuple(len(np.unique(raw.groups[mask])) for mask in parts.values())
     if raw.signal is not None:
         return Dataset(**framed(raw, parts), **known)
     size = math.prod(raw.x.shape[1:]) * int(sum(mask.sum() for mask in parts.values()))
