@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from os.path import isdir
 from pathlib import Path
-from typing import Any, Unpack, get_args
+from typing import Any, Protocol, Unpack, get_args
 
 import numpy as np
 
@@ -58,6 +58,12 @@ _EVENT_SETS: dict[str, tuple[Any, Any]] = {
 Advance = Callable[[int, int], None]
 
 
+class Redraw(Protocol):
+    """Draws training samples anew by seed and epoch: the first so many of x_train, None: all."""
+
+    def __call__(self, seed: int, epoch: int, first: int | None = None, /) -> Array: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A data set with its three splits.
@@ -101,8 +107,8 @@ class Dataset:
     """The same of validation samples; of numbers that no training sample has."""
     group_counts: tuple[int, int, int] | None = None
     """With ``--data groups=``: how many groups train, validate and test."""
-    redraw: Callable[[int, int], Array] | None = None
-    """Of recordings with ``augment``: x_train anew, drawn by seed and epoch."""
+    redraw: Redraw | None = None
+    """Of recordings with ``augment``: what draws x_train anew."""
 
     @property
     def summary(self) -> str:
@@ -322,10 +328,16 @@ def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, options: dict[
 
 
 def _drawn(
-    redraw: Callable[[Array, int, int], Array], rows: Array, high: int, unit: int, seed: int, epoch: int
+    redraw: Callable[[Array, int, int], Array],
+    rows: Array,
+    high: int,
+    unit: int,
+    seed: int,
+    epoch: int,
+    first: int | None = None,
 ) -> Array:
     """``Dataset.redraw``. high: of counts; unit: 0 where bytes stay bytes."""
-    x = np.minimum(redraw(rows, seed, epoch), high).astype(np.uint8)
+    x = np.minimum(redraw(rows[:first], seed, epoch), high).astype(np.uint8)
     return floats(x, unit) if unit else x
 
 
