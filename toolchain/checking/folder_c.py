@@ -34,7 +34,7 @@ def check_c(book: Book, program: Program, recorded: Samples, report: Mapping[str
     if other and older is not None:
         return  # its figures are as old
     said = [core for core in report.get("c", {}).get("cores", ()) if core["core"] in CORES]
-    told = (unlike(core, _made(c, core, older=older), f"c.{core['core']}") for core in said)
+    told = (unlike(core, _made(c, core, older=older is not None), f"c.{core['core']}") for core in said)
     wrong = next(filter(None, told), None)
     if wrong and older is not None:
         wrong = f"of an older version, which priced a core otherwise ({wrong}); snnas export --force"

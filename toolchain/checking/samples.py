@@ -111,8 +111,8 @@ def given(folder: Path, reading: ReadingOptions) -> Samples | None:
         subject = open_subject(folder, replace(reading, data=None, samples=False))
         x, y = read_arrays(name)
         stored = "" if y is None else digest(floats(x, byte_unit(x)), y.astype(np.int64))
-        x, y = (None if a is None else a[: reading.limit] for a in sliced_arrays(x, y, subject.program.meta))
-        subject = with_samples(subject, x, y, name)
+        x, y = sliced_arrays(x, y, subject.program.meta)
+        subject = with_samples(subject, x[: reading.limit], None if y is None else y[: reading.limit], name)
     else:
         subject = open_subject(folder, reading)
     return Samples(x=subject.samples.astype(np.float32), y=subject.y, given=name, stored=stored)
