@@ -163,6 +163,12 @@ def test_the_state_is_clipped_before_the_threshold(array: Any) -> None:
     after, fires = kernels.neuron_step(array([full, -full]), array([131071, -131071]), array([0, 0]), 0, 131071)
     assert fires.tolist() == [True, False]  # 131071 << 6 is 63 below the clip
     assert after.tolist() == [0, -full]
+    held = kernels.membrane(
+        array([full, -full, full - 70, 70 - full]), array([64, -64, 64, -64]), array([7, -7, 7, -7]), 0
+    )
+    assert held.tolist() == [full, -full, full, -full]
+    assert kernels.membrane(array([full - 71]), array([64]), array([7]), 0).tolist() == [full]
+    assert kernels.membrane(array([full - 72]), array([64]), array([7]), 0).tolist() == [full - 1]
     after, fires = kernels.neuron_step(array([-full]), array([1 << 17]), array([0]), 0, 131071)
     assert (after.tolist(), fires.tolist()) == ([1], [False])  # u = +2**23 itself survived
 
@@ -180,6 +186,18 @@ def test_input_and_bias_arrive_on_the_last_of_several_leaks(
     single = kernels.neuron_step(state, array([a]), nothing + bias, dv, 131071)
     assert several[0].tolist() == single[0].tolist()
     assert several[1].tolist() == single[1].tolist()
+
+
+@both
+def test_unless_more_is_said_a_step_leaks_once_and_resets_to_zero(array: Any) -> None:
+    v, a, u, none = array([4000, 400]), array([10, 10]), array([640, 640]), array([0, 0])
+    for after, fires in (
+        kernels.neuron_step(v, a, none, 2048, 20),
+        kernels.membrane_step(v, u, none, 2048, 20),
+        kernels.neuron_step(v, a, none, 2048, 20, leaks=1, taken=0),
+    ):
+        assert (after.tolist(), fires.tolist()) == ([0, 840], [True, False])
+    assert kernels.membrane(v, u, none, 2048).tolist() == [2640, 840]
 
 
 @both

@@ -70,7 +70,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "hw_sim/map/mapping.py": ("tests/hw_sim/map/test_mapping.py", "tests/hw_sim/map/test_placement.py"),
     "export/compiler/fold.py": ("tests/export/compiler/test_rewrites.py", "tests/export/compiler/test_fold.py"),
     "hw_sim/lava/run.py": ("tests/hw_sim/lava/test_lava.py",),
-    "hw_sim/lava/run_lava.py": ("tests/hw_sim/lava/test_lava.py",),
+    "hw_sim/lava/run_lava.py": (
+        "tests/hw_sim/lava/test_lava.py", "tests/hw_sim/lava/test_run_lava.py", "tests/hw_sim/test_early_exit.py",
+        "tests/hw_sim/test_files.py",
+    ),
     "toolchain/checking/same_network.py": ("tests/toolchain/checking/test_same_network.py",),
     "toolchain/checking/remake.py": (),
     "toolchain/checking/folder_runs.py": (),
@@ -79,7 +82,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     "toolchain/checking/equivalence.py": (),
     "toolchain/checking/drift.py": (),
 }  # fmt: skip
-LAVA = {"hw_sim/lava/run_lava.py"}  # whose tests include those that run Lava
 Span = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -245,11 +247,10 @@ def try_module(out: Path, module: str, sample: int | None, again: bool, draw: in
     name, source = module.replace("/", "-"), (ROOT / module).read_text()
     tests = [*MODULES[module], *KILLED[module.partition("/")[0]]]
     state = hashlib.sha256(b"".join((ROOT / f).read_bytes() for f in (module, *tests))).hexdigest()[:16]
-    marks = "not slow" if module in LAVA else "not slow and not lava"
     told = [{"key": m.key, "source": m.source, "lines": statement_lines(source, m.row)} for m in wanted]
     job = {
-        "module": module, "tests": tests, "marks": marks, "trace": str(out / f"trace-{name}-{state}.json"),
-        "out": str(out / f"{name}.jsonl"), "mutants": told,
+        "module": module, "tests": tests, "marks": "not slow and not lava", "mutants": told,
+        "trace": str(out / f"trace-{name}-{state}.json"), "out": str(out / f"{name}.jsonl"),
     }  # fmt: skip
     (out / f"{name}.known.json").write_text(json.dumps({m.key: [m.row, *m.change()] for m in drawn}))
     (out / f"{name}.job.json").write_text(json.dumps(job))
@@ -306,15 +307,22 @@ def table(results: Iterable[Result], places: dict[str, int]) -> str:
     return "\n".join((*rows, ""))
 
 
+def tried_of(module: str, known: dict[str, Result]) -> tuple[list[Mutant], int]:
+    """The mutants of today's module that have a result; how many places for a mutant it has."""
+    draws = Counter(r.draw for r in known.values() if r.module == module)
+    found, places = list[Mutant](), 0
+    for draw, number in draws.items():
+        drawn, places = mutants_of(module, number, draw, {r.key for r in known.values() if r.draw != draw})
+        found += [m for m in drawn if m.key in known]
+    return found, places
+
+
 def current() -> tuple[list[Result], dict[str, int]]:
     """The results of today's code, and how many places for a mutant each module has."""
     known, places, found = read_results(), dict[str, int](), list[Result]()
     for module in MODULES:
-        draws = Counter(r.draw for r in known.values() if r.module == module)
-        for draw, tried in sorted(draws.items()):
-            others = {r.key for r in known.values() if r.draw != draw}
-            drawn, places[module] = mutants_of(module, tried, draw, others)
-            found += [known[m.key] for m in drawn if m.key in known]
+        tried, places[module] = tried_of(module, known)
+        found += [known[m.key] for m in tried]
     return found, places
 
 

@@ -37,7 +37,7 @@ from tests.mutants import swap
 
 Tree = dict[str, Any]
 SPARE_SECONDS, TIMES = 4, 4  # CPU seconds of a mutant's tests: so many more, and so many times what they took
-ASLEEP, AWAKE = 120, 0.05  # wall seconds in which a trial that is not stuck works so long, on a busy machine too
+ASLEEP, AWAKE = 60, 0.05  # wall seconds in which a trial that is not stuck works so long, on a busy machine too
 MEMORY = 12 << 30
 
 

@@ -242,6 +242,9 @@ def test_exactly_filled_chips_are_taken_as_they_are() -> None:
     system = replace(TINY, compartments=2, cores=4, chips=(2, 5, 9))
     m = map_program(made, system)
     assert (m.cores, m.chips_used, m.chips, m.fits) == (20, 5, 5, True)
+    many = map_program(program([population("a", (599, 1, 1))], [(INPUT, "a", dense(599, 1))]),
+                       replace(system, compartments=2, cores=1, chips=(2, 302, 900)))  # fmt: skip
+    assert (many.cores, many.chips_used, many.chips) == (302, 302, 302)
     fewer = map_program(made, replace(system, chips=(1, 4)))
     assert (fewer.chips, fewer.chips_used) == (4, 5)
     assert [(f.used, f.limit) for f in fewer.misfits] == [(20, 16)]
