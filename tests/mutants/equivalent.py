@@ -17,7 +17,14 @@ class Equivalent:
     argument: str
 
 
-EQUIVALENT: tuple[Equivalent, ...] = ()
+EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent(
+        "export/compiler/schedule.py",
+        "if chain > max(slack(link, period, behind) for link in own):",
+        "if chain != max(slack(link, period, behind) for link in own):",
+        "a chain is never shorter than with its targets as early as the longest paths let them: longer is unlike",
+    ),
+)
 
 
 def argument_for(module: str, old: str, new: str) -> str | None:
