@@ -7,8 +7,8 @@ JOB holds ``module`` (a path), ``tests`` (files), ``marks`` (pytest's -m), ``tra
 copy, and is written to. A line of ``out`` per mutant: its key, and *killed*, *late* (its CPU ran out, or it sleeps and
 does not wake, which kills too) or *alive*.
 
-First the tests run once over the module as it is, with a trace of the functions that each enters: those of its session
-fixtures too, and none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
+First the tests run once over the module, whose functions tell that they are entered: those of session fixtures too, and
+none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
 pass, all others that enter the module (of a mutant outside of functions: all others). A fault inside of functions is
 put into a process that has collected its tests (``swap``), any other into the file: everything that does not import the
 module is imported before the fork.
@@ -16,6 +16,8 @@ module is imported before the fork.
 
 from __future__ import annotations
 
+import ast
+import builtins
 import contextlib
 import importlib
 import json
@@ -28,7 +30,6 @@ import time
 import traceback
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -39,31 +40,37 @@ Tree = dict[str, Any]
 SPARE_SECONDS, TIMES = 4, 4  # CPU seconds of a mutant's tests: so many more, and so many times what they took
 ASLEEP, AWAKE = 60, 0.05  # wall seconds in which a trial that is not stuck works so long, on a busy machine too
 MEMORY = 12 << 30
+ENTERED = "_entered_of_mutants"  # in builtins: what a marked function calls
+
+
+def marked(source: str) -> str:
+    """The module, each of whose functions first tells ``_Tracer``, where there is one, its first and last line."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            mark = f"__import__('builtins').__dict__.get('{ENTERED}', slice)({first}, {node.end_lineno})"
+            node.body.insert(1 if ast.get_docstring(node) is not None else 0, ast.parse(mark).body[0])
+    return ast.unparse(tree)
 
 
 class _Tracer:
-    """The lines of one file's functions that each test enters, and its CPU seconds."""
+    """The lines of a marked module's functions that each test enters, and its CPU seconds."""
 
-    def __init__(self, module: Path) -> None:
-        self.module, self.lines, self.of_fixtures = str(module), set[int](), dict[str, set[int]]()
-        self.of_code: dict[CodeType, set[int]] = {}
+    def __init__(self) -> None:
+        self.lines, self.of_fixtures = set[int](), dict[str, set[int]]()
         self.tests: dict[str, Tree] = {}
+        setattr(builtins, ENTERED, self._entered)
 
-    def _entered(self, frame: FrameType, event: str, arg: object) -> None:
-        code = frame.f_code
-        if code not in self.of_code:
-            ours = os.path.realpath(code.co_filename) == self.module
-            self.of_code[code] = {line for *_, line in code.co_lines() if line is not None} if ours else set()
-        self.lines |= self.of_code[code]
+    def _entered(self, first: int, last: int) -> None:
+        self.lines.update(range(first, last + 1))
 
     @contextlib.contextmanager
     def _traced(self) -> Generator[set[int]]:
-        outer, self.lines, before = self.lines, set(), sys.gettrace()
-        sys.settrace(self._entered)
+        outer, self.lines = self.lines, set()
         try:
             yield self.lines
         finally:
-            sys.settrace(before)
             outer |= self.lines
             self.lines = outer
 
@@ -205,8 +212,13 @@ def _cpu_seconds(group: int) -> float:
 
 
 def _trace(job: Tree) -> int:
-    tracer = _Tracer(Path(job["module"]).resolve())
-    code = _pytest(job["tests"], job["marks"], tracer)
+    module, tracer = Path(job["module"]), _Tracer()
+    whole = module.read_text()
+    module.write_text(marked(whole))
+    try:
+        code = _pytest(job["tests"], job["marks"], tracer)
+    finally:
+        module.write_text(whole)
     if code == 0:
         found = {
             "tests": tracer.tests,
