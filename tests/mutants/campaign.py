@@ -60,7 +60,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "export/compiler/quantise.py": (
         "tests/export/compiler/test_quantise.py", "tests/export/compiler/test_bits.py",
-        "tests/export/compiler/test_rounding.py", "tests/export/compiler/test_exact_graphs.py",
         "tests/export/compiler/test_resolution.py",
     ),
     "export/compiler/ranges.py": ("tests/export/compiler/test_ranges.py",),
@@ -68,7 +67,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "hw_sim/energy/price.py": PRICED,
     "hw_sim/energy/latency.py": PRICED,
     "hw_sim/map/mapping.py": ("tests/hw_sim/map/test_mapping.py", "tests/hw_sim/map/test_placement.py"),
-    "export/compiler/fold.py": ("tests/export/compiler/test_rewrites.py", "tests/export/compiler/test_fold.py"),
+    "export/compiler/fold.py": ("tests/export/compiler/test_fold.py",),
     "hw_sim/lava/run.py": ("tests/hw_sim/lava/test_lava.py",),
     "hw_sim/lava/run_lava.py": (
         "tests/hw_sim/lava/test_lava.py", "tests/hw_sim/lava/test_run_lava.py", "tests/hw_sim/test_early_exit.py",

@@ -19,6 +19,12 @@ class Equivalent:
 
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
+        "export/compiler/fold.py",
+        "elif delayed != ((src, dst) in self.delayed):",
+        "elif delayed is not ((src, dst) in self.delayed):",
+        "both sides are bool, of which there are two objects: unlike is not the same",
+    ),
+    Equivalent(
         "export/compiler/schedule.py",
         "if chain > max(slack(link, period, behind) for link in own):",
         "if chain != max(slack(link, period, behind) for link in own):",

@@ -249,3 +249,87 @@ def test_currents_that_are_not_spikes_are_refused_where_spikes_are_needed() -> N
     net = Net(0, size=(4, 4))
     net.lif(net.conv(net.pool("avgpool", net.lif(net.stem()))), name="b")
     assert fold(net.head("b", net.neurons)).of_type(Lif)  # a pool has no weights
+
+
+def test_a_constant_that_no_weights_carry_gets_a_convolution_of_zeros() -> None:
+    """Of 3 channels from 2, at the map's size: the shift of a padded average, which shrinks at the border."""
+    net = Net(0, size=(4, 4))
+    small = net.lif(net.pool("avgpool", net.stem(), kernel=2, stride=2, pad=0), name="small")
+    a = net.lif(net.stem(), name="a")
+    wide = net.add("conv", (a,), weight=np.ones((3, 2, 1, 1)), bias=None, stride=(1, 1), pad=(0, 0))
+    over = net.pool("avgpool", net.pool("avgpool", wide))
+    norm = {k: np.full(3, v) for k, v in {"gamma": 1.0, "var": 1.0, "mean": 0.0}.items()}
+    shifted = net.add("bn", (over,), name="n", **norm, beta=np.array([1.0, 2.0, 3.0]), eps=0.0)
+    fed = net.add("conv", (small,), weight=np.ones((3, 2, 1, 1)), bias=None, stride=(1, 1), pad=(1, 1))
+    b = net.lif(net.pool("avgpool", shifted), name="b")
+    graph = fold(net.head(net.lif(net.conv(b, into=2, outof=3), name="c"), net.neurons))
+    assert fed not in graph.nodes  # nobody reads it
+    (name,) = [n for n, node in graph.nodes.items() if isinstance(node, Conv) and not node.weight.any()]
+    node = graph.nodes[name]
+    assert isinstance(node, Conv)
+    assert (node.weight.shape, node.stride, node.pad) == ((3, 2, 1, 1), (1, 1), (0, 0))
+    assert node.bias is not None
+    assert node.bias.tolist() == [1.0, 2.0, 3.0]
+    assert graph.sources(name) == ["a"]
+    readers = [dst for src, dst in graph.edges if src == name]
+    assert [type(graph.nodes[r]).__name__ for r in readers] == ["Pool"]
+
+
+def test_the_input_carries_a_constant_where_no_neuron_does() -> None:
+    net = Net(0, size=(4, 4), width=2)
+    norm = {"gamma": np.ones(2), "var": np.ones(2), "mean": np.zeros(2), "beta": np.array([1.0, 2.0])}
+    shifted = net.add("bn", (net.pool("avgpool", net.conv("input", outof=1)),), name="n", **norm, eps=0.0)
+    graph = fold(net.head(net.lif(net.pool("avgpool", shifted), name="a"), net.neurons))
+    (name,) = [n for n, node in graph.nodes.items() if isinstance(node, Conv) and not node.weight.any()]
+    assert graph.sources(name) == ["input"]
+    assert graph.nodes[name].weight.shape == (2, 1, 1, 1)  # type: ignore[union-attr]
+
+
+def test_a_vote_leaves_what_stands_before_its_layer() -> None:
+    net = Net(0, size=(4, 4))
+    pooled = net.pool("avgpool", net.lif(net.stem(), name="a"), kernel=2, stride=2, pad=0)
+    graph = fold(net.head(pooled, net.neurons // 4, classes=3, group=2))
+    assert [type(graph.nodes[n]).__name__ for n in graph.order()] == ["Input", "Conv", "Lif", "Pool", "Conv", "Output"]
+    assert graph.nodes[graph.order()[-2]].weight.shape == (3, 2, 2, 2)  # type: ignore[union-attr]
+
+
+def test_a_flat_neuron_is_read_as_it_is() -> None:
+    """Behind a map that is not square, one layer flattens it; the next one finds it flat."""
+    net = Net(0, size=(2, 3))
+    a = net.lif(net.stem(), name="a")
+    wide = net.add("linear", (a,), name="l", weight=np.ones((5, net.neurons)), bias=None)
+    graph = fold(net.head(net.lif(wide, name="b"), 5, classes=2, group=1))
+    b, a_node = graph.nodes["b"], graph.nodes["a"]
+    assert isinstance(b, Lif)
+    assert isinstance(a_node, Lif)
+    assert b.shape == (5,)
+    assert a_node.shape == (2, 2, 3)
+    assert all(getattr(b, f).shape == (5,) for f in ("tau", "r", "v_leak", "v_threshold", "v_reset"))
+    assert [type(graph.nodes[n]).__name__ for n in graph.order()[3:]] == [
+        "Flatten",
+        "Linear",
+        "Lif",
+        "Linear",
+        "Output",
+    ]
+    assert graph.nodes["output"].shape == (2,)  # type: ignore[union-attr]
+
+
+def test_edges_stand_in_the_order_in_which_they_are_needed() -> None:
+    graph = fold(everything())
+    place = {name: k for k, name in enumerate(graph.nodes)}
+    assert list(graph.nodes) == graph.order()
+    assert list(graph.edges) == sorted(graph.edges, key=lambda e: (place[e[1]], place[e[0]]))
+    targets, sources = [e[1] for e in graph.edges], [e[0] for e in graph.edges]
+    assert sorted(sources, key=place.__getitem__) != sources
+    assert max(targets.count(t) for t in targets) > 1
+
+
+def test_a_layer_may_stand_before_what_it_reads() -> None:
+    """In whatever order layers are listed, a neuron is a neuron, and reads all that it is said to read."""
+    layers = everything()
+    whole, turned = fold(layers), fold([layers[0], *reversed(layers[1:])])
+    assert sorted(type(n).__name__ for n in turned.nodes.values()) == sorted(
+        type(n).__name__ for n in whole.nodes.values()
+    )
+    assert len(turned.edges) == len(whole.edges)
