@@ -60,7 +60,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "export/compiler/quantise.py": (
         "tests/export/compiler/test_quantise.py", "tests/export/compiler/test_bits.py",
-        "tests/export/compiler/test_resolution.py",
     ),
     "export/compiler/ranges.py": ("tests/export/compiler/test_ranges.py",),
     "hw_sim/simulate/counter.py": ("tests/hw_sim/simulate/test_counts.py", "tests/hw_sim/simulate/test_sampling.py"),

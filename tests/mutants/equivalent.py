@@ -19,6 +19,14 @@ class Equivalent:
 
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
+        "export/compiler/quantise.py",
+        'if setting.ranges == "observed" or (setting.ranges == "auto" and '
+        "_short(setting, group, population, synapses)):",
+        'if setting.ranges == "observed" or (setting.ranges <= "auto" and '
+        "_short(setting, group, population, synapses)):",
+        "of the three words that check_ranges_option lets pass, auto is the first in the alphabet",
+    ),
+    Equivalent(
         "export/compiler/fold.py",
         "elif delayed != ((src, dst) in self.delayed):",
         "elif delayed is not ((src, dst) in self.delayed):",

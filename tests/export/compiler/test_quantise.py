@@ -293,3 +293,44 @@ def test_given_rates_go_before_those_of_the_samples(monkeypatch: pytest.MonkeyPa
     rated = quantise(schedule(circuit), timesteps=4, rates={"a": 0.25})
     assert rated.populations[0].id == "a"
     assert seen[-1].rates == {"a": 0.25, "a_relay1": 0.25}
+
+
+@pytest.mark.parametrize(("reach", "observed"), [(32767, False), (32768, True)])
+def test_a_register_that_is_just_full_is_proved(reach: int, observed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the scale is chosen; before, nothing reaches so far."""
+    answers = iter([0, reach])
+    monkeypatch.setattr(Setting, "reach", lambda *given: next(answers))
+    assert quantising._neuron(setting_of(of_one(), 0.3, ranges="proved"), of_one())[2] is observed
+
+
+def test_what_was_observed_may_raise_a_scale_and_never_lowers_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting, largest = setting_of(of_one(), 0.3, ranges="observed"), 100.0
+    asked: list[float] = []
+    at_most = quantising._at_most
+    monkeypatch.setattr(quantising, "largest_scale", lambda *given: largest)
+    monkeypatch.setattr(quantising, "_at_most", lambda *given: asked.append(given[-1]) or at_most(*given))
+    for wider, scales in ((None, [largest]), (50.0, [largest]), (largest, [largest]), (150.0, [largest, 150.0])):
+        monkeypatch.setattr(quantising, "observed_scale", lambda *given, wider=wider: wider)
+        quantising._neuron(setting, of_one())
+        assert asked == scales
+        asked.clear()
+    for ranges, short, scales in (
+        ("proved", True, [largest]),
+        ("auto", False, [largest]),
+        ("auto", True, [largest, 150.0]),
+    ):
+        monkeypatch.setattr(quantising, "_short", lambda *given, short=short: short)
+        quantising._neuron(replace(setting, ranges=ranges), of_one())  # type: ignore[arg-type]
+        assert asked == scales
+        asked.clear()
+
+
+def test_a_scale_shrinks_until_rounding_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    at_most = quantising._at_most
+    answers = iter([32768, 40_000, 32767, 32767])
+    monkeypatch.setattr(Setting, "reach", lambda *given: next(answers))
+    monkeypatch.setattr(quantising, "largest_scale", lambda *given: 100.0)
+    monkeypatch.setattr(quantising, "_at_most", lambda *given: asked.append(given[-1]) or at_most(*given))
+    quantising._neuron(setting_of(of_one(), 0.3, ranges="proved"), of_one())
+    assert asked == pytest.approx([100.0, 97.0, 94.09])
