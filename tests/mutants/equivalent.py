@@ -20,6 +20,12 @@ class Equivalent:
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
         "export/compiler/quantise.py",
+        "units = np.rint(bias.reshape(-1, 1) * scale).astype(np.int64)",
+        "units = np.rint(bias.reshape(- 2, 1) * scale).astype(np.int64)",
+        "NumPy takes any negative size for the one that it has to find",
+    ),
+    Equivalent(
+        "export/compiler/quantise.py",
         'if setting.ranges == "observed" or (setting.ranges == "auto" and '
         "_short(setting, group, population, synapses)):",
         'if setting.ranges == "observed" or (setting.ranges <= "auto" and '
