@@ -19,6 +19,18 @@ class Equivalent:
 
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
+        "export/compiler/fold.py",
+        'if stage.op == "avgpool":',
+        'if stage.op <= "avgpool":',
+        "of the three operations of a stage, avgpool, conv and linear, it is the first in the alphabet",
+    ),
+    Equivalent(
+        "export/compiler/fold.py",
+        "node = Conv(weight=weight.reshape(len(weight), -1, kh, kw), bias=bias)",
+        "node = Conv(weight=weight.reshape(len(weight), - 2, kh, kw), bias=bias)",
+        "NumPy takes any negative size for the one that it has to find",
+    ),
+    Equivalent(
         "export/compiler/quantise.py",
         "units = np.rint(bias.reshape(-1, 1) * scale).astype(np.int64)",
         "units = np.rint(bias.reshape(- 2, 1) * scale).astype(np.int64)",

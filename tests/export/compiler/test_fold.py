@@ -333,3 +333,65 @@ def test_a_layer_may_stand_before_what_it_reads() -> None:
         type(n).__name__ for n in whole.nodes.values()
     )
     assert len(turned.edges) == len(whole.edges)
+
+
+def _conv(graph: Graph, name: str) -> tuple[list[Any], list[float]]:
+    node = graph.nodes[name]
+    assert isinstance(node, Conv)
+    assert node.bias is not None
+    return node.weight.tolist(), node.bias.tolist()
+
+
+def test_layers_of_equal_weights_and_other_biases_are_two() -> None:
+    """A batch norm of gain 1 behind one of two readers of a convolution; one of gain 2 behind another."""
+    net = Net(3, size=(4, 4))
+    a = net.lif(net.stem(), name="a")
+    shared = net.add("conv", (a,), name="k", weight=np.ones((2, 2, 1, 1)), bias=None, stride=(1, 1), pad=(0, 0))
+    plain = {"var": np.ones(2), "mean": np.zeros(2), "eps": 0.0}
+    shifted = net.add("bn", (shared,), gamma=np.ones(2), beta=np.full(2, 5.0), **plain)
+    doubled = net.add("bn", (shared,), gamma=np.full(2, 2.0), beta=np.zeros(2), **plain)
+    readers = [net.lif(source, name=name) for source, name in ((shared, "c"), (shifted, "d"), (doubled, "e"))]
+    again = net.lif(shared, a, name="f")
+    graph = fold(net.head(net.lif(*readers, again, name="g"), net.neurons))
+    ones = np.ones((2, 2, 1, 1))
+    assert [name for name in graph.nodes if name.startswith("k")] == ["k", "k_2", "k_3"]
+    assert [graph.sources(r)[0] for r in "cdef"] == ["k", "k_2", "k_3", "a"]
+    assert graph.sources("f") == ["a", "k"]
+    assert _conv(graph, "k") == (ones.tolist(), [0.0, 0.0])
+    assert _conv(graph, "k_2") == (ones.tolist(), [5.0, 5.0])
+    assert _conv(graph, "k_3") == ((2 * ones).tolist(), [0.0, 0.0])
+
+
+def test_what_is_added_twice_counts_twice() -> None:
+    """Of two channels: a diagonal of 2, and weights doubled."""
+    net = Net(3, size=(4, 4))
+    a = net.lif(net.stem(), name="a")
+    k = net.add("conv", (a,), name="k", weight=np.ones((2, 2, 1, 1)), bias=np.ones(2), stride=(1, 1), pad=(0, 0))
+    graph = fold(net.head(net.lif(a, k, a, k, name="b"), net.neurons))
+    assert _conv(graph, "b_of_a") == ([[[[2.0]], [[0.0]]], [[[0.0]], [[2.0]]]], [0.0, 0.0])
+    assert _conv(graph, "k") == (np.full((2, 2, 1, 1), 2.0).tolist(), [2.0, 2.0])
+
+
+def test_a_constant_is_carried_by_a_source_of_its_size() -> None:
+    """Not by one that is smaller, though it comes first."""
+    net = Net(0, size=(4, 4))
+    small = net.lif(net.pool("avgpool", net.stem(), kernel=2, stride=2, pad=0), name="small")
+    a = net.lif(net.stem(), name="a")
+    grown = net.add("conv", (small,), weight=np.ones((2, 2, 1, 1)), bias=None, stride=(1, 1), pad=(1, 1))
+    norm = {"gamma": np.ones(2), "var": np.ones(2), "mean": np.zeros(2), "beta": np.array([1.0, 2.0])}
+    shifted = net.add("bn", (net.pool("avgpool", grown), net.pool("avgpool", a)), name="n", **norm, eps=0.0)
+    graph = fold(net.head(net.lif(net.pool("avgpool", shifted), name="b"), net.neurons))
+    (name,) = [n for n, node in graph.nodes.items() if isinstance(node, Conv) and not node.weight.any()]
+    assert graph.sources(name) == ["a"]
+
+
+def test_a_flat_neuron_that_neurons_alone_read_stays_flat() -> None:
+    net = Net(0, size=(2, 3))
+    a = net.lif(net.stem(), name="a")
+    wide = net.add("linear", (a,), name="l", weight=np.ones((5, net.neurons)), bias=None)
+    b = net.lif(wide, name="b")
+    graph = fold(net.head(net.lif(b, wide, name="c"), 5, classes=2, group=1))
+    for name in "bc":
+        node = graph.nodes[name]
+        assert isinstance(node, Lif)
+        assert node.shape == (5,)
