@@ -55,7 +55,7 @@ def marked(source: str) -> str:
 
 
 class _Tracer:
-    """The lines of a marked module's functions that each test enters, and its CPU seconds."""
+    """The lines of a marked module's functions that each test enters, its CPU seconds, and how long it took."""
 
     def __init__(self) -> None:
         self.lines, self.of_fixtures = set[int](), dict[str, set[int]]()
@@ -83,11 +83,12 @@ class _Tracer:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Generator[None, object, object]:
-        began = time.process_time()
+        began, since = time.process_time(), time.monotonic()
         with self._traced() as lines:
             done = yield
         reached = set(lines).union(*(self.of_fixtures.get(name, set()) for name in item.fixturenames))
-        self.tests[item.nodeid] = {"seconds": time.process_time() - began, "lines": sorted(reached)}
+        seconds, waited = time.process_time() - began, time.monotonic() - since
+        self.tests[item.nodeid] = {"seconds": seconds, "waited": waited, "lines": sorted(reached)}
         return done
 
 
@@ -257,7 +258,7 @@ def _tried(job: Tree, tests: Tree, lines: Sequence[int], source: str) -> str:
 
 def _rounds(tests: Tree, lines: Sequence[int]) -> list[list[str]]:
     """The tests that enter those lines' function, the quickest first, and the others of the module; none empty."""
-    quick = sorted(tests, key=lambda name: tests[name]["seconds"])
+    quick = sorted(tests, key=lambda name: tests[name]["waited"])
     reach = [name for name in quick if set(lines) & set(tests[name]["lines"])]
     of_module = [name for name in quick if tests[name]["lines"] or not reach]
     rest = [name for name in of_module if name not in set(reach)]
