@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snnas.export.formats.npz_file import read_npz, write_npz
@@ -23,7 +23,6 @@ from snnas.export.formats.program_file import write_program
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, WorkerError
 from snnas.hw_sim.lava import run as lava
 from snnas.hw_sim.lava import run_lava
-from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import LinearMap, Pool, Population, Program, Schedule
 from snnas.hw_sim.readout import summed
 from tests.programs import Builder, drive, random_program, recorded
@@ -186,57 +185,6 @@ def test_the_script_refuses_what_does_not_fit(tmp_path: Path, lava_python: Path,
 
 
 # ------------------------------------------------------------------------------------------------- without Lava: parts
-
-
-@settings(max_examples=60)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    kernel=st.tuples(st.integers(1, 3), st.integers(1, 4)),
-    stride=st.tuples(st.integers(1, 3), st.integers(1, 2)),
-    pad=st.tuples(st.integers(0, 2), st.integers(0, 2)),
-    groups=st.integers(1, 3),
-)
-def test_expanded_maps_equal_the_simulators(
-    seed: int, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], groups: int
-) -> None:
-    pytest.importorskip("scipy")
-    rng = np.random.default_rng(seed)
-    shape = (2 * groups, 6, 5)
-    pool = Pool((2, 3), (1, 2), (1, 1))
-    linear = LinearMap(
-        kind="pooled_conv",
-        weight=rng.integers(-128, 128, (groups, 2, *kernel)).astype(np.int8),
-        stride=stride,
-        pad=pad,
-        groups=groups,
-        pre=(pool,) if seed % 2 else (),
-        post=(pool,) if seed % 3 else (),
-    )
-    try:
-        target = linear.out_shape(shape)
-    except ValueError:
-        return
-    pools = {
-        end: [{"kernel": p.kernel, "stride": p.stride, "pad": p.pad} for p in getattr(linear, end)]
-        for end in ("pre", "post")
-    }
-    synapse = {"id": "s", "kind": "pooled_conv", "stride": stride, "pad": pad, "groups": groups, **pools}
-    matrix = run_lava.synapse_matrix(synapse, {"s.weight": linear.weight}, shape)
-    x = rng.random((3, *shape)) < 0.5
-    expected = apply(linear, x, target).reshape(3, -1)
-    assert np.array_equal((matrix @ x.reshape(3, -1).T).T, expected)
-    parts = run_lava.digits(matrix)
-    assert all(p.data.min() >= -128 and p.data.max() <= 127 for p in parts)
-    whole = sum((p.toarray() << (7 * k) for k, p in enumerate(parts)), np.zeros(matrix.shape, dtype=np.int64))
-    assert np.array_equal(whole, matrix.toarray())
-
-
-@given(st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=20))
-def test_digits_add_up(values: list[int]) -> None:
-    sparse = pytest.importorskip("scipy.sparse")
-    matrix = sparse.csr_matrix(np.array([values], dtype=np.int64))
-    parts = run_lava.digits(matrix)
-    assert [sum(int(p.toarray()[0, i]) << (7 * k) for k, p in enumerate(parts)) for i in range(len(values))] == values
 
 
 @given(data=st.data())
