@@ -102,6 +102,9 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
         lambda c: c["cores"][1]["estimated"]["instructions"].update(nominal=1.0),
         lambda c: c["cores"][0]["board"]["energy_uJ"].update(high=1e-3),
         lambda c: c["cores"].clear(),
+        lambda c: c["cores"].append(c["cores"][0]),
+        lambda c: c["cores"].append(c["cores"][0] | {"core": "cortex-m0"}),
+        lambda c: c.update(populations=9),
     ):
         report = json.loads(before := (tmp_path / "c" / "report.json").read_text())
         change(report["c"])
