@@ -192,9 +192,7 @@ def _check_parts(
         held_to = {"exact": calibration is not None, "trusted": options.trust_report}
         rounding = partial(check_rounding, book, graph, program, again, report, **held_to)
         errors = book.attempt("SN211", "program's numbers", rounding)
-    if manifest.get("target") == "c":
-        older = manifest["format"] != _today(manifest)
-        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples, report, older=older))
+    _check_c(book, program, manifest, report, recorded.samples)
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
     spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired)
     run = book.attempt("SN301", "graph's spikes", spikes)
@@ -214,6 +212,16 @@ def _check_parts(
         return Made(judged=samples)
     made = _figures(book, graph, program, samples, options, report)
     return _without_a_chip(book, made, options) if manifest.get("target") == "c" else made
+
+
+def _check_c(book: Book, program: Program, manifest: Tree, report: Tree, recorded: Samples) -> None:
+    """SN313, of a folder that says that it holds C, and of one that holds it all the same."""
+    if manifest["target"] == "c":
+        older = manifest["format"] != _today(manifest)
+        book.attempt("SN313", "C", lambda: check_c(book, program, recorded, report, older=older))
+    elif report.get("c") is not None or {*SOURCES} & manifest["files"].keys():
+        why = "the manifest's target is lava, and C is here all the same, which is compared with nothing; export again"
+        book.add("SN313", "C", "failed", why, book.subject / "manifest.json")
 
 
 def _without_a_chip(book: Book, made: Made, options: CheckOptions) -> Made:
