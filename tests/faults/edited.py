@@ -36,13 +36,14 @@ from snnas.toolchain.runs.log import JsonLines
 
 SMALL = ("--channels", "3", "--hidden", "12", "-T", "3", "--epochs", "3", "--batch", "8", "-q")
 SEARCHES = {"ahead": (), "back": ("--backward",)}
-# By name: which search, and what the export asks for.
+# By name: which search, and what the export asks for; foreign: its graph exported once more, as anybody's.
 SUBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lava": ("ahead", ("--target", "lava")),
     "recurrent": ("back", ("--target", "lava")),
     "c": ("ahead", ("--target", "c")),
     "onnx": ("ahead", ("--target", "onnx")),
     "tuned": ("ahead", ("--target", "lava", "--finetune", "2")),
+    "foreign": ("ahead", ("--target", "lava")),
     "early": ("back", ("--target", "lava", "--early-exit", "exact")),
 }
 UNMADE = -1  # no tool of a forger's writes it either
@@ -64,6 +65,7 @@ CLAIMED: dict[str, tuple[str, ...]] = {
             "encoder_spikes",
             "output_difference ",
         ),
+        *(r"convention\.(of|recording) ", "notes", "calibration "),
         r"finetune\.(epochs|best_epoch|seconds|validation|test\.before)",
         r"host\.(recorded_samples|currents|differing_\w+|spikes|samples|accuracy_of_floats) ",
         *(r"c\.native", r"c\.cores\.\d\.(missing|compiler|\w*differing\w*|spikes_compared|flash_bytes|st\w+_bytes) "),
@@ -114,9 +116,27 @@ def subject(name: str, out: Path) -> Path:
         data(out / "own.npz")
         search = ("search", "--dataset", str(out / "own.npz"), "--method", "lightsnn", *SEARCHES[run])
         for command in ((*search, "--name", run, *SMALL, *at), ("export", run, *asked, "--samples", "4", *at, "-q")):
-            if run_command(list(command)):
-                raise SystemExit(f"no subject: {' '.join(command)}")
+            _done(command)
+        if name == "foreign":
+            _done(
+                (
+                    "export",
+                    str(folder / "model.nir"),
+                    "--data",
+                    str(out / "own.npz"),
+                    "--out",
+                    str(out / name / "of"),
+                    "-q",
+                )
+            )
+            shutil.rmtree(folder)
+            (out / name / "of").rename(folder)
     return folder
+
+
+def _done(command: Sequence[str]) -> None:
+    if run_command(list(command)):
+        raise SystemExit(f"no subject: {' '.join(command)}")
 
 
 def data(path: Path) -> None:
@@ -317,7 +337,10 @@ def of_array(array: np.ndarray) -> Iterator[tuple[str, np.ndarray | None]]:
     largest = int(np.abs(flat.astype(np.float64)).argmax())
     for what, at in (("first changed", 0), ("largest changed", largest)):
         other = flat.copy()
-        other[at] = other[at] / 2 if array.dtype.kind == "f" and other[at] else other[at] + (-1 if other[at] > 0 else 1)
+        if array.dtype.kind == "f" and other[at]:
+            other[at] /= 2
+        else:
+            other[at] = int(other[at]) + (-1 if other[at] > 0 else 1)  # within unsigned types, too
         yield what, other.reshape(array.shape)
     rolled = np.roll(flat, 1).reshape(array.shape)
     if not np.array_equal(rolled, array):

@@ -30,7 +30,7 @@ from snnas.toolchain.checking.folder_c import check_c
 from snnas.toolchain.checking.graph_rules import check_version, describe
 from snnas.toolchain.checking.made import Made, leaf
 from snnas.toolchain.checking.options import CheckOptions
-from snnas.toolchain.checking.said import check_ranges_said, check_rounding_said, check_samples_said
+from snnas.toolchain.checking.said import check_program_said, check_ranges_said, check_samples_said
 from snnas.toolchain.checking.same_network import check_rounding
 from snnas.toolchain.checking.samples import (
     OBSERVED_SAMPLES,
@@ -199,7 +199,7 @@ def _check_parts(
     if calibration is not None:  # an older export holds fewer samples
         check_samples_said(book, samples, report["accuracy"]["samples"])
     if errors and run and fired:
-        check_rounding_said(book, program, report, errors, recorded, run)
+        check_program_said(book, graph, program, report, errors, recorded, run)
     if ranges:
         check_ranges_said(book, report, ranges, watched=len(watched))
     book.attempt("SN307", "recorded resources", lambda: folder_runs.check_resources(book, program, manifest))

@@ -13,6 +13,8 @@ import numpy as np
 from snnas.export.compiler.quantisation_error import PopulationError, with_spikes
 from snnas.export.compiler.ranges import Range
 from snnas.export.executors import interpreter
+from snnas.export.formats.netx_file import why_not
+from snnas.export.graph.graph import Graph
 from snnas.hw_sim.energy.price import Bill
 from snnas.hw_sim.host_stage import integer_stages
 from snnas.hw_sim.program import Program
@@ -67,16 +69,16 @@ def rests_on(bill: Bill | None) -> dict[str, Any]:
     return {"energy_uJ": {"evidence": bill.evidence, "unpriced": [name for name, _ in bill.unpriced]}}
 
 
-def check_rounding_said(
+def check_program_said(
     book: Book,
+    graph: Graph,
     program: Program,
     report: Tree,
     errors: Mapping[str, PopulationError],
     recorded: Recorded,
     run: interpreter.Run,
 ) -> None:
-    """SN307: what rounding did, with the recorded spikes that differ by it; what fine-tuning had to learn; how the host
-    stage sees pixels.
+    """SN307: what rounding did, with the recorded spikes that differ by it, and what else follows from the program.
 
     errors: made again. run: the graph on the recorded samples.
     """
@@ -85,22 +87,28 @@ def check_rounding_said(
     problem = other_rows(said, made, "quantisation")
     for name, error in () if problem else made.items():
         problem = problem or _other_error(said[name], error, f"quantisation.{name}")
-    tuned = report.get("finetune")
-    if problem is None and tuned is not None:
-        problem = unlike(tuned, _learnable(program, kept=bool(tuned.get("best_epoch"))), "finetune")
-    if problem is None and report.get("host") is not None:
-        problem = unlike(report["host"], _integer_host(program), "host")
+    problem = problem or first_unlike(report, _of_program(graph, program, report))
     good = f"of {amount_of(len(made), 'population')} as made again"
     book.judge("SN307", "recorded rounding", problem, good, book.subject / "report.json")
 
 
-def _learnable(program: Program, *, kept: bool) -> dict[str, int]:
-    """What fine-tuning had before it, and changed where nothing of it was kept."""
+def _of_program(graph: Graph, program: Program, report: Tree) -> dict[str, Any]:
+    """Of the tables that not every report has, what program and graph say."""
     weights = sum(s.map.weight.size for s in program.synapses)
-    return {"weights": weights, "bits": program.weight_bits, **({} if kept else {"weights_changed": 0})}
+    kept = leaf(report, ("finetune", "best_epoch"))
+    verified = {"verified": graph.meta["verified"]} if "verified" in graph.meta else {}
+    read = {"input_kind": program.input_kind, "timesteps": program.timesteps}
+    tables = {
+        "finetune": {"weights": weights, "bits": program.weight_bits, **({} if kept else {"weights_changed": 0})},
+        "host": _integer_host(program),
+        "convention": {**graph.convention.to_metadata(), **verified, **read},
+        "netx": why_not(program) or "model.net",
+    }
+    return {name: table for name, table in tables.items() if report.get(name) is not None}
 
 
 def _integer_host(program: Program) -> dict[str, Any]:
+    """How an integer host stage sees pixels."""
     given = program.host_integers
     if given is None:
         return {"arithmetic": "float"}
