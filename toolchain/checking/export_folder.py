@@ -199,7 +199,7 @@ def _check_parts(
     if calibration is not None:  # an older export holds fewer samples
         check_samples_said(book, samples, report["accuracy"]["samples"])
     if errors and run and fired:
-        check_program_said(book, graph, program, report, errors, recorded, run)
+        check_program_said(book, graph, program, report, errors, recorded, run, older=calibration is None)
     if ranges:
         check_ranges_said(book, report, ranges, watched=len(watched))
     book.attempt("SN307", "recorded resources", lambda: folder_runs.check_resources(book, program, manifest))

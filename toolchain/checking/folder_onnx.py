@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def _figures(book: Book, model: OnnxModel, samples: Samples, shape: tuple[int, .
         intervals["accuracy"] = wilson(round(figures["accuracy"] * len(samples)), len(samples))
     if len(samples) == reported:
         told = next(filter(None, (unlike(v, figures[n], n) for n, v in said.items() if figures[n] is not None)), None)
-        told = told or first_unlike(report, _beside(model, fired, report))
+        told = told or first_unlike(report, _beside(model, fired))
         good = f"{'activity' if samples.y is None else 'accuracy and activity'} as measured again on "
         book.judge("SN307", "report's figures", told, good + amount_of(len(samples), "sample"), place)
     return Made(
@@ -91,7 +91,7 @@ def _report(place: Path) -> dict[str, Any]:
     return report
 
 
-def _beside(model: OnnxModel, fired: Fired, report: Mapping[str, Any]) -> dict[str, Any]:
+def _beside(model: OnnxModel, fired: Fired) -> dict[str, Any]:
     """What the report says beside accuracy and activity, of the file and of its run on all of its samples."""
     answers = Answers()
     answers.add(fired.answers)
@@ -101,5 +101,5 @@ def _beside(model: OnnxModel, fired: Fired, report: Mapping[str, Any]) -> dict[s
         "precision": model.about["precision"],
         "bytes": model.path.stat().st_size,
         "spikes_compared": sum(spikes.size for spikes in fired.spikes.values()),
-        **({"silence": measured_of(silence)} if "silence" in report else {}),
+        "silence": measured_of(silence),
     }

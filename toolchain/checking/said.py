@@ -1,6 +1,6 @@
 """What report.json says beside the figures that a limit binds on, held against what is made again (SN307).
 
-Made here are tables in the report's own shape. What an older report leaves out is no breach: it says nothing.
+Made here are tables in the report's own shape. What an older version did not say yet may be left out.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ def beside(report: Tree, run: Figures, samples: Samples) -> dict[str, Any]:
     if samples.y is None:
         return made
     made["accuracy"] = {"on_target": run.accuracy, "interval": list(wilson(_hits(run, samples.y), n))}
-    if "balanced_on_target" in report["accuracy"]:
-        made["accuracy"]["balanced_on_target"] = (
-            balanced_accuracy(run.predictions, samples.y) if uneven(samples.y) else None
-        )
+    if "silence" in made or "balanced_on_target" in report["accuracy"]:  # else of an older version, which said neither
+        balanced = balanced_accuracy(run.predictions, samples.y) if uneven(samples.y) else None
+        made["accuracy"]["balanced_on_target"] = balanced
     if leaf(report, ("finetune",)) is not None:
         made["finetune"] = {"test": {"after": run.accuracy}}
     return made
@@ -77,34 +76,39 @@ def check_program_said(
     errors: Mapping[str, PopulationError],
     recorded: Recorded,
     run: interpreter.Run,
+    *,
+    older: bool,
 ) -> None:
     """SN307: what rounding did, with the recorded spikes that differ by it, and what else follows from the program.
 
-    errors: made again. run: the graph on the recorded samples.
+    errors: made again. run: the graph on the recorded samples. older: of a version that may have said less.
     """
     said = report["quantisation"]
     made = {name: e.to_json() for name, e in with_spikes(errors, program, recorded.golden, run.spikes).items()}
     problem = other_rows(said, made, "quantisation")
     for name, error in () if problem else made.items():
-        problem = problem or _other_error(said[name], error, f"quantisation.{name}")
+        problem = problem or _other_error(said[name], error, f"quantisation.{name}", older=older)
     problem = problem or first_unlike(report, _of_program(graph, program, report))
+    if problem is None and report.get("silence") is None and not older:
+        problem = "silence is missing; export again"
     good = f"of {amount_of(len(made), 'population')} as made again"
     book.judge("SN307", "recorded rounding", problem, good, book.subject / "report.json")
 
 
 def _of_program(graph: Graph, program: Program, report: Tree) -> dict[str, Any]:
-    """Of the tables that not every report has, what program and graph say."""
-    weights = sum(s.map.weight.size for s in program.synapses)
-    kept = leaf(report, ("finetune", "best_epoch"))
-    verified = {"verified": graph.meta["verified"]} if "verified" in graph.meta else {}
-    read = {"input_kind": program.input_kind, "timesteps": program.timesteps}
-    tables = {
-        "finetune": {"weights": weights, "bits": program.weight_bits, **({} if kept else {"weights_changed": 0})},
-        "host": _integer_host(program),
-        "convention": {**graph.convention.to_metadata(), **verified, **read},
-        "netx": why_not(program) or "model.net",
-    }
-    return {name: table for name, table in tables.items() if report.get(name) is not None}
+    """What program and graph say, of the tables that not every report has."""
+    made: dict[str, Any] = {}
+    if report.get("finetune") is not None:
+        weights = sum(s.map.weight.size for s in program.synapses)
+        kept = leaf(report, ("finetune", "best_epoch"))
+        made["finetune"] = {"weights": weights, "bits": program.weight_bits, **({} if kept else {"weights_changed": 0})}
+    if report.get("host") is not None or program.host_integers is not None:
+        made["host"] = _integer_host(program)
+    if report.get("convention") is not None or "verified" in graph.meta:  # of anybody's graph
+        said = {name: graph.meta[name] for name in ("verified",) if name in graph.meta}
+        said |= {"input_kind": program.input_kind, "timesteps": program.timesteps}
+        made |= {"convention": {**graph.convention.to_metadata(), **said}, "netx": why_not(program) or "model.net"}
+    return made
 
 
 def _integer_host(program: Program) -> dict[str, Any]:
@@ -116,11 +120,15 @@ def _integer_host(program: Program) -> dict[str, Any]:
     return {"step": given.step, "zero": given.zero, "finer": list(given.finer) or None, "shifts": shifts}
 
 
-def _other_error(said: Tree, made: Tree, path: str) -> str | None:
-    """As ``unlike``, but that errors near 0 are noise."""
+def _other_error(said: Tree, made: Tree, path: str, *, older: bool) -> str | None:
+    """As ``unlike``, but that errors near 0 are noise, and that nothing may be missing."""
     for key, value in made.items():
-        was = said.get(key)
-        if key not in said or (type(value) is float and isinstance(was, int | float) and abs(was - value) <= SMALL):
+        if key not in said:
+            if older:
+                continue
+            return f"{path}.{key} is missing; export again"
+        was = said[key]
+        if type(value) is float and isinstance(was, int | float) and abs(was - value) <= SMALL:
             continue
         if wrong := unlike(was, value, f"{path}.{key}"):
             return wrong

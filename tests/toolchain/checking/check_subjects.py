@@ -14,6 +14,7 @@ import pytest
 
 from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.hw_sim.files import sha256, write_json
+from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.cli.app import run_command
 
 ROOT = Path(__file__).parents[3]
@@ -104,7 +105,10 @@ def onnx_report(folder: Path) -> dict[str, Any]:
     arrays = read_npz(folder / "stimulus.npz", what="stimulus")
     fired = run_onnx(OnnxModel(folder / "model.onnx"), arrays["x"])
     figures, compared = onnx_figures(fired, arrays["y"]), sum(v.size for v in fired.spikes.values())
+    watch = Answers()
+    watch.add(fired.answers)
     return {
+        "silence": watch.with_spikes({name: int(v.sum()) for name, v in fired.spikes.items()}).to_json(),
         **{"schema": "snnas.export.onnx/2", "run": "bars", "precision": "float32", "inlined": False, "timesteps": 6},
         **{"samples": len(arrays["x"]), "spikes_compared": compared, "spikes_differing": 0, "output_difference": 0.0},
         "accuracy": {"deployed": figures["accuracy"], "onnxruntime": figures["accuracy"]},
