@@ -337,11 +337,11 @@ def test_a_second_attempt_is_made_in_a_stage_of_its_own(tmp_path: Path, monkeypa
     (first, *given), (second, *again) = made
     assert first != second
     deadline = ((tmp_path / "x").resolve() / "program.npz", 3)
-    assert given == again == [(tmp_path / "x").resolve(), 3, Path("py"), deadline]
+    assert given == again == [(tmp_path / "x").resolve(), 3, Path("py"), deadline, True]
     assert list((tmp_path / "tmp").iterdir()) == []
     made = attempted(monkeypatch, "")
     assert lava.run_worker(tmp_path / "x", out, samples=1, python="py", timeout=7.5)["attempts"] == 1
-    assert made[0][-1] == 7.5
+    assert made[0][-2:] == (7.5, False)
     attempted(monkeypatch, "first", "second")
     with pytest.raises(WorkerError) as caught:
         lava.run_worker(tmp_path / "x", tmp_path / "none", samples=1, python="py", timeout=7.5)
@@ -394,13 +394,13 @@ def test_how_a_worker_is_started_and_what_its_end_means(
 
     monkeypatch.setattr(lava.subprocess, "Popen", Process)
     monkeypatch.setattr(lava, "_Group", Group)
-    monkeypatch.setattr(lava, "_wait", lambda process, group, log, timeout: code if timeout == 9.0 else None)
+    monkeypatch.setattr(lava, "_wait", lambda process, group, log, *how: code if how == (9.0, True) else None)
     monkeypatch.setattr(lava, "_read_result", lambda out, samples, log: (out, samples, log))
     if error is None:
-        assert lava._attempt(stage, folder, 3, Path("py"), 9.0) == (stage / "out", 3, stage / "worker.log")
+        assert lava._attempt(stage, folder, 3, Path("py"), 9.0, True) == (stage / "out", 3, stage / "worker.log")
     else:
         with pytest.raises(error) as caught:
-            lava._attempt(stage, folder, 3, Path("py"), 9.0)
+            lava._attempt(stage, folder, 3, Path("py"), 9.0, True)
         assert type(caught.value) is error
         assert str(caught.value) == said.format(folder=folder)
     (command, how), *rest = started
@@ -431,13 +431,13 @@ def test_a_worker_that_writes_too_much_is_given_up(tmp_path: Path, monkeypatch: 
     with log.open("wb") as file:
         file.truncate((16 << 20) + 1)
     with pytest.raises(lava._Failed, match="it wrote more than 16777216 bytes of log"):
-        lava._wait(Worker(), Group(), log, 100)  # type: ignore[arg-type]
+        lava._wait(Worker(), Group(), log, 100, False)  # type: ignore[arg-type]
     with log.open("wb") as file:
         file.truncate(16 << 20)
     times = iter([0.0, 0.1, 0.2, 0.3, 1e9])
     monkeypatch.setattr(lava.time, "monotonic", lambda: next(times))
     with pytest.raises(lava._Failed, match="it did not end within 100 s; last line: "):
-        lava._wait(Worker(), Group(), log, 100)  # type: ignore[arg-type]
+        lava._wait(Worker(), Group(), log, 100, False)  # type: ignore[arg-type]
 
 
 def test_a_result_is_one_file_of_its_size(tmp_path: Path) -> None:
