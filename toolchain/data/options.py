@@ -63,10 +63,10 @@ def parse_options(items: Iterable[str] | None) -> dict[str, Any]:
 
 
 def parts(given: str) -> list[str]:
-    """``"window=32,hop=16"`` is two options; a comma that no name of an option follows belongs to the value."""
+    """``"window=32,hop=16"`` is two options; a comma within (), or that no option's name follows, is the value's."""
     found: list[str] = []
     for part in given.split(","):
-        if found and not _begins_an_option(part):
+        if found and (found[-1].count("(") > found[-1].count(")") or not _begins_an_option(part)):
             found[-1] += f",{part}"
         else:
             found.append(part)

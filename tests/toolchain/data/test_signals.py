@@ -42,6 +42,14 @@ def test_options_may_stand_in_one() -> None:
         parse_options(["threshold=-1"])
 
 
+@pytest.mark.parametrize(
+    "transforms",
+    ["DropPixel(coordinates=None, hot_pixel_frequency=100)", "CenterCrop(sensor_size=(34,34,2),size=(10,10),frames=2)"],
+)
+def test_what_a_transform_is_given_is_no_option(transforms: str) -> None:
+    assert parse_options([f"transform={transforms},hop=16"]) == {"transform": transforms, "hop": 16}
+
+
 @pytest.mark.parametrize("given", ["group=subject", "train_limit=100,group=subject", "class_weights=balanced,group=a"])
 def test_a_misspelt_option_is_hinted(given: str) -> None:
     with pytest.raises(UsageError, match=r"'group=\w+': expected NAME=VALUE .*; did you mean 'groups'\?"):
