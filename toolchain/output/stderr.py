@@ -74,7 +74,7 @@ class Narrator:
         self.verbose: bool = verbose
         self.start: float = time.monotonic()
         self._said = self.start
-        self.console: Console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
+        self.console: Console = _Stderr(stderr=True, highlight=False, emoji=False, soft_wrap=True)
         self._bars: Progress | None = None
 
     def say(self, text: str, *, whole: bool = False) -> None:

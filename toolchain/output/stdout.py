@@ -46,7 +46,7 @@ def print_table(table: Any) -> None:
     from snnas.toolchain.output.fitting import boxed, lines
     from snnas.toolchain.output.stderr import harmless
 
-    console = Console(width=_width(), highlight=False, markup=False)
+    console = Console(width=_width(), highlight=False, markup=False, emoji=False)
     if not isinstance(table, Table):
         console.print(printable(table), soft_wrap=not sys.stdout.isatty())
         return

@@ -256,6 +256,17 @@ def test_narration_is_folded_between_words_on_a_terminal_alone(
     assert " ".join(" ".join(lines).split()) == f"{words} note: {words} {path}"
 
 
+def test_a_name_with_colons_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("node:key:0")
+    table.add_row("a:x:b")
+    print_table("synapse a:x:b")
+    print_table(table)
+    Narrator().say("synapse a:x:b")
+    shown = capsys.readouterr()
+    assert shown.out.split() == ["synapse", "a:x:b", "node:key:0", "-" * 10, "a:x:b"]
+    assert shown.err == "synapse a:x:b\n"
+
+
 def test_nouns_are_counted() -> None:
     assert [counted(n, "core") for n in (0, 1, 2048)] == ["0 cores", "1 core", "2,048 cores"]
 
