@@ -296,8 +296,9 @@ def check_tables(book: Book, report: dict[str, Any], manifest: Tree) -> None:
     wanted = repeated.pop("figures")
     other = [name for name in wanted | figures if figures.get(name) != report.get(name)]  # NaN is equal to nothing
     other += [name for name, table in repeated.items() if manifest.get(name) != table]
-    tuned = {k: v for k, v in (manifest.get("finetune") or {}).items() if k != "note"}
-    other += ["finetune"] if tuned != (report.get("finetune") or {}) else []
+    tuned = manifest.get("finetune")
+    tuned = {k: v for k, v in tuned.items() if k != "note"} if isinstance(tuned, dict) else tuned
+    other += ["finetune"] if tuned != report.get("finetune") else []
     problem = f"{other[0]} of the manifest is not that of report.json; export again" if other else None
     good = f"{amount_of(len(figures) + len(repeated), 'table')} as in report.json"
     book.judge("SN307", "recorded figures", problem, good, place)

@@ -134,6 +134,17 @@ def test_what_fine_tuning_learnt_is_counted(here: Path, capsys: pytest.CaptureFi
         assert not place or place in told[0]
 
 
+@pytest.mark.parametrize("value", [3, "x", [1], {"note": "kept", "epochs": 1}])
+def test_a_manifest_says_of_fine_tuning_what_the_report_says(
+    value: Any, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(LAVA / "manifest.json", read_json(LAVA / "manifest.json") | {"finetune": value})
+    code, findings = checked(capsys, "lava")
+    assert (code, failing(findings)) == (1, {"SN307"})
+    told = next(f["detail"] for f in findings if f["status"] == "failed")
+    assert told == "finetune of the manifest is not that of report.json; export again"
+
+
 def test_without_labels_the_report_claims_its_accuracy(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change_arrays(LAVA / "stimulus.npz", y=None)
     sign(LAVA, "stimulus.npz")
