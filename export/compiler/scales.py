@@ -129,7 +129,8 @@ def _squared_error(link: Link, scale: float, exponent: int, bits: int) -> float:
 
 def kept(decay: float, timesteps: int) -> float:
     """How many times what comes in at each of ``timesteps`` a state that decays may hold: a geometric series."""
-    return (1 - (1 - decay) ** timesteps) / decay if decay else timesteps
+    left = 1 - decay  # 1 of a decay that float64 cannot tell from none
+    return (1 - left**timesteps) / decay if left != 1 else timesteps
 
 
 def kept_current(group: Group, timesteps: int) -> float:

@@ -80,6 +80,8 @@ class ProgramReader:
         )
         if bad := bad_id(program):
             raise WrongProgram(bad)
+        if program.input_kind == "analogue" and not program.host:
+            raise WrongProgram("its input is analogue and no host map reads it, so that nothing drives it")
         spikes = program.timesteps * sum(p.size for p in program.populations)
         if spikes > SPIKES:
             raise WrongProgram(f"its neurons have {spikes} chances to fire in one sample; at most {SPIKES} are read")

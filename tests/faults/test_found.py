@@ -13,6 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
+from snnas.export.compiler.compile import compile_graph
+from snnas.export.compiler.scales import kept
 from snnas.export.formats.nir_file import read_nir, write_nir
 from snnas.export.graph.waiting_edges import read_choices
 from snnas.hw_sim.energy.profile import load_profile
@@ -215,6 +217,15 @@ def test_weights_beyond_float32_are_refused_without_a_warning(value: np.ndarray,
         f["node/nodes/fc/weight"] = value
     with pytest.raises(InvalidFileError, match="weight holds NaN or infinity"):
         read_nir(graph)
+
+
+def test_a_leak_that_float64_cannot_tell_from_none(graph: Path) -> None:
+    """What the membrane holds of its input came out as 0, and was divided by."""
+    made = read_nir(graph)
+    lif = made.nodes["lif"]
+    endless = replace(made, nodes={**made.nodes, "lif": replace(lif, tau=np.full_like(lif.tau, 1e18))})
+    assert compile_graph(endless, timesteps=2).population("lif").dv == 0
+    assert [kept(decay, 5) for decay in (0.0, 1e-23, 1.0)] == [5, 5, 1]
 
 
 @pytest.mark.parametrize("value", [np.array([4.0, np.nan]), np.ones(5000, np.int64), b"four"])

@@ -74,19 +74,22 @@ def export() -> Export:
     assert 0 < right < NUMBER
     report = {
         "timesteps": STEPS,
-        "accuracy": {"on_target": right / NUMBER, "samples": NUMBER},
+        "accuracy": {"on_target": right / NUMBER, "samples": NUMBER, "interval": list(wilson(right, NUMBER))},
         "sar": {
             "on_target": counts.sar,
             "per_population": {
                 p.id: {"on_target": sum(p.spikes) / p.neurons / STEPS / NUMBER, "neurons": p.neurons}
                 for p in counts.populations
+                if p.role == "neuron"
             },
         },
-        "spikes_per_inference": {"on_target": counts.spikes / NUMBER},
+        "spikes_per_inference": {"on_target": counts.spikes / NUMBER, "overhead": counts.overhead_spikes / NUMBER},
         "synops_per_inference": counts.synops / NUMBER,
         "latency_us": asdict(latency.inference_us),
         "energy_uJ": {
             "profile": "loihi1",
+            "evidence": bill.evidence,
+            "unpriced": [name for name, _ in bill.unpriced],
             **{p: b and asdict(b) for p in ("encode", "dynamic", "floor", "total") for b in [getattr(bill, p)]},
         },
         **on_chip(graph, compiled, mapping, counts),
@@ -137,10 +140,10 @@ def test_without_labels_there_is_no_accuracy(export: Export) -> None:
         ("synops_per_inference",), ("latency_us", "low"), ("latency_us", "high"), ("energy_uJ", "dynamic", "nominal"),
         ("energy_uJ", "floor", "low"), ("energy_uJ", "total", "high"), ("resources", "synapses"),
         ("sar", "per_population", "edges", "on_target"), ("sar", "per_population", "ballot", "neurons"),
-        ("schedule", "depth"),
+        ("schedule", "depth"), ("accuracy", "interval", 0),
     ],
 )  # fmt: skip
-def test_a_figure_that_is_not_measured_is_named(path: tuple[str, ...], export: Export) -> None:
+def test_a_figure_that_is_not_measured_is_named(path: tuple[Any, ...], export: Export) -> None:
     for factor in (1 + 1.1e-6, 1 - 1.1e-6, 1 + 0.9e-6):
         report = copy.deepcopy(export.report)
         place = report
@@ -148,7 +151,7 @@ def test_a_figure_that_is_not_measured_is_named(path: tuple[str, ...], export: E
             place = place[key]
         place[path[-1]] *= factor
         said = _made(export, report).recorded
-        assert said is None if abs(factor - 1) < 1e-6 else str(said).startswith(f"{'.'.join(path)} is ")
+        assert said is None if abs(factor - 1) < 1e-6 else str(said).startswith(f"{'.'.join(k for k in path if k)} is ")
         for other in (
             _made(export, {**report, "accuracy": {**report["accuracy"], "samples": NUMBER + 1}}),
             _made(export, {**report, "accuracy": {**report["accuracy"], "samples": NUMBER - 1}}),
@@ -286,6 +289,8 @@ def test_what_the_graph_fires_is_what_was_recorded(export: Export) -> None:
     more = [*counted["ballot"][:-1], counted["ballot"][-1] + 1]
     told = f"LIF ballot fires {counted['ballot']} spikes at each timestep, recorded were {more}"
     assert of({**counted, "ballot": more}) == [("SN302", "failed", told)]
+    told = "spikes are recorded of z, which is no neuron of the graph"
+    assert of({**counted, "z": [1]}) == [("SN302", "failed", told)]
     both = of({name: [] for name in counted})
     assert both[0][2].startswith("LIF edges fires")
     with pytest.raises(InvalidFileError, match="no graph_spikes; export again"):
@@ -370,10 +375,18 @@ def test_tables_of_the_manifest_are_the_reports() -> None:
     report: dict[str, Any] = {name: {"x": k} for k, name in enumerate(names)} | {"schedule": {}, "checks": {}}
     figures = {name: report[name] for name in names}
 
-    def of(tables: object) -> list[tuple[str, str, str]]:
-        return _verdicts(lambda book: folder_runs.check_tables(book, report, {"figures": tables}))
+    def of(tables: object, **more: Any) -> list[tuple[str, str, str]]:
+        manifest = {"schedule": {}, "checks": {}, "figures": tables} | more
+        return _verdicts(lambda book: folder_runs.check_tables(book, report, manifest))
 
-    assert of(figures) == [("SN307", "passed", "5 tables as in report.json")]
+    assert of(figures) == [("SN307", "passed", "7 tables as in report.json")]
+    for name in ("schedule", "checks", "finetune"):
+        said = f"{name} of the manifest is not that of report.json; export again"
+        assert of(figures, **{name: {"x": 1}}) == [("SN307", "failed", said)]
+    report["finetune"] = {"epochs": 2}
+    assert of(figures, finetune={"epochs": 2, "note": "on purpose"})[0][1] == "passed"
+    assert of(figures)[0][1] == "failed"
+    del report["finetune"]
     for wrong in ({**figures, "sar": {"x": 9}}, {k: v for k, v in figures.items() if k != "sar"}):
         assert of(wrong) == [("SN307", "failed", "sar of the manifest is not that of report.json; export again")]
     assert of({**figures, "more": 1})[0][1] == "failed"

@@ -94,7 +94,7 @@ def read_attestation(path: Path) -> dict[str, Any]:
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """What two attestations say otherwise, a line each."""
-    mine, other = dict(_entries(_said(ours))), dict(_entries(_said(theirs)))
+    mine, other = (dict(_entries({**_said(one), "exit_code": one.get("exit_code")})) for one in (ours, theirs))
     names = list(dict.fromkeys([*mine, *other]))
     return [
         f"{name}: {brief(mine.get(name, 'nothing'))} here, {brief(other.get(name, 'nothing'))} there"

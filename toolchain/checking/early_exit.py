@@ -11,7 +11,8 @@ from snnas.hw_sim.early_exit import Exits, Rule, joined, rule_of, stops
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.made import number
-from snnas.toolchain.checking.remake import EQUAL, TORCH_WORTH, affordable, unlike, work_of
+from snnas.toolchain.checking.remake import TORCH_WORTH, affordable, work_of
+from snnas.toolchain.checking.said import EQUAL, unlike
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.data.statistics import wilson
 from snnas.toolchain.exporting.early_exit import described, energy_of, hardware_steps

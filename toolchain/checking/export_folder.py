@@ -30,8 +30,16 @@ from snnas.toolchain.checking.folder_c import check_c
 from snnas.toolchain.checking.graph_rules import check_version, describe
 from snnas.toolchain.checking.made import Made, leaf
 from snnas.toolchain.checking.options import CheckOptions
+from snnas.toolchain.checking.said import check_program_said, check_ranges_said, check_samples_said
 from snnas.toolchain.checking.same_network import check_rounding
-from snnas.toolchain.checking.samples import Samples, are_trained_on, calibration_of, given, stimulus_of
+from snnas.toolchain.checking.samples import (
+    OBSERVED_SAMPLES,
+    Samples,
+    are_trained_on,
+    calibration_of,
+    given,
+    stimulus_of,
+)
 from snnas.toolchain.exporting.formats import CALIBRATED, FORMAT, FORMATS, ONNX_FORMAT, READ
 from snnas.toolchain.exporting.lava import script
 from snnas.toolchain.output.report import read_report
@@ -180,21 +188,26 @@ def _check_parts(
         calibration = book.attempt("SN211", "calibration", lambda: calibration_of(folder, program))
         if calibration is None:
             return Made()
-    watched = samples.first(max(len(recorded.samples), folder_runs.OBSERVED_SAMPLES))
+    watched = samples.first(max(len(recorded.samples), OBSERVED_SAMPLES))
     structure = partial(folder_runs.check_structure, book, graph, program, watched, calibration, _ranges(manifest))
     again = book.attempt("SN207", "program against graph", structure)
-    book.attempt("SN208", "ranges", lambda: folder_runs.check_ranges(book, program, watched))
+    ranges = book.attempt("SN208", "ranges", lambda: folder_runs.check_ranges(book, program, watched))
     book.attempt("SN209", "resolution", lambda: folder_runs.check_resolution(book, graph, program))
+    errors = None
     if again is not None:
         held_to = {"exact": calibration is not None, "trusted": options.trust_report}
         rounding = partial(check_rounding, book, graph, program, again, report, **held_to)
-        book.attempt("SN211", "program's numbers", rounding)
-    if manifest.get("target") == "c":
-        version = None if manifest["format"] == _today(manifest) else _version(manifest)
-        book.attempt("SN313", "C", lambda: check_c(book, program, recorded.samples, report, older=version))
+        errors = book.attempt("SN211", "program's numbers", rounding)
+    _check_c(book, program, manifest, report, recorded.samples)
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
     spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired)
-    book.attempt("SN301", "graph's spikes", spikes)
+    run = book.attempt("SN301", "graph's spikes", spikes)
+    if calibration is not None:  # an older export holds fewer samples
+        check_samples_said(book, samples, report["accuracy"]["samples"])
+    if errors and run and fired:
+        check_program_said(book, graph, program, report, errors, recorded, run, older=calibration is None)
+    if ranges:
+        check_ranges_said(book, report, ranges, watched=len(watched))
     book.attempt("SN307", "recorded resources", lambda: folder_runs.check_resources(book, program, manifest))
     book.attempt("SN307", "recorded figures", lambda: folder_runs.check_tables(book, report, manifest))
     if KEY in program.meta or "early_exit" in report:
@@ -204,13 +217,27 @@ def _check_parts(
     if not judged:
         return Made(judged=samples)
     made = _figures(book, graph, program, samples, options, report)
-    if manifest.get("target") == "c" and load_system(options.pricing.system).core is None:
-        # A chip's price of a program that runs on a core would pass as the C's.
-        book.note(f"energy and latency of C are a core's: --system {' or '.join(CORES)}")
-        chips = dict.fromkeys(("energy_total", "energy_dynamic", "latency"))
-        claimed = {name: value for name, value in made.claimed.items() if name not in chips}
-        made = replace(made, figures=made.figures | chips, claimed=claimed)
-    return made
+    return _without_a_chip(book, made, options) if manifest.get("target") == "c" else made
+
+
+def _check_c(book: Book, program: Program, manifest: Tree, report: Tree, recorded: Samples) -> None:
+    """SN313, of a folder that says that it holds C, and of one that holds it all the same."""
+    if manifest["target"] == "c":
+        older = None if manifest["format"] == _today(manifest) else _version(manifest)
+        book.attempt("SN313", "C", lambda: check_c(book, program, recorded, report, older=older))
+    elif report.get("c") is not None or {*SOURCES} & manifest["files"].keys():
+        why = "the manifest's target is lava, and C is here all the same, which is compared with nothing; export again"
+        book.add("SN313", "C", "failed", why, book.subject / "manifest.json")
+
+
+def _without_a_chip(book: Book, made: Made, options: CheckOptions) -> Made:
+    """The figures of C: a chip's price of a program that runs on a core would pass as the C's."""
+    if load_system(options.pricing.system).core is not None:
+        return made
+    book.note(f"energy and latency of C are a core's: --system {' or '.join(CORES)}")
+    chips = dict.fromkeys(("energy_total", "energy_dynamic", "latency"))
+    claimed = {name: value for name, value in made.claimed.items() if name not in chips}
+    return replace(made, figures=made.figures | chips, claimed=claimed)
 
 
 def _figures(book: Book, graph: Graph, program: Program, samples: Samples, options: CheckOptions, report: Tree) -> Made:
@@ -226,11 +253,16 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
     elif made.elsewhere:
         book.note(f"figures are of {options.pricing.system}; those of the report, of another system, are not compared")
     elif made.samples == made.reported and chosen.given is None:
-        what = "accuracy, activity, energy and latency"
+        what = ["accuracy", "activity", "energy", "latency"]
+        if chosen.y is None:
+            what.remove("accuracy")
+            if report["accuracy"]["on_target"] is not None:
+                book.note("accuracy of report.json is claimed: the samples have no labels")
         if profile_in(report) is None:
-            what, named = "accuracy and activity", brief(leaf(report, ("energy_uJ", "profile")))
+            what, named = what[:-2], brief(leaf(report, ("energy_uJ", "profile")))
             book.note(f"energy and latency of report.json are claimed: of profile {named}, which is none of snnas's")
-        good = f"{what} as measured again on {amount_of(made.samples, 'sample')}"
+        named = " and ".join(filter(None, (", ".join(what[:-1]), what[-1])))
+        good = f"{named} as measured again on {amount_of(made.samples, 'sample')}"
         book.judge("SN307", "report's figures", made.recorded, good, place)
     elif chosen.given is not None:
         book.note(f"figures are measured on {amount_of(made.samples, 'sample')} of {chosen.given}")

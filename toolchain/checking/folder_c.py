@@ -7,10 +7,11 @@ from typing import Any
 
 from snnas.export.formats.c import texts_of
 from snnas.hw_sim.c.compilers import CORES
+from snnas.hw_sim.errors import brief
 from snnas.hw_sim.files import read_text
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking.findings import Book, amount_of
-from snnas.toolchain.checking.remake import unlike
+from snnas.toolchain.checking.said import unlike
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.models.in_c import InC, board_of, estimated_of, prepare
 
@@ -34,12 +35,15 @@ def check_c(book: Book, program: Program, recorded: Samples, report: Mapping[str
     if other and older is not None:
         return  # its figures are as old
     said = [core for core in report.get("c", {}).get("cores", ()) if core["core"] in CORES]
+    whole = unlike(report.get("c"), {"populations": len(c.plan.units)}, "c")
     told = (unlike(core, _made(c, core, older=older is not None), f"c.{core['core']}") for core in said)
-    wrong = next(filter(None, told), None)
+    wrong = whole or next(filter(None, told), None)
     if wrong and older is not None:
         wrong = f"of an older version, which priced a core otherwise ({wrong}); snnas export --force"
-    if {core["core"] for core in said} != CORES.keys() and not (older is not None and said):
-        wrong = f"report.json has figures of {len(said)} of {len(CORES)} cores; export again"
+    named = [core["core"] for core in report.get("c", {}).get("cores", ())]
+    if sorted(named) != sorted(CORES) and not (older is not None and said):
+        wrong = f"report.json has figures of {', '.join(map(brief, named)) or 'no core'}, expected of "
+        wrong += f"{', '.join(CORES)}, each once; export again"
     good = f"estimates for {amount_of(len(said), 'core')} as made again"
     book.judge("SN307", "figures of C", wrong, good, book.subject / "report.json")
 

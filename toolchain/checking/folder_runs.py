@@ -15,7 +15,7 @@ from snnas.export.compiler.circuit import trace
 from snnas.export.compiler.compile import calibration_spikes, compile_graph
 from snnas.export.compiler.observed_currents import Ranges
 from snnas.export.compiler.observed_ranges import prove_or_observe
-from snnas.export.compiler.ranges import NAMES, prove
+from snnas.export.compiler.ranges import NAMES, Range, prove
 from snnas.export.compiler.resolution import resolutions
 from snnas.export.compiler.schedule import schedule
 from snnas.export.executors import interpreter
@@ -36,7 +36,6 @@ from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.exporting.reuse import from_report
 
 LIMIT_BYTES = 1 << 30
-OBSERVED_SAMPLES = 256  # as an export watches them
 STATE_BITS = STATE_LIMIT.bit_length()
 Tree = Mapping[str, Any]
 
@@ -132,10 +131,10 @@ def _check_life(book: Book, program: Program, fired: Fired, *, labels: bool) -> 
 
 def check_graph(
     book: Book, graph: Graph, program: Program, manifest: Tree, recorded: Recorded, fired: Fired | None
-) -> None:
+) -> interpreter.Run:
     """SN302: the graph, by the NumPy interpreter on the recorded input, against the spike counts of the manifest.
 
-    SN311: against what the program fired on it.
+    SN311: against what the program fired on it. What the graph fired.
     """
     known = manifest.get("graph_spikes")
     if not isinstance(known, dict):
@@ -147,14 +146,21 @@ def check_graph(
         if name in counted and known.get(name) != counted[name]:
             problem = f"LIF {name} fires {counted[name]} spikes at each timestep, recorded were {known.get(name)}"
             break
+    else:
+        if odd := sorted(known.keys() - counted.keys()):
+            problem = f"spikes are recorded of {odd[0][:40]}, which is no neuron of the graph"
     good = f"{amount_of(sum(map(sum, counted.values())), 'spike')} of {amount_of(len(counted), 'LIF')} as recorded"
     book.judge("SN302", "graph's spikes", problem, good, book.subject / "model.nir")
     if fired is not None:
         same_network.check_spikes(book, program, fired, run)
+    return run
 
 
-def check_ranges(book: Book, program: Program, samples: Samples) -> None:
-    """SN208: no admissible input overflows a register; no recorded one where the program says ``observed``."""
+def check_ranges(book: Book, program: Program, samples: Samples) -> dict[str, Range]:
+    """SN208: no admissible input overflows a register; no recorded one where the program says ``observed``.
+
+    The range of each population.
+    """
     found = prove(program)
     problem = None
     for name, range_ in found.items():
@@ -164,12 +170,13 @@ def check_ranges(book: Book, program: Program, samples: Samples) -> None:
             break
     if problem is None and program.observed:
         try:
-            prove_or_observe(program, samples.x)
+            found = prove_or_observe(program, samples.x)
         except UnsupportedError as error:
             problem = str(error)
     proved = sum(range_.status == "proved" for range_ in found.values())
     good = f"{proved} of {len(found)} populations proved" + (", the rest observed" if proved < len(found) else "")
     book.judge("SN208", "ranges", problem, good, book.subject / "program.npz")
+    return found
 
 
 def check_resolution(book: Book, graph: Graph, program: Program) -> None:
@@ -281,14 +288,19 @@ def check_resources(book: Book, program: Program, manifest: Tree) -> None:
 
 
 def check_tables(book: Book, report: dict[str, Any], manifest: Tree) -> None:
-    """SN307: the manifest's tables of figures are those of report.json."""
+    """SN307: what the manifest repeats of report.json is what stands there."""
     figures, place = manifest.get("figures"), book.subject / "manifest.json"
     if not isinstance(figures, dict):
         raise InvalidFileError(f"{place}: no figures; export again")
-    wanted = from_report(report)["figures"]
+    repeated = from_report(report)
+    wanted = repeated.pop("figures")
     other = [name for name in wanted | figures if figures.get(name) != report.get(name)]  # NaN is equal to nothing
+    other += [name for name, table in repeated.items() if manifest.get(name) != table]
+    tuned = {k: v for k, v in (manifest.get("finetune") or {}).items() if k != "note"}
+    other += ["finetune"] if tuned != (report.get("finetune") or {}) else []
     problem = f"{other[0]} of the manifest is not that of report.json; export again" if other else None
-    book.judge("SN307", "recorded figures", problem, f"{amount_of(len(figures), 'table')} as in report.json", place)
+    good = f"{amount_of(len(figures) + len(repeated), 'table')} as in report.json"
+    book.judge("SN307", "recorded figures", problem, good, place)
 
 
 def memory_of(program: Program) -> float:

@@ -17,6 +17,7 @@ from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking.folder_runs import memory_of
 from snnas.toolchain.checking.made import OF_SAMPLES, Made, leaf, number
+from snnas.toolchain.checking.said import beside, first_unlike, other_rows, rests_on, unlike
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.data.statistics import bootstrap, wilson
 from snnas.toolchain.exporting.on_target import Figures, run_program
@@ -29,7 +30,6 @@ from snnas.toolchain.searching.budgets import GATED
 WORK = 5e11  # synaptic operations, if all spiked, that figures are made with: minutes
 TORCH_WORTH = 2e10  # from here on the torch simulator repays the loading of torch
 SEED = 0  # of bootstrap intervals
-EQUAL = 1e-6  # relative: sums in float64, of constants in any order
 Tree = Mapping[str, Any]
 
 
@@ -80,7 +80,7 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
     whole = n == reported and samples.given is None and same
     return Made(
         figures=figures, intervals=intervals, claimed=claimed, samples=n, reported=reported, judged=samples,
-        recorded=_unlike(graph, report, run, figures) if whole else None, elsewhere=not same,
+        recorded=_unlike(graph, report, run, figures, few) if whole else None, elsewhere=not same,
     )  # fmt: skip
 
 
@@ -111,14 +111,19 @@ def _number(report: Tree, *path: str) -> int:
     return int(number(report, path) or 0)
 
 
-def _unlike(graph: Graph, report: Tree, run: Figures, figures: Mapping[str, float | None]) -> str | None:
+def _unlike(
+    graph: Graph, report: Tree, run: Figures, figures: Mapping[str, float | None], samples: Samples
+) -> str | None:
     """The first figure of the report that is not what its own samples and profile give."""
     made = {"timesteps": run.program.timesteps, **on_chip(graph, run.program, run.mapping, run.counts)}
     made["sar"] = {"per_population": {
         p.id: {"on_target": run.counts.sar_of[p.id], "neurons": p.neurons}
         for p in run.counts.populations if p.role == "neuron"
     }}  # fmt: skip
-    if wrong := next(filter(None, (unlike(report.get(name), value, name) for name, value in made.items())), None):
+    rows = made["sar"]["per_population"]
+    if wrong := other_rows(leaf(report, ("sar", "per_population")), rows, "sar.per_population"):
+        return wrong
+    if wrong := first_unlike(report, made) or first_unlike(report, beside(report, run, samples)):
         return wrong
     for name in ("accuracy", "sar", "spikes", "synops"):
         path = GATED[name].figure
@@ -134,7 +139,7 @@ def _unlike(graph: Graph, report: Tree, run: Figures, figures: Mapping[str, floa
     for part in ("encode", "dynamic", "floor", "total"):
         if wrong := _band(report, ("energy_uJ", part), getattr(bill, part) if bill else None):
             return wrong
-    return None
+    return first_unlike(report, rests_on(bill))
 
 
 def profile_in(report: Tree) -> Profile | None:
@@ -152,20 +157,3 @@ def _band(report: Tree, path: tuple[str, ...], band: Band | None) -> str | None:
 
 def _other(report: Tree, path: tuple[str, ...], measured: float | None) -> str | None:
     return unlike(number(report, path), None if measured is None else float(measured), ".".join(path))
-
-
-def unlike(said: Any, made: Any, path: str) -> str | None:
-    """The first figure of what the report says that is not what was made again."""
-    if isinstance(made, Mapping):
-        if not isinstance(said, Mapping):
-            return f"{path} is no table; export again"
-        return next(filter(None, (unlike(said.get(k), v, f"{path}.{k}") for k, v in made.items())), None)
-    if isinstance(made, list) and isinstance(said, list) and len(said) == len(made):
-        return next(filter(None, (unlike(a, b, path) for a, b in zip(said, made, strict=True))), None)
-    if isinstance(said, int | float) and isinstance(made, int | float) and abs(said - made) <= EQUAL * abs(made):
-        return None
-    return None if said == made else f"{path} is {_shown(made)}, the report says {_shown(said)}"
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.9g}" if type(value) in (int, float) else "nothing" if value is None else str(value)[:40]

@@ -39,8 +39,8 @@ Tree = Mapping[str, Any]
 
 def check_rounding(
     book: Book, graph: Graph, program: Program, again: Program, report: Tree, *, exact: bool, trusted: bool
-) -> None:
-    """SN211: every integer of the program is the one that the graph compiles to.
+) -> dict[str, PopulationError] | None:
+    """SN211: every integer of the program is the one that the graph compiles to. What rounding did; None in a breach.
 
     again: the graph compiled once more. exact: with the samples that the export was calibrated with; an older export
     keeps none, and is held to its rounding on the whole, where the caller trusts that. A fine-tuned program differs on
@@ -66,7 +66,8 @@ def check_rounding(
         )
     if problem is None and isinstance(recorded, Mapping):
         problem = _not_recorded(errors, recorded)
-    book.judge("SN211", "program's numbers", problem, good, book.subject / "program.npz")
+    sound = book.judge("SN211", "program's numbers", problem, good, book.subject / "program.npz")
+    return errors if sound else None
 
 
 # What fine-tuning trains, as the names of ``_numbers`` begin.

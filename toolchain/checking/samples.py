@@ -20,6 +20,7 @@ from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
 from snnas.toolchain.models.reading_options import ReadingOptions
 
 LIMIT_BYTES = 1 << 30
+OBSERVED_SAMPLES = 256  # as an export watches registers on them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

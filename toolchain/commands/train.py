@@ -104,6 +104,7 @@ def run_training(
     first = parallel.rank() == 0
     with run.lock() if first else contextlib.nullcontext():
         if first and run.trained and not options.force:
+            write_card(run)  # a training that was killed between its last word and its card has none
             raise UsageError(f"run {run.name} is trained; train it again with --force, or export it")
         train_run(run, narrator, options.device, recipe, on_epoch=listener(run.path, options.log_to, on_epoch))
         if first:

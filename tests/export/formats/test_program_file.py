@@ -227,6 +227,7 @@ def spoiled(key: str, value: Any) -> Callable[[dict[str, Any], dict[str, np.ndar
         ("synapses.0.exponent", 9, "exponent"),
         ("synapses.0.src", "nobody", "nobody"),
         ("host.0.pad", [1 << 30, 1], "pad"),
+        ("host", [], "no host map reads it"),
         ("input.shape", [1 << 20, 1 << 20, 1], "at most"),
         ("schedule.period", 2, "spare"),
         ("schedule.depth", {}, "schedule"),

@@ -14,6 +14,7 @@ import pytest
 
 from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.hw_sim.files import sha256, write_json
+from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.cli.app import run_command
 
 ROOT = Path(__file__).parents[3]
@@ -102,10 +103,14 @@ def onnx_report(folder: Path) -> dict[str, Any]:
     from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
 
     arrays = read_npz(folder / "stimulus.npz", what="stimulus")
-    figures = onnx_figures(run_onnx(OnnxModel(folder / "model.onnx"), arrays["x"]), arrays["y"])
+    fired = run_onnx(OnnxModel(folder / "model.onnx"), arrays["x"])
+    figures, compared = onnx_figures(fired, arrays["y"]), sum(v.size for v in fired.spikes.values())
+    watch = Answers()
+    watch.add(fired.answers)
     return {
+        "silence": watch.with_spikes({name: int(v.sum()) for name, v in fired.spikes.items()}).to_json(),
         **{"schema": "snnas.export.onnx/2", "run": "bars", "precision": "float32", "inlined": False, "timesteps": 6},
-        **{"samples": len(arrays["x"]), "spikes_compared": 1, "spikes_differing": 0, "output_difference": 0.0},
+        **{"samples": len(arrays["x"]), "spikes_compared": compared, "spikes_differing": 0, "output_difference": 0.0},
         "accuracy": {"deployed": figures["accuracy"], "onnxruntime": figures["accuracy"]},
         **{"sar": figures["sar"], "bytes": (folder / "model.onnx").stat().st_size},
     }

@@ -59,6 +59,9 @@ def test_an_attestation_is_not_believed(here: Path, capsys: pytest.CaptureFixtur
     write_json(Path("attest.json"), {**forged, "digest": digest_of(forged)})
     assert run_command(["attest", "lava", "--compare", "attest.json"]) == 1
     assert "1.0 there" in capsys.readouterr().out
+    write_json(Path("attest.json"), {**table, "exit_code": 1})  # which no digest is of
+    assert run_command(["attest", "lava", "--compare", "attest.json"]) == 1
+    assert "exit_code: 0 here, 1 there" in capsys.readouterr().out
     write_json(Path("attest.json"), {"schema": "snnas.report/1"})
     assert run_command(["attest", "lava", "--compare", "attest.json"]) == 3
     assert run_command(["attest", "lava", "--compare", "absent.json"]) == 2

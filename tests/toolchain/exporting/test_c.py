@@ -102,6 +102,9 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
         lambda c: c["cores"][1]["estimated"]["instructions"].update(nominal=1.0),
         lambda c: c["cores"][0]["board"]["energy_uJ"].update(high=1e-3),
         lambda c: c["cores"].clear(),
+        lambda c: c["cores"].append(c["cores"][0]),
+        lambda c: c["cores"].append(c["cores"][0] | {"core": "cortex-m0"}),
+        lambda c: c.update(populations=9),
     ):
         report = json.loads(before := (tmp_path / "c" / "report.json").read_text())
         change(report["c"])
@@ -129,6 +132,10 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     (tmp_path / "c" / "manifest.json").write_text(json.dumps(manifest))
     assert run_command(["check", str(tmp_path / "c"), "--json"]) == 1
     assert "SN313" in capsys.readouterr().out
+    (tmp_path / "c" / "manifest.json").write_text(json.dumps(manifest | {"target": "lava", "format": "snnas.export/3"}))
+    assert run_command(["check", str(tmp_path / "c"), "--json"]) == 1
+    assert "the manifest's target is lava, and C is here all the same" in capsys.readouterr().out
+    (tmp_path / "c" / "manifest.json").write_text(json.dumps(manifest))
     assert run_command(["simulate", str(tmp_path / "c"), "--json"]) == 3
     assert "model.c: not the C of program.npz beside it" in capsys.readouterr().err
 

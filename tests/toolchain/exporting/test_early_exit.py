@@ -14,6 +14,7 @@ from snnas.hw_sim.early_exit import Rule, rule_of
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.files import read_json, write_json
 from snnas.toolchain.checking import CheckOptions, check
+from snnas.toolchain.checking import said as said_again
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.commands.export import GraphExportOptions, export_graph
 from snnas.toolchain.commands.exported import read_export
@@ -210,7 +211,8 @@ def test_check_finds_the_margin_of_a_confidence_that_was_changed(here: Path) -> 
             (folder / name).write_bytes(content)
 
 
-def test_of_fewer_samples_the_share_that_stays_is_held(here: Path) -> None:
+def test_of_fewer_samples_the_share_that_stays_is_held(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(said_again, "LIMIT_BYTES", 0)  # as if no more had fitted
     assert run_command([*EXPORT, "--early-exit", "0.9", "-q"]) == 0
     folder = here / "foreign-lava"
     change_arrays(folder / "stimulus.npz", x=lambda x: x[:40], y=lambda y: y[:40])
@@ -236,7 +238,8 @@ def test_of_fewer_samples_the_share_that_stays_is_held(here: Path) -> None:
         write_json(folder / "report.json", whole)
 
 
-def test_of_fewer_samples_an_exact_exit_may_change_no_answer(here: Path) -> None:
+def test_of_fewer_samples_an_exact_exit_may_change_no_answer(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(said_again, "LIMIT_BYTES", 0)  # as if no more had fitted
     assert run_command([*EXPORT, "--early-exit", "exact", "-q"]) == 0
     folder = here / "foreign-lava"
     change_arrays(folder / "stimulus.npz", x=lambda x: x[:40], y=lambda y: y[:40])

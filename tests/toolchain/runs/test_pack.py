@@ -167,6 +167,18 @@ def test_the_card_says_what_is_classified(
     assert [one["task"] for one in about["model-index"][0]["results"]] == [said] * 3
 
 
+def test_a_training_that_was_killed_before_its_card_gets_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path / "tiny")
+    shutil.copytree(folder / "tiny", run.path)
+    known = (run.path / "README.md").read_text()
+    (run.path / "README.md").unlink()
+    assert run_command(["train", "tiny", "--runs-dir", str(tmp_path)]) == 2
+    assert "is trained" in capsys.readouterr().err
+    assert (run.path / "README.md").read_text() == known
+
+
 def test_a_card_of_ones_own_stays(folder: Path, tmp_path: Path) -> None:
     path = find(folder, "tiny").path / "README.md"
     before = path.read_text()
