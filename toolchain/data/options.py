@@ -55,9 +55,11 @@ def parse_options(items: Iterable[str] | None) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for item in (part for given in items or () for part in parts(given)):
         name, _, text = item.partition("=")
-        if name not in KINDS or not text:
-            hint = "" if name in KINDS else did_you_mean(name, KINDS)
+        if name not in KINDS:
+            hint = did_you_mean(name, KINDS)
             raise UsageError(f"--data {item[:80]!r}: expected NAME=VALUE with a name of {', '.join(KINDS)}{hint}")
+        if not text:
+            raise UsageError(f"--data {item[:80]!r}: no value; expected {name}=VALUE, or leave it out")
         options[name] = _value(item, KINDS[name], text)
     return options
 

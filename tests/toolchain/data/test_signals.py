@@ -54,6 +54,8 @@ def test_what_a_transform_is_given_is_no_option(transforms: str) -> None:
 def test_a_misspelt_option_is_hinted(given: str) -> None:
     with pytest.raises(UsageError, match=r"'group=\w+': expected NAME=VALUE .*; did you mean 'groups'\?"):
         parse_options([given])
+    with pytest.raises(UsageError, match=r"'groups=': no value; expected groups=VALUE"):
+        parse_options(["groups="])
 
 
 def test_units_stay_and_each_channel_gets_a_gain_of_its_own(tmp_path: Path) -> None:

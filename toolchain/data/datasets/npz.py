@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from snnas.hw_sim.errors import InvalidFileError, UsageError, exact
+from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean, exact
 from snnas.toolchain.data.datasets.archives import readable
 from snnas.toolchain.data.datasets.raw import Array, byte_unit, floats
 
@@ -258,7 +258,10 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path, allowed: tuple[
         found = ", ".join(sorted(member.removesuffix(".npy") for member in members))[:120] or "nothing"
         folder = "; a split of your own is a folder of train.npz and test.npz" if "x_train.npy" in members else ""
         if name not in ("x", "y"):
-            raise InvalidFileError(f"array {name[:60]!r} is missing in {path} (it holds {found}); name one for groups=")
+            hint = did_you_mean(name, [member.removesuffix(".npy") for member in members])
+            raise InvalidFileError(
+                f"array {name[:60]!r} is missing in {path} (it holds {found}); name one for groups={hint}"
+            )
         raise InvalidFileError(
             f"array {name!r} is missing in {path} (it holds {found}), expected x and y; write it with "
             f"numpy.savez(FILE, x=..., y=...){folder}"
