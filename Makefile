@@ -146,7 +146,7 @@ mutants: $(VENV)/.dev  ## Plant faults in the code, by hand and by cosmic-ray: d
 	@.oracles/mutants/bin/python -m pip install --quiet cosmic-ray==8.7.0
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$(.oracles/mutants/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
-	OMP_NUM_THREADS=1 .oracles/mutants/bin/python -m tests.mutants.campaign --out $(MUTANTS) $(if $(SAMPLE),--sample $(SAMPLE))
+	OMP_NUM_THREADS=1 .oracles/mutants/bin/python -m tests.mutants.campaign --out $(MUTANTS) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(DRAW),--draw $(DRAW))
 
 lint: $(VENV)/.types  ## Check style and types
 	$(BIN)/ruff check .

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.program import (
     CLOCK,
     INPUT,
@@ -199,6 +201,12 @@ def random_program(
         schedule=Schedule(period=period, depth=b.depth, blank=1 if back else 0),
         meta={"seed": seed, "note": "µ-test"},
     )
+
+
+def reread(program: Program, folder: Path) -> Program:
+    """The program as its file gives it: equal, but every name is an object of its own."""
+    write_program(folder / "program.npz", program)
+    return read_program(folder / "program.npz")
 
 
 def drive(b: Builder, name: str, kind: InputKind) -> None:

@@ -1,4 +1,4 @@
-"""Every script of examples/ runs as its first line says, in seconds, in a folder of its own."""
+"""Every script of examples/ runs as its first line says, in a folder of its own; what searches does so in small."""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ pytest.importorskip("torch")
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
-def run(script: str, *arguments: str | Path, folder: Path) -> str:
-    """What a script prints; without Lava, which has tests of its own."""
+def run(script: str, *arguments: str | Path, folder: Path, small: tuple[str, str] | None = None) -> str:
+    """What a script prints; without Lava, which has tests of its own.
+
+    small: a text of the script, which is there once, and what stands in its place here.
+    """
     environment = {**os.environ, "SNNAS_LAVA_ENV": str(folder / "absent"), "OMP_NUM_THREADS": "1"}
     environment.pop("SNNAS_LAVA_PYTHON", None)
     environment["PYTHONPATH"] = str(EXAMPLES.parent)
-    command = [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / script), *map(str, arguments)]
+    path = EXAMPLES / script
+    if small is not None:
+        code = path.read_text()
+        assert code.count(small[0]) == 1
+        path = folder / script
+        path.write_text(code.replace(*small))
+    command = [sys.executable, "-W", "error::UserWarning", str(path), *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -31,7 +40,8 @@ def run(script: str, *arguments: str | Path, folder: Path) -> str:
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder and the output of the first example; another one prices its export."""
     folder = tmp_path_factory.mktemp("examples")
-    return folder, run("search_and_export.py", folder, folder=folder)
+    small = '"trainings": 8, "short_epochs": 2, "epochs": 4', '"trainings": 4, "short_epochs": 1, "epochs": 3'
+    return folder, run("search_and_export.py", folder, folder=folder, small=small)
 
 
 @pytest.mark.slow
@@ -46,7 +56,7 @@ def test_search_and_export(searched: tuple[Path, str]) -> None:
 
 @pytest.mark.slow
 def test_own_data(tmp_path: Path) -> None:
-    out = run("own_data.py", tmp_path, folder=tmp_path)
+    out = run("own_data.py", tmp_path, folder=tmp_path, small=("trainings=8, epochs=15", "trainings=4, epochs=8"))
     assert float(re.search(r"accuracy ([\d.]+)%", out)[1]) > 50  # type: ignore[index]
     run_folder = tmp_path / "runs/bars-trained-001"
     assert (run_folder / "weights.safetensors").is_file()

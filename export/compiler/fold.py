@@ -66,8 +66,6 @@ class _Folder:
         return self.values[name]
 
     def _sum(self, layer: Layer) -> Value:
-        if not layer["inputs"]:
-            raise UsageError(f"layer {layer['name']} has no input")
         parts = [self.value(n) for n in layer["inputs"]]
         shift = None
         for p in parts:

@@ -59,6 +59,11 @@ class Plan:
         """Chips of the system, which all draw power while it waits."""
         return max(p.counts.chips for p in self.probes)
 
+    @property
+    def needed(self) -> int:
+        """How many probes tell the constants apart, with the idle row; one more shows whether the fit holds."""
+        return len(model.energies(self.constants)) - 1
+
     def expected(self) -> dict[str, tuple[float, float]]:
         """By probe: microjoules and microseconds of an inference, at the values expected."""
         keys, timed = model.energies(self.constants), {k: self.constants[k] for k in model.times(self.constants)}
@@ -155,16 +160,23 @@ def make(
 ) -> Plan:
     """Draws candidates, simulates them, and chooses ``probes`` of them; equal arguments give equal plans.
 
-    UsageError where there are fewer probes than constants.
+    UsageError where there are fewer probes than constants, as soon as the candidates show it.
     """
     constants = model.starting(profile)
     _refuse_before(profile, constants, probes, candidates)
     recipes = pool(candidates, seed, small=small, hosted="energy.host_mac" in constants)
     found: list[tuple[Recipe, Counts]] = []
+    told: set[str] = set()
     for done, recipe in enumerate(recipes):
         counts = simulated(recipe, system)
         if counts is not None:
             found.append((recipe, counts))
+            told |= _told(counts, constants)
+            if probes < len(told) - 1:  # the idle row tells one
+                names = ", ".join(key.split(".")[1] for key in model.energies(constants) if key in told)
+                raise UsageError(
+                    f"--probes {probes}: {len(told) - 1} or more are needed to tell {names} apart on {system.name}"
+                )
         advance(done + 1, len(recipes))
     if not found:
         raise UnsupportedError(
@@ -178,10 +190,6 @@ def make(
         if not column.any()
     ]  # fmt: skip
     constants = {key: value for key, value in constants.items() if key not in untold}
-    needed = len(model.energies(constants)) - 1  # the idle row tells one
-    if probes < needed:
-        names = ", ".join(key.split(".")[1] for key in model.energies(constants))
-        raise UsageError(f"--probes {probes}: {needed} or more are needed to tell {names} apart")
     if probes > len(found):
         raise UsageError(f"--probes {probes}: there are {len(found)} candidates to choose from; ask for fewer")
     tables = _tables(tallies, constants)
@@ -210,6 +218,12 @@ def _refuse_before(profile: Profile, constants: model.Constants, probes: int, ca
         )
     if probes > candidates:
         raise UsageError(f"--probes {probes}: there are {candidates} candidates to choose from; ask for fewer")
+
+
+def _told(counts: Counts, constants: model.Constants) -> set[str]:
+    """Of the keys of energies those that a probe has a part of."""
+    keys = model.energies(constants)
+    return {key for key, part in zip(keys, model.energy_row(model.tally(counts), keys, 1.0), strict=True) if part}
 
 
 def _tables(tallies: list[model.Tally], constants: model.Constants) -> tuple[np.ndarray, np.ndarray]:

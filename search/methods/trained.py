@@ -136,7 +136,7 @@ class _Search:
             count = min(count, max(2, round(count * FIRST_SHARE)))
         drawn = -(-count // 2) if not self.plan.random else count
         found = [(design, "random") for design in self._new(drawn, lambda: self.space.draw(self.rng))]
-        if found and not self.plan.random:
+        if not self.plan.random:
             plain = self._new(count - len(found), lambda: self._widest(self.space.draw_plain(self.rng)))
             found += [(design, "plain") for design in plain]
         if not found:

@@ -163,6 +163,12 @@ def test_the_state_is_clipped_before_the_threshold(array: Any) -> None:
     after, fires = kernels.neuron_step(array([full, -full]), array([131071, -131071]), array([0, 0]), 0, 131071)
     assert fires.tolist() == [True, False]  # 131071 << 6 is 63 below the clip
     assert after.tolist() == [0, -full]
+    held = kernels.membrane(
+        array([full, -full, full - 70, 70 - full]), array([64, -64, 64, -64]), array([7, -7, 7, -7]), 0
+    )
+    assert held.tolist() == [full, -full, full, -full]
+    assert kernels.membrane(array([full - 71]), array([64]), array([7]), 0).tolist() == [full]
+    assert kernels.membrane(array([full - 72]), array([64]), array([7]), 0).tolist() == [full - 1]
     after, fires = kernels.neuron_step(array([-full]), array([1 << 17]), array([0]), 0, 131071)
     assert (after.tolist(), fires.tolist()) == ([1], [False])  # u = +2**23 itself survived
 
@@ -183,6 +189,18 @@ def test_input_and_bias_arrive_on_the_last_of_several_leaks(
 
 
 @both
+def test_unless_more_is_said_a_step_leaks_once_and_resets_to_zero(array: Any) -> None:
+    v, a, u, none = array([4000, 400]), array([10, 10]), array([640, 640]), array([0, 0])
+    for after, fires in (
+        kernels.neuron_step(v, a, none, 2048, 20),
+        kernels.membrane_step(v, u, none, 2048, 20),
+        kernels.neuron_step(v, a, none, 2048, 20, leaks=1, taken=0),
+    ):
+        assert (after.tolist(), fires.tolist()) == ([0, 840], [True, False])
+    assert kernels.membrane(v, u, none, 2048).tolist() == [2640, 840]
+
+
+@both
 @given(mantissa=st.integers(-4095, 4095), exponent=st.integers(0, 7))
 def test_the_effective_bias_is_exact(array: Any, mantissa: int, exponent: int) -> None:
     assert kernels.effective_bias(array([mantissa]), exponent).tolist() == [mantissa * 2**exponent]
@@ -196,3 +214,156 @@ def test_quantising_rounds_half_to_even_and_clips(array: Any, halves: list[int],
     values = array(halves) * 1.0
     got = kernels.quantise(values, scale, exponent, -128, 127).tolist()
     assert got == [sorted((-128, round(Fraction(n, 2)), 127))[1] for n in halves]  # round() is half to even
+
+
+# ------------------------------------------------------------------------------------------------- in float32, by torch
+
+
+@settings(max_examples=150)
+@given(
+    dv=st.integers(0, 4095),
+    vth=st.integers(0, (1 << 17) - 1),
+    bias=st.tuples(st.integers(-4095, 4095), st.integers(0, 7)),
+    leaks=st.integers(1, 4),
+    bits=st.integers(2, 18),
+    seed=st.integers(0, 1000),
+)
+@example(dv=4095, vth=0, bias=(0, 0), leaks=4, bits=17, seed=0)
+@example(dv=0, vth=(1 << 17) - 1, bias=(-4095, 7), leaks=1, bits=17, seed=0)
+@example(dv=1, vth=(1 << 17) - 1, bias=(4095, 7), leaks=2, bits=16, seed=1)
+@example(dv=0, vth=100, bias=(0, 0), leaks=1, bits=18, seed=0)  # u would wrap
+def test_fused_steps_equal_neuron_step(
+    dv: int, vth: int, bias: tuple[int, int], leaks: int, bits: int, seed: int
+) -> None:
+    """Over the whole range of every register, state included, both fused forms."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(seed)
+    top, steps, added = (1 << bits) - 1, 5, bias[0] << bias[1]
+    a = torch.from_numpy(rng.integers(-top, top + 1, (64, steps, 1)) >> rng.integers(0, bits, (64, steps, 1)))
+    f = kernels.fused(dv, vth, leaks, current=top, bias=abs(added), steps=steps)
+    if f is None:
+        assert (top << 6) > 1 << 23 or (top << 6) + abs(added) >= 1 << 24
+        return
+    u, constant = (a << 6).float(), torch.full((1, 1), float(added))
+    spikes = torch.empty((64, steps, 1), dtype=torch.bool)
+    v, w, reference = torch.zeros(64, 1), torch.zeros(64, 1), torch.zeros(64, 1, dtype=torch.int64)
+    one = torch.empty((64, 1), dtype=torch.uint8)
+    kernels.fused_steps(v, u, constant, spikes, f)
+    for t in range(steps):
+        reference, fires = kernels.neuron_step(reference, a[:, t], torch.tensor(added), dv, vth, leaks)
+        kernels.fused_step(w, u[:, t], constant, one, torch.tensor(float(f.threshold)), f)
+        assert torch.equal(spikes[:, t], fires)
+        assert torch.equal(one.bool(), fires)
+        assert torch.equal(w.to(torch.int64), reference)
+    assert torch.equal(v.to(torch.int64), reference)
+
+
+@pytest.mark.parametrize(
+    ("current", "bias", "held"),
+    [
+        (1 << 17, 0, True),
+        ((1 << 17) + 1, 0, False),
+        ((1 << 17) + 64, -(1 << 12), False),
+        (1 << 17, TOP - 1, True),
+        (1 << 17, TOP, False),
+        (0, 2 * TOP - 1, True),
+        (0, 2 * TOP, False),
+        (1, 2 * TOP - 65, True),
+        (1, 2 * TOP - 64, False),
+    ],
+)
+def test_what_is_pushed_fits_float32_or_is_not_fused(current: int, bias: int, held: bool) -> None:
+    assert (kernels.fused(4095, 0, 1, current=current, bias=bias, steps=1) is not None) == held
+
+
+@pytest.mark.parametrize(
+    ("dv", "leaks", "divisor"),
+    [
+        *((0, 1, 1), (0, 3, 1), (2048, 1, 2), (2048, 3, 8), (3072, 1, 4), (3072, 3, 64), (4095, 1, 1 << 12)),
+        *((4095, 2, 1 << 24), (4095, 3, 1 << 24), (4094, 2, 1 << 22), (1024, 1, 0), (1, 1, 0), (4093, 4, 0)),
+    ],
+)
+def test_leaks_by_powers_of_two_are_one_division(dv: int, leaks: int, divisor: int) -> None:
+    f = kernels.fused(dv, 5, leaks, current=1, bias=0, steps=1)
+    assert f is not None
+    assert (f.divisor, f.factor, f.leaks, f.threshold) == (divisor, 4096 - dv, leaks, 5 * 64)
+
+
+@pytest.mark.parametrize(
+    ("given", "whole"),
+    [  # below 2^24 / 4095 = 4097 (dv 1), 2^24 / 2731 = 6143.25 (dv 1365): dv, vth, leaks, current, bias, steps
+        ((1, 0, 1, 0, 1024, 4), True),  # four times 1,024
+        ((1, 0, 1, 0, 1024, 5), False),
+        ((1, 0, 1, 16, 0, 4), True),
+        ((1, 0, 1, 16, 1, 4), False),
+        ((1365, 0, 1, 0, 2046, 1000), True),  # the series 1 + 0.667 + ... = 3.0007
+        ((1365, 0, 1, 0, 2048, 1000), False),
+        ((1365, 0, 2, 0, 3411, 1000), True),  # 1 + 0.4446 + ... = 1.8004
+        ((1365, 0, 2, 0, 3413, 1000), False),
+        ((1, 63, 1, 1, 0, 1), True),  # at the threshold, and pushed once more
+        ((1, 63, 1, 1, 1, 1), False),
+        ((0, 131071, 1, 0, 1, 9), True),  # nothing leaks: no product
+    ],
+)
+def test_a_leaks_product_fits_24_bits(given: tuple[int, int, int, int, int, int], whole: bool) -> None:
+    dv, vth, leaks, current, bias, steps = given
+    f = kernels.fused(dv, vth, leaks, current=current, bias=bias, steps=steps)
+    assert f is not None
+    assert f.whole == whole
+
+
+@pytest.mark.parametrize(
+    ("given", "clip"),
+    [  # 8,387,768 times 1.0001 is just below the clip: dv, vth, bias, steps
+        ((4095, 131057, 120, 1), False),
+        ((4095, 131057, 121, 1), True),
+        ((0, 0, 8_387_768 // 8, 8), False),
+        ((0, 0, 8_387_768 // 8 + 1, 8), True),
+        ((0, 0, 1, 1), False),
+    ],
+)
+def test_what_cannot_reach_the_clip_is_not_clipped(given: tuple[int, int, int, int], clip: bool) -> None:
+    dv, vth, bias, steps = given
+    f = kernels.fused(dv, vth, 1, current=0, bias=bias, steps=steps)
+    assert f is not None
+    assert f.clip == clip
+
+
+def test_fused_steps_by_hand() -> None:
+    """Three neurons over three timesteps: half leaks away, input comes and a constant, 128 does not fire."""
+    torch = pytest.importorskip("torch")
+    f = kernels.fused(2048, 2, 1, current=4, bias=0, steps=3)
+    assert f is not None
+    u = torch.tensor([[[0.0, 128.0, -64.0], [64.0, 65.0, -65.0], [64.0, 0.0, 0.0]]])
+    for constant, states, fires in (
+        (None, [[0, 128, -64], [64, 129, -97], [96, 0, -48]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]),
+        (7, [[7, 135, -57], [74, 72, -86], [108, 43, -36]], [[0, 1, 0], [0, 0, 0], [0, 0, 0]]),
+    ):
+        added = None if constant is None else torch.full((1, 3), float(constant))
+        v, w = torch.zeros(1, 3), torch.zeros(1, 3)
+        spikes, before = torch.empty(1, 3, 3, dtype=torch.bool), torch.empty(1, 3, 3)
+        kernels.fused_steps(v, u, added, spikes, f, before)
+        assert before[0].tolist() == states
+        assert spikes[0].tolist() == [[bool(n) for n in row] for row in fires]
+        assert v[0].tolist() == [n * (1 - k) for n, k in zip(states[-1], fires[-1], strict=True)]
+        one = torch.empty(1, 3, dtype=torch.uint8)
+        for t in range(3):
+            kernels.fused_step(w, u[:, t], added, one, torch.tensor(128.0), f._replace(threshold=0))
+            assert one[0].tolist() == fires[t]
+        assert torch.equal(v, w)
+    still = torch.full((1, 3), 200.0)
+    kernels.fused_steps(still, None, None, spikes[:, :1], f)
+    assert still.tolist() == [[100.0] * 3]
+    kernels.fused_steps(still, None, torch.full((1, 3), 79.0), spikes[:, :1], f)
+    assert (still.tolist(), spikes[0, 0].tolist()) == ([[0.0] * 3], [True] * 3)
+
+
+def test_a_fused_state_is_clipped_at_both_ends() -> None:
+    torch = pytest.importorskip("torch")
+    f = kernels.fused(0, 131071, 1, current=0, bias=8_388_000, steps=2)
+    assert f is not None
+    before, spikes = torch.empty(1, 2, 2), torch.empty(1, 2, 2, dtype=torch.bool)
+    v = torch.zeros(1, 2)
+    kernels.fused_steps(v, None, torch.tensor([[8_388_000.0, -8_388_000.0]]), spikes, f, before)
+    assert before.tolist() == [[[8_388_000, -8_388_000], [TOP - 1, 1 - TOP]]]
+    assert v.tolist() == [[0, 1 - TOP]]

@@ -17,7 +17,46 @@ class Equivalent:
     argument: str
 
 
-EQUIVALENT: tuple[Equivalent, ...] = ()
+EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent(
+        "export/compiler/fold.py",
+        'if stage.op == "avgpool":',
+        'if stage.op <= "avgpool":',
+        "of the three operations of a stage, avgpool, conv and linear, it is the first in the alphabet",
+    ),
+    Equivalent(
+        "export/compiler/fold.py",
+        "node = Conv(weight=weight.reshape(len(weight), -1, kh, kw), bias=bias)",
+        "node = Conv(weight=weight.reshape(len(weight), - 2, kh, kw), bias=bias)",
+        "NumPy takes any negative size for the one that it has to find",
+    ),
+    Equivalent(
+        "export/compiler/quantise.py",
+        "units = np.rint(bias.reshape(-1, 1) * scale).astype(np.int64)",
+        "units = np.rint(bias.reshape(- 2, 1) * scale).astype(np.int64)",
+        "NumPy takes any negative size for the one that it has to find",
+    ),
+    Equivalent(
+        "export/compiler/quantise.py",
+        'if setting.ranges == "observed" or (setting.ranges == "auto" and '
+        "_short(setting, group, population, synapses)):",
+        'if setting.ranges == "observed" or (setting.ranges <= "auto" and '
+        "_short(setting, group, population, synapses)):",
+        "of the three words that check_ranges_option lets pass, auto is the first in the alphabet",
+    ),
+    Equivalent(
+        "export/compiler/fold.py",
+        "elif delayed != ((src, dst) in self.delayed):",
+        "elif delayed is not ((src, dst) in self.delayed):",
+        "both sides are bool, of which there are two objects: unlike is not the same",
+    ),
+    Equivalent(
+        "export/compiler/schedule.py",
+        "if chain > max(slack(link, period, behind) for link in own):",
+        "if chain != max(slack(link, period, behind) for link in own):",
+        "a chain is never shorter than with its targets as early as the longest paths let them: longer is unlike",
+    ),
+)
 
 
 def argument_for(module: str, old: str, new: str) -> str | None:

@@ -1,6 +1,6 @@
-"""Mutants of ``run_lava.py`` where it runs: by the Lava worker's interpreter, over two exports.
+"""Mutants of ``run_lava.py`` that ``campaign`` has just let live, where it runs: by the Lava worker's interpreter.
 
-    python -m tests.mutants.script --out FOLDER [--sample N]
+    python -m tests.mutants.script --out FOLDER
 
 ``trial`` puts faults into a process of its own, where the worker, which runs the script's file, never meets them. Here
 each mutant is a file. Two programs (a static image; a spike input with a delayed synapse at period 4) are run by it:
@@ -18,13 +18,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from snnas.hw_sim.lava import environment
 from tests.hw_sim.lava.test_lava import PROGRAMS, export
-from tests.mutants.campaign import ROOT, Result, mutants_of, read_results, write_results
+from tests.mutants.campaign import ROOT, read_results, tried_of, write_results
 
 MODULE = "hw_sim/lava/run_lava.py"
 NAMES = ("spike input, period 4", "static image")
@@ -63,7 +64,6 @@ def outcome(script: Path, exports: Sequence[Path], python: Path, out: Path) -> s
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sample", type=int, default=12)
     given = parser.parse_args(arguments)
     python, why = environment.find_python()
     if python is None:
@@ -79,20 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     expected = outcome(ROOT / MODULE, exports, python, out / "ran")
     if "late" in expected or not expected.startswith("0"):
         raise SystemExit(f"{MODULE} does not run as it is: {expected[:200]}")
-    drawn, places = mutants_of(MODULE, given.sample)
-    print(f"{MODULE}: {places} places, {len(drawn)} drawn", flush=True)
     known = read_results()
-    for mutant in drawn:
-        if mutant.key in known:
+    for mutant in tried_of(MODULE, known)[0]:
+        was = known[mutant.key]
+        if not was.first == was.outcome == "alive":
             continue
         script = out / "mutant.py"
         script.write_text(mutant.source)
         found = outcome(script, exports, python, out / "ran")
         said = "alive" if found == expected else "late" if found == "late" else "killed"
-        old, new = mutant.change()
-        print(f"{said}: {mutant.row}\n- {old}\n+ {new}", flush=True)
-        made = Result(module=MODULE, key=mutant.key, row=mutant.row, first=said, outcome=said, old=old, new=new)
-        write_results([*read_results().values(), made])
+        print(f"{said}: {was.row}\n- {was.old}\n+ {was.new}", flush=True)
+        known[mutant.key] = replace(was, first=said, outcome=said)
+        write_results(known.values())
     return 0
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from snnas.export.compiler import schedule as scheduling
+from snnas.export.compiler.ranges import prove
 from snnas.hw_sim.energy.latency import Latency, estimate_latency
 from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.energy.profile import BASES, Band, Constant, load_profile
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.linear import convolve
 from snnas.hw_sim.map.mapping import map_program
-from snnas.hw_sim.program import INPUT
+from snnas.hw_sim.program import CLOCK, INPUT, InputKind
 from snnas.hw_sim.simulate import simulator
+from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.simulator import _check_memory, simulate_input
 from tests.hw_sim.simulate.test_counts import TINY, conv, count, dense, population, program, silent
+from tests.programs import random_program, recorded, reread
 
 
 @pytest.mark.parametrize(("delayed", "needed"), [(False, 3 * 7 * (13 + 8 + 16 * 13)), (True, 3 * 7 * (13 + 8))])
@@ -41,8 +45,8 @@ def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
     with pytest.raises(UnsupportedError, match="3 samples of 7 timesteps of 21 neurons"):
         _check_memory(made, 3)
     there |= {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 3_260_000}
-    with pytest.raises(UnsupportedError, match=r"machine has 3\.3 GB"):
-        _check_memory(made, 1_000_000_000)
+    with pytest.raises(UnsupportedError, match=rf"take {needed / 21:,.1f} GB in .* has 3\.3 GB"):
+        _check_memory(made, 1_000_000_000 // 7)
 
 
 @pytest.mark.parametrize(("largest", "roads"), [((1 << 24) - 1, ["float32"]), (1 << 24, [])])
@@ -91,19 +95,24 @@ def test_so_many_relay_neurons_are_too_many() -> None:
     assert scheduling.MAX_RELAY_NEURONS == 16_777_216
 
 
-def test_names_are_equal_not_the_same_object() -> None:
-    """As they are once a program was read from its file: what arrives at a population takes room on its cores."""
-    again = "".join(["b", "b"])
-    made, other = (
-        program(
-            [population("aa", (2, 1, 1)), population("bb", (5, 1, 1))],
-            [(INPUT, "aa", dense(2, 1)), ("aa", target, dense(5, 2))],
-        )
-        for target in ("bb", again)
-    )
-    usage = map_program(other, TINY).usage
-    assert usage == map_program(made, TINY).usage
-    assert sum(core["synapse_bytes"][0] for core in usage) > 0
+@pytest.mark.parametrize("kind", ["analogue", "spikes"])
+def test_a_program_from_its_file_is_the_same(kind: InputKind, tmp_path: Path) -> None:
+    """Its names are equal to those that the code has, and are other objects."""
+    made = random_program(4, back=((2, 0),), kind=kind)
+    again = reread(made, tmp_path)
+    assert {s.src for s in made.synapses} > ({CLOCK, INPUT} if kind == "spikes" else {CLOCK})
+    assert {p.role for p in made.populations} == {"neuron", "or", "relay"}
+    counts = []
+    for each in (made, again):
+        golden, trace = recorded(each, 3)
+        counter = Counter(each, map_program(each, TINY))
+        counter.add(trace, spikes_in=golden.get("input.spikes"))
+        counts.append(counter.result())
+    assert counts[0] == counts[1]
+    assert map_program(made, TINY).usage == map_program(again, TINY).usage
+    assert [(r.status, dict(r.registers)) for r in prove(made).values()] == [
+        (r.status, dict(r.registers)) for r in prove(again).values()
+    ]
 
 
 def test_a_mapping_says_the_bits_that_it_is_of() -> None:

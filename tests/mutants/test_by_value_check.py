@@ -118,6 +118,8 @@ def test_fine_tuning_changed_as_many_weights_as_it_says() -> None:
     assert same_network._otherwise_tuned(before, after, {"weights_changed": 3}) is None
     wrong = f"3 weights are not what the graph compiles to; fine-tuning changed 2; {AGAIN}"
     assert same_network._otherwise_tuned(before, after, {"weights_changed": 2}) == wrong
+    long = same_network._otherwise_tuned(before, after, {"weights_changed": "n" * 50})
+    assert str(long).endswith(f"fine-tuning changed {'n' * 20}; {AGAIN}")
     other = replace(after, synapses=(replace(after.synapses[0], id="new"),))
     assert same_network._otherwise_tuned(before, other, {"weights_changed": 6}) is None
 
@@ -160,6 +162,7 @@ def test_a_recorded_error_is_the_measured_one() -> None:
     for key, was in (("weight", 0.5 + 1.1e-6), ("bias", 4.0 - 4.1e-6), ("threshold", True), ("bias", None)):
         said = same_network._not_recorded(errors, {"a": _recorded(**{key: was})})
         assert said == f"population a: its {key} is {getattr(_error(), key):.6g} off the graph's, recorded was {was}"
+    assert str(same_network._not_recorded(errors, {"a": _recorded(bias="n" * 50)})).endswith(f"was {'n' * 20}")
     assert same_network._not_recorded(errors, {}) is not None
 
 

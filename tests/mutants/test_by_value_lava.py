@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from snnas.export.formats.program_file import _structure, write_program
-from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, WorkerError
 from snnas.hw_sim.lava import run as lava
 from snnas.hw_sim.lava import run_lava
 from snnas.hw_sim.program import INPUT, LinearMap
@@ -85,17 +87,20 @@ def test_shared_memory_is_looked_for_again_and_again(tmp_path: Path, monkeypatch
             looks.append(now[0])
             now[0] += 0.1 if len(looks) > 10 else 0.0
 
+        def strain(self) -> tuple[bool, float]:
+            return False, 0.0
+
     monkeypatch.setattr(lava.time, "monotonic", lambda: now[0])
     log = tmp_path / "log"
     log.touch()
-    assert lava._wait(Worker(), Group(), log, timeout=100) == 7  # type: ignore[arg-type]
+    assert lava._wait(Worker(), Group(), log, timeout=100, patient=False) == 7  # type: ignore[arg-type]
     between = np.diff(looks)
     assert np.all((between[:9] >= 0.5) & (between[:9] < 0.71)), between[:9]
     assert np.all((between[10:] >= 2.1) & (between[10:] < 2.31)), between[10:]
     assert len(looks) > 30
     now[0] = 0.0
     with pytest.raises(lava._Failed, match="did not end within 50 s"):
-        lava._wait(Worker(), Group(), log, timeout=50)  # type: ignore[arg-type]
+        lava._wait(Worker(), Group(), log, timeout=50, patient=False)  # type: ignore[arg-type]
 
 
 COUNTS = ("samples", "hardware_steps", "processes", "differing_spikes", "spikes")
@@ -197,3 +202,265 @@ def test_what_the_script_tells(
     assert (result["samples"], result["processes"], result["hardware_steps"], result["spikes"]) == (3, 7, 11, total)
     with np.load(out / "spikes.npz") as arrays:
         assert all(np.array_equal(arrays[f"spikes.{name}"], rows) for name, rows in spikes.items())
+
+
+# --------------------------------------------------------------------------------------- the group, without processes
+
+
+class Proc:
+    """/proc as ``_Group`` reads it: of each process its state, group, session and maps; what was killed and when."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stubborn: int = 0) -> None:
+        self.now, self.killed = 0.0, list[tuple[int, int, float]]()
+        self.processes: dict[str, tuple[str, int, int, str]] = {}
+        self.unlinked, self.stubborn = list[str](), stubborn
+        monkeypatch.setattr(lava.os.path, "isdir", lambda path: path == "/proc")
+        monkeypatch.setattr(lava.os, "listdir", lambda path: [*self.processes, "self", "meminfo"])
+        monkeypatch.setattr(lava.os, "unlink", self.unlinked.append)
+        monkeypatch.setattr(lava.os, "kill", self.kill)
+        monkeypatch.setattr(lava.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(lava.time, "sleep", self.sleep)
+        monkeypatch.setattr(lava, "open", self.open, raising=False)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def open(self, path: str, *mode: str, **how: str) -> io.BytesIO | io.StringIO:
+        _, _, pid, name = path.split("/")
+        state, group, session, maps = self.processes[pid]
+        if state == "?":
+            raise PermissionError
+        if name == "maps":
+            assert how == {"encoding": "utf-8", "errors": "replace"}
+            return io.StringIO(maps)
+        assert (name, mode) == ("stat", ("rb",))
+        return io.BytesIO(f"{pid} (a) b)) {state} 1 {group} {session} 0 -1".encode())
+
+    def kill(self, pid: int, number: int) -> None:
+        self.killed.append((pid, number, round(self.now, 2)))
+        if pid == 99:
+            raise ProcessLookupError
+        if number == signal.SIGKILL or pid != self.stubborn:
+            del self.processes[str(pid)]
+
+
+def maps(*segments: str) -> str:
+    return "".join(f"7f00-7f01 rw-s 00000000 00:1a 12 {name}\n" for name in segments)
+
+
+def test_a_group_is_its_leaders_group_and_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    proc = Proc(monkeypatch)
+    proc.processes = {
+        "5": ("S", 5, 5, maps("/dev/shm/psm_one", "/dev/shm/other", "/lib/x.so")),
+        "6": ("R", 5, 1, maps("/dev/shm/psm_two", "/dev/shm/psm_one")),
+        "7": ("S", 7, 5, ""),
+        "8": ("Z", 5, 5, maps("/dev/shm/psm_dead")),
+        "9": ("X", 5, 5, ""),
+        "10": ("S", 1, 1, maps("/dev/shm/psm_foreign")),
+        "11": ("?", 5, 5, ""),
+    }
+    group = lava._Group(5)
+    assert group.members() == [5, 6, 7]
+    assert group.note_segments() == [5, 6, 7]
+    assert group.segments == {"/dev/shm/psm_one", "/dev/shm/psm_two"}
+    del proc.processes["6"]
+    group.note_segments()
+    assert group.segments == {"/dev/shm/psm_one", "/dev/shm/psm_two"}
+    monkeypatch.setattr(lava.os.path, "isdir", lambda path: False)
+    assert group.members() == []
+
+
+@pytest.mark.parametrize("stubborn", [0, 6])
+def test_a_group_is_asked_to_end_and_then_ended(stubborn: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM; three seconds of grace for who does not end; SIGKILL; then what they had mapped is removed."""
+    proc = Proc(monkeypatch, stubborn)
+    proc.processes = {"5": ("S", 5, 5, maps("/dev/shm/psm_one")), "6": ("S", 5, 5, maps("/dev/shm/psm_two"))}
+    group = lava._Group(5)
+    group.end()
+    assert proc.killed[:2] == [(5, signal.SIGTERM, 0.0), (6, signal.SIGTERM, 0.0)]
+    assert proc.killed[2:] == ([(6, signal.SIGKILL, pytest.approx(3.0, abs=0.06))] if stubborn else [])
+    assert sorted(proc.unlinked) == ["/dev/shm/psm_one", "/dev/shm/psm_two"]
+    assert proc.processes == {}
+
+
+def test_who_cannot_be_killed_is_waited_for_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    proc = Proc(monkeypatch)
+    proc.processes = {"99": ("D", 5, 5, ""), "6": ("S", 5, 5, "")}
+    group = lava._Group(5)
+    group.segments.add("/dev/shm/psm_gone")
+    group.end()
+    assert [(pid, number) for pid, number, _ in proc.killed] == [
+        (99, signal.SIGTERM), (6, signal.SIGTERM), (99, signal.SIGKILL)
+    ]  # fmt: skip
+    assert proc.now == pytest.approx(8.0, abs=0.11)
+    assert proc.unlinked == ["/dev/shm/psm_gone"]
+
+
+def test_a_group_that_is_gone_leaves_its_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    proc = Proc(monkeypatch)
+    group = lava._Group(5)
+    group.segments.add("/dev/shm/psm_left")
+    group.end()
+    assert (proc.killed, proc.now, proc.unlinked) == ([], 0.0, ["/dev/shm/psm_left"])
+
+
+# ---------------------------------------------------------------------------------------- attempts, without a process
+
+
+def attempted(monkeypatch: pytest.MonkeyPatch, *outcomes: str) -> list[tuple[Any, ...]]:
+    """Puts attempts in place of the worker's: '' is good, any other text is why one failed."""
+    made: list[tuple[Any, ...]] = []
+
+    def attempt(stage: Path, *given: Any) -> dict[str, Any]:
+        made.append((stage, *given))
+        if said := outcomes[len(made) - 1]:
+            raise lava._Failed(said)
+        (stage / "out").mkdir()
+        for name in ("spikes.npz", "result.json"):
+            (stage / "out" / name).write_text(f"{name} of {len(made)}")
+        return {"samples": 2, "attempts": 0}
+
+    monkeypatch.setattr(lava, "_attempt", attempt)
+    return made
+
+
+def test_a_second_attempt_is_made_in_a_stage_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lava.tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    made = attempted(monkeypatch, "first", "")
+    monkeypatch.setattr(lava, "estimated_seconds", lambda path, samples: (path, samples))
+    out = tmp_path / "a/out"
+    assert lava.run_worker(tmp_path / "x", out, samples=3, python="py") == {"samples": 2, "attempts": 2}
+    assert {p.name: p.read_text() for p in out.iterdir()} == {
+        "spikes.npz": "spikes.npz of 2", "result.json": "result.json of 2"
+    }  # fmt: skip
+    (first, *given), (second, *again) = made
+    assert first != second
+    deadline = ((tmp_path / "x").resolve() / "program.npz", 3)
+    assert given == again == [(tmp_path / "x").resolve(), 3, Path("py"), deadline, True]
+    assert list((tmp_path / "tmp").iterdir()) == []
+    made = attempted(monkeypatch, "")
+    assert lava.run_worker(tmp_path / "x", out, samples=1, python="py", timeout=7.5)["attempts"] == 1
+    assert made[0][-2:] == (7.5, False)
+    attempted(monkeypatch, "first", "second")
+    with pytest.raises(WorkerError) as caught:
+        lava.run_worker(tmp_path / "x", tmp_path / "none", samples=1, python="py", timeout=7.5)
+    assert str(caught.value) == (
+        "the Lava worker (py) failed twice; expected a result; second; try fewer --samples"
+    )  # fmt: skip
+    assert list((tmp_path / "none").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "error", "said"),
+    [
+        (
+            2,
+            "x\n{folder}/golden.npz: it holds no spikes.a\n",
+            InvalidFileError,
+            "{folder}/golden.npz: it holds no spikes.a",
+        ),
+        (2, "lava-nc is not installed", UnsupportedError, "lava-nc is not installed"),
+        (70, "a\nLava failed: b\n", lava._Failed, "it ended with code 70; last line: Lava failed: b"),
+        (-9, "a", lava._Failed, "it ended with signal 9; last line: a"),
+        (3, "a", lava._Failed, "it ended with code 3; last line: a"),
+        (0, "", None, ""),
+        (1, "", None, ""),
+    ],
+)
+def test_how_a_worker_is_started_and_what_its_end_means(
+    code: int, log: str, error: type[Exception] | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, folder = tmp_path / "stage", tmp_path / "x"
+    stage.mkdir()
+    started: list[Any] = []
+
+    class Process:
+        pid = 4321
+
+        def __init__(self, command: list[str], **how: Any) -> None:
+            started.append((command, how))
+            how["stdout"].write(log.format(folder=folder).encode())
+
+        def wait(self) -> None:
+            started.append("waited")
+
+    class Group:
+        def __init__(self, pid: int) -> None:
+            started.append(pid)
+
+        def end(self) -> None:
+            started.append("ended")
+
+    monkeypatch.setattr(lava.subprocess, "Popen", Process)
+    monkeypatch.setattr(lava, "_Group", Group)
+    monkeypatch.setattr(lava, "_wait", lambda process, group, log, *how: code if how == (9.0, True) else None)
+    monkeypatch.setattr(lava, "_read_result", lambda out, samples, log: (out, samples, log))
+    if error is None:
+        assert lava._attempt(stage, folder, 3, Path("py"), 9.0, True) == (stage / "out", 3, stage / "worker.log")
+    else:
+        with pytest.raises(error) as caught:
+            lava._attempt(stage, folder, 3, Path("py"), 9.0, True)
+        assert type(caught.value) is error
+        assert str(caught.value) == said.format(folder=folder)
+    (command, how), *rest = started
+    assert rest == [4321, "ended", "waited"]
+    script, out = str(stage / "run_lava.py"), str(stage / "out")
+    assert command == ["py", "-I", script, str(folder), "--samples", "3", "--out", out, "--parent", str(os.getpid())]
+    assert Path(script).read_bytes() == Path(run_lava.__file__).read_bytes()
+    assert how["env"]["TMPDIR"] == str(stage / "tmp")
+    assert sorted(p.name for p in stage.iterdir()) == ["out", "run_lava.py", "tmp", "worker.log"]
+    assert (how["cwd"], how["start_new_session"]) == (stage, True)
+    assert (how["stdin"], how["stderr"]) == (subprocess.DEVNULL, subprocess.STDOUT)
+
+
+def test_a_worker_that_writes_too_much_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Worker:
+        def poll(self) -> None:
+            return None
+
+        def wait(self, seconds: float) -> None:
+            raise subprocess.TimeoutExpired("worker", seconds)
+
+    class Group:
+        def note_segments(self) -> None:
+            raise AssertionError
+
+    log = tmp_path / "log"
+    monkeypatch.setattr(lava.time, "monotonic", lambda: 0.0)
+    with log.open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(lava._Failed, match="it wrote more than 16777216 bytes of log"):
+        lava._wait(Worker(), Group(), log, 100, False)  # type: ignore[arg-type]
+    with log.open("wb") as file:
+        file.truncate(16 << 20)
+    times = iter([0.0, 0.1, 0.2, 0.3, 1e9])
+    monkeypatch.setattr(lava.time, "monotonic", lambda: next(times))
+    with pytest.raises(lava._Failed, match="it did not end within 100 s; last line: "):
+        lava._wait(Worker(), Group(), log, 100, False)  # type: ignore[arg-type]
+
+
+def test_a_result_is_one_file_of_its_size(tmp_path: Path) -> None:
+    """Up to 4 MiB; no link, no folder."""
+    good: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {"build_seconds": 1, "run_seconds": 0.5}
+    text = json.dumps(good | {"per_population": {}, "versions": {}})
+    np.savez(tmp_path / "spikes.npz", a=np.zeros((2, 3, 1), np.uint8))
+    (tmp_path / "log").write_text("the end\n")
+    path = tmp_path / "result.json"
+    path.write_text(text.ljust(4 << 20))
+    assert lava._read_result(tmp_path, 2, tmp_path / "log")["samples"] == 0
+    (tmp_path / "good").write_text(text)
+
+    def refused() -> None:
+        with pytest.raises(lava._Failed, match=r"it left no result\.json; last line: the end"):
+            lava._read_result(tmp_path, 2, tmp_path / "log")
+
+    path.write_text(text.ljust((4 << 20) + 1))
+    refused()
+    path.unlink()
+    refused()
+    path.symlink_to(tmp_path / "good")
+    refused()
+    path.unlink()
+    path.mkdir()
+    refused()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import types
 
 import pytest
@@ -11,6 +12,7 @@ from tests.mutants.campaign import KILLED, MODULES, idle_spans, read_results, st
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.hand import MUTANTS, ROOT, Mutant
 from tests.mutants.swap import changed_functions, swap
+from tests.mutants.trial import ENTERED, marked
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
@@ -69,3 +71,14 @@ def test_a_fault_is_put_into_what_others_hold_already() -> None:
         assert changed_functions(source, source.replace(old, new)) is None
     with pytest.raises(LookupError):
         swap(module, source, ["g"])
+
+
+def test_a_marked_function_tells_its_lines_and_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "def f(x):\n    'Says.'\n    def g():\n        return x + 1\n    return g()\n"
+    source += "\n@staticmethod\ndef h():\n    pass\n"
+    module, told = types.ModuleType("made"), list[tuple[int, int]]()
+    exec(marked(source), vars(module))
+    assert (module.f(1), module.f.__doc__) == (2, "Says.")
+    monkeypatch.setattr(builtins, ENTERED, lambda first, last: told.append((first, last)), raising=False)
+    module.f(1), module.h()
+    assert told == [(1, 5), (3, 4), (7, 9)]

@@ -7,8 +7,8 @@ JOB holds ``module`` (a path), ``tests`` (files), ``marks`` (pytest's -m), ``tra
 copy, and is written to. A line of ``out`` per mutant: its key, and *killed*, *late* (its CPU ran out, or it sleeps and
 does not wake, which kills too) or *alive*.
 
-First the tests run once over the module as it is, with a trace of the functions that each enters: those of its session
-fixtures too, and none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
+First the tests run once over the module, whose functions tell that they are entered: those of session fixtures too, and
+none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
 pass, all others that enter the module (of a mutant outside of functions: all others). A fault inside of functions is
 put into a process that has collected its tests (``swap``), any other into the file: everything that does not import the
 module is imported before the fork.
@@ -16,6 +16,8 @@ module is imported before the fork.
 
 from __future__ import annotations
 
+import ast
+import builtins
 import contextlib
 import importlib
 import json
@@ -28,7 +30,6 @@ import time
 import traceback
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -36,34 +37,40 @@ import pytest
 from tests.mutants import swap
 
 Tree = dict[str, Any]
-SPARE_SECONDS, TIMES = 5, 4  # CPU seconds of a mutant's tests: so many more, and so many times what they took
-ASLEEP, AWAKE = 120, 0.05  # wall seconds in which a trial that is not stuck works so long, on a busy machine too
+SPARE_SECONDS, TIMES = 4, 4  # CPU seconds of a mutant's tests: so many more, and so many times what they took
+ASLEEP, AWAKE = 60, 0.05  # wall seconds in which a trial that is not stuck works so long, on a busy machine too
 MEMORY = 12 << 30
+ENTERED = "_entered_of_mutants"  # in builtins: what a marked function calls
+
+
+def marked(source: str) -> str:
+    """The module, each of whose functions first tells ``_Tracer``, where there is one, its first and last line."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            mark = f"__import__('builtins').__dict__.get('{ENTERED}', slice)({first}, {node.end_lineno})"
+            node.body.insert(1 if ast.get_docstring(node) is not None else 0, ast.parse(mark).body[0])
+    return ast.unparse(tree)
 
 
 class _Tracer:
-    """The lines of one file's functions that each test enters, and its CPU seconds."""
+    """The lines of a marked module's functions that each test enters, its CPU seconds, and how long it took."""
 
-    def __init__(self, module: Path) -> None:
-        self.module, self.lines, self.of_fixtures = str(module), set[int](), dict[str, set[int]]()
-        self.of_code: dict[CodeType, set[int]] = {}
+    def __init__(self) -> None:
+        self.lines, self.of_fixtures = set[int](), dict[str, set[int]]()
         self.tests: dict[str, Tree] = {}
+        setattr(builtins, ENTERED, self._entered)
 
-    def _entered(self, frame: FrameType, event: str, arg: object) -> None:
-        code = frame.f_code
-        if code not in self.of_code:
-            ours = os.path.realpath(code.co_filename) == self.module
-            self.of_code[code] = {line for *_, line in code.co_lines() if line is not None} if ours else set()
-        self.lines |= self.of_code[code]
+    def _entered(self, first: int, last: int) -> None:
+        self.lines.update(range(first, last + 1))
 
     @contextlib.contextmanager
     def _traced(self) -> Generator[set[int]]:
-        outer, self.lines, before = self.lines, set(), sys.gettrace()
-        sys.settrace(self._entered)
+        outer, self.lines = self.lines, set()
         try:
             yield self.lines
         finally:
-            sys.settrace(before)
             outer |= self.lines
             self.lines = outer
 
@@ -76,11 +83,12 @@ class _Tracer:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Generator[None, object, object]:
-        began = time.process_time()
+        began, since = time.process_time(), time.monotonic()
         with self._traced() as lines:
             done = yield
         reached = set(lines).union(*(self.of_fixtures.get(name, set()) for name in item.fixturenames))
-        self.tests[item.nodeid] = {"seconds": time.process_time() - began, "lines": sorted(reached)}
+        seconds, waited = time.process_time() - began, time.monotonic() - since
+        self.tests[item.nodeid] = {"seconds": seconds, "waited": waited, "lines": sorted(reached)}
         return done
 
 
@@ -122,6 +130,7 @@ class _Warm:
             def run(plan: Sequence[pytest.Item] = plan) -> int:
                 swap.swap(importlib.import_module(_name(self.job)), mutant["source"], names)
                 for item, after in zip(plan, [*plan[1:], None], strict=True):
+                    signal.setitimer(signal.ITIMER_PROF, _allowed(self.tests, [item.nodeid]))  # its end ends the fork
                     item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
                     if session.testsfailed:
                         return 1
@@ -145,12 +154,14 @@ class _Blocked:
 
 
 def _pytest(files: Sequence[str], marks: str, *plugins: object) -> int:
-    from hypothesis import settings
+    from hypothesis import Phase, settings
 
-    settings.register_profile("mutants", derandomize=True, database=None)
+    # Whether a test fails is asked, not why: no smaller example, no words of what was compared.
+    phases = (Phase.explicit, Phase.generate)
+    settings.register_profile("mutants", derandomize=True, database=None, phases=phases)
     settings.load_profile("mutants")
-    loaded = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of plugins that are imported before the fork
-    arguments = [*loaded, "-n", "0", "-q", "-x", "-p", "no:cacheprovider", "-m", marks, *files]
+    silent = ["--assert=plain", "--tb=no", "-n", "0", "-q", "-x", "-p", "no:cacheprovider"]
+    arguments = [*silent, "-m", marks, *files]
     return int(pytest.main(arguments, plugins=list(plugins)))
 
 
@@ -160,7 +171,7 @@ def _forked(work: Any, cpu: float | None = None) -> tuple[int, bool]:
     if pid == 0:
         code = 99
         try:
-            os.setsid()
+            os.setpgid(0, 0)
             null = os.open(os.environ.get("MUTANTS_LOG", os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.dup2(null, 1)
             os.dup2(null, 2)
@@ -190,20 +201,25 @@ def _forked(work: Any, cpu: float | None = None) -> tuple[int, bool]:
         time.sleep(0.01)
 
 
-def _cpu_seconds(session: int) -> float:
-    """Of every process of a session that is there; a tick is a hundredth of a second on Linux."""
+def _cpu_seconds(group: int) -> float:
+    """Of every process of a process group that is there; a tick is a hundredth of a second on Linux."""
     total = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError):
             fields = stat.read_bytes().rpartition(b")")[2].split()
-            if int(fields[3]) == session:
+            if int(fields[2]) == group:
                 total += sum(map(int, fields[11:15]))
     return total / os.sysconf("SC_CLK_TCK")
 
 
 def _trace(job: Tree) -> int:
-    tracer = _Tracer(Path(job["module"]).resolve())
-    code = _pytest(job["tests"], job["marks"], tracer)
+    module, tracer = Path(job["module"]), _Tracer()
+    whole = module.read_text()
+    module.write_text(marked(whole))
+    try:
+        code = _pytest(job["tests"], job["marks"], tracer)
+    finally:
+        module.write_text(whole)
     if code == 0:
         found = {
             "tests": tracer.tests,
@@ -242,7 +258,7 @@ def _tried(job: Tree, tests: Tree, lines: Sequence[int], source: str) -> str:
 
 def _rounds(tests: Tree, lines: Sequence[int]) -> list[list[str]]:
     """The tests that enter those lines' function, the quickest first, and the others of the module; none empty."""
-    quick = sorted(tests, key=lambda name: tests[name]["seconds"])
+    quick = sorted(tests, key=lambda name: tests[name]["waited"])
     reach = [name for name in quick if set(lines) & set(tests[name]["lines"])]
     of_module = [name for name in quick if tests[name]["lines"] or not reach]
     rest = [name for name in of_module if name not in set(reach)]

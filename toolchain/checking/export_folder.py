@@ -47,6 +47,7 @@ from snnas.toolchain.runs.run import meant_by
 
 FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py", "report.json")
 ONNX_FILES = ("model.nir", "model.onnx", "stimulus.npz", "report.json")
+OF_VERSION = ("SN211", "SN313")  # what an export of an older version fails first, and which names it
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,200}", re.ASCII)
 Tree = Mapping[str, Any]
 
@@ -78,7 +79,7 @@ def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
     if graph is None or program is None or book.bad("SN1", "SN2"):
         return Made()
     made = _check_parts(book, graph, program, manifest, options, judged=judged)
-    if older and not any(f.code == "SN211" and f.status == "failed" for f in book.findings):  # else that names it, once
+    if older and not any(f.code in OF_VERSION and f.status == "failed" for f in book.findings):  # one cause, one line
         _check_script(book, manifest)
     return made
 
@@ -154,13 +155,18 @@ def _ranges(manifest: Tree) -> Ranges:
     return next((known for known in get_args(Ranges) if known == named), "auto")
 
 
+def _version(manifest: Tree) -> str:
+    """Of the snnas that wrote the export."""
+    versions = manifest.get("versions")
+    return str(versions.get("snnas") if isinstance(versions, Mapping) else None)[:40]
+
+
 def _check_script(book: Book, manifest: Tree) -> None:
     """SN120: run_lava.py, which a user runs by hand and believes."""
-    place, versions = book.subject / "run_lava.py", manifest.get("versions")
-    whose = versions.get("snnas") if isinstance(versions, Mapping) else None
+    place = book.subject / "run_lava.py"
     same = read_bytes(place) == script().encode()
     problem = (
-        f"not the script of this snnas; the export is of version {str(whose)[:40]}: check it there, or "
+        f"not the script of this snnas; the export is of version {_version(manifest)}: check it there, or "
         "snnas export --force"
     )
     book.judge("SN120", "run_lava.py", None if same else problem, "as this version ships it", place)
@@ -217,7 +223,7 @@ def _check_parts(
 def _check_c(book: Book, program: Program, manifest: Tree, report: Tree, recorded: Samples) -> None:
     """SN313, of a folder that says that it holds C, and of one that holds it all the same."""
     if manifest["target"] == "c":
-        older = manifest["format"] != _today(manifest)
+        older = None if manifest["format"] == _today(manifest) else _version(manifest)
         book.attempt("SN313", "C", lambda: check_c(book, program, recorded, report, older=older))
     elif report.get("c") is not None or {*SOURCES} & manifest["files"].keys():
         why = "the manifest's target is lava, and C is here all the same, which is compared with nothing; export again"
@@ -260,7 +266,7 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
         book.judge("SN307", "report's figures", made.recorded, good, place)
     elif chosen.given is not None:
         book.note(f"figures are measured on {amount_of(made.samples, 'sample')} of {chosen.given}")
-        if are_trained_on(chosen.given, report):
+        if are_trained_on(chosen, report):
             book.note(
                 f"{chosen.given} holds what this network was trained on, and judges by that too; leave --data out, "
                 "and its test split is judged, of which stimulus.npz holds as much as fits"

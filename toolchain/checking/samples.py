@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from snnas.export.formats.npz_file import read_npz
-from snnas.export.graph import digest
+from snnas.export.graph import digest as digests
 from snnas.hw_sim.errors import InvalidFileError
 from snnas.hw_sim.program import Program, Shape
 from snnas.toolchain.models.calibrate import CALIBRATION_SAMPLES
@@ -25,21 +25,25 @@ OBSERVED_SAMPLES = 256  # as an export watches registers on them
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """x: float32 (N, C, H, W) or (N, T, C, H, W). y: int (N,), None without labels. given: by the caller, by name."""
+    """x: float32 (N, C, H, W) or (N, T, C, H, W). y: int (N,), None without labels. given: by the caller, by name.
+
+    stored: of a caller's .npz with labels the digest that a training on it keeps; '' for everything else.
+    """
 
     x: np.ndarray
     y: np.ndarray | None
     given: str | None = None
+    stored: str = ""
 
     @property
     def stimulus(self) -> str:
         """A digest of the samples."""
-        return digest.of_array(self.x)
+        return digests.of_array(self.x)
 
     @property
     def labels(self) -> str:
         """A digest of the labels; '' without."""
-        return "" if self.y is None else digest.of_array(self.y.astype(np.int64))
+        return "" if self.y is None else digests.of_array(self.y.astype(np.int64))
 
     def first(self, number: int) -> Samples:
         return replace(self, x=self.x[:number], y=None if self.y is None else self.y[:number])
@@ -98,20 +102,25 @@ def given(folder: Path, reading: ReadingOptions) -> Samples | None:
     """The samples of ``--data``, as the folder's program takes them; None without. Raises as ``open_subject``."""
     if reading.data is None:
         return None
-    from snnas.toolchain.models.open import open_subject
+    from snnas.toolchain.models.open import open_subject, with_samples
 
-    subject = open_subject(folder, reading)
-    return Samples(x=subject.samples.astype(np.float32), y=subject.y, given=reading.data)
+    name, stored = reading.data, ""
+    if name.endswith(".npz"):
+        from snnas.toolchain.data.datasets.raw import byte_unit, digest, floats
+        from snnas.toolchain.data.user_samples import read_arrays, sliced_arrays
+
+        subject = open_subject(folder, replace(reading, data=None, samples=False))
+        x, y = read_arrays(name)
+        stored = "" if y is None else digest(floats(x, byte_unit(x)), y.astype(np.int64))
+        x, y = sliced_arrays(x, y, subject.program.meta)
+        subject = with_samples(subject, x[: reading.limit], None if y is None else y[: reading.limit], name)
+    else:
+        subject = open_subject(folder, reading)
+    return Samples(x=subject.samples.astype(np.float32), y=subject.y, given=name, stored=stored)
 
 
-def are_trained_on(name: str, report: Mapping[str, Any]) -> bool:
-    """Whether a file is the data set that the report's network was trained on: all of it, and not its test split."""
+def are_trained_on(samples: Samples, report: Mapping[str, Any]) -> bool:
+    """Whether a caller's file is the data set that the report's network was trained on: all of it."""
     hashes = report.get("hashes")
     known = hashes.get("data") if isinstance(hashes, Mapping) else None
-    if not name.endswith(".npz") or known is None:
-        return False
-    from snnas.toolchain.data.datasets.raw import byte_unit, digest, floats
-    from snnas.toolchain.data.user_samples import read_arrays
-
-    x, y = read_arrays(name)
-    return y is not None and digest(floats(x, byte_unit(x)), y.astype(np.int64)) == known
+    return bool(samples.stored) and samples.stored == known

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from snnas.toolchain.cli.options import AsJson, Quiet, options_of, reads
-from snnas.toolchain.output.stdout import print_json, print_table, print_text
+from snnas.toolchain.output.stdout import print_json, print_table
 
 if TYPE_CHECKING:
     from snnas.toolchain.models.reading_options import ReadingOptions
@@ -52,10 +52,7 @@ def diagnose(
         print_json(found.figures)
     else:
         for part in tables(found.figures):
-            if isinstance(part, str):
-                print_text(part)
-            else:
-                print_table(part)
+            print_table(part)
         if found.next_command is not None:
             narrator.next(found.next_command)
     if not found.sound:

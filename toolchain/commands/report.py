@@ -90,11 +90,10 @@ def read_report(options: ReportOptions, narrator: Narrator = SILENT) -> dict[str
 
 def compare_runs(options: ReportOptions) -> Compared:
     """Two to twelve runs beside each other; one that is not exported takes part with what it has."""
-    from snnas.toolchain.html import compared, figures_beside
+    from snnas.toolchain.html import compared
 
-    every = _named(options)
-    head, rows = figures_beside(every)
-    return Compared(figures=compared(every), head=head, rows=rows)
+    figures, head, rows = compared(_named(options))
+    return Compared(figures=figures, head=head, rows=rows)
 
 
 def write_page(options: ReportOptions, narrator: Narrator = SILENT) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from os.path import isdir
 from pathlib import Path
-from typing import Any, Unpack, get_args
+from typing import Any, Protocol, Unpack, get_args
 
 import numpy as np
 
@@ -58,6 +58,12 @@ _EVENT_SETS: dict[str, tuple[Any, Any]] = {
 Advance = Callable[[int, int], None]
 
 
+class Redraw(Protocol):
+    """Draws training samples anew by seed and epoch: the first so many of x_train, None: all."""
+
+    def __call__(self, seed: int, epoch: int, first: int | None = None, /) -> Array: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A data set with its three splits.
@@ -99,8 +105,10 @@ class Dataset:
     """int64 (N,), which samples belong together, as ``--data groups=`` or a cut recording says: no draw parts them."""
     groups_val: Array | None = None
     """The same of validation samples; of numbers that no training sample has."""
-    redraw: Callable[[int, int], Array] | None = None
-    """Of recordings with ``augment``: x_train anew, drawn by seed and epoch."""
+    group_counts: tuple[int, int, int] | None = None
+    """With ``--data groups=``: how many groups train, validate and test."""
+    redraw: Redraw | None = None
+    """Of recordings with ``augment``: what draws x_train anew."""
 
     @property
     def summary(self) -> str:
@@ -111,6 +119,9 @@ class Dataset:
         drawn = "the set's own test split" if self.own_test else "test split drawn"
         held = f"{train + val + test:,} samples of {frames}{shape}, {self.classes} classes, {self.input_kind}"
         splits = f"{train:,} training, {val:,} validation, {test:,} test ({drawn})"
+        if self.group_counts is not None:
+            whole = "{:,} training, {:,} validation, {:,} test".format(*self.group_counts)
+            splits += f"; {sum(self.group_counts):,} groups by {self.options['groups']}, none parted: {whole}"
         return f"{self.path.name if self.path else self.name}: {held}; {splits}"
 
     @property
@@ -292,6 +303,8 @@ def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, options: dict[
         "options": options,
         **about,
     }
+    if raw.groups is not None and "groups" in options:
+        known["group_counts"] = tuple(len(np.unique(raw.groups[mask])) for mask in parts.values())
     if raw.signal is not None:
         return Dataset(**framed(raw, parts), **known)
     size = math.prod(raw.x.shape[1:]) * int(sum(mask.sum() for mask in parts.values()))
@@ -315,10 +328,16 @@ def _dataset(name: str, raw: Raw, masks: Masks, *, compact: bool, options: dict[
 
 
 def _drawn(
-    redraw: Callable[[Array, int, int], Array], rows: Array, high: int, unit: int, seed: int, epoch: int
+    redraw: Callable[[Array, int, int], Array],
+    rows: Array,
+    high: int,
+    unit: int,
+    seed: int,
+    epoch: int,
+    first: int | None = None,
 ) -> Array:
     """``Dataset.redraw``. high: of counts; unit: 0 where bytes stay bytes."""
-    x = np.minimum(redraw(rows, seed, epoch), high).astype(np.uint8)
+    x = np.minimum(redraw(rows[:first], seed, epoch), high).astype(np.uint8)
     return floats(x, unit) if unit else x
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, TypedDict, get_args, get_type_hints
 
-from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.errors import UsageError, did_you_mean
 
 
 class DataOptions(TypedDict, total=False):
@@ -56,7 +56,8 @@ def parse_options(items: Iterable[str] | None) -> dict[str, Any]:
     for item in (part for given in items or () for part in parts(given)):
         name, _, text = item.partition("=")
         if name not in KINDS or not text:
-            raise UsageError(f"--data {item[:80]!r}: expected NAME=VALUE with a name of {', '.join(KINDS)}")
+            hint = "" if name in KINDS else did_you_mean(name, KINDS)
+            raise UsageError(f"--data {item[:80]!r}: expected NAME=VALUE with a name of {', '.join(KINDS)}{hint}")
         options[name] = _value(item, KINDS[name], text)
     return options
 
@@ -65,11 +66,17 @@ def parts(given: str) -> list[str]:
     """``"window=32,hop=16"`` is two options; a comma that no name of an option follows belongs to the value."""
     found: list[str] = []
     for part in given.split(","):
-        if found and part.partition("=")[0] not in KINDS:
+        if found and not _begins_an_option(part):
             found[-1] += f",{part}"
         else:
             found.append(part)
     return found
+
+
+def _begins_an_option(part: str) -> bool:
+    """Whether it has the name of an option, or one that is misspelt, and is no end of a value with a comma."""
+    name, sign, _ = part.partition("=")
+    return name in KINDS or bool(sign and did_you_mean(name, KINDS))
 
 
 def _value(item: str, kind: type, text: str) -> Any:

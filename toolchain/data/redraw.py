@@ -44,14 +44,12 @@ def require_augment(data: Dataset) -> None:
 def first_of(data: Dataset, count: int) -> Dataset:
     """The data set with its first ``count`` training samples alone, whatever makes them anew included."""
     few = slice(0, count)
-    redraw = data.redraw
     held: dict[str, Any] = {f"{name}_train": getattr(data, f"{name}_train") for name in ("x", "y", "raw", "groups")}
     held = {name: None if array is None else array[few] for name, array in held.items()}
-    return replace(
-        data,
-        **held,
-        redraw=None if redraw is None else lambda seed, epoch: redraw(seed, epoch)[few],
-    )
+    redraw = data.redraw
+    if redraw is not None:
+        held["redraw"] = lambda seed, epoch: redraw(seed, epoch, count)
+    return replace(data, **held)
 
 
 def redraw_of(data: Dataset, augmentation: Augmentation, seed: int) -> Redraw | None:

@@ -14,8 +14,8 @@ from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import counted
 
 SHARED = 10  # populations that the terminal's table holds, from either end
-FOLDED = partial(Column, overflow="fold")
-DRAWN = 8  # timesteps that it holds; of more, six
+FIGURE = partial(Column, justify="right")
+DRAWN = 6  # timesteps that it holds: what 80 columns have room for
 
 
 def headline(result: dict[str, Any]) -> str:
@@ -112,13 +112,13 @@ def tables(result: dict[str, Any]) -> Iterator[Table | str]:
 
 
 def _faults(result: dict[str, Any]) -> Table:
-    heads = ("population", "fault", "what", f"{unit(result)} if mended", "differing spikes if mended")
-    table = _table("numbers that are not the graph's", *map(FOLDED, heads))
+    title = f"numbers that are not the graph's; {unit(result)} and differing spikes if mended"
+    table = _table(title, "population", "fault", FIGURE("points"), FIGURE("spikes"), "what")
     for f in result["faults"]:
         mended = f["mended"]
         shown = (_points(mended), _spikes(mended)) if "points" in mended else ("-", "-")
         place = f"{f['where']}: " if f["where"] else ""
-        table.add_row(f["population"], f["kind"], place + f["text"], *shown)
+        table.add_row(f["population"], f["kind"], *shown, place + f["text"])
     return table
 
 
@@ -136,18 +136,26 @@ def _points(worth: dict[str, Any]) -> str:
 
 
 def _spikes(share: dict[str, Any]) -> str:
-    return f"{share['differing_spikes']:,} ({share['differing_fraction']:.3%})"
+    count = share["differing_spikes"]
+    shown = f"{count:,}" if count < 1e6 else f"{count / 1e6:.2f} M"
+    return f"{shown} ({_percent(share['differing_fraction'])})"
+
+
+def _percent(share: float) -> str:
+    """At most six characters: 0.012%, 10.0%."""
+    return f"{share:.3%}" if share < 0.1 else f"{share:.1%}"
 
 
 def _causes(result: dict[str, Any]) -> Table:
-    off, on = (f"{way} alone: {unit(result)}" for way in ("off", "on"))
-    table = _table("causes, each switched alone", "cause", "what", off, "differing spikes", on, "differing spikes")
-    table.add_row("(all on)", "the program", "", _spikes(result["program"]), "", "")
+    title = f"causes, each switched off alone and on alone: {unit(result)} and differing spikes"
+    figures = map(FIGURE, ("off: points", "spikes", "on: points", "spikes"))
+    table = _table(title, "cause", *figures, "what")
+    table.add_row("(all on)", "", _spikes(result["program"]), "", "", "the program")
     for row in result["causes"]:
         cells = []
         for side in (row["off_alone"], row["on_alone"]):
             cells += [_points(side), _spikes(side)] if "points" in side else ["not run", "-"]
-        table.add_row(row["cause"], row["meaning"], *cells)
+        table.add_row(row["cause"], *cells, row["meaning"])
     table.caption = f"{result['note']}; (+ - : samples mended and broken)"
     return table
 
@@ -155,7 +163,7 @@ def _causes(result: dict[str, Any]) -> Table:
 def _mends(result: dict[str, Any]) -> Table:
     """What was compiled and run otherwise, and gave something back."""
     share = "accuracy" if result["labels"] else "agreement"
-    heads = map(FOLDED, ("mend", "of", share, "points"))
+    heads = ("mend", "of", FIGURE(share), FIGURE("points"))
     table = _table("what gives some of it back: compiled and run on these samples", *heads)
     for m in result["mends"]:
         table.add_row(m["text"], m["cause"], f"{m[share]:.2%}", _points(m))
@@ -194,15 +202,14 @@ def _made(result: dict[str, Any]) -> str:
 
 def _populations(result: dict[str, Any]) -> Table:
     rows, steps = result["divergence"]["populations"], result["divergence"]["timesteps"]
-    drawn = sorted({round(k * (steps - 1) / 5) for k in range(6)}) if steps > DRAWN else list(range(steps))
-    heads = ("population", *(f"t = {t}" for t in drawn), "mean", "its own share")
-    table = _table("differing spikes, share of all neurons and samples", *heads)
+    drawn = sorted({round(k * (steps - 1) / (DRAWN - 1)) for k in range(DRAWN)}) if steps > DRAWN else [*range(steps)]
+    figures = map(FIGURE, (*(f"t = {t}" for t in drawn), "mean", "own"))
+    table = _table("differing spikes, share of all neurons and samples", "population", *figures)
     kept = rows if len(rows) <= 2 * SHARED else rows[:SHARED] + rows[-SHARED:]
     for row, (mean, own) in zip(kept, means(kept).values(), strict=True):
-        shown = [f"{row['fraction'][t]:.3%}" for t in drawn]
-        table.add_row(row["population"], *shown, f"{mean:.3%}", f"{own:.3%}")
+        table.add_row(row["population"], *map(_percent, (*(row["fraction"][t] for t in drawn), mean, own)))
     hidden = (steps - len(drawn), "timestep"), (len(rows) - len(kept), "population")
     left = " and ".join(counted(n, noun) for n, noun in hidden if n)
-    said = "its own share: what it would differ in if all that feeds it did not"
+    said = "own: what it would differ in if all that feeds it did not"
     table.caption = f"{said}; not shown: {left} (--json has all)" if left else said
     return table

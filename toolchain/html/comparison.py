@@ -87,25 +87,20 @@ def _warnings(several: Several) -> list[str]:
     return found
 
 
-def compared(runs: Sequence[Run]) -> dict[str, Any]:
-    """The comparison as plain data: each run's report.json (None where it has none), and what was set otherwise.
+def compared(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str], list[list[str]]]:
+    """The comparison as plain data, and its figures as text for a terminal: head and rows.
 
-    Raises as ``write_comparison``.
+    Of each run its report.json (None where it has none), and what was set otherwise. Raises as ``write_comparison``.
     """
     several = _several(runs)
-    return {
+    figures = {
         "schema": SCHEMA,
         "runs": [{"name": name, "path": str(m.run.path), "report": _report(m)} for name, m in several],
         "differences": _differences(several),
         "warnings": _warnings(several),
     }
-
-
-def figures_beside(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
-    """The comparison's figures as text, for a terminal: (head, rows). Raises as ``write_comparison``."""
-    several = _several(runs)
     rows = [[label, *map(_text, cells), said] for label, cells, said in _beside(several)]
-    return ["", *(name for name, _ in several), "provenance"], rows
+    return figures, ["", *(name for name, _ in several), "provenance"], rows
 
 
 Cells = list[tuple[str, str, str] | None]

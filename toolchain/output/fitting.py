@@ -48,7 +48,7 @@ def fitted(table: Table, width: int, *, gap: int, edge: int = 0, under: bool = F
         room = wide[-1] - over()
         notes[:] = [cell if len(cell) > room else "" for cell in columns[-1]]
         columns[-1] = ["" if note else cell for note, cell in zip(notes, columns[-1], strict=True)]
-        heads[-1] = heads[-1] if len(heads[-1]) <= room else ""
+        heads[-1] = heads[-1] if len(heads[-1]) <= room and any(columns[-1]) else ""
         wide[-1], prose[-1] = max(map(len, (heads[-1], *columns[-1])), default=0), False
 
     last_under = under and len(columns) > 1
@@ -101,6 +101,11 @@ def boxed(table: Table, width: int) -> Table:
     return table
 
 
+def held(text: str) -> str:
+    """``text`` with HELD for each space that no line may end at."""
+    return _TOGETHER.sub(HELD, text)
+
+
 def _line(cells: Sequence[str], wide: Sequence[int], right: Sequence[bool]) -> str:
     parts = (cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, wide, right, strict=True))
     return "  ".join(parts).rstrip()
@@ -112,9 +117,10 @@ def _is_prose(cell: str) -> bool:
 
 
 def _fold(cell: str, width: int) -> list[str]:
-    held = _TOGETHER.sub(HELD, cell.strip()) if len(cell) > width else cell
     indent = cell[: len(cell) - len(cell.lstrip())]
     if len(cell) <= width:
         return [cell]
-    folded = textwrap.wrap(held, max(width, 1), initial_indent=indent, break_long_words=True, break_on_hyphens=False)
+    folded = textwrap.wrap(
+        held(cell.strip()), max(width, 1), initial_indent=indent, break_long_words=True, break_on_hyphens=False
+    )
     return [line.replace(HELD, " ") for line in folded] or [""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from snnas.hw_sim.errors import UsageError, printable
+from snnas.toolchain.output.fitting import HELD, held
 
 Advance = Callable[[int, int], None]
 SILENCE = 30.0  # in a pipe, seconds until a line says that something goes on
 LONG = 10.0  # seconds: what takes longer is announced before it begins
 SOON = 2.0  # and until the first of a stage, which says how long it will take
+NARROWEST = 40  # columns, below which a terminal breaks lines itself
 # C0 and C1 controls steer a terminal (colours, titles, a pasted command), bidirectional ones re-order what is read;
 # half surrogates cannot be written at all.
 
@@ -32,6 +35,23 @@ def span_of(seconds: float) -> str:
     if seconds < 100:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def folded(text: str, width: int, *, after: str = "") -> str:
+    """``text`` behind ``after``, folded between words to ``width`` columns; what goes on is indented by two more."""
+    bare = text.lstrip()
+    begins = after + text[: len(text) - len(bare)]
+    if width < NARROWEST or len(begins) + len(bare) <= width:
+        return begins + bare
+    lines = textwrap.fill(
+        held(bare),
+        width,
+        initial_indent=begins,
+        subsequent_indent=" " * (len(begins) + 2),
+        break_long_words=False,  # a path is copied whole
+        break_on_hyphens=False,
+    )
+    return lines.replace(HELD, " ")
 
 
 class _Stderr(Console):
@@ -57,11 +77,13 @@ class Narrator:
         self.console: Console = _Stderr(stderr=True, highlight=False, soft_wrap=True)
         self._bars: Progress | None = None
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, whole: bool = False) -> None:
+        """Says it, on a terminal folded to its width; whole: not folded, for it is pasted."""
         self._said = time.monotonic()
         if not self.quiet:
             clock = f"[{time.monotonic() - self.start:7.1f} s] " if self.verbose else ""
-            self.console.print(clock + printable(text), markup=False)
+            shown = clock + printable(text) if whole else self._folded(text, after=clock)
+            self.console.print(shown, markup=False)
 
     @property
     def silence(self) -> float:
@@ -89,11 +111,16 @@ class Narrator:
 
     def note(self, text: str) -> None:
         """Says what a user must know, quiet or not."""
-        sys.stderr.write(f"note: {printable(text)}\n")
+        sys.stderr.write(self._folded(text, after="note: ") + "\n")
 
     def next(self, command: str) -> None:
         """Says what a user would do next; ``command`` stands behind ``snnas``."""
-        self.say(f"next: snnas {command}")
+        self.say(f"next: snnas {command}", whole=True)
+
+    def _folded(self, text: str, *, after: str) -> str:
+        """For a terminal folded to its width; elsewhere one line, which a log keeps whole."""
+        width = self.console.width - 1 if sys.stderr.isatty() else 0
+        return folded(printable(text), width, after=after)
 
     @contextlib.contextmanager
     def progress(self, what: str, pieces: str = "", *, goes_on: bool = False) -> Iterator[Advance]:

@@ -34,7 +34,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(table: Any) -> None:
-    """Print a rich table (or a line of text), whatever its cells hold.
+    """Print a rich table, or a line of text, whatever it holds: a line is folded between words on a terminal alone.
 
     It is as wide as its cells need, up to ``_width``: on a terminal with lines around it, elsewhere plain and aligned.
     Title and caption are lines above and below, which are as long as they need.
@@ -48,7 +48,7 @@ def print_table(table: Any) -> None:
 
     console = Console(width=_width(), highlight=False, markup=False)
     if not isinstance(table, Table):
-        console.print(printable(table))
+        console.print(printable(table), soft_wrap=not sys.stdout.isatty())
         return
     title, caption = harmless(table).title, table.caption
     table.title = table.caption = None

@@ -27,7 +27,7 @@ class Telling(ToPython):
         super().__init__(quiet=True)
         self.callback: Callback = callback
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, whole: bool = False) -> None:
         self.callback(text, 0, 0)
 
     @contextlib.contextmanager

@@ -112,22 +112,30 @@ def begin_search(
         "versions": fingerprint(device),
     }
     if "budget" in config:
-        _refuse_hopeless(config, data)
+        _refuse_hopeless(config, data, narrator)
     return create(
         folder, name, f"{data.name}-{options.method}", lambda name: {"run.toml": as_toml({"name": name, **config})}
     )
 
 
-def _refuse_hopeless(config: dict[str, Any], data: Dataset) -> None:
-    """GateError where no network of the run that is about to be made can keep its budget; it is drafted elsewhere."""
-    from snnas.toolchain.searching.least import refuse_hopeless
+def _refuse_hopeless(config: dict[str, Any], data: Dataset, narrator: Narrator) -> None:
+    """GateError where no network of the run that is about to be made can keep its budget, or is likely to.
+
+    The run is drafted elsewhere.
+    """
+    from snnas.toolchain.searching.least import refuse_hopeless, refuse_unlikely
     from snnas.toolchain.searching.session import spec_of
+    from snnas.toolchain.searching.smaller import ways_out
 
     with tempfile.TemporaryDirectory(prefix="snnas-search-") as folder:
         draft = Run(Path(folder))
         draft.write_config({"name": "draft", **config})
         spec = spec_of(draft, data)
-    refuse_hopeless(dict(spec.limits), RUNNERS[spec.settings["name"]].floors(spec), spec.predictor)
+    limits, mend = dict(spec.limits), ways_out(spec, data)
+    runner = RUNNERS[spec.settings["name"]]
+    refuse_hopeless(limits, runner.floors(spec), spec.predictor, mend)
+    with narrator.watched("pricing the smallest networks"):
+        refuse_unlikely(limits, runner.smallest(spec), spec.predictor, mend)
 
 
 def _recipe(options: SearchOptions) -> TrainingConfig:

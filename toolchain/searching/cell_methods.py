@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 from snnas.hw_sim.system_calls import physical_memory
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
-from snnas.toolchain.searching.least import Floor
+from snnas.toolchain.searching.least import FEW, Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Runner, Scorer, Spec, Task
 
@@ -51,6 +51,21 @@ class CellMethod(Runner):
 
     def floors(self, spec: Spec) -> Sequence[Floor]:
         return (skips(_space(spec).name, spec.network),)
+
+    def smallest(self, spec: Spec) -> Iterable[Any]:
+        """The valid cells with the smallest kernels, one for each function."""
+        from snnas.search.methods.lightsnn import completions
+        from snnas.search.network.functional import form
+        from snnas.search.network.genotype import Cell, Genotype
+
+        space = _space(spec)
+        different: dict[Hashable, Cell] = {}
+        for cell in completions(dict.fromkeys(space.edges(), space.ops)):
+            if space.valid(cell):
+                different.setdefault(form(cell), Cell.of(cell.live()))
+            if len(different) == FEW:
+                break
+        return (Genotype(space.name, (cell,) * spec.network.cells) for cell in different.values())
 
     def settings(self, options: SearchOptions, data: Dataset) -> dict[str, Any]:
         return {**super().settings(options, data), "sahd": options.sahd}

@@ -51,10 +51,10 @@ def give_back(run: Run) -> None:
     drop(run)
 
 
-def miss(run: Run, trials: Sequence[Mapping[str, Any]], limits: Limits, why: str) -> GateError:
+def miss(run: Run, trials: Sequence[Mapping[str, Any]], limits: Limits, why: str, options: str) -> GateError:
     """Fail the run for good with the nearest of ``trials`` as its network; the error says how to go on from there.
 
-    why: no other network is tried.
+    why: no other network is tried. options: that make networks smaller.
     """
     best = min(trials, key=lambda trial: float(trial["ratio"]))
     figures, ratio = best["measured"]["figures"], float(best["ratio"])
@@ -65,22 +65,22 @@ def miss(run: Run, trials: Sequence[Mapping[str, Any]], limits: Limits, why: str
     text = (
         f"search: {why}; the nearest of {len(trials)} trained, {best['architecture']}, misses it{share}: {shown} "
         f"on target against {amounts({name: limits[name] for name in missed or limits})}{spare}; it is kept, export it "
-        f"with: snnas export {run.spoken}; or search again {_raised(missed)}with fewer --channels and --hidden"
+        f"with: snnas export {run.spoken}; or search again {_again(missed, options)}"
     )
     run.fail(text)
     give_back(run)
     return GateError(text)
 
 
-def _raised(missed: Mapping[str, float | None]) -> str:
-    """The budgets that the network would have kept; '' where a figure is missing."""
+def _again(missed: Mapping[str, float | None], options: str) -> str:
+    """With the budgets that the network would have kept, where all figures are known, or for smaller ones."""
     found = []
     for name, value in missed.items():
-        if not value:
-            return ""
-        above = _above(value * (1 + MARGIN) if name in OF_DATA else value)
+        above = _above(value * (1 + MARGIN) if name in OF_DATA else value) if value else 0.0
         found.append(f"--budget {name}={above:.12g}{METRICS[name].unit}")
-    return f"with {' '.join(found)}, or " if found else ""
+    ways = [f"with {' '.join(found)}"] if found and all(missed.values()) else []
+    ways += [f"for smaller networks with {options}"] if options else []
+    return ", or ".join(ways or ["with a larger budget"])
 
 
 def _above(value: float) -> float:

@@ -4,14 +4,18 @@ The bound is of the network around the cells (stem, reductions, head), which eve
 as little as a cell can, without a single spike, every neuron idle, without relays, and with cores that have nothing to
 wait for: what is left is the host stage, the idle updates of neurons that are there, and the idle power of one chip
 while the barriers pass. Neurons, parameters and memory are counted on the same networks, cores by the neurons alone.
+
+What lies above that bound may be out of reach all the same: the smallest networks that a search has are priced as it
+prices all, and a budget that they miss by far is refused too. On digits the cheapest of hundreds that were drawn was
+among the first few of these, in every figure but cores (1.25 times as many).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +29,7 @@ from snnas.hw_sim.program import INPUT
 from snnas.hw_sim.simulate.counts import CoreCount, PopulationCount
 from snnas.hw_sim.simulate.expected import expected_counts
 from snnas.toolchain.exporting.on_target import program_kind
-from snnas.toolchain.searching.budgets import Limits, amounts, excesses
+from snnas.toolchain.searching.budgets import OF_DEVICE, Limits, amounts, excesses
 from snnas.toolchain.searching.cost import Predictor, known_early
 
 if TYPE_CHECKING:
@@ -33,15 +37,18 @@ if TYPE_CHECKING:
 
 EARLY = ("neurons", "parameters", "memory")  # known before a network is built
 PRICED = ("energy_total", "energy_dynamic", "latency", "cores")
+GROWING = (*EARLY, *PRICED, "chips", *OF_DEVICE)  # with the network; an activity rate does not
+FAR = 1.5  # times the limit: what the smallest networks take at the least where a budget is refused
+FEW = 6  # of the smallest networks
 
 # A network that holds less than candidates do, and the sizes that it is built with.
 Floor = tuple["Architecture", "Sizes"]
 
 
-def refuse_hopeless(limits: Limits, floors: Sequence[Floor], predictor: Predictor) -> None:
+def refuse_hopeless(limits: Limits, floors: Sequence[Floor], predictor: Predictor, mend: str) -> None:
     """GateError where no candidate can keep the limits.
 
-    floors: every candidate holds more than one of them; () where none is known.
+    floors: every candidate holds more than one of them; () where none is known. mend: how the error ends.
     """
     wanted = {name for name in (*EARLY, *PRICED) if name in limits}
     found = least(floors, predictor, wanted)
@@ -50,9 +57,36 @@ def refuse_hopeless(limits: Limits, floors: Sequence[Floor], predictor: Predicto
         name = over[0].metric
         raise GateError(
             f"search: no network of these sizes keeps {amounts({name: limits[name]})}: with empty cells and not a "
-            f"single spike it is {amounts({name: found[name]}, measured=True)}; raise the budget, or search smaller "
-            "networks with --channels, --cells and -T"
+            f"single spike it is {amounts({name: found[name]}, measured=True)}; {mend}"
         )
+
+
+def refuse_unlikely(limits: Limits, smallest: Iterable[Any], predictor: Predictor, mend: str) -> None:
+    """GateError where the smallest candidates miss a limit by far, as they are predicted.
+
+    smallest: priced one after the other, until each limit is near. mend: how the error ends.
+    """
+    far = {name: FAR * limit for name, limit in limits.items() if name in GROWING}
+    nearest: dict[str, float] = {}
+    for candidate in smallest if far else ():
+        (cost,) = predictor([candidate])
+        if isinstance(cost, str):
+            continue  # it has no program before training
+        for name in far:
+            nearest[name] = min(nearest.get(name, math.inf), _or_infinite(cost.figures[name]))
+        if not excesses(far, dict(nearest)):
+            return
+    over = [excess for excess in excesses(far, dict(nearest)) if excess.value is not None]
+    if over:
+        name = over[0].metric
+        raise GateError(
+            f"search: no network of these sizes is likely to keep {amounts({name: limits[name]})}: of the smallest the "
+            f"cheapest is predicted to take {amounts({name: nearest[name]}, measured=True)}; {mend}"
+        )
+
+
+def _or_infinite(value: float | None) -> float:
+    return math.inf if value is None else value
 
 
 def least(floors: Sequence[Floor], predictor: Predictor, wanted: set[str]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import counted
 from snnas.toolchain.searching.cell_methods import TIMED
 from snnas.toolchain.searching.cost import figure
-from snnas.toolchain.searching.least import Floor
+from snnas.toolchain.searching.least import FEW, Floor
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Bank, Runner, Scorer, Spec, Task
 
@@ -60,6 +60,16 @@ class MseNas(Runner):
         motif = MOTIFS["FE"]
         cell = MotifCell(motif.name, (min(KERNELS),) * len(motif.edges(min(FAN_INS))))
         return ((Genome(min(FAN_INS), (cell,) * len(spec.network.motif_cells)), spec.network),)
+
+    def smallest(self, spec: Spec) -> Iterable[Any]:
+        """One motif in all cells, with the smaller fan-in and kernels: the motifs with the fewest synapses."""
+        from snnas.search.mse_nas.genome import Genome, MotifCell
+        from snnas.search.mse_nas.motifs import FAN_INS, KERNELS, MOTIFS
+
+        fan_in = min(FAN_INS)
+        sizes = sorted((len(motif.edges(fan_in)), name) for name, motif in MOTIFS.items())
+        for edges, name in sizes[:FEW]:
+            yield Genome(fan_in, (MotifCell(name, (min(KERNELS),) * edges),) * len(spec.network.motif_cells))
 
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         import torch

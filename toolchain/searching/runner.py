@@ -169,6 +169,10 @@ class Runner(ABC):
         """Networks to bound costs by: every candidate holds more than one of them; () where none is known."""
         return ()
 
+    def smallest(self, spec: Spec) -> Iterable[Any]:
+        """A few of the candidates that cost the least, as far as their sizes tell; () where none is known."""
+        return ()
+
     def judged(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Judged] | None:
         """The networks that the search trained and measured, by id, as its records say; None of one that predicts."""
         return None

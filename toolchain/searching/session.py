@@ -23,6 +23,7 @@ from snnas.toolchain.searching.evaluator import PREDICT, Evaluator, in_worker, s
 from snnas.toolchain.searching.methods import RUNNERS
 from snnas.toolchain.searching.pool import Ask, Each
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Judged, Material, Spec, Task
+from snnas.toolchain.searching.smaller import ways_out
 from snnas.toolchain.searching.workers import open_pool
 from snnas.toolchain.training.device import resolve_device
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from snnas.search.scoring.proxies import Score
     from snnas.toolchain.data.load import Dataset
 
+# Networks that are refused before it is said that none was kept; and so many times as many until it is said again.
+TELLING = 8
 # Samples on which a network is run before training to predict its cost.
 PREDICTION_SAMPLES = 32
 
@@ -183,11 +186,19 @@ class Session:
 
     def _refusal(self, limits: Limits, banned: Mapping[Any, str]) -> Refuse:
         self.meter.limits, self.meter.nearest = dict(limits), None
+        refused, told, kept = 0, TELLING, False
 
         def refuse(genotypes: Sequence[Genotype]) -> list[str | None]:
+            nonlocal refused, told, kept
             self.candidates.update((genotype.architecture_id, genotype) for genotype in genotypes)
             reasons = self.meter.refuse(genotypes) if limits else [None] * len(genotypes)
-            return [banned.get(live(g), reason) for g, reason in zip(genotypes, reasons, strict=True)]
+            reasons = [banned.get(live(g), reason) for g, reason in zip(genotypes, reasons, strict=True)]
+            refused, kept = refused + len(reasons), kept or None in reasons
+            if not kept and refused >= told and self.meter.nearest:
+                while told <= refused:
+                    told *= TELLING
+                self.narrator.say(f"  none of {refused} networks keeps the budget yet; nearest {self.meter.nearest[1]}")
+            return reasons
 
         return refuse
 
@@ -212,9 +223,7 @@ class Session:
             miss = f"; nearest is {self.meter.nearest[1]}" if self.meter.nearest else ""
             if limits != self.limits:
                 miss += " (limits lowered by what training raised in an earlier attempt)"
-            raise GateError(
-                f"search: {error}{miss}; raise the budget, or search smaller networks with --channels and --hidden"
-            ) from None
+            raise GateError(f"search: {error}{miss}; {ways_out(self.spec, self.data)}") from None
 
 
 def conclude(run: Run, result: SearchResult, narrator: Narrator, seconds: float, *, resumed: bool) -> None:

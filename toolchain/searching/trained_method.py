@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import statistics
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,15 @@ class TrainedMethod(Runner):
             sizes = NetworkConfig(**asdict(spec.network), **least, cells=cells, head=head, reduction=reduction)
             found.append(skips("lightsnn", sizes))
         return found
+
+    def smallest(self, spec: Spec) -> Iterable[Any]:
+        """Of each number of cells, head and pooling, the narrowest and shortest design with one convolution."""
+        from snnas.search.network.design_space import DesignSpace, reduced
+
+        space, rng = DesignSpace.of(spec.settings["axes"]), stream(spec.predictor.seed, "smallest")
+        least = {name: min(getattr(space, name)) for name in ("channels", "timesteps", "hidden", "bits")}
+        for cells, head, reduction in itertools.product(space.cells, space.head, space.reduction):
+            yield reduced(space, cells=cells, head=head, reduction=reduction, **least).draw_plain(rng)
 
     def scorer(self, spec: Spec, bank: Bank) -> Scorer:
         return Trainer(spec)

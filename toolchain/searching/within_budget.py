@@ -23,6 +23,7 @@ from snnas.toolchain.searching.budgets import Excess, Limits, amounts, excesses
 from snnas.toolchain.searching.closest_miss import MARGIN, OF_DATA, reserved
 from snnas.toolchain.searching.cost import Cost, live, measure
 from snnas.toolchain.searching.session import Session
+from snnas.toolchain.searching.smaller import shrinking
 from snnas.toolchain.training.of_run import train_run
 from snnas.toolchain.training.restore import network_of
 from snnas.toolchain.training.tracking import Listener
@@ -54,14 +55,15 @@ def search_and_train(
             _forget(run, trials[-1])
         if len(trials) == ATTEMPTS:
             why = f"none of {ATTEMPTS} trained networks is within the budget on target"
-            raise closest_miss.miss(run, trials, session.limits, why)
+            raise closest_miss.miss(run, trials, session.limits, why, shrinking(session.spec, session.data))
         try:
             _once(session, trials, training)
         except GateError:
             if not trials or run.genotype.exists():
                 raise
             why = f"after {len(trials)} of {ATTEMPTS} attempts no network is left that is predicted to take less"
-            raise closest_miss.miss(run, trials, session.limits, why) from None
+            options = shrinking(session.spec, session.data)
+            raise closest_miss.miss(run, trials, session.limits, why, options) from None
         if not train:
             narrator.say("  within the budget as predicted; what counts is measured after training")
             return

@@ -28,7 +28,8 @@ STEPS = 2  # that are timed, behind one that warms up
 def seconds_ahead(network: nn.Module, data: Dataset, config: TrainingConfig, *, seed: int, device: str) -> float:
     """Seconds that ``train`` would take, with validation behind every epoch, as steps of a copy take now.
 
-    The network, and what is drawn of torch afterwards, stay as they are.
+    Where every epoch has samples of its own, making a few is timed too: the first time, when recordings are read, and
+    again. The network, and what is drawn of torch afterwards, stay as they are.
     """
     steps = max(1, -(-len(data.x_train) // config.batch))
     tried = min(steps, STEPS + 1)
@@ -41,13 +42,19 @@ def seconds_ahead(network: nn.Module, data: Dataset, config: TrainingConfig, *, 
         step = Stepper(trial.train(), small, config, seed, device, World(), None)
         if step.wide:
             lay_out(trial, torch.channels_last)
-        step.begin(np.arange(len(step.x)))
+        begin = partial(step.begin, np.arange(len(step.x)))
+        made = [0.0, 0.0]
+        if step.redraw is not None:
+            made = [_timed(partial(begin, epoch), device) for epoch in (1, 2)]
+        else:
+            begin()
         seconds = [_timed(partial(step, False, 1, at), device) for at in range(step.steps)]
         x, y = (torch.from_numpy(a[: config.batch]).to(device) for a in (data.x_val, data.y_val))
         about: Any = {"device": device, "batch": config.batch, "unit": data.unit, "world": World()}
         looked = _timed(lambda: validate(trial, x, y, **about), device)
     of_step = sum(seconds[1:] or seconds) / len(seconds[1:] or seconds)
-    return epochs_behind(config, 0) * (steps * of_step + len(data.x_val) / len(x) * looked)
+    of_samples = len(data.x_train) / len(step.x) * (max(0.0, made[0] - made[1]) + config.epochs * made[1])
+    return epochs_behind(config, 0) * (steps * of_step + len(data.x_val) / len(x) * looked) + of_samples
 
 
 def _timed(work: Callable[[], object], device: str) -> float:

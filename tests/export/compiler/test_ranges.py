@@ -11,9 +11,22 @@ from hypothesis import strategies as st
 
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.compiler.observed_ranges import Recording, observe, prove_or_observe
-from snnas.export.compiler.ranges import LIMITS, input_bounds, neuron_bounds, prove, verify_ranges
+from snnas.export.compiler.ranges import (
+    LIMITS,
+    Bound,
+    Range,
+    _after_reset,
+    _host_bounds,
+    bound_of,
+    host_of,
+    input_bounds,
+    neuron_bounds,
+    prove,
+    verify_ranges,
+)
 from snnas.hw_sim import limits
 from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.host_stage import integer_stage, with_integers
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Population, Program, Schedule, Synapse
 from snnas.hw_sim.readout import summed
@@ -268,3 +281,138 @@ def test_numbers_beyond_every_register_stay_numbers() -> None:
     assert found.registers["a"].high == 127 * 3000 * 2
     assert found.registers["u"].margin > 1
     assert LIMITS["a"] == 32767
+
+
+# ------------------------------------------------------------------------------------------------------- part by part
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "value", "margin"),
+    [(-5, 4, -5, 0.5), (-5, 5, 5, 0.5), (-4, 5, 5, 0.5), (-20, 3, -20, 2.0), (2, 3, 3, 0.3), (-7, -6, -7, 0.7)],
+)
+def test_a_bound_tells_the_end_that_is_further_from_zero(low: int, high: int, value: int, margin: float) -> None:
+    bound = Bound(low, high, 10)
+    assert (bound.value, bound.margin) == (value, margin)
+    assert bound.to_json() == {"low": low, "high": high, "limit": 10, "margin": margin}
+
+
+def test_the_worst_register_is_the_fullest_and_v_only_where_it_overflows() -> None:
+    a, u = Bound(-5, 5, 10), Bound(-9, 2, 10)
+    for v, worst in ((Bound(-10, 10, 10), ("u", u)), (Bound(-11, 0, 10), ("v", Bound(-11, 0, 10)))):
+        found = Range("proved", {"a": a, "u": u, "v": v})
+        assert found.worst == worst
+        assert found.to_json() == {"status": "proved", "a": a.to_json(), "u": u.to_json(), "v": v.to_json()}
+    assert Range("observed", {"a": u, "u": a}).worst == ("a", u)
+
+
+def test_a_membranes_clip_is_harmless_but_for_a_soft_reset() -> None:
+    hard = one([1]).populations[0]
+    soft = replace(hard, taken=1)
+    top = (1 << 23) - 1
+    assert bound_of(hard, "v", -top - 9, top + 9) == Bound(-top, top, top)
+    assert bound_of(hard, "v", -5, 6) == Bound(-5, 6, top)
+    assert bound_of(soft, "v", -top - 9, top + 9) == Bound(-top - 9, top + 9, top)
+    assert bound_of(hard, "u", -top - 9, top + 9) == Bound(-top - 9, top + 9, top)
+    assert bound_of(hard, "a", -40_000, 5) == Bound(-40_000, 5, 32767)
+
+
+@pytest.mark.parametrize(
+    ("weights", "status"),
+    [([127] * 129 + [1], "proved"), ([127] * 129 + [1, 1], "unproved"), ([-128] * 128, "unproved")],
+)
+def test_a_register_may_be_filled_to_its_limit(weights: list[int], status: str) -> None:
+    """127 * 129 + 1 = 16,384: twice that is 32,768, one unit too many; so exponent 0, and one more unit."""
+    program = one(weights, vth=60_000, bias=0)
+    (s,) = program.synapses
+    clock = Synapse(id="c", src=CLOCK, dst="p", map=LinearMap(kind="dense", weight=np.array([[-1]], np.int8)))
+    both = replace(program, synapses=(s, clock))
+    if status == "proved":
+        assert ends(both, "a") == (-1, 32767)
+    assert prove(both)["p"].status == status
+    if status == "unproved":
+        register, bound = prove(both)["p"].worst
+        assert register == "a"
+        with pytest.raises(UnsupportedError) as caught:
+            verify_ranges(both)
+        assert str(caught.value) == (
+            f"population p: its synaptic input a may reach {bound.value}, the limit is 32767; train with smaller "
+            "weights (weight decay), or fewer inputs per neuron"
+        )
+        verify_ranges(replace(both, meta={"observed": ["p"]}))
+    else:
+        verify_ranges(both)
+
+
+def test_the_host_of_a_population_is_its_own() -> None:
+    maps = tuple(
+        HostMap(id=f"h{dst}", dst=dst, map=LinearMap(kind="dense", weight=np.full((1, 1), 2.0, np.float32)))
+        for dst in "pq"
+    )
+    program = replace(one([1]), input_kind="analogue", input_range=(-1.0, 3.0), synapses=(), host=maps)
+    assert host_of(program, program.populations[0]) == ([maps[0]], (-1.0, 3.0))
+    whole = with_integers(replace(program, host=maps[:1]))
+    found, values = host_of(whole, whole.populations[0])
+    assert values == (-64.0, 191.0)
+    (h,) = found
+    stage = integer_stage(whole, whole.populations[0])
+    assert h.gain == 1 / (2**stage.shift * whole.populations[0].scale)
+    other = replace(whole.populations[0], id="q")
+    assert host_of(whole, other) == ([], (-1.0, 3.0))
+
+
+def test_the_hosts_own_rounding_widens_its_bounds() -> None:
+    """Four products that cancel, of magnitude 8 at a gain of 2: an error of 2 (4 + 8) 2^-52 of 16, scaled."""
+    host = HostMap(id="h", dst="p", map=LinearMap(kind="dense", weight=np.array([[1, -2, 3, -2]], np.float32)), gain=2)
+    p = one([1]).populations[0]
+
+    def both(host: HostMap, scale: float, *values: float) -> tuple[int, int]:
+        low, high = _host_bounds(replace(p, scale=scale), [host], (4, 1, 1), (values[0], values[1]))
+        return int(np.min(low)), int(np.max(high))
+
+    assert both(host, 2.0**52, 1.0, 1.0) == (-384, 384)
+    assert both(host, 2.0**52, -3.0, -3.0) == (-3 * 384, 3 * 384)
+    assert both(replace(host, gain=-2.0), 2.0**53, 1.0, 1.0) == (-2 * 384, 2 * 384)
+    assert both(host, 1.0, -1.0, 1.0) == (-16, 16)
+    assert both(host, 1.0, 0.0, 1.0) == (-8, 8)
+    assert both(host, 3.0, -3.0, 1.0) == (-3 * 2 * (3 * 4 + 4), 3 * 2 * (4 + 3 * 4))
+    uneven = replace(host, map=replace(host.map, weight=np.array([[1, -2, 3, -4]], np.float32)), gain=-2.0)
+    assert both(uneven, 1.0, -3.0, 1.0) == (-44, 36)
+    assert _host_bounds(p, [], (4, 1, 1), (0.0, 1.0)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "taken", "held"),
+    [  # beside a threshold of 10 << 6 = 640
+        (-5, 640, 0, (-5, 640)),
+        (-5, 641, 0, (-5, 640)),
+        (5, 641, 0, (0, 640)),
+        (640, 900, 0, (0, 640)),
+        (641, 900, 0, (0, 0)),
+        (-5, 900, 100, (-5, 800)),
+        (-5, 700, 100, (-5, 640)),
+        (5, 900, 700, (-59, 640)),
+        (641, 900, 100, (541, 800)),
+        (700, 900, 100, (600, 800)),
+        (640, 641, 1, (640, 640)),
+    ],
+)
+def test_what_is_held_after_a_timestep(least: int, most: int, taken: int, held: tuple[int, int]) -> None:
+    p = replace(one([1]).populations[0], taken=taken)
+    low, high = _after_reset(np.array([[[least]]]), np.array([[[most]]]), p)
+    assert (int(low.item()), int(high.item())) == held
+
+
+def test_a_pulse_of_silence_comes_where_a_delayed_source_is() -> None:
+    program = one([30, -20], du=2047, bias=0, T=2)
+    p, (s,) = program.populations[0], program.synapses
+    back = Synapse(id="b", src="p", dst="p", map=LinearMap(kind="dense", weight=np.ones((1, 1), np.int8)), distance=1)
+    blank = Schedule(period=1, depth={"p": 0}, blank=1)
+    silenced = replace(program, synapses=(s, back), schedule=blank)
+    found = neuron_bounds(silenced, p)
+    # a pulse of -192 << 8 weight units, and the third timestep of -40..61 weight units, half of which is kept
+    pulse = -192 * 256 * 64
+    assert int(found["blank"][0].item()) == pulse - (2560 + 1280 + 640)
+    assert int(found["blank"][1].item()) == pulse + 3904 + 1952 + 976
+    assert "blank" not in neuron_bounds(replace(silenced, synapses=(s, replace(back, distance=0))), p)
+    assert "blank" not in neuron_bounds(replace(silenced, synapses=(replace(s, distance=1),)), p)
+    assert "blank" not in neuron_bounds(replace(silenced, schedule=replace(blank, blank=0)), p)

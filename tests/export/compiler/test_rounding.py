@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnas.export.compiler.rounding import CLIPS, round_readout, round_weights
+from snnas.export.compiler.rounding import BLOCK, CLIPS, DAMPING, round_readout, round_weights
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import LinearMap, Pool
 
@@ -43,6 +43,26 @@ def test_the_current_is_kept_better_than_by_plain_rounding(kind: str, seed: int)
     assert np.abs(integers).max() <= 128
     assert (plain == np.rint(linear.weight / step)).all()
     assert felt(linear, integers, step, spikes) < felt(linear, plain, step, spikes)
+
+
+@pytest.mark.parametrize("inputs", [BLOCK - 1, BLOCK, 3 * BLOCK + 5])
+def test_errors_are_handed_on_as_one_by_one(inputs: int) -> None:
+    """Against GPTQ's sequential form, written out: the busiest input first, each error to all that are left."""
+    rng = np.random.default_rng(inputs)
+    spikes = correlated(rng, (40, 4, inputs, 1, 1)) & (rng.random(inputs) < np.linspace(1, 0.2, inputs))[:, None, None]
+    weight, step = rng.normal(size=(7, inputs)), 0.05
+    x = spikes.reshape(-1, inputs).astype(float)
+    moments = x.T @ x / len(x)
+    moments += DAMPING * np.diag(moments).mean() * np.eye(inputs)
+    order = np.argsort(-np.diag(moments), kind="stable")
+    upper = np.linalg.cholesky(np.linalg.inv(moments[np.ix_(order, order)])).T
+    expected, left = np.empty_like(weight), weight[:, order] / step
+    for k, at in enumerate(order):
+        expected[:, at] = np.rint(left[:, k])
+        left[:, k + 1 :] -= np.outer((left[:, k] - expected[:, at]) / upper[k, k], upper[k, k + 1 :])
+    integers = round_weights(LinearMap(kind="dense", weight=weight), step, spikes)
+    assert (integers == expected).all()
+    assert (integers != np.rint(weight / step)).any()
 
 
 @pytest.mark.parametrize("what", ["silent", "grouped"])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snnas.export.compiler import schedule as scheduling
 from snnas.export.compiler.circuit import Circuit, Group, Link
 from snnas.export.compiler.readout import RealReading, RealReadout
 from snnas.export.compiler.schedule import schedule, solve
+from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.program import INPUT, LinearMap
 
 SHAPE = (1, 1, 1)
@@ -155,3 +158,47 @@ def test_a_self_loop_fits_in_one_step() -> None:
     plan = schedule(circuit(1, [], [(0, 0)]))
     assert plan.schedule.period == 1
     assert plan.schedule.blank == 1
+
+
+def test_relays_are_identities_that_forget() -> None:
+    plan = schedule(circuit(3, [(0, 1), (1, 2), (0, 2)], []))
+    (relay,) = [g for g in plan.circuit.groups if g.role == "relay"]
+    assert (relay.id, relay.shape, relay.alpha, relay.threshold) == ("p0_relay1", SHAPE, 1.0, 0.5)
+    assert (relay.bias.shape, relay.bias.any(), relay.decay, relay.taken) == (SHAPE, False, 1.0, 0.0)
+    (link,) = [k for k in plan.circuit.links if k.dst == relay.id]
+    assert (link.id, link.src, link.distance) == ("p0__p0_relay1", "p0", 0)
+    assert (link.map.kind, link.map.weight.tolist(), link.map.groups) == ("conv", [[[[1.0]]]], 1)
+    assert (plan.relays, plan.schedule.depth[relay.id]) == ({relay.id: "p0"}, 1)
+
+
+def test_relays_are_counted_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six neurons held back by two steps, in a chain that three links share: twelve."""
+    plain = circuit(4, [(0, 1), (1, 2), (2, 3), (0, 2), (0, 3)], [])
+    wide = replace(plain.groups[0], shape=(6, 1, 1), bias=np.zeros((6, 1, 1)))
+    six = LinearMap(kind="conv", weight=np.ones((1, 6, 1, 1)))
+    links = tuple(replace(k, map=six) if k.src == "p0" else k for k in plain.links)
+    made = replace(plain, groups=(wide, *plain.groups[1:]), links=links, host=())
+    monkeypatch.setattr(scheduling, "MAX_RELAY_NEURONS", 12)
+    assert sorted(schedule(made).relays) == ["p0_relay1", "p0_relay2"]
+    monkeypatch.setattr(scheduling, "MAX_RELAY_NEURONS", 11)
+    with pytest.raises(UnsupportedError, match="needs over 11 relay neurons; use fewer channels"):
+        schedule(made)
+
+
+@settings(max_examples=40, derandomize=True)
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=3, max_size=3),
+    links=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 3)).filter(lambda e: e[2] > 0 or e[0] < e[1]),
+        min_size=2, max_size=6, unique=True,
+    ),
+)  # fmt: skip
+def test_links_may_wait_for_several_timesteps(sizes: list[int], links: list[tuple[int, int, int]]) -> None:
+    """The least relays, against every assignment of depths."""
+    named = [(f"p{i}", f"p{j}", distance) for i, j, distance in links]
+    sized = {f"p{k}": n for k, n in enumerate(sizes)}
+    period, depth = solve(sized, named)
+    every = (dict(zip(sized, at, strict=True)) for at in itertools.product(range(10), repeat=3))
+    assert cost(sized, named, period, depth) == min(
+        c for at in every if (c := cost(sized, named, period, at)) is not None
+    )

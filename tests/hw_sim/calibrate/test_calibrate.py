@@ -333,6 +333,10 @@ def test_plans_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     profile, system = load_profile("loihi1"), load_system("generic")
     with pytest.raises(UsageError, match="--probes 7: 9 or more are needed to tell synop, "):
         make(profile, load_system("loihi1"), 7, small=False, seed=1, candidates=12)
+    seen: list[int] = []
+    with pytest.raises(UsageError, match=r"--probes 8: 9 or more .* apart on loihi1"):
+        make(profile, load_system("loihi1"), 8, small=False, seed=1, advance=lambda done, _: seen.append(done))
+    assert len(seen) < 12  # what shows it ends it
     # What no system settles is refused before the first candidate is simulated.
     monkeypatch.setattr("snnas.hw_sim.calibrate.plan.simulated", lambda recipe, system: pytest.fail("simulated"))
     with pytest.raises(UsageError, match=r"--probes 6: 7 or more .* up to 10"):

@@ -226,6 +226,10 @@ def test_latency_by_hand() -> None:
     assert latency.throughput.nominal == pytest.approx(1e9 / busiest, rel=1e-12)
     assert latency.throughput.low == pytest.approx(1e9 / (1.25 * busiest), rel=1e-12)
     assert latency.throughput.high == pytest.approx(1e9 / (0.75 * (busiest - 465 + 113)), rel=1e-12)
+    blanks = [estimate_latency(replace(c, timesteps=3, blank=blank, period=2), profile) for blank in (0, 1)]
+    assert blanks[0] is not None
+    assert blanks[1] is not None
+    assert blanks[0].throughput.nominal * 3 == pytest.approx(blanks[1].throughput.nominal * 4)  # a timestep more
     assert estimate_latency(c, load_profile("analytic45_int8")) is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snnas.export.formats.npz_file import read_npz, write_npz
@@ -22,7 +23,6 @@ from snnas.export.formats.program_file import write_program
 from snnas.hw_sim.errors import InvalidFileError, UnsupportedError, WorkerError
 from snnas.hw_sim.lava import run as lava
 from snnas.hw_sim.lava import run_lava
-from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import LinearMap, Pool, Population, Program, Schedule
 from snnas.hw_sim.readout import summed
 from tests.programs import Builder, drive, random_program, recorded
@@ -185,57 +185,6 @@ def test_the_script_refuses_what_does_not_fit(tmp_path: Path, lava_python: Path,
 
 
 # ------------------------------------------------------------------------------------------------- without Lava: parts
-
-
-@settings(max_examples=60)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    kernel=st.tuples(st.integers(1, 3), st.integers(1, 4)),
-    stride=st.tuples(st.integers(1, 3), st.integers(1, 2)),
-    pad=st.tuples(st.integers(0, 2), st.integers(0, 2)),
-    groups=st.integers(1, 3),
-)
-def test_expanded_maps_equal_the_simulators(
-    seed: int, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], groups: int
-) -> None:
-    pytest.importorskip("scipy")
-    rng = np.random.default_rng(seed)
-    shape = (2 * groups, 6, 5)
-    pool = Pool((2, 3), (1, 2), (1, 1))
-    linear = LinearMap(
-        kind="pooled_conv",
-        weight=rng.integers(-128, 128, (groups, 2, *kernel)).astype(np.int8),
-        stride=stride,
-        pad=pad,
-        groups=groups,
-        pre=(pool,) if seed % 2 else (),
-        post=(pool,) if seed % 3 else (),
-    )
-    try:
-        target = linear.out_shape(shape)
-    except ValueError:
-        return
-    pools = {
-        end: [{"kernel": p.kernel, "stride": p.stride, "pad": p.pad} for p in getattr(linear, end)]
-        for end in ("pre", "post")
-    }
-    synapse = {"id": "s", "kind": "pooled_conv", "stride": stride, "pad": pad, "groups": groups, **pools}
-    matrix = run_lava.synapse_matrix(synapse, {"s.weight": linear.weight}, shape)
-    x = rng.random((3, *shape)) < 0.5
-    expected = apply(linear, x, target).reshape(3, -1)
-    assert np.array_equal((matrix @ x.reshape(3, -1).T).T, expected)
-    parts = run_lava.digits(matrix)
-    assert all(p.data.min() >= -128 and p.data.max() <= 127 for p in parts)
-    whole = sum((p.toarray() << (7 * k) for k, p in enumerate(parts)), np.zeros(matrix.shape, dtype=np.int64))
-    assert np.array_equal(whole, matrix.toarray())
-
-
-@given(st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=20))
-def test_digits_add_up(values: list[int]) -> None:
-    sparse = pytest.importorskip("scipy.sparse")
-    matrix = sparse.csr_matrix(np.array([values], dtype=np.int64))
-    parts = run_lava.digits(matrix)
-    assert [sum(int(p.toarray()[0, i]) << (7 * k) for k, p in enumerate(parts)) for i in range(len(values))] == values
 
 
 @given(data=st.data())
@@ -471,6 +420,64 @@ def test_folders_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: py
         with lava._stage() as stage:
             assert sorted(os.listdir(tmp_path)) == sorted(["snnas-lava-alive", stage.name])
     assert os.listdir(tmp_path) == ["snnas-lava-alive"]
+
+
+@pytest.mark.parametrize(
+    ("wants", "share", "ends"),
+    [
+        (False, 0.0, 50),  # it sleeps: the clock on the wall
+        (True, 1.0, 50),  # it has a processor
+        (True, 2.0, 50),  # or two
+        (True, 0.25, 200),  # it comes to run for a quarter of the time
+        (True, 0.0, 1000),  # never: even that has an end
+    ],
+)
+def test_time_that_a_worker_waits_for_a_processor_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wants: bool, share: float, ends: float
+) -> None:
+    now = [0.0]
+
+    class Worker:
+        def poll(self) -> None:
+            return None
+
+        def wait(self, seconds: float) -> None:
+            now[0] += seconds
+            raise subprocess.TimeoutExpired("worker", seconds)
+
+    class Group:
+        def note_segments(self) -> list[int]:
+            return []
+
+        def strain(self) -> tuple[bool, float]:
+            return wants, share * now[0]
+
+    monkeypatch.setattr(lava.time, "monotonic", lambda: now[0])
+    (tmp_path / "log").touch()
+    with pytest.raises(lava._Failed, match="did not end within 50 s in which it could have run"):
+        lava._wait(Worker(), Group(), tmp_path / "log", 50, patient=True)  # type: ignore[arg-type]
+    assert ends <= now[0] < ends * 1.05 + 1
+    now[0] = 0.0
+    with pytest.raises(lava._Failed, match="did not end within 50 s;"):
+        lava._wait(Worker(), Group(), tmp_path / "log", 50, patient=False)  # type: ignore[arg-type]
+    assert 50 <= now[0] < 51
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+def test_what_a_group_strains_at_is_seen(tmp_path: Path) -> None:
+    """A child that spins, then is over, counts; one that sleeps does not."""
+    spins = "import os\nwhile sum(os.times()[:2]) < .3: pass"
+    parent = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {spins!r}])\ntime.sleep(3600)"
+    with subprocess.Popen([sys.executable, "-c", parent], start_new_session=True) as process:
+        group, seen, last = lava._Group(process.pid), set[bool](), 0.0
+        try:
+            while last < 0.3 or len(group.members()) > 1 or group.strain()[0]:
+                wants, last = group.strain()
+                seen.add(wants)
+        finally:
+            process.kill()
+    assert True in seen
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_a_worker_ends_with_the_process_that_waits_for_it(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
+from snnas.hw_sim.map import placement
 from snnas.hw_sim.map.fitting import advice
-from snnas.hw_sim.map.mapping import RESOURCES, load_system, map_program
+from snnas.hw_sim.map.mapping import RESOURCES, Mapping, Misfit, Utilisation, _room, _worst, load_system, map_program
+from snnas.hw_sim.map.system import UNLIMITED
 from snnas.hw_sim.map.wiring import READOUT, list_bytes, wirings
 from snnas.hw_sim.program import INPUT
 from tests.hw_sim.simulate.test_counts import TINY, conv, dense, population, program, random_program, unrolled
@@ -181,3 +183,81 @@ def test_system_files(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(InvalidFileError, match=r"bad\.toml"):
             load_system(str(file))
+
+
+def _used(compartments: int, synapse_bytes: int, in_axons: int, out_axons: int) -> dict[str, tuple[int, int]]:
+    """Of a core with limits 10, 100, none, 40."""
+    given = (compartments, synapse_bytes, in_axons, out_axons)
+    return {r: (n, limit) for r, n, limit in zip(RESOURCES, given, (10, 100, UNLIMITED, 40), strict=True)}
+
+
+def test_a_utilisation_by_hand() -> None:
+    system = replace(TINY, compartments=10, synapse_bytes=100, in_axons=UNLIMITED, out_axons=40)
+    usage = (_used(5, 80, 7, 4), _used(2, 10, 9, 12), _used(9, 90, 2, 40))
+    m = Mapping(system=system, slices=(), usage=usage, chips=1, chips_used=1, misfits=())
+    found = m.utilisation
+    assert list(found) == ["compartments", "synapse_bytes", "in_axons", "out_axons"]
+    assert found["compartments"] == Utilisation(limit=10, mean=pytest.approx(16 / 30), highest=0.9, used=16, binds=0)
+    assert found["synapse_bytes"] == Utilisation(limit=100, mean=pytest.approx(0.6), highest=0.9, used=180, binds=1)
+    assert found["in_axons"] == Utilisation(limit=None, mean=None, highest=None, used=18, binds=0)
+    assert found["out_axons"] == Utilisation(limit=40, mean=pytest.approx(56 / 120), highest=1.0, used=56, binds=2)
+    assert (m.binds, m.cores, m.fits) == ("out_axons", 3, True)
+    assert (m.to_json()["cores"], m.to_json()["fits"]) == (3, True)
+    empty = replace(m, usage=(), misfits=(Misfit(place="a", resource="cores", used=2, limit=1),))
+    assert empty.utilisation["compartments"] == Utilisation(limit=10, mean=0.0, highest=0.0, used=0, binds=0)
+    assert (empty.fits, empty.to_json()["fits"], empty.cores) == (False, False, 0)
+
+
+def test_a_box_goes_into_the_first_recent_core_with_room() -> None:
+    """The last sixteen are looked at; a core is filled to its limit and not beyond; else a new one is opened."""
+    system = replace(TINY, compartments=7)
+    need = dict.fromkeys(RESOURCES, 1) | {"compartments": 3}
+
+    def cores(*compartments: int) -> list[dict[str, int]]:
+        return [dict.fromkeys(RESOURCES, 0) | {"compartments": n} for n in compartments]
+
+    assert _room(usage := cores(5, 4, 3), need, system) == 1
+    assert len(usage) == 3
+    assert _room(usage := cores(5, 5), need, system) == 2
+    assert usage[2] == dict.fromkeys(RESOURCES, 0)
+    assert _room(cores(0, *[5] * 15), need, system) == 0
+    assert _room(cores(0, *[5] * 16), need, system) == 17
+    assert _room(cores(5, 0, *[5] * 15), need, system) == 1
+    full = cores(0)
+    full[0]["out_axons"] = system.out_axons
+    assert _room(full, need, system) == 1
+
+
+def test_of_several_misfits_of_a_place_the_largest_is_told() -> None:
+    def misfit(place: str, resource: str, used: int) -> Misfit:
+        return Misfit(place=place, resource=resource, used=used, limit=4)
+
+    every = [misfit("a", "in_axons", 5), misfit("a", "in_axons", 9), misfit("a", "in_axons", 6),
+             misfit("b", "in_axons", 5), misfit("a", "compartments", 7)]  # fmt: skip
+    assert list(_worst(every)) == [every[1], every[3], every[4]]
+
+
+def test_exactly_filled_chips_are_taken_as_they_are() -> None:
+    made = program([population("a", (38, 1, 1))], [(INPUT, "a", dense(38, 1))])
+    system = replace(TINY, compartments=2, cores=4, chips=(2, 5, 9))
+    m = map_program(made, system)
+    assert (m.cores, m.chips_used, m.chips, m.fits) == (20, 5, 5, True)
+    many = map_program(program([population("a", (599, 1, 1))], [(INPUT, "a", dense(599, 1))]),
+                       replace(system, compartments=2, cores=1, chips=(2, 302, 900)))  # fmt: skip
+    assert (many.cores, many.chips_used, many.chips) == (302, 302, 302)
+    fewer = map_program(made, replace(system, chips=(1, 4)))
+    assert (fewer.chips, fewer.chips_used) == (4, 5)
+    assert [(f.used, f.limit) for f in fewer.misfits] == [(20, 16)]
+
+
+def test_hops_are_weighed_by_the_rates_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = program([population("a", (20, 1, 1)), population("b", (20, 1, 1))],
+                   [(INPUT, "a", dense(20, 1)), ("a", "b", dense(20, 20))])  # fmt: skip
+    plain, weighed = map_program(made, TINY), map_program(made, TINY, rates={"a": 0.5, "b": 0.5})
+    assert plain.hops is not None
+    assert weighed.hops is not None
+    assert (plain.hops.weights, weighed.hops.weights) == ("connections", "spikes")
+    monkeypatch.setattr(placement, "MAX_CORES", plain.cores)
+    assert map_program(made, TINY).hops == plain.hops
+    monkeypatch.setattr(placement, "MAX_CORES", plain.cores - 1)
+    assert map_program(made, TINY).hops is None

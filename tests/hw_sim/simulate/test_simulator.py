@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnas.hw_sim.errors import UnsupportedError, UsageError
-from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Schedule
+from snnas.hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Pool, Population, Program, Schedule
 from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate import simulator
 from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate, simulate_input
-from tests.programs import random_program
+from tests.programs import random_program, reread
 
 LOOPS = st.sampled_from([(), ((1, 1),), ((2, 0),), ((3, 2), (1, 1))])
 
@@ -181,3 +182,42 @@ def test_a_program_without_a_driver(back: tuple[tuple[int, int], ...]) -> None:
     for currents in (None, {}):
         with pytest.raises(UsageError, match="neither currents nor spikes"):
             simulate(program, currents=currents)
+
+
+@pytest.mark.parametrize("way", [simulator._folded, simulator._step_by_step])
+@pytest.mark.parametrize(
+    ("du", "states"),
+    [  # of an input of 40 weight units at the first timestep: u loses du + 1 of 4096, v nothing
+        (0, [2560, 2560 + 2559, 5119 + 2558, 7677 + 2557]),
+        (2047, [2560, 3840, 4480, 4800]),
+        (4095, [2560, 2560, 2560, 2560]),
+    ],
+)
+def test_a_current_keeps_what_its_decay_leaves(way: Any, du: int, states: list[int]) -> None:
+    """Of each whole threshold, the first timestep whose state is above it."""
+    currents = {"p": np.array([40, 0, 0, 0]).reshape(1, 4, 1, 1, 1)}
+    for vth in range(30, 170):
+        program = replace(one_neuron(), populations=(replace(one_neuron().populations[0], du=du, vth=vth),))
+        fired = way(program, 1, currents, None)["p"].ravel().tolist()
+        assert (fired.index(True) if any(fired) else None) == next((t for t in range(4) if states[t] > vth * 64), None)
+
+
+@pytest.mark.parametrize("back", [(), ((2, 0),)])
+def test_a_program_from_its_file_fires_alike(back: tuple[tuple[int, int], ...], tmp_path: Path) -> None:
+    """Its names are equal to those that the code has, and are other objects."""
+    program = random_program(3, back=back, kind="spikes")
+    assert {s.src for s in program.synapses} > ({CLOCK, INPUT} if back else {INPUT})
+    driven = drivers(program, 2, 3)
+    assert same(simulate(program, **driven), simulate(reread(program, tmp_path), **driven))
+
+
+def test_samples_run_128_at_a_time() -> None:
+    assert [len(trace.logits) for trace, _ in simulate_input(one_neuron(), np.ones((129, 1, 1, 1)))] == [128, 1]
+
+
+def test_a_bound_of_a_convolutions_sums_counts_its_pools() -> None:
+    """The largest output's sum of magnitudes, 2 + 128, times the entries of both windows."""
+    weight = np.array([[[[3, -9]]], [[[2, -128]]]], np.int8)
+    windows = {"pre": (Pool((2, 2), (1, 1)),), "post": (Pool((1, 3), (1, 1)),)}
+    assert simulator._largest_sum(LinearMap(kind="pooled_conv", weight=weight, **windows)) == 130 * 4 * 3
+    assert simulator._largest_sum(LinearMap(kind="conv", weight=weight)) == 130

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnas.hw_sim import kernels
 from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.program import CLOCK, HostMap, LinearMap, Pool, Population, Program, Schedule, Synapse
 from snnas.hw_sim.readout import summed
@@ -159,44 +158,6 @@ def test_v_is_clipped() -> None:
     # Two steps down would reach -2**24; clipped, two steps up come back to where the third can fire
     assert fired(lone(steps=5), -limit, -limit, limit, 12, 0) == [0, 0, 0, 1, 0]
     assert fired(lone(steps=5), -limit, -limit, limit, 9, 0) == [0, 0, 0, 0, 0]
-
-
-@settings(max_examples=150)
-@given(
-    dv=st.integers(0, 4095),
-    vth=st.integers(0, (1 << 17) - 1),
-    bias=st.tuples(st.integers(-4095, 4095), st.integers(0, 7)),
-    leaks=st.integers(1, 4),
-    bits=st.integers(2, 18),
-    seed=st.integers(0, 1000),
-)
-@example(dv=4095, vth=0, bias=(0, 0), leaks=4, bits=17, seed=0)
-@example(dv=0, vth=(1 << 17) - 1, bias=(-4095, 7), leaks=1, bits=17, seed=0)
-@example(dv=1, vth=(1 << 17) - 1, bias=(4095, 7), leaks=2, bits=16, seed=1)
-@example(dv=0, vth=100, bias=(0, 0), leaks=1, bits=18, seed=0)  # u would wrap
-def test_fused_steps_equal_neuron_step(
-    dv: int, vth: int, bias: tuple[int, int], leaks: int, bits: int, seed: int
-) -> None:
-    """Over the whole range of every register, state included, both fused forms."""
-    rng = np.random.default_rng(seed)
-    top, steps, added = (1 << bits) - 1, 5, bias[0] << bias[1]
-    a = torch.from_numpy(rng.integers(-top, top + 1, (64, steps, 1)) >> rng.integers(0, bits, (64, steps, 1)))
-    f = kernels.fused(dv, vth, leaks, current=top, bias=abs(added), steps=steps)
-    if f is None:
-        assert (top << 6) > 1 << 23 or (top << 6) + abs(added) >= 1 << 24
-        return
-    u, constant = (a << 6).float(), torch.full((1, 1), float(added))
-    spikes = torch.empty((64, steps, 1), dtype=torch.bool)
-    v, w, reference = torch.zeros(64, 1), torch.zeros(64, 1), torch.zeros(64, 1, dtype=torch.int64)
-    one = torch.empty((64, 1), dtype=torch.uint8)
-    kernels.fused_steps(v, u, constant, spikes, f)
-    for t in range(steps):
-        reference, fires = kernels.neuron_step(reference, a[:, t], torch.tensor(added), dv, vth, leaks)
-        kernels.fused_step(w, u[:, t], constant, one, torch.tensor(float(f.threshold)), f)
-        assert torch.equal(spikes[:, t], fires)
-        assert torch.equal(one.bool(), fires)
-        assert torch.equal(w.to(torch.int64), reference)
-    assert torch.equal(v.to(torch.int64), reference)
 
 
 # ------------------------------------------------------------------------------------------------------------ its parts

@@ -44,7 +44,7 @@ def test_as_the_deployed_network_has_it(name: str, backward: bool, kind: str) ->
     plain = {"input_shape": (1, 8, 8), "classes": 3, "channels": 2, "hidden": 6, "votes": 2, "timesteps": 2}
     config = NetworkConfig(**plain, input_kind=kind, reduction=chosen.reduction)
     merged = 0
-    for _ in range(12):
+    for _ in range(7):
         genotype = chosen.random_genotype(rng, backward=backward)
         network = Network(genotype, config).eval()
         for module in network.modules():

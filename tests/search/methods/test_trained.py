@@ -10,7 +10,7 @@ import pytest
 from snnas.hw_sim.errors import GateError, InvalidFileError
 from snnas.search.methods import SearchResult, no_refusal
 from snnas.search.methods.nondominated import by_rank_and_crowding, hypervolume
-from snnas.search.methods.trained import SEEDS, Plan, run
+from snnas.search.methods.trained import HOPELESS, SEEDS, Plan, run
 from snnas.search.methods.trials import NothingTrainedError, Trained, Trial, mean
 from snnas.search.network.design import Design
 from snnas.search.network.design_space import DesignSpace
@@ -178,6 +178,23 @@ def test_what_is_refused_is_never_trained() -> None:
     assert all('"channels": 2' in r["genotype"] for r in evaluations(world))
     with pytest.raises(GateError, match="predicted to keep the budget"):
         World().search(refuse=lambda designs: ["no"] * len(designs))
+
+
+def test_where_no_random_design_is_left_plain_ones_begin() -> None:
+    calls = 0
+
+    def refuse(designs: Sequence[Any]) -> list[str | None]:
+        nonlocal calls
+        calls += 1
+        return ["dear" if calls <= HOPELESS else None] * len(designs)
+
+    world = World()
+    world.search(refuse=refuse)
+    first = [r for r in evaluations(world) if r["round"] == 0]
+    assert first
+    assert {r["how"] for r in first} == {"plain"}
+    with pytest.raises(GateError, match="predicted to keep the budget"):  # a random search has nothing else
+        World().search(refuse=lambda designs: ["no"] * len(designs), plan=replace(PLAN, random=True))
 
 
 def test_plain_networks_are_as_wide_as_the_limits_let_them_be() -> None:

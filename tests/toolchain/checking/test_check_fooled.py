@@ -24,6 +24,7 @@ from snnas.toolchain.checking.folder_runs import _unlike
 from snnas.toolchain.checking.same_network import TUNED, _numbers, other_number
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.data import user_samples
 from snnas.toolchain.exporting.on_target import reference
 from snnas.toolchain.exporting.stimulus import LIMIT_BYTES, kept
 from tests.programs import random_program
@@ -433,7 +434,7 @@ def test_the_caller_brings_the_samples(here: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_run_is_told_from_its_export_and_its_data_from_its_test_split(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
     y = np.arange(60) % 2
@@ -453,7 +454,15 @@ def test_a_run_is_told_from_its_export_and_its_data_from_its_test_split(
     assert run_command(["simulate", str(run)]) == 3
     assert f"it is a run, name its export: {run}/export/lava" in capsys.readouterr().err
     judged = ["check", str(run / "export/lava"), "--max", "cores=100", "--data"]
+    reads, read = list[str](), user_samples.read_arrays
+
+    def counted(name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        reads.append(name)
+        return read(name)
+
+    monkeypatch.setattr(user_samples, "read_arrays", counted)
     assert run_command([*judged, str(tmp_path / "own.npz")]) == 0
+    assert reads == [str(tmp_path / "own.npz")]  # once, and the file may be large
     assert "own.npz holds what this network was trained on" in capsys.readouterr().err
     np.savez(tmp_path / "other.npz", x=(rng.random((20, 1, 4, 4)) / 2).astype(np.float32), y=y[:20])
     assert run_command([*judged, str(tmp_path / "other.npz")]) == 0

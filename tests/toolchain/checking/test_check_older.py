@@ -83,6 +83,23 @@ def test_it_is_named_in_a_line_with_its_mend(case: str, here: Path, capsys: pyte
     assert "\n" not in wrong["detail"]
 
 
+def test_an_older_export_of_c_is_named_in_a_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its script and its C are as old as it: one cause."""
+    made = ["export", GRAPH, "--data", "bars.npz", "--target", "c", "--out", "c", "--samples", "8", "-q"]
+    assert run_command(made) == 0
+    assert checked(capsys, "c")[0] == 0
+    for name in ("run_lava.py", "model.c"):
+        with Path("c", name).open("a") as file:
+            file.write("\n# as it was\n" if name.endswith("py") else "\n/* as it was */\n")
+        sign(Path("c"), name)
+    changed(Path("c/manifest.json"), format="snnas.export/3", versions={"snnas": "0.1.0"})
+    code, findings = checked(capsys, "c")
+    (wrong,) = [f for f in findings if f["status"] not in ("passed", "skipped")]
+    assert (code, wrong["code"]) == (1, "SN313")
+    assert "model.c: not the C of this snnas; the export is of version 0.1.0" in wrong["detail"]
+    assert wrong["detail"].endswith("snnas export --force")
+
+
 def test_an_older_export_whose_numbers_are_not_held_against_it_has_its_script_judged(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,10 +15,11 @@ from snnas.export.compiler.quantisation_error import quantisation_errors
 from snnas.export.compiler.readout import RealReading, RealReadout, quantise_readout
 from snnas.hw_sim.entries import Entries, added
 from snnas.hw_sim.program import Program
-from snnas.hw_sim.readout import Readout
+from snnas.hw_sim.readout import Reading, Readout
 from snnas.toolchain.checking.same_network import _beyond_rounding, _readout_off
 from tests.export.nir_nets import graph_of, lif
 from tests.export.nir_nets import read as read_graph
+from tests.programs import reread
 
 TIMESTEPS = 6
 
@@ -150,3 +151,97 @@ def test_an_older_exports_numbers_are_the_graphs_on_the_whole(tmp_path: Path) ->
     moved.reshape(-1)[0] += 2
     told = said(replace(program, populations=(replace(p, bias=moved),)))
     assert re.search(r"its bias is (1\.[5-9]|2)\S* steps", told), told
+
+
+def _held(units: list[float], weight: list[int], *, constant: float = 0.0, bias: int = 0) -> str | None:
+    """What is said of one class's weights, in steps, and of its bias, in 64ths, at a scale of 8 and a response of 4."""
+    real = RealReadout(
+        readings=(RealReading(src="a", weight=np.array([units]) / 2),), constant=np.array([constant]), membrane=None,
+        read="sum",
+    )  # fmt: skip
+    reading = Reading(src="a", weight=np.array([weight], np.int8))
+    read = Readout(readings=(reading,), bias=np.array([[bias]]), scale=8.0, response=np.array([[4]]))
+    plain = replace(read, readings=(replace(reading, weight=np.zeros_like(reading.weight)),))
+    return _readout_off(real, plain, read, TIMESTEPS)
+
+
+WEIGHTS = "the readout's weights are {} steps from the graph's; export again"
+LARGEST = "the readout's largest weight is {} steps, expected 127 to 254; export again"
+BIAS = "the readout's bias or response is {} steps from the graph's; export again"
+
+
+@pytest.mark.parametrize(
+    ("units", "weight", "said"),
+    [
+        ([126.99, 10.3123, -20.7654], [127, 10, -21], None),
+        ([126.97, 10.3123, -20.7654], [127, 10, -21], LARGEST.format("127")),
+        ([-126.97, 10.3123, -20.7654], [-127, 10, -21], LARGEST.format("127")),
+        ([254.03, 10.3123, -20.7654], [127, 10, -21], None),
+        ([-254.03, 10.3123, -20.7654], [-128, 10, -21], None),
+        ([127 - 0.02, 10.3123, -20.7654], [127, 10, -21], None),
+        ([2 * (127 + 0.02), 10.3123, -20.7654], [127, 10, -21], None),
+        ([254.06, 10.3123, -20.7654], [127, 10, -21], LARGEST.format("254.1")),
+        ([127.7, 10.99, -20.01], [127, 10, -21], None),  # each 0.99 off
+        ([127.7, 11.01, -19.99], [127, 10, -21], WEIGHTS.format("1.01")),
+        ([127.7, 13.0001, -22.0, 5.4999], [127, 10, -21, 6], WEIGHTS.format("1.85")),  # sqrt((9 + 1 + .25) / 3)
+        ([127.7, 8.65, -20.8], [127, 10, -21], None),  # sqrt((1.8225 + 0.04) / 2)
+        ([200.1, 10.3123, -20.7654], [121, 10, -21], None),
+        ([200.1, 10.3123, -20.7654], [120, 10, -21], WEIGHTS.format("7")),
+        ([-200.1, 10.3123, -20.7654], [-122, 10, -21], None),
+        ([-200.1, 10.3123, -20.7654], [-121, 10, -21], WEIGHTS.format("7")),
+        ([127.0, -128.0, 10.3123], [124, -125, 10], None),  # at the ends, where either may have been clipped
+        ([126.99, -127.9, 10.3123], [124, -125, 10], WEIGHTS.format("2.41")),
+        ([150.123, -180.456], [127, -128], None),
+        ([150.123, -180.456], [119, -128], WEIGHTS.format("8")),
+    ],
+)
+def test_a_readouts_weights_may_be_off_so_far(units: list[float], weight: list[int], said: str | None) -> None:
+    assert _held(units, weight) == said
+
+
+@pytest.mark.parametrize(
+    ("bias", "said"), [(10, None), (11, None), (9, None), (12, BIAS.format("1.5")), (8, BIAS.format("2.5"))]
+)
+def test_a_readouts_bias_may_be_a_step_off(bias: int, said: str | None) -> None:
+    """At 10 steps and at 10.5, of 1 / (64 times 8)."""
+    constant = (10 if said is None else 10.5) / 512
+    assert _held([127.7, 10.3123], [127, 10], constant=constant, bias=bias) == said
+
+
+def test_equal_weights_need_an_equal_bias_and_response(readouts: tuple[RealReadout, Readout, Readout]) -> None:
+    real, plain, _ = readouts
+    said = "the readout's bias or response is not the graph's; export again"
+    assert _readout_off(real, plain, plain, TIMESTEPS) is None
+    assert _readout_off(real, plain, replace(plain, bias=plain.bias + 1), TIMESTEPS) == said
+    assert _readout_off(real, plain, replace(plain, response=plain.response + 1), TIMESTEPS) == said
+
+
+def test_an_older_exports_host_and_its_steps_are_the_graphs(tmp_path: Path) -> None:
+    """Of a network behind the host, one behind spikes: a map's gain and weights; the RMS of a synapse's steps."""
+    rng = np.random.default_rng(4)
+    nodes = {
+        "w": nir.Linear(weight=rng.normal(0, 1, (5, 6)).astype(np.float32)),
+        "a": lif(5),
+        "x": nir.Linear(weight=rng.normal(0, 1, (4, 5)).astype(np.float32)),
+        "b": lif(4),
+        "out": nir.Linear(weight=np.eye(4, dtype=np.float32)),
+    }
+    graph = read_graph(tmp_path, graph_of((6,), nodes, (4,)))
+    program = compile_graph(graph, timesteps=4, input_kind="analogue")
+    (h,), (s,) = program.host, program.synapses
+
+    def said(p: Program) -> str:
+        return str(_beyond_rounding(graph, p, program, quantisation_errors(graph, p)))
+
+    for named in (program, reread(program, tmp_path)):
+        assert said(named) == "None"
+    assert (
+        said(replace(program, host=(replace(h, gain=2 * h.gain),)))
+        == f"host map {h.id} is not the graph's; export again"
+    )
+    other = replace(h, map=replace(h.map, weight=h.map.weight + np.float32(1e-3)))
+    assert said(replace(program, host=(other,))) == f"host map {h.id} is not the graph's; export again"
+    moved = replace(s, map=replace(s.map, weight=np.clip(s.map.weight.astype(int) + 2, -128, 127).astype(np.int8)))
+    assert re.match(
+        rf"synapse {s.id}: its weights are [12]\.\d+ steps \(RMS\)", said(replace(program, synapses=(moved,)))
+    )

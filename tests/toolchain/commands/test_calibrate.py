@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,37 @@ def test_a_log_with_a_fault_writes_nothing(
         assert run_command(["calibrate", *options]) == 2, options
         assert said in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_too_few_probes_to_check_a_fit_by_are_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = tmp_path / "few"
+    plan_probes(PlanOptions(profile="loihi1", out=few, target="c", probes=7))
+    assert "--probes 7: as many as the constants need" in capsys.readouterr().err
+    plan = read_plan(few)
+    assert plan.needed == 7
+
+    def fitted(plan_folder: Path, rows: str) -> str:
+        log = tmp_path / "log.csv"
+        log.write_text(rows)
+        (tmp_path / "board.toml").unlink(missing_ok=True)
+        snnas.calibrate(plan_folder, tmp_path / "board.toml", log=log)
+        return capsys.readouterr().err
+
+    def strange(plan_folder: Path, probe: str) -> str:
+        """A board on which one probe takes three times what the sum of its counts says."""
+        plan = read_plan(plan_folder)
+        rows = [
+            replace(r, energy_uJ=3 * r.energy_uJ) if r.probe == probe else r for r in measured(plan, hidden(plan, 5))
+        ]
+        return fitted(plan_folder, as_csv(rows))
+
+    assert fitted(folder, as_csv(measured(read_plan(folder), hidden(read_plan(folder), 5)))) == ""
+    said = strange(folder, "p01")
+    assert "each probe foretold by the others is off by " in said
+    assert "trust no bill by this profile" in said
+    assert "7 probes leave none to check the fit by; " in strange(few, "p01")
 
 
 def test_python_plans_and_fits_as_the_command_does(folder: Path, tmp_path: Path) -> None:

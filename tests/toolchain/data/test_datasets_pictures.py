@@ -260,6 +260,8 @@ def test_no_group_is_parted(tmp_path: Path, kind: str) -> None:
     loaded = data.load(tmp_path / "a.npz", seed=0, groups="subject")
     held = [set(np.rint(x[:, 0, 0, 0] * 255).tolist()) for x in (loaded.x_train, loaded.x_val, loaded.x_test)]
     assert [len(part) for part in held] == [8, 1, 3]
+    assert loaded.summary.endswith("; 12 groups by subject, none parted: 8 training, 1 validation, 3 test")
+    assert "groups" not in data.load(tmp_path / "a.npz", seed=0).summary
     assert set.union(*held) == set(range(12))
     assert not held[0] & held[1] | held[0] & held[2] | held[1] & held[2]
     assert all(set(y) == {0, 1} for y in (loaded.y_train, loaded.y_val, loaded.y_test))

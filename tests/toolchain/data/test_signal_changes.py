@@ -112,7 +112,7 @@ def test_the_first_samples_are_made_anew_as_they_would_be_among_all(tmp_path: Pa
     assert data.raw_train is not None
     assert np.array_equal(few.raw_train, data.raw_train[:3])
     assert len(few.x_train) == len(few.y_train) == 3
-    drawn = replace(data, raw_train=None, redraw=lambda seed, epoch: data.x_train * (seed + epoch))
+    drawn = replace(data, raw_train=None, redraw=lambda seed, epoch, first=None: data.x_train[:first] * (seed + epoch))
     again = first_of(drawn, 3).redraw
     assert again is not None
     assert np.array_equal(again(1, 2), data.x_train[:3] * 3)

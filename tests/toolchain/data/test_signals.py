@@ -42,6 +42,12 @@ def test_options_may_stand_in_one() -> None:
         parse_options(["threshold=-1"])
 
 
+@pytest.mark.parametrize("given", ["group=subject", "train_limit=100,group=subject", "class_weights=balanced,group=a"])
+def test_a_misspelt_option_is_hinted(given: str) -> None:
+    with pytest.raises(UsageError, match=r"'group=\w+': expected NAME=VALUE .*; did you mean 'groups'\?"):
+        parse_options([given])
+
+
 def test_units_stay_and_each_channel_gets_a_gain_of_its_own(tmp_path: Path) -> None:
     data = load(waves(tmp_path / "a.npz"), seed=0, axis="time")
     assert data.input_shape == (2, 1, 1)

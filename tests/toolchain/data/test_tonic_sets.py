@@ -243,6 +243,7 @@ def test_augment_is_drawn_for_every_epoch_and_for_training_alone(nmnist: Path) -
     assert (first != second).any(axis=(1, 2, 3, 4)).all()
     assert np.array_equal(drawn.redraw(3, 1), first)  # by seed and epoch alone: a training that goes on has the same
     assert not np.array_equal(drawn.redraw(4, 1), first)
+    assert np.array_equal(drawn.redraw(3, 1, 2), first[:2])  # a few alone are what they would be among all
     with pytest.raises(UsageError, match="expected transforms of tonic with values by name"):
         data.load("nmnist", augment="DropEvent(0.5)", **about)
     require_augment(drawn)

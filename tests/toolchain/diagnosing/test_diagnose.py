@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 import nir
 import numpy as np
 import pytest
+from rich.console import Console
 from rich.table import Table
 
 from snnas.export.compiler.compile import compile_graph
@@ -30,6 +32,7 @@ from snnas.toolchain.diagnosing.divergence import Divergence, explain, three_run
 from snnas.toolchain.diagnosing.faults import find
 from snnas.toolchain.diagnosing.pairing import Joint, hard, pair
 from snnas.toolchain.diagnosing.picture import write_picture
+from snnas.toolchain.output import fitting
 from snnas.toolchain.output.stderr import Narrator
 from tests.export import nir_nets
 from tests.export.compiler.test_foreign_lava import divided
@@ -391,6 +394,50 @@ def test_a_loss_that_chance_may_make_is_called_so() -> None:
     assert said.endswith("loss 2.00 points, which chance may do (+1 -3); most of it: weights (+2.00 if mended)")
     none = view.headline({**base, "program": program, "causes": rows, "loss": {**loss, "points": 0.0}})
     assert none.endswith("no fault; most differing spikes come of: bias")
+
+
+def wide_diagnosis() -> dict[str, Any]:
+    """As wide as a diagnosis of a deep network over many timesteps, with faults and mends, gets."""
+    worth = {"points": -67.19, "mended": 10, "broken": 86, "differing_spikes": 12_109_934, "differing_fraction": 0.4835}
+    rows = [
+        {"population": f"cell{k}_n2_lif", "fraction": [0.12345] * 20, "own_fraction": [0.00012] * 20} for k in range(30)
+    ]
+    names = ("weights", "truncation")
+    first = {"timestep": 3, "population": "cell1_n0_lif", "neuron": [1, 2, 3], "sample": 7, "float_fires": True}
+    first |= {"float_margin": 1e-5, "integer_v": 416_896, "integer_threshold": 416_896, "removed_by": list(names)}
+    cause = {"meaning": "weights rounded, moved by training, or wrong", "off_alone": worth, "on_alone": worth}
+    fault = {"population": "cell2_n1_lif", "kind": "threshold off", "where": "cell2_n0_lif__cell2_n1_lif__0"}
+    fault |= {"text": "the kernels are flipped (a convolution for a cross-correlation)"}
+    return {
+        "samples": 128,
+        "labels": True,
+        "graph": {"accuracy": 0.9},
+        "program": {"accuracy": 0.3, **worth},
+        "faults": [
+            {**fault, "text": "the kernels are flipped (a convolution for a cross-correlation)", "mended": worth}
+        ],
+        "finetuned": None,
+        "first": first,
+        "divergence": {"timesteps": 20, "populations": rows},
+        "causes": [{"cause": name, **cause} for name in names],
+        "note": "causes interact: what each is worth alone need not add up to the whole",
+        "mends": [{"text": "calibrated on these samples", "cause": "weights", "accuracy": 0.5, **worth}],
+        "smallest": None,
+        "checks": {"exact_differs_from_interpreter": 0},
+    }
+
+
+def test_its_tables_fit_a_terminal_of_80_columns_and_one_of_120() -> None:
+    shown = [part for part in view.tables(wide_diagnosis()) if isinstance(part, Table)]
+    assert len(shown) == 4
+    for part in shown:
+        narrow = [part.title, *fitting.lines(part, 80)]
+        console = Console(width=200, file=io.StringIO(), record=True)
+        console.print(fitting.boxed(part, 120))
+        wide = console.export_text().splitlines()
+        for lines, columns in ((narrow, 80), (wide, 120)):
+            assert max(map(len, map(str, lines))) <= columns, part.title
+            assert all("12.11 M (48.4%)" in line for line in map(str, lines) if "12.11" in line), "a figure is whole"
 
 
 def test_an_exports_own_figures_stand_beside_those_of_the_samples_it_kept(

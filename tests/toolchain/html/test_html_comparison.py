@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import snnas
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.files import write_json
 from snnas.toolchain.cli.app import run_command
-from snnas.toolchain.html import compared, figures_beside, write_comparison
+from snnas.toolchain.html import compared, material, write_comparison
 from snnas.toolchain.runs.run import Run
 from tests.toolchain.html.test_html_page import HOSTILE, Reader, make_run
 
@@ -41,23 +43,35 @@ def test_equal_runs_differ_in_nothing(runs: list[Run], tmp_path: Path) -> None:
 
 def test_the_figures_as_text(runs: list[Run]) -> None:
     runs[1].report.unlink()
-    head, rows = figures_beside(runs)
+    _, head, rows = compared(runs)
     assert head == ["", "one", "two", "provenance"]
     found = {row[0]: row[1:] for row in rows}
     assert found["accuracy"] == ["90.00% -> 80.00%", "-", "measured | simulated"]
     assert found["latency (us)"] == ["1 .. 2 .. 1,000", "-", "estimated"]
 
 
+def test_each_run_is_read_once(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    read, reads = material.read_report, list[Path]()
+
+    def counted(path: Path) -> dict[str, Any]:
+        reads.append(path)
+        return read(path)
+
+    monkeypatch.setattr(material, "read_report", counted)
+    snnas.compare_runs(*(str(run.path) for run in runs))
+    assert sorted(reads) == sorted(run.report for run in runs)
+
+
 def test_rows_of_one_run_stand_where_they_stand_there(runs: list[Run]) -> None:
-    plain = [row[0] for row in figures_beside(runs)[1]]
+    plain = [row[0] for row in compared(runs)[2]]
     report = json.loads(runs[1].report.read_text())
     report["finetune"] = {
         "epochs": 2, "best_epoch": 1, "weights_changed": 1, "weights": 2, "bits": 4, "seconds": 1.0,
         "validation": {"before": 0.5, "after": 0.6, "samples": 10}, "test": {"before": 0.5, "after": 0.6},
     }  # fmt: skip
     write_json(runs[1].report, report)
-    alone = [row[0] for row in figures_beside([runs[1], runs[1]])[1]]
-    beside = [row[0] for row in figures_beside(runs)[1]]
+    alone = [row[0] for row in compared([runs[1], runs[1]])[2]]
+    beside = [row[0] for row in compared(runs)[2]]
     assert len(alone) > len(plain)
     assert beside == alone
 
@@ -66,7 +80,7 @@ def test_what_was_asked_of_exports_differs_too(runs: list[Run]) -> None:
     for run, inputs in zip(runs, ({"bits": 8, "samples": 32}, {"bits": 4, "samples": 32}), strict=True):
         manifest = run.export("lava") / "manifest.json"
         write_json(manifest, json.loads(manifest.read_text()) | {"inputs": inputs})
-    assert compared(runs)["differences"] == {"export.bits": [8, 4]}
+    assert compared(runs)[0]["differences"] == {"export.bits": [8, 4]}
 
 
 def test_figures_of_different_things_are_told_on_the_terminal(
@@ -89,7 +103,7 @@ def test_the_figures_as_plain_data(runs: list[Run]) -> None:
     config["network"] = config["network"] | {"input_shape": [1, 2, 3]}
     config["search"] = {"seconds": 3.0, "evaluations": 31, "guards": 0, "architecture": "abc"}
     runs[1].write_config(config)
-    found = compared(runs)
+    found, _, _ = compared(runs)
     assert [run["name"] for run in found["runs"]] == ["one", "two"]
     assert [run["report"] for run in found["runs"]] == [json.loads(run.report.read_text()) for run in runs]
     before = runs[0].config()["seed"]
@@ -97,7 +111,7 @@ def test_the_figures_as_plain_data(runs: list[Run]) -> None:
     assert found["warnings"] == []
     runs[0].report.unlink()
     runs[1].report.write_text("{}")
-    assert [run["report"] for run in compared(runs)["runs"]] == [None, None]
+    assert [run["report"] for run in compared(runs)[0]["runs"]] == [None, None]
 
 
 def test_what_differs_is_said(runs: list[Run], tmp_path: Path) -> None:

@@ -228,6 +228,34 @@ def test_a_wide_terminal_keeps_its_lines_and_its_figures_whole() -> None:
     assert max(map(len, out.splitlines())) <= 100
 
 
+def test_narration_is_folded_between_words_on_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = " ".join(f"word{k} {k} uJ" for k in range(30))
+    path = "/a/" + "long/" * 20 + "path"
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def said() -> str:
+        narrator = Narrator()
+        narrator.say(f"  {words}")
+        narrator.note(f"{words} {path}")
+        narrator.next(f"export {path} {words}")
+        return capsys.readouterr().err
+
+    piped = said().splitlines()
+    assert piped == [f"  {words}", f"note: {words} {path}", f"next: snnas export {path} {words}"]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    *lines, following = said().splitlines()
+    assert following == piped[-1]  # it is pasted
+    at = next(k for k, line in enumerate(lines) if line.startswith("note: "))
+    assert path in [line.strip() for line in lines]
+    assert not any(line.lstrip().startswith("uJ") for line in lines)
+    assert all(len(line) < 80 for line in lines if path not in line)
+    assert {len(line) - len(line.lstrip()) for line in lines[1:at]} == {4}
+    assert {len(line) - len(line.lstrip()) for line in lines[at + 1 :]} == {8}
+    assert " ".join(" ".join(lines).split()) == f"{words} note: {words} {path}"
+
+
 def test_nouns_are_counted() -> None:
     assert [counted(n, "core") for n in (0, 1, 2048)] == ["0 cores", "1 core", "2,048 cores"]
 

@@ -32,10 +32,9 @@ from snnas.toolchain.runs.run import Run, find
 from snnas.toolchain.searching import front, within_budget
 from snnas.toolchain.searching.begin import begin_search
 from snnas.toolchain.searching.cell_methods import CELL_METHODS, Snasnet
-from snnas.toolchain.searching.cost import Cost, figure, measure
+from snnas.toolchain.searching.cost import Cost, figure, known_early, measure
 from snnas.toolchain.searching.evaluator import score_kind
 from snnas.toolchain.searching.find import find_network
-from snnas.toolchain.searching.least import least
 from snnas.toolchain.searching.methods import RUNNERS
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.session import Session, spec_of
@@ -230,27 +229,47 @@ def test_a_worker_killed_on_the_way_changes_nothing(tmp_path: Path, engine: str)
     assert records(run) == records(find(tmp_path, "one"))
 
 
+def just_too_little(run: Run, method: str) -> float:
+    """Bytes: one less than the smallest of the candidates takes."""
+    spec = spec_of(run, dataset_of(run))
+    every = (known_early(c, spec.network, spec.predictor.widths)["memory"] for c in RUNNERS[method].smallest(spec))
+    return min(filter(None, every)) - 1
+
+
 @pytest.mark.parametrize("method", CELL_METHODS)
 def test_an_impossible_budget_names_the_nearest_miss(tmp_path: Path, capsys, method: str) -> None:
-    """Of a limit that the emptiest network keeps, and none that is drawn."""
+    """Of a limit that the emptiest network keeps, and just none that is drawn."""
     limit = 0.0
     for name in ("sizes", "one"):
-        more = ["--budget", f"memory={limit + 1:.0f}B"] if name == "one" else []
+        more = ["--budget", f"memory={limit:.0f}B"] if name == "one" else ["--no-train"]
         code = snnas(tmp_path, "--method", method, *draws(method, 5), "--name", name, *more)
         run = find(tmp_path, name)
-        spec = spec_of(run, dataset_of(run))
-        limit = least(RUNNERS[method].floors(spec), spec.predictor, {"memory"})["memory"]
+        limit = just_too_little(run, method)
     error = capsys.readouterr().err
     assert code == 1
     assert error.count("\n") == 1
     assert "nearest is" in error
     assert "memory" in error
-    assert f"is over {limit + 1:.0f} B by" in error
+    assert f"is over {limit:.0f} B by" in error
     assert not run.genotype.exists()
     refused = [r for r in records(run) if r["event"] == "refusal"]
     assert refused
     assert all("before it is built" in r["reason"] for r in refused)
     assert not [r for r in records(run) if r["event"] == "evaluation"]
+
+
+def test_what_no_candidate_keeps_is_said_while_others_are_tried(tmp_path: Path, capsys) -> None:
+    assert snnas(tmp_path, "--name", "sizes", "--no-train") == 0
+    limit = just_too_little(find(tmp_path, "sizes"), "lightsnn")
+    aloud = ["search", "--method", "lightsnn", "--runs-dir", str(tmp_path), "--device", "cpu", *SMALL]
+    assert run_command([*aloud, "--budget", f"memory={limit:.0f}B", "--name", "one"]) == 1
+    *lines, error = capsys.readouterr().err.splitlines()
+    told = [line for line in lines if "keeps the budget yet" in line]
+    assert len(told) == 2  # of 256
+    for line, number in zip(told, (8, 64), strict=True):
+        assert f"  none of {number} networks keeps the budget yet; nearest " in line
+        assert f"is over {limit:.0f} B by" in line
+    assert error.endswith("search smaller networks with --channels, --hidden, --cells and -T")
 
 
 @pytest.mark.slow

@@ -24,11 +24,12 @@ from snnas.toolchain.runs import find
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.searching.begin import begin_search
 from snnas.toolchain.searching.cost import Cost, Predictor
-from snnas.toolchain.searching.least import EARLY, PRICED, least, refuse_hopeless
+from snnas.toolchain.searching.least import EARLY, FAR, PRICED, least, refuse_hopeless, refuse_unlikely
 from snnas.toolchain.searching.methods import RUNNERS
 from snnas.toolchain.searching.options import SearchOptions
 from snnas.toolchain.searching.runner import Spec
 from snnas.toolchain.searching.session import spec_of
+from snnas.toolchain.searching.smaller import shrinking, ways_out
 
 SMALL = ["--channels", "2", "--hidden", "16", "-T", "2", "--batch", "8", "--no-train", "--name", "one"]
 
@@ -79,10 +80,18 @@ def test_no_network_takes_less_than_the_bound(method: str, kind: str, tmp_path: 
         for name, bound in floor.items():
             assert 0 < bound <= (cost.figures[name] or 0.0), (name, candidate)
     name, bound = "energy_total", floor["energy_total"]
-    refuse_hopeless({name: bound * 1.01}, floors, spec.predictor)
-    with pytest.raises(GateError, match=f"no network of these sizes keeps {name}"):
-        refuse_hopeless({name: bound * 0.99}, floors, spec.predictor)
-    refuse_hopeless({"sar": 1e-9}, floors, spec.predictor)  # of which nothing is bounded
+    refuse_hopeless({name: bound * 1.01}, floors, spec.predictor, "raise it")
+    with pytest.raises(GateError, match=f"no network of these sizes keeps {name} .*; raise it"):
+        refuse_hopeless({name: bound * 0.99}, floors, spec.predictor, "raise it")
+    refuse_hopeless({"sar": 1e-9}, floors, spec.predictor, "")  # of which nothing is bounded
+    # The smallest candidates lie between: a budget that they miss by far is refused, one that is near is searched.
+    smallest = [*RUNNERS[method].smallest(spec)]
+    least_of_them = min(c.figures[name] for c in spec.predictor(smallest) if isinstance(c, Cost))  # type: ignore[type-var]
+    assert bound < least_of_them
+    refuse_unlikely({name: least_of_them / FAR * 1.01}, smallest, spec.predictor, "raise it")
+    with pytest.raises(GateError, match=f"is likely to keep {name} .*; raise it"):
+        refuse_unlikely({name: least_of_them / FAR * 0.99}, smallest, spec.predictor, "raise it")
+    refuse_unlikely({"sar": 1e-9}, smallest, spec.predictor, "")
 
 
 @pytest.mark.parametrize("budget", ["energy_total=0.1uJ", "neurons=20"])
@@ -96,9 +105,43 @@ def test_a_hopeless_budget_is_refused_at_once(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     name, limit = budget.removesuffix("uJ").split("=")
-    for word in (f"keeps {name} {limit}", "with empty cells and not a single spike", "--channels, --cells and -T"):
+    ways = {"trained": "--channels, --hidden and -T", "mse_nas": "--channels, --cells and -T"}
+    way = f"search smaller networks with {ways.get(method, '--channels, --hidden, --cells and -T')}"
+    for word in (f"keeps {name} {limit}", "with empty cells and not a single spike", way):
         assert word in error
     assert not any(tmp_path.iterdir())  # no run that would fail for good
+
+
+def test_a_budget_that_the_smallest_networks_miss_by_far_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["search", "--runs-dir", str(tmp_path), "-q", "--method", "trained", "--budget", "energy_total=1.2uJ"]
+    assert run_command(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "is likely to keep energy_total 1.2 uJ: of the smallest the cheapest is predicted to take" in error
+    assert error.endswith(
+        "search smaller networks with --channels and --hidden\n"
+    )  # one cell and one timestep are least
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_makes_networks_smaller_is_what_the_data_leave_open(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).random((60, 4, 1, 8, 8), np.float32)
+    np.savez(tmp_path / "d.npz", x=frames, y=np.arange(60) % 3)
+    options = SearchOptions(dataset=str(tmp_path / "d.npz"), method="snasnet", batch=8, channels=2, hidden=1)
+    run = begin_search(tmp_path, "one", options, "test")
+    data = dataset_of(run)
+    spec = spec_of(run, data)
+    assert shrinking(spec, data) == "--channels and --cells"
+    recordings = replace(data, options={"frames": 4})
+    assert shrinking(spec, recordings) == "--channels, --cells and fewer --data frames="
+    windows = replace(data, options={"window": 4, "hop": 2})
+    assert shrinking(spec, windows) == "--channels, --cells and a longer --data hop="
+    still = replace(data, x_train=data.x_train[:, 0])
+    assert shrinking(spec, still) == "--channels, --cells and -T"
+    least_one = replace(spec, network=replace(spec.network, channels=1, cells=1))
+    assert ways_out(least_one, data) == "raise the budget"
 
 
 def test_pricing_shows_itself_and_says_how_long(

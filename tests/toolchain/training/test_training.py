@@ -64,6 +64,17 @@ def test_what_a_training_will_take_is_its_steps_and_looks(few: Dataset, monkeypa
     staged = replace(recipe, stages=((1, 1), (3, 1)))  # tried at T = 3, and half of it is a third as long
     assert outlook.seconds_ahead(network, few, staged, seed=0, device="cpu") == pytest.approx((2 / 3 + 2) * epoch)
     assert all(map(torch.equal, before, network.parameters()))
+    # Samples that every epoch makes anew: a few are made twice; 9 s with what is read once, 1 s for an epoch.
+    seconds, asked = iter([9.0, 1.0, 50.0, 2.0, 4.0, 6.0]), list[int | None]()
+
+    def redraw(seed: int, epoch: int, first: int | None = None, /) -> np.ndarray:
+        asked.append(first)
+        return few.x_train[:first]
+
+    drawn = replace(few, redraw=redraw)
+    expected = 4 * epoch + 129 / 72 * (8 + 4 * 1)
+    assert outlook.seconds_ahead(network, drawn, recipe, seed=0, device="cpu") == pytest.approx(expected)
+    assert asked == [72, 72]
 
 
 @pytest.mark.parametrize(("genotype", "floor"), [(CHAIN, 0.85), (LOOP, 0.7)], ids=["chain", "loop"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from snnas.toolchain.checking.findings import Book, Finding, amount_of, shown
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table, print_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def show(book: Book, *, quiet: bool) -> None:
     for line in summary(book):
         print_text(line)
     for note in () if quiet else book.notes:
-        sys.stderr.write(f"note: {note}\n")
+        Narrator().note(note)
 
 
 def table(book: Book, findings: Iterable[Finding]) -> Table:

@@ -112,16 +112,19 @@ class Redrawn:
             yield from ((row, self.held[row]) for row in places)
             return
         kept: dict[int, Events] = {}
-        count = 0
+        count = found = 0
         for row, events in self.opened().events():
             if row not in places:
                 continue
+            found += 1
             if self.plain is not None and len(events):
                 events = self.plain(events, self.official.sample, row)
             count += len(events)
             if count <= HELD_EVENTS:
                 kept[row] = events
             yield row, events
+            if found == len(places):  # what comes behind them is not read
+                break
         self.held = kept if count <= HELD_EVENTS else None
 
 
