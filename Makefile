@@ -130,11 +130,12 @@ release:  ## Build wheel and sdist, and try both in clean environments of every 
 
 # Each campaign goes on where it was ended; FAULTS holds its records and what it found.
 FAULTS ?= faults.out
-faults: $(VENV)/.dev  ## Inject faults: hostile files, kills, bad machines, load (hours; goes on where it was ended)
+faults: $(VENV)/.dev  ## Inject faults: hostile files, kills, bad machines, load, edited exports (hours; goes on where it was ended)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.campaign --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.kill --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.machines --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.load --out $(FAULTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.edited --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.studies.growth
 
 # tests/mutants/results.jsonl holds what was tried, so that the next call goes on; SAMPLE=60: so many of each module.
