@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import platform
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,7 @@ BROKEN: dict[str, tuple[dict[str, bytes], str]] = {
     "no name": ({"a": npy(ONE, b"\x00")}, "entry 'a' is unnamed, repeated, or compressed in an unknown way"),
     "an empty name": ({".npy": npy(ONE, b"\x00")}, "entry '.npy' is unnamed"),
     "other magic": ({"a.npy": npy(ONE, b"\x00", magic=b"\x93NUMPZ")}, "entry 'a' is not an .npy array"),
+    "lower magic": ({"a.npy": npy(ONE, b"\x00", magic=b"\x92NUMPY")}, "entry 'a' is not an .npy array"),
     "version 3": ({"a.npy": npy(ONE, b"\x00", version=b"\x03")}, "entry 'a' is not an .npy array"),
     "a long header": ({"a.npy": npy(ONE, length=10_001)}, "has a header of 10001 bytes; at most 10000 are read"),
     "objects": ({"a.npy": npy(described("|O", "(1,)"))}, "entry 'a' has an unknown array header, or holds objects"),
@@ -599,3 +602,84 @@ def test_digits_add_up(values: list[int]) -> None:
     matrix = sparse.csr_matrix(np.array([values], dtype=np.int64))
     parts = run_lava.digits(matrix)
     assert [sum(int(p.toarray()[0, i]) << (7 * k) for k, p in enumerate(parts)) for i in range(len(values))] == values
+
+
+# ---------------------------------------------------------------------------------------- what a hostile archive raises
+
+SAID = "not a readable zip archive"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        *((kind("a\nb"), f"{SAID}: a b") for kind in (zipfile.BadZipFile, zlib.error, struct.error, EOFError)),
+        *((kind("x" * 200), f"{SAID}: {'x' * 120}") for kind in (RuntimeError, NotImplementedError, ValueError)),
+        *((kind("a"), SAID) for kind in (OverflowError, MemoryError, IndexError, TypeError, AssertionError)),
+        (KeyError("a"), f"{SAID}: 'a'"),
+        (OSError(28, "No space left"), "No space left"),
+        (OSError(), "cannot be read"),
+        (BadFile("as it is"), "as it is"),
+    ],
+)
+def test_whatever_reading_raises_is_one_line(
+    error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*given: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(run_lava, "_read_entries", raises)
+    with pytest.raises(BadFile) as caught:
+        read_npz(packed(tmp_path / "a.npz", {}))
+    assert str(caught.value) == said
+
+
+# ----------------------------------------------------------------------------------------------------- an early exit
+
+
+def exits(mode: str, *, margin: int = 0, bias: list[list[int]] | None = None) -> dict[str, Any] | None:
+    """Two classes read three neurons of a and one of b over four timesteps; a response of 2."""
+    rule = {"mode": mode, "margin": margin}
+    program = {"timesteps": 4, "meta": {"early_exit": rule},
+               "readout": {"readings": [{"src": "a", "distance": 0}, {"src": "b", "distance": 0}]}}  # fmt: skip
+    arrays = {
+        "readout.bias": np.array(bias or [[0, 0]], np.int64),
+        "readout.response": np.array([[2]]),
+        "readout.a.0": np.array([[3, 1, 0], [1, 1, 2]], np.int8),
+        "readout.b.0": np.array([[0], [5]], np.int8),
+    }
+    fired = {
+        "a": [[[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 0]]],
+        "b": [[[0], [0], [0], [0]], [[1], [1], [0], [0]]],
+    }
+    spikes = {name: np.packbits(np.array(each, np.uint8), axis=-1) for name, each in fired.items()}
+    return run_lava.early_exit(program, arrays, spikes)
+
+
+def test_where_an_inference_could_have_ended_by_hand() -> None:
+    """Of sample 0 the sums are 3, 7, 10, 13 against 1, 3, 4, 5; of sample 1 they are 0, 1, 1, 4 against 7, 13, 13, 14.
+
+    Class 1 gains at most 2 + 5 on class 0 in a timestep, class 0 at most 2 on class 1: 0 leads by 2, 4, 6, 8 and is
+    never safe before the end; 1 leads by 7, 12, 12, 10, of which more than 6 are enough at once. All of it times 128.
+    """
+    assert exits("exact") == {"mode": "exact", "timesteps": [4, 1], "changed": 0}
+    for margin, ends in ((2 * 128, 1), (2 * 128 + 1, 2), (4 * 128 + 1, 3), (6 * 128, 3), (6 * 128 + 1, 4), (9999, 4)):
+        found = exits("confidence", margin=margin)
+        assert found is not None
+        assert found["timesteps"][0] == ends, margin
+    assert exits("confidence", margin=9 * 128) == {"mode": "confidence", "timesteps": [4, 2], "changed": 0}
+    assert exits("another") is None
+    assert run_lava.early_exit({"meta": {"early_exit": "exact"}}, {}, {}) is None
+
+
+def test_a_bias_counts_for_all_timesteps_from_the_first_on() -> None:
+    """Class 0 wins by 8 times 128 at the end; at first class 1 has 3 more for each timestep or once."""
+    early = exits("confidence", margin=128, bias=[[0, 3 * 128]])
+    assert early == {"mode": "confidence", "timesteps": [1, 1], "changed": 0}  # 13 against 5 + 12
+    early = exits("confidence", margin=128, bias=[[0, 5 * 128], [0, 0], [0, 0], [0, 0]])
+    assert early == {"mode": "confidence", "timesteps": [1, 1], "changed": 1}  # 3 against 6 at first, 13 against 10
+
+
+def test_a_tie_is_the_lower_classs() -> None:
+    """By one more 0 leads by 3, 5, 7 and 9, and 7 can be lost; 1 by 6, 11 and more, and 6 could be lost at first."""
+    bias = [[128, 0], [0, 0], [0, 0], [0, 0]]
+    assert exits("exact", bias=bias) == {"mode": "exact", "timesteps": [3, 2], "changed": 0}
