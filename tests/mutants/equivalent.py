@@ -19,6 +19,14 @@ class Equivalent:
 
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
+        "hw_sim/lava/run.py",
+        'raise WorkerError(f"the Lava worker ({python}) failed twice; expected a result; {reasons[-1]}; '
+        'try fewer --samples")',
+        'raise WorkerError(f"the Lava worker ({python}) failed twice; expected a result; {reasons[+1]}; '
+        'try fewer --samples")',
+        "it is raised behind two attempts, both of which have failed: the last reason is the second one",
+    ),
+    Equivalent(
         "export/compiler/fold.py",
         'if stage.op == "avgpool":',
         'if stage.op <= "avgpool":',

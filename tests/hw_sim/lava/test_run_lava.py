@@ -6,6 +6,8 @@ import io
 import json
 import platform
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -683,3 +685,75 @@ def test_a_tie_is_the_lower_classs() -> None:
     """By one more 0 leads by 3, 5, 7 and 9, and 7 can be lost; 1 by 6, 11 and more, and 6 could be lost at first."""
     bias = [[128, 0], [0, 0], [0, 0], [0, 0]]
     assert exits("exact", bias=bias) == {"mode": "exact", "timesteps": [3, 2], "changed": 0}
+
+
+# ------------------------------------------------------------------------------------------------------ a run of Lava
+
+
+def test_a_run_by_a_lava_that_only_notes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight steps of both populations' bits; what is recorded are those of their own steps."""
+    rows = {"a": np.arange(8, dtype=np.uint8) + 10, "b": np.arange(8, dtype=np.uint8) + 20}
+    said, asked, clock = list[str](), list[Any](), iter([100.0, 103.0, 110.0])
+    quarantined: list[str] = []
+
+    class Sink:
+        def create_runtime(self, run_cfg: Any) -> None:
+            asked.append(("create", run_cfg))
+
+        def run(self, condition: Any, run_cfg: Any) -> None:
+            asked.append(("run", condition, run_cfg))
+            for name, data in rows.items():
+                (tmp_path / f"spikes.{name}.bits").write_bytes(data.tobytes())
+
+        def stop(self) -> None:
+            asked.append("stop")
+
+    def classes(names: list[str], quarantine: str) -> tuple[str, str]:
+        assert Path(quarantine).is_dir()
+        quarantined.append(quarantine)
+        return f"process of {names}", "model"
+
+    def build(network: run_lava.Network, process: str, files: list[str]) -> Sink:
+        assert process == "process of ['a', 'b']"
+        assert files == [str(tmp_path / "spikes.a.bits"), str(tmp_path / "spikes.b.bits")]
+        network.processes = 5
+        return Sink()
+
+    monkeypatch.setattr(run_lava, "imported", lambda module, name: lambda **given: (module, name, given))
+    monkeypatch.setattr(run_lava, "sink_classes", classes)
+    monkeypatch.setattr(run_lava.Network, "build", build)
+    monkeypatch.setattr(run_lava.time, "perf_counter", lambda: next(clock))
+    result = run_lava.Run(spikes={}, steps=3, build_seconds=0.5, run_seconds=0.25)
+    found = run_lava.run_once(document(), weights(), recorded(3), (1, 2), str(tmp_path), result, said.append)
+    assert {name: each[..., 0].tolist() for name, each in found.items()} == {
+        "a": [[12, 13], [15, 16]], "b": [[23, 24], [26, 27]]
+    }  # fmt: skip
+    assert (result.steps, result.processes, result.build_seconds, result.run_seconds) == (3 + 8, 5, 3.5, 7.25)
+    given = {"select_tag": "fixed_pt", "exception_proc_model_map": {"process of ['a', 'b']": "model"}}
+    configuration = ("lava.magma.core.run_configs", "Loihi2SimCfg", given)
+    condition = ("lava.magma.core.run_conditions", "RunSteps", {"num_steps": 8})
+    assert asked == [("create", configuration), ("run", condition, configuration), "stop"]
+    assert said == ["built 5 Lava processes; running 8 hardware steps for 2 samples"]
+    assert not any(Path(each).exists() for each in quarantined)
+    assert list(tmp_path.iterdir()) == []
+    rows["b"] = rows["b"][:7]
+    clock = iter([0.0, 0.0, 0.0])
+    with pytest.raises(RuntimeError, match=r"recorded 7 bytes of b; expected 8: is the disk full\?"):
+        run_lava.run_once(document(), weights(), recorded(3), (1, 2), str(tmp_path), result, said.append)
+
+
+def test_without_numpy_the_script_says_so() -> None:
+    command = [sys.executable, "-I", "-S", run_lava.__file__]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"numpy is not installed for {sys.executable}; run it by a Python 3.10 with lava-nc=="
+    )
+    assert done.stdout == ""
+
+
+def test_channels_go_last_in_lava() -> None:
+    array = np.arange(24).reshape(2, 3, 4)
+    assert run_lava.whc(array).shape == (4, 3, 2)
+    assert run_lava.whc(array)[3, 1, 0] == array[0, 1, 3]
+    assert run_lava.whc(array).flags.c_contiguous
