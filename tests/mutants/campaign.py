@@ -67,7 +67,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "hw_sim/energy/latency.py": PRICED,
     "hw_sim/map/mapping.py": ("tests/hw_sim/map/test_mapping.py", "tests/hw_sim/map/test_placement.py"),
     "export/compiler/fold.py": ("tests/export/compiler/test_fold.py",),
-    "hw_sim/lava/run.py": ("tests/hw_sim/lava/test_lava.py",),
+    "hw_sim/lava/run.py": (),
     "hw_sim/lava/run_lava.py": ("tests/hw_sim/lava/test_run_lava.py", "tests/hw_sim/test_early_exit.py"),
     "toolchain/checking/same_network.py": ("tests/toolchain/checking/test_same_network.py",),
     "toolchain/checking/remake.py": (),
