@@ -354,6 +354,8 @@ def test_what_is_allowed_is_not_refused() -> None:
     assert check_files(document(meta={"early_exit": {}}), weights(), recorded()) == 2
     entries = {"readings": [{"src": "b", "distance": 0, "columns": 1}]}
     assert check_files(document(readout=entries, meta={}), weights(), recorded()) == 2
+    turned = document(populations=document()["populations"][::-1], host=[{"dst": "a"}])
+    assert check_files(turned, weights(), without("currents.b") | {"currents.a": np.zeros((2, 1, 2, 1, 2))}) == 2
     alone = document(synapses=document()["synapses"][1:], host=[])
     assert check_files(alone, weights(), {k: v for k, v in recorded().items() if k.startswith("spikes.")}) == 2
 
@@ -638,7 +640,7 @@ def test_whatever_reading_raises_is_one_line(
 # ----------------------------------------------------------------------------------------------------- an early exit
 
 
-def exits(mode: str, *, margin: int = 0, bias: list[list[int]] | None = None) -> dict[str, Any] | None:
+def exits(mode: str, *, margin: int = 0, bias: list[list[int]] | None = None, weight: int = 5) -> dict[str, Any] | None:
     """Two classes read three neurons of a and one of b over four timesteps; a response of 2."""
     rule = {"mode": mode, "margin": margin}
     program = {"timesteps": 4, "meta": {"early_exit": rule},
@@ -647,7 +649,7 @@ def exits(mode: str, *, margin: int = 0, bias: list[list[int]] | None = None) ->
         "readout.bias": np.array(bias or [[0, 0]], np.int64),
         "readout.response": np.array([[2]]),
         "readout.a.0": np.array([[3, 1, 0], [1, 1, 2]], np.int8),
-        "readout.b.0": np.array([[0], [5]], np.int8),
+        "readout.b.0": np.array([[0], [weight]], np.int8),
     }
     fired = {
         "a": [[[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 0]]],
@@ -671,6 +673,11 @@ def test_where_an_inference_could_have_ended_by_hand() -> None:
     assert exits("confidence", margin=9 * 128) == {"mode": "confidence", "timesteps": [4, 2], "changed": 0}
     assert exits("another") is None
     assert run_lava.early_exit({"meta": {"early_exit": "exact"}}, {}, {}) is None
+
+
+def test_gains_of_two_readings_are_added() -> None:
+    """By a weight of 3 of b's neuron class 1 gains at most 2 + 3, and leads by 5, 8, 8, 6."""
+    assert exits("exact", weight=3) == {"mode": "exact", "timesteps": [3, 2], "changed": 0}
 
 
 def test_a_bias_counts_for_all_timesteps_from_the_first_on() -> None:
