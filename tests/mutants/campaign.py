@@ -69,7 +69,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "hw_sim/map/mapping.py": ("tests/hw_sim/map/test_mapping.py", "tests/hw_sim/map/test_placement.py"),
     "export/compiler/fold.py": ("tests/export/compiler/test_fold.py",),
     "hw_sim/lava/run.py": (),
-    "hw_sim/lava/run_lava.py": ("tests/hw_sim/lava/test_run_lava.py", "tests/hw_sim/test_early_exit.py"),
+    "hw_sim/lava/run_lava.py": (
+        "tests/hw_sim/lava/test_run_lava.py", "tests/hw_sim/lava/test_run_lava_files.py",
+        "tests/hw_sim/test_early_exit.py",
+    ),
     "toolchain/checking/same_network.py": ("tests/toolchain/checking/test_same_network.py",),
     "toolchain/checking/remake.py": (),
     "toolchain/checking/folder_runs.py": (),
