@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import hashlib
 import json
 import os
@@ -67,8 +68,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "hw_sim/energy/latency.py": PRICED,
     "hw_sim/map/mapping.py": ("tests/hw_sim/map/test_mapping.py", "tests/hw_sim/map/test_placement.py"),
     "export/compiler/fold.py": ("tests/export/compiler/test_fold.py",),
-    "hw_sim/lava/run.py": ("tests/hw_sim/lava/test_lava.py",),
-    "hw_sim/lava/run_lava.py": ("tests/hw_sim/lava/test_run_lava.py", "tests/hw_sim/test_early_exit.py"),
+    "hw_sim/lava/run.py": (),
+    "hw_sim/lava/run_lava.py": (
+        "tests/hw_sim/lava/test_run_lava.py", "tests/hw_sim/lava/test_run_lava_files.py",
+        "tests/hw_sim/test_early_exit.py",
+    ),
     "toolchain/checking/same_network.py": ("tests/toolchain/checking/test_same_network.py",),
     "toolchain/checking/remake.py": (),
     "toolchain/checking/folder_runs.py": (),
@@ -102,11 +106,14 @@ class Mutant:
 class Result:
     """Of a mutant that was tried.
 
-    draw: in which it was drawn; outcome: killed, late or alive; first: what it was then; old, new: its line.
+    state: a digest of the module that it is of, which had so many ``places`` for a mutant. draw: in which it was drawn.
+    outcome: killed, late or alive; first: what it was then. old, new: its line.
     """
 
     module: str
     key: str
+    state: str
+    places: int
     draw: int
     row: int
     first: str
@@ -115,8 +122,17 @@ class Result:
     new: str
 
     @property
+    def current(self) -> bool:
+        return self.state == state_of(self.module)
+
+    @property
     def argument(self) -> str | None:
         return argument_for(self.module, self.old, self.new) if self.outcome == "alive" else None
+
+
+@functools.cache
+def state_of(module: str) -> str:
+    return hashlib.sha256((ROOT / module).read_bytes()).hexdigest()[:8]
 
 
 def copy_tree(tree: Path) -> None:
@@ -216,11 +232,11 @@ def _computed(source: str) -> str:
 def read_results() -> dict[str, Result]:
     """By key."""
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return {r.key: r for r in (Result(**json.loads(line)) for line in lines)}
+    return {r.key: r for r in (Result(**({"state": "", "places": 0} | json.loads(line))) for line in lines)}
 
 
 def write_results(results: Iterable[Result]) -> None:
-    fields = ("module", "key", "draw", "row", "first", "outcome", "old", "new")
+    fields = ("module", "key", "state", "places", "draw", "row", "first", "outcome", "old", "new")
     ordered = sorted(results, key=lambda r: (list(MODULES).index(r.module), r.row, r.key))
     RESULTS.write_text("".join(json.dumps({f: getattr(r, f) for f in fields}) + "\n" for r in ordered))
 
@@ -247,7 +263,7 @@ def try_module(out: Path, module: str, sample: int | None, again: bool, draw: in
         "module": module, "tests": tests, "marks": "not slow and not lava", "mutants": told,
         "trace": str(out / f"trace-{name}-{state}.json"), "out": str(out / f"{name}.jsonl"),
     }  # fmt: skip
-    (out / f"{name}.known.json").write_text(json.dumps({m.key: [m.row, *m.change()] for m in drawn}))
+    (out / f"{name}.known.json").write_text(json.dumps({m.key: [places, m.row, *m.change()] for m in drawn}))
     (out / f"{name}.job.json").write_text(json.dumps(job))
     environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.mutants.trial", str(out / f"{name}.job.json")]
@@ -260,17 +276,19 @@ def try_module(out: Path, module: str, sample: int | None, again: bool, draw: in
 def collect(out: Path, module: str, draw: int) -> dict[str, Result]:
     """Adds what a trial wrote to the results; all of them."""
     known, name = read_results(), module.replace("/", "-")
-    found, places = out / f"{name}.jsonl", out / f"{name}.known.json"
+    found, drawn = out / f"{name}.jsonl", out / f"{name}.known.json"
     if found.exists():
-        of = json.loads(places.read_text())
+        of = json.loads(drawn.read_text())
         for line in found.read_text().splitlines():
             told = json.loads(line)
             if told["key"] in of:
-                row, old, new = of[told["key"]]
+                places, row, old, new = of[told["key"]]
                 before = known.get(told["key"])
                 known[told["key"]] = Result(
                     module=module,
                     key=told["key"],
+                    state=state_of(module),
+                    places=places,
                     draw=draw if before is None else before.draw,
                     row=row,
                     first=told["outcome"] if before is None else before.first,
@@ -283,12 +301,11 @@ def collect(out: Path, module: str, draw: int) -> dict[str, Result]:
     return known
 
 
-def table(results: Iterable[Result], places: dict[str, int]) -> str:
+def table(results: Iterable[Result]) -> str:
     """The table of docs/reliability.md: of each module its last draw, and what of all its draws is killed now."""
     head = "| module | places | drawn | equivalent | killed at first | 95 % interval | killed now |"
-    rows = [head, "|---|--:|--:|--:|--:|--:|--:|"]
-    by = list(results)
-    for module, size in places.items():
+    rows, by = [head, "|---|--:|--:|--:|--:|--:|--:|"], [r for r in results if r.current]
+    for module in MODULES:
         of = [r for r in by if r.module == module]
         last = [r for r in of if r.draw == max(r.draw for r in of)]
         judged, every = ([r for r in each if r.argument is None] for each in (last, of))
@@ -296,29 +313,20 @@ def table(results: Iterable[Result], places: dict[str, int]) -> str:
             at_first, alive = sum(r.first != "alive" for r in judged), sum(r.outcome == "alive" for r in every)
             low, high = wilson(at_first, len(judged))
             rows.append(
-                f"| {module} | {size:,} | {len(last)} | {len(last) - len(judged)} | {at_first / len(judged):.1%} "
-                f"| {low:.1%} to {high:.1%} | {len(every) - alive} of {len(every)} |"
+                f"| {module} | {last[0].places:,} | {len(last)} | {len(last) - len(judged)} "
+                f"| {at_first / len(judged):.1%} | {low:.1%} to {high:.1%} | {len(every) - alive} of {len(every)} |"
             )
     return "\n".join((*rows, ""))
 
 
-def tried_of(module: str, known: dict[str, Result]) -> tuple[list[Mutant], int]:
-    """The mutants of today's module that have a result; how many places for a mutant it has."""
-    draws = Counter(r.draw for r in known.values() if r.module == module)
-    found, places = list[Mutant](), 0
+def tried_of(module: str, known: dict[str, Result]) -> list[Mutant]:
+    """The mutants of today's module that have a result."""
+    draws = Counter(r.draw for r in known.values() if r.module == module and r.current)
+    found = list[Mutant]()
     for draw, number in draws.items():
-        drawn, places = mutants_of(module, number, draw, {r.key for r in known.values() if r.draw != draw})
+        drawn, _ = mutants_of(module, number, draw, {r.key for r in known.values() if r.draw != draw})
         found += [m for m in drawn if m.key in known]
-    return found, places
-
-
-def current() -> tuple[list[Result], dict[str, int]]:
-    """The results of today's code, and how many places for a mutant each module has."""
-    known, places, found = read_results(), dict[str, int](), list[Result]()
-    for module in MODULES:
-        tried, places[module] = tried_of(module, known)
-        found += [known[m.key] for m in tried]
-    return found, places
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -336,10 +344,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given.table:
         for module in given.modules or MODULES:
             try_module(given.out.resolve(), module, given.sample, given.again, given.draw)
-    results, places = current()
-    print(table(results, places))
+    results = read_results().values()
+    print(table(results))
     for r in results:
-        if _unexplained(r):
+        if r.current and _unexplained(r):
             print(f"{r.module}:{r.row}\n- {r.old}\n+ {r.new}\n")
     return 0
 

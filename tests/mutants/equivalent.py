@@ -19,6 +19,20 @@ class Equivalent:
 
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
+        "hw_sim/lava/run_lava.py",
+        "fired = int(np.unpackbits(run.spikes[name], axis=-1).sum(dtype=np.int64))",
+        "fired = int(np.unpackbits(run.spikes[name], axis=~1).sum(dtype=np.int64))",
+        "along whichever axis the bits are unpacked, their sum is the same",
+    ),
+    Equivalent(
+        "hw_sim/lava/run.py",
+        'raise WorkerError(f"the Lava worker ({python}) failed twice; expected a result; {reasons[-1]}; '
+        'try fewer --samples")',
+        'raise WorkerError(f"the Lava worker ({python}) failed twice; expected a result; {reasons[+1]}; '
+        'try fewer --samples")',
+        "it is raised behind two attempts, both of which have failed: the last reason is the second one",
+    ),
+    Equivalent(
         "export/compiler/fold.py",
         'if stage.op == "avgpool":',
         'if stage.op <= "avgpool":',

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "late" in expected or not expected.startswith("0"):
         raise SystemExit(f"{MODULE} does not run as it is: {expected[:200]}")
     known = read_results()
-    for mutant in tried_of(MODULE, known)[0]:
+    for mutant in tried_of(MODULE, known):
         was = known[mutant.key]
         if not was.first == was.outcome == "alive":
             continue

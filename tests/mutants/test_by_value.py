@@ -47,6 +47,9 @@ def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
     there |= {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 3_260_000}
     with pytest.raises(UnsupportedError, match=rf"take {needed / 21:,.1f} GB in .* has 3\.3 GB"):
         _check_memory(made, 1_000_000_000 // 7)
+    batch = 10**15 // 7
+    with pytest.raises(UnsupportedError, match=rf"take {batch * (needed // 3) / 1e9:,.1f} GB in"):
+        _check_memory(made, batch)
 
 
 @pytest.mark.parametrize(("largest", "roads"), [((1 << 24) - 1, ["float32"]), (1 << 24, [])])

@@ -46,13 +46,13 @@ def test_a_deadline_by_hand(tmp_path: Path) -> None:
 
 def test_a_deadline_of_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run begins anew, with its own building: 5 samples, 2 at a time, are 3 runs."""
-    made = program([population("a", (3, 1, 1))], [(INPUT, "a", dense(3, 1))], timesteps=2)
+    made = program([population("a", (3, 1, 1))], [(INPUT, "a", dense(3, 1)), (INPUT, "a", dense(3, 1))], timesteps=2)
     write_program(tmp_path / "p.npz", made)
     monkeypatch.setattr(run_lava, "samples_per_run", lambda program, samples: 2)
     timing = run_lava.timing_of(run_lava.read_program(str(tmp_path / "p.npz"))[0])
-    processes = 2 + 2 + 2
+    processes = 2 + 2 + 4
     steps = timing.steps(5) + 3 * run_lava.LEAD
-    expected = 3 * (30.0 + 0.3 * processes) + 4 * steps * (5e-9 * 3 + 1e-3 * processes)
+    expected = 3 * (30.0 + 0.3 * processes) + 4 * steps * (5e-9 * 6 + 1e-3 * processes)
     assert lava.estimated_seconds(tmp_path / "p.npz", 5) == pytest.approx(expected, rel=1e-12)
     (tmp_path / "p.npz").write_bytes(b"no program")
     with pytest.raises(InvalidFileError, match=r"p\.npz: not a program that Lava can run"):
@@ -302,6 +302,33 @@ def test_a_group_that_is_gone_leaves_its_segments(monkeypatch: pytest.MonkeyPatc
     group.segments.add("/dev/shm/psm_left")
     group.end()
     assert (proc.killed, proc.now, proc.unlinked) == ([], 0.0, ["/dev/shm/psm_left"])
+
+
+def test_a_comparison_by_hand() -> None:
+    """Two populations over two timesteps; of three recorded samples two are compared."""
+    made = program([population("a", (3, 1, 3)), population("b", (2, 1, 1))],
+                   [(INPUT, "a", dense(9, 1)), ("a", "b", dense(2, 9))])  # fmt: skip
+    golden = {"spikes.a": np.zeros((3, 2, 2), np.uint8), "spikes.b": np.zeros((3, 2, 1), np.uint8)}
+    theirs = {name: array[:2].copy() for name, array in golden.items()}
+    assert lava.compare(golden, theirs, made, 2) == lava.Comparison(2, 2 * 2 * 11, 0, None, {"a": 0, "b": 0})
+    theirs["spikes.b"][0, 1, 0] = 0b1100_0000
+    theirs["spikes.a"][0, 1, 1] = 0b1000_0000
+    theirs["spikes.a"][1, 0, 0] = 0b0000_0100
+    found = lava.compare(golden, theirs, made, 2)
+    assert found == lava.Comparison(2, 44, 4, lava.Difference("a", 0, 1, (2, 0, 2)), {"a": 2, "b": 2})
+    assert not found.equal
+    with pytest.raises(
+        WorkerError, match=r"the Lava worker's spikes\.b is uint8 \(2, 2, 2\); expected uint8 \(2, 2, 1\)"
+    ):
+        lava.compare(golden, theirs | {"spikes.b": np.zeros((2, 2, 2), np.uint8)}, made, 2)
+    with pytest.raises(WorkerError, match=r"the Lava worker's spikes\.b is int8 \(2, 2, 1\)"):
+        lava.compare(golden, theirs | {"spikes.b": np.zeros((2, 2, 1), np.int8)}, made, 2)
+    with pytest.raises(WorkerError, match=r"populations are not the program's: spikes\.c; run it again"):
+        lava.compare(golden, theirs | {"spikes.c": theirs["spikes.b"]}, made, 2)
+    for wrong, said in ((None, "missing"), (np.zeros((1, 2, 1), np.uint8), r"uint8 \(1, 2, 1\)"),
+                        (np.zeros((2, 2, 1), np.int8), "int8"), (np.zeros((2, 1, 1), np.uint8), "uint8")):  # fmt: skip
+        with pytest.raises(InvalidFileError, match=rf"golden\.npz: spikes\.b is {said}"):
+            lava.compare(golden | {"spikes.b": wrong}, theirs, made, 2)  # type: ignore[dict-item]
 
 
 # ---------------------------------------------------------------------------------------- attempts, without a process

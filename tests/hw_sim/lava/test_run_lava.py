@@ -1,11 +1,10 @@
-"""The script's parts without Lava: what it reads and refuses, and what it asks of a Lava that only notes it."""
+"""The script's parts without Lava: what it computes, and what it asks of a Lava that only notes it."""
 
 from __future__ import annotations
 
-import io
-import json
 import platform
-import zipfile
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,170 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnas.hw_sim.lava import run_lava
-from snnas.hw_sim.lava.run_lava import BadFile, Timing, check_files, compare, read_npz, report
+from snnas.hw_sim.lava.run_lava import BadFile, Timing, check_files, compare, report
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import LinearMap, Pool
-
-# ------------------------------------------------------------------------------------------------------ reading files
-
-
-def packed(path: Path, entries: dict[str, bytes], how: int = zipfile.ZIP_STORED) -> str:
-    with zipfile.ZipFile(path, "w", how) as archive:
-        for name, data in entries.items():
-            archive.writestr(name, data)
-    return str(path)
-
-
-def npy(
-    header: str, data: bytes = b"", *, version: bytes = b"\x01", magic: bytes = b"\x93NUMPY", length: int = -1
-) -> bytes:
-    width = 2 if version == b"\x01" else 4
-    size = (len(header) if length < 0 else length).to_bytes(width, "little")
-    return magic + version + b"\x00" + size + header.encode("latin-1") + data
-
-
-def described(descr: str, shape: str, fortran: str = "False") -> str:
-    return f"{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n"
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.arange(6, dtype=np.int8).reshape(2, 3),
-        np.array(2.5),
-        np.asfortranarray(np.arange(6, dtype=">i4").reshape(2, 3)),
-        np.zeros((0, 4), np.uint16),
-        np.array([True, False]),
-        np.arange(2, dtype=np.float32).reshape(1, 1, 1, 1, 1, 1, 1, 2),
-    ],
-)
-@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_an_array_is_read_as_it_was_written(array: np.ndarray, how: int, tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    found = read_npz(packed(tmp_path / "a.npz", {"x.y.npy": buffer.getvalue()}, how))
-    assert list(found) == ["x.y"]
-    assert found["x.y"].dtype == array.dtype
-    assert np.array_equal(found["x.y"], array)
-    assert found["x.y"].shape == array.shape
-    assert found["x.y"].flags.writeable
-
-
-def test_both_versions_of_a_header_are_read(tmp_path: Path) -> None:
-    for version in (b"\x01", b"\x02"):
-        entry = npy(described("|u1", "(3,)"), b"\x05\x06\x07", version=version)
-        assert read_npz(packed(tmp_path / "a.npz", {"a.npy": entry}))["a"].tolist() == [5, 6, 7]
-    padded = npy(described("<i2", "(1, 2)").ljust(10_000 - 1) + "\n", b"\x05\x00\x06\x01")
-    assert read_npz(packed(tmp_path / "a.npz", {"a.npy": padded}))["a"].tolist() == [[5, 262]]
-
-
-ONE = described("|u1", "(1,)")
-BROKEN: dict[str, tuple[dict[str, bytes], str]] = {
-    "no name": ({"a": npy(ONE, b"\x00")}, "entry 'a' is unnamed, repeated, or compressed in an unknown way"),
-    "an empty name": ({".npy": npy(ONE, b"\x00")}, "entry '.npy' is unnamed"),
-    "other magic": ({"a.npy": npy(ONE, b"\x00", magic=b"\x93NUMPZ")}, "entry 'a' is not an .npy array"),
-    "version 3": ({"a.npy": npy(ONE, b"\x00", version=b"\x03")}, "entry 'a' is not an .npy array"),
-    "a long header": ({"a.npy": npy(ONE, length=10_001)}, "has a header of 10001 bytes; at most 10000 are read"),
-    "objects": ({"a.npy": npy(described("|O", "(1,)"))}, "entry 'a' has an unknown array header, or holds objects"),
-    "text": ({"a.npy": npy(described("<U1", "(1,)"), b"1234")}, "has an unknown array header, or holds objects"),
-    "bytes": ({"a.npy": npy(described("|S1", "(1,)"), b"1")}, "has an unknown array header, or holds objects"),
-    "another header": ({"a.npy": npy(ONE + "x", b"\x00")}, "has an unknown array header, or holds objects"),
-    "too little": ({"a.npy": npy(described("<i4", "(2,)"), b"1234567")}, "declares shape (2,), which is not the size"),
-    "too much": ({"a.npy": npy(described("<i4", "(2,)"), b"123456789")}, "declares shape (2,), which is not the size"),
-    "nine axes": (
-        {"a.npy": npy(described("|u1", "(1, 1, 1, 1, 1, 1, 1, 1, 1)"), b"\x00")}, "which is not the size of its data"
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("fault", BROKEN)
-def test_what_is_no_array_is_refused(fault: str, tmp_path: Path) -> None:
-    entries, said = BROKEN[fault]
-    with pytest.raises(BadFile) as caught:
-        read_npz(packed(tmp_path / "a.npz", entries))
-    assert said in str(caught.value)
-
-
-def test_text_is_left_alone_where_that_is_asked_for(tmp_path: Path) -> None:
-    entries = {"t.npy": npy(described("<U1", "(1,)"), b"1234"), "s.npy": npy(described("|S1", "(1,)"), b"1"),
-               "a.npy": npy(ONE, b"\x09")}  # fmt: skip
-    found = read_npz(packed(tmp_path / "a.npz", entries), text=True)
-    assert {name: array.tolist() for name, array in found.items()} == {"a": [9]}
-
-
-def test_names_are_not_repeated_and_compression_is_known(tmp_path: Path) -> None:
-    path = tmp_path / "a.npz"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("a.npy", npy(ONE, b"\x00"))
-        with pytest.warns(UserWarning, match="Duplicate"):
-            archive.writestr("a.npy", npy(ONE, b"\x00"))
-    with pytest.raises(BadFile, match=r"entry 'a\.npy' is unnamed, repeated"):
-        read_npz(str(path))
-    for how in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        with pytest.raises(BadFile, match="compressed in an unknown way"):
-            read_npz(packed(path, {"a.npy": npy(ONE, b"\x00")}, how))
-    with pytest.raises(BadFile, match=f"entry '{'x' * 80}' is unnamed"):
-        read_npz(packed(path, {"x" * 100: b""}))
-
-
-def test_no_more_is_read_than_is_allowed(tmp_path: Path) -> None:
-    entries = {name: npy(ONE, b"\x00") for name in ("a.npy", "b.npy")}
-    path = packed(tmp_path / "a.npz", entries)
-    size, total = Path(path).stat().st_size, sum(map(len, entries.values()))
-    assert len(read_npz(path, entries=2, limit_bytes=size)) == 2
-    with pytest.raises(BadFile, match="2 entries; at most 1 are read"):
-        read_npz(path, entries=1)
-    with pytest.raises(BadFile, match=rf"^{size} bytes; at most {size - 1} are read"):
-        read_npz(path, limit_bytes=size - 1)
-    wide = {name: npy(described("|u1", "(5000,)"), bytes(5000)) for name in ("a.npy", "b.npy")}
-    path, total = packed(tmp_path / "b.npz", wide, zipfile.ZIP_DEFLATED), sum(map(len, wide.values()))
-    assert len(read_npz(path, limit_bytes=total)) == 2
-    with pytest.raises(BadFile, match=rf"its arrays take {total} bytes; at most {total - 1} are read"):
-        read_npz(path, limit_bytes=total - 1)
-    assert run_lava.LIMIT_BYTES == 2 << 30
-
-
-def test_what_is_no_archive_is_refused_in_a_line(tmp_path: Path) -> None:
-    def said(path: Path) -> str:
-        with pytest.raises(BadFile) as caught:
-            read_npz(str(path))
-        return str(caught.value)
-
-    assert said(tmp_path) == "not a regular file"
-    assert said(tmp_path / "none") == "No such file or directory"
-    (tmp_path / "a").write_bytes(b"PK not one")
-    assert said(tmp_path / "a") == "not a readable zip archive: File is not a zip file"
-    whole = Path(packed(tmp_path / "b.npz", {"a.npy": npy(ONE, b"\x00")})).read_bytes()
-    (tmp_path / "c").write_bytes(whole.replace(npy(ONE, b"\x00"), npy(ONE, b"\x01")))
-    assert said(tmp_path / "c").startswith("not a readable zip archive: Bad CRC-32")
-
-
-@pytest.mark.parametrize(
-    ("arrays", "said"),
-    [
-        ({}, "it holds no program.json"),
-        ({"program.json": np.zeros(2, np.int8)}, "it holds no program.json"),
-        ({"program.json": np.frombuffer(b"{", np.uint8)}, "program.json is not JSON"),
-        ({"program.json": np.frombuffer(b"\xff\xfe", np.uint8)}, "program.json is not JSON"),
-        ({"program.json": np.frombuffer(b"[1]", np.uint8)}, "program.json is of none of the formats snnas.program/2, "),
-        ({"program.json": np.frombuffer(b"[" * 5000, np.uint8)}, "program.json is not JSON"),
-    ],
-)
-def test_what_is_no_program_is_refused(arrays: dict[str, np.ndarray], said: str, tmp_path: Path) -> None:
-    np.savez(tmp_path / "p.npz", **arrays)
-    with pytest.raises(BadFile) as caught:
-        run_lava.read_program(str(tmp_path / "p.npz"))
-    assert str(caught.value).startswith(said)
-
-
-@pytest.mark.parametrize("version", [2, 3, 4, 5])
-def test_each_format_of_a_program_is_read(version: int, tmp_path: Path) -> None:
-    text = json.dumps({"format": f"snnas.program/{version}", "name": "µ"}, ensure_ascii=False).encode()
-    np.savez(tmp_path / "p.npz", **{"program.json": np.frombuffer(text, np.uint8), "a": np.ones(2)})
-    program, arrays = run_lava.read_program(str(tmp_path / "p.npz"))
-    assert program == {"format": f"snnas.program/{version}", "name": "µ"}
-    assert set(arrays) == {"program.json", "a"}
-
 
 # ------------------------------------------------------------------------------------------------ time, and comparing
 
@@ -349,6 +187,8 @@ def test_what_is_allowed_is_not_refused() -> None:
     assert check_files(document(meta={"early_exit": {}}), weights(), recorded()) == 2
     entries = {"readings": [{"src": "b", "distance": 0, "columns": 1}]}
     assert check_files(document(readout=entries, meta={}), weights(), recorded()) == 2
+    turned = document(populations=document()["populations"][::-1], host=[{"dst": "a"}])
+    assert check_files(turned, weights(), without("currents.b") | {"currents.a": np.zeros((2, 1, 2, 1, 2))}) == 2
     alone = document(synapses=document()["synapses"][1:], host=[])
     assert check_files(alone, weights(), {k: v for k, v in recorded().items() if k.startswith("spikes.")}) == 2
 
@@ -599,3 +439,132 @@ def test_digits_add_up(values: list[int]) -> None:
     matrix = sparse.csr_matrix(np.array([values], dtype=np.int64))
     parts = run_lava.digits(matrix)
     assert [sum(int(p.toarray()[0, i]) << (7 * k) for k, p in enumerate(parts)) for i in range(len(values))] == values
+
+
+# ----------------------------------------------------------------------------------------------------- an early exit
+
+
+def exits(mode: str, *, margin: int = 0, bias: list[list[int]] | None = None, weight: int = 5) -> dict[str, Any] | None:
+    """Two classes read three neurons of a and one of b over four timesteps; a response of 2."""
+    rule = {"mode": mode, "margin": margin}
+    program = {"timesteps": 4, "meta": {"early_exit": rule},
+               "readout": {"readings": [{"src": "a", "distance": 0}, {"src": "b", "distance": 0}]}}  # fmt: skip
+    arrays = {
+        "readout.bias": np.array(bias or [[0, 0]], np.int64),
+        "readout.response": np.array([[2]]),
+        "readout.a.0": np.array([[3, 1, 0], [1, 1, 2]], np.int8),
+        "readout.b.0": np.array([[0], [weight]], np.int8),
+    }
+    fired = {
+        "a": [[[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 0]]],
+        "b": [[[0], [0], [0], [0]], [[1], [1], [0], [0]]],
+    }
+    spikes = {name: np.packbits(np.array(each, np.uint8), axis=-1) for name, each in fired.items()}
+    return run_lava.early_exit(program, arrays, spikes)
+
+
+def test_where_an_inference_could_have_ended_by_hand() -> None:
+    """Of sample 0 the sums are 3, 7, 10, 13 against 1, 3, 4, 5; of sample 1 they are 0, 1, 1, 4 against 7, 13, 13, 14.
+
+    Class 1 gains at most 2 + 5 on class 0 in a timestep, class 0 at most 2 on class 1: 0 leads by 2, 4, 6, 8 and is
+    never safe before the end; 1 leads by 7, 12, 12, 10, of which more than 6 are enough at once. All of it times 128.
+    """
+    assert exits("exact") == {"mode": "exact", "timesteps": [4, 1], "changed": 0}
+    for margin, ends in ((2 * 128, 1), (2 * 128 + 1, 2), (4 * 128 + 1, 3), (6 * 128, 3), (6 * 128 + 1, 4), (9999, 4)):
+        found = exits("confidence", margin=margin)
+        assert found is not None
+        assert found["timesteps"][0] == ends, margin
+    assert exits("confidence", margin=9 * 128) == {"mode": "confidence", "timesteps": [4, 2], "changed": 0}
+    assert exits("another") is None
+    assert run_lava.early_exit({"meta": {"early_exit": "exact"}}, {}, {}) is None
+
+
+def test_gains_of_two_readings_are_added() -> None:
+    """By a weight of 3 of b's neuron class 1 gains at most 2 + 3, and leads by 5, 8, 8, 6."""
+    assert exits("exact", weight=3) == {"mode": "exact", "timesteps": [3, 2], "changed": 0}
+
+
+def test_a_bias_counts_for_all_timesteps_from_the_first_on() -> None:
+    """Class 0 wins by 8 times 128 at the end; at first class 1 has 3 more for each timestep or once."""
+    early = exits("confidence", margin=128, bias=[[0, 3 * 128]])
+    assert early == {"mode": "confidence", "timesteps": [1, 1], "changed": 0}  # 13 against 5 + 12
+    early = exits("confidence", margin=128, bias=[[0, 5 * 128], [0, 0], [0, 0], [0, 0]])
+    assert early == {"mode": "confidence", "timesteps": [1, 1], "changed": 1}  # 3 against 6 at first, 13 against 10
+
+
+def test_a_tie_is_the_lower_classs() -> None:
+    """By one more 0 leads by 3, 5, 7 and 9, and 7 can be lost; 1 by 6, 11 and more, and 6 could be lost at first."""
+    bias = [[128, 0], [0, 0], [0, 0], [0, 0]]
+    assert exits("exact", bias=bias) == {"mode": "exact", "timesteps": [3, 2], "changed": 0}
+
+
+# ------------------------------------------------------------------------------------------------------ a run of Lava
+
+
+def test_a_run_by_a_lava_that_only_notes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight steps of both populations' bits; what is recorded are those of their own steps."""
+    rows = {"a": np.arange(8, dtype=np.uint8) + 10, "b": np.arange(8, dtype=np.uint8) + 20}
+    said, asked, clock = list[str](), list[Any](), iter([100.0, 103.0, 110.0])
+    quarantined: list[str] = []
+
+    class Sink:
+        def create_runtime(self, run_cfg: Any) -> None:
+            asked.append(("create", run_cfg))
+
+        def run(self, condition: Any, run_cfg: Any) -> None:
+            asked.append(("run", condition, run_cfg))
+            for name, data in rows.items():
+                (tmp_path / f"spikes.{name}.bits").write_bytes(data.tobytes())
+
+        def stop(self) -> None:
+            asked.append("stop")
+
+    def classes(names: list[str], quarantine: str) -> tuple[str, str]:
+        assert Path(quarantine).is_dir()
+        quarantined.append(quarantine)
+        return f"process of {names}", "model"
+
+    def build(network: run_lava.Network, process: str, files: list[str]) -> Sink:
+        assert process == "process of ['a', 'b']"
+        assert files == [str(tmp_path / "spikes.a.bits"), str(tmp_path / "spikes.b.bits")]
+        network.processes = 5
+        return Sink()
+
+    monkeypatch.setattr(run_lava, "imported", lambda module, name: lambda **given: (module, name, given))
+    monkeypatch.setattr(run_lava, "sink_classes", classes)
+    monkeypatch.setattr(run_lava.Network, "build", build)
+    monkeypatch.setattr(run_lava.time, "perf_counter", lambda: next(clock))
+    result = run_lava.Run(spikes={}, steps=3, build_seconds=0.5, run_seconds=0.25)
+    found = run_lava.run_once(document(), weights(), recorded(3), (1, 2), str(tmp_path), result, said.append)
+    assert {name: each[..., 0].tolist() for name, each in found.items()} == {
+        "a": [[12, 13], [15, 16]], "b": [[23, 24], [26, 27]]
+    }  # fmt: skip
+    assert (result.steps, result.processes, result.build_seconds, result.run_seconds) == (3 + 8, 5, 3.5, 7.25)
+    given = {"select_tag": "fixed_pt", "exception_proc_model_map": {"process of ['a', 'b']": "model"}}
+    configuration = ("lava.magma.core.run_configs", "Loihi2SimCfg", given)
+    condition = ("lava.magma.core.run_conditions", "RunSteps", {"num_steps": 8})
+    assert asked == [("create", configuration), ("run", condition, configuration), "stop"]
+    assert said == ["built 5 Lava processes; running 8 hardware steps for 2 samples"]
+    assert not any(Path(each).exists() for each in quarantined)
+    assert list(tmp_path.iterdir()) == []
+    rows["b"] = rows["b"][:7]
+    clock = iter([0.0, 0.0, 0.0])
+    with pytest.raises(RuntimeError, match=r"recorded 7 bytes of b; expected 8: is the disk full\?"):
+        run_lava.run_once(document(), weights(), recorded(3), (1, 2), str(tmp_path), result, said.append)
+
+
+def test_without_numpy_the_script_says_so() -> None:
+    command = [sys.executable, "-I", "-S", run_lava.__file__]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"numpy is not installed for {sys.executable}; run it by a Python 3.10 with lava-nc=="
+    )
+    assert done.stdout == ""
+
+
+def test_channels_go_last_in_lava() -> None:
+    array = np.arange(24).reshape(2, 3, 4)
+    assert run_lava.whc(array).shape == (4, 3, 2)
+    assert run_lava.whc(array)[3, 1, 0] == array[0, 1, 3]
+    assert run_lava.whc(array).flags.c_contiguous

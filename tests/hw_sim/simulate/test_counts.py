@@ -134,6 +134,7 @@ def test_what_the_host_injects_is_billed_for_each_step_on_which_it_is_due() -> N
     (driven,) = [s for s in c.sources if s.id == INPUT]
     assert (driven.spikes, driven.injected) == (3, 3 + 3 + 2)
     assert {s.id: s.synops for s in c.synapses} == {"s0": 3, "s1": 0, "s2": 3, "d0": 2, READOUT: 0}
+    assert c.sample_synops == (8,)
     assert driven.messages == sum(sum(core.messages) for core in c.cores)
     # One core holds both: a's are due at t, b's at t + 1 and, late, at t + 2.
     assert c.cores[0].messages == (1, 2, 2, 2, 1, 0)
@@ -267,6 +268,23 @@ def test_host_macs_and_currents() -> None:
     counter = Counter(made, mapping)
     counter.add(simulate(made, currents=currents))
     assert counter.result().populations[0].active == 2 * 2 * 32  # unknown: the bound
+
+
+def test_a_still_image_is_computed_once_however_late_it_is_injected() -> None:
+    """Into b at once, into a and c a timestep late: there the first timestep has nothing of it."""
+    linear = replace(dense(1, 1), weight=np.ones((1, 1), np.float32))
+    host = tuple(
+        HostMap(id=f"h{name}", dst=name, map=linear, distance=late) for name, late in (("a", 1), ("b", 0), ("c", 1))
+    )
+    made = program([population(name, (1, 1, 1)) for name in "abc"], [], host=host, timesteps=3, blank=1)
+    counter = Counter(made, map_program(made, load_system()))
+
+    def computed(name: str, *current: int) -> int:
+        return counter._computed(name, np.array(current).reshape(1, -1, 1, 1, 1))
+
+    assert [computed(name, 0, 5, 5) for name in "abc"] == [1, 3, 1]
+    assert [computed(name, 0, 5, 6) for name in "abc"] == [3, 3, 3]
+    assert [computed(name, 5) for name in "b"] == [1]
 
 
 def random_program(rng: np.random.Generator) -> Program:
