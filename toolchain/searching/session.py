@@ -186,18 +186,19 @@ class Session:
 
     def _refusal(self, limits: Limits, banned: Mapping[Any, str]) -> Refuse:
         self.meter.limits, self.meter.nearest = dict(limits), None
-        refused, told, kept = 0, TELLING, False
+        seen, told, kept = set[str](), TELLING, False
 
         def refuse(genotypes: Sequence[Genotype]) -> list[str | None]:
-            nonlocal refused, told, kept
+            nonlocal told, kept
             self.candidates.update((genotype.architecture_id, genotype) for genotype in genotypes)
             reasons = self.meter.refuse(genotypes) if limits else [None] * len(genotypes)
             reasons = [banned.get(live(g), reason) for g, reason in zip(genotypes, reasons, strict=True)]
-            refused, kept = refused + len(reasons), kept or None in reasons
-            if not kept and refused >= told and self.meter.nearest:
-                while told <= refused:
+            seen.update(genotype.architecture_id for genotype in genotypes)
+            kept = kept or None in reasons
+            if not kept and len(seen) >= told and self.meter.nearest:
+                while told <= len(seen):
                     told *= TELLING
-                self.narrator.say(f"  none of {refused} networks keeps the budget yet; nearest {self.meter.nearest[1]}")
+                self.narrator.say(f"  none of {len(seen)} networks keeps the budget; nearest {self.meter.nearest[1]}")
             return reasons
 
         return refuse
