@@ -113,8 +113,8 @@ def test_designs_and_recipes_are_good() -> None:
     from snnas.toolchain.training import load_recipe
 
     designs, recipes = (sorted((EXAMPLES / "designs").glob(f"*.{kind}")) for kind in ("json", "toml"))
-    assert len(designs) == 3
-    assert len(recipes) == 4
+    assert len(designs) == 4
+    assert len(recipes) == 5
     for path in designs:
         assert Design.from_json(path.read_text()).to_json() == path.read_text()
         assert f"--genotype {path.name}" in (EXAMPLES / "designs/README.md").read_text()

@@ -23,7 +23,7 @@ from snnas.hw_sim.linear import pad_hw, sum_pool
 from snnas.hw_sim.program import LinearMap
 
 ROWS = 8192  # patches of calibration spikes that H is estimated from
-MAX_INPUTS = 4608  # a 3x3 kernel over 512 channels; beyond, H (170 MB of that) would not fit: plain rounding
+MAX_INPUTS = 4096  # beyond, H would not fit: plain rounding
 BLOCK = 64  # inputs whose errors are handed on beyond them at once: 256 x 2304 weights in .17 s, one by one 5.7 s
 DAMPING = 0.01  # of the mean diagonal, added to H: inputs that never fired carry nothing
 CLIPS = (1.0, 1.25, 1.5, 1.75, 2.0)  # times what 8 bits hold, that the largest weight of a readout may be
