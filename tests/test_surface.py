@@ -20,6 +20,7 @@ import typer
 
 import snnas
 from snnas.hw_sim.errors import UsageError
+from snnas.toolchain.checking.attest import attest
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.cli.app import app
 from snnas.toolchain.commands import check, verbs
@@ -31,6 +32,7 @@ from snnas.toolchain.commands.report import ReportOptions
 from snnas.toolchain.commands.submit import SubmitOptions
 from snnas.toolchain.commands.train import TrainOptions
 from snnas.toolchain.models.open import open_subject
+from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.searching.budgets import parse_budgets
 from snnas.toolchain.searching.options import ResumeOptions, SearchKeywords, SearchOptions
@@ -397,5 +399,8 @@ def test_a_runs_name_is_told_from_a_file(exported: snnas.Export, monkeypatch: py
         UsageError, match=f"{name}: no such file or folder; it is a run, name its export: .*{name}/export"
     ):
         open_subject(Path(name), ReadingOptions())
-    (finding,) = snnas.check(name).failures
-    assert "it is a run, name its export" in finding.detail
+    for judged in ({}, {"data": "digits", "max": {"cores": 8}}):
+        (finding,) = snnas.check(name, **judged).failures
+        assert "it is a run, name its export" in finding.detail
+    with pytest.raises(UsageError, match=f"wrote; it is a run, name its export: .*{name}/export"):
+        attest(Path(name), Pricing())

@@ -24,6 +24,7 @@ from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.samples import LIMIT_BYTES, of_arrays
 from snnas.toolchain.models.estimate import profile_of
 from snnas.toolchain.models.pricing import Pricing
+from snnas.toolchain.runs.run import meant_by
 
 SCHEMA = "snnas.attestation/1"
 DIGITS = 9  # of a figure: sums of constants in float64 may differ in the last ones between machines
@@ -33,7 +34,7 @@ SAID = ("files", "samples", "priced", "figures", "checks")
 def attest(folder: Path, pricing: Pricing) -> tuple[dict[str, Any], Book]:
     """The attestation of an export, and the check that it rests on. UsageError for what is no folder."""
     if not folder.is_dir():
-        raise UsageError(f"{folder}: expected a folder that snnas export wrote")
+        raise UsageError(f"{folder}: expected a folder that snnas export wrote{meant_by(folder)}")
     book = check(folder, CheckOptions(graphs=(folder,), pricing=pricing, measure=True, budgets=False))
     profile, files = profile_of(pricing), _files(folder, book)
     stimulus = None

@@ -76,10 +76,11 @@ class CheckOptions:
         if self.tolerances and self.baseline is None:
             raise UsageError("--tolerance is of a baseline; give --baseline FILE")
         given = self.reading.data is not None or self.reading.limit is not None
-        if self.record is None and given and not all(path.is_dir() for path in self.graphs):
+        lone = next((path for path in self.graphs if path.is_file()), None)  # what is not there is a finding
+        if self.record is None and given and lone is not None:
             raise UsageError(
-                "--data and --limit are what --record records, or what an export is measured on; give --record auto, "
-                "or leave them out"
+                f"{lone}: --data and --limit are what --record records, or what an export is measured on; "
+                "give --record auto, or leave them out"
             )
         if self.reading.limit is not None and self.reading.data is None and self.record is None:
             raise UsageError(f"--limit {self.reading.limit}: of --data; give it too, or leave --limit out")

@@ -35,7 +35,10 @@ def against_floats(
     with narrator.progress(f"the float host stage on {len(x)} samples") as advance:
         predictions = np.concatenate([trace.predictions for trace, *_ in runs(floats, x, advance)])
     differing = int((predictions != target.predictions).sum())
-    narrator.say(f"  against a float host: {spikes[0]} of {spikes[1]} spikes and {differing} predictions differ")
+    narrator.say(
+        f"  against a float host: {spikes[0]:,} of {spikes[1]:,} spikes of {min(keep, len(x)):,} samples differ, and "
+        f"{differing:,} of {len(x):,} predictions"
+    )
     return {
         "arithmetic": "int",
         "step": given.step,

@@ -175,7 +175,7 @@ def test_a_core_is_no_target_and_its_limits_need_a_system(noise, tmp_path: Path,
     assert "flash: of a microcontroller; give --system cortex-m4 or rv32imc" in capsys.readouterr().err
 
 
-def test_what_an_integer_host_changes_is_counted() -> None:
+def test_what_an_integer_host_changes_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     from snnas.toolchain.exporting.host import against_floats
     from snnas.toolchain.exporting.on_target import simulate_split
 
@@ -184,8 +184,10 @@ def test_what_an_integer_host_changes_is_counted() -> None:
     x, quiet = samples(program), Narrator(quiet=True)
     target = simulate_split(program, map_program(program, load_system()), x, 2, quiet)
     y = target.predictions
-    found = against_floats(program, x, y, target, 2, quiet)
+    found = against_floats(program, x, y, target, 2, Narrator())
     assert found is not None
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"spikes of 2 samples differ, and {found['differing_predictions']} of {len(x)} predictions" in told
     ours, theirs = (host_currents(p, x[:2]) for p in (program, floats))
     assert found["currents"] == sum(v.size for v in ours.values())
     assert found["differing_currents"] == sum(int((ours[n] != theirs[n]).sum()) for n in ours) > 0
