@@ -322,7 +322,6 @@ def test_a_worker_that_hangs_is_ended(folder: Path, tmp_path: Path, fake, monkey
     ("body", "message"),
     [
         ("print('Lava says no'); sys.exit(70)", "code 70.*Lava says no"),
-        ("stubborn_child(); leak(); time.sleep(1.2); os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
         ("sys.exit(0)", "no result.json"),
         ("os.symlink('/dev/zero', os.path.join(out, 'result.json'))", "no result.json"),
         ("finish(lambda s, r: r.update(spikes='many'))", "counts"),
@@ -339,6 +338,24 @@ def test_a_worker_that_dies_or_talks_nonsense(folder: Path, tmp_path: Path, fake
         lava.run_worker(folder, tmp_path / "out", samples=1, python=fake(body), timeout=600)
     assert attempts(folder) == 2
     assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_worker_that_is_killed_leaves_no_memory(folder: Path, tmp_path: Path, fake, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """What was seen of it while it lived is removed; so it dies once it was seen, however long that took."""
+    notes = lava._Group.note_segments
+
+    def noted(group: lava._Group) -> list[int]:
+        found = notes(group)
+        if any(name.endswith(f"_{group.leader}") for name in group.segments):
+            (tmp_path / f"seen{group.leader}").touch()
+        return found
+
+    monkeypatch.setattr(lava._Group, "note_segments", noted)
+    waits = f"while not os.path.exists(os.path.join({str(tmp_path)!r}, 'seen%d' % os.getpid())): time.sleep(.05)"
+    python = fake(f"stubborn_child(); leak()\n{waits}\nos.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(WorkerError, match="signal 9"):
+        lava.run_worker(folder, tmp_path / "out", samples=1, python=python, timeout=600)
+    assert attempts(folder) == 2
 
 
 def test_a_worker_that_babbles(folder: Path, tmp_path: Path, fake, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
