@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
+import select
 import subprocess
 import sys
 import tempfile
@@ -484,17 +484,22 @@ def test_time_that_a_worker_waits_for_a_processor_is_not_counted(
 def test_what_a_group_strains_at_is_seen(tmp_path: Path) -> None:
     """A child that spins, then is over, counts; one that sleeps does not."""
     spins = "import os\nwhile sum(os.times()[:2]) < .3: pass"
-    parent = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {spins!r}])\ntime.sleep(3600)"
-    with subprocess.Popen([sys.executable, "-c", parent], start_new_session=True) as process:
-        group, seen, last = lava._Group(process.pid), set[bool](), 0.0
+    parent = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {spins!r}]); print(flush=True)"
+    command = [sys.executable, "-c", f"{parent}; time.sleep(3600)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        group, seen = lava._Group(process.pid), set[bool]()
         try:
-            while last < 0.3 or len(group.members()) > 1 or group.strain()[0]:
-                wants, last = group.strain()
-                seen.add(wants)
+            while not select.select([process.stdout], [], [], 0.01)[0]:
+                seen.add(group.strain()[0])
+            until = time.monotonic() + 600
+            while group.strain()[0] and time.monotonic() < until:
+                time.sleep(0.01)
+            slept = group.strain()
         finally:
             process.kill()
     assert True in seen
-    assert process.wait() == -signal.SIGKILL
+    assert not slept[0]
+    assert slept[1] >= 0.3
 
 
 def test_a_worker_ends_with_the_process_that_waits_for_it(tmp_path: Path) -> None:
