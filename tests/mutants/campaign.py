@@ -232,7 +232,7 @@ def _computed(source: str) -> str:
 def read_results() -> dict[str, Result]:
     """By key."""
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return {r.key: r for r in (Result(**({"state": "", "places": 0} | json.loads(line))) for line in lines)}
+    return {r.key: r for r in (Result(**json.loads(line)) for line in lines)}
 
 
 def write_results(results: Iterable[Result]) -> None:

@@ -19,6 +19,18 @@ class Equivalent:
 
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
+        "toolchain/checking/equivalence.py",
+        "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
+        "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",
+        "NumPy takes any negative size for the one that it has to find",
+    ),
+    Equivalent(
+        "toolchain/checking/equivalence.py",
+        "sample, neuron = (int(i) for i in np.argwhere(np.unpackbits(unlike[node][:, timestep], axis=-1))[0])",
+        "sample, neuron = (int(i) for i in np.argwhere(np.unpackbits(unlike[node][:, timestep], axis=+1))[0])",
+        "one timestep of all samples has two axes, of which 1 is the last",
+    ),
+    Equivalent(
         "hw_sim/lava/run_lava.py",
         "fired = int(np.unpackbits(run.spikes[name], axis=-1).sum(dtype=np.int64))",
         "fired = int(np.unpackbits(run.spikes[name], axis=~1).sum(dtype=np.int64))",

@@ -114,7 +114,7 @@ def _two(weight: list[list[int]]) -> Program:
 
 
 def test_fine_tuning_changed_as_many_weights_as_it_says() -> None:
-    before, after = _two([[1, 2, 3], [4, 5, 6]]), _two([[1, 0, 3], [0, 5, 0]])
+    before, after = _two([[1, 2, 3], [4, 5, 6]]), _two([[1, 9, 3], [0, 5, 8]])
     assert same_network._otherwise_tuned(before, after, {"weights_changed": 3}) is None
     wrong = f"3 weights are not what the graph compiles to; fine-tuning changed 2; {AGAIN}"
     assert same_network._otherwise_tuned(before, after, {"weights_changed": 2}) == wrong
@@ -158,6 +158,7 @@ def _recorded(**change: object) -> Mapping[str, object]:
 def test_a_recorded_error_is_the_measured_one() -> None:
     errors = {"a": _error()}
     assert same_network._not_recorded(errors, {"a": _recorded()}) is None
+    assert same_network._not_recorded({"a": _error(weight=0.0)}, {"a": _recorded(weight=1e-6)}) is None
     assert same_network._not_recorded(errors, {"a": _recorded(bias=4.0 + 3.9e-6, weight=0.5 + 0.9e-6)}) is None
     for key, was in (("weight", 0.5 + 1.1e-6), ("bias", 4.0 - 4.1e-6), ("threshold", True), ("bias", None)):
         said = same_network._not_recorded(errors, {"a": _recorded(**{key: was})})

@@ -211,6 +211,7 @@ def refused(layers: Layers) -> str:
         ({"op": "softmax"}, "layer b: op 'softmax' has no counterpart on a chip"),
         ({"inputs": []}, "layer b is not connected to the input"),
         ({"inputs": ["a", "input"]}, "layer b adds shapes (1, 4, 4) and (2, 4, 4)"),
+        ({"inputs": ["input", "a"]}, "layer b adds shapes (2, 4, 4) and (1, 4, 4)"),
     ],
 )
 def test_a_layer_that_no_chip_has_is_refused(change: dict[str, Any], said: str) -> None:

@@ -334,3 +334,19 @@ def test_a_scale_shrinks_until_rounding_fits(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(quantising, "_at_most", lambda *given: asked.append(given[-1]) or at_most(*given))
     quantising._neuron(setting_of(of_one(), 0.3, ranges="proved"), of_one())
     assert asked == pytest.approx([100.0, 97.0, 94.09])
+
+
+@pytest.mark.parametrize(("reach", "observed"), [(250, False), (251, True)])
+def test_a_current_that_is_kept_leaves_less_room(reach: int, observed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A register that holds a current of 1,000 weight units, four times over."""
+    answers = iter([0, reach])
+    monkeypatch.setattr(Setting, "reach", lambda *given: next(answers))
+    monkeypatch.setattr(quantising, "largest_current", lambda *given: 64_000)
+    monkeypatch.setattr(quantising, "kept_current", lambda *given: 4.0)
+    assert quantising._neuron(setting_of(of_one(), 0.3, ranges="proved"), of_one())[2] is observed
+
+
+def test_what_is_proved_takes_no_samples() -> None:
+    for ranges in ("proved", "auto"):
+        program = quantise(schedule(dense(np.array([[0.5, -0.25]]))), timesteps=3, ranges=ranges)  # type: ignore[arg-type]
+        assert "observed" not in program.meta
