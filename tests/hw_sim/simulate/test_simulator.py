@@ -16,6 +16,8 @@ from snnas.hw_sim.program import CLOCK, INPUT, HostMap, LinearMap, Pool, Populat
 from snnas.hw_sim.readout import summed
 from snnas.hw_sim.simulate import simulator
 from snnas.hw_sim.simulate.simulator import Trace, host_currents, simulate, simulate_input
+from tests.hw_sim.simulate.test_counts import dense, population
+from tests.hw_sim.simulate.test_counts import program as program_of
 from tests.programs import random_program, reread
 
 LOOPS = st.sampled_from([(), ((1, 1),), ((2, 0),), ((3, 2), (1, 1))])
@@ -221,3 +223,22 @@ def test_a_bound_of_a_convolutions_sums_counts_its_pools() -> None:
     windows = {"pre": (Pool((2, 2), (1, 1)),), "post": (Pool((1, 3), (1, 1)),)}
     assert simulator._largest_sum(LinearMap(kind="pooled_conv", weight=weight, **windows)) == 130 * 4 * 3
     assert simulator._largest_sum(LinearMap(kind="conv", weight=weight)) == 130
+
+
+@pytest.mark.parametrize("name", ["a", "input2", "z"])
+def test_a_population_reads_its_source_and_not_the_input(name: str) -> None:
+    """The first neuron never fires, whatever its name; nor does the second one, which reads it."""
+    first = replace(population(name, (1, 1, 1)), vth=1000)
+    made = program_of([first, population("b", (1, 1, 1))], [(INPUT, name, dense(1, 1)), (name, "b", dense(1, 1))])
+    strong = replace(made, synapses=tuple(replace(s, exponent=5) for s in made.synapses))
+    for back in ((), (replace(made.synapses[1], id="back", src="b", dst="b", distance=1),)):
+        looped = replace(strong, synapses=(*strong.synapses, *back), schedule=replace(made.schedule, blank=len(back)))
+        trace = simulate(looped, spikes_in=np.ones((1, 2, 1, 1, 1), bool))
+        assert not any(spikes.any() for spikes in trace.spikes.values())
+
+
+def test_what_is_below_zero_is_no_spike() -> None:
+    made = program_of([population("a", (1, 1, 1))], [(INPUT, "a", dense(1, 1))])
+    strong = replace(made, synapses=tuple(replace(s, exponent=5) for s in made.synapses))
+    ((trace, _),) = simulate_input(strong, np.array([-1.0, 1.0], np.float32).reshape(1, 2, 1, 1, 1))
+    assert trace.spikes["a"].ravel().tolist() == [False, True]
