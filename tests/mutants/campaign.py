@@ -71,7 +71,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "hw_sim/lava/run.py": (),
     "hw_sim/lava/run_lava.py": (
         "tests/hw_sim/lava/test_run_lava.py", "tests/hw_sim/lava/test_run_lava_files.py",
-        "tests/hw_sim/test_early_exit.py",
+        "tests/hw_sim/lava/test_run_lava_main.py", "tests/hw_sim/test_early_exit.py",
     ),
     "toolchain/checking/same_network.py": ("tests/toolchain/checking/test_same_network.py",),
     "toolchain/checking/remake.py": (),
