@@ -256,11 +256,14 @@ def leak():
         globals()["held"] = mmap.mmap(file.fileno(), 4096)
 
 def stubborn_child():
+    ready, there = os.pipe()
     if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         leak()
+        os.write(there, b"x")
         time.sleep(3600)
         os._exit(0)
+    os.read(ready, 1)
 
 {body}
 """
@@ -392,15 +395,19 @@ def test_a_worker_left_alive_behind_its_result(folder: Path, tmp_path: Path, fak
 
 
 def test_an_interrupt_ends_the_worker(folder: Path, tmp_path: Path, fake, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """Once its memory is mapped: what is made and not yet mapped is nobody's, and cannot be told."""
+
     def interrupted(*_: object) -> int:
         until = time.monotonic() + 600
-        while not (tmp_path / "calls").exists() and time.monotonic() < until:
+        while not (tmp_path / "mapped").exists() and time.monotonic() < until:
             time.sleep(0.1)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(lava, "_wait", interrupted)
+    mapped = f"open({str(tmp_path / 'mapped')!r}, 'w').close()"
+    python = fake(f"stubborn_child(); leak(); {mapped}; time.sleep(3600)")
     with pytest.raises(KeyboardInterrupt):
-        lava.run_worker(folder, tmp_path / "out", samples=1, python=fake("stubborn_child(); leak(); time.sleep(3600)"))
+        lava.run_worker(folder, tmp_path / "out", samples=1, python=python)
     assert attempts(folder) == 1
 
 
