@@ -118,9 +118,9 @@ def run_worker(
 
     folder: holds program.npz and golden.npz. out: receives result.json and spikes.npz, whole. timeout: seconds for one
     attempt, on the clock on the wall; by default from the program's size, and those in which the worker waits for a
-    processor do not count. Returns result.json's content (as run_lava.py describes it) with two
-    keys added: ``arrays``, the content of spikes.npz (uint8 (B, T, ceil(N / 8)) by ``spikes.<population>``), and
-    ``attempts``. WorkerError after two failures; UnsupportedError or InvalidFileError where the worker refuses.
+    processor do not count. Returns result.json's content (as run_lava.py describes it) with two keys added:
+    ``arrays``, the content of spikes.npz (uint8 (B, T, ceil(N / 8)) by ``spikes.<population>``), and ``attempts``.
+    WorkerError after two failures; UnsupportedError or InvalidFileError where the worker refuses.
     """
     folder, out = Path(folder).resolve(), Path(out).resolve()
     patient = timeout is None

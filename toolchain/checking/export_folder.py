@@ -259,8 +259,8 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
             if report["accuracy"]["on_target"] is not None:
                 book.note("accuracy of report.json is claimed: the samples have no labels")
         if profile_in(report) is None:
-            what, named = what[:-2], brief(leaf(report, ("energy_uJ", "profile")))
-            book.note(f"energy and latency of report.json are claimed: of profile {named}, which is none of snnas's")
+            what, profile = what[:-2], brief(leaf(report, ("energy_uJ", "profile")))
+            book.note(f"energy and latency of report.json are claimed: of profile {profile}, which is none of snnas's")
         named = " and ".join(filter(None, (", ".join(what[:-1]), what[-1])))
         good = f"{named} as measured again on {amount_of(made.samples, 'sample')}"
         book.judge("SN307", "report's figures", made.recorded, good, place)
