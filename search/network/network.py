@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from snnas.hw_sim.errors import UsageError, brief
 from snnas.search.network.batch_norm import BatchNorm, StepwiseBatchNorm
 from snnas.search.network.config import NetworkConfig
+from snnas.search.network.convolution import Convolution
 from snnas.search.network.genotype import CONV_KERNELS, DILATIONS, NODES, CellOps, Edge, Genotype
 from snnas.search.network.layers import (
     average,
@@ -102,7 +103,7 @@ class Backbone(nn.Module):
     def _conv(self, name: str, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
         window = self.config.window(kernel)
         pad = dilation * (window[0] // 2), dilation * (window[1] // 2)
-        conv = nn.Conv2d(inputs, outputs, window, padding=pad, dilation=dilation, bias=False)
+        conv = Convolution(inputs, outputs, window, padding=pad, dilation=dilation, bias=False)
         nn.init.kaiming_normal_(conv.weight)
         self.add_module(name, conv)
 

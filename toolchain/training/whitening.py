@@ -21,13 +21,13 @@ def whiten(network: nn.Module, x: Tensor, unit: int) -> None:
     their values. x: (N, C, H, W), or (N, T, C, H, W), of which the first frame is looked at; bytes are divided by
     ``unit``. UsageError where the network has no plain stem.
     """
-    conv = getattr(network, "stem_conv", None)
-    if type(conv) is not nn.Conv2d:
+    if not isinstance(network, Backbone):
         raise UsageError(
             "whitening in the training configuration: expected a network of cells with a stem; leave it out"
         )
+    conv = network.get_submodule("stem_conv")
+    assert isinstance(conv, nn.Conv2d)
     images = inputs(x[:SAMPLES], unit)
-    assert isinstance(network, Backbone)
     images = network.scaled(images[:, 0] if images.dim() == 5 else images)
     patches = nn.functional.unfold(images, (conv.kernel_size[0], conv.kernel_size[1])).transpose(1, 2)
     rows = patches.reshape(-1, patches.shape[-1]).double()
