@@ -187,7 +187,7 @@ class TorchSimulator:
         starts = range(0, batch, self.block)
         threads = min(torch.get_num_threads(), len(starts))
         if self.device == "cpu" and threads > 1 and not self.compiled:
-            with _alone(threads) as pool:
+            with alone(threads) as pool:
                 return list(pool.map(work, starts))
         cuda = torch.backends.cuda.matmul
         tf32, cuda.allow_tf32 = cuda.allow_tf32, False  # 10 bits of mantissa would round
@@ -266,7 +266,7 @@ def _stepping(step: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextlib.contextmanager
-def _alone(threads: int) -> Iterator[ThreadPoolExecutor]:
+def alone(threads: int) -> Iterator[ThreadPoolExecutor]:
     """A pool whose threads use one core each; the caller's own number of threads stays as it is."""
     import torch
 
