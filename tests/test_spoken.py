@@ -65,7 +65,7 @@ WRONG: list[tuple[Callable[[Path, snnas.Program], Any], str]] = [
     (lambda f, p: p.simulate(np.zeros((2, 16)), np.eye(2)), r"of one-hot labels give y.argmax\(1\)"),
     (lambda f, p: p.estimate(rate=3), "^rate=3: expected spikes"),
     (lambda f, p: snnas.check(GRAPH, record=True), "^record=True: .*; force=True records .* again, new_rec.*=True"),
-    (lambda f, p: snnas.check(GRAPH, min={"sar": 1}), "unknown metric 'sar'; .* it is limited from above, with max$"),
+    (lambda f, p: snnas.check(GRAPH, min={"sar": 1}), "unknown metric 'sar'; .* check limits it from above, with max$"),
     (lambda f, p: snnas.check(GRAPH, baseline=f / "b.json"), "no such file; write it with update_baseline=True"),
     (lambda f, p: snnas.check(f / "absent").require(), r"or a folder that run.export\(\) wrote"),
 ]  # fmt: skip

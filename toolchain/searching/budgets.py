@@ -64,15 +64,15 @@ METRICS = {
     "flash": Metric(unit="B", units=_BYTES, rule="SN409"),
     "ram": Metric(unit="B", units=_BYTES, rule="SN409"),
     "instructions": Metric(units=_COUNT, rule="SN409"),
+    "spikes": Metric(units=_COUNT, figure=("spikes_per_inference", "on_target"), rule="SN403"),
+    "synops": Metric(units=_COUNT, figure=("synops_per_inference",), rule="SN404"),
 }
 ALIASES = {"params": "parameters", "energy": "energy_total"}
 CHECK_TABLE = "check"  # of a budget file: what snnas check is told beside the limits
-# What a check looks at: the costs, and what no search is told to spend.
+# What a check looks at: the costs, and what a search is not told but seeks.
 GATED = {
     "accuracy": Metric(units={"%": 0.01}, figure=("accuracy", "on_target"), least=True, rule="SN401"),
     **METRICS,
-    "spikes": Metric(units=_COUNT, figure=("spikes_per_inference", "on_target"), rule="SN403"),
-    "synops": Metric(units=_COUNT, figure=("synops_per_inference",), rule="SN404"),
 }
 OF_DEVICE = ("flash", "ram", "instructions")  # of a microcontroller alone
 MOST = tuple(name for name, metric in GATED.items() if not metric.least)
@@ -211,7 +211,7 @@ def _limit(given: str, value: str, where: str, names: tuple[str, ...]) -> tuple[
     name = ALIASES.get(given, given)
     if name not in names:
         side = "from below, with --min" if name in LEAST else "from above, with --max"
-        hint = f"; it is limited {side}" if name in GATED else did_you_mean(name, [*GATED, *ALIASES])
+        hint = f"; check limits it {side}" if name in GATED else did_you_mean(name, [*GATED, *ALIASES])
         raise UsageError(f"{where}: unknown metric {given[:40]!r}; expected {', '.join(names)}{hint}")
     return name, amount(name, value, where)
 

@@ -15,7 +15,7 @@ from snnas.toolchain.searching.budgets import METRICS, Limits, amounts
 
 FOLDER = "nearest"
 # What other samples change, the rest is settled by the architecture; so much of a limit is kept for them.
-OF_DATA = frozenset({"energy_total", "energy_dynamic", "latency", "sar", "instructions"})
+OF_DATA = frozenset({"energy_total", "energy_dynamic", "latency", "sar", "spikes", "synops", "instructions"})
 MARGIN = 0.02
 # What a run has of its network; run.toml holds the figures of its search and training.
 FILES = ("genotype.json", "weights.safetensors", "train.jsonl", "run.toml")

@@ -84,14 +84,16 @@ class Cost:
         plain = {"balanced": None, **plain}  # of before there was one
         known = {f.name: plain[f.name] for f in fields(cls)}
         bands = {name: known[name] and Band(**known[name]) for name in ("energy_uJ", "latency_us")}
-        figures = {name: None if value is None else float(value) for name, value in known["figures"].items()}
+        # An older version has spikes and synops beside the figures alone.
+        said = {**{name: known[name] for name in ("spikes", "synops")}, **known["figures"]}
+        figures = {name: None if value is None else float(value) for name, value in said.items()}
         return cls(**{**known, **bands, "figures": figures, "misfits": tuple(known["misfits"])})
 
 
 def figure(cost: Mapping[str, Any], name: str) -> float:
     """A figure of a cost's JSON; energy and latency nominal, as a front compares; infinite where there is none."""
     band = cost["energy_uJ"] if name == "energy_total" else cost["latency_us"] if name == "latency" else None
-    value = band["nominal"] if band else cost["figures"][name]
+    value = band["nominal"] if band else cost["figures"].get(name, cost.get(name))
     return float("inf") if value is None else float(value)
 
 
@@ -120,6 +122,8 @@ def cost(network: Network, graph: Graph, found: Figures, *, widths: Widths, meas
             "parameters": float(parameters_of(graph)),
             "memory": float(memory(network.genotype, network.config).bytes(widths_of(network.genotype, widths))),
             **{**dict.fromkeys(OF_DEVICE), **of_device(found.device)},
+            "spikes": counts.spikes / counts.samples,
+            "synops": counts.synops / counts.samples,
         },
         energy_uJ=bill.total if bill else None,
         latency_us=time,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 EARLY = ("neurons", "parameters", "memory")  # known before a network is built
 PRICED = ("energy_total", "energy_dynamic", "latency", "cores")
-GROWING = (*EARLY, *PRICED, "chips", *OF_DEVICE)  # with the network; an activity rate does not
+GROWING = (*EARLY, *PRICED, "chips", "spikes", "synops", *OF_DEVICE)  # with the network; an activity rate does not
 FAR = 1.5  # times the limit: what the smallest networks take at the least where a budget is refused
 FEW = 6  # of the smallest networks
 

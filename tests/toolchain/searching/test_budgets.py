@@ -8,6 +8,7 @@ from snnas.toolchain.searching.budgets import (
     GATED,
     LEAST,
     METRICS,
+    MOST,
     check_limits,
     excesses,
     parse_budgets,
@@ -108,9 +109,9 @@ def test_check_limits_accuracy_from_below_and_costs_from_above(tmp_path: Path) -
     assert parse_limits("cores=8,sar=.1,memory=1kB") == {"cores": 8, "sar": 0.1, "memory": 1000}
     assert parse_limits(None) == {}
     assert parse_limits("accuracy=95%", option="--min", names=LEAST) == {"accuracy": 0.95}
-    with pytest.raises(UsageError, match="limited from below, with --min"):
+    with pytest.raises(UsageError, match="check limits it from below, with --min"):
         parse_limits("accuracy=.9")
-    with pytest.raises(UsageError, match="limited from above, with --max"):
+    with pytest.raises(UsageError, match="check limits it from above, with --max"):
         parse_limits("cores=9", option="--min", names=LEAST)
     path = tmp_path / "budget.toml"
     path.write_text('accuracy = "95%"\nsynops = "2k"\n')
@@ -145,3 +146,4 @@ def test_limits_of_a_run_are_checked() -> None:
         with pytest.raises(InvalidFileError, match=r"run\.toml"):
             check_limits(table, "run.toml")
     assert all(metric.units for metric in METRICS.values())
+    assert tuple(METRICS) == MOST  # a search is told whatever check limits from above

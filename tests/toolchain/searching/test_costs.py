@@ -15,7 +15,7 @@ from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.data.statistics import balanced_accuracy
 from snnas.toolchain.exporting import on_target
 from snnas.toolchain.searching.budgets import METRICS, parse_budgets
-from snnas.toolchain.searching.cost import Chip, Cost, Meter, Predictor, live, measure, merit
+from snnas.toolchain.searching.cost import Chip, Cost, Meter, Predictor, figure, live, measure, merit
 from snnas.toolchain.searching.within_budget import over_budget
 from snnas.toolchain.training import build
 
@@ -50,8 +50,20 @@ def test_a_prediction_is_of_the_deployed_network(predictor: Predictor) -> None:
     assert found.energy_uJ.low < found.energy_uJ.nominal < found.energy_uJ.high == found.figures["energy_total"]
     assert found.figures["latency"] == found.latency_us.high
     assert 0 < (found.figures["sar"] or 0) < 1
+    assert (found.figures["spikes"], found.figures["synops"]) == (found.spikes, found.synops)
+    assert 0 < found.spikes < found.synops
     (again,) = predictor([genotype(DEEP)])
     assert again == found
+
+
+def test_a_cost_of_before_spikes_and_synops_were_figures_is_read(predictor: Predictor) -> None:
+    (found,) = predictor([genotype(DEEP)])
+    assert isinstance(found, Cost)
+    plain = found.to_json()
+    older = {**plain, "figures": {k: v for k, v in plain["figures"].items() if k not in ("spikes", "synops")}}
+    assert Cost.of(older) == found
+    for name in ("spikes", "synops", "sar"):
+        assert figure(older, name) == figure(plain, name) == found.figures[name]
 
 
 def test_it_is_close_to_the_counts_of_its_own_rates(predictor: Predictor) -> None:
