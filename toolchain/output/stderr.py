@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -61,6 +61,17 @@ class _Stderr(Console):
         self.quiet = True
 
 
+class _Bars(Progress):
+    """Bars, and what stands beneath them."""
+
+    beneath: RenderableType | None = None
+
+    def get_renderables(self) -> Iterator[RenderableType]:  # type: ignore[override]
+        yield from super().get_renderables()
+        if self.beneath is not None:
+            yield self.beneath
+
+
 class Narrator:
     """Says what is going on. On a terminal: bars; in a pipe: one line per stage, and one every SILENCE seconds.
 
@@ -75,7 +86,7 @@ class Narrator:
         self.start: float = time.monotonic()
         self._said = self.start
         self.console: Console = _Stderr(stderr=True, highlight=False, emoji=False, soft_wrap=True)
-        self._bars: Progress | None = None
+        self._bars: _Bars | None = None
 
     def say(self, text: str, *, whole: bool = False) -> None:
         """Says it, on a terminal folded to its width; whole: not folded, for it is pasted."""
@@ -139,8 +150,13 @@ class Narrator:
             finally:
                 bars.remove_task(task)
 
+    def beneath(self, table: Callable[[], Table]) -> None:
+        """Puts a table beneath the bars that are on the screen, in place of the one before; without bars, nothing."""
+        if self._bars is not None:
+            self._bars.beneath = harmless(table())
+
     @contextlib.contextmanager
-    def _shown(self) -> Iterator[Progress]:
+    def _shown(self) -> Iterator[_Bars]:
         """The bars on the screen; a stage within a stage has its own beneath."""
         if self._bars is not None:
             yield self._bars
@@ -149,7 +165,7 @@ class Narrator:
         # What is told must not be cut for the sake of a bar.
         bar = BarColumn(bar_width=max(4, min(40, self.console.width - 72)))
         columns = what, bar, MofNCompleteColumn(), pieces, TimeElapsedColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=self.console, transient=True) as bars:
+        with _Bars(*columns, console=self.console, transient=True) as bars:
             self._bars = bars
             try:
                 yield bars

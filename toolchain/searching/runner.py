@@ -173,6 +173,10 @@ class Runner(ABC):
         """A few of the candidates that cost the least, as far as their sizes tell; () where none is known."""
         return ()
 
+    def compared_by(self, spec: Spec) -> str:
+        """The cost that its candidates are compared by as they are trained and measured; '' of one that predicts."""
+        return ""
+
     def judged(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Judged] | None:
         """The networks that the search trained and measured, by id, as its records say; None of one that predicts."""
         return None

@@ -24,6 +24,7 @@ from snnas.toolchain.searching.methods import RUNNERS
 from snnas.toolchain.searching.pool import Ask, Each
 from snnas.toolchain.searching.runner import MAX_STUDY, Bank, Judged, Material, Spec, Task
 from snnas.toolchain.searching.smaller import ways_out
+from snnas.toolchain.searching.standing import Standing
 from snnas.toolchain.searching.workers import open_pool
 from snnas.toolchain.training.device import resolve_device
 
@@ -137,8 +138,14 @@ class Session:
             log.append(entry if attempt == 1 else {**entry, "attempt": attempt})
             done += entry.get("event") == "evaluation"
             advance(min(total, max(done, self._answered)), total)
+            if standing is not None and standing.add(entry):
+                self.narrator.beneath(standing.table)
 
         self._answered = done
+        compared = self.runner.compared_by(self.spec)
+        standing = Standing(compared) if compared else None
+        for entry in seen if standing else ():
+            standing.add(entry)
         earlier = [r for r in every if r.get("attempt", 1) < attempt and r.get("event") == "evaluation"]
         task = self._task(record, seen, earlier, limits, banned or {})
         total, words = self.runner.plan(task)

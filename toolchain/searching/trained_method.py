@@ -101,6 +101,9 @@ class TrainedMethod(Runner):
         name: str = candidate.name
         return name
 
+    def compared_by(self, spec: Spec) -> str:
+        return _costs(spec)[0]
+
     def plan(self, task: Task) -> tuple[int, str]:
         from snnas.search.methods.trained import SEEDS
 
@@ -199,19 +202,22 @@ def _plan(task: Task) -> Any:
     from snnas.search.methods.trained import Plan
 
     settings, limits = task.spec.settings, task.spec.limits
-    predictor = task.spec.predictor
-    # Where nothing prices a chip, its cores are what there is.
-    plain = "energy_total" if predictor.chip.profile else "cores"
-    costs = task.spec.objectives or tuple(limits)[:1] or (plain,)
     return Plan(
         trainings=int(settings["trainings"]),
-        costs=tuple(costs),
+        costs=_costs(task.spec),
         limits=reserved(limits),
         final=reserved(task.limits),
         banned=task.banned,
         random=bool(settings.get("random", False)),
         front=task.spec.front if task.spec.objectives else 0,
     )
+
+
+def _costs(spec: Spec) -> tuple[str, ...]:
+    """The figures that are made small, the first before all."""
+    # Where nothing prices a chip, its cores are what there is.
+    plain = "energy_total" if spec.predictor.chip.profile else "cores"
+    return tuple(spec.objectives) or tuple(spec.limits)[:1] or (plain,)
 
 
 class Trainer:
