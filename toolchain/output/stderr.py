@@ -66,7 +66,7 @@ class _Bars(Progress):
 
     beneath: RenderableType | None = None
 
-    def get_renderables(self) -> Iterator[RenderableType]:  # type: ignore[override]
+    def get_renderables(self) -> Iterator[RenderableType]:
         yield from super().get_renderables()
         if self.beneath is not None:
             yield self.beneath

@@ -144,8 +144,9 @@ class Session:
         self._answered = done
         compared = self.runner.compared_by(self.spec)
         standing = Standing(compared) if compared else None
-        for entry in seen if standing else ():
-            standing.add(entry)
+        if standing is not None:
+            for entry in seen:
+                standing.add(entry)
         earlier = [r for r in every if r.get("attempt", 1) < attempt and r.get("event") == "evaluation"]
         task = self._task(record, seen, earlier, limits, banned or {})
         total, words = self.runner.plan(task)
