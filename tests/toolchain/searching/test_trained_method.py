@@ -101,6 +101,16 @@ def test_a_design_is_found_and_everything_takes_its_sizes(run: Run) -> None:
     assert table(run).row_count > 3
 
 
+def test_workers_find_the_same(run: Run, folder: Path) -> None:
+    """Trainings may end in another order, and be logged so; what each came to, and the choice, are the same."""
+    assert snnas(folder, "--name", "two", "--budget", "energy_total=1mJ", "--workers", "2") == 0
+    other = find(folder / "runs", "two")
+    assert other.genotype.read_text() == run.genotype.read_text()
+    assert other.weights.read_bytes() == run.weights.read_bytes()
+    one, two = (sorted(records(r), key=lambda entry: json.dumps(entry, sort_keys=True)) for r in (run, other))
+    assert one == two
+
+
 def test_designs_of_few_bits_are_predicted_measured_and_exported_with_them(
     folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
