@@ -7,8 +7,8 @@ name seeds: a later run with a larger number extends the sample. ``--draw 2`` is
 and without the mutants of other draws: what lived of one draw gets tests, and the next one says what they are worth.
 ``tests/mutants/results.jsonl`` holds each that was tried, by a digest of what it makes of its module: those of another
 state of the code no longer count, and none is tried twice.
-``--again`` tries those that lived, and are not named equivalent, once more. FOLDER holds the copy of the tree and what
-each test reaches.
+``--again`` tries those of all draws that lived, and are not named equivalent, once more, and no others. FOLDER holds
+the copy of the tree and what each test reaches.
 
 No mutants: annotations, which nobody evaluates; the star before parameters that go by name; flags of dataclasses and
 their removal (frozen, slots, kw_only), which compute nothing. Those that lived are named in ``equivalent.py``, with an
@@ -40,7 +40,8 @@ RESULTS = ROOT / "tests/mutants/results.jsonl"
 # By folder, of its modules' mutants: made by hand, and one by one.
 KILLED = {
     "hw_sim": (
-        "tests/mutants/test_killed.py", "tests/mutants/test_by_value.py", "tests/mutants/test_by_value_lava.py"
+        "tests/mutants/test_killed.py", "tests/mutants/test_by_value.py", "tests/mutants/test_by_value_lava.py",
+        "tests/mutants/test_by_value_script.py"
     ),
     "export": (
         "tests/mutants/test_killed.py", "tests/mutants/test_by_value.py", "tests/mutants/test_by_value_compiler.py"
@@ -246,10 +247,15 @@ def _unexplained(result: Result) -> bool:
 
 
 def try_module(out: Path, module: str, sample: int | None, again: bool, draw: int = 1) -> None:
-    """Tries what the sample lacks; what it finds is written as it is found."""
+    """Tries what the sample lacks, or ``again`` what lived; what it finds is written as it is found."""
     known = collect(out, module, draw)
-    drawn, places = mutants_of(module, sample, draw, {r.key for r in known.values() if r.draw != draw})
-    wanted = [m for m in drawn if m.key not in known or (again and _unexplained(known[m.key]))]
+    if again:
+        drawn = tried_of(module, known)
+        places = max((known[m.key].places for m in drawn), default=0)
+        wanted = [m for m in drawn if _unexplained(known[m.key])]
+    else:
+        drawn, places = mutants_of(module, sample, draw, {r.key for r in known.values() if r.draw != draw})
+        wanted = [m for m in drawn if m.key not in known]
     print(f"{module}: {places} places, {len(drawn)} drawn, {len(wanted)} to try", flush=True)
     if not wanted:
         return

@@ -37,6 +37,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "along whichever axis the bits are unpacked, their sum is the same",
     ),
     Equivalent(
+        "hw_sim/lava/run_lava.py",
+        "first_input = np.arange(o) // (o // groups) * i",
+        "first_input = np.arange(o) // (o / groups) * i",
+        "groups divide the outputs, and SciPy makes integers of the columns",
+    ),
+    Equivalent(
+        "hw_sim/lava/run_lava.py",
+        'with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as file:',
+        'with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL ^ os.O_NOFOLLOW, 0o644), "wb") as file:',
+        "the flags have no bit in common",
+    ),
+    Equivalent(
         "hw_sim/lava/run.py",
         'raise WorkerError(f"the Lava worker ({python}) failed twice; expected a result; {reasons[-1]}; '
         'try fewer --samples")',

@@ -481,6 +481,8 @@ def test_where_an_inference_could_have_ended_by_hand() -> None:
         assert found is not None
         assert found["timesteps"][0] == ends, margin
     assert exits("confidence", margin=9 * 128) == {"mode": "confidence", "timesteps": [4, 2], "changed": 0}
+    assert exits("confidence", margin=12 * 128) == {"mode": "confidence", "timesteps": [4, 2], "changed": 0}
+    assert exits("confidence", margin=12 * 128 + 1) == {"mode": "confidence", "timesteps": [4, 4], "changed": 0}
     assert exits("another") is None
     assert run_lava.early_exit({"meta": {"early_exit": "exact"}}, {}, {}) is None
 
