@@ -19,6 +19,24 @@ class Equivalent:
 
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
+        "hw_sim/kernels.py",
+        "return (product + ((product >> 63) & ((1 << DECAY_BITS) - 1))) >> DECAY_BITS",
+        "return (product + ((product >> 64) & ((1 << DECAY_BITS) - 1))) >> DECAY_BITS",
+        "NumPy and torch fill with the sign however far they shift to the right",
+    ),
+    Equivalent(
+        "hw_sim/simulate/simulator.py",
+        'if program.input_kind == "counts" and part.max(initial=0) > 1:',
+        'if program.input_kind <= "counts" and part.max(initial=0) > 1:',
+        "of the two kinds that come here, counts and spikes, counts is the first in the alphabet",
+    ),
+    Equivalent(
+        "hw_sim/map/mapping.py",
+        "settled = dict(zip(place, usage, strict=True))",
+        "settled = dict(zip(place, usage, strict=False))",
+        "a place is found for each core that is used: the two are never of unlike lengths",
+    ),
+    Equivalent(
         "toolchain/checking/equivalence.py",
         "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
         "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",
@@ -35,6 +53,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "fired = int(np.unpackbits(run.spikes[name], axis=-1).sum(dtype=np.int64))",
         "fired = int(np.unpackbits(run.spikes[name], axis=~1).sum(dtype=np.int64))",
         "along whichever axis the bits are unpacked, their sum is the same",
+    ),
+    Equivalent(
+        "hw_sim/lava/run_lava.py",
+        'if __name__ == "__main__":',
+        'if __name__ <= "__main__":',
+        "the module's other names are run_lava and snnas.hw_sim.lava.run_lava, behind __main__ in the alphabet",
+    ),
+    Equivalent(
+        "hw_sim/lava/run_lava.py",
+        'if s["src"] == INPUT:',
+        'if s["src"] >= INPUT:',
+        "what is no population is the input or the clock, of which the input is the last in the alphabet",
     ),
     Equivalent(
         "hw_sim/lava/run_lava.py",

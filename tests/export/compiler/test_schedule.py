@@ -179,7 +179,10 @@ def test_relays_are_counted_before_they_are_made(monkeypatch: pytest.MonkeyPatch
     links = tuple(replace(k, map=six) if k.src == "p0" else k for k in plain.links)
     made = replace(plain, groups=(wide, *plain.groups[1:]), links=links, host=())
     monkeypatch.setattr(scheduling, "MAX_RELAY_NEURONS", 12)
-    assert sorted(schedule(made).relays) == ["p0_relay1", "p0_relay2"]
+    plan = schedule(made)
+    assert sorted(plan.relays) == ["p0_relay1", "p0_relay2"]
+    maps = [k.map for k in plan.circuit.links if k.dst in plan.relays]
+    assert [(m.groups, m.weight.shape, m.weight.min()) for m in maps] == [(6, (6, 1, 1, 1), 1.0)] * 2
     monkeypatch.setattr(scheduling, "MAX_RELAY_NEURONS", 11)
     with pytest.raises(UnsupportedError, match="needs over 11 relay neurons; use fewer channels"):
         schedule(made)

@@ -1,0 +1,297 @@
+"""As ``test_by_value_folder``: figures made again of other programs and chips, and what is said of odd exports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnas.export.executors import interpreter
+from snnas.hw_sim.host_stage import integers_of
+from snnas.hw_sim.map.mapping import load_system, map_program
+from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Program, Synapse
+from snnas.toolchain.checking import folder_runs, remake
+from snnas.toolchain.checking.folder_runs import Recorded
+from snnas.toolchain.checking.made import OF_SAMPLES
+from snnas.toolchain.checking.samples import Samples
+from snnas.toolchain.exporting.on_target import reference, run_program
+from snnas.toolchain.models.pricing import Pricing
+from tests.hw_sim.simulate.test_counts import dense, population, program
+from tests.mutants.test_by_value_folder import NUMBER, STEPS, Export, _failed, _made, _verdicts, export
+from tests.programs import random_program
+
+__all__ = ["export"]  # the fixture
+
+
+# ------------------------------------------------------------------------------------------------- figures made again
+
+
+def test_how_much_is_run() -> None:
+    assert (remake.WORK, remake.TORCH_WORTH, remake.SEED) == (5e11, 2e10, 0)
+    made = program([population("a", (3, 1, 1)), population("b", (2, 1, 1))],
+                   [(INPUT, "a", dense(3, 1)), ("a", "b", dense(2, 3))], timesteps=7)  # fmt: skip
+    assert remake.work_of(made) == 7 * (3 + 6 + 3 + 2)
+
+
+@pytest.mark.parametrize(
+    ("work", "number", "run"), [(5e11, 9, 1), (6e11, 9, 1), (2.4e11, 9, 2), (1e11, 9, 5), (1e11, 4, 4), (0.0, 3, 3)]
+)
+def test_as_many_samples_as_the_work_allows(
+    work: float, number: int, run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remake, "work_of", lambda made: work)
+    made = program([population("a", (3, 1, 1))], [(INPUT, "a", dense(3, 1))])
+    assert remake.affordable(made, number) == run
+
+
+def test_a_program_without_work_is_run_on_5e11_samples_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remake, "work_of", lambda made: 0.0)
+    made = program([population("a", (3, 1, 1))], [(INPUT, "a", dense(3, 1))])
+    assert remake.affordable(made, 10**12) == 5 * 10**11
+
+
+def test_neurons_are_those_that_are_no_relays(export: Export) -> None:
+    made = random_program(4)
+    assert {p.role for p in made.populations} > {"neuron"}
+    x = np.random.default_rng(0).random((3, *made.input_shape)).astype(np.float32)
+    samples = Samples(x=x, y=None)
+    found = remake.remake(export.graph, made, samples, Pricing(), {})
+    neurons = sum(p.size for p in made.populations if p.role == "neuron")
+    assert found.figures["neurons"] == neurons < sum(p.size for p in made.populations)
+    low, high = (end / neurons / made.timesteps for end in found.intervals["spikes"])
+    assert found.intervals["sar"] == (pytest.approx(low), pytest.approx(high))
+    assert (found.claimed, found.reported, found.samples, found.recorded) == ({}, 0, 3, None)
+    assert found.judged is samples
+
+
+def test_what_no_sample_tells_is_no_accuracy(export: Export) -> None:
+    """Where nothing fires all answers tie."""
+    still = replace(export.program, populations=tuple(
+        replace(p, vth=131071, bias=np.zeros_like(p.bias)) for p in export.program.populations
+    ))  # fmt: skip
+    made = remake.remake(export.graph, still, export.samples, Pricing(), {})
+    assert made.figures["spikes"] == 0
+    assert made.figures["accuracy"] is None
+    assert "accuracy" not in made.intervals
+
+
+def test_a_device_has_memory_and_instructions(export: Export) -> None:
+    made = _made(export, export.report, "cortex-m4")
+    pricing = Pricing(system="cortex-m4")
+    system = load_system("cortex-m4")
+    labels = export.samples.y
+    assert labels is not None
+    run = run_program(export.program, export.samples.x, labels, remake.profile_of(pricing), system, torch=False)
+    assert run.device is not None
+    assert run.device.instructions is not None
+    assert made.figures["flash"] == run.device.footprint.flash > 0
+    assert made.figures["ram"] == run.device.footprint.ram > 0
+    assert made.figures["instructions"] == run.device.instructions.high > 0
+    assert made.figures["latency"] == (run.latency.inference_us.high if run.latency else None)
+    assert made.figures["energy_total"] == (run.bill.total.high if run.bill and run.bill.total else None)
+    assert made.figures["energy_dynamic"] == (run.bill.dynamic.high if run.bill and run.bill.dynamic else None)
+    assert (made.elsewhere, made.recorded, made.samples) == (True, None, NUMBER)
+
+
+def test_what_does_not_fit_has_no_cores(export: Export) -> None:
+    mapping = map_program(export.program, load_system())
+    assert mapping.fits
+    assert remake._placed(mapping) == {"cores": mapping.cores, "chips": mapping.chips}
+    wide = SimpleNamespace(fits=False, cores=3, chips=2)
+    assert remake._placed(wide) == {"cores": None, "chips": None}
+    assert remake._placed(SimpleNamespace(fits=True, cores=3, chips=2)) == {"cores": 3.0, "chips": 2.0}
+
+
+def test_a_number_of_a_report() -> None:
+    report = {"a": {"b": 7, "c": 7.9, "d": "7", "e": True}}
+    assert [remake._number(report, "a", key) for key in "bcdef"] == [7, 7, 0, 0, 0]
+    claimed = remake._claimed({"accuracy": {"on_target": 0.0}, "sar": {"on_target": "x"}, "synops_per_inference": 5})
+    assert claimed == {"accuracy": 0.0, "synops": 5.0}
+    assert set(remake._claimed({})) == set()
+    assert {"instructions"} < OF_SAMPLES
+
+
+@pytest.mark.parametrize("profile", ["loihi1_davies2018", "analytic45_int8", "loihi1_board2019"])
+def test_a_report_by_another_profile_is_compared_by_it(profile: str, export: Export) -> None:
+    """Its latency, its energy, and what that rests on: loihi1's are none of them."""
+    report = {**export.report, "energy_uJ": {**export.report["energy_uJ"], "profile": profile}}
+    said = _made(export, report).recorded
+    assert said is not None
+    assert said.split(".")[0] in ("latency_us", "energy_uJ")
+
+
+def test_each_end_of_a_band_is_compared() -> None:
+    band = remake.Band(low=1.0, nominal=2.0, high=3.0)
+    good = {"a": {"low": 1.0, "nominal": 2.0, "high": 3.0}}
+    assert remake._band(good, ("a",), band) is None
+    assert remake._band({"a": {}}, ("a",), None) is None
+    for end in ("low", "nominal", "high"):
+        said = remake._band({"a": {**good["a"], end: 9.0}}, ("a",), band)
+        assert said == f"a.{end} is {good['a'][end]:g}, the report says 9"
+    assert str(remake._band(good, ("a",), None)).startswith("a.low is ")
+
+
+# ------------------------------------------------------------------------------------------------- an export's own runs
+
+
+def test_limits_of_a_folder() -> None:
+    assert (folder_runs.LIMIT_BYTES, folder_runs.STATE_BITS) == (1 << 30, 24)
+
+
+def test_samples_are_run_in_parts(export: Export) -> None:
+    whole, currents = folder_runs.simulate(export.program, export.samples.x)
+    parts, again = folder_runs.simulate(export.program, export.samples.x, batch=5)
+    assert list(whole.spikes) == [p.id for p in export.program.in_order]
+    assert whole.answers.tolist() == parts.answers.tolist() == export.golden["logits"].tolist()
+    assert all(np.array_equal(whole.spikes[name], fired) for name, fired in parts.spikes.items())
+    assert currents.keys() == again.keys() == {"edges"}
+    assert np.array_equal(currents["edges"], again["edges"])
+    assert len(again["edges"]) == NUMBER
+
+
+def test_what_a_sound_recording_is_said_to_be(export: Export) -> None:
+    recorded = Recorded(export.golden, export.samples)
+    said = _verdicts(lambda book: folder_runs.check_program(book, export.program, recorded))
+    assert said[:3] == [
+        ("SN303", "passed", f"0 of {NUMBER * STEPS * 260:,} differ, {NUMBER} samples"),
+        ("SN309", "passed", "all fire"),
+        ("SN310", "passed", f"{NUMBER} of {NUMBER} are no ties"),
+    ]
+    assert [(code, status) for code, status, _ in said[3:]] == [("SN601", "passed"), ("SN602", "passed")]
+
+
+def test_spikes_that_came_in_are_those_of_the_samples() -> None:
+    made = random_program(4, kind="spikes")
+    x = (np.random.default_rng(0).random((3, made.timesteps, *made.input_shape)) < 0.4).astype(np.float32)
+    golden, samples = reference(made, x), Samples(x=x, y=None)
+
+    def of(**changed: np.ndarray) -> list[tuple[str, str]]:
+        recorded = Recorded({**golden, **changed}, samples)
+        return [
+            (code, said)
+            for code, said in _failed(lambda book: folder_runs.check_program(book, made, recorded))
+            if code < "SN306"
+        ]
+
+    assert of() == []
+    spikes = golden["input.spikes"].copy()
+    spikes[-1, -1] ^= 1
+    assert of(**{"input.spikes": spikes}) == [
+        ("SN304", "the recorded input spikes are not those of stimulus.npz")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("labels", "status"), [(True, "failed"), (False, "warned")])
+def test_a_program_that_nobody_hears(labels: bool, status: str, export: Export) -> None:
+    still = replace(export.program, populations=tuple(
+        replace(p, vth=131071, bias=np.zeros_like(p.bias)) for p in export.program.populations
+    ))  # fmt: skip
+    fired, _ = folder_runs.simulate(still, export.samples.x)
+    said = _verdicts(lambda book: folder_runs._check_life(book, still, fired, labels=labels))
+    assert [(code, each) for code, each, _ in said] == [("SN309", "failed"), ("SN310", status)]
+    assert said[0][2].endswith("; nothing that the readout reads fires: it is the same answer whatever comes in")
+    fired, _ = folder_runs.simulate(export.program, export.samples.x)
+    said = _verdicts(lambda book: folder_runs._check_life(book, export.program, fired, labels=labels))
+    assert [(code, each) for code, each, _ in said] == [("SN309", "passed"), ("SN310", "passed")]
+    assert said[0][2] == "all fire"
+
+
+def test_the_graphs_spikes_are_compared_with_the_programs(export: Export) -> None:
+    """SN311 where it is known what the program fires."""
+    recorded = Recorded(export.golden, export.samples)
+    run = interpreter.run(export.graph, export.samples.x, STEPS)
+    manifest = {"graph_spikes": interpreter.spikes_per_timestep(run.spikes)}
+    fired, _ = folder_runs.simulate(export.program, export.samples.x)
+
+    def of(fires: Any) -> list[str]:
+        found = list[Any]()
+        said = _verdicts(lambda book: found.append(
+            folder_runs.check_graph(book, export.graph, export.program, manifest, recorded, fires)
+        ))  # fmt: skip
+        assert {n: s.tolist() for n, s in found[0].spikes.items()} == {n: s.tolist() for n, s in run.spikes.items()}
+        return [code for code, *_ in said]
+
+    assert of(None) == ["SN302"]
+    assert of(fired)[:2] == ["SN302", "SN311"]
+
+
+def test_bits_that_are_left(export: Export) -> None:
+    def of(p: Program) -> list[tuple[str, str, str]]:
+        return _verdicts(lambda book: folder_runs.check_resolution(book, export.graph, p))
+
+    found = folder_runs.resolutions(
+        folder_runs.schedule(folder_runs.trace(export.graph, "analogue", soft_reset=True)).circuit.links, export.program
+    )
+    least = min(r.bits for r in found.values())
+    assert of(export.program) == [("SN209", "passed", f"{least} of 8 bits left at least")]
+    (ballot,) = [s for s in export.program.synapses if s.dst == "ballot" and s.src != CLOCK]
+    coarse = replace(ballot, map=replace(ballot.map, weight=np.sign(ballot.map.weight).astype(np.int8)))
+    few = replace(export.program, synapses=tuple(coarse if s is ballot else s for s in export.program.synapses))
+    ((code, status, detail),) = of(few)
+    assert (code, status) == ("SN209", "warned")
+    assert detail.startswith("population ballot: 2 of 8 bits left: largest weight 1, ")
+    none = replace(export.program, synapses=(), host=())
+    assert of(none) == [("SN209", "passed", "8 of 8 bits left at least")]
+
+
+def test_a_bias_of_the_clock_may_be_on_one_side_alone(export: Export) -> None:
+    """Fine or coarse: which of them are all zeros depends on rounding. Where both sides have it, it is the same."""
+    p = export.program
+    clock = Synapse(id="c", src=CLOCK, dst="ballot", map=LinearMap(kind="dense", weight=np.ones((4, 1), np.int8)))
+    with_it = replace(p, synapses=(*p.synapses, clock))
+    assert folder_runs._unlike(p, with_it) is None
+    assert folder_runs._unlike(with_it, p) is None
+    late = replace(p, synapses=(*p.synapses, replace(clock, distance=1)))
+    said = "synapse c is not the same in graph and program; export again"
+    assert folder_runs._unlike(with_it, late) == said
+    elsewhere = replace(p, synapses=(*p.synapses, replace(clock, src=INPUT)))
+    assert folder_runs._unlike(with_it, elsewhere) == said
+
+
+def test_pixels_that_are_finer_cut_nothing(export: Export) -> None:
+    pixels = integers_of(export.program.input_range)
+    finer = replace(pixels, finer=(1,) * export.samples.x.shape[1])
+    made = replace(export.program, host_integers=finer)
+    assert pixels.finer != finer.finer
+    assert folder_runs._unlike(export.program, made) is None
+    wide = np.abs(export.samples.x) + 1e3
+    assert folder_runs._unlike(export.program, made, wide) == (
+        "the integer host stage cuts off calibration samples in channel 0; export again"
+    )
+    plain = replace(export.program, host_integers=pixels)
+    assert folder_runs._unlike(export.program, plain, wide) is None, "an export's own range is not asked"
+
+
+def test_an_observed_program_is_compiled_by_its_samples(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the calibration where there is one; else by the samples, where a register is watched on any."""
+    asked = list[Any]()
+
+    def compiled(graph: Any, **given: Any) -> Program:
+        asked.append(given)
+        return export.program
+
+    def spiked(graph: Any, x: np.ndarray, *rest: Any) -> tuple[Any, ...]:
+        return len(x), *rest
+
+    monkeypatch.setattr(folder_runs, "compile_graph", compiled)
+    monkeypatch.setattr(folder_runs, "calibration_spikes", spiked)
+    monkeypatch.setattr(folder_runs.determinism, "check_compile", lambda book, again, first: None)
+    p = export.program
+    watched = replace(p, meta={**p.meta, "observed": ["ballot"]})
+    for given, calibration, spikes, ranges in (
+        (p, None, None, "auto"),
+        (p, export.samples.x[:5], (5, STEPS, "analogue"), "observed"),
+        (watched, None, (NUMBER, STEPS, "analogue"), "observed"),
+        (watched, export.samples.x[:5], (5, STEPS, "analogue"), "observed"),
+    ):
+        said = _verdicts(lambda book, given=given, calibration=calibration: folder_runs.check_structure(  # type: ignore[misc]
+            book, export.graph, given, export.samples, calibration, "observed"
+        ))  # fmt: skip
+        assert asked.pop() == {
+            "timesteps": STEPS, "input_kind": "analogue", "input_range": p.input_range, "bits": 8, "spikes": spikes,
+            "ranges": ranges,
+        }  # fmt: skip
+        assert said == [("SN207", "passed", f"{folder_runs.described(p)}, T = {STEPS}")]
