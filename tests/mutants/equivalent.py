@@ -37,6 +37,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "a place is found for each core that is used: the two are never of unlike lengths",
     ),
     Equivalent(
+        "hw_sim/simulate/simulator.py",
+        'if program.input_kind == "counts" and part.max(initial=0) > 1:',
+        'if program.input_kind == "counts" and part.max(initial= -1) > 1:',
+        "what there is instead of a largest one is not above 1 in either case",
+    ),
+    Equivalent(
+        "hw_sim/simulate/simulator.py",
+        "current += c[:, t if c.shape[1] > 1 else 0]",
+        "current += c[:, t if c.shape[1] != 1 else 0]",
+        "a current has one frame or one for each timestep, and a program one timestep at least",
+    ),
+    Equivalent(
         "toolchain/checking/equivalence.py",
         "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
         "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",

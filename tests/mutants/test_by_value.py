@@ -50,6 +50,9 @@ def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
     batch = 10**15 // 7
     with pytest.raises(UnsupportedError, match=rf"take {batch * (needed // 3) / 1e9:,.1f} GB in"):
         _check_memory(made, batch)
+    there |= {"SC_PAGE_SIZE": 10**9, "SC_PHYS_PAGES": 10**10}
+    with pytest.raises(UnsupportedError, match=r"has 10,000,000,000\.0 GB"):
+        _check_memory(made, 10**18)
 
 
 @pytest.mark.parametrize(("largest", "roads"), [((1 << 24) - 1, ["float32"]), (1 << 24, [])])

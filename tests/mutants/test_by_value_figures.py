@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from snnas.export.executors import interpreter
+from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.host_stage import integers_of
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Program, Synapse
@@ -65,6 +66,50 @@ def test_neurons_are_those_that_are_no_relays(export: Export) -> None:
     assert found.intervals["sar"] == (pytest.approx(low), pytest.approx(high))
     assert (found.claimed, found.reported, found.samples, found.recorded) == ({}, 0, 3, None)
     assert found.judged is samples
+
+
+def test_without_neurons_there_is_one_slot(export: Export) -> None:
+    """Gates alone: their spikes are none of a network's."""
+    gates = replace(export.program, populations=tuple(replace(p, role="or") for p in export.program.populations))
+    made = remake.remake(export.graph, gates, export.samples, Pricing(), {})
+    assert (made.figures["neurons"], made.figures["spikes"]) == (0.0, 0.0)
+    assert made.intervals["sar"] == (0.0, 0.0)
+
+
+def test_who_has_no_labels_has_a_label_that_no_answer_is(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[list[int]]()
+
+    def run(made: Program, x: np.ndarray, labels: np.ndarray, *given: Any, torch: bool) -> None:
+        asked.append(labels.tolist())
+        raise UnsupportedError("not here")
+
+    monkeypatch.setattr(remake, "run_program", run)
+    _made(export, export.report, y=None)
+    _made(export, export.report)
+    assert export.samples.y is not None
+    assert asked == [[-1] * NUMBER, export.samples.y.tolist()]
+
+
+def test_what_is_not_priced_is_no_figure(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bill, or one without a line; no latency."""
+    ran = run_program
+
+    def run(change: dict[str, Any]) -> Any:
+        def runs(*given: Any, torch: bool) -> Any:
+            found = ran(*given, torch=torch)
+            assert found.bill is not None
+            assert found.latency is not None
+            none = replace(found.bill, dynamic=None, total=None)
+            return replace(found, **{"bill": none, **change})
+
+        return runs
+
+    for change in ({}, {"bill": None}, {"bill": None, "latency": None}):
+        monkeypatch.setattr(remake, "run_program", run(change))
+        made = _made(export, export.report)
+        assert made.figures["energy_total"] is made.figures["energy_dynamic"] is None
+        assert (made.figures["latency"] is None) == ("latency" in change)
+        assert made.figures["spikes"] == pytest.approx(export.counts.spikes / NUMBER)
 
 
 def test_what_no_sample_tells_is_no_accuracy(export: Export) -> None:
@@ -177,11 +222,53 @@ def test_spikes_that_came_in_are_those_of_the_samples() -> None:
         ]
 
     assert of() == []
-    spikes = golden["input.spikes"].copy()
-    spikes[-1, -1] ^= 1
-    assert of(**{"input.spikes": spikes}) == [
-        ("SN304", "the recorded input spikes are not those of stimulus.npz")
-    ]  # fmt: skip
+    for was in (0, 1):  # one spike more, or one less
+        spikes = golden["input.spikes"].copy()
+        spikes[tuple(np.argwhere(spikes == was)[-1])] ^= 1
+        said = "the recorded input spikes are not those of stimulus.npz"
+        assert of(**{"input.spikes": spikes}) == [("SN304", said)]
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+def test_currents_and_answers_are_equal_or_they_are_not(off: int, export: Export) -> None:
+    for name, code in (("currents.edges", "SN304"), ("logits", "SN305")):
+        array = export.golden[name].copy()
+        array[-1, -1] += off
+        recorded = Recorded({**export.golden, name: array}, export.samples)
+        said = _failed(lambda book, recorded=recorded: folder_runs.check_program(book, export.program, recorded))  # type: ignore[misc]
+        assert [each for each, _ in said] == [code]
+
+
+def test_a_long_name_that_is_no_neuron_of_the_graph_is_cut(export: Export) -> None:
+    run = interpreter.run(export.graph, export.samples.x, STEPS)
+    known = {**interpreter.spikes_per_timestep(run.spikes), "z" * 50: [1], "zz" * 30: [1]}
+    recorded = Recorded(export.golden, export.samples)
+    assert _failed(lambda book: folder_runs.check_graph(
+        book, export.graph, export.program, {"graph_spikes": known}, recorded, None
+    )) == [("SN302", f"spikes are recorded of {'z' * 40}, which is no neuron of the graph")]  # fmt: skip
+
+
+def test_of_what_is_unlike_the_first_is_named(export: Export) -> None:
+    p = export.program
+    every = replace(p, populations=tuple(replace(each, dv=each.dv ^ 1) for each in p.populations))
+    first = min(each.id for each in p.populations)
+    said = f"population {first} is not the same in graph and program; export again"
+    assert folder_runs._unlike(p, every) == folder_runs._unlike(every, p) == said
+    named = replace(p, meta={**p.meta, "node_of": {"a": "b"}})
+    for ours, theirs in ((p, named), (named, p)):
+        assert str(folder_runs._unlike(ours, theirs)).startswith("which node of the graph each population is of")
+
+
+def test_a_manifests_tables_are_counted() -> None:
+    names = ("accuracy", "sar", "energy_uJ", "latency_us", "resources")
+    report: dict[str, Any] = {name: {"x": k} for k, name in enumerate(names)} | {"schedule": {}, "checks": {}}
+    report["finetune"] = {"epochs": 2, "zeal": 3}
+    manifest = {"schedule": {}, "checks": {}, "figures": {name: report[name] for name in names} | {"none": None}}
+    manifest["finetune"] = {"epochs": 2, "zeal": 3, "note": "on purpose"}
+    said = _verdicts(lambda book: folder_runs.check_tables(book, report, manifest))
+    assert said == [("SN307", "passed", "8 tables as in report.json")]
+    manifest["finetune"] = {"epochs": 2, "note": "on purpose"}
+    assert _failed(lambda book: folder_runs.check_tables(book, report, manifest))
 
 
 @pytest.mark.parametrize(("labels", "status"), [(True, "failed"), (False, "warned")])
@@ -233,6 +320,8 @@ def test_bits_that_are_left(export: Export) -> None:
     ((code, status, detail),) = of(few)
     assert (code, status) == ("SN209", "warned")
     assert detail.startswith("population ballot: 2 of 8 bits left: largest weight 1, ")
+    soft = replace(export.graph, convention=replace(export.graph.convention, reset="subtract"))
+    assert _verdicts(lambda book: folder_runs.check_resolution(book, soft, export.program)) == of(export.program)
     none = replace(export.program, synapses=(), host=())
     assert of(none) == [("SN209", "passed", "8 of 8 bits left at least")]
 
