@@ -188,6 +188,21 @@ def test_relays_are_counted_before_they_are_made(monkeypatch: pytest.MonkeyPatch
         schedule(made)
 
 
+def test_links_of_the_host_among_others_wait_for_nothing() -> None:
+    plain = circuit(3, [(0, 1), (1, 2), (0, 2)], [])
+    driven = replace(plain, links=(Link(id="in", src=INPUT, dst="p2", map=ONE), *plain.links))
+    plan = schedule(driven)
+    assert sorted(plan.relays) == ["p0_relay1"]
+    assert [k for k in plan.circuit.links if k.id == "in"] == [driven.links[0]]
+
+
+@pytest.mark.parametrize(("late", "driven", "blank"), [(True, True, 1), (True, False, 0), (False, True, 0)])
+def test_a_drive_that_comes_late_needs_a_blank(late: bool, driven: bool, blank: int) -> None:
+    plain = circuit(2, [(0, 1)], [])
+    group = replace(plain.groups[1], late=late, drive=np.ones(SHAPE) if driven else None)
+    assert schedule(replace(plain, groups=(plain.groups[0], group))).schedule.blank == blank
+
+
 @settings(max_examples=40, derandomize=True)
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=3, max_size=3),
