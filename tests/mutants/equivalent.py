@@ -111,6 +111,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "NumPy takes any negative size for the one that it has to find",
     ),
     Equivalent(
+        "export/compiler/fold.py",
+        'flatten = {f: getattr(lif, f).reshape(-1) for f in ("tau", "r", "v_leak", "v_threshold", "v_reset")}',
+        'flatten = {f: getattr(lif, f).reshape(~1) for f in ("tau", "r", "v_leak", "v_threshold", "v_reset")}',
+        "NumPy takes any negative size for the one that it has to find",
+    ),
+    Equivalent(
         "export/compiler/quantise.py",
         "units = np.rint(bias.reshape(-1, 1) * scale).astype(np.int64)",
         "units = np.rint(bias.reshape(- 2, 1) * scale).astype(np.int64)",
