@@ -25,6 +25,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "NumPy and torch fill with the sign however far they shift to the right",
     ),
     Equivalent(
+        "hw_sim/kernels.py",
+        "deepest = min(push * steps, push / (1 - kept) if kept < 1 else push * steps)",
+        "deepest = min(push * steps, push / (1 - kept) if kept < 1 else push << steps)",
+        "two to the power of a number is never below it, and the lesser of the two is taken",
+    ),
+    Equivalent(
         "hw_sim/simulate/simulator.py",
         'if program.input_kind == "counts" and part.max(initial=0) > 1:',
         'if program.input_kind <= "counts" and part.max(initial=0) > 1:',
