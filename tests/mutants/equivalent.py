@@ -55,6 +55,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "a current has one frame or one for each timestep, and a program one timestep at least",
     ),
     Equivalent(
+        "toolchain/checking/same_network.py",
+        "off = errors[p.id].threshold * p.scale * circuit.group(p.id).threshold if p.id in errors else 0.0",
+        "off = errors[p.id].threshold * p.scale * circuit.group(p.id).threshold if p.id in errors else 1.0",
+        "one step is no more than the step and a little that a threshold may be off",
+    ),
+    Equivalent(
         "toolchain/checking/equivalence.py",
         "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
         "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",

@@ -162,3 +162,18 @@ def test_what_is_not_said_is_an_input_from_0_to_1_and_a_bias_at_once() -> None:
     assert (made.input_range, made.weight_bits) == ((0.0, 1.0), 8)
     (synapse,) = quantising._clock_bias(of_one(), np.full((1, 1, 1), 3.0), 1.0)
     assert (synapse.distance, synapse.src) == (0, "clock")
+
+
+def test_what_a_host_injects_is_bounded_a_step_further_out() -> None:
+    """A product at one half, which the rounding of the product itself may have brought there: -1 and 1, not 0."""
+    for weight in np.arange(1, 50) / 7:
+        reach = float(np.float32(weight))
+        error = 2 * (1 + 8) * 2.0**-52 * reach
+        scale = 0.5 / (reach + error)
+        if (reach + error) * scale == 0.5:
+            break
+    else:
+        raise AssertionError("none of them is exact")
+    p = replace(one([0]).populations[0], scale=scale)
+    least, most = ranges._host_bounds(p, [HostMap(id="h", dst="p", map=_dense([weight]))], (1, 1, 1), (-1.0, 1.0))
+    assert (int(np.min(least)), int(np.max(most))) == (-1, 1)
