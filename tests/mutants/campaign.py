@@ -22,6 +22,7 @@ import ast
 import functools
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
@@ -309,20 +310,37 @@ def collect(out: Path, module: str, draw: int) -> dict[str, Result]:
 
 
 def table(results: Iterable[Result]) -> str:
-    """The table of docs/reliability.md: of each module its last draw, and what of all its draws is killed now."""
+    """The table of docs/reliability.md: of each module its last draw, and what of all its draws is killed now.
+
+    All modules: their last draws, each weighted by its module's places. Its variance takes two more mutants of each, of
+    which one is killed, so that a module of which none lived does not count as certain.
+    """
     head = "| module | places | drawn | equivalent | killed at first | 95 % interval | killed now |"
     rows, by = [head, "|---|--:|--:|--:|--:|--:|--:|"], [r for r in results if r.current]
+    lasts, now, total = list[tuple[int, int, int, int]](), 0, 0
     for module in MODULES:
         of = [r for r in by if r.module == module]
         last = [r for r in of if r.draw == max(r.draw for r in of)]
         judged, every = ([r for r in each if r.argument is None] for each in (last, of))
         if judged:
             at_first, alive = sum(r.first != "alive" for r in judged), sum(r.outcome == "alive" for r in every)
+            lasts.append((last[0].places, len(last), len(judged), at_first))
+            now, total = now + len(every) - alive, total + len(every)
             low, high = wilson(at_first, len(judged))
             rows.append(
                 f"| {module} | {last[0].places:,} | {len(last)} | {len(last) - len(judged)} "
                 f"| {at_first / len(judged):.1%} | {low:.1%} to {high:.1%} | {len(every) - alive} of {len(every)} |"
             )
+    if lasts:
+        places = sum(n for n, *_ in lasts)
+        share = sum(n * killed / judged for n, _, judged, killed in lasts) / places
+        drawn, equivalent = sum(d for _, d, *_ in lasts), sum(d - judged for _, d, judged, _ in lasts)
+        guesses = [(n / places, (killed + 1) / (judged + 2), judged + 2) for n, _, judged, killed in lasts]
+        spread = 1.96 * math.sqrt(sum(w * w * p * (1 - p) / n for w, p, n in guesses))
+        rows.append(
+            f"| all, by places | {places:,} | {drawn:,} | {equivalent} | {share:.1%} "
+            f"| {share - spread:.1%} to {min(1.0, share + spread):.1%} | {now:,} of {total:,} |"
+        )
     return "\n".join((*rows, ""))
 
 
