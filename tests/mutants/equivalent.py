@@ -61,6 +61,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "one step is no more than the step and a little that a threshold may be off",
     ),
     Equivalent(
+        "toolchain/checking/remake.py",
+        'for p in run.counts.populations if p.role == "neuron"',
+        'for p in run.counts.populations if p.role <= "neuron"',
+        "of the four roles, neuron, or, readout and relay, it is the first in the alphabet",
+    ),
+    Equivalent(
+        "toolchain/checking/remake.py",
+        "return max(1, min(number, int(WORK / max(1.0, work_of(program)))))",
+        "return max(1, min(number, int(WORK // max(1.0, work_of(program)))))",
+        "of two whole numbers up to 5e11 no quotient is so near to the next whole number that float64 rounds it there",
+    ),
+    Equivalent(
         "toolchain/checking/equivalence.py",
         "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
         "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",

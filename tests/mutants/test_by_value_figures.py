@@ -68,6 +68,16 @@ def test_neurons_are_those_that_are_no_relays(export: Export) -> None:
     assert found.judged is samples
 
 
+def test_a_report_of_many_samples_is_compared(export: Export) -> None:
+    """Beyond 256, where equal numbers are other objects."""
+    assert export.samples.y is not None
+    many = {"x": np.tile(export.samples.x, (25, 1, 1, 1)), "y": np.tile(export.samples.y, 25)}
+    report = {**export.report, "timesteps": STEPS + 1, "accuracy": {**export.report["accuracy"], "samples": 300}}
+    made = _made(export, report, **many)
+    assert (made.samples, made.reported) == (300, 300)
+    assert str(made.recorded).startswith("timesteps is ")
+
+
 def test_without_neurons_there_is_one_slot(export: Export) -> None:
     """Gates alone: their spikes are none of a network's."""
     gates = replace(export.program, populations=tuple(replace(p, role="or") for p in export.program.populations))

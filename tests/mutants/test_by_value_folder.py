@@ -186,10 +186,10 @@ def test_torch_runs_what_is_much(export: Export, monkeypatch: pytest.MonkeyPatch
         raise UnsupportedError("not here")
 
     monkeypatch.setattr(remake, "run_program", run)
-    for share in (1.0, 1 - 1e-9):
+    for share in (1 + 1e-9, 1.0, 1 - 1e-9):
         monkeypatch.setattr(remake, "TORCH_WORTH", NUMBER * remake.work_of(export.program) * share)
         made = _made(export, export.report)
-    assert asked == [False, True]
+    assert asked == [False, False, True]
     assert (made.why, made.samples, made.reported) == ("not here", 0, NUMBER)
     assert {name for name, value in made.figures.items() if value is None} == OF_SAMPLES - {"instructions"}
     assert (made.figures["cores"], made.figures["neurons"]) == (1.0, 260.0)
