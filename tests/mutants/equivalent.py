@@ -73,6 +73,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "of two whole numbers up to 5e11 no quotient is so near to the next whole number that float64 rounds it there",
     ),
     Equivalent(
+        "toolchain/checking/remake.py",
+        '"neurons": float(sum(p.size for p in program.populations if p.role == "neuron")),',
+        '"neurons": float(sum(p.size for p in program.populations if p.role <= "neuron")),',
+        "of the three roles, neuron, or and relay, it is the first in the alphabet",
+    ),
+    Equivalent(
         "toolchain/checking/equivalence.py",
         "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
         "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",

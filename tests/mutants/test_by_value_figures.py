@@ -68,6 +68,30 @@ def test_neurons_are_those_that_are_no_relays(export: Export) -> None:
     assert found.judged is samples
 
 
+def test_figures_are_shares_of_the_samples(export: Export) -> None:
+    """Of seven, whose sums no seventh part of is a whole number."""
+    assert export.samples.y is not None
+    made = _made(export, export.report, x=export.samples.x[:7], y=export.samples.y[:7])
+    for name, each in (("spikes", export.counts.sample_spikes), ("synops", export.counts.sample_synops)):
+        assert sum(each[:7]) % 7
+        assert made.figures[name] == pytest.approx(sum(each[:7]) / 7)
+
+
+def test_one_neuron_has_one_slot_in_a_timestep(export: Export) -> None:
+    made = program([population("a", (1, 1, 1), bias=1)], [(INPUT, "a", dense(1, 1))], timesteps=1)
+    samples = Samples(x=np.ones((3, 1, 1, 1, 1), np.float32), y=None)
+    found = remake.remake(export.graph, made, samples, Pricing(), {})
+    assert (found.figures["spikes"], found.intervals["sar"]) == (1.0, (1.0, 1.0))
+
+
+@pytest.mark.parametrize("name", ["a chip", "my chip"])
+def test_a_chip_of_another_name_is_not_the_reports(name: str, export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    chip = replace(load_system("loihi1"), name=name)
+    monkeypatch.setattr(remake, "load_system", lambda given: chip)
+    made = _made(export, {**export.report, "timesteps": 1})
+    assert (made.elsewhere, made.recorded) == (True, None)
+
+
 def test_a_report_of_many_samples_is_compared(export: Export) -> None:
     """Beyond 256, where equal numbers are other objects."""
     assert export.samples.y is not None
