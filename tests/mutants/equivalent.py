@@ -79,6 +79,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "of the three roles, neuron, or and relay, it is the first in the alphabet",
     ),
     Equivalent(
+        "toolchain/checking/folder_runs.py",
+        "currents = {name: np.concatenate([c[name] for _, c in parts]) for name in parts[0][1]}",
+        "currents = {name: np.concatenate([c[name] for _, c in parts]) for name in parts[ -1][1]}",
+        "the host injects into the same populations in every part",
+    ),
+    Equivalent(
         "toolchain/checking/equivalence.py",
         "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
         "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +17,7 @@ from snnas.hw_sim.host_stage import integers_of
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import CLOCK, INPUT, LinearMap, Program, Synapse
 from snnas.toolchain.checking import folder_runs, remake
+from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.folder_runs import Recorded
 from snnas.toolchain.checking.made import OF_SAMPLES
 from snnas.toolchain.checking.samples import Samples
@@ -363,7 +366,8 @@ def test_bits_that_are_left(export: Export) -> None:
 def test_a_bias_of_the_clock_may_be_on_one_side_alone(export: Export) -> None:
     """Fine or coarse: which of them are all zeros depends on rounding. Where both sides have it, it is the same."""
     p = export.program
-    clock = Synapse(id="c", src=CLOCK, dst="ballot", map=LinearMap(kind="dense", weight=np.ones((4, 1), np.int8)))
+    src = "".join([*CLOCK])  # equal to it and another object, as of a file
+    clock = Synapse(id="c", src=src, dst="ballot", map=LinearMap(kind="dense", weight=np.ones((4, 1), np.int8)))
     with_it = replace(p, synapses=(*p.synapses, clock))
     assert folder_runs._unlike(p, with_it) is None
     assert folder_runs._unlike(with_it, p) is None
@@ -418,3 +422,32 @@ def test_an_observed_program_is_compiled_by_its_samples(export: Export, monkeypa
             "ranges": ranges,
         }  # fmt: skip
         assert said == [("SN207", "passed", f"{folder_runs.described(p)}, T = {STEPS}")]
+
+
+def test_a_verdict_says_the_file_that_it_is_of(export: Export, tmp_path: Path) -> None:
+    """Of a folder; what has none, a graph by itself, is its own place."""
+    graph, p, samples = export.graph, export.program, export.samples
+    recorded = Recorded(export.golden, samples)
+    spikes = {"graph_spikes": interpreter.spikes_per_timestep(interpreter.run(graph, samples.x, STEPS).spikes)}
+    names = ("accuracy", "sar", "energy_uJ", "latency_us", "resources")
+    report: dict[str, Any] = {name: {} for name in names} | {"schedule": {}, "checks": {}}
+    manifest = {"schedule": {}, "checks": {}, "figures": {name: {} for name in names}}
+    (tmp_path / "alone").touch()
+
+    def places(work: Callable[[Book], object], subject: Path = tmp_path) -> dict[str, str]:
+        book = Book(subject, "export")
+        work(book)
+        return {f.code: f.place for f in book.findings if not f.code.startswith("SN6")}
+
+    for work, codes, name in (
+        (lambda book: folder_runs.check_program(book, p, recorded), ("SN303", "SN309", "SN310"), "golden.npz"),
+        (lambda book: folder_runs.check_graph(book, graph, p, spikes, recorded, None), ("SN302",), "model.nir"),
+        (lambda book: folder_runs.check_ranges(book, p, samples), ("SN208",), "program.npz"),
+        (lambda book: folder_runs.check_resolution(book, graph, p), ("SN209",), "program.npz"),
+        (lambda book: folder_runs.check_structure(book, graph, p, samples, None, "auto"), ("SN207",), "program.npz"),
+        (lambda book: folder_runs.check_resources(book, p, {}), ("SN307",), "manifest.json"),
+        (lambda book: folder_runs.check_tables(book, report, manifest), ("SN307",), "manifest.json"),
+    ):  # fmt: skip
+        assert places(work) == dict.fromkeys(codes, str(tmp_path / name))
+    alone = tmp_path / "alone"
+    assert places(lambda book: folder_runs.check_resolution(book, graph, p), alone) == {"SN209": str(alone)}
