@@ -85,6 +85,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "the host injects into the same populations in every part",
     ),
     Equivalent(
+        "toolchain/checking/folder_runs.py",
+        'good = f"{proved} of {len(found)} populations proved" + (", the rest observed" if proved < len(found) else "")',
+        'good = f"{proved} of {len(found)} populations proved" + (", the rest observed" if proved != len(found) else "")',
+        "no more are proved than there are",
+    ),
+    Equivalent(
+        "toolchain/checking/folder_runs.py",
+        'if range_.status != "proved" and name not in program.observed:',
+        'if range_.status > "proved" and name not in program.observed:',
+        "what prove does not call proved is unproved, which is behind it in the alphabet",
+    ),
+    Equivalent(
         "toolchain/checking/equivalence.py",
         "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
         "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",
