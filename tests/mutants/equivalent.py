@@ -97,6 +97,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "what prove does not call proved is unproved, which is behind it in the alphabet",
     ),
     Equivalent(
+        "hw_sim/lava/run.py",
+        'died = f"signal {-code}" if code < 0 else f"code {code}"',
+        'died = f"signal {-code}" if code < 1 else f"code {code}"',
+        "it is said of a code that is neither 0 nor 1",
+    ),
+    Equivalent(
         "toolchain/checking/equivalence.py",
         "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
         "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",

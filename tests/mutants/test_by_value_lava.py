@@ -198,11 +198,11 @@ COUNTS = ("samples", "hardware_steps", "processes", "differing_spikes", "spikes"
 def test_every_part_of_a_result_is_asked_for(change: dict[str, Any], said: str, tmp_path: Path) -> None:
     good: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {"build_seconds": 1, "run_seconds": 0.5}
     good |= {"per_population": {}, "versions": {}}
-    np.savez(tmp_path / "spikes.npz", a=np.zeros((2, 3, 1), np.uint8))
+    np.savez(tmp_path / "spikes.npz", a=np.zeros((2, 3, 1), np.uint8), b=np.zeros((1, 3, 1), np.uint8))
     for given, refused in ((good, None), (good | change, said)):
         (tmp_path / "result.json").write_text(json.dumps(given))
         if refused is None:
-            assert set(lava._read_result(tmp_path, 2, tmp_path / "log")["arrays"]) == {"a"}
+            assert set(lava._read_result(tmp_path, 2, tmp_path / "log")["arrays"]) == {"a", "b"}
             continue
         with pytest.raises(lava._Failed, match=refused):
             lava._read_result(tmp_path, 2, tmp_path / "log")
@@ -358,8 +358,8 @@ def test_a_group_strains_while_a_member_wants_a_processor(
 ) -> None:
     """Its CPU seconds are its members', the dead ones' and their children's among them."""
     proc = Proc(monkeypatch)
-    proc.processes = {str(pid): (state, 5, 5, "") for pid, state in enumerate(states, 5)}
-    proc.processes |= {"9": ("R", 1, 1, ""), "10": ("?", 5, 5, "")}
+    others = {"9": ("R", 1, 1, ""), "10": ("?", 5, 5, "")}  # of another group; gone while it is looked at
+    proc.processes = others | {str(pid): (state, 5, 5, "") for pid, state in enumerate(states, 5)}
     monkeypatch.setattr(lava.os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
     assert lava._Group(5).strain() == (strains, pytest.approx(2 * 432.1))
     assert lava._Group(77).strain() == (False, 0.0)
