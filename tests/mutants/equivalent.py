@@ -86,8 +86,10 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         "toolchain/checking/folder_runs.py",
-        'good = f"{proved} of {len(found)} populations proved" + (", the rest observed" if proved < len(found) else "")',
-        'good = f"{proved} of {len(found)} populations proved" + (", the rest observed" if proved != len(found) else "")',
+        'good = f"{proved} of {len(found)} populations proved" + '
+        '(", the rest observed" if proved < len(found) else "")',
+        'good = f"{proved} of {len(found)} populations proved" + '
+        '(", the rest observed" if proved != len(found) else "")',
         "no more are proved than there are",
     ),
     Equivalent(
