@@ -105,6 +105,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "it is said of a code that is neither 0 nor 1",
     ),
     Equivalent(
+        "toolchain/checking/remake.py",
+        'figures={**dict.fromkeys(OF_SAMPLES - {"instructions"}), **_placed(map_program(program, system)), **fixed},',
+        'figures={**dict.fromkeys(OF_SAMPLES ^ {"instructions"}), **_placed(map_program(program, system)), **fixed},',
+        "instructions are one of them: what is in one of the two alone is what is left without it",
+    ),
+    Equivalent(
         "toolchain/checking/equivalence.py",
         "return np.packbits(fired.reshape(*fired.shape[:2], -1), axis=-1)",
         "return np.packbits(fired.reshape(*fired.shape[:2], - 2), axis=-1)",
