@@ -323,6 +323,28 @@ def test_a_program_that_nobody_hears(labels: bool, status: str, export: Export) 
     assert said[0][2] == "all fire"
 
 
+def test_gates_that_are_silent_are_no_matter() -> None:
+    """A relay and an OR pass on what neurons fire; of those alone it is said that they never do."""
+    made = program(
+        [population("n", (2, 1, 1)), population("r", (2, 1, 1), role="relay"), population("o", (2, 1, 1), role="or")],
+        [(INPUT, "n", dense(2, 1)), ("n", "r", dense(2, 2)), ("r", "o", dense(2, 2))],
+    )
+    fires = np.ones((9, 2, 2, 1, 1), bool)
+    for silent, status in (("n", "warned"), ("r", "passed"), ("o", "failed")):  # the readout reads o
+        spikes = {name: fires & (name != silent) for name in "nro"}
+        fired = folder_runs.Fired(spikes, np.arange(18).reshape(9, 2))
+        said = _verdicts(lambda book, fired=fired: folder_runs._check_life(book, made, fired, labels=False))  # type: ignore[misc]
+        assert [each for code, each, _ in said if code == "SN309"] == [status]
+
+
+def test_a_synapse_that_one_side_lacks_is_unlike_whatever_its_source_is_called() -> None:
+    made = program([population("a", (2, 1, 1)), population("z", (2, 1, 1))],
+                   [(INPUT, "a", dense(2, 1)), ("a", "z", dense(2, 2)), ("a", "z", dense(2, 2))])  # fmt: skip
+    fewer = replace(made, synapses=made.synapses[:-1])
+    said = f"synapse {made.synapses[-1].id} is not the same in graph and program; export again"
+    assert folder_runs._unlike(made, fewer) == folder_runs._unlike(fewer, made) == said
+
+
 def test_the_graphs_spikes_are_compared_with_the_programs(export: Export) -> None:
     """SN311 where it is known what the program fires."""
     recorded = Recorded(export.golden, export.samples)
@@ -451,3 +473,21 @@ def test_a_verdict_says_the_file_that_it_is_of(export: Export, tmp_path: Path) -
         assert places(work) == dict.fromkeys(codes, str(tmp_path / name))
     alone = tmp_path / "alone"
     assert places(lambda book: folder_runs.check_resolution(book, graph, p), alone) == {"SN209": str(alone)}
+
+
+def test_labels_of_the_samples_are_labels(export: Export) -> None:
+    """Whether the recording repeats them or not: answers that all tie are no accuracy."""
+    still = replace(export.program, populations=tuple(
+        replace(p, vth=131071, bias=np.zeros_like(p.bias)) for p in export.program.populations
+    ))  # fmt: skip
+    golden = reference(still, export.samples.x)
+    for y, status in ((export.samples.y, "failed"), (None, "warned")):
+        recorded = Recorded(golden, replace(export.samples, y=y))
+        said = _verdicts(lambda book, recorded=recorded: folder_runs.check_program(book, still, recorded))  # type: ignore[misc]
+        assert [each for code, each, _ in said if code == "SN310"] == [status]
+
+
+def test_the_order_of_names_is_no_matter(export: Export) -> None:
+    first, second = (replace(export.program, meta={"node_of": dict(each)}) for each in (["ab", "cd"], ["cd", "ab"]))
+    assert list(first.meta["node_of"]) != list(second.meta["node_of"])
+    assert folder_runs._unlike(first, second) is None
