@@ -367,3 +367,27 @@ def test_a_fused_state_is_clipped_at_both_ends() -> None:
     kernels.fused_steps(v, None, torch.tensor([[8_388_000.0, -8_388_000.0]]), spikes, f, before)
     assert before.tolist() == [[[8_388_000, -8_388_000], [TOP - 1, 1 - TOP]]]
     assert v.tolist() == [[0, 1 - TOP]]
+
+
+@both
+def test_what_overflows_is_told_with_its_value(array: Any) -> None:
+    """16 bits of a, then 24 of u; the value that is furthest out."""
+    still = array([0, 0])
+    for a, found in (
+        ([32767, -32767], None), ([32768, 0], ("a", 32768, 32767)), ([5, -32768], ("a", -32768, 32767)),
+        ([-40000, 40000], ("a", 40000, 32767)), ([-40001, 40000], ("a", -40001, 32767)),
+    ):  # fmt: skip
+        assert kernels.overflow(still, array(a), 4095) == found
+    assert kernels.overflow(array([]), array([]), 0) is None
+    top = TOP - 1
+    for u, a, du, found in (
+        ([top, -top], [0, 0], -1, None),
+        ([top - 64, 0], [1, 0], -1, None),
+        ([top - 63, 0], [1, 0], -1, ("u", top + 1, top)),
+        ([0, 63 - top], [0, -1], -1, ("u", -top - 1, top)),
+        ([0, TOP // 2], [0, 32767], 2047, None),  # half of the half is left
+        ([0, TOP - 4096], [0, 32767], 0, ("u", (TOP - 4096) // 4096 * 4095 + 32767 * 64, top)),
+        ([0, TOP - 4096], [0, 32767], 1, ("u", (TOP - 4096) // 4096 * 4094 + 32767 * 64, top)),
+        ([0, TOP - 4096], [0, 32767], 2, ("u", (TOP - 4096) // 4096 * 4093 + 32767 * 64, top)),
+    ):  # fmt: skip
+        assert kernels.overflow(array(u), array(a), du) == found, (u, a, du)

@@ -7,8 +7,8 @@ name seeds: a later run with a larger number extends the sample. ``--draw 2`` is
 and without the mutants of other draws: what lived of one draw gets tests, and the next one says what they are worth.
 ``tests/mutants/results.jsonl`` holds each that was tried, by a digest of what it makes of its module: those of another
 state of the code no longer count, and none is tried twice.
-``--again`` tries those that lived, and are not named equivalent, once more. FOLDER holds the copy of the tree and what
-each test reaches.
+``--again`` tries those of all draws that lived, and are not named equivalent, once more, and no others. FOLDER holds
+the copy of the tree and what each test reaches.
 
 No mutants: annotations, which nobody evaluates; the star before parameters that go by name; flags of dataclasses and
 their removal (frozen, slots, kw_only), which compute nothing. Those that lived are named in ``equivalent.py``, with an
@@ -22,6 +22,7 @@ import ast
 import functools
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
@@ -40,14 +41,15 @@ RESULTS = ROOT / "tests/mutants/results.jsonl"
 # By folder, of its modules' mutants: made by hand, and one by one.
 KILLED = {
     "hw_sim": (
-        "tests/mutants/test_killed.py", "tests/mutants/test_by_value.py", "tests/mutants/test_by_value_lava.py"
+        "tests/mutants/test_killed.py", "tests/mutants/test_by_value.py", "tests/mutants/test_by_value_lava.py",
+        "tests/mutants/test_by_value_script.py"
     ),
     "export": (
         "tests/mutants/test_killed.py", "tests/mutants/test_by_value.py", "tests/mutants/test_by_value_compiler.py"
     ),
     "toolchain": (
         "tests/mutants/test_by_value_check.py", "tests/mutants/test_by_value_drift.py",
-        "tests/mutants/test_by_value_folder.py"
+        "tests/mutants/test_by_value_folder.py", "tests/mutants/test_by_value_figures.py"
     ),
 }  # fmt: skip
 SIMULATED = ("tests/hw_sim/simulate/test_simulator.py", "tests/hw_sim/simulate/test_soft_reset.py")
@@ -197,15 +199,16 @@ def mutants_of(
                 found[f"{name}/{occurrence}"] = name, occurrence, row
     drawn = sorted(found)
     random.Random(module if draw == 1 else f"{module} {draw}").shuffle(drawn)
-    made: list[Mutant] = []
+    made, seen = list[Mutant](), set(but)
     for name, occurrence, row in (found[place] for place in drawn):
         if sample is not None and len(made) == sample:
             break
         text = mutate_code(source, cosmic_ray.plugins.get_operator(name)(), occurrence)
         if _is_a_change(source, text):
             key = hashlib.sha256(f"{module}\n{text}".encode()).hexdigest()[:16]
-            if key in but:
+            if key in seen:
                 continue
+            seen.add(key)
             made.append(Mutant(module=module, operator=name, row=row, key=key, source=text))
     return made, len(found)
 
@@ -246,10 +249,15 @@ def _unexplained(result: Result) -> bool:
 
 
 def try_module(out: Path, module: str, sample: int | None, again: bool, draw: int = 1) -> None:
-    """Tries what the sample lacks; what it finds is written as it is found."""
+    """Tries what the sample lacks, or ``again`` what lived; what it finds is written as it is found."""
     known = collect(out, module, draw)
-    drawn, places = mutants_of(module, sample, draw, {r.key for r in known.values() if r.draw != draw})
-    wanted = [m for m in drawn if m.key not in known or (again and _unexplained(known[m.key]))]
+    if again:
+        drawn = tried_of(module, known)
+        places = max((known[m.key].places for m in drawn), default=0)
+        wanted = [m for m in drawn if _unexplained(known[m.key])]
+    else:
+        drawn, places = mutants_of(module, sample, draw, {r.key for r in known.values() if r.draw != draw})
+        wanted = [m for m in drawn if m.key not in known]
     print(f"{module}: {places} places, {len(drawn)} drawn, {len(wanted)} to try", flush=True)
     if not wanted:
         return
@@ -302,20 +310,37 @@ def collect(out: Path, module: str, draw: int) -> dict[str, Result]:
 
 
 def table(results: Iterable[Result]) -> str:
-    """The table of docs/reliability.md: of each module its last draw, and what of all its draws is killed now."""
+    """The table of docs/reliability.md: of each module its last draw, and what of all its draws is killed now.
+
+    All modules: their last draws, each weighted by its module's places. Its variance takes two more mutants of each, of
+    which one is killed, so that a module of which none lived does not count as certain.
+    """
     head = "| module | places | drawn | equivalent | killed at first | 95 % interval | killed now |"
     rows, by = [head, "|---|--:|--:|--:|--:|--:|--:|"], [r for r in results if r.current]
+    lasts, now, total = list[tuple[int, int, int, int]](), 0, 0
     for module in MODULES:
         of = [r for r in by if r.module == module]
         last = [r for r in of if r.draw == max(r.draw for r in of)]
         judged, every = ([r for r in each if r.argument is None] for each in (last, of))
         if judged:
             at_first, alive = sum(r.first != "alive" for r in judged), sum(r.outcome == "alive" for r in every)
+            lasts.append((last[0].places, len(last), len(judged), at_first))
+            now, total = now + len(every) - alive, total + len(every)
             low, high = wilson(at_first, len(judged))
             rows.append(
                 f"| {module} | {last[0].places:,} | {len(last)} | {len(last) - len(judged)} "
                 f"| {at_first / len(judged):.1%} | {low:.1%} to {high:.1%} | {len(every) - alive} of {len(every)} |"
             )
+    if lasts:
+        places = sum(n for n, *_ in lasts)
+        share = sum(n * killed / judged for n, _, judged, killed in lasts) / places
+        drawn, equivalent = sum(d for _, d, *_ in lasts), sum(d - judged for _, d, judged, _ in lasts)
+        guesses = [(n / places, (killed + 1) / (judged + 2), judged + 2) for n, _, judged, killed in lasts]
+        spread = 1.96 * math.sqrt(sum(w * w * p * (1 - p) / n for w, p, n in guesses))
+        rows.append(
+            f"| all, by places | {places:,} | {drawn:,} | {equivalent} | {share:.1%} "
+            f"| {share - spread:.1%} to {min(1.0, share + spread):.1%} | {now:,} of {total:,} |"
+        )
     return "\n".join((*rows, ""))
 
 

@@ -14,9 +14,9 @@ from snnas.export.compiler.ranges import prove
 from snnas.hw_sim.energy.latency import Latency, estimate_latency
 from snnas.hw_sim.energy.price import price
 from snnas.hw_sim.energy.profile import BASES, Band, Constant, load_profile
-from snnas.hw_sim.errors import UnsupportedError
+from snnas.hw_sim.errors import UnsupportedError, UsageError
 from snnas.hw_sim.linear import convolve
-from snnas.hw_sim.map.mapping import map_program
+from snnas.hw_sim.map.mapping import UNLIMITED, map_program
 from snnas.hw_sim.program import CLOCK, INPUT, InputKind
 from snnas.hw_sim.simulate import simulator
 from snnas.hw_sim.simulate.counter import Counter
@@ -50,6 +50,9 @@ def test_memory_is_a_byte_per_spike_and_the_largest_input_twice(
     batch = 10**15 // 7
     with pytest.raises(UnsupportedError, match=rf"take {batch * (needed // 3) / 1e9:,.1f} GB in"):
         _check_memory(made, batch)
+    there |= {"SC_PAGE_SIZE": 10**9, "SC_PHYS_PAGES": 10**10}
+    with pytest.raises(UnsupportedError, match=r"has 10,000,000,000\.0 GB"):
+        _check_memory(made, 10**18)
 
 
 @pytest.mark.parametrize(("largest", "roads"), [((1 << 24) - 1, ["float32"]), (1 << 24, [])])
@@ -118,10 +121,50 @@ def test_a_program_from_its_file_is_the_same(kind: InputKind, tmp_path: Path) ->
     ]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_every_step_of_a_pipeline_that_fills_or_drains_is_counted(seed: int) -> None:
+    made = random_program(seed, back=((2, 0),))
+    _, trace = recorded(made, 3)
+    counter = Counter(made, map_program(made, TINY))
+    counter.add(trace)
+    counts = counter.result()
+    assert any(p.fill_active and p.fill_idle for p in counts.populations)
+    for p in counts.populations:
+        assert p.fill_active + p.fill_idle == p.neurons * 3 * counts.depth
+        assert p.active + p.idle == p.neurons * 3 * counts.period * (counts.timesteps + counts.blank)
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_spikes_of_another_size_are_not_counted(more: int, axis: int) -> None:
+    """More samples or timesteps than the others', or another number of neurons."""
+    made = program([population("a", (3, 1, 1)), population("b", (2, 1, 1))],
+                   [(INPUT, "a", dense(3, 1)), ("a", "b", dense(2, 3))], timesteps=2)  # fmt: skip
+    spikes = silent(made, batch=2)
+    count(made, spikes)
+    shape = list(spikes["b"].shape)
+    shape[axis] += more
+    with pytest.raises(UsageError, match="counts: b has spikes"):
+        count(made, spikes | {"b": np.zeros(shape, bool)})
+
+
 def test_a_mapping_says_the_bits_that_it_is_of() -> None:
     made = program([population("a", (2, 1, 1))], [(INPUT, "a", dense(2, 1))])
     assert map_program(made, TINY).weight_bits == 8
     assert map_program(made, TINY, weight_bits=4).weight_bits == 4
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_what_has_no_limit_is_not_used_to_a_share(beyond: int) -> None:
+    """One core, so that its share is the mean; a resource that nobody limits has none."""
+    made = program([population("a", (3, 1, 1))], [(INPUT, "a", dense(3, 1))])
+    mapping = map_program(made, replace(TINY, compartments=int(str(UNLIMITED + beyond)), in_axons=UNLIMITED - 1))
+    assert mapping.cores == 1
+    found = mapping.utilisation
+    assert (found["compartments"].limit, found["compartments"].mean, found["compartments"].highest) == (None,) * 3
+    assert found["in_axons"].limit == UNLIMITED - 1
+    used = mapping.usage[0]["synapse_bytes"][0] / 4096
+    assert found["synapse_bytes"].mean == found["synapse_bytes"].highest == used > 0
 
 
 def test_without_a_floor_the_latency_is_no_evidence_of_a_bill() -> None:
@@ -162,3 +205,15 @@ def test_a_messages_time_counts_where_a_profile_has_one() -> None:
 
     assert evidence() != BASES[-1]
     assert evidence(**{"time.message": message}) == BASES[-1]
+
+
+def test_messages_take_no_time_where_a_profile_has_none() -> None:
+    made = program([population("aa", (2, 1, 1))], [(INPUT, "aa", dense(2, 1))])
+    counts = count(made, {name: np.ones_like(fired) for name, fired in silent(made).items()})
+    assert any(sum(core.messages) for core in counts.cores)
+    profile = load_profile("loihi1")
+    kept = {k: c for k, c in profile.constants.items() if k != "time.message"}
+    free = replace(profile.constants["time.barrier"], low=0.0, value=0.0, high=0.0)
+    assert estimate_latency(counts, replace(profile, constants=kept)) == estimate_latency(
+        counts, replace(profile, constants=kept | {"time.message": free})
+    )

@@ -110,7 +110,7 @@ def test_where_a_sparse_weight_stands_is_a_number_too() -> None:
 
 def _two(weight: list[list[int]]) -> Program:
     linear = LinearMap(kind="dense", weight=np.array(weight, np.int8))
-    return program([population("a", (2, 1, 1))], [(INPUT, "a", linear)], input_shape=(3, 1, 1))
+    return program([population("a", (2, 1, 1))], [(INPUT, "a", linear)], input_shape=(len(weight[0]), 1, 1))
 
 
 def test_fine_tuning_changed_as_many_weights_as_it_says() -> None:
@@ -120,6 +120,7 @@ def test_fine_tuning_changed_as_many_weights_as_it_says() -> None:
     assert same_network._otherwise_tuned(before, after, {"weights_changed": 2}) == wrong
     long = same_network._otherwise_tuned(before, after, {"weights_changed": "n" * 50})
     assert str(long).endswith(f"fine-tuning changed {'n' * 20}; {AGAIN}")
+    assert same_network._otherwise_tuned(before, _two([[9], [9]]), {"weights_changed": 2}) is None, "of another shape"
     other = replace(after, synapses=(replace(after.synapses[0], id="new"),))
     assert same_network._otherwise_tuned(before, other, {"weights_changed": 6}) is None
 

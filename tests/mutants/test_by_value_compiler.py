@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from snnas.export.compiler import fold as folding
+from snnas.export.compiler import quantise as quantising
 from snnas.export.compiler import ranges
 from snnas.export.compiler.fold import fold
+from snnas.export.compiler.quantise import quantise
 from snnas.export.compiler.ranges import neuron_bounds, prove
+from snnas.export.compiler.schedule import schedule
 from snnas.export.graph.graph import Conv, Flatten, Linear
 from snnas.hw_sim.errors import UnsupportedError
 from snnas.hw_sim.host_stage import host_currents, with_integers
 from snnas.hw_sim.program import HostMap, LinearMap, Schedule, Synapse
+from tests.export.compiler.test_quantise import dense, of_one, setting_of
 from tests.export.compiler.test_ranges import ends, one
 from tests.export.compiler.test_rewrites import Net
 
@@ -95,3 +102,78 @@ def test_a_membrane_that_has_settled_is_followed_no_further(monkeypatch: pytest.
     program = one([30, -20], T=1000)
     assert neuron_bounds(program, program.populations[0])["v"][1].max() > 0
     assert len(steps) < 200  # two ends, of a membrane that keeps three quarters
+
+
+def test_a_square_map_is_square_whatever_its_size() -> None:
+    """Beyond 256, where equal numbers are other objects."""
+    side = int("300")
+    net = Net(0, (side, int("300")))
+    graph = fold(net.head(net.lif(net.stem()), net.neurons))
+    assert not graph.of_type((Flatten,))
+    assert [node.weight.shape[2:] for node in graph.nodes.values() if isinstance(node, Conv)][-1] == (side, side)
+
+
+def test_nodes_are_one_where_all_of_them_is_equal() -> None:
+    """Each of two that are unlike in one thing, both ways round."""
+    ones, zeros = np.ones((2, 2, 1, 1), np.float32), np.zeros(2, np.float32)
+    conv, flat = Conv(weight=ones, bias=zeros), Linear(weight=ones[:, :, 0, 0], bias=zeros)
+    unlike = [
+        (conv, replace(conv, stride=(1, 2))), (conv, replace(conv, stride=(2, 1))), (conv, replace(conv, pad=(0, 1))),
+        (conv, replace(conv, pad=(1, 0))), (conv, replace(conv, weight=2 * ones)), (conv, replace(conv, bias=None)),
+        (conv, replace(conv, bias=zeros + 1)), (flat, replace(flat, weight=2 * flat.weight)),
+        (flat, replace(flat, bias=zeros + 1)), (flat, replace(flat, bias=None)), (conv, flat), (flat, Flatten()),
+        (conv, Flatten()),
+    ]  # fmt: skip
+    for a, b in unlike:
+        assert not folding._same(a, b)
+        assert not folding._same(b, a)
+    for node in (conv, flat, Flatten(), replace(conv, bias=None), replace(flat, bias=None)):
+        assert folding._same(node, copy.deepcopy(node))
+
+
+def test_a_constant_that_no_source_carries_is_refused_with_its_size() -> None:
+    net = Net(0, size=(4, 4))
+    small = net.lif(net.pool("avgpool", net.stem(), kernel=2, stride=2, pad=0), name="small")
+    grown = net.add("conv", (small,), weight=np.ones((2, 2, 1, 1)), bias=None, stride=(1, 1), pad=(2, 2))
+    norm = {"gamma": np.ones(2), "var": np.ones(2), "mean": np.zeros(2), "beta": np.array([1.0, 2.0])}
+    shifted = net.add("bn", (net.pool("avgpool", grown),), name="n", **norm, eps=0.0)
+    net.lif(net.pool("avgpool", shifted), name="b")
+    with pytest.raises(UnsupportedError, match=r"no source of size \(6, 6\) can carry its constant current"):
+        fold(net.head("b", 2 * 6 * 6))
+
+
+@pytest.mark.parametrize(
+    ("exact", "bits", "short"), [(False, 7, True), (False, 8, False), (True, 7, False), (False, 9, False)]
+)
+def test_a_proof_costs_bits_where_weights_are_rounded_to_fewer(
+    exact: bool, bits: int, short: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantising, "resolution", lambda *given: SimpleNamespace(exact=exact, bits=bits))
+    setting = setting_of(of_one(), 1.0)
+    assert setting.bits == 8
+    assert quantising._short(setting, of_one(), None, []) == short  # type: ignore[arg-type]
+    monkeypatch.setattr(quantising, "resolution", lambda *given: None)
+    assert not quantising._short(setting, of_one(), None, [])  # type: ignore[arg-type]
+
+
+def test_what_is_not_said_is_an_input_from_0_to_1_and_a_bias_at_once() -> None:
+    plain = schedule(dense(np.array([[0.25]])))
+    made = quantise(plain, timesteps=4)
+    assert (made.input_range, made.weight_bits) == ((0.0, 1.0), 8)
+    (synapse,) = quantising._clock_bias(of_one(), np.full((1, 1, 1), 3.0), 1.0)
+    assert (synapse.distance, synapse.src) == (0, "clock")
+
+
+def test_what_a_host_injects_is_bounded_a_step_further_out() -> None:
+    """A product at one half, which the rounding of the product itself may have brought there: -1 and 1, not 0."""
+    for weight in np.arange(1, 50) / 7:
+        reach = float(np.float32(weight))
+        error = 2 * (1 + 8) * 2.0**-52 * reach
+        scale = 0.5 / (reach + error)
+        if (reach + error) * scale == 0.5:
+            break
+    else:
+        raise AssertionError("none of them is exact")
+    p = replace(one([0]).populations[0], scale=scale)
+    least, most = ranges._host_bounds(p, [HostMap(id="h", dst="p", map=_dense([weight]))], (1, 1, 1), (-1.0, 1.0))
+    assert (int(np.min(least)), int(np.max(most))) == (-1, 1)

@@ -186,10 +186,10 @@ def test_torch_runs_what_is_much(export: Export, monkeypatch: pytest.MonkeyPatch
         raise UnsupportedError("not here")
 
     monkeypatch.setattr(remake, "run_program", run)
-    for share in (1.0, 1 - 1e-9):
+    for share in (1 + 1e-9, 1.0, 1 - 1e-9):
         monkeypatch.setattr(remake, "TORCH_WORTH", NUMBER * remake.work_of(export.program) * share)
         made = _made(export, export.report)
-    assert asked == [False, True]
+    assert asked == [False, False, True]
     assert (made.why, made.samples, made.reported) == ("not here", 0, NUMBER)
     assert {name for name, value in made.figures.items() if value is None} == OF_SAMPLES - {"instructions"}
     assert (made.figures["cores"], made.figures["neurons"]) == (1.0, 260.0)
@@ -244,9 +244,12 @@ def test_a_recording_has_one_to_all_samples(tmp_path: Path, export: Export) -> N
 def test_an_array_of_a_recording_has_shape_and_type() -> None:
     like, held = np.zeros((2, 3), np.uint8), np.ones((2, 3), np.uint8)
     assert folder_runs._recorded(FOLDER, {"a": held}, "a", like) is not None
+    long = np.ones((2, 3), np.longlong)  # where it has 64 bits, equal to int64 and another object
+    assert long.itemsize != 8 or folder_runs._recorded(FOLDER, {"a": long}, "a", like.astype(np.int64)) is not None
     for golden, said in (
         ({}, "missing"), ({"a": held[:1]}, r"uint8 \(1, 3\)"), ({"a": held.astype(np.int8)}, r"int8 \(2, 3\)"),
         ({"a": held.astype(np.int64)}, r"int64 \(2, 3\)"),
+        ({"a": np.ones((3, 3), np.uint8)}, r"uint8 \(3, 3\)"),
     ):  # fmt: skip
         with pytest.raises(InvalidFileError, match=rf"golden.npz: a is {said}, expected uint8 \(2, 3\); export again"):
             folder_runs._recorded(FOLDER, golden, "a", like)

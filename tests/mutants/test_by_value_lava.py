@@ -103,6 +103,87 @@ def test_shared_memory_is_looked_for_again_and_again(tmp_path: Path, monkeypatch
         lava._wait(Worker(), Group(), log, timeout=50, patient=False)  # type: ignore[arg-type]
 
 
+class Clock:
+    """A worker that never ends and its group, by a clock of their own; cpu: CPU seconds in one on the wall."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, wants: bool, cpu: float) -> None:
+        self.began = self.now = 1000.0
+        self.wants, self.cpu, self.looks = wants, cpu, list[float]()
+        monkeypatch.setattr(lava.time, "monotonic", lambda: self.now)
+
+    def poll(self) -> None:
+        return None
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        raise subprocess.TimeoutExpired("worker", seconds)
+
+    def note_segments(self) -> None:
+        self.looks.append(self.now - self.began)
+
+    def strain(self) -> tuple[bool, float]:
+        return self.wants, self.cpu * (self.now - self.began)
+
+
+@pytest.mark.parametrize(
+    ("patient", "wants", "cpu", "ends"),
+    [
+        (False, True, 0.0, 50.0),
+        (True, False, 0.0, 50.0),  # it sleeps: that is its own matter
+        (True, True, 4.0, 50.0),  # four processes, of which no second counts twice
+        (True, True, 0.1, 500.0),  # a tenth of a processor is what it gets
+        (True, True, 0.0, 1000.0),  # twenty times as long, and it never ran
+    ],
+)
+def test_a_worker_is_late_by_the_time_that_it_had(
+    patient: bool, wants: bool, cpu: float, ends: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch, wants, cpu)
+    (tmp_path / "log").write_text("the end\n")
+    with pytest.raises(lava._Failed) as caught:
+        lava._wait(clock, clock, tmp_path / "log", 50, patient)  # type: ignore[arg-type]
+    assert ends < clock.now - clock.began < ends * 1.02 + 1
+    spared = " in which it could have run" if patient else ""
+    assert str(caught.value) == f"it did not end within 50 s{spared}; last line: the end"
+    assert 0.5 < clock.looks[0] < 0.71
+
+
+def test_what_a_dead_process_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder whose owner holds its lock stays, and one that has none."""
+    monkeypatch.setattr(lava.tempfile, "tempdir", str(tmp_path))
+    for name in ("dead", "alive", "young"):
+        (tmp_path / f"snnas-lava-{name}").mkdir()
+        (tmp_path / f"snnas-lava-{name}/file").touch()
+    for name in ("dead", "alive"):
+        (tmp_path / f"snnas-lava-{name}/.owner").touch()
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another/.owner").touch()
+    with (tmp_path / "snnas-lava-alive/.owner").open("r+b") as owner:
+        lava.take(owner)
+        with lava._stage() as stage:
+            assert stage.parent == tmp_path
+            assert stage.name.startswith("snnas-lava-")
+            assert [path.name for path in stage.iterdir()] == [".owner"]
+            names = {"snnas-lava-alive", "snnas-lava-young", "another", stage.name}
+            assert {path.name for path in tmp_path.iterdir()} == names
+            with lava._stage():
+                assert stage.exists(), "its lock is held"
+    assert not stage.exists()
+    assert (tmp_path / "snnas-lava-alive/file").exists()
+
+
+def test_a_deadline_counts_a_process_and_its_recorder(tmp_path: Path) -> None:
+    """Two of each population and of each synapse, and two more."""
+    names = ("a", "b", "c", "d")
+    joins = [(src, dst, dense(1, 1)) for src, dst in zip((INPUT, *names), names, strict=False)]
+    made = program([population(name, (1, 1, 1)) for name in names], joins)
+    write_program(tmp_path / "p.npz", made)
+    timing = run_lava.timing_of(run_lava.read_program(str(tmp_path / "p.npz"))[0])
+    processes, steps = 2 + 2 * 4 + 2 * 4, timing.steps(1) + run_lava.LEAD + 3
+    expected = 30.0 + 0.3 * processes + 4 * steps * (5e-9 * 4 + 1e-3 * processes)
+    assert lava.estimated_seconds(tmp_path / "p.npz", 1) == pytest.approx(expected, rel=1e-12)
+
+
 COUNTS = ("samples", "hardware_steps", "processes", "differing_spikes", "spikes")
 
 
@@ -117,11 +198,11 @@ COUNTS = ("samples", "hardware_steps", "processes", "differing_spikes", "spikes"
 def test_every_part_of_a_result_is_asked_for(change: dict[str, Any], said: str, tmp_path: Path) -> None:
     good: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {"build_seconds": 1, "run_seconds": 0.5}
     good |= {"per_population": {}, "versions": {}}
-    np.savez(tmp_path / "spikes.npz", a=np.zeros((2, 3, 1), np.uint8))
+    np.savez(tmp_path / "spikes.npz", a=np.zeros((2, 3, 1), np.uint8), b=np.zeros((1, 3, 1), np.uint8))
     for given, refused in ((good, None), (good | change, said)):
         (tmp_path / "result.json").write_text(json.dumps(given))
         if refused is None:
-            assert set(lava._read_result(tmp_path, 2, tmp_path / "log")["arrays"]) == {"a"}
+            assert set(lava._read_result(tmp_path, 2, tmp_path / "log")["arrays"]) == {"a", "b"}
             continue
         with pytest.raises(lava._Failed, match=refused):
             lava._read_result(tmp_path, 2, tmp_path / "log")
@@ -234,7 +315,8 @@ class Proc:
             assert how == {"encoding": "utf-8", "errors": "replace"}
             return io.StringIO(maps)
         assert (name, mode) == ("stat", ("rb",))
-        return io.BytesIO(f"{pid} (a) b)) {state} 1 {group} {session} 0 -1".encode())
+        ticks = "10 200 3000 40000 500000"  # of itself, of its children that are over; the last one is another field
+        return io.BytesIO(f"{pid} (a) b)) {state} 1 {group} {session} 0 -1 4194304 1 2 3 4 {ticks}".encode())
 
     def kill(self, pid: int, number: int) -> None:
         self.killed.append((pid, number, round(self.now, 2)))
@@ -268,6 +350,19 @@ def test_a_group_is_its_leaders_group_and_session(monkeypatch: pytest.MonkeyPatc
     assert group.segments == {"/dev/shm/psm_one", "/dev/shm/psm_two"}
     monkeypatch.setattr(lava.os.path, "isdir", lambda path: False)
     assert group.members() == []
+
+
+@pytest.mark.parametrize(("states", "strains"), [("SS", False), ("SR", True), ("DS", True), ("SZ", False)])
+def test_a_group_strains_while_a_member_wants_a_processor(
+    states: str, strains: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its CPU seconds are its members', the dead ones' and their children's among them."""
+    proc = Proc(monkeypatch)
+    others = {"9": ("R", 1, 1, ""), "10": ("?", 5, 5, "")}  # of another group; gone while it is looked at
+    proc.processes = others | {str(pid): (state, 5, 5, "") for pid, state in enumerate(states, 5)}
+    monkeypatch.setattr(lava.os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
+    assert lava._Group(5).strain() == (strains, pytest.approx(2 * 432.1))
+    assert lava._Group(77).strain() == (False, 0.0)
 
 
 @pytest.mark.parametrize("stubborn", [0, 6])

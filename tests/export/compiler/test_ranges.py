@@ -384,6 +384,8 @@ def test_the_hosts_own_rounding_widens_its_bounds() -> None:
     ("least", "most", "taken", "held"),
     [  # beside a threshold of 10 << 6 = 640
         (-5, 640, 0, (-5, 640)),
+        (5, 640, 0, (5, 640)),
+        (600, 640, 100, (600, 640)),
         (-5, 641, 0, (-5, 640)),
         (5, 641, 0, (0, 640)),
         (640, 900, 0, (0, 640)),

@@ -179,10 +179,28 @@ def test_relays_are_counted_before_they_are_made(monkeypatch: pytest.MonkeyPatch
     links = tuple(replace(k, map=six) if k.src == "p0" else k for k in plain.links)
     made = replace(plain, groups=(wide, *plain.groups[1:]), links=links, host=())
     monkeypatch.setattr(scheduling, "MAX_RELAY_NEURONS", 12)
-    assert sorted(schedule(made).relays) == ["p0_relay1", "p0_relay2"]
+    plan = schedule(made)
+    assert sorted(plan.relays) == ["p0_relay1", "p0_relay2"]
+    maps = [k.map for k in plan.circuit.links if k.dst in plan.relays]
+    assert [(m.groups, m.weight.shape, m.weight.min()) for m in maps] == [(6, (6, 1, 1, 1), 1.0)] * 2
     monkeypatch.setattr(scheduling, "MAX_RELAY_NEURONS", 11)
     with pytest.raises(UnsupportedError, match="needs over 11 relay neurons; use fewer channels"):
         schedule(made)
+
+
+def test_links_of_the_host_among_others_wait_for_nothing() -> None:
+    plain = circuit(3, [(0, 1), (1, 2), (0, 2)], [])
+    driven = replace(plain, links=(Link(id="in", src=INPUT, dst="p2", map=ONE), *plain.links))
+    plan = schedule(driven)
+    assert sorted(plan.relays) == ["p0_relay1"]
+    assert [k for k in plan.circuit.links if k.id == "in"] == [driven.links[0]]
+
+
+@pytest.mark.parametrize(("late", "driven", "blank"), [(True, True, 1), (True, False, 0), (False, True, 0)])
+def test_a_drive_that_comes_late_needs_a_blank(late: bool, driven: bool, blank: int) -> None:
+    plain = circuit(2, [(0, 1)], [])
+    group = replace(plain.groups[1], late=late, drive=np.ones(SHAPE) if driven else None)
+    assert schedule(replace(plain, groups=(plain.groups[0], group))).schedule.blank == blank
 
 
 @settings(max_examples=40, derandomize=True)

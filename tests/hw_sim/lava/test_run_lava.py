@@ -188,6 +188,7 @@ def test_what_is_allowed_is_not_refused() -> None:
     late_input = [dict(s, distance=int(s["src"] in ("input", "clock"))) for s in document()["synapses"]]
     unblanked = document(synapses=late_input, schedule=SLOW | {"period": 1, "blank": 0})
     assert check_files(unblanked, weights(), recorded()) == 2
+    assert check_files(document(schedule=SLOW | {"period": 1, "blank": 2}), weights(), recorded()) == 2
     assert check_files(document(meta={"early_exit": {}}), weights(), recorded()) == 2
     entries = {"readings": [{"src": "b", "distance": 0, "columns": 1}]}
     assert check_files(document(readout=entries, meta={}), weights(), recorded()) == 2
@@ -401,17 +402,18 @@ def test_options(capsys: pytest.CaptureFixture[str]) -> None:
     stride=st.tuples(st.integers(1, 3), st.integers(1, 2)),
     pad=st.tuples(st.integers(0, 2), st.integers(0, 2)),
     groups=st.integers(1, 3),
+    channels=st.integers(1, 3),
 )
 def test_expanded_maps_equal_the_simulators(
-    seed: int, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], groups: int
+    seed: int, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], groups: int, channels: int
 ) -> None:
     pytest.importorskip("scipy")
     rng = np.random.default_rng(seed)
-    shape = (2 * groups, 6, 5)
+    shape = (channels * groups, 6, 5)
     pool = Pool((2, 3), (1, 2), (1, 1))
     linear = LinearMap(
         kind="pooled_conv",
-        weight=rng.integers(-128, 128, (groups * (1 + seed // 7 % 2), 2, *kernel)).astype(np.int8),
+        weight=rng.integers(-128, 128, (groups * (1 + seed // 7 % 2), channels, *kernel)).astype(np.int8),
         stride=stride,
         pad=pad,
         groups=groups,
@@ -481,6 +483,8 @@ def test_where_an_inference_could_have_ended_by_hand() -> None:
         assert found is not None
         assert found["timesteps"][0] == ends, margin
     assert exits("confidence", margin=9 * 128) == {"mode": "confidence", "timesteps": [4, 2], "changed": 0}
+    assert exits("confidence", margin=12 * 128) == {"mode": "confidence", "timesteps": [4, 2], "changed": 0}
+    assert exits("confidence", margin=12 * 128 + 1) == {"mode": "confidence", "timesteps": [4, 4], "changed": 0}
     assert exits("another") is None
     assert run_lava.early_exit({"meta": {"early_exit": "exact"}}, {}, {}) is None
 

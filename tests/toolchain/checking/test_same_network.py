@@ -10,9 +10,11 @@ import nir
 import numpy as np
 import pytest
 
+from snnas.export.compiler.circuit import trace
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.compiler.quantisation_error import quantisation_errors
 from snnas.export.compiler.readout import RealReading, RealReadout, quantise_readout
+from snnas.export.compiler.schedule import schedule
 from snnas.hw_sim.entries import Entries, added
 from snnas.hw_sim.program import Program
 from snnas.hw_sim.readout import Reading, Readout
@@ -206,6 +208,41 @@ def test_a_readouts_bias_may_be_a_step_off(bias: int, said: str | None) -> None:
     """At 10 steps and at 10.5, of 1 / (64 times 8)."""
     constant = (10 if said is None else 10.5) / 512
     assert _held([127.7, 10.3123], [127, 10], constant=constant, bias=bias) == said
+
+
+class Halves:
+    """A membrane that halves each timestep, without a leak of its own."""
+
+    def run(self, x: np.ndarray, *, leaks: bool) -> np.ndarray:
+        return np.zeros_like(x) if leaks else 0.5 ** np.arange(len(x))[:, None] * np.ones_like(x)
+
+
+@pytest.mark.parametrize(("last", "off"), [(1, None), (2, None), (0, None), (3, 2), (-2, 3)])
+def test_a_readouts_response_may_be_a_step_off_at_any_timestep(last: int, off: int | None) -> None:
+    """4, 2 and 1 for a half of what was there before."""
+    units = np.array([[127.7, 10.3123]])
+    real = RealReadout(
+        readings=(RealReading(src="a", weight=units / 2),), constant=np.zeros(1), membrane=Halves(), read="sum"  # type: ignore[arg-type]
+    )  # fmt: skip
+    reading = Reading(src="a", weight=np.array([[127, 10]], np.int8))
+    response = np.array([[4], [2], [last]])
+    read = Readout(readings=(reading,), bias=np.zeros((3, 1), np.int64), scale=8.0, response=response)
+    plain = replace(read, readings=(replace(reading, weight=np.zeros_like(reading.weight)),))
+    assert _readout_off(real, plain, read, 3) == (None if off is None else BIAS.format(off))
+
+
+@pytest.mark.parametrize(("off", "said"), [(1.01, False), (-1.01, False), (1.03, True), (-1.03, True)])
+def test_a_threshold_may_be_a_step_off(off: float, said: bool, tmp_path: Path) -> None:
+    nodes = {"w": nir.Linear(weight=np.eye(3, dtype=np.float32)), "a": lif(3)}
+    graph = read_graph(tmp_path, graph_of((3,), nodes, (3,)))
+    program = compile_graph(graph, timesteps=4, input_kind="spikes")
+    (p,) = program.populations
+    threshold = schedule(trace(graph, "spikes")).circuit.group(p.id).threshold
+    (error,) = quantisation_errors(graph, program).values()
+    errors = {p.id: replace(error, threshold=off / p.scale / threshold)}
+    told = f"population {p.id}: its threshold is {off:+.3g} steps from the graph's; export again"
+    assert _beyond_rounding(graph, program, program, errors) == (told if said else None)
+    assert _beyond_rounding(graph, program, program, {}) is None
 
 
 def test_equal_weights_need_an_equal_bias_and_response(readouts: tuple[RealReadout, Readout, Readout]) -> None:
