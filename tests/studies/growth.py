@@ -128,7 +128,7 @@ def _seconds(work: Callable[[], object], rounds: int) -> Figures:
     return (min(once() for _ in range(rounds)),)
 
 
-def _work(work: Callable[[], object]) -> Figures:
+def counted_work(work: Callable[[], object]) -> Figures:
     """Its calls, Python's and C's, and the bytes that it allocates: between two calls, by how much the peak rises.
 
     Array code writes what it computes, so that its bytes grow as its work does, but in products of matrices.
@@ -170,7 +170,7 @@ def command(
     beyond = []
     for name in axis or SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            measure = _work if work else partial(_seconds, rounds=rounds)
+            measure = counted_work if work else partial(_seconds, rounds=rounds)
             found = [costs(name, size, Path(folder), measure, stage or ()) for size in SIZES[name]]
         for each in found[0]:
             row = f"| {name} | {each} |"
