@@ -26,6 +26,7 @@ from snnas.hw_sim.system_calls import resource
 Tree: TypeAlias = dict[str, Any]  # group -> Tree, dataset -> numpy array, bytes or a list of bytes
 
 SECONDS = 15.0
+SECONDS_PER_MB, MOST_SECONDS = 1.0, 120.0  # 2,400 layers are 67 MB: 8 s of CPU time, 14 s where cores are shared
 LIMIT_BYTES = 1 << 30
 CHILD = Path(__file__).with_name("hdf5_child.py")
 ASLEEP = 600.0  # seconds of wall clock that end a child which sleeps; one that works is ended by its CPU time
@@ -34,7 +35,10 @@ _HEADER = 8
 
 
 def read_hdf5(path: Path, *, seconds: float = SECONDS, limit_bytes: int = LIMIT_BYTES) -> Tree:
-    """The file as nested dicts of arrays. InvalidFileError says what is wrong with it."""
+    """The file as nested dicts of arrays. InvalidFileError says what is wrong with it.
+
+    seconds: CPU time of a small file; with each MB of it comes a second.
+    """
     if not path.exists():
         raise InvalidFileError(f"{path}: no such file; expected a .nir (HDF5) file", code="SN101")
     return ask_child(CHILD, path, str(path), seconds=seconds, limit_bytes=limit_bytes)
@@ -45,6 +49,8 @@ def ask_child(child: Path, path: Path, what: str, *, seconds: float, limit_bytes
     require_regular(path)
     if path.stat().st_size > limit_bytes:
         raise InvalidFileError(f"{what}: {path.stat().st_size} bytes; at most {limit_bytes} are read", code="SN101")
+    # An honest file takes as long as it has layers, and these take room; a small one that takes long is damaged.
+    seconds = max(seconds, min(seconds + SECONDS_PER_MB * (path.stat().st_size // 1_000_000), MOST_SECONDS))
     with tempfile.TemporaryFile() as out:
         command = [sys.executable, "-I", str(child), str(path.resolve()), str(limit_bytes), str(int(seconds))]
         try:

@@ -3,9 +3,9 @@
     python -m tests.studies.growth [--rounds N] [--axis AXIS] [--stage STAGE]
     python -m tests.studies.growth --work    calls and bytes in place of seconds: the same however busy a machine is
 
-Against neurons, edges, populations, outputs without a linear layer and samples, each over sizes that double; the
-exponent is the slope of the last three in logarithms, of the least of ``--rounds`` runs. docs/reliability.md holds the
-table. Exit code 1 where an exponent is beyond 1.2.
+Against neurons, edges, populations in a row and side by side, outputs without a linear layer and samples, each over
+sizes that double; the exponent is the slope of the last three in logarithms, of the least of ``--rounds`` runs.
+docs/reliability.md holds the table. Exit code 1 where an exponent is beyond 1.2.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ SIZES = {
     "neurons": (24, 34, 48, 68, 96),  # the side of four maps: their neurons double
     "edges": (256, 362, 512, 724, 1024),  # neurons of two dense layers: their connections double
     "populations": (16, 32, 64, 128, 256),
+    "fan": (16, 32, 64, 128, 256),  # populations that all read one, and that one reads
     "outputs": (48, 68, 96, 136, 192),  # the side of a map whose every neuron is read
     "samples": (64, 128, 256, 512, 1024),
 }
@@ -65,6 +66,8 @@ def graph_of_size(axis: str, size: int) -> nir.NIRGraph:
         weight = rng.normal(0.0, 2 / np.sqrt(size), (size, size)).astype(np.float32)
         nodes: dict[str, Any] = {"a": lif(size), "w": nir.Linear(weight=weight), "b": lif(size)}
         shape: tuple[int, ...] = (size,)
+    elif axis == "fan":
+        return _fan(size, kernel)
     else:
         layers, side = (size, 4) if axis == "populations" else (2, size if axis == "neurons" else 12)
         shape, nodes = (4, side, side), {}
@@ -75,6 +78,22 @@ def graph_of_size(axis: str, size: int) -> nir.NIRGraph:
     flat = int(np.prod(shape))
     nodes["out"] = nir.Linear(weight=rng.normal(0, 0.3, (4, flat)).astype(np.float32))
     return graph_of(shape, nodes, (4,))
+
+
+def _fan(branches: int, kernel: Callable[[int, int, int], np.ndarray]) -> nir.NIRGraph:
+    """One population, so many that read it, one that reads all of these."""
+    side = 4
+    names = [f"{k}" for k in range(branches)]
+    nodes: dict[str, Any] = {}
+    for name in ("root", *names, "join"):
+        nodes[f"c{name}"] = conv(kernel(4, 4, 3), padding=1, input_shape=(side, side))
+        nodes[f"n{name}"] = lif(4, side, side)
+    nodes["flat"] = nir.Flatten(input_type={"input": np.array((4, side, side))}, start_dim=0)
+    nodes["out"] = nir.Linear(weight=kernel(4, 4, side).reshape(4, -1))
+    edges = [("input", "croot"), ("njoin", "flat"), ("flat", "out"), ("out", "output")]
+    edges += [(f"c{name}", f"n{name}") for name in ("root", *names, "join")]
+    edges += [edge for name in names for edge in (("nroot", f"c{name}"), (f"n{name}", "cjoin"))]
+    return graph_of((4, side, side), nodes, (4,), edges)
 
 
 def costs(
@@ -128,7 +147,7 @@ def _seconds(work: Callable[[], object], rounds: int) -> Figures:
     return (min(once() for _ in range(rounds)),)
 
 
-def _work(work: Callable[[], object]) -> Figures:
+def counted_work(work: Callable[[], object]) -> Figures:
     """Its calls, Python's and C's, and the bytes that it allocates: between two calls, by how much the peak rises.
 
     Array code writes what it computes, so that its bytes grow as its work does, but in products of matrices.
@@ -170,7 +189,7 @@ def command(
     beyond = []
     for name in axis or SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            measure = _work if work else partial(_seconds, rounds=rounds)
+            measure = counted_work if work else partial(_seconds, rounds=rounds)
             found = [costs(name, size, Path(folder), measure, stage or ()) for size in SIZES[name]]
         for each in found[0]:
             row = f"| {name} | {each} |"

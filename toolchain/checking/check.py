@@ -126,6 +126,7 @@ def _gates(book: Book, options: CheckOptions, limits: Limits, made: Made) -> Non
         for name in (*(n for n in GATED if n in made.figures or n in limits), *then)
     }  # fmt: skip
     _check_pinned(book, limits, made, pinned, trusted=options.trust_report)
+    _check_labels(book, limits, made, known, trusted=options.trust_report)
     if path is not None and options.update_baseline:
         _update(book, path, made, options)
     if path is not None and known is not None:
@@ -169,6 +170,20 @@ def _check_pinned(book: Book, limits: Limits, made: Made, pinned: str | None, *,
     )
     named = pinned or ("the folder's own choice (--trust-report)" if trusted else None)
     book.judge("SN312", "samples judged", None if named else why, f"{what}, {named}")
+
+
+def _check_labels(book: Book, limits: Limits, made: Made, known: Baseline | None, *, trusted: bool) -> None:
+    """SN312 again: a baseline that pins samples and no labels lets a folder write the labels that it answers."""
+    if book.kind != "export folder" or made.judged is None or made.judged.given is not None or trusted:
+        return
+    if known is None or known.labels or not known.stimulus or not made.judged.labels:
+        return
+    if "accuracy" in limits or "accuracy" in known.figures:
+        why = (
+            "the baseline pins the samples and not their labels, which are the folder's own choice: write it again "
+            "with --update-baseline, bring yours with --data, or take the folder's with --trust-report"
+        )
+        book.add("SN312", "labels judged", "failed", why)
 
 
 def _beside(subject: Path, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ def run_lava(
 ) -> tuple[Comparison | None, str]:
     """Lava on the recorded samples; GateError names the first population, step and neuron that differ.
 
-    None with the reason where there is no Lava; UnsupportedError where it was required.
+    None with the reason where there is no Lava; UnsupportedError where it was required. Beside a comparison: which
+    Lava, and how many spikes it fired, counted here in what it recorded and not by the worker: where that is none,
+    equal spikes say nothing, and the report has it beside them.
     """
     if options.target != "lava" and not options.require_lava:
         return None, f"not asked for: --target {options.target}"
@@ -49,8 +52,18 @@ def run_lava(
             f"first at population {f.population}, sample {f.sample}, timestep {f.timestep}, neuron {f.neuron}; "
             "this is a fault of ours, please report it"
         )
+    fired = sum(spikes_of(result["arrays"], program).values())
+    life = f"{fired:,} fired in it" if fired else "nothing fired in it, so that equal spikes say nothing"
     narrator.say(
-        f"  0 of {comparison.spikes:,} spikes differ; {result['hardware_steps']:,} steps in "
+        f"  0 of {comparison.spikes:,} spikes differ, {life}; {result['hardware_steps']:,} steps in "
         f"{result['run_seconds']:.1f} s"
     )
-    return comparison, why
+    return comparison, f"{why}; {life}"
+
+
+def spikes_of(arrays: Mapping[str, np.ndarray], program: Program) -> dict[str, int]:
+    """How many spikes each population fired; arrays: uint8 (B, T, ceil(N / 8)) by ``spikes.<population>``."""
+    return {
+        p.id: int(np.unpackbits(arrays[f"spikes.{p.id}"], axis=-1, count=p.size).sum(dtype=np.int64))
+        for p in program.populations
+    }

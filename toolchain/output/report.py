@@ -132,6 +132,8 @@ def _witnesses(report: dict[str, Any]) -> Iterator[Row | None]:
     if checks["lava_samples"]:
         compared = f"{checks['lava_spikes_compared'] or 0:,} compared"
         verdict = f"simulator vs Lava, {checks['lava_samples']} samples, {compared}"
+        life = checks["lava"].partition("; ")[2]  # how many fired; an older export does not say
+        verdict += f"; {life}" if life.startswith("nothing") else ""
         yield "Lava: differing spikes", "", _whole(checks["lava_differing_spikes"]), verdict
     elif "c" not in report:
         yield "Lava: differing spikes", "", "not run", checks["lava"]

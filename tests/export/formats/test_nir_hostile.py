@@ -141,6 +141,20 @@ def test_a_child_that_hangs_is_ended(
         read_hdf5(tmp_path / "m.nir", seconds=1.0)
 
 
+@pytest.mark.parametrize(("size", "allowed"), [(999_999, "15"), (67_000_000, "82"), (900_000_000, "120")])
+def test_a_large_file_has_more_cpu_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, allowed: str
+) -> None:
+    """Of honest layers there are as many as take room: 1,600, read where others had the cores, took over 15 s."""
+    says = "import sys; text = sys.argv[3].join(('{\"error\": \"', '\"}'))\n"
+    (tmp_path / "says.py").write_text(says + "print(len(text).to_bytes(8, 'little').decode() + text, end='')\n")
+    with (tmp_path / "m.nir").open("wb") as file:
+        file.truncate(size)
+    monkeypatch.setattr(hdf5_guard, "CHILD", tmp_path / "says.py")
+    with pytest.raises(InvalidFileError, match=f"m.nir: {allowed}$"):
+        read_hdf5(tmp_path / "m.nir")
+
+
 def test_a_busy_machine_damages_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for a core takes long and uses little CPU time."""
     answer = json.dumps({"tree": {"group": {}}})

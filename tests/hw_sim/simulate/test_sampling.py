@@ -30,6 +30,7 @@ from tests.hw_sim.simulate.test_counts import (
     random_spikes,
     unrolled,
 )
+from tests.studies.growth import counted_work
 
 
 @settings(max_examples=12)
@@ -54,6 +55,25 @@ def test_energies_of_samples_average_to_the_bill(seed: int) -> None:
         assert bill.dynamic is not None
         assert each.shape == (4,)
         assert each.mean() == pytest.approx(bill.dynamic.nominal)
+
+
+def test_remembering_each_sample_is_no_pass_per_sample() -> None:
+    """Calls and bytes, not seconds. A counter per sample, as it once was: 64 times the calls, 9 times the bytes."""
+    joins = [(INPUT, "a", conv(4, 2, 3, pad=1)), ("a", "b", conv(4, 4, 3, pad=1))]
+    made = program([population("a", (4, 12, 12)), population("b", (4, 12, 12))], joins, input_shape=(2, 12, 12))
+    mapping, rng = map_program(made, TINY), np.random.default_rng(0)
+
+    def work(kind: type[Counter], batch: int) -> tuple[float, float]:
+        spikes = random_spikes(made, rng, batch=batch)
+        trace = Trace({p.id: spikes[p.id] for p in made.populations}, np.zeros((batch, 2), dtype=np.int64))
+        calls, written = counted_work(lambda: kind(made, mapping).add(trace, spikes_in=spikes[INPUT]))
+        return calls, written
+
+    calls, written = work(SampleCounter, 64)
+    assert calls == work(SampleCounter, 8)[0]
+    plain_calls, plain_written = work(Counter, 64)
+    assert plain_calls < calls < 3 * plain_calls
+    assert plain_written < written < 3 * plain_written
 
 
 @settings(max_examples=12)

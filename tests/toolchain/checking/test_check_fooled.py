@@ -386,6 +386,29 @@ def test_a_network_in_which_nothing_fires_does_not_pass(here: Path, capsys: pyte
     assert failing(findings) == {"SN309", "SN310", "SN312", "SN401"}
 
 
+def test_labels_that_no_baseline_pins_are_not_believed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Samples pinned and labels not, as a baseline of before: each label is the answer that the program gives."""
+    assert run_command(["check", "lava", "--baseline", "kept.json", "--update-baseline", "-q"]) == 0
+    table = read_json(Path("kept.json"))
+    write_json(Path("kept.json"), {**table, "labels": ""})
+    golden = read_npz(LAVA / "golden.npz", what="golden")
+    program, x = read_program(LAVA / "program.npz"), read_npz(LAVA / "stimulus.npz", what="stimulus")["x"]
+    answers = reference(program, x)["logits"].argmax(axis=1)
+    change_arrays(LAVA / "stimulus.npz", y=answers)
+    change_arrays(LAVA / "golden.npz", labels=answers[: len(golden["logits"])])
+    for name in ("stimulus.npz", "golden.npz"):
+        sign(LAVA, name)
+    limits = ("--min", "accuracy=100%")
+    for asked in ((), limits):
+        code, findings = checked(capsys, "lava", "--baseline", "kept.json", *asked)
+        assert code == 1
+        assert "SN312" in failing(findings)
+        assert "not their labels" in next(f["detail"] for f in findings if f["name"] == "labels judged")
+    write_json(Path("kept.json"), table)
+    code, findings = checked(capsys, "lava", "--baseline", "kept.json")
+    assert "SN312" not in failing(findings)
+
+
 def test_one_easy_sample_passes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("stimulus.npz", "golden.npz"):
         arrays = {key: value[:1] for key, value in read_npz(LAVA / name, what=name).items()}

@@ -13,6 +13,7 @@ import nir
 import numpy as np
 import pytest
 
+from snnas.export.formats.npz_file import read_npz
 from snnas.hw_sim.simulate.silence import Answers, Silence
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.models.open import open_subject
@@ -156,6 +157,35 @@ def test_export_diagnose_and_check_say_it(
     assert "failed SN309 recording reaches 2 of 2 never fire: first, last; nothing that the readout reads fires" in out
     assert "failed SN310 answers all 24 predictions are ties" in out
     assert "failed SN401" in out  # no such figure
+
+
+@pytest.mark.parametrize(
+    ("neuron", "said"), [(plain_if, "nothing fired in it, so that equal spikes say nothing"), (lif, " fired in it")]
+)
+def test_lavas_equal_spikes_are_said_to_be_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, neuron: Any, said: str
+) -> None:
+    """With a worker that brings back the recorded spikes, and a count that nobody believes."""
+
+    def worker(stage: Path, *given: Any, **named: Any) -> dict[str, Any]:
+        arrays = read_npz(stage / "golden.npz", what="golden")
+        spikes = {name: value for name, value in arrays.items() if name.startswith("spikes.")}
+        per_population = {name.removeprefix("spikes."): {"fired": 7} for name in spikes}
+        return {"arrays": spikes, "hardware_steps": 9, "run_seconds": 0.1, "per_population": per_population}
+
+    monkeypatch.setattr("snnas.toolchain.exporting.lava.lava_python", lambda options: (tmp_path, "Lava 0.0"))
+    monkeypatch.setattr("snnas.toolchain.exporting.lava.run_worker", worker)
+    monkeypatch.setenv("COLUMNS", "300")
+    model, data, folder = foreign(tmp_path, neuron(8), neuron(3)), samples(tmp_path, STATIC), tmp_path / "made"
+    out, err = told(capsys, "export", model, "--data", data, *ANALOGUE, "--out", folder)
+    report = json.loads((folder / "report.json").read_text())
+    golden = read_npz(folder / "golden.npz", what="golden")
+    spikes = sum(int(np.unpackbits(v).sum()) for name, v in golden.items() if name.startswith("spikes."))
+    assert (spikes == 0) == (neuron is plain_if)
+    words = said if neuron is plain_if else f"{spikes:,}{said}"
+    assert report["checks"]["lava"] == f"Lava 0.0; {words}"
+    assert (f"compared; {words}" in out) == (neuron is plain_if)
+    assert f"spikes differ, {words}; 9 steps" in err
 
 
 def test_an_onnx_export_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

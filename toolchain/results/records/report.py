@@ -195,7 +195,7 @@ class JointChecks(Record):
     lava_spikes_compared: int | None
     """How many spikes Lava and the program were compared in; null: Lava did not run."""
     lava: str
-    """What Lava was, or why it did not run."""
+    """What Lava was and how many spikes it fired, or why it did not run."""
 
 
 class ValidationGain(Record):
