@@ -81,7 +81,15 @@ $(NIR_PEERS:%=.oracles/%/bin/python): .oracles/%/bin/python: constraints.txt | $
 	@echo "installing aedat, faery and dv-processing into .oracles/events"
 	@.oracles/events/bin/python -m pip install --quiet --constraint constraints.txt aedat expelliarmus faery dv-processing
 
-oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi events $(NIR_PEERS),.oracles/$(t)/bin/python)  ## Compare with independent tools
+# The interpreter of Triton, in which the neuron of GPUs is compared with the CPU's; without a GPU 1 GB for one file of tests.
+.oracles/triton/bin/python: | $(VENV)/.dev
+	$(BIN)/python -m venv .oracles/triton
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.oracles/triton/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	@echo "installing triton into .oracles/triton"
+	@.oracles/triton/bin/python -m pip install --quiet triton==3.9.0
+
+oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi events triton $(NIR_PEERS),.oracles/$(t)/bin/python)  ## Compare with independent tools
 	SNNAS_SANAFE_PYTHON=$(ORACLES)/sanafe/bin/python SNNAS_NEUROBENCH_PYTHON=$(ORACLES)/neurobench/bin/python \
 	SNNAS_NENGO_LOIHI_PYTHON=$(ORACLES)/nengo-loihi/bin/python SNNAS_BRIAN2_LOIHI_PYTHON=$(ORACLES)/brian2-loihi/bin/python \
 	SNNAS_SNNTORCH_PYTHON=$(ORACLES)/snntorch/bin/python SNNAS_NORSE_PYTHON=$(ORACLES)/norse/bin/python \
@@ -89,6 +97,7 @@ oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi eve
 	SNNAS_ROCKPOOL_PYTHON=$(ORACLES)/rockpool/bin/python SNNAS_SNN_MLIR_PYTHON=$(ORACLES)/snn-mlir/bin/python \
 		$(BIN)/python -m pytest -m oracle -rs
 	.oracles/events/bin/python -m pytest -n 0 -m oracle -rs tests/toolchain/data/test_own_recordings.py
+	.oracles/triton/bin/python -m pytest -n 0 tests/search/network/test_lif_triton.py
 
 docs: $(VENV)/.dev  ## Build the documentation into build/docs, with warnings as errors
 	@echo "building build/docs: about half a minute"

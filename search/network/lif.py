@@ -23,6 +23,9 @@ from snnas.search.network import lif_kernel
 # 16,384 at a time 5.1 and 89 ms, 65,536 3.5 and 73 ms, all 2.9 and 77 ms; spikingjelly 9.8 and 139 ms.
 BLOCK = 65_536
 
+# tau and threshold: numbers, or, where one is learnt on a GPU, tensors () there, which nothing waits for.
+Number = float | Tensor
+
 
 class LIF(nn.Module):
     """Neurons of one time constant and threshold, hard reset to 0; no parameters, and nothing in the state dict.
@@ -64,7 +67,7 @@ class _Sequence(torch.autograd.Function):
     """All timesteps of (T, ...)."""
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, tau: float, threshold: float) -> Tensor:
+    def forward(ctx: Any, current: Tensor, tau: Number, threshold: Number) -> Tensor:
         spikes = _like(current, current.dtype)
         state = _state_dtype(current)
         voltage = _like(current, state) if ctx.needs_input_grad[0] else None
@@ -107,15 +110,12 @@ class _Sequence(torch.autograd.Function):
             return out, None, None
         for block in _blocks(rows):
             v, g, to = kept[:, block], rows[:, block].to(voltage.dtype), into[:, block]
-            work, ones = torch.empty_like(v[0]), torch.full_like(v[0], tau)
+            work, returned = torch.empty_like(v[0]), 1 - 1 / tau
             for step in range(len(v) - 1, -1, -1):
-                # surrogate / tau = 1 / (tau + tau pi^2 (v - threshold)^2)
-                torch.sub(v[step], threshold, out=work)
-                torch.addcmul(ones, work, work, value=tau * math.pi**2, out=work)
-                torch.div(g[step], work, out=to[step])
+                torch.div(g[step], _flatness(v[step], tau, threshold, work), out=to[step])
                 if step + 1 < len(v):
                     torch.lt(v[step], threshold, out=work)
-                    to[step].addcmul_(to[step + 1], work, value=1 - 1 / tau)
+                    to[step].addcmul_(to[step + 1], work.mul_(returned))
         return out, None, None
 
 
@@ -124,7 +124,7 @@ class _Step(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, before: Tensor | None, tau: float, threshold: float
+        ctx: Any, current: Tensor, before: Tensor | None, tau: Number, threshold: Number
     ) -> tuple[Tensor, Tensor]:
         x = current.to(_state_dtype(current))[None]
         if before is not None and before.stride() != x.stride()[1:]:
@@ -154,16 +154,24 @@ class _Step(torch.autograd.Function):
         if kernel := _kernel(grad, later, v):
             kernel.backward(_rows(grad[None]), _rows(v), _rows(later[None])[0], ctx.constants, _rows(out))
         else:
-            torch.sub(v, threshold, out=out)
-            torch.addcmul(torch.full_like(v, tau), out, out, value=tau * math.pi**2, out=out)
-            torch.div(grad, out, out=out)
-            out.addcmul_(later, torch.lt(v, threshold, out=torch.empty_like(v)), value=1 / tau)
+            torch.div(grad, _flatness(v, tau, threshold, out), out=out)
+            out.addcmul_(later, torch.lt(v, threshold, out=torch.empty_like(v)).div_(tau))
         return out[0], out[0] * (tau - 1) if ctx.needs_input_grad[1] else None, None, None
 
 
-def divisor(tau: float, like: Tensor) -> Tensor | float:
+def _flatness(v: Tensor, tau: Number, threshold: Number, out: Tensor) -> Tensor:
+    """Fill and return ``out`` = tau + tau pi^2 (v - threshold)^2: tau over the surrogate's slope."""
+    torch.sub(v, threshold, out=out)
+    if isinstance(tau, Tensor):
+        return out.square_().mul_(math.pi**2).add_(1).mul_(tau)
+    return torch.addcmul(out.new_full((), tau), out, out, value=tau * math.pi**2, out=out)
+
+
+def divisor(tau: Number, like: Tensor) -> Number:
     """Return what currents of the kind of ``like`` are divided by. On a GPU torch would multiply by 1 / a number."""
-    return torch.full((), tau, dtype=like.dtype, device=like.device) if like.is_cuda else tau
+    if isinstance(tau, Tensor) or not like.is_cuda:
+        return tau
+    return torch.full((), tau, dtype=like.dtype, device=like.device)
 
 
 def _kernel(*tensors: Tensor | None) -> Any | None:

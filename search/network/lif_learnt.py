@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnas.search.network.lif import LIF, _Sequence, _Step
+from snnas.search.network.lif import LIF, Number, _Sequence, _Step
 
 LEARNABLE = ("tau", "threshold")
 # exp(-6) to exp(6): tau from 1.0025 to 404, threshold from .0025 to 403.
@@ -28,8 +28,8 @@ BOUND = 6.0
 class LearntLIF(LIF):
     """A LIF of which ``what``, out of LEARNABLE, is a parameter: ``log_tau``, ``log_threshold``, each of shape ().
 
-    shared: a LIF that emits the same spikes; this one then has its numbers, and none of its own. On a GPU a number is
-    read for every call, which waits for the device.
+    shared: a LIF that emits the same spikes; this one then has its numbers, and none of its own. On a GPU the numbers
+    stay there: nothing waits for them.
     """
 
     def __init__(self, tau: float, threshold: float, what: Collection[str], shared: LearntLIF | None = None) -> None:
@@ -49,11 +49,12 @@ class LearntLIF(LIF):
         """Return tau and threshold, each a tensor ()."""
         if self._shared:
             return self._shared[0].numbers()
-        tau, threshold = self._start
         a, b = self.log_tau, self.log_threshold
+        device = next((x.device for x in (a, b) if x is not None), None)
+        tau, threshold = (torch.full((), start, device=device) for start in self._start)
         return (
-            torch.tensor(tau) if a is None else 1 + a.clamp(-BOUND, BOUND).exp(),
-            torch.tensor(threshold) if b is None else b.clamp(-BOUND, BOUND).exp(),
+            tau if a is None else 1 + a.clamp(-BOUND, BOUND).exp(),
+            threshold if b is None else b.clamp(-BOUND, BOUND).exp(),
         )
 
     @torch.no_grad()
@@ -69,21 +70,26 @@ class LearntLIF(LIF):
             return self._plain(current)
         if not current.requires_grad:
             current = current.detach().requires_grad_()  # the voltages are kept for a current that needs a gradient
-        numbers = self.numbers()
+        numbers, values = self.numbers(), self._values(current)
         if self.step_mode == "m":
-            spikes: Tensor = _LearntSequence.apply(current, *numbers, self.constants())  # type: ignore[no-untyped-call]
+            spikes: Tensor = _LearntSequence.apply(current, *numbers, values)  # type: ignore[no-untyped-call]
             return spikes
         step: Any = _LearntStep.apply
-        spikes, self.v = step(current, self.v, *numbers, self.constants())
+        spikes, self.v = step(current, self.v, *numbers, values)
         return spikes
 
     def _plain(self, current: Tensor) -> Tensor:
         if self.step_mode == "m":
-            spikes: Tensor = _Sequence.apply(current, *self.constants())  # type: ignore[no-untyped-call]
+            spikes: Tensor = _Sequence.apply(current, *self._values(current))  # type: ignore[no-untyped-call]
             return spikes
         step: Any = _Step.apply
-        spikes, self.v = step(current, self.v, *self.constants())
+        spikes, self.v = step(current, self.v, *self._values(current))
         return spikes
+
+    @torch.no_grad()
+    def _values(self, current: Tensor) -> tuple[Number, Number]:
+        """Return tau and threshold as the neurons take them: numbers on a CPU; on a GPU to read one is to wait."""
+        return self.numbers() if current.is_cuda and self.what else self.constants()
 
     def extra_repr(self) -> str:
         tau, threshold = self.constants()
@@ -94,7 +100,7 @@ class _LearntSequence(torch.autograd.Function):
     """``_Sequence``, and the gradients of tau and threshold."""
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, tau: Tensor, threshold: Tensor, values: tuple[float, float]) -> Tensor:
+    def forward(ctx: Any, current: Tensor, tau: Tensor, threshold: Tensor, values: tuple[Number, Number]) -> Tensor:
         return _Sequence.forward(ctx, current, *values)
 
     @staticmethod
@@ -114,7 +120,7 @@ class _LearntStep(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, before: Tensor | None, tau: Tensor, threshold: Tensor, values: tuple[float, float]
+        ctx: Any, current: Tensor, before: Tensor | None, tau: Tensor, threshold: Tensor, values: tuple[Number, Number]
     ) -> tuple[Tensor, Tensor]:
         ctx.before = None if before is None else before.detach()
         return _Step.forward(ctx, current, before, *values)

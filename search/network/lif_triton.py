@@ -8,6 +8,8 @@ gradients do up to rounding. With TRITON_INTERPRET=1 it runs on a CPU, and is co
 spikingjelly's Triton LIF computes the same spikes. It is not used: it is a private module there, always writes
 the voltages before and behind the reset (12 bytes per neuron and timestep against 8, or 4 where no gradient is asked
 for), and wants every step's current in memory, where a still image's is one for all.
+
+Where tau or threshold is learnt (LEARNT), both are tensors () on the device, and read there: the host never waits.
 """
 
 # pyright: reportMissingImports=false, reportIndexIssue=false
@@ -22,13 +24,17 @@ from torch import Tensor
 
 BLOCK = 256
 PI_SQUARED = tl.constexpr(9.869604401089358)
+Number = float | Tensor  # as in ``lif``
 
 
 @triton.jit(do_not_specialize=["steps"])  # type: ignore[untyped-decorator]
 def _forward(  # type: ignore[no-untyped-def]
     x, step, before, spikes, voltage, after, steps, n, tau, threshold,
-    BEFORE: tl.constexpr, KEPT: tl.constexpr, AFTER: tl.constexpr, SIZE: tl.constexpr,
+    BEFORE: tl.constexpr, KEPT: tl.constexpr, AFTER: tl.constexpr, LEARNT: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
+    if LEARNT:
+        tau = tl.load(tau)
+        threshold = tl.load(threshold)
     place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
     inside = place < n
     v = tl.load(before + place, mask=inside & BEFORE, other=0.0)
@@ -51,8 +57,12 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=["steps"])  # type: ignore[untyped-decorator]
 def _backward(  # type: ignore[no-untyped-def]
-    grad, step, voltage, later, out, steps, n, tau, threshold, LATER: tl.constexpr, SIZE: tl.constexpr
-):
+    grad, step, voltage, later, out, steps, n, tau, threshold,
+    LATER: tl.constexpr, LEARNT: tl.constexpr, SIZE: tl.constexpr,
+):  # fmt: skip
+    if LEARNT:
+        tau = tl.load(tau)
+        threshold = tl.load(threshold)
     place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
     inside = place < n
     carried = tl.load(later + place, mask=inside & LATER, other=0.0)
@@ -87,27 +97,32 @@ def _current(x: Tensor) -> contextlib.AbstractContextManager[object]:
 def forward(
     rows: Tensor,
     before: Tensor | None,
-    constants: tuple[float, float],
+    constants: tuple[Number, Number],
     spikes: Tensor,
     voltage: Tensor | None,
     after: Tensor | None,
 ) -> None:
-    """Fill ``spikes``, and where given ``voltage`` and ``after``; as ``lif_kernel.forward``."""
+    """Fill ``spikes``, and where given ``voltage`` and ``after``; as ``lif_kernel.forward``.
+
+    constants: tau and threshold, two numbers or two tensors ().
+    """
     n = rows.shape[1]
     # A tensor that is not there is not touched; its place takes any.
     ends = spikes, spikes if voltage is None else voltage, spikes if after is None else after
-    given = before is not None, voltage is not None, after is not None
+    given = before is not None, voltage is not None, after is not None, isinstance(constants[0], Tensor)
     with _current(rows):
         _forward[(triton.cdiv(n, BLOCK),)](
             rows, rows.stride(0), rows if before is None else before, *ends, len(rows), n, *constants, *given, BLOCK
         )
 
 
-def backward(grad: Tensor, voltage: Tensor, later: Tensor | None, constants: tuple[float, float], out: Tensor) -> None:
+def backward(
+    grad: Tensor, voltage: Tensor, later: Tensor | None, constants: tuple[Number, Number], out: Tensor
+) -> None:
     """Fill ``out`` (T, n) with the gradient of the currents; as ``lif_kernel.backward``."""
     n = grad.shape[1]
     with _current(grad):
         _backward[(triton.cdiv(n, BLOCK),)](
             grad, grad.stride(0), voltage, grad if later is None else later, out, len(grad), n, *constants,
-            later is not None, BLOCK,
+            later is not None, isinstance(constants[0], Tensor), BLOCK,
         )  # fmt: skip

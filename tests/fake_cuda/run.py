@@ -12,6 +12,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from snnas.search.mse_nas.network import MseNetwork
 from snnas.search.network.batch_norm import synchronise
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
+from snnas.search.network.lif_learnt import LEARNABLE
 from snnas.search.network.network import Network
 from snnas.search.network.space import get
 from snnas.search.scoring import guards, proxies, tiles
@@ -49,26 +51,50 @@ AUGMENT = ("shift:2", "flip", "cutout:2", "rotate:10", "zoom:10")
 Work = Callable[[Operations], None]
 
 
-def data() -> Dataset:
+def data(class_weights: tuple[float, ...] = ()) -> Dataset:
     x, y = np.zeros((SAMPLES, 3, 8, 8), np.uint8), np.zeros(SAMPLES, np.int64)
-    return Dataset(name="none", x_train=x, y_train=y, x_val=x, y_val=y, x_test=x, y_test=y, classes=10, unit=255)
+    parts = {"x_train": x, "y_train": y, "x_val": x, "y_val": y, "x_test": x, "y_test": y}
+    return Dataset(name="none", **parts, classes=10, unit=255, class_weights=class_weights)
 
 
-def step(cell: dict[Any, str], plant: Callable[[Stepper], None] = lambda work: None, **recipe: Any) -> Work:
+def cells(cell: dict[Any, str], learn: tuple[str, ...] = (), **sizes: Any) -> Callable[[], Network]:
+    """A network of two such cells, with constants that are learnt or not."""
+
+    def make() -> Network:
+        network = Network(Genotype("lightsnn", (Cell.of(cell),) * 2), replace(CONFIG, **sizes))
+        network.learn(learn)
+        return network
+
+    return make
+
+
+def motifs(*, links: bool) -> MseNetwork:
+    """A network of a genome, with the furthest links backward in time that there are, or without any."""
+    sizes = MseConfig(input_shape=(3, 8, 8), classes=10, channels=4, timesteps=2)
+    genome = GenomeSpace(len(sizes.motif_cells)).random(np.random.default_rng(0))
+    return MseNetwork(replace(genome, links=sizes.links if links else ()), sizes)
+
+
+def step(
+    make: Callable[[], nn.Module],
+    plant: Callable[[Stepper], None] = lambda work: None,
+    of: Callable[[], Dataset] = data,
+    **recipe: Any,
+) -> Work:
     """The first step of a training: forward, backward, optimiser."""
 
     def work(operations: Operations) -> None:
         with torch.device(DEVICE):
-            network = Network(Genotype("lightsnn", (Cell.of(cell),) * 2), CONFIG).train()
+            network = make().train()
         config = TrainingConfig(epochs=2, batch=16, augment=AUGMENT, **recipe)
-        stepper = Stepper(network, data(), config, 0, DEVICE, World(), None)
+        stepper = Stepper(network, of(), config, 0, DEVICE, World(), None)
         stepper.begin(np.arange(SAMPLES))
         plant(stepper)
         operations.faults.clear()
         operations.seen = 0
         stepper(False, 1, 0)
         assert {p.device.type for p in network.parameters()} == {"cuda"}
-        assert all(p.grad is not None for p in network.parameters())
+        assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
 
     return work
 
@@ -92,21 +118,32 @@ def by_numpy(work: Stepper) -> None:
 
 
 TRAINING: dict[str, Work] = {
-    "feed-forward": step(FORWARD),
-    "recurrent": step(RECURRENT),
-    "target_sar": step(FORWARD, target_sar=0.05),
-    "bf16": step(FORWARD, amp="bf16"),
-    "sgd": step(FORWARD, optimizer="sgd", loss="mse"),
-    "accumulate": step(FORWARD, accumulate=2),
+    "feed-forward": step(cells(FORWARD)),
+    "recurrent": step(cells(RECURRENT)),
+    "target_sar": step(cells(FORWARD), target_sar=0.05),
+    "bf16": step(cells(FORWARD), amp="bf16"),
+    "recurrent bf16": step(cells(RECURRENT), amp="bf16"),
+    "sgd": step(cells(FORWARD), optimizer="sgd", loss="mse"),
+    "accumulate": step(cells(FORWARD), accumulate=2),
+    "whitening": step(cells(FORWARD), whitening=True),
+    "dropout": step(cells(FORWARD, dropout=0.2)),
+    "class weights": step(cells(FORWARD), of=partial(data, (0.5,) * 10)),
+    "learn": step(cells(FORWARD, LEARNABLE)),
+    "learn tau, recurrent": step(cells(RECURRENT, ("tau",))),
+    "learn threshold": step(cells(FORWARD, ("threshold",)), amp="bf16"),
+    "mse_nas": step(partial(motifs, links=False)),
+    "mse_nas with links": step(partial(motifs, links=True)),
 }
 PLANTED: dict[str, Work] = {
-    "item": step(FORWARD, on_stem(lambda module, given, out: void(out.sum().item()))),
-    "bool": step(FORWARD, on_stem(lambda module, given, out: void(bool((out > 0).any())))),
-    "host tensor": step(FORWARD, on_stem(lambda module, given, out: out + torch.zeros(out.shape))),
-    "host index": step(FORWARD, on_host),
-    "numpy index": step(FORWARD, by_numpy),
-    "made on the host": step(FORWARD, on_stem(lambda module, given, out: out * torch.tensor(2.0, device=out.device))),
-    "copied": step(FORWARD, on_stem(lambda module, given, out: out.cpu().to(DEVICE))),
+    "item": step(cells(FORWARD), on_stem(lambda module, given, out: void(out.sum().item()))),
+    "bool": step(cells(FORWARD), on_stem(lambda module, given, out: void(bool((out > 0).any())))),
+    "host tensor": step(cells(FORWARD), on_stem(lambda module, given, out: out + torch.zeros(out.shape))),
+    "host index": step(cells(FORWARD), on_host),
+    "numpy index": step(cells(FORWARD), by_numpy),
+    "made on the host": step(
+        cells(FORWARD), on_stem(lambda module, given, out: out * torch.tensor(2.0, device=out.device))
+    ),
+    "copied": step(cells(FORWARD), on_stem(lambda module, given, out: out.cpu().to(DEVICE))),
 }
 
 

@@ -18,6 +18,7 @@ from snnas.hw_sim.lava import run as lava
 from snnas.search.methods.memory import memory
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.encoding import GenomeSpace
+from snnas.search.network import lif as neurons_of
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.search.network.lif_learnt import LEARNABLE, LearntLIF
@@ -78,6 +79,26 @@ def test_gradients_are_those_of_a_plain_loop(mode: str, dtype: torch.dtype, what
         assert (found[name] is None) == (name not in what)
         if name in what:
             torch.testing.assert_close(found[name].grad, chained[name], **loose)
+
+
+@pytest.mark.parametrize("mode", ["m", "s"])
+def test_numbers_that_stay_on_a_device_do_the_same(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU without Triton: torch's operations, which get tensors."""
+    x = 1.5 * torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0))
+    found = []
+    monkeypatch.setattr(neurons_of, "_kernel", lambda *tensors: None)
+    for there in (False, True):
+        if there:
+            monkeypatch.setattr(LearntLIF, "_values", lambda self, current: tuple(n.detach() for n in self.numbers()))
+        neurons, given = LearntLIF(1.6, 0.8, LEARNABLE), x.clone().requires_grad_()
+        neurons.step_mode = mode
+        out = neurons(given) if mode == "m" else torch.stack([neurons(step) for step in given])
+        (out * x).sum().backward()
+        found.append((out, given.grad, neurons.log_tau.grad, neurons.log_threshold.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert 0.1 < float(out.detach().mean()) < 0.9
+    for one, other in zip(found[0][1:], found[1][1:], strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_static_current_and_evaluation_need_no_gradient() -> None:

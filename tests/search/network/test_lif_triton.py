@@ -13,6 +13,7 @@ from snnas.search.network import lif_kernel
 triton = pytest.importorskip("triton", reason="Triton comes with torch for CUDA, or with snnas[triton]")
 NAME = "snnas.search.network.lif_triton"
 CONSTANTS = (4 / 3, 1.0)
+LEARNT = tuple(torch.tensor(value) for value in CONSTANTS)
 STEPS, NEURONS = 5, 700  # not a multiple of a block
 
 pytestmark = pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
@@ -48,7 +49,7 @@ def test_spikes_are_those_of_the_cpu_bit_for_bit(kernel: ModuleType, kind: str) 
     assert 0.1 < float(mine[0].mean()) < 0.5
     assert all(torch.equal(one, other) for one, other in zip(mine, theirs, strict=True))
     spikes = torch.empty(STEPS, NEURONS)
-    kernel.forward(rows, before, CONSTANTS, spikes, None, None)
+    kernel.forward(rows, before, LEARNT, spikes, None, None)
     assert torch.equal(spikes, mine[0])
 
 
@@ -61,19 +62,24 @@ def test_gradients_are_those_of_the_cpu(kernel: ModuleType, later: bool) -> None
     kernel.backward(grad, voltage, carried, CONSTANTS, mine)
     lif_kernel.backward(grad, voltage, carried, CONSTANTS, theirs)
     torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+    again = torch.empty(STEPS, NEURONS)
+    kernel.backward(grad, voltage, carried, LEARNT, again)
+    torch.testing.assert_close(again, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_it_compiles_for_a_gpu_with_exact_divisions(compiled: ModuleType, monkeypatch, tmp_path) -> None:
+@pytest.mark.parametrize("learnt", [False, True])
+def test_it_compiles_for_a_gpu_with_exact_divisions(compiled: ModuleType, learnt: bool, monkeypatch, tmp_path) -> None:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    kinds = {"steps": "i32", "step": "i32", "n": "i32", "tau": "fp32", "threshold": "fp32"}
-    for function, size in ((compiled._forward, 3), (compiled._backward, 1)):
+    number = "*fp32" if learnt else "fp32"
+    kinds = {"steps": "i32", "step": "i32", "n": "i32", "tau": number, "threshold": number}
+    for function, size in ((compiled._forward, 4), (compiled._backward, 2)):
         flags = [name for name in function.arg_names if name.isupper()]
         assert len(flags) == size + 1
         signature = {name: "constexpr" if name in flags else kinds.get(name, "*fp32") for name in function.arg_names}
-        constants = {name: compiled.BLOCK if name == "SIZE" else True for name in flags}
+        constants: dict[str, int] = dict.fromkeys(flags, True) | {"SIZE": compiled.BLOCK, "LEARNT": learnt}
         source = ASTSource(fn=function, signature=signature, constexprs=constants)
         code = triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
         assert "div.rn.f32" in code

@@ -15,7 +15,10 @@ import torch
 
 from snnas.search.network.config import NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
+from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.training import TrainingConfig, build, train
+from snnas.toolchain.training.of_run import train_run
+from snnas.toolchain.training.transfer import train_genotype
 from tests.toolchain.training.test_training_resume import few
 
 CELLS = {
@@ -62,13 +65,16 @@ def curve_of_two_halves(kind: str, folder: Path) -> list[dict]:
     return curve(kind, checkpoint=folder)
 
 
-@pytest.mark.parametrize("kind", CELLS)
-def test_two_processes_give_the_loss_curve_of_one(kind: str, tmp_path: Path) -> None:
+def free_port() -> str:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+        return str(s.getsockname()[1])
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_two_processes_give_the_loss_curve_of_one(kind: str, tmp_path: Path) -> None:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "WORLD_SIZE": "2"}
-    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "GLOO_SOCKET_IFNAME": "lo"}
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(SCRIPT), kind, str(tmp_path)],
@@ -90,3 +96,24 @@ def test_two_processes_give_the_loss_curve_of_one(kind: str, tmp_path: Path) -> 
     for key in ("loss", "val_loss", "val_sar", "train_accuracy"):
         assert [r[key] for r in first] == [r[key] for r in second] == [r[key] for r in halves]
         assert [r[key] for r in first] == pytest.approx([r[key] for r in alone], rel=2e-3), key
+
+
+@pytest.mark.slow
+def test_the_documents_command_trains_a_run(tmp_path: Path) -> None:
+    """As typed, but for the port: many may be tested on one machine."""
+    (tmp_path / "cell.json").write_text(CELLS["chain"].to_json())
+    asked = {"folder": tmp_path, "command": "", "device": "cpu", "channels": 4, "hidden": 8, "timesteps": 2}
+    asked |= {"recipe": TrainingConfig(epochs=2), "data_options": {"train_limit": 96}}
+    one, two = (train_genotype(tmp_path / "cell.json", "digits", name=name, **asked) for name in ("one", "two"))
+    train_run(one, Narrator(quiet=True))
+    (typed,) = (line.split() for line in (ROOT / "docs/training.md").read_text().splitlines() if "torchrun -" in line)
+    assert typed[0] == "torchrun"
+    command = [sys.executable, "-m", "torch.distributed.run", *typed[1:-1], str(two.path)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+    env["PET_MASTER_PORT"] = free_port()
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert two.weights.exists()
+    curves = [[record["loss"] for record in run.train_log.read()] for run in (one, two)]
+    assert len(curves[1]) == 2  # process 0 alone writes
+    assert curves[1] == pytest.approx(curves[0], rel=2e-3)
