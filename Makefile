@@ -97,7 +97,8 @@ oracles: $(VENV)/.dev $(foreach t,sanafe neurobench nengo-loihi brian2-loihi eve
 	SNNAS_ROCKPOOL_PYTHON=$(ORACLES)/rockpool/bin/python SNNAS_SNN_MLIR_PYTHON=$(ORACLES)/snn-mlir/bin/python \
 		$(BIN)/python -m pytest -m oracle -rs
 	.oracles/events/bin/python -m pytest -n 0 -m oracle -rs tests/toolchain/data/test_own_recordings.py
-	.oracles/triton/bin/python -m pytest -n 0 tests/search/network/test_lif_triton.py
+	.oracles/triton/bin/python -c "import triton"
+	.oracles/triton/bin/python -m pytest -n 0 -rs tests/search/network/test_lif_triton.py
 
 docs: $(VENV)/.dev  ## Build the documentation into build/docs, with warnings as errors
 	@echo "building build/docs: about half a minute"

@@ -26,7 +26,7 @@ from snnas.hw_sim.system_calls import resource
 Tree: TypeAlias = dict[str, Any]  # group -> Tree, dataset -> numpy array, bytes or a list of bytes
 
 SECONDS = 15.0
-SECONDS_PER_MB, MOST_SECONDS = 1.0, 120.0  # 2,400 layers are 67 MB: 8 s of CPU time, 14 s where cores are shared
+SECONDS_PER_MB, MOST_SECONDS = 1.0, 120.0  # 2,400 layers: 67 MB, 9 s of CPU time, and more where cores are shared
 LIMIT_BYTES = 1 << 30
 CHILD = Path(__file__).with_name("hdf5_child.py")
 ASLEEP = 600.0  # seconds of wall clock that end a child which sleeps; one that works is ended by its CPU time

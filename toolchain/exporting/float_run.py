@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Samples that the release of LightSNN reads its firing rate from, and a piece that is run at once.
 CHUNK = 64
-AHEAD = 1 << 28  # bytes of spikes of pieces that are not compared yet
+AHEAD = 1 << 29  # bytes, about, of the pieces that wait beside the one that is compared
 
 
 @dataclass(slots=True)
@@ -139,7 +139,9 @@ def _both(
     """
     from snnas.export.executors.deployed import run_deployed
 
-    size = CHUNK * timesteps * sum(math.prod(deployed.shapes()[name]) for name in deployed.of_type(SPIKING))
+    neurons = sum(math.prod(deployed.shapes()[name]) for name in deployed.of_type(SPIKING))
+    # Of a neuron: its spikes, by either network, and what both compute of a timestep, in float64.
+    size = CHUNK * neurons * 2 * (timesteps + 8)
     most = max(1, min(threads // 2, AHEAD // max(1, size)))
     begun: deque[tuple[int, np.ndarray, Future[Any], Future[Any]]] = deque()
     for k in range(0, len(x), CHUNK):

@@ -93,7 +93,9 @@ class Cost:
 def figure(cost: Mapping[str, Any], name: str) -> float:
     """A figure of a cost's JSON; energy and latency nominal, as a front compares; infinite where there is none."""
     band = cost["energy_uJ"] if name == "energy_total" else cost["latency_us"] if name == "latency" else None
-    value = band["nominal"] if band else cost["figures"].get(name, cost.get(name))
+    # An older version has spikes and synops beside the figures alone.
+    figures = {**{counted: cost[counted] for counted in ("spikes", "synops") if counted in cost}, **cost["figures"]}
+    value = band["nominal"] if band else figures[name]
     return float("inf") if value is None else float(value)
 
 

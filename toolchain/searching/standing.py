@@ -17,12 +17,16 @@ ROWS = 8
 
 
 class Place(NamedTuple):
-    """A design: its accuracy on target in 0..1 and its cost, means over its trainings, and how many these are."""
+    """A design: its accuracy on target in 0..1 and its cost, means over its trainings, and how many these are.
+
+    long: these are long ones, of seeds from 1 on, by which the search decides; its short one does not count then.
+    """
 
     accuracy: float
     cost: float
     trainings: int
     genotype: str
+    long: bool
 
 
 class Standing:
@@ -36,17 +40,19 @@ class Standing:
         """Take a record of the log; whether it is a training that came to something."""
         if record.get("event") != "evaluation" or record["reason"] or record["score"] is None:
             return False
-        one = Place(float(record["score"]), figure(record["cost"], self.cost), 1, record["genotype"])
+        long = bool(record.get("seed"))
+        one = Place(float(record["score"]), figure(record["cost"], self.cost), 1, record["genotype"], long)
         self.found.setdefault(record["op"], []).append(one)
         return True
 
     @property
     def front(self) -> list[Place]:
         """The designs of which no other one is as accurate and as cheap, the cheapest first."""
-        places = [
-            Place(fmean(p.accuracy for p in each), fmean(p.cost for p in each), len(each), each[0].genotype)
-            for each in self.found.values()
-        ]
+        places = []
+        for each in self.found.values():
+            counted = [place for place in each if place.long] or each
+            means = fmean(p.accuracy for p in counted), fmean(p.cost for p in counted)
+            places.append(Place(*means, len(counted), each[0].genotype, counted[0].long))
         front: list[Place] = []
         for place in sorted(places, key=lambda p: (p.cost, -p.accuracy)):
             if not front or place.accuracy > front[-1].accuracy:
