@@ -10,7 +10,7 @@ from pathlib import Path
 
 # Extra -> packages, as pyproject.toml has them, and what they are for.
 EXTRAS = {
-    "search": ("torch", "spikingjelly", "safetensors", "scikit-learn", "scipy", "pillow", "pymoo"),
+    "search": ("torch", "spikingjelly", "safetensors", "scikit-learn", "scipy", "threadpoolctl", "pillow", "pymoo"),
     "events": ("expelliarmus", "aedat", "tonic"),
     "onnx": ("onnx", "onnxruntime"),
     "ray": ("ray",),
