@@ -204,6 +204,24 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "if chain != max(slack(link, period, behind) for link in own):",
         "a chain is never shorter than with its targets as early as the longest paths let them: longer is unlike",
     ),
+    Equivalent(
+        "export/compiler/fold.py",
+        'flatten = {f: getattr(lif, f).reshape(-1) for f in ("tau", "r", "v_leak", "v_threshold", "v_reset")}',
+        'flatten = {f: getattr(lif, f).reshape(- 2) for f in ("tau", "r", "v_leak", "v_threshold", "v_reset")}',
+        "NumPy takes any negative size for the one that it has to find",
+    ),
+    Equivalent(
+        "export/compiler/fold.py",
+        'if stage.op == "linear":',
+        'if stage.op >= "linear":',
+        "of the three operations of a stage, avgpool, conv and linear, it is the last in the alphabet",
+    ),
+    Equivalent(
+        "export/compiler/fold.py",
+        "if isinstance(reads, Lif) and len(reads.shape) == 1:",
+        "if isinstance(reads, Lif) and len(reads.shape) <= 1:",
+        "a shape of neurons has one axis at least: none is below one",
+    ),
 )
 
 

@@ -149,6 +149,7 @@ def test_a_max_pool_is_a_sum_and_a_gate() -> None:
     assert np.array_equal(gate.tau, np.full(gate.shape, conventions.tau_seconds(conventions.OR_TAU_STEPS), np.float32))
     assert graph.sources(pooled) == [f"{pooled}_sum"]
     assert graph.sources(f"{pooled}_sum") == ["a"]
+    assert not graph.delayed  # an OR is of its own timestep
 
 
 def test_an_average_stands_behind_each_source() -> None:
