@@ -45,7 +45,7 @@ class TimeOptions:
 
     samples: int = 6400
     epochs: int = 10
-    our_epochs: int = 6
+    our_epochs: int = 10
     channels: int = 16
     validation: int = 2000
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -193,7 +193,7 @@ def command(
     dataset: Annotated[str, typer.Option(help="The data set: a name, a .npz or a folder.")] = "mnist",
     samples: Annotated[int, typer.Option(help="Training samples.")] = 6400,
     epochs: Annotated[int, typer.Option(help="Epochs of the papers' recipe.")] = 10,
-    our_epochs: Annotated[int, typer.Option(help="Epochs of ours.")] = 6,
+    our_epochs: Annotated[int, typer.Option(help="Epochs of ours.")] = 10,
     channels: Annotated[int, typer.Option(help="Channels of the first cell.")] = 16,
     validation: Annotated[int, typer.Option(help="Validation samples.")] = 2000,
     seed: Annotated[str, typer.Option(help="Seeds of weights and draws, with commas.")] = "0,1,2",
