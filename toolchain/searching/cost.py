@@ -84,19 +84,20 @@ class Cost:
         plain = {"balanced": None, **plain}  # of before there was one
         known = {f.name: plain[f.name] for f in fields(cls)}
         bands = {name: known[name] and Band(**known[name]) for name in ("energy_uJ", "latency_us")}
-        # An older version has spikes and synops beside the figures alone.
-        said = {**{name: known[name] for name in ("spikes", "synops")}, **known["figures"]}
-        figures = {name: None if value is None else float(value) for name, value in said.items()}
+        figures = {name: None if value is None else float(value) for name, value in _figures(known).items()}
         return cls(**{**known, **bands, "figures": figures, "misfits": tuple(known["misfits"])})
 
 
 def figure(cost: Mapping[str, Any], name: str) -> float:
     """A figure of a cost's JSON; energy and latency nominal, as a front compares; infinite where there is none."""
     band = cost["energy_uJ"] if name == "energy_total" else cost["latency_us"] if name == "latency" else None
-    # An older version has spikes and synops beside the figures alone.
-    figures = {**{counted: cost[counted] for counted in ("spikes", "synops") if counted in cost}, **cost["figures"]}
-    value = band["nominal"] if band else figures[name]
+    value = band["nominal"] if band else _figures(cost)[name]
     return float("inf") if value is None else float(value)
+
+
+def _figures(cost: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a cost's JSON; an older version has spikes and synops beside them alone."""
+    return {name: cost[name] for name in ("spikes", "synops") if name in cost} | cost["figures"]
 
 
 def merit(cost: Mapping[str, Any]) -> float:

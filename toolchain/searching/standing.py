@@ -17,42 +17,40 @@ ROWS = 8
 
 
 class Place(NamedTuple):
-    """A design: its accuracy on target in 0..1 and its cost, means over its trainings, and how many these are.
-
-    long: these are long ones, of seeds from 1 on, by which the search decides; its short one does not count then.
-    """
+    """A design: its accuracy on target in 0..1 and its cost, means over its trainings, and how many these are."""
 
     accuracy: float
     cost: float
     trainings: int
     genotype: str
-    long: bool
 
 
 class Standing:
-    """What the records of a search have come to. cost: the name of the figure that designs are compared by."""
+    """What the records of a search have come to. cost: the name of the figure that designs are compared by.
+
+    short, long: trainings by design. Long ones, of seeds from 1 on, decide: the short one counts no more then.
+    """
 
     def __init__(self, cost: str) -> None:
         self.cost = cost
-        self.found: dict[str, list[Place]] = {}
+        self.short: dict[str, list[Place]] = {}
+        self.long: dict[str, list[Place]] = {}
 
     def add(self, record: Mapping[str, Any]) -> bool:
         """Take a record of the log; whether it is a training that came to something."""
         if record.get("event") != "evaluation" or record["reason"] or record["score"] is None:
             return False
-        long = bool(record.get("seed"))
-        one = Place(float(record["score"]), figure(record["cost"], self.cost), 1, record["genotype"], long)
-        self.found.setdefault(record["op"], []).append(one)
+        one = Place(float(record["score"]), figure(record["cost"], self.cost), 1, record["genotype"])
+        (self.long if record.get("seed") else self.short).setdefault(record["op"], []).append(one)
         return True
 
     @property
     def front(self) -> list[Place]:
         """The designs of which no other one is as accurate and as cheap, the cheapest first."""
-        places = []
-        for each in self.found.values():
-            counted = [place for place in each if place.long] or each
-            means = fmean(p.accuracy for p in counted), fmean(p.cost for p in counted)
-            places.append(Place(*means, len(counted), each[0].genotype, counted[0].long))
+        places = [
+            Place(fmean(p.accuracy for p in each), fmean(p.cost for p in each), len(each), each[0].genotype)
+            for each in (self.short | self.long).values()
+        ]
         front: list[Place] = []
         for place in sorted(places, key=lambda p: (p.cost, -p.accuracy)):
             if not front or place.accuracy > front[-1].accuracy:
@@ -62,7 +60,7 @@ class Standing:
     def table(self) -> Table:
         """The ROWS most accurate of the front."""
         front = self.front
-        title = f"front of {len(self.found)} designs, not all trained to the end"
+        title = f"front of {len(self.short | self.long)} designs, not all trained to the end"
         out = Table(title=title, title_justify="left")
         for head in ("cells", "channels", "T", "on target", with_unit(self.cost), "trainings"):
             out.add_column(head, justify="left" if head == "cells" else "right")
