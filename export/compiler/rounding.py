@@ -19,11 +19,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from snnas.hw_sim import limits
+from snnas.hw_sim.entries import Entries
 from snnas.hw_sim.linear import pad_hw, sum_pool
-from snnas.hw_sim.program import LinearMap
+from snnas.hw_sim.program import LinearMap, Program
 
 ROWS = 8192  # patches of calibration spikes that H is estimated from
-MAX_INPUTS = 4096  # beyond, H would not fit: plain rounding
+MAX_INPUTS = 4608  # a 3x3 convolution of 512 channels: 12 CPU s and 1.3 GB for H; beyond, plain rounding
+FORMER_MAX_INPUTS = 4096  # up to snnas.export/4
 BLOCK = 64  # inputs whose errors are handed on beyond them at once: 256 x 2304 weights in .17 s, one by one 5.7 s
 DAMPING = 0.01  # of the mean diagonal, added to H: inputs that never fired carry nothing
 CLIPS = (1.0, 1.25, 1.5, 1.75, 2.0)  # times what 8 bits hold, that the largest weight of a readout may be
@@ -70,6 +72,16 @@ def round_readout(weights: np.ndarray, seen: np.ndarray | None) -> tuple[np.ndar
 
     scale = plain * (min(CLIPS, key=lost) if halves else CLIPS[0])
     return _feed_back(weights * scale, _Moments.of(seen), allowed), scale
+
+
+def formerly_plain(program: Program) -> bool:
+    """Whether some weights, rounded with error feedback now, were rounded one by one up to ``FORMER_MAX_INPUTS``."""
+    maps = [s.map for s in program.synapses if s.map.groups == 1 and s.map.kind != "sparse"]
+    widths = [m.weight[0].size for m in maps]
+    read = [r.weight for r in program.readout.readings]
+    if not any(isinstance(weight, Entries) for weight in read):
+        widths.append(sum(weight.shape[1] for weight in read))
+    return any(FORMER_MAX_INPUTS < width <= MAX_INPUTS for width in widths)
 
 
 def _inputs(linear: LinearMap, spikes: np.ndarray) -> np.ndarray:

@@ -169,28 +169,28 @@ def test_a_recorded_error_is_the_measured_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("report", "exact", "trusted", "detail"),
+    ("report", "lacks", "trusted", "detail"),
     [
-        ({}, True, False, "every number is the one that the graph compiles to"),
-        ({}, True, True, "every number is the one that the graph compiles to"),
-        ({}, False, True, "within rounding on the whole (--trust-report)"),
-        ({}, False, False, "an export of an older version, without the samples"),
-        ({"finetune": {"best_epoch": 0}}, True, False, "every number is the one that the graph compiles to"),
-        ({"finetune": {"best_epoch": 2, "weights_changed": 0}}, True, False, "fine-tuned, as recorded"),
-        ({"finetune": {"best_epoch": 2, "weights_changed": 1}}, True, False, "0 weights are not"),
-        ({"finetune": {"best_epoch": 2, "weights_changed": 1}}, False, False, "fine-tuned, as recorded"),
-        ({"quantisation": {"a": {"weight": 1.0}}}, True, False, "population a: its weight is 0.5 off"),
-        ({"quantisation": {"a": {"weight": 1.0}}}, False, False, "an export of an older version"),
+        ({}, None, False, "every number is the one that the graph compiles to"),
+        ({}, None, True, "every number is the one that the graph compiles to"),
+        ({}, "x", True, "within rounding on the whole (--trust-report)"),
+        ({}, "x", False, "an export of an older version, x: its numbers cannot be made again"),
+        ({"finetune": {"best_epoch": 0}}, None, False, "every number is the one that the graph compiles to"),
+        ({"finetune": {"best_epoch": 2, "weights_changed": 0}}, None, False, "fine-tuned, as recorded"),
+        ({"finetune": {"best_epoch": 2, "weights_changed": 1}}, None, False, "0 weights are not"),
+        ({"finetune": {"best_epoch": 2, "weights_changed": 1}}, "x", False, "fine-tuned, as recorded"),
+        ({"quantisation": {"a": {"weight": 1.0}}}, None, False, "population a: its weight is 0.5 off"),
+        ({"quantisation": {"a": {"weight": 1.0}}}, "x", False, "an export of an older version"),
     ],
 )
 def test_what_numbers_are_held_to(
-    report: Mapping[str, object], exact: bool, trusted: bool, detail: str, monkeypatch: pytest.MonkeyPatch
+    report: Mapping[str, object], lacks: str | None, trusted: bool, detail: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, graph = _two([[1, 2, 3], [4, 5, 6]]), object()
     monkeypatch.setattr(same_network, "quantisation_errors", lambda graph, program: {"a": _error()})
     monkeypatch.setattr(same_network, "_beyond_rounding", lambda *given: None)
     book = Book(Path("e"), "export")
-    check_rounding(book, graph, made, made, report, exact=exact, trusted=trusted)  # type: ignore[arg-type]
+    check_rounding(book, graph, made, made, report, lacks=lacks, trusted=trusted)  # type: ignore[arg-type]
     (found,) = book.findings
     assert found.code == "SN211"
     assert found.detail.startswith(detail)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from snnas.export.compiler.observed_currents import Ranges
+from snnas.export.compiler.rounding import FORMER_MAX_INPUTS, formerly_plain
 from snnas.export.formats.c import SOURCES
 from snnas.export.formats.nir_file import read_nir
 from snnas.export.formats.program_file import read_program
@@ -40,7 +41,7 @@ from snnas.toolchain.checking.samples import (
     given,
     stimulus_of,
 )
-from snnas.toolchain.exporting.formats import CALIBRATED, FORMAT, FORMATS, ONNX_FORMAT, READ
+from snnas.toolchain.exporting.formats import C_PRICED, CALIBRATED, FORMAT, ONNX_FORMAT, READ, ROUNDED_WIDE
 from snnas.toolchain.exporting.lava import script
 from snnas.toolchain.output.report import read_report
 from snnas.toolchain.runs.run import meant_by
@@ -60,7 +61,7 @@ def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
         return Made()
     book.add("SN103", "manifest", "passed", str(manifest["format"]))
     _check_files(book, manifest)
-    older = manifest["format"] not in (_today(manifest), ONNX_FORMAT) and not options.trust_report
+    older = manifest["format"] not in (FORMAT, ONNX_FORMAT) and not options.trust_report
     if manifest["format"] != ONNX_FORMAT and book.healthy and not older:
         _check_script(book, manifest)
     if book.bad("SN1"):
@@ -122,9 +123,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _today(manifest: Tree) -> str | None:
-    """The format that an export to this target has today."""
-    return FORMATS.get(str(manifest["target"]))
+def _lacks(manifest: Tree, again: Program) -> str | None:
+    """Why ``again``, compiled from the export's graph, is not its program; None where it has to be."""
+    if manifest["format"] not in CALIBRATED:
+        return "without the samples that it was calibrated with"
+    if manifest["format"] not in ROUNDED_WIDE and formerly_plain(again):
+        return f"which rounded layers of more than {FORMER_MAX_INPUTS:,} inputs otherwise"
+    return None
 
 
 def _check_files(book: Book, manifest: Tree) -> None:
@@ -195,8 +200,10 @@ def _check_parts(
     book.attempt("SN209", "resolution", lambda: folder_runs.check_resolution(book, graph, program))
     errors = None
     if again is not None:
-        held_to = {"exact": calibration is not None, "trusted": options.trust_report}
-        rounding = partial(check_rounding, book, graph, program, again, report, **held_to)
+        lacks = _lacks(manifest, again)
+        rounding = partial(
+            check_rounding, book, graph, program, again, report, lacks=lacks, trusted=options.trust_report
+        )
         errors = book.attempt("SN211", "program's numbers", rounding)
     _check_c(book, program, manifest, report, recorded.samples)
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
@@ -223,7 +230,7 @@ def _check_parts(
 def _check_c(book: Book, program: Program, manifest: Tree, report: Tree, recorded: Samples) -> None:
     """SN313, of a folder that says that it holds C, and of one that holds it all the same."""
     if manifest["target"] == "c":
-        older = None if manifest["format"] == _today(manifest) else _version(manifest)
+        older = None if manifest["format"] in C_PRICED else _version(manifest)
         book.attempt("SN313", "C", lambda: check_c(book, program, recorded, report, older=older))
     elif report.get("c") is not None or {*SOURCES} & manifest["files"].keys():
         why = "the manifest's target is lava, and C is here all the same, which is compared with nothing; export again"

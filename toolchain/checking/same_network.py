@@ -38,13 +38,13 @@ Tree = Mapping[str, Any]
 
 
 def check_rounding(
-    book: Book, graph: Graph, program: Program, again: Program, report: Tree, *, exact: bool, trusted: bool
+    book: Book, graph: Graph, program: Program, again: Program, report: Tree, *, lacks: str | None, trusted: bool
 ) -> dict[str, PopulationError] | None:
     """SN211: every integer of the program is the one that the graph compiles to. What rounding did; None in a breach.
 
-    again: the graph compiled once more. exact: with the samples that the export was calibrated with; an older export
-    keeps none, and is held to its rounding on the whole, where the caller trusts that. A fine-tuned program differs on
-    purpose: of it the number of weights that do, and the recorded errors, must be the measured ones.
+    again: the graph compiled once more. lacks: why that is not the export's own program, which is of an older version,
+    and is held to its rounding on the whole where the caller trusts that. A fine-tuned program differs on purpose: of
+    it the number of weights that do, and the recorded errors, must be the measured ones.
     """
     finetune = report.get("finetune")
     tuned = finetune if isinstance(finetune, Mapping) and finetune.get("best_epoch") else None
@@ -52,17 +52,17 @@ def check_rounding(
     good = "every number is the one that the graph compiles to"
     if tuned is not None:
         problem = (
-            (other_number(again, program, but=TUNED) or _otherwise_tuned(again, program, tuned)) if exact else None
+            (other_number(again, program, but=TUNED) or _otherwise_tuned(again, program, tuned)) if not lacks else None
         )
         good = "fine-tuned, as recorded"
-    elif exact:
+    elif not lacks:
         problem = other_number(again, program)
     elif trusted:
         problem, good = _beyond_rounding(graph, program, again, errors), "within rounding on the whole (--trust-report)"
     else:
         problem = (
-            "an export of an older version, without the samples that it was calibrated with: its numbers cannot be "
-            "made again; snnas export --force, or --trust-report, which takes weights that are right on the whole"
+            f"an export of an older version, {lacks}: its numbers cannot be made again; snnas export --force, or "
+            "--trust-report, which takes weights that are right on the whole"
         )
     if problem is None and isinstance(recorded, Mapping):
         problem = _not_recorded(errors, recorded)

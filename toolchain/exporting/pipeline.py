@@ -24,7 +24,7 @@ from snnas.hw_sim.host_stage import coarse_channels, with_integers
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
 from snnas.toolchain.exporting.early_exit import with_rule
-from snnas.toolchain.exporting.formats import FORMATS
+from snnas.toolchain.exporting.formats import FORMAT
 from snnas.toolchain.exporting.host import against_floats
 from snnas.toolchain.exporting.lava import run_lava, script
 from snnas.toolchain.exporting.measured import Measured
@@ -59,7 +59,7 @@ def export(source: Source, options: ExportOptions, narrator: Narrator) -> dict[s
         write_json(stage / "counts.json", measured.target.counts.to_json())
         write_json(stage / "report.json", report)
         manifest = {
-            "format": FORMATS[options.target],
+            "format": FORMAT,
             "target": options.target,
             "inputs": inputs,
             "versions": fingerprint("cpu"),
@@ -86,7 +86,7 @@ def _current(final: Path, manifest: dict[str, Any], report: dict[str, Any], opti
     """Whether an older export, in ``final``, is what one of today would be."""
     same_script = manifest["files"].get("run_lava.py") == hashlib.sha256(script().encode()).hexdigest()
     return (
-        manifest["format"] == FORMATS[options.target]
+        manifest["format"] == FORMAT
         and same_script
         and says_the_same(manifest, report)
         and _run_whole(final, manifest, report, options)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnas.export.compiler.rounding import BLOCK, CLIPS, DAMPING, round_readout, round_weights
+from snnas.export.compiler import rounding
+from snnas.export.compiler.rounding import BLOCK, CLIPS, DAMPING, formerly_plain, round_readout, round_weights
+from snnas.hw_sim.entries import Entries
 from snnas.hw_sim.linear import apply
 from snnas.hw_sim.program import LinearMap, Pool
 
@@ -63,6 +69,40 @@ def test_errors_are_handed_on_as_one_by_one(inputs: int) -> None:
     integers = round_weights(LinearMap(kind="dense", weight=weight), step, spikes)
     assert (integers == expected).all()
     assert (integers != np.rint(weight / step)).any()
+
+
+@pytest.mark.parametrize("inputs", [54, 55])
+def test_layers_of_more_inputs_are_rounded_weight_by_weight(inputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounding, "MAX_INPUTS", 54)
+    rng = np.random.default_rng(0)
+    linear = LinearMap(kind="dense", weight=rng.normal(size=(5, inputs)))
+    integers = round_weights(linear, 0.05, correlated(rng, (40, 4, inputs, 1, 1)))
+    assert (integers == np.rint(linear.weight / 0.05)).all() == (inputs > 54)
+    readout = rng.normal(size=(5, inputs))
+    integers, units = round_readout(readout, rng.poisson(2.0, (60, inputs)).astype(np.float64))
+    assert (integers == np.rint(readout * units)).all() == (inputs > 54)
+
+
+def read(weight: object, *maps: LinearMap) -> Any:
+    """What of a program says how it was rounded."""
+    return SimpleNamespace(
+        synapses=[SimpleNamespace(map=each) for each in maps],
+        readout=SimpleNamespace(readings=[SimpleNamespace(weight=weight), SimpleNamespace(weight=np.zeros((2, 96)))]),
+    )
+
+
+@pytest.mark.parametrize(("inputs", "plain"), [(4096, False), (4097, True), (4608, True), (4609, False)])
+def test_which_programs_older_versions_rounded_otherwise(inputs: int, plain: bool) -> None:
+    narrow, few = np.zeros((2, 4), np.int8), LinearMap(kind="dense", weight=np.zeros((3, 9)))
+    wide = LinearMap(kind="dense", weight=np.zeros((1, inputs)))
+    deep = LinearMap(kind="conv", weight=np.zeros((1, inputs, 1, 1)))
+    assert formerly_plain(read(narrow, few, wide)) == plain
+    assert formerly_plain(read(narrow, deep, few)) == plain
+    assert formerly_plain(read(np.zeros((2, inputs - 96), np.int8), few)) == plain
+    assert not formerly_plain(read(narrow, replace(deep, groups=2)))
+    one, first = np.ones(1, np.int8), np.zeros(1, np.int32)
+    entries = Entries(values=one, indices=first, indptr=np.array([0, 1, 1], np.int32), columns=inputs - 96)
+    assert not formerly_plain(read(entries, few))
 
 
 @pytest.mark.parametrize("what", ["silent", "grouped"])

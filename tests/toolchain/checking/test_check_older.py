@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snnas.export.compiler import rounding
 from snnas.hw_sim.files import read_json, write_json
 from snnas.toolchain.cli.app import run_command
+from snnas.toolchain.exporting.formats import FORMAT
 from tests.toolchain.checking.check_subjects import change_arrays, checked, healthy, here, sign  # noqa: F401
 
 GRAPH, LAVA, RECORDED, BASELINE = "graph.nir", Path("lava"), Path("graph.nir.check.npz"), Path("baseline.json")
@@ -81,6 +83,23 @@ def test_it_is_named_in_a_line_with_its_mend(case: str, here: Path, capsys: pyte
     assert (found, wrong["code"]) == (exit_code, code)
     assert mend in wrong["detail"]
     assert "\n" not in wrong["detail"]
+
+
+def test_an_older_export_is_made_again_but_for_layers_that_it_rounded_otherwise(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers still are its graph's where no layer has more inputs than were handed on then."""
+    for number in (3, 4):
+        changed(LAVA / "manifest.json", format=f"snnas.export/{number}")
+        assert checked(capsys, str(LAVA))[0] == 0
+    monkeypatch.setattr(rounding, "FORMER_MAX_INPUTS", 1)
+    code, findings = checked(capsys, str(LAVA))
+    (wrong,) = [f for f in findings if f["status"] not in ("passed", "skipped")]
+    assert (code, wrong["code"]) == (1, "SN211")
+    assert wrong["detail"].startswith("an export of an older version, which rounded layers of more than 4,096 inputs")
+    assert checked(capsys, str(LAVA), "--trust-report")[0] == 0
+    changed(LAVA / "manifest.json", format=FORMAT)
+    assert checked(capsys, str(LAVA))[0] == 0
 
 
 def test_an_older_export_of_c_is_named_in_a_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

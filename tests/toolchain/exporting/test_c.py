@@ -124,7 +124,7 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     assert run_command(["check", str(tmp_path / "c")]) == 1  # as it was before rest was measured
     assert "of an older version, which priced a core otherwise" in " ".join(capsys.readouterr().out.split())
     assert export(tmp_path / "c", noise, capsys)[0] == 0  # made anew, not handed back
-    assert json.loads((tmp_path / "c" / "manifest.json").read_text())["format"] == "snnas.export/4"
+    assert json.loads((tmp_path / "c" / "manifest.json").read_text())["format"] == "snnas.export/5"
     manifest = json.loads((tmp_path / "c" / "manifest.json").read_text())
     with (tmp_path / "c" / "model.c").open("a") as file:
         file.write("/* changed */\n")
