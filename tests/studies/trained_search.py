@@ -161,7 +161,7 @@ def _arm(options: StudyOptions, arm: str, seed: int, log: JsonLines | None, narr
 def _searched(
     options: StudyOptions, arm: str, seed: int, records: list[dict[str, Any]], write: Any, narrator: Narrator
 ) -> dict[str, Any]:
-    data, trainer, space = _prepared(options, seed)
+    data, trainer, space = prepared(options.dataset, (), seed, options.short_epochs)
     limits = parse_limits(options.budget)
     plan = Plan(
         trainings=options.trainings,
@@ -254,10 +254,12 @@ class _Trainer:
         }
 
 
-def _prepared(options: StudyOptions, seed: int) -> tuple[Dataset, _Trainer, DesignSpace]:
+def prepared(dataset: str, pairs: Sequence[str], seed: int, short_epochs: int) -> tuple[Dataset, _Trainer, DesignSpace]:
+    """A seed's data (``pairs``: NAME=VALUE of the data set), what trains designs on it, and the space of the method."""
     from snnas.search.methods.memory import Widths
     from snnas.search.network.design import DesignSizes
     from snnas.toolchain.data.load import load
+    from snnas.toolchain.data.options import parse_options
     from snnas.toolchain.data.scoring_batch import scoring_batch
     from snnas.toolchain.searching.cost import Chip, Predictor
     from snnas.toolchain.searching.options import SearchOptions
@@ -266,8 +268,8 @@ def _prepared(options: StudyOptions, seed: int) -> tuple[Dataset, _Trainer, Desi
     from snnas.toolchain.searching.trained_method import Trainer, space_of
     from snnas.toolchain.training import TrainingConfig, load_recipe, recipe_names
 
-    data = load(options.dataset, seed=seed)
-    recipe = load_recipe(options.dataset) if options.dataset in recipe_names() else TrainingConfig()
+    data = load(dataset, seed=seed, **parse_options(pairs))
+    recipe = load_recipe(dataset) if dataset in recipe_names() else TrainingConfig()
     sizes = DesignSizes(input_shape=data.input_shape, input_kind=data.input_kind, classes=data.classes)
     predictor = Predictor(
         config=sizes,
@@ -278,7 +280,7 @@ def _prepared(options: StudyOptions, seed: int) -> tuple[Dataset, _Trainer, Desi
         seed=seed,
     )
     spec = Spec(
-        settings={"name": "trained", "space": SPACE, "short_epochs": options.short_epochs},
+        settings={"name": "trained", "space": SPACE, "short_epochs": short_epochs},
         network=sizes,
         device="cpu",
         banks=(),
