@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from snnas.hw_sim.errors import UsageError
+from snnas.hw_sim.errors import GateError, UsageError
 from snnas.search.network.design_space import DesignSpace
-from tests.studies import trained_search
+from tests.studies import published_arms, trained_search
 from tests.studies.search_picture import NAMES, draw
 from tests.studies.trained_search import CELLS, StudyOptions, space_for, study, summary
 
 SPACE = DesignSpace(("skip", "conv3x3"), (1, 2), (2, 4), (2, 3), (8,), ("lif", "linear"), ("max",))
+
+ENERGY = {"nominal": 1.0, "high": 3.0}
 
 
 @pytest.mark.parametrize("arm", trained_search.ARMS)
@@ -28,7 +30,13 @@ def test_what_each_arm_draws(arm: str) -> None:
 
 def test_differences_are_paired_by_seed() -> None:
     def one(arm: str, seed: int, accuracy: float | None) -> dict:
-        return {"arm": arm, "seed": seed, "on_target": accuracy, "energy_uJ": {"nominal": 1.0, "high": 3.0}}
+        return {
+            "arm": arm,
+            "seed": seed,
+            "on_target": accuracy,
+            "energy_uJ": {"nominal": 1.0, "high": 3.0},
+            "seconds": 2.0,
+        }
 
     found = [one("trained", 0, 0.9), one("trained", 1, 0.8), one("chain", 0, 0.7), one("chain", 1, None)]
     result = summary(found, StudyOptions(seeds=(0, 1), arms=("trained", "chain")))
@@ -42,16 +50,47 @@ def test_it_goes_on_and_an_arm_is_measured_once(tmp_path, monkeypatch) -> None:
 
     def searched(options, arm, seed, records, write, narrator):
         asked.append((arm, seed))
-        return {"arm": arm, "seed": seed, "on_target": None, "reason": "nothing", "energy_uJ": None}
+        nothing = {"on_target": None, "reason": "nothing", "energy_uJ": None}
+        return {"arm": arm, "seed": seed, "seconds": 7.0 + seed, **nothing}
+
+    def published(method, dataset, budget, seed, seconds, narrator, *, epochs):
+        asked.append((method, seed, seconds))
+        return {"arm": method, "seed": seed, "seconds": seconds, "on_target": None, "reason": "nothing"}
 
     monkeypatch.setattr(trained_search, "_searched", searched)
-    options = StudyOptions(seeds=(0, 1), arms=("trained", "chain"))
+    monkeypatch.setattr(trained_search, "published", published)
+    options = StudyOptions(seeds=(0, 1), arms=("trained", "chain", "snasnet"))
     narrator = trained_search.Narrator(quiet=True)
     first = study(options, narrator, tmp_path / "out.json")
     assert study(options, narrator, tmp_path / "out.json") == first
-    assert len(asked) == 4
+    assert len(asked) == 6
+    assert {one for one in asked if one[0] == "snasnet"} == {("snasnet", 0, 7.0), ("snasnet", 1, 8.0)}
     with pytest.raises(UsageError, match="--arms 'best'"):
         StudyOptions(arms=("best",)).check()
+    with pytest.raises(UsageError, match="--arms spikenas: it may take as many seconds as trained"):
+        StudyOptions(arms=("random", "spikenas", "trained")).check()
+
+
+def test_a_published_method_takes_the_seconds_that_it_may(monkeypatch) -> None:
+    """Widths until they are spent; the one that is best on validation is measured on the test split."""
+    clock, judged = iter([0.0, 4.0, 11.0, 30.0]), {8: 0.9, 16: 0.8, 4: None, 24: 0.7}
+    monkeypatch.setattr(published_arms.time, "process_time", lambda: next(clock))
+
+    def at_width(method, dataset, budget, seed, width, epochs):
+        if judged[width] is None:
+            raise GateError("none keeps it")
+        test = lambda: {"on_target": width / 100, "energy_uJ": {}}  # noqa: E731
+        return {"judged": judged[width], "over": ["energy"] if width == 8 else [], "channels": width, "test": test}
+
+    monkeypatch.setattr(published_arms, "_at_width", at_width)
+    narrator = trained_search.Narrator(quiet=True)
+    found = published_arms.searched("snasnet", "digits", "energy_total=1uJ", 0, 10.0, narrator)
+    assert (found["channels"], found["on_target"], found["tried"], found["seconds"]) == (16, 0.16, 2, 30.0)
+    clock = iter([0.0, 1.0])
+    judged = dict.fromkeys(published_arms.WIDTHS)
+    monkeypatch.setattr(published_arms, "WIDTHS", (8,))
+    found = published_arms.searched("snasnet", "digits", "energy_total=1uJ", 0, 10.0, narrator)
+    assert (found["on_target"], found["reason"]) == (None, "none keeps it")
 
 
 def test_the_picture_has_a_line_for_each_way_to_choose(tmp_path) -> None:
