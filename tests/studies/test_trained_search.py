@@ -10,7 +10,6 @@ from tests.studies.search_picture import NAMES, draw
 from tests.studies.trained_search import CELLS, StudyOptions, space_for, study, summary
 
 SPACE = DesignSpace(("skip", "conv3x3"), (1, 2), (2, 4), (2, 3), (8,), ("lif", "linear"), ("max",))
-
 ENERGY = {"nominal": 1.0, "high": 3.0}
 
 
@@ -30,13 +29,7 @@ def test_what_each_arm_draws(arm: str) -> None:
 
 def test_differences_are_paired_by_seed() -> None:
     def one(arm: str, seed: int, accuracy: float | None) -> dict:
-        return {
-            "arm": arm,
-            "seed": seed,
-            "on_target": accuracy,
-            "energy_uJ": {"nominal": 1.0, "high": 3.0},
-            "seconds": 2.0,
-        }
+        return {"arm": arm, "seed": seed, "on_target": accuracy, "energy_uJ": ENERGY, "seconds": 2.0}
 
     found = [one("trained", 0, 0.9), one("trained", 1, 0.8), one("chain", 0, 0.7), one("chain", 1, None)]
     result = summary(found, StudyOptions(seeds=(0, 1), arms=("trained", "chain")))
