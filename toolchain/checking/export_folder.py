@@ -237,7 +237,7 @@ def _without_a_chip(book: Book, made: Made, options: CheckOptions) -> Made:
     book.note(f"energy and latency of C are a core's: --system {' or '.join(CORES)}")
     chips = dict.fromkeys(("energy_total", "energy_dynamic", "latency"))
     claimed = {name: value for name, value in made.claimed.items() if name not in chips}
-    return replace(made, figures=made.figures | chips, claimed=claimed)
+    return replace(made, figures=made.figures | chips, claimed=claimed, bands={})
 
 
 def _figures(book: Book, graph: Graph, program: Program, samples: Samples, options: CheckOptions, report: Tree) -> Made:
