@@ -108,7 +108,7 @@ def _bands(path: Path, table: object, figures: Mapping[str, float]) -> dict[str,
     found = {}
     for name, ends in table.items() if isinstance(table, dict) else [("bands", table)]:
         values = [ends.get(end) for end in BAND] if isinstance(ends, dict) and set(ends) == set(BAND) else []
-        numbers = [float(v) for v in values if type(v) in (int, float)]
+        numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
         if len(numbers) < len(BAND) or numbers != sorted(numbers):
             raise InvalidFileError(
                 f"{path}: the band of {str(name)[:40]!r} is {str(ends)[:60]}; expected low <= nominal <= high"

@@ -1,4 +1,4 @@
-"""What a run, its exports, reports and packs and a calibration leave on disk may be read by whom the umask lets read."""
+"""What a run, its exports, reports and packs and a calibration leave may be read by whom the umask lets read it."""
 
 from __future__ import annotations
 
