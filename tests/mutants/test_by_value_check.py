@@ -215,12 +215,13 @@ def test_spikes_may_differ_so_far() -> None:
     ours, graph = np.zeros((1, 5, 2), bool), np.zeros((1, 5, 2), bool)
     ours.reshape(-1)[:5], graph.reshape(-1)[3:8] = True, True  # two in common, three of each its own: 6 of 10
     agree: Any = ([[1, 0]], [[0.5, 0.1]])
-    told = "60.00% of their spikes differ, 100.0% of the samples are classified alike; most of a: 60.00%"
+    told = "60.00% of the spikes fired are missing on the other side, 100.0% of the samples are classified alike"
+    told += "; most of a: 60.00%"
     assert _judged(ours, graph, *agree) == ("passed", told)
     graph.reshape(-1)[8] = True
     status, detail = _judged(ours, graph, *agree)
     assert status == "failed"
-    assert detail.startswith("63.64% of their spikes differ")
+    assert detail.startswith("63.64% of the spikes fired are missing")
     assert detail.endswith("; at most 60% may, at least 50% must")
     few = np.zeros((1, 5, 2), bool)
     few[0, :4, 0] = True  # 4 and 3: too few to say anything
@@ -231,10 +232,10 @@ def test_spikes_may_differ_so_far() -> None:
     assert _judged(few, fewer, *agree)[0] == "failed"
     lone = np.zeros((1, 5, 2), bool)
     lone[0, 0, 0] = True
-    assert _judged(lone, ~lone & lone, *agree)[1].startswith("100.00% of their spikes differ")
+    assert _judged(lone, ~lone & lone, *agree)[1].startswith("100.00% of the spikes fired are missing")
     nothing = np.zeros((2, 5, 2), bool)
     apart: Any = ([[1, 0], [1, 0]], [[0.5, 0.1], [0.1, 0.5]])
-    told = "0.00% of their spikes differ, 50.0% of the samples are classified alike"
+    told = "0.00% of the spikes fired are missing on the other side, 50.0% of the samples are classified alike"
     assert _judged(nothing, nothing, *apart) == ("passed", told)
     assert _judged(nothing, nothing, [[0, 1], [1, 0]], apart[1])[0] == "failed"
 

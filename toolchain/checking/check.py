@@ -117,11 +117,11 @@ def _gates(book: Book, options: CheckOptions, limits: Limits, made: Made) -> Non
     pinned = _pinned(book, made, known, writing=options.update_baseline)
     for name, limit in limits.items():
         _limit(book, name, limit, made, trusted=options.trust_report, pinned=pinned is not None)
-    then = known.figures if known is not None else {}
+    then, bands = (known.figures, known.bands) if known is not None else ({}, {})
     book.figures = {
         name: Figure(
             metric=name, unit=GATED[name].unit, value=made.figures.get(name), interval=made.intervals.get(name),
-            limit=limits.get(name), baseline=then.get(name),
+            limit=limits.get(name), baseline=then.get(name), band=made.bands.get(name), baseline_band=bands.get(name),
         )
         for name in (*(n for n in GATED if n in made.figures or n in limits), *then)
     }  # fmt: skip
@@ -203,7 +203,7 @@ def _update(book: Book, path: Path, made: Made, options: CheckOptions) -> None:
         book.note(f"{path} is left as it was: there are no figures")
     else:
         changes = _changes(path, figures)
-        write_baseline(path, figures, made.judged, priced_by(options.pricing))
+        write_baseline(path, figures, made.judged, priced_by(options.pricing), made.bands)
         changed = "" if changes is None else f", {amount_of(len(changes), 'figure')} changed"
         book.note(f"baseline written: {path}{changed}")
         for change in changes or ():

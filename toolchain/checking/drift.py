@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from snnas.hw_sim.energy.profile import Band
 from snnas.hw_sim.errors import InvalidFileError, UsageError, did_you_mean
 from snnas.hw_sim.files import read_json, write_json
 from snnas.hw_sim.simulate.counts import FORMAT as COUNTS
@@ -21,6 +22,7 @@ from snnas.toolchain.searching.budgets import ALIASES, GATED, amount, enter, hal
 SCHEMA = "snnas.baseline/1"
 ROUNDING = 1e-9  # of the baseline: figures are written with all their digits
 EVERY = "all"
+BAND = ("low", "nominal", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,15 @@ Tolerances = Mapping[str, Tolerance]
 class Baseline:
     """Figures to compare with. stimulus, labels: digests of the samples that they were measured on; '' unknown.
 
-    priced_by: what counted and priced them, as ``priced_by`` says it; empty in a file of before it was said.
+    priced_by: what counted and priced them, as ``priced_by`` says it; empty in a file of before it was said. bands: of
+    figures that are the upper end of one; none of a figure that was set by hand, nor in a file of before.
     """
 
     figures: Mapping[str, float]
     stimulus: str
     labels: str = ""
     priced_by: Mapping[str, str] = field(default_factory=dict)
+    bands: Mapping[str, Band] = field(default_factory=dict)
 
 
 def parse_tolerances(items: Iterable[str]) -> dict[str, Tolerance]:
@@ -94,8 +98,24 @@ def read_baseline(path: Path) -> Baseline:
     if not isinstance(by, dict) or not all(isinstance(value, str) for value in by.values()):
         raise InvalidFileError(f"{path}: priced_by is {str(by)[:40]!r}; expected names and versions, or none")
     return Baseline(
-        figures=figures, stimulus=str(table.get("stimulus", "")), labels=str(table.get("labels", "")), priced_by=by
+        figures=figures, stimulus=str(table.get("stimulus", "")), labels=str(table.get("labels", "")), priced_by=by,
+        bands=_bands(path, table.get("bands", {}), figures),
     )  # fmt: skip
+
+
+def _bands(path: Path, table: object, figures: Mapping[str, float]) -> dict[str, Band]:
+    """The bands of a baseline whose upper end its figure is."""
+    found = {}
+    for name, ends in table.items() if isinstance(table, dict) else [("bands", table)]:
+        values = [ends.get(end) for end in BAND] if isinstance(ends, dict) and set(ends) == set(BAND) else []
+        numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        if len(numbers) < len(BAND) or numbers != sorted(numbers):
+            raise InvalidFileError(
+                f"{path}: the band of {str(name)[:40]!r} is {str(ends)[:60]}; expected low <= nominal <= high"
+            )
+        if figures.get(name) == numbers[-1]:
+            found[name] = Band(**dict(zip(BAND, numbers, strict=True)))
+    return found
 
 
 def priced_by(pricing: Pricing) -> dict[str, str]:
@@ -106,12 +126,14 @@ def priced_by(pricing: Pricing) -> dict[str, str]:
 
 
 def write_baseline(
-    path: Path, figures: Mapping[str, float | None], samples: Samples | None, by: Mapping[str, str] | None = None
-) -> None:
-    """The figures that there are, of what samples, and what priced them, whole or not at all."""
+    path: Path, figures: Mapping[str, float | None], samples: Samples | None, by: Mapping[str, str] | None = None,
+    bands: Mapping[str, Band] | None = None,
+) -> None:  # fmt: skip
+    """The figures that there are, of what samples, what priced them, and their bands, whole or not at all."""
     known = {name: value for name, value in figures.items() if value is not None}
     pins = {"stimulus": samples.stimulus, "labels": samples.labels} if samples else {"stimulus": "", "labels": ""}
-    write_json(path, {"schema": SCHEMA, **pins, **({"priced_by": by} if by else {}), "figures": known})
+    beside = {"bands": {name: asdict(band) for name, band in bands.items()}} if bands else {}
+    write_json(path, {"schema": SCHEMA, **pins, **({"priced_by": by} if by else {}), "figures": known, **beside})
 
 
 def moved(known: Baseline, figures: Mapping[str, float | None]) -> list[str]:

@@ -32,7 +32,7 @@ from snnas.toolchain.checking.graph_rules import check_version, describe
 from snnas.toolchain.checking.made import Made, leaf
 from snnas.toolchain.checking.options import CheckOptions
 from snnas.toolchain.checking.said import check_program_said, check_ranges_said, check_samples_said
-from snnas.toolchain.checking.same_network import check_rounding
+from snnas.toolchain.checking.same_network import check_rounding, is_tuned
 from snnas.toolchain.checking.samples import (
     OBSERVED_SAMPLES,
     Samples,
@@ -207,7 +207,8 @@ def _check_parts(
         errors = book.attempt("SN211", "program's numbers", rounding)
     _check_c(book, program, manifest, report, recorded.samples)
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
-    spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired)
+    proved = errors is not None and calibration is not None and not is_tuned(report)
+    spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired, proved=proved)
     run = book.attempt("SN301", "graph's spikes", spikes)
     if calibration is not None:  # an older export holds fewer samples
         check_samples_said(book, samples, report["accuracy"]["samples"])
@@ -244,7 +245,7 @@ def _without_a_chip(book: Book, made: Made, options: CheckOptions) -> Made:
     book.note(f"energy and latency of C are a core's: --system {' or '.join(CORES)}")
     chips = dict.fromkeys(("energy_total", "energy_dynamic", "latency"))
     claimed = {name: value for name, value in made.claimed.items() if name not in chips}
-    return replace(made, figures=made.figures | chips, claimed=claimed)
+    return replace(made, figures=made.figures | chips, claimed=claimed, bands={})
 
 
 def _figures(book: Book, graph: Graph, program: Program, samples: Samples, options: CheckOptions, report: Tree) -> Made:

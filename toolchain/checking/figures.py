@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snnas.export.graph.graph import parameters_of
+from snnas.hw_sim.energy.profile import Band
 from snnas.toolchain.checking.folder_runs import memory_of
 from snnas.toolchain.checking.made import Made, leaf, number
 from snnas.toolchain.models.estimate import estimate
@@ -10,6 +11,7 @@ from snnas.toolchain.models.open import Subject
 from snnas.toolchain.models.pricing import Pricing
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.searching.budgets import GATED
 
 OVER_SAMPLES = {
     "accuracy": ("accuracy",),
@@ -47,4 +49,8 @@ def of_program(subject: Subject, pricing: Pricing) -> Made:
         figures["instructions"] = at("instructions", "high")
     over = {name: leaf(found, (*path, "interval")) for name, path in OVER_SAMPLES.items()}
     intervals = {name: (float(ends[0]), float(ends[1])) for name, ends in over.items() if ends}
-    return Made(figures=figures, intervals=intervals, samples=len(subject.samples))
+    banded = {name: leaf(found, metric.figure[:-1]) for name, metric in GATED.items() if metric.banded}
+    bands = {
+        name: Band(**{end: band[end] for end in ("low", "nominal", "high")}) for name, band in banded.items() if band
+    }
+    return Made(figures=figures, intervals=intervals, bands=bands, samples=len(subject.samples))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from snnas.hw_sim.energy.profile import Band
 from snnas.hw_sim.errors import GateError, SnnasError, UnsupportedError, UsageError
 from snnas.toolchain.checking.rules.rules import RULES
 from snnas.toolchain.output.stderr import Narrator
@@ -77,7 +78,8 @@ class Finding:
 class Figure:
     """A figure that was judged: its value now, in the baseline, and its limit; None where there is none.
 
-    interval: 95 %, over the samples that it is of.
+    interval: 95 %, over the samples that it is of. band: by the constants, whose upper end the value is; baseline_band:
+    that of the baseline, where it was written and its upper end is the baseline still.
     """
 
     metric: str
@@ -86,6 +88,8 @@ class Figure:
     baseline: float | None = None
     limit: float | None = None
     interval: tuple[float, float] | None = None
+    band: Band | None = None
+    baseline_band: Band | None = None
 
 
 @dataclass(slots=True)

@@ -130,11 +130,13 @@ def _check_life(book: Book, program: Program, fired: Fired, *, labels: bool) -> 
 
 
 def check_graph(
-    book: Book, graph: Graph, program: Program, manifest: Tree, recorded: Recorded, fired: Fired | None
-) -> interpreter.Run:
+    book: Book, graph: Graph, program: Program, manifest: Tree, recorded: Recorded, fired: Fired | None,
+    *, proved: bool = False,
+) -> interpreter.Run:  # fmt: skip
     """SN302: the graph, by the NumPy interpreter on the recorded input, against the spike counts of the manifest.
 
-    SN311: against what the program fired on it. What the graph fired.
+    SN311: against what the program fired on it. What the graph fired. proved: every number of the program is what the
+    graph compiles to.
     """
     known = manifest.get("graph_spikes")
     if not isinstance(known, dict):
@@ -152,7 +154,7 @@ def check_graph(
     good = f"{amount_of(sum(map(sum, counted.values())), 'spike')} of {amount_of(len(counted), 'LIF')} as recorded"
     book.judge("SN302", "graph's spikes", problem, good, book.subject / "model.nir")
     if fired is not None:
-        same_network.check_spikes(book, program, fired, run)
+        same_network.check_spikes(book, program, fired, run, recorded.samples.x if proved else None)
     return run
 
 

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from snnas.hw_sim.energy.latency import Latency
+from snnas.hw_sim.energy.price import Bill
+from snnas.hw_sim.energy.profile import Band
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.searching.budgets import GATED
 
@@ -24,14 +27,16 @@ OF_SAMPLES |= {"instructions"}
 class Made:
     """Figures of a subject, by metric of ``budgets.GATED``.
 
-    intervals: 95 %, over the samples. claimed: what the report alone says, with why no better is had. samples: that
-    the figures are of; reported: that the report's are of, 0 where it does not say. judged: the samples themselves.
-    why: there are no figures. elsewhere: on another system than the report is of. recorded: the first figure of the
-    report that is not what was measured, in words.
+    intervals: 95 %, over the samples. bands: of figures that are the upper end of one, by the constants that price.
+    claimed: what the report alone says, with why no better is had. samples: that the figures are of; reported: that the
+    report's are of, 0 where it does not say. judged: the samples themselves. why: there are no figures. elsewhere: on
+    another system than the report is of. recorded: the first figure of the report that is not what was measured, in
+    words.
     """
 
     figures: dict[str, float | None] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    bands: dict[str, Band] = field(default_factory=dict)
     claimed: dict[str, float] = field(default_factory=dict)
     samples: int = 0
     reported: int = 0
@@ -56,6 +61,16 @@ class Made:
         of = f"{low:.4g} to {high:.4g}, of {self.samples} samples"
         of += f"; the report's {self.reported} are not here" if fewer else ""
         return (low, f" (lower end of {of})") if GATED[name].least else (value, f" ({of})")
+
+
+def bands_of(bill: Bill | None, latency: Latency | None) -> dict[str, Band]:
+    """The bands of what has a price or a time, by metric, in the metric's unit."""
+    found = {
+        "energy_total": bill.total if bill else None,
+        "energy_dynamic": bill.dynamic if bill else None,
+        "latency": latency.inference_us if latency else None,
+    }
+    return {name: band for name, band in found.items() if band is not None}
 
 
 def leaf(tree: Any, path: tuple[str, ...]) -> Any:

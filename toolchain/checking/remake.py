@@ -16,7 +16,7 @@ from snnas.hw_sim.linear import fan_out
 from snnas.hw_sim.map.mapping import load_system, map_program
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking.folder_runs import memory_of
-from snnas.toolchain.checking.made import OF_SAMPLES, Made, leaf, number
+from snnas.toolchain.checking.made import OF_SAMPLES, Made, bands_of, leaf, number
 from snnas.toolchain.checking.said import beside, first_unlike, other_rows, rests_on, unlike
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.data.statistics import bootstrap, wilson
@@ -81,6 +81,7 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
     return Made(
         figures=figures, intervals=intervals, claimed=claimed, samples=n, reported=reported, judged=samples,
         recorded=_unlike(graph, report, run, figures, few) if whole else None, elsewhere=not same,
+        bands=bands_of(run.bill, run.latency),
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ def estimate(
 ) -> None:
     """Price a program or anybody's graph on a chip: counts, fit, latency, energy band, and an ANN of its shape."""
     from snnas.hw_sim.errors import UsageError
+    from snnas.toolchain.cli.exits import fault_line
     from snnas.toolchain.commands.models import EstimateOptions, write_profile_template
     from snnas.toolchain.commands.models import estimate as price
     from snnas.toolchain.output.stderr import Narrator
@@ -46,7 +47,7 @@ def estimate(
     result = price(options, narrator)
     print_shown(result, as_json)
     if result.misfit is not None:
-        sys.stderr.write(f"snnas: {result.misfit}\n")
+        sys.stderr.write(f"{fault_line(result.misfit)}\n")
         raise typer.Exit(4)
     if result.next_command is not None and not as_json:
         narrator.next(result.next_command)

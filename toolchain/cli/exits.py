@@ -1,4 +1,7 @@
-"""How a command ends: every outcome becomes its exit code and at most one line on stderr, never a traceback."""
+"""How a command ends: every outcome becomes its exit code and at most one line on stderr, never a traceback.
+
+On a terminal the line is folded.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import errno
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 import traceback
@@ -24,6 +28,7 @@ _NO_MEMORY = re.compile(
     r"not enough memory|(can't|cannot) allocate memory|out of memory|failed to map segment|can't start new thread",
     re.IGNORECASE,
 )
+_COMMAND = re.compile(r"(?<=:) (snnas [a-z].*)$")
 _LINE = 1000
 _goes_on: list[str] = []  # the command that goes on with the run that this process works on
 _ended_by: list[str] = []  # what typer makes of KeyboardInterrupt, an exit code, does not say which signal it was
@@ -193,5 +198,22 @@ def _fail(code: int, text: str) -> int:
         line = printable(" ".join(text.split()))
         if len(line) > _LINE:  # what a file holds is as long as its author likes
             line = f"{line[: _LINE // 2]} ... {line[-_LINE // 2 :]}"
-        sys.stderr.write(f"snnas: {line}\n")
+        sys.stderr.write(f"{fault_line(line)}\n")
     return code
+
+
+def fault_line(line: str) -> str:
+    """The line behind ``snnas:``; on a terminal folded between words to its width, in a pipe one line."""
+    if not sys.stderr.isatty():
+        return f"snnas: {line}"
+    try:
+        from snnas.toolchain.output.stderr import folded
+    except (ImportError, MemoryError):  # where there is no memory left, there is none for this
+        return f"snnas: {line}"
+    said, command = line, ""
+    if found := _COMMAND.search(line):  # which is pasted, and so stays whole
+        said, command = line[: found.start()], f"\n  {found[1]}"
+    width = shutil.get_terminal_size().columns - 1
+    if len("snnas: ") + len(line) <= width:
+        return f"snnas: {line}"
+    return folded(said, width, after="snnas: ") + command

@@ -48,14 +48,17 @@ def show(
 ) -> None:
     """Show what is known of one run: how it was made, what it found, what it has on disk."""
     from snnas.toolchain.commands.runs import find_run
-    from snnas.toolchain.output.run import describe, table
+    from snnas.toolchain.output.run import describe, table, what_follows
+    from snnas.toolchain.output.stderr import Narrator
 
     runs_dir, as_json = _nearer(context, runs_dir, as_json)
     found = find_run(run, runs_dir)
     if as_json:
         print_json(describe(found))
-    else:
-        print_table(table(found))
+        return
+    print_table(table(found))
+    if (following := what_follows(found, runs_dir)) is not None:
+        Narrator().next(following)
 
 
 @runs_app.command(name="pack", short_help="Pack one run into a .zip that export, report and check take.")

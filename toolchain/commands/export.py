@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnas.export.compiler.observed_currents import Ranges
+from snnas.export.formats.npz_file import read_npz
 from snnas.hw_sim.errors import UsageError
 from snnas.toolchain import runs
 from snnas.toolchain.commands.exported import Export
@@ -19,6 +20,7 @@ from snnas.toolchain.finetuning.options import asked as asked_finetuning
 from snnas.toolchain.models.reading_options import ReadingOptions
 from snnas.toolchain.output import silence
 from snnas.toolchain.output.card import write_card
+from snnas.toolchain.output.chance import chance_note
 from snnas.toolchain.output.run import after_export
 from snnas.toolchain.output.stderr import SILENT, Narrator
 from snnas.toolchain.runs.run import Run
@@ -174,10 +176,23 @@ def _exported(
         write_dump(folder, dump)
     commands = (shlex.join(["check", str(folder)]), *following)
     mute = silence.of(report, "on_target")
+    doubt = None if silence.why_none(mute) else _near_chance(report, folder)
+    if doubt:
+        notes = (*notes, doubt)
     if mute:
         notes = (*notes, str(mute))
         commands = following or (shlex.join(["diagnose", str(folder)]),) if mute.no_measurement else commands
     return Export(report=report, folder=folder, notes=notes, next_commands=commands)
+
+
+def _near_chance(report: dict[str, Any], folder: Path) -> str | None:
+    """What is said of an accuracy on target that guessing might reach, by the labels that the export keeps."""
+    accuracy = report["accuracy"]["on_target"]
+    labels = read_npz(folder / "stimulus.npz", what="stimulus.npz").get("y")
+    if accuracy is None or labels is None:
+        return None
+    doubt = chance_note(accuracy, labels, split="test", longer="train longer")
+    return None if doubt is None else f"on target {doubt}"
 
 
 def _found(name: str | None, folder: Path) -> Run:

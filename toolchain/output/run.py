@@ -127,6 +127,18 @@ def next_command(run: Run, runs_dir: Path | None = None, pick: int | None = None
     return on_run(verb, run, more, runs_dir=runs_dir)
 
 
+def what_follows(run: Run, runs_dir: Path | None = None) -> str | None:
+    """What a user would do next with a run as it stands on disk; None where its search failed for good."""
+    match run.stage():
+        case "begun":
+            return on_run("search --resume", run, runs_dir=runs_dir)
+        case "exported":
+            return on_run("report", run, "--html", runs_dir=runs_dir)
+        case "failed":
+            return None
+    return next_command(run, runs_dir)
+
+
 def after_export(run: Run, report: dict[str, Any], runs_dir: Path | None = None) -> str:
     """What a user would look at next: the page, or the cause where the program is silent or lost a point."""
     lost = report["accuracy"]["training"] - report["accuracy"]["on_target"]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.toolchain.data.redraw import require_signals
-from snnas.toolchain.data.statistics import balanced_accuracy, uneven, wilson
+from snnas.toolchain.data.statistics import balanced_accuracy, uneven
+from snnas.toolchain.output.chance import chance_note
 from snnas.toolchain.output.stderr import Narrator, counted, span_of
 from snnas.toolchain.runs.dataset import dataset_of
 from snnas.toolchain.runs.log import JsonLines
@@ -158,32 +157,6 @@ def _balanced(network: nn.Module, data: Dataset, device: str) -> float | None:
         return None
     _, predictions = evaluate(network, data.x_val, data.y_val, device=device, unit=data.unit)
     return balanced_accuracy(predictions, data.y_val)
-
-
-def chance_note(accuracy: float, labels: np.ndarray) -> str | None:
-    """What is said of an accuracy that guessing might reach: the 95 % interval holds the share of the largest class.
-
-    Too few samples to tell, and an accuracy that is no better, are different things.
-    """
-    samples, most = len(labels), int(np.bincount(labels).max())
-    guessed = most / samples
-    if wilson(round(accuracy * samples), samples)[0] > guessed:
-        return None
-    found = f"{accuracy:.1%} of {counted(samples, 'validation sample')}"
-    if wilson(samples, samples)[0] <= guessed:
-        return (
-            f"{found} says nothing: were all of them right, it could still be chance (always naming one class: "
-            f"{guessed:.1%}); validate on more samples"
-        )
-    if accuracy > guessed:
-        return (
-            f"{found} cannot be told from always naming one class ({guessed:.1%}) with so few samples; validate on "
-            f"more of them, or train longer with --epochs"
-        )
-    return (
-        f"{found} is no better than always naming one class ({guessed:.1%}); train longer with --epochs, or look at "
-        f"the data"
-    )
 
 
 def silence_note(mute: Silence) -> str | None:

@@ -469,7 +469,7 @@ FAULTS = [
     Fault("a doubled spike on target", _golden(**{"spikes.ballot": _double}), LAVA, "SN303", 1, "first at sample 0"),
     Fault("an edited figure", _manifest(lambda m: m["figures"]["sar"].update(on_target=0)), LAVA, "SN307", 1, "sar"),
     Fault("another script", _signed("run_lava.py", lambda p: p.write_text(p.read_text() + "#")), LAVA, "SN120", 1),
-    Fault("another network that says it was fine-tuned", _fine_tuned, LAVA, "SN311", 1, "spikes differ"),
+    Fault("another network that says it was fine-tuned", _fine_tuned, LAVA, "SN311", 1, "are missing on the other"),
     Fault("samples that nobody pinned", lambda _: None, (*LAVA, "--min", "accuracy=50%"), "SN312", 1),
     Fault("edited cores", _manifest(lambda m: m["figures"]["resources"].update(cores=0)), LAVA, "SN307", 1, "core"),
     # ONNX

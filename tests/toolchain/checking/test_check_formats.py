@@ -103,7 +103,7 @@ def test_markdown_holds_no_markup_of_a_stranger(tmp_path: Path) -> None:
     assert "](http" not in text
     rows = [line for line in text.splitlines() if line.startswith("| invalid") or line.startswith("| failed")]
     assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [5, 5]
-    assert "| sar | 0.5 |  |  |  | 0.25 |" in text
+    assert "| sar | 0.5 |  |  |  |  | 0.25 |" in text
     assert escaped("a|b_c") == r"a\|b\_c"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -244,79 +243,3 @@ def test_the_recipe_for_make_runs(repository: Path) -> None:
     result = bash(recipe, repository)
     assert result.returncode == 1
     assert "SN301" in result.stdout
-
-
-def pull_request_event(number: int) -> dict[str, Any]:
-    """The fields that the event ``pull_request`` of a push to an open request has, by GitHub's names of them.
-
-    Numbers that are no number of the request stand in it too: identifiers, and those of what it was made from.
-    """
-    repository = {
-        "id": 501, "node_id": "R_501", "name": "r", "full_name": "o/r", "private": False, "fork": False,
-        "owner": {"id": 77, "login": "o", "type": "Organization"}, "default_branch": "main",
-        "url": "https://api/repos/o/r", "html_url": "https://site/o/r",
-    }  # fmt: skip
-    author = {"id": 78, "login": "someone", "type": "User", "site_admin": False}
-    links = {name: {"href": f"https://api/repos/o/r/{name}/{number}"} for name in ("issue", "comments", "commits")}
-    before, after, base = ("1" * 40, "2" * 40, "3" * 40)
-    return {
-        "action": "synchronize", "number": number, "before": before, "after": after,
-        "pull_request": {
-            "url": f"https://api/repos/o/r/pulls/{number}", "id": 991, "node_id": "PR_991", "number": number,
-            "html_url": f"https://site/o/r/pull/{number}", "issue_url": f"https://api/repos/o/r/issues/{number}",
-            "comments_url": f"https://api/repos/o/r/issues/{number}/comments", "_links": links,
-            "state": "open", "locked": False, "draft": False, "merged": False, "mergeable": None,
-            "title": 'Larger "maps" `$(id)`', "body": None, "user": author, "labels": [], "milestone": None,
-            "head": {"label": "someone:maps", "ref": "maps", "sha": after, "user": author, "repo": repository},
-            "base": {"label": "o:main", "ref": "main", "sha": base, "user": repository["owner"], "repo": repository},
-            "merge_commit_sha": "4" * 40, "comments": 2, "commits": 3, "additions": 5, "deletions": 1,
-            "changed_files": 1, "author_association": "CONTRIBUTOR",
-        },
-        "repository": repository, "organization": {"id": 77, "login": "o"}, "sender": author,
-    }  # fmt: skip
-
-
-def test_the_action_comments_what_got_worse_first(repository: Path) -> None:
-    """On an event as GitHub records it, with a curl that keeps what it would send."""
-    (step,) = [s for s in action()["runs"]["steps"] if s.get("name") == "Comment"]
-    baseline = repository / "baseline.json"
-    table = json.loads(baseline.read_text())
-    known = table["figures"]
-    # Each by another share: SAR doubles, synops gain three fifths, a core is as before, accuracy gains, energy halves.
-    known |= {"sar": known["sar"] / 2, "synops": known["synops"] / 1.6}
-    known |= {"accuracy": known["accuracy"] * 0.9, "energy_total": known["energy_total"] * 2}
-    baseline.write_text(json.dumps(table))
-    checked, _ = run_action(repository, graph="graph.nir", baseline="baseline.json")
-    assert checked.returncode == 1
-    curl = repository.parent / "bin/curl"
-    keep = 'for a in "$@"; do case "$a" in @*) cp "${a#@}" "$LOG.body";; esac; done'
-    curl.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "$LOG"\n{keep}\n')
-    curl.chmod(0o755)
-    event = repository.parent / "event.json"
-    event.write_text(json.dumps(pull_request_event(17)))
-    log = repository.parent / "log"
-    variables = {"GITHUB_API_URL": "https://api", "GITHUB_REPOSITORY": "o/r", "TOKEN": "secret", "LOG": str(log)}
-    done = bash(step["run"], repository, GITHUB_EVENT_PATH=str(event), **variables)
-    assert done.returncode == 0, done.stderr
-    assert log.read_text().splitlines()[-1] == "https://api/repos/o/r/issues/17/comments"
-    text = json.loads(Path(f"{log}.body").read_text())["body"]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
-    figures = rows[[row[0] for row in rows].index("figure") + 1 :]
-    said = {row[0]: (row[2], row[4]) for row in figures}
-    assert [row[0] for row in figures[:2]] == ["sar", "synops"]
-    assert [row[0] for row in figures[-2:]] == ["accuracy", "energy\\_total"]
-    assert {name: change for name, (_, change) in said.items() if change != "as before"} == {
-        "sar": "+100.00% worse",
-        "synops": "+60.00% worse",
-        "accuracy": "+11.11% better",
-        "energy\\_total": "-50.00% better",
-    }
-    assert said["cores"] == ("", "as before")
-    over_samples = {"sar", "synops", "accuracy"}
-    for row in (row for row in figures if row[0] in over_samples):
-        low, high = map(float, row[2].split(" to "))
-        assert low <= float(row[1].split()[0]) <= high
-    (repository.parent / "temp/snnas-check/summary.md").unlink()
-    log.unlink()
-    assert bash(step["run"], repository, GITHUB_EVENT_PATH=str(event), **variables).returncode == 0
-    assert not log.exists()

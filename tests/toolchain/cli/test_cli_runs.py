@@ -73,6 +73,32 @@ def test_a_run_that_has_only_begun_is_shown_too(tmp_path: Path, capsys: pytest.C
     assert "begun" in ok(capsys, "show", "a", "--runs-dir", str(tmp_path))
 
 
+def test_a_run_says_what_comes_next_at_every_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search that was ended says how it goes on, also to who finds it days later."""
+    run, there = make(tmp_path, "a"), ("--runs-dir", str(tmp_path))
+
+    def following() -> str:
+        capsys.readouterr()
+        assert run_command(["runs", "show", "a", *there]) == 0
+        return capsys.readouterr().err
+
+    assert following() == f"next: snnas search --resume a --runs-dir {tmp_path}\n"
+    run.fail("no network keeps its budget")
+    assert following() == ""
+    run.write_config({k: v for k, v in run.config().items() if k != "failed"})
+    run.genotype.write_text(json.dumps({"space": "lightsnn", "cells": [CELL]}))
+    run.write_config(
+        {**run.config(), "search": {"seconds": 1.5, "evaluations": 31, "guards": 0, "architecture": "abc"}}
+    )
+    assert following() == f"next: snnas train a --runs-dir {tmp_path}\n"
+    run.weights.write_bytes(b"")
+    assert following() == f"next: snnas export a --target lava --runs-dir {tmp_path}\n"
+    run.report.write_text("{}")
+    assert following() == f"next: snnas report a --html --runs-dir {tmp_path}\n"
+    assert run_command(["runs", "show", "a", *there, "--json"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_dates_and_nan_in_a_configuration_are_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make(tmp_path, "a")
     (run.path / "run.toml").write_text(tomli_w.dumps(CONFIG).replace("channels = 4", "channels = nan"))

@@ -257,3 +257,28 @@ def test_a_library_that_fails_without_a_word_lacks_memory_where_memory_is_limite
     monkeypatch.setattr("resource.getrlimit", lambda which: (limit, limit))
     assert exits._fault(SystemError("error return without exception set")) == 70
     assert words in capsys.readouterr().err
+
+
+def test_a_fault_is_folded_on_a_terminal_and_one_line_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    command = f"snnas search --resume {'a' * 60} --runs-dir /{'b' * 30}"
+    long = f"run {'n' * 20} has no genotype yet and {'so ' * 30}on; finish its search with: {command}"
+
+    def said(text: str) -> list[str]:
+        assert exits._fail(2, text) == 2
+        return capsys.readouterr().err.splitlines()
+
+    assert said(long) == [f"snnas: {long}"]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert said("short; see: snnas runs") == ["snnas: short; see: snnas runs"]
+    first, *middle, last = said(long)
+    assert first.startswith("snnas: run ")
+    assert middle
+    assert last == f"  {command}"  # it is pasted
+    assert all(len(line) < 80 for line in (first, *middle))
+    assert {len(line) - len(line.lstrip()) for line in middle} == {len("snnas: ") + 2}
+    assert " ".join(" ".join((first, *middle, last)).split()) == f"snnas: {long}"
+    monkeypatch.setitem(sys.modules, "snnas.toolchain.output.stderr", None)  # as where no memory is left
+    assert said(long) == [f"snnas: {long}"]

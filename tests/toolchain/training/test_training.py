@@ -272,7 +272,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_accuracy_that_guessing_reaches_is_doubted() -> None:
-    from snnas.toolchain.training.of_run import chance_note
+    from snnas.toolchain.output.chance import chance_note
 
     even, odd = np.arange(100) % 4, np.zeros(100, np.int64)
     odd[:10] = 1
@@ -285,6 +285,8 @@ def test_accuracy_that_guessing_reaches_is_doubted() -> None:
     assert "100.0% of 2 validation samples says nothing: were all" in str(chance_note(1.0, np.arange(2)))
     assert "of 1 validation sample says nothing" in str(chance_note(1.0, np.zeros(1, np.int64)))
     assert chance_note(1.0, np.arange(6) % 2) is None
+    said = chance_note(0.26, even, split="test", longer="train longer")
+    assert str(said).endswith("; test on more of them, or train longer")
 
 
 def test_a_training_that_ends_silent_says_so(few: Dataset) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,8 @@ def as_data(book: Book) -> dict[str, Any]:
     figures = {
         name: {"unit": f.unit, "value": f.value, "baseline": f.baseline, "limit": f.limit}
         | ({"interval": list(f.interval)} if f.interval else {})
+        | ({"band": asdict(f.band)} if f.band else {})
+        | ({"baseline_band": asdict(f.baseline_band)} if f.baseline_band else {})
         for name, f in book.figures.items()
     }
     return {

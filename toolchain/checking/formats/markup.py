@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+from snnas.hw_sim.energy.profile import Band
 from snnas.toolchain.checking.findings import Book, Figure, Finding, exit_code, shown
 from snnas.toolchain.checking.rules.rules import RULES
 from snnas.toolchain.searching.budgets import GATED
@@ -42,14 +43,26 @@ def markdown(books: Sequence[Book]) -> str:
 
 
 def _figures(figures: Iterable[Figure]) -> list[str]:
-    """A table of figures beside their baseline, what got worse first; intervals are over the samples."""
+    """A table of figures beside their baseline, what got worse first; intervals are over the samples, bands are not."""
     rows = sorted(((f, *_change(f)) for f in figures), key=lambda row: row[1], reverse=True)
-    out = ["| figure | now | 95 % interval | baseline | change | limit |", "|---|---:|---:|---:|---:|---:|"]
+    head = "| figure | now | 95 % interval, or band | baseline | its band | change | limit |"
+    out = [head, "|---|---:|---:|---:|---:|---:|---:|"]
     for f, _, told in rows:
-        interval = " to ".join(f"{end:.4g}" for end in f.interval) if f.interval else ""
-        cells = _number(f.value, f.unit), interval, _number(f.baseline, f.unit), told, _number(f.limit, f.unit)
+        interval = " to ".join(f"{end:.4g}" for end in f.interval) if f.interval else _band(f.band)
+        now, then, limit = (_number(value, f.unit) for value in (f.value, f.baseline, f.limit))
+        cells = now, interval, then, _band(f.baseline_band), told, limit
         out.append(f"| {escaped(f.metric)} | {' | '.join(cells)} |")
+    if any(f.band or f.baseline_band for f, _, _ in rows):
+        out += [
+            "",
+            "An interval is over the samples; a band (low .. nominal .. high) is of the constants that price, and",
+        ]
+        out[-1] += " its upper end is what is judged."
     return out
+
+
+def _band(band: Band | None) -> str:
+    return f"{band.low:.4g} .. {band.nominal:.4g} .. {band.high:.4g}" if band else ""
 
 
 def _change(figure: Figure) -> tuple[float, str]:

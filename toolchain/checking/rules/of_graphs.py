@@ -143,8 +143,10 @@ RULES = (
     Rule(
         "SN311", "graph and program fire alike but for rounding", "failed",
         "On the recorded input, at most 60 % of a population's spikes are missing on the other side (to 26 % are usual "
-        "at 4 bits, 85 % of another network), and at least half of the samples are classified alike. Recorded spikes "
-        "that were made again with a program prove the program alone.",
+        "at 4 bits, 85 % of another network), and at least half of the samples are classified alike. Where more are "
+        "missing and every number is the graph's (SN211), each population is run by itself, driven by the graph's "
+        "spikes: where none differs by more than rounding, this warns that rounding adds up from layer to layer. "
+        "Recorded spikes that were made again with a program prove the program alone.",
         "Export again; snnas diagnose names the first population that parts, and why.",
     ),
     Rule(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from snnas.toolchain.results.record import Count, Document, Interval, OrAbsent, Record, Sha256
+from snnas.toolchain.results.records.shared import Band
 
 
 class Finding(Record):
@@ -37,6 +38,10 @@ class FigureJudged(Record):
     """Limit; null without."""
     interval: OrAbsent[Interval] = None
     """95 % interval over the samples that the figure is of; absent where there is none."""
+    band: OrAbsent[Band] = None
+    """Band by the constants that price, whose upper end the figure is; absent where there is none."""
+    baseline_band: OrAbsent[Band] = None
+    """That of the baseline; absent where it was not written, or the figure was set by hand."""
 
 
 class Check(Document):

@@ -1,0 +1,66 @@
+"""A program run layer by layer: each population is driven by what the graph fired, not by what the program did.
+
+Rounding adds up from layer to layer, and where few spikes come through many layers it may leave nothing in common with
+the graph. Driven by the graph's spikes, each population shows its own rounding alone; wrong weights, thresholds, delays
+or joints show in the population that has them, however deep it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from snnas.hw_sim.errors import InvalidFileError
+from snnas.hw_sim.linear import apply
+from snnas.hw_sim.program import CLOCK, INPUT, Population, Program
+from snnas.hw_sim.simulate import simulator
+
+Spikes = dict[str, np.ndarray]
+
+
+def driven_by(program: Program, x: np.ndarray, graphs: Mapping[str, np.ndarray]) -> tuple[Spikes, Spikes]:
+    """What each population fires, and what it hands on, bool (B, T, C, H, W) each.
+
+    x: samples, as ``simulate_input`` takes them. graphs: what the graph fired on them, by population; it is what these
+    hand on. A relay, and what else the graph knows nothing of, hands on what it fires.
+    """
+    whole = len(x)
+    injected = next(currents for _, currents in simulator.simulate_input(program, x, batch=whole))
+    spikes_in = None if program.input_kind == "analogue" else x > 0
+    handed: Spikes = dict(graphs)
+    currents: Spikes = {}
+    fired: Spikes = {}
+    # Whatever comes in: what a register holds is judged elsewhere.
+    alone = replace(program, synapses=(), meta={**program.meta, "observed": []})
+    while len(currents) < len(program.populations):
+        known = {CLOCK, INPUT, *handed}
+        ready = [p for p in program.in_order if p.id not in currents and {s.src for s in program.into(p.id)} <= known]
+        if not ready:
+            raise InvalidFileError("program: populations that are no neurons of the graph wait for one another")
+        for p in ready:
+            currents[p.id] = _current(program, p, handed, spikes_in, whole)
+            currents[p.id] += injected.get(p.id, np.zeros(1, np.int64))
+        fired = simulator.simulate(alone, currents=currents).spikes
+        handed |= {p.id: fired[p.id] for p in ready if p.id not in handed}
+    return fired, handed
+
+
+def _current(program: Program, p: Population, handed: Spikes, spikes_in: np.ndarray | None, batch: int) -> np.ndarray:
+    """What the synapses bring to a population at each timestep, int64 (B, T, C, H, W) in weight units."""
+    steps = program.timesteps
+    total = np.zeros((batch, steps, *p.shape), np.int64)
+    for s in program.into(p.id):
+        source = handed.get(s.src)
+        if s.src == CLOCK:
+            source = np.ones((batch, steps, 1, 1, 1), bool)
+        elif s.src == INPUT:
+            source = spikes_in
+        assert source is not None
+        part = source[:, : max(0, steps - s.distance)]
+        if not part.size:
+            continue
+        brought = apply(s.map, part.reshape(-1, *part.shape[2:]), p.shape).astype(np.int64) << s.exponent
+        total[:, s.distance :] += brought.reshape(batch, part.shape[1], *p.shape)
+    return total
