@@ -53,11 +53,10 @@ def _figures(figures: Iterable[Figure]) -> list[str]:
         cells = now, interval, then, _band(f.baseline_band), told, limit
         out.append(f"| {escaped(f.metric)} | {' | '.join(cells)} |")
     if any(f.band or f.baseline_band for f, _, _ in rows):
-        out += [
-            "",
-            "An interval is over the samples; a band (low .. nominal .. high) is of the constants that price, and",
-        ]
-        out[-1] += " its upper end is what is judged."
+        bands = (
+            "An interval is over the samples; a band (low .. nominal .. high) is of the constants that price, and its "
+        )
+        out += ["", bands + "upper end is what is judged."]
     return out
 
 
