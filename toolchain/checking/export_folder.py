@@ -198,16 +198,16 @@ def _check_parts(
     again = book.attempt("SN207", "program against graph", structure)
     ranges = book.attempt("SN208", "ranges", lambda: folder_runs.check_ranges(book, program, watched))
     book.attempt("SN209", "resolution", lambda: folder_runs.check_resolution(book, graph, program))
-    errors = None
+    errors, proved = None, False
     if again is not None:
         lacks = _lacks(manifest, again)
         rounding = partial(
             check_rounding, book, graph, program, again, report, lacks=lacks, trusted=options.trust_report
         )
         errors = book.attempt("SN211", "program's numbers", rounding)
+        proved = errors is not None and lacks is None and not is_tuned(report)
     _check_c(book, program, manifest, report, recorded.samples)
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
-    proved = errors is not None and calibration is not None and not is_tuned(report)
     spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired, proved=proved)
     run = book.attempt("SN301", "graph's spikes", spikes)
     if calibration is not None:  # an older export holds fewer samples

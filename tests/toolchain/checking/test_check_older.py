@@ -12,6 +12,7 @@ import pytest
 
 from snnas.export.compiler import rounding
 from snnas.hw_sim.files import read_json, write_json
+from snnas.toolchain.checking import same_network
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.exporting.formats import FORMAT
 from tests.toolchain.checking.check_subjects import change_arrays, checked, healthy, here, sign  # noqa: F401
@@ -97,9 +98,12 @@ def test_an_older_export_is_made_again_but_for_layers_that_it_rounded_otherwise(
     (wrong,) = [f for f in findings if f["status"] not in ("passed", "skipped")]
     assert (code, wrong["code"]) == (1, "SN211")
     assert wrong["detail"].startswith("an export of an older version, which rounded layers of more than 4,096 inputs")
+    proved, judge = list[bool](), same_network.check_spikes
+    monkeypatch.setattr(same_network, "check_spikes", lambda *of: (proved.append(of[4] is not None), judge(*of)))
     assert checked(capsys, str(LAVA), "--trust-report")[0] == 0
     changed(LAVA / "manifest.json", format=FORMAT)
     assert checked(capsys, str(LAVA))[0] == 0
+    assert proved == [False, True], "what is trusted proves no number"
 
 
 def test_an_older_export_of_c_is_named_in_a_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

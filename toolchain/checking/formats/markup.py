@@ -22,6 +22,12 @@ def escaped(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|~@:-])", r"\\\1", html.escape(shown(text), quote=False))
 
 
+BANDS = (
+    "An interval is over the samples; a band (low .. nominal .. high) is of the constants that price, and its upper end "
+    "is what is judged."
+)
+
+
 def markdown(books: Sequence[Book]) -> str:
     """For a pipeline's summary: what did not pass, and the figures beside baseline and limit."""
     out: list[str] = []
@@ -53,10 +59,7 @@ def _figures(figures: Iterable[Figure]) -> list[str]:
         cells = now, interval, then, _band(f.baseline_band), told, limit
         out.append(f"| {escaped(f.metric)} | {' | '.join(cells)} |")
     if any(f.band or f.baseline_band for f, _, _ in rows):
-        bands = (
-            "An interval is over the samples; a band (low .. nominal .. high) is of the constants that price, and its "
-        )
-        out += ["", bands + "upper end is what is judged."]
+        out += ["", BANDS]
     return out
 
 
