@@ -36,7 +36,8 @@ def play(table: Table, within: Sequence[Name], rule: Rule, game: int) -> Name | 
     settings: dict[tuple[int, int], list[Name]] = {}
     for name in within:
         settings.setdefault(name[1:], []).append(name)
-    taken = [name for _, names in sorted(settings.items()) if (name := rule(table, names, game)) is not None]
+    found = (rule(table, names, game) for _, names in sorted(settings.items()))
+    taken = [name for name in found if name is not None]
     return max(taken, key=lambda name: (table.rows[name][seed]["target_val"], -_energy(table, name)), default=None)
 
 
