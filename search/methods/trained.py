@@ -36,6 +36,7 @@ from snnas.search.network.design_space import DesignSpace
 POPULATION, CHILDREN = 12, 8
 FIRST_SHARE = 1 / 3  # of the trainings: what is drawn before anything breeds
 WIDEST_SHARE = 1 / 2  # of the children, where something is limited
+PRIOR_DRAWS = 8  # of which a prior takes the best
 FRESH = 2  # of the children: drawn anew, so that no family of designs is all there is
 LONGER_SHARE = 1 / 3  # of the trainings: designs that are trained longer
 FINAL_SHARE = 1 / 8  # of the trainings: designs that are trained longer with several seeds
@@ -54,7 +55,8 @@ class Plan:
 
     trainings: short ones. costs: names of the figures that evolution makes small beside the error. limits: that the
     search keeps. final: limits that the choice keeps; lower, where a budget's earlier attempts say so. banned: ids of
-    designs that are not chosen. random: draw all, breed none. front: points of a front that is wanted.
+    designs that are not chosen. random: draw all, breed none. front: points of a front that is wanted. prior: of a
+    design, higher for better; half of the random draws are then the best of PRIOR_DRAWS by it.
     """
 
     trainings: int
@@ -64,6 +66,7 @@ class Plan:
     banned: Collection[str] = ()
     random: bool = False
     front: int = 0
+    prior: Callable[[Design], float] | None = None
 
     @property
     def finalists(self) -> int:
@@ -135,7 +138,9 @@ class _Search:
         if not self.plan.random:
             count = min(count, max(2, round(count * FIRST_SHARE)))
         drawn = -(-count // 2) if not self.plan.random else count
-        found = [(design, "random") for design in self._new(drawn, lambda: self.space.draw(self.rng))]
+        by_prior = drawn // 2 if self.plan.prior else 0
+        found = [(design, "random") for design in self._new(drawn - by_prior, lambda: self.space.draw(self.rng))]
+        found += [(design, "prior") for design in self._new(by_prior, self._likely)] if by_prior else []
         if not self.plan.random:
             plain = self._new(count - len(found), lambda: self._widest(self.space.draw_plain(self.rng)))
             found += [(design, "plain") for design in plain]
@@ -229,6 +234,11 @@ class _Search:
     def _parent(self, ranked: Sequence[str]) -> Design:
         """A binary tournament: the better ranked of two."""
         return self.designs[ranked[min(int(at) for at in self.rng.integers(len(ranked), size=2))]]
+
+    def _likely(self) -> Design:
+        """The best of a few draws by the prior."""
+        assert self.plan.prior is not None
+        return max((self.space.draw(self.rng) for _ in range(PRIOR_DRAWS)), key=self.plan.prior)
 
     def _widest(self, design: Design) -> Design:
         """The design, as wide as it is predicted to keep the limits; where nothing is limited, as it is."""

@@ -17,6 +17,9 @@ from snnas.search.network.genotype import MAX_CELLS
 HEADS = ("lif", "bn_lif", "linear")
 DEFAULT_HEAD = "lif"
 DEFAULT_CHANNELS, DEFAULT_HIDDEN = 16, 256
+# Of a cell's neurons, in units of the common threshold: beyond, nothing of unit variance fires, or everything does.
+LEAST_THRESHOLD, MOST_THRESHOLD = 0.05, 20.0
+THRESHOLD_RANGE = f"{LEAST_THRESHOLD:g} .. {MOST_THRESHOLD:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +27,18 @@ class JsonConfig:
     """A configuration of numbers, strings and tuples of numbers that is kept as JSON.
 
     ``older``: keys that came later than the format, and what a file that lacks one means by it, whatever the default
-    is now. A file with a key that this version does not know is refused.
+    is now. A file with a key that this version does not know is refused. ``rare``: those of them that are written only
+    where they say something else, so that every other file is as versions before wrote it, and can read it.
     """
 
     older: ClassVar[Mapping[str, Any]] = {}
+    rare: ClassVar[tuple[str, ...]] = ()
 
     def to_json(self) -> str:
         """Return the configuration as indented JSON."""
-        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, indent=2) + "\n"
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain = {name: value for name, value in plain.items() if name not in self.rare or value != self.older[name]}
+        return json.dumps(plain, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, where: str = "network.json") -> Self:
@@ -61,11 +68,13 @@ class NetworkConfig(JsonConfig):
     class. timesteps: T. tau, threshold: of every LIF. reduction: 'max' (pools spikes) or 'average'. dropout: before the
     head, in training. cells: number of cells. head: one of HEADS; 'linear' has no hidden neurons, and its votes are 1
     whatever is given: an average of outputs of one linear layer is one output. gain: what each channel of the input is
-    multiplied by first; it folds into the stem. Raises UsageError for a value out of range, and when pooling leaves
-    nothing of the image.
+    multiplied by first; it folds into the stem. thresholds: of the neurons of each cell and of the reduction behind it,
+    in units of ``threshold``; (): 1. Raises UsageError for a value out of range, and when pooling leaves nothing of the
+    image.
     """
 
-    older: ClassVar[Mapping[str, Any]] = {"head": "lif", "gain": ()}  # of before 0.2
+    older: ClassVar[Mapping[str, Any]] = {"head": "lif", "gain": (), "thresholds": ()}  # of before 0.2
+    rare: ClassVar[tuple[str, ...]] = ("thresholds",)
 
     input_shape: tuple[int, int, int]
     classes: int
@@ -81,10 +90,14 @@ class NetworkConfig(JsonConfig):
     cells: int = 2
     head: str = DEFAULT_HEAD
     gain: tuple[float, ...] = ()
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         require_skeleton(self, ("hidden", "votes"), most_cells=MAX_CELLS)
         require_gain(self)
+        good = isinstance(self.thresholds, tuple) and len(self.thresholds) in (0, self.cells)
+        good = good and all(map(is_threshold, self.thresholds))
+        require(good, "thresholds", self, f"a number {THRESHOLD_RANGE} for each cell, or none")
         require(self.head in HEADS, "head", self, " or ".join(map(repr, HEADS)))
         if self.head == "linear":
             object.__setattr__(self, "votes", 1)
@@ -123,6 +136,10 @@ class NetworkConfig(JsonConfig):
         _, height, width = self.input_shape
         return size if height > 1 else 1, size if width > 1 else 1
 
+    def threshold_of(self, cell: int) -> float:
+        """Return the threshold of the neurons of cell number ``cell``, counted from 1, and of its reduction."""
+        return self.threshold * self.thresholds[cell - 1] if self.thresholds else self.threshold
+
     def width(self, cell: int) -> int:
         """Return the channels of cell number ``cell``, counted from 1."""
         return self.channels << (cell - 1)
@@ -135,6 +152,11 @@ def is_int(value: Any) -> bool:
 def is_float(value: Any) -> bool:
     """Whether it is a finite number that a float can hold."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def is_threshold(value: Any) -> bool:
+    """Whether it is a threshold in units of the common one: small enough to fire, large enough to rest."""
+    return is_float(value) and LEAST_THRESHOLD <= value <= MOST_THRESHOLD
 
 
 def require_skeleton(config: Any, whole: Sequence[str] = (), *, most_cells: int) -> None:

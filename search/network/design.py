@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError, brief
 from snnas.search.network import genotype as cells_of_four
-from snnas.search.network.config import HEADS, JsonConfig, NetworkConfig, is_int
+from snnas.search.network.config import HEADS, THRESHOLD_RANGE, JsonConfig, NetworkConfig, is_int, is_threshold
 from snnas.search.network.functional import form
 from snnas.search.network.genotype import CONV_KERNELS, Cell, Genotype, plain_cell, read_cell, require_object
 from snnas.search.network.network import Network
@@ -27,6 +27,7 @@ AXES = (*SIZES, "bits")
 BITS = (4, 6, 8)
 PLAIN_BITS = 8
 REDUCTIONS = ("max", "average")
+PLAIN_THRESHOLD = 1.0
 LARGEST = {"channels": 4096, "timesteps": 4096, "hidden": 1 << 20}
 
 
@@ -36,8 +37,9 @@ class Design(Genotype):
 
     channels: of the first cell, doubled by each reduction. timesteps: T. hidden: spiking neurons of the head, 0 where
     it is 'linear'. head: of ``config.HEADS``. reduction: 'max' or 'average'. bits: of a weight of its program, one of
-    BITS. Raises UsageError for a value out of range, a cell whose output never sees its input, and a network without a
-    convolution behind a neuron.
+    BITS. thresholds: of each cell's neurons and of the reduction behind it, in units of the threshold that all networks
+    of a search have in common; () where all are 1, however that is spelt. Raises UsageError for a value out of range, a
+    cell whose output never sees its input, and a network without a convolution behind a neuron.
     """
 
     channels: int
@@ -46,9 +48,15 @@ class Design(Genotype):
     head: str
     reduction: str
     bits: int = PLAIN_BITS
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         Genotype.__post_init__(self)
+        values, expected = self.thresholds, f"a number {THRESHOLD_RANGE} for each of {len(self.cells)} cells, or none"
+        good = isinstance(values, tuple) and len(values) in (0, len(self.cells)) and all(map(is_threshold, values))
+        self._require(good, "thresholds", expected)
+        plain = all(value == PLAIN_THRESHOLD for value in values)
+        object.__setattr__(self, "thresholds", () if plain else tuple(map(float, values)))
         self._require(self.space == SPACE, "space", repr(SPACE))
         for name, largest in LARGEST.items():
             least = 0 if name == "hidden" and self.head == "linear" else 1
@@ -71,17 +79,20 @@ class Design(Genotype):
 
     @property
     def architecture_id(self) -> str:
-        """The first 12 hex digits of a SHA-256 of forms, sizes and bits: equal ids are one network and one program.
+        """The first 12 hex digits of a SHA-256 of forms, sizes, bits and thresholds: equal ids are one program.
 
-        A network of 8 bits has the id that it had when there was no other number.
+        A network of 8 bits, and one of thresholds 1, have the id that they had when there was no other number.
         """
         known = [[str(form(cell)) for cell in self.cells], *(getattr(self, name) for name in SIZES)]
         known += [self.bits] if self.bits != PLAIN_BITS else []
+        known += [list(self.thresholds)] if self.thresholds else []
         return hashlib.sha256(json.dumps([FORMAT, 1, known]).encode()).hexdigest()[:12]
 
     def _plain(self) -> dict[str, Any]:
         cells = [plain_cell(cell) for cell in self.cells]
         axes = {name: getattr(self, name) for name in AXES}
+        if self.thresholds:  # versions that know none refuse the key by its name, and read every other file
+            axes["thresholds"] = list(self.thresholds)
         return {"format": FORMAT, "version": VERSION, "space": self.space, "cells": cells, **axes}
 
     @classmethod
@@ -93,7 +104,8 @@ class Design(Genotype):
             raise InvalidFileError(f"{where} is not JSON ({error}); expected a design as snnas writes it") from None
         older = isinstance(plain, dict) and is_int(plain.get("version")) and plain["version"] == 1
         axes = SIZES if older else AXES
-        top = require_object(plain, ("format", "version", "space", "cells", *axes), where)
+        required = ("format", "version", "space", "cells", *axes)
+        top = require_object(plain, required, where, allowed=required if older else (*required, "thresholds"))
         if top["format"] != FORMAT or top["version"] not in (1, VERSION) or isinstance(top["version"], bool):
             raise InvalidFileError(
                 f"format {brief(top['format'])} version {brief(top['version'])} in {where}, expected {FORMAT!r} "
@@ -105,8 +117,11 @@ class Design(Genotype):
                 f"{where}: expected a string as 'space' and a list of 1 to {cells_of_four.MAX_CELLS} cells as 'cells'"
             )
         found: tuple[Cell, ...] = tuple(read_cell(cell, f"{where}: cells[{k}]") for k, cell in enumerate(cells))
+        thresholds = top.get("thresholds", [])
+        if not isinstance(thresholds, list):
+            raise InvalidFileError(f"thresholds = {brief(thresholds)} in {where}, expected a list of a number per cell")
         try:
-            return cls(top["space"], found, **{name: top[name] for name in axes})
+            return cls(top["space"], found, **{name: top[name] for name in axes}, thresholds=tuple(thresholds))
         except UsageError as error:
             raise InvalidFileError(f"{error} ({where})") from None
 
@@ -138,7 +153,7 @@ class DesignSizes(JsonConfig):
 
     def of(self, design: Design) -> NetworkConfig:
         """Return the sizes of a design's network; UsageError where pooling leaves nothing of the image."""
-        axes = {name: getattr(design, name) for name in SIZES}
+        axes = {name: getattr(design, name) for name in (*SIZES, "thresholds")}
         return self._with(**{**axes, "hidden": max(1, design.hidden), "cells": len(design.cells)})
 
     def _with(self, **axes: Any) -> NetworkConfig:

@@ -70,7 +70,7 @@ class Backbone(nn.Module):
         width = self.config.width(number)
         make_bn = StepwiseBatchNorm if any(i > j for i, j in ops) else BatchNorm
         for node in sorted(lif_nodes(ops)):
-            self._lif(f"cell{number}_n{node}_lif")
+            self._lif(f"cell{number}_n{node}_lif", number)
         for edge, op in convolutions(ops):
             self._conv(op_layer(number, edge, op, "conv"), width, width, CONV_KERNELS[op], DILATIONS.get(op, 1))
             self.add_module(op_layer(number, edge, op, "bn"), make_bn(width))
@@ -78,7 +78,7 @@ class Backbone(nn.Module):
     def _build_reduction(self, number: int) -> None:
         width = self.config.width(number)
         self.add_module(f"red{number}_bn", BatchNorm(width))
-        self._lif(f"red{number}_lif")
+        self._lif(f"red{number}_lif", number)
         window = self.config.window(2)
         if window != (1, 1):
             pool = nn.MaxPool2d(window) if self.config.reduction == "max" else nn.AvgPool2d(window)
@@ -107,8 +107,10 @@ class Backbone(nn.Module):
         nn.init.kaiming_normal_(conv.weight)
         self.add_module(name, conv)
 
-    def _lif(self, name: str) -> None:
-        self.add_module(name, LIF(self.config.tau, self.config.threshold))
+    def _lif(self, name: str, cell: int = 0) -> None:
+        """cell: whose threshold the neurons have, counted from 1; 0: the common one."""
+        config = self.config
+        self.add_module(name, LIF(config.tau, config.threshold_of(cell) if cell else config.threshold))
 
     def set_timesteps(self, timesteps: int) -> None:
         """Run ``timesteps`` steps from now on; ``config`` says so. Weights, BN statistics, tau and thresholds stay.

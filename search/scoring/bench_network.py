@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from snnas.hw_sim.errors import UsageError
 from snnas.search.network.genotype import FORWARD_EDGES, Edge, live_edges
 from snnas.search.network.network import HEAD_INPUT_POWER
-from snnas.search.scoring.proxies import longest_path
+from snnas.search.scoring.proxies import ascending_length, longest_path
 
 THRESHOLDS = {2: 0.5, 3: 1.0, 4: 1.5}
 TAU = 4 / 3
@@ -190,14 +190,10 @@ def convs(digits: str) -> int:
 def ascending_depth(digits: str) -> float:
     """Return ``lif_depth`` with thresholds counted: low ones are worth more first, high ones last; -1 where no path.
 
-    The largest sum over a cell's paths of 1 + .4 (threshold - 1) (late - early) per LIF-conv: early is 1 where it reads
-    node 0, late where it feeds node 3. A rule without a network, with no draw in it.
+    The largest sum over a cell's paths of ``ascending_length`` per LIF-conv. A rule without a network, with no draw.
     """
     ops = parse_ops(digits)
-    lengths = {
-        (source, target): 1 + 0.4 * (THRESHOLDS[op] - 1) * ((target == 3) - (source == 0)) if op in THRESHOLDS else 0.0
-        for (source, target), op in ops.items()
-    }
+    lengths = {edge: ascending_length(edge, THRESHOLDS[op]) if op in THRESHOLDS else 0.0 for edge, op in ops.items()}
     return longest_path(lengths) if ops else -1.0
 
 

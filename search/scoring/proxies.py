@@ -141,6 +141,14 @@ def longest_path(lengths: Mapping[Edge, float]) -> float:
     return reached.get(3, -math.inf)
 
 
+def ascending_length(edge: Edge, threshold: float) -> float:
+    """Return what a LIF-convolution on ``edge`` adds to a path: low thresholds are worth more first, high ones last.
+
+    1 + .4 (threshold - 1) (late - early): early is 1 where it reads node 0, late where it feeds node 3.
+    """
+    return 1 + 0.4 * (threshold - 1) * ((edge[1] == 3) - (edge[0] == 0))
+
+
 @dataclass(frozen=True, slots=True)
 class TimeShares:
     """Where the variance of a spike train over samples and timesteps lies: mean over neurons, as in a two-way ANOVA.

@@ -182,7 +182,7 @@ class Tiles:
         state = None
         if values[0].state is not None:
             state = folded.stack([_there(self.kept[value.state or 0].voltage) for value in values])
-        spikes, voltage = folded.fire(currents, state, self.config.tau, self.config.threshold)
+        spikes, voltage = folded.fire(currents, state, self.config.tau, self.config.threshold_of(cell))
         fired = self._count([value.id for value in values], spikes)
         last = number in (WHOLE, self.config.timesteps - 1)
         for row, value in enumerate(values):
@@ -221,7 +221,7 @@ class Tiles:
         passes = [[self.kept[id].value for id in reduction.sources] for reduction in reductions]
         currents = folded.stack([part[0] if len(part) == 1 else torch.cat(part) for part in passes])
         currents = self._normalise(f"red{cell}_bn", currents)
-        fired, _ = folded.fire(currents, None, self.config.tau, self.config.threshold)
+        fired, _ = folded.fire(currents, None, self.config.tau, self.config.threshold_of(cell))
         self._count(ids, fired)
         for part in reduction_parts(cell, self.config):
             if part == "bn2":

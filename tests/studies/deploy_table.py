@@ -5,8 +5,9 @@
 Networks of one cell: every functional form that convolutions and skips can make of it (those that hold a convolution),
 ``--channels`` and ``--timesteps`` wide and long, head 'linear', trained ``--epochs`` on the digits that scikit-learn
 bundles, with each of ``--seeds``. A seed draws its own split (samples that train, judge and test), weights and batches,
-equal for all networks. Training-free scores stand beside, of the network before it is trained, on its training samples.
-Each training is a line of an append-only log beside ``--out``; the table is written when all are there.
+equal for all networks. Training-free scores stand beside, of the network before it is trained, on its training samples,
+and whether LightSNN's pruning ends with it at its width and T. A line of the log that lacks a score is scored, not
+trained again. Each training is a line of an append-only log beside ``--out``; the table is written when all are there.
 ``snnas bench deploy`` reads it.
 """
 
@@ -22,15 +23,15 @@ import typer
 
 from snnas.hw_sim.errors import UsageError
 from snnas.search.network.design import SPACE, Design
-from snnas.search.network.functional import representatives
+from snnas.search.network.functional import form, representatives
 from snnas.search.network.genotype import CONV_KERNELS, FORWARD_EDGES, Cell
-from snnas.toolchain.bench.deploy import COLUMNS, FIGURES, OPS, write_table
+from snnas.toolchain.bench.deploy import COLUMNS, FIGURES, KEY, OPS, write_table
 from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.runs.log import JsonLines
 from tests.studies.command import main, numbers, tell
-from tests.studies.depth_time import DepthTime, depth_time
+from tests.studies.depth_time import measures
 
 if TYPE_CHECKING:
     from snnas.search.network.design import DesignSizes
@@ -80,14 +81,15 @@ def measure_all(options: TableOptions, narrator: Narrator, out: Path, most: int 
     options.check()
     log = JsonLines(out.with_name(out.name.split(".")[0] + ".jsonl"))
     log.mend()
-    known = {key(row): row for row in log.read() if row["epochs"] == options.epochs}
+    logged = {key(row): row for row in log.read() if row["epochs"] == options.epochs}
+    known = {name: row for name, row in logged.items() if row.keys() >= set(COLUMNS)}
     every = [
         (seed, timesteps, channels, cell)
         for seed, timesteps, channels in itertools.product(options.seeds, options.timesteps, options.channels)
         for cell in cells()
     ]
     missing = [one for one in every if (digits(one[3]), one[2], one[1], one[0]) not in known][:most]
-    chip, prepared, scores = Chip.load(), dict[int, Any](), dict[Any, dict[str, Any]]()
+    chip, prepared, scores = Chip.load(), dict[int, Any](), dict[Any, dict[str, Row]]()
     with narrator.progress("training") as advance:
         for place, (seed, timesteps, channels, cell) in enumerate(missing):
             if seed not in prepared:
@@ -97,10 +99,12 @@ def measure_all(options: TableOptions, narrator: Narrator, out: Path, most: int 
             if at not in scores:
                 scores = {at: scored(data, sizes, channels, timesteps, seed)}
             design = Design(SPACE, (cell,), channels, timesteps, 0, "linear", "max")
-            row = trained(design, data, sizes, chip, seed, options.epochs)
-            sahd, terms = scores[at][digits(cell)]
-            row |= {"cell": digits(cell), "channels": channels, "timesteps": timesteps, "seed": seed}
-            row |= {"epochs": options.epochs, "sahd": sahd, **terms._asdict()}
+            name = digits(cell), channels, timesteps, seed
+            row = logged.get(name) or {
+                **trained(design, data, sizes, chip, seed, options.epochs),
+                **dict(zip(KEY, (*name, options.epochs), strict=True)),
+            }
+            row = {**scores[at][name[0]], **row}
             log.append(row)
             known[key(row)] = row
             advance(place + 1, len(missing))
@@ -129,24 +133,38 @@ def split(seed: int) -> tuple[Dataset, DesignSizes]:
     return data, DesignSizes(input_shape=data.input_shape, input_kind=data.input_kind, classes=data.classes)
 
 
-def scored(
-    data: Dataset, sizes: DesignSizes, channels: int, timesteps: int, seed: int
-) -> dict[str, tuple[float, DepthTime]]:
-    """SAHD, live depth and temporal code of every cell before training."""
+def scored(data: Dataset, sizes: DesignSizes, channels: int, timesteps: int, seed: int) -> dict[str, Row]:
+    """SCORES of every cell, by its digits: those before training, and 1 for what LightSNN's pruning ends with."""
     import torch
+    from spikingjelly.activation_based import functional
 
+    from snnas.search.methods import lightsnn
     from snnas.search.network.space import get
     from snnas.search.scoring.batched import BatchedScorer
-    from snnas.search.scoring.supernet import Supernet
+    from snnas.search.scoring.proxies import rdm
+    from snnas.search.scoring.supernet import Supernet, cells_of
 
-    every = cells()
+    every, space = cells(), get("lightsnn")
     config = sizes.of(Design(SPACE, (every[0],), channels, timesteps, 0, "linear", "max"))
-    supernet = Supernet(get("lightsnn"), config, seed=seed)
+    supernet = Supernet(space, config, seed=seed)
     x = torch.from_numpy(data.x_train[:SCORED])
     candidates = [{edge: (op,) for edge, op in cell.live().items()} for cell in every]
-    terms = depth_time(supernet, x, candidates)
-    values = BatchedScorer(supernet, x)(candidates)
-    return {digits(c): (v.value, term) for c, term, v in zip(every, terms, values, strict=True)}
+    scorer = BatchedScorer(supernet, x)
+    values = scorer(candidates)
+    pruned = form(lightsnn.run(space, scorer, log=lambda record: None, cells=1).genotype.cells[0])
+    found: dict[str, Row] = {}
+    for cell, candidate, value in zip(every, candidates, values, strict=True):
+        spikes: dict[str, torch.Tensor] = {}
+        with torch.no_grad():
+            supernet(x, candidate, spikes=spikes)
+        functional.reset_net(supernet)
+        found[digits(cell)] = {
+            "sahd": value.value,
+            **measures(spikes, cells_of(candidate, 1))._asdict(),
+            "rdm": rdm(list(spikes.values())),
+            "lightsnn": float(form(cell) == pruned),
+        }
+    return found
 
 
 def trained(design: Design, data: Dataset, sizes: DesignSizes, chip: Chip, seed: int, epochs: int) -> Row:

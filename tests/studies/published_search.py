@@ -90,14 +90,14 @@ class PublishedSearch:
         narrow, wide = 2 * options.width, 4 * options.width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            layers: dict[str, nn.Module] = {"stem": _conv_bn(images.shape[1], narrow)}
+            layers: dict[str, nn.Module] = {"stem": conv_bn(images.shape[1], narrow)}
             for cell, channels in ((1, narrow), (2, wide)):
                 for i, j in EDGES:
-                    layers[f"{cell}_{i}{j}_lif"], layers[f"{cell}_{i}{j}"] = _lif(), _conv_bn(channels, channels)
-                layers[f"{cell}_bn"], layers[f"{cell}_lif"] = nn.BatchNorm2d(channels), _lif()
-            layers["widen"], layers["pool"] = _conv_bn(narrow, wide), nn.MaxPool2d(2)
+                    layers[f"{cell}_{i}{j}_lif"], layers[f"{cell}_{i}{j}"] = lif(), conv_bn(channels, channels)
+                layers[f"{cell}_bn"], layers[f"{cell}_lif"] = nn.BatchNorm2d(channels), lif()
+            layers["widen"], layers["pool"] = conv_bn(narrow, wide), nn.MaxPool2d(2)
             layers["fc1"] = nn.Linear(wide * (options.pixels // 4) ** 2, hidden, bias=False)
-            layers["fc2"], layers["fc_lif"] = nn.Linear(hidden, votes, bias=False), _lif()
+            layers["fc2"], layers["fc_lif"] = nn.Linear(hidden, votes, bias=False), lif()
             self.layers = nn.ModuleDict(layers).eval()
             for module in self.layers.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
@@ -110,7 +110,7 @@ class PublishedSearch:
         self.rest()
         logits, scores, kernels = torch.zeros(len(EDGES), len(OPS)), [], []
         hooks: list[Any] = []
-        sums = _Kernels(self.options.batch)
+        sums = Kernels(self.options.batch)
         self.draws = torch.Generator().manual_seed(self.options.seed)
         for _ in range(len(OPS) - 1):
             found: dict[int, list[tuple[float, int]]] = {}
@@ -124,10 +124,10 @@ class PublishedSearch:
                     scores.append(score)
                     found.setdefault(edge, []).append((score, op))
                     if not leak:
-                        _remove(hooks)
+                        remove_hooks(hooks)
             for edge, values in found.items():
                 logits[edge, max(values)[1]] = -1000.0  # of equal ones the last
-        _remove(hooks)
+        remove_hooks(hooks)
         cell = tuple(OPS[op] for op in logits.argmax(1).tolist())
         return Pruned(tuple(scores), tuple(kernels), cell)
 
@@ -137,7 +137,7 @@ class PublishedSearch:
 
         functional.reset_net(self.layers)
 
-    def _score(self, weights: Tensor, sums: _Kernels, fixed: Tensor | None) -> tuple[float, int]:
+    def _score(self, weights: Tensor, sums: Kernels, fixed: Tensor | None) -> tuple[float, int]:
         """The score of one candidate, and the kernels that it took."""
         import numpy as np
         import torch
@@ -158,7 +158,7 @@ class PublishedSearch:
         import torch
         from torch.utils.data import DataLoader
 
-        images: Any = _Augmented(self.images, self.draws)
+        images: Any = Augmented(self.images, self.draws)
         shuffled = DataLoader(images, self.options.batch, shuffle=True, generator=self.draws)
         for _, x in zip(range(REPEATS), shuffled, strict=False):
             yield torch.as_tensor(x)
@@ -196,7 +196,7 @@ class PublishedSearch:
         return total
 
 
-class _Kernels:
+class Kernels:
     """Sums the kernels of LIF calls on the host, each in the precision of the release, float32."""
 
     def __init__(self, batch: int) -> None:
@@ -218,7 +218,7 @@ class _Kernels:
         self.count += 1
 
 
-class _Augmented:
+class Augmented:
     """Images, shifted and mirrored as they are read."""
 
     def __init__(self, images: Tensor, draws: Any) -> None:
@@ -236,20 +236,20 @@ class _Augmented:
         return image.flip(2) if mirrored else image
 
 
-def _conv_bn(inputs: int, outputs: int) -> Any:
+def conv_bn(inputs: int, outputs: int) -> Any:
     from torch import nn
 
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))
 
 
-def _lif() -> Any:
+def lif() -> Any:
     from spikingjelly.activation_based import neuron, surrogate
 
     atan = surrogate.ATan()  # type: ignore[no-untyped-call,unused-ignore]
     return neuron.LIFNode(tau=4 / 3, decay_input=True, surrogate_function=atan, detach_reset=True)
 
 
-def _remove(hooks: list[Any]) -> None:
+def remove_hooks(hooks: list[Any]) -> None:
     while hooks:
         hooks.pop().remove()
 
@@ -297,7 +297,7 @@ def compare(options: PublishedOptions, narrator: Narrator) -> dict[str, Any]:
         for name, (seconds, pruned) in reversed(rows.items())
     }
     if options.reference:
-        seconds = _of_children(options.reference)
+        seconds = of_children(options.reference)
         told["the command"] = {
             "seconds": round(seconds, 3),
             "ratio": round(seconds / own, 2),
@@ -324,7 +324,7 @@ def _ours(supernet: Any, x: Tensor, backward: bool) -> Any:
     return lightsnn.run(get("lightsnn"), BatchedScorer(supernet, x), log=lambda record: None, backward=backward)
 
 
-def _of_children(command: str) -> float:
+def of_children(command: str) -> float:
     """CPU seconds that a command and all its processes take; UsageError where it fails."""
     import resource
 

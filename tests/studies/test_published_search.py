@@ -71,6 +71,6 @@ def test_the_study_says_ratios_and_times_a_command(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UsageError, match="--pixels 12: expected 8 or 16"):
         PublishedOptions(pixels=12)
     with pytest.raises(UsageError, match="it ended with 3, expected 0"):
-        published_search._of_children(f"{sys.executable} -c 'raise SystemExit(3)'")
+        published_search.of_children(f"{sys.executable} -c 'raise SystemExit(3)'")
     with pytest.raises(UsageError, match="no_such"):
-        published_search._of_children("no_such_program x")
+        published_search.of_children("no_such_program x")

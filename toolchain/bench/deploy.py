@@ -3,7 +3,7 @@
 The table (``python -m tests.studies.deploy_table``) holds every functionally distinct cell of convolutions and skips at
 several widths and timesteps, trained with several seeds. A search that trains is played on it in milliseconds: what it
 would train is looked up. It sees the validation samples of the seed that it asks for; it is judged by the mean over all
-seeds on their test samples.
+seeds on their test samples. What published methods would choose is in ``deploy_published``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from snnas.hw_sim.errors import GateError, InvalidFileError, UsageError
 from snnas.hw_sim.files import read_bytes, write_bytes
+from snnas.toolchain.bench.deploy_published import play, rules
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.data.statistics import percentiles
 
@@ -32,14 +34,16 @@ SCHEMA = "snnas.bench.deploy/1"
 OPS = ("zeroize", "skip", "conv3x3")  # of an edge, by the digit in the column cell
 KEY = ("cell", "channels", "timesteps", "seed", "epochs")
 FIGURES = ("energy_dynamic", "sar", "cores", "neurons", "parameters")
+SCORES = ("sahd", "live_depth", "temporal_code", "rdm", "lightsnn")  # before training; lightsnn: its pruning's end
 COLUMNS = (
     *KEY,
     *("float_val", "float_test", "target_val", "target_test", "spikes", "synops"),
     *FIGURES,
     *(f"energy_{end}_uJ" for end in ("low", "nominal", "high")),
     *(f"latency_{end}_us" for end in ("low", "nominal", "high")),
-    *("sahd", "live_depth", "temporal_code"),
+    *SCORES,
 )
+DRAWN = ("trained", "random", "random cell", "one draw")  # methods that play as many games as are asked for
 MAX_BYTES = 1 << 26
 Row = Mapping[str, Any]
 Name = tuple[str, int, int]  # of a network: its cell, channels and timesteps
@@ -179,23 +183,30 @@ def _budget(table: Table, within: Sequence[Name], budget: float, options: Deploy
     """The regret of every method at a budget, in 0..1: what the best network within it is ahead by, on average."""
     truth = {name: table.mean(name, "target_test") for name in within}
     best = max(truth, key=lambda name: truth[name])
-    methods: dict[str, Callable[[int], Name]] = {
+    of = rules(options.seed)
+    methods: dict[str, Callable[[int], Name | None]] = {
         "trained": lambda game: _search(table, budget, options, game, random=False),
         "random": lambda game: _search(table, budget, options, game, random=True),
+        "random cell": lambda game: play(table, within, of["random cell"], game),
         "one draw": lambda game: within[int(stream(options.seed, f"draw {game}").integers(len(within)))],
+        **{name: partial(play, table, within, rule) for name, rule in of.items() if name != "random cell"},
         "sahd": lambda game: _picked(table, within, lambda name, row: row["sahd"], game),
         "live_depth": lambda game: _picked(table, within, lambda name, row: row["live_depth"], game),
         "widest convolution": lambda game: _picked(
             table, within, lambda name, row: (name[0] == "002000", name[1], -name[2]), game
         ),
     }
-    rows = []
-    for method, play in methods.items():
-        games = options.games if method in ("trained", "random", "one draw") else len(table.seeds)
-        regret = np.array([truth[best] - truth[play(game)] for game in range(games)])
-        means = stream(options.seed, f"bootstrap {method}").choice(regret, (1000, len(regret))).mean(1)
-        low, high = percentiles(means)
-        rows.append({"method": method, "games": games, "regret": float(regret.mean()), "low": low, "high": high})
+    rows: list[dict[str, Any]] = []
+    for method, play_one in methods.items():
+        games = options.games if method in DRAWN else len(table.seeds)
+        taken = [name for game in range(games) if (name := play_one(game)) is not None]
+        row = {"method": method, "games": len(taken), "regret": None, "low": None, "high": None}
+        if taken:
+            regret = np.array([truth[best] - truth[name] for name in taken])
+            means = stream(options.seed, f"bootstrap {method}").choice(regret, (1000, len(regret))).mean(1)
+            low, high = percentiles(means)
+            row |= {"regret": float(regret.mean()), "low": low, "high": high}
+        rows.append(row)
     cell, channels, timesteps = best
     return {
         "energy_uJ": budget,
@@ -261,7 +272,7 @@ def proxies(table: Table) -> list[dict[str, Any]]:
     energy = np.array([table.mean(name, "energy_nominal_uJ") for name in names])
     values = {
         column: np.array([table.mean(name, column) for name in names])
-        for column in ("sahd", "live_depth", "temporal_code", "parameters", "synops", "sar")
+        for column in ("sahd", "live_depth", "temporal_code", "rdm", "parameters", "synops", "sar")
     }
     values["convolutions"] = np.array([name[0].count(str(OPS.index("conv3x3"))) for name in names], dtype=float)
     values["energy"] = energy
@@ -307,8 +318,9 @@ def print_result(result: Mapping[str, Any]) -> None:
         )
         shown = Printed("method", "regret, points", "95 %", title=title, title_justify="left")
         for row in budget["methods"]:
-            band = f"{100 * row['low']:.2f} .. {100 * row['high']:.2f}"
-            shown.add_row(row["method"], f"{100 * row['regret']:.2f}", band)
+            known = row["regret"] is not None
+            band = f"{100 * row['low']:.2f} .. {100 * row['high']:.2f}" if known else "takes nothing within it"
+            shown.add_row(row["method"], f"{100 * row['regret']:.2f}" if known else "-", band)
         print_table(shown)
     ranked = Printed("ranks accuracy on target", "Spearman, all", "at equal energy")
     for row in result["proxies"]:

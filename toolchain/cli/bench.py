@@ -26,6 +26,7 @@ STUDIES = (
     "layers_in_a_row",
     "mse_nas",
     "periods",
+    "published_candidates",
     "published_search",
     "ranges",
     "recipes",

@@ -39,7 +39,8 @@ def search(
     ] = "digits",
     method: Annotated[str, typer.Option(help="trained, lightsnn, snasnet, spikenas or mse_nas.")] = "trained",
     proxy: Annotated[
-        str | None, typer.Option(help="What scores a candidate: sahd; of mse_nas rdm, its own, or sahd.")
+        str | None,
+        typer.Option(help="What scores a candidate: sahd; of mse_nas rdm, its own, or sahd; of trained asc."),
     ] = None,
     sahd: Annotated[
         str, typer.Option(help="LIFs that sahd counts: per-node, as deployed, or per-op, as in the papers.")

@@ -170,7 +170,10 @@ def _cell_line(genotype: dict[str, Any]) -> str:
 def _sizes(design: dict[str, Any]) -> str:
     head = "linear head" if design["head"] == "linear" else f"{design['hidden']} hidden, head {design['head']}"
     bits = f", {design['bits']}-bit weights" if design.get("bits", WEIGHT_BITS) != WEIGHT_BITS else ""
-    return f"{design['channels']} channels, T = {design['timesteps']}, {head}, {design['reduction']} pooling{bits}"
+    found = design.get("thresholds", ())
+    thresholds = f", thresholds {' and '.join(f'{value:g}' for value in found)}" if found else ""
+    sizes = f"{design['channels']} channels, T = {design['timesteps']}"
+    return f"{sizes}, {head}, {design['reduction']} pooling{bits}{thresholds}"
 
 
 def _ops(cell: dict[str, Any]) -> str:

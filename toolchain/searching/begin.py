@@ -59,7 +59,13 @@ def begin_search(
     if options.proxy is not None and options.proxy not in runner.proxies:
         gone = "it ranked no better than counting, and is gone; " if options.proxy == "snnas" else ""
         hint = " or ".join(runner.proxies) + did_you_mean(options.proxy, runner.proxies)
+        if options.proxy == "asc":
+            gone = (
+                "it wants thresholds to choose from, which --method trained has with a --space file that names them; "
+            )
         raise UsageError(f"--proxy {options.proxy!r} with --method {options.method}: {gone}expected {hint}")
+    # What is trained is scored by its accuracy, and by a proxy only where one is asked for.
+    proxy = options.proxy or (None if runner.trains else next(iter(runner.proxies), None))
     tables = _hardware(options, runner)
     from snnas.toolchain.training.device import resolve_device
     from snnas.toolchain.training.stages import require_stages, timesteps_asked
@@ -99,7 +105,7 @@ def begin_search(
         "method": {
             "name": options.method,
             "space": runner.space_for(data.input_shape),
-            **({"proxy": options.proxy or runner.proxies[0]} if runner.proxies else {}),
+            **({"proxy": proxy} if proxy else {}),
             "backward": options.backward,
             "batch": options.batch,
             **settings,

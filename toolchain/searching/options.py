@@ -17,7 +17,8 @@ class SearchOptions:
     method: str = "trained"
     """trained, lightsnn, snasnet, spikenas or mse_nas."""
     proxy: str | None = None
-    """What scores a candidate; None: the method's own, sahd, of mse_nas rdm. mse_nas takes sahd too."""
+    """What scores a candidate; None: the method's own, sahd, of mse_nas rdm. mse_nas takes sahd too. Of trained asc,
+    with thresholds to choose from: half of its random draws are chosen by it."""
     sahd: str = "per-node"
     """LIFs that sahd counts: those deployed, one per node (per-node), or the papers', one per operation (per-op)."""
     name: str | None = None

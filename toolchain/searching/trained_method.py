@@ -49,7 +49,8 @@ class TrainedMethod(Runner):
 
     space = "chip"
     own = ("trainings", "short_epochs", "random")
-    shared = ("space", "hidden", "head")
+    shared = ("space", "hidden", "head", "proxy")
+    proxies = ("asc",)
     chunk = 1
     trains = True
 
@@ -58,6 +59,8 @@ class TrainedMethod(Runner):
             if getattr(options, name) < least:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} {getattr(options, name)}: expected a whole number >= {least}")
+        if options.proxy and options.random:
+            raise UsageError("--proxy asc with --random: draws are either at random or by a proxy; leave one out")
 
     def network(self, options: SearchOptions, given: Mapping[str, Any], device: str) -> Sizes:
         from snnas.search.network.design import DesignSizes
@@ -71,7 +74,13 @@ class TrainedMethod(Runner):
                 f"counts up to {data.range[1]:g}: trained judges on target, where a synapse carries one spike per "
                 f"timestep; leave counts=true out, take more frames, or another --method, whose network ONNX takes"
             )
-        return {**super().settings(options, data), "axes": space_of(options, data).plain()}
+        space = space_of(options, data)
+        if options.proxy and len(space.thresholds) < 2:
+            raise UsageError(
+                f"--proxy {options.proxy}: every threshold of this space is {space.thresholds[0]:g}, so that none "
+                "ascends; expected a --space file with two at least, like thresholds = [0.6, 1.0, 1.4]"
+            )
+        return {**super().settings(options, data), "axes": space.plain()}
 
     def floors(self, spec: Spec) -> Sequence[Floor]:
         """Of each number of cells, head and pooling, the narrowest and shortest design, its cells emptied."""
@@ -200,8 +209,11 @@ def space_of(options: SearchOptions, data: Dataset) -> DesignSpace:
 
 def _plan(task: Task) -> Any:
     from snnas.search.methods.trained import Plan
+    from snnas.search.scoring.ascending import asc
 
     settings, limits = task.spec.settings, task.spec.limits
+    # Runs of before there was a choice may say another proxy, and had none.
+    prior = asc if settings.get("proxy") == "asc" else None
     return Plan(
         trainings=int(settings["trainings"]),
         costs=_costs(task.spec),
@@ -210,6 +222,7 @@ def _plan(task: Task) -> Any:
         banned=task.banned,
         random=bool(settings.get("random", False)),
         front=task.spec.front if task.spec.objectives else 0,
+        prior=prior,
     )
 
 

@@ -136,6 +136,36 @@ def test_designs_of_few_bits_are_predicted_measured_and_exported_with_them(
     assert evaluations[0]["cost"]["figures"]["memory"] == -(-(stored.weights * 4 + stored.neurons * 24) // 8)
 
 
+def test_designs_of_several_thresholds_are_trained_kept_and_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    """All of them differ from 1, so that whatever leaves them out is seen; half of the random draws are by asc."""
+    (tmp_path / "space.toml").write_text(SPACE.replace("[2, 3]", "[2]") + "thresholds = [0.6, 1.4]\n")
+    own = ["--space", str(tmp_path / "space.toml"), "--proxy", "asc", "--trainings", "8"]
+    assert snnas(folder, "--name", "several", *own, space=False) == 0
+    run = find(folder / "runs", "several")
+    method = run.section("method")
+    assert (method["axes"]["thresholds"], method["proxy"]) == ([0.6, 1.4], "asc")
+    found = Design.from_json(run.genotype.read_text())
+    assert len(found.thresholds) == len(found.cells)
+    assert set(found.thresholds) <= {0.6, 1.4}
+    lifs = {layer["name"]: layer["threshold"] for layer in network_of(run).layers() if layer["op"] == "lif"}
+    assert {name: lifs[name] for name in lifs if name.startswith("red")} == {
+        f"red{number}_lif": threshold for number, threshold in enumerate(found.thresholds, start=1)
+    }
+    assert f"thresholds {found.thresholds[0]:g}" in _printed(table(run))
+    evaluations = [r for r in records(run) if r["event"] == "evaluation"]
+    assert {"random", "prior"} <= {r["how"] for r in evaluations}
+    assert len({Design.from_json(r["genotype"]).thresholds for r in evaluations}) > 1
+    whole = [record for record in records(run) if record["event"] != "trial"]
+    for path in (run.genotype, run.weights, run.train_log.path):
+        path.unlink()
+    lines = [json.dumps(record) + "\n" for record in run.search_log.read() if record["event"] != "trial"]
+    run.search_log.path.write_text("".join(lines[:3]))
+    again = ["search", "--resume", "several", "--runs-dir", str(folder / "runs"), "--quiet", "--no-train"]
+    assert run_command(again) == 0
+    assert Design.from_json(run.genotype.read_text()) == found
+    assert records(run) == whole
+
+
 def test_a_search_whose_bits_were_of_memory_alone_is_not_gone_on_with(run: Run, tmp_path: Path) -> None:
     other = Run(tmp_path / "one")
     shutil.copytree(run.path, other.path)
@@ -292,6 +322,8 @@ def test_a_front_of_designs(folder: Path, capsys) -> None:
     [
         (["--backward"], 2, "--backward"),
         (["--proxy", "sahd"], 2, "--proxy"),
+        (["--proxy", "asc"], 2, "--proxy asc: every threshold of this space is 1"),
+        (["--proxy", "asc", "--random"], 2, "--proxy asc with --random"),
         (["--trainings", "3"], 2, "--trainings 3"),
         (["--short-epochs", "0"], 2, "--short-epochs 0"),
         (["--method", "lightsnn"], 2, "--space"),

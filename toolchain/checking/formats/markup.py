@@ -15,17 +15,15 @@ from snnas.toolchain.searching.budgets import GATED
 SUMMARY_BYTES = 900_000  # GitHub takes 1 MiB per step and drops the whole summary above
 ANNOTATIONS = 10  # of each level that GitHub shows per step
 WORST = ("invalid", "unsupported", "failed", "warned", "ignored", "skipped", "passed")
+BANDS = (
+    "An interval is over the samples; a band (low .. nominal .. high) is of the constants that price, and its upper end "
+    "is what is judged."
+)
 
 
 def escaped(text: str) -> str:
     """Plain text in a Markdown table: no markup, no HTML, no column or link of its own."""
     return re.sub(r"([\\`*_{}\[\]()#+!|~@:-])", r"\\\1", html.escape(shown(text), quote=False))
-
-
-BANDS = (
-    "An interval is over the samples; a band (low .. nominal .. high) is of the constants that price, and its upper end "
-    "is what is judged."
-)
 
 
 def markdown(books: Sequence[Book]) -> str:

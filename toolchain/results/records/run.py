@@ -53,6 +53,8 @@ class DesignAxes(Record):
     """How cells are reduced."""
     bits: OrAbsent[list[Literal[4, 6, 8]]] = None
     """Bits of a weight; absent: 8."""
+    thresholds: OrAbsent[list[AboveZero]] = None
+    """Of a cell's neurons, in units of the network's threshold; absent: 1."""
 
 
 class MethodTable(Record):
@@ -62,9 +64,10 @@ class MethodTable(Record):
     """Search method."""
     space: str
     """Search space."""
-    proxy: OrAbsent[Literal["sahd", "rdm", "snnas"]] = None
-    """What scores a candidate without training. Older runs may say snnas, a score that is gone, and sahd where none was
-    used: those of trained, and those of mse_nas that lack ``sahd``, which meant rdm."""
+    proxy: OrAbsent[Literal["sahd", "rdm", "asc", "snnas"]] = None
+    """What scores a candidate without training; of trained asc, which half of its random draws are chosen by. Older
+    runs may say snnas, a score that is gone, and sahd where none was used: those of trained, and those of mse_nas that
+    lack ``sahd``, which meant rdm."""
     sahd: OrAbsent[Literal["per-node", "per-op"]] = None
     """LIFs that sahd counts; absent: per-node."""
     backward: bool
@@ -173,6 +176,8 @@ class Genotype(Record):
     """How cells are reduced: max pools spikes."""
     bits: OrAbsent[Literal[4, 6, 8]] = None
     """Of a weight; designs of version 1, which lack it, have 8."""
+    thresholds: OrAbsent[list[AboveZero]] = None
+    """Of each cell's neurons and of the reduction behind it, in units of the network's threshold; absent: 1."""
 
 
 class SearchTable(Record):

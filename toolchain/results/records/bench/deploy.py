@@ -26,12 +26,12 @@ class DeployMethod(Record):
     method: str
     """Its name."""
     games: int
-    """Searches."""
-    regret: float
-    """What the best network within the budget is ahead by, in 0..1; the mean over the games."""
-    low: float
+    """Searches that took a network within the budget."""
+    regret: float | None
+    """What the best network within the budget is ahead by, in 0..1; the mean over the games. None without a game."""
+    low: float | None
     """Its 95 % interval."""
-    high: float
+    high: float | None
     """Its 95 % interval."""
 
 
