@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from snnas.search.methods.trials import Trained, Trial
     from snnas.search.network.design import Design
 
-SCHEMA = "snnas.bench.deploy/1"
+SCHEMA = "snnas.bench.deploy/2"
 OPS = ("zeroize", "skip", "conv3x3")  # of an edge, by the digit in the column cell
 KEY = ("cell", "channels", "timesteps", "seed", "epochs")
 FIGURES = ("energy_dynamic", "sar", "cores", "neurons", "parameters")

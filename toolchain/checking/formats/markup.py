@@ -16,8 +16,8 @@ SUMMARY_BYTES = 900_000  # GitHub takes 1 MiB per step and drops the whole summa
 ANNOTATIONS = 10  # of each level that GitHub shows per step
 WORST = ("invalid", "unsupported", "failed", "warned", "ignored", "skipped", "passed")
 BANDS = (
-    "An interval is over the samples; a band (low .. nominal .. high) is of the constants that price, and its upper end "
-    "is what is judged."
+    "An interval is over the samples; a band (low .. nominal .. high) is of the constants that price, and its upper "
+    "end is what is judged."
 )
 
 

@@ -64,7 +64,7 @@ class DeployBench(Document):
 
     printed_by = ("bench deploy",)
 
-    schema_: Literal["snnas.bench.deploy/1"]
+    schema_: Literal["snnas.bench.deploy/2"]
     table: str
     """The file."""
     networks: int
