@@ -25,7 +25,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.search.network.design import SPACE, Design
 from snnas.search.network.functional import form, representatives
 from snnas.search.network.genotype import CONV_KERNELS, FORWARD_EDGES, Cell
-from snnas.toolchain.bench.deploy import COLUMNS, FIGURES, KEY, OPS, write_table
+from snnas.toolchain.bench.deploy_table import COLUMNS, FIGURES, KEY, OPS, write_table
 from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.data.seeds import stream
 from snnas.toolchain.output.stderr import Narrator

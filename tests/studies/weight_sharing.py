@@ -23,7 +23,7 @@ from snnas.hw_sim.errors import UsageError
 from snnas.hw_sim.files import write_json
 from snnas.search.network.design import SPACE, Design, DesignSizes
 from snnas.search.network.genotype import FORWARD_EDGES, Cell
-from snnas.toolchain.bench.deploy import Table
+from snnas.toolchain.bench.deploy_table import Table
 from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.data.seeds import stream, torch_seed
 from snnas.toolchain.data.statistics import percentiles, spearman

@@ -19,15 +19,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from snnas.toolchain.bench.deploy_table import OPS, Name, Row, Table
 from snnas.toolchain.data.seeds import stream
 
-if TYPE_CHECKING:
-    from snnas.toolchain.bench.deploy import Name, Row, Table
-
 # What a rule takes at one width and T: of the networks that keep the budget, by the rows of the game's seed.
-Rule = Callable[["Table", Sequence["Name"], int], "Name | None"]
+Rule = Callable[[Table, Sequence[Name], int], Name | None]
 
 
 def play(table: Table, within: Sequence[Name], rule: Rule, game: int) -> Name | None:
@@ -73,7 +71,6 @@ def _forms(space: str) -> frozenset[Hashable]:
     from snnas.search.network.functional import form
     from snnas.search.network.genotype import FORWARD_EDGES, Cell
     from snnas.search.network.space import get
-    from snnas.toolchain.bench.deploy import OPS
 
     of = get(space)
     ops = [op for op in of.ops if op in OPS]

@@ -13,19 +13,9 @@ pytest.importorskip("torch")
 
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.search.network.design import SPACE, Design
-from snnas.toolchain.bench.deploy import (
-    COLUMNS,
-    KEY,
-    SCORES,
-    DeployBenchOptions,
-    Table,
-    bench_deploy,
-    print_result,
-    proxies,
-    read_table,
-    write_table,
-)
+from snnas.toolchain.bench.deploy import DeployBenchOptions, bench_deploy, print_result, proxies
 from snnas.toolchain.bench.deploy_published import play, rules
+from snnas.toolchain.bench.deploy_table import COLUMNS, KEY, SCORES, Table, read_table, write_table
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.results.records.bench.deploy import DeployBench
 from snnas.toolchain.searching.cost import Chip

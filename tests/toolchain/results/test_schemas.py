@@ -22,7 +22,7 @@ import typer
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.hw_sim.lava import environment as lava_environment
 from snnas.hw_sim.map.mapping import load_system
-from snnas.toolchain.bench.deploy import write_table
+from snnas.toolchain.bench.deploy_table import write_table
 from snnas.toolchain.cli.app import app, run_command
 from snnas.toolchain.commands.calibrate import PlanOptions, plan_probes
 from snnas.toolchain.diagnosing.hybrid import CAUSES
