@@ -75,7 +75,7 @@ class TrainedMethod(Runner):
                 f"timestep; leave counts=true out, take more frames, or another --method, whose network ONNX takes"
             )
         space = space_of(options, data)
-        if options.proxy and len(space.thresholds) < 2:
+        if options.proxy and len(space.thresholds) == 1:
             raise UsageError(
                 f"--proxy {options.proxy}: every threshold of this space is {space.thresholds[0]:g}, so that none "
                 "ascends; expected a --space file with two at least, like thresholds = [0.6, 1.0, 1.4]"

@@ -145,7 +145,7 @@ def test_the_neurons_of_a_cell_and_of_its_reduction_have_its_threshold() -> None
 
 
 def test_candidates_of_a_supernet_are_scored_with_them() -> None:
-    """Batched as each alone; and a threshold that is too high for the second cell silences it."""
+    """Batched as each alone."""
     net = supernet("lightsnn", backward=False, thresholds=(0.6, 1.4))
     check_equal(net, random_masks(spaces.get("lightsnn"), 6, 3, backward=False, keep=0.6))
 
