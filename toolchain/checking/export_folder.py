@@ -273,7 +273,8 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
         good = f"{named} as measured again on {amount_of(made.samples, 'sample')}"
         book.judge("SN307", "report's figures", made.recorded, good, place)
     elif chosen.given is not None:
-        book.note(f"figures are measured on {amount_of(made.samples, 'sample')} of {chosen.given}")
+        split = f": {chosen.split}" if chosen.split else ""
+        book.note(f"figures are measured on {amount_of(made.samples, 'sample')} of {chosen.given}{split}")
         if are_trained_on(chosen, report):
             book.note(
                 f"{chosen.given} holds what this network was trained on, and judges by that too; leave --data out, "

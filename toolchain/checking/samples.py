@@ -27,13 +27,15 @@ OBSERVED_SAMPLES = 256  # as an export watches registers on them
 class Samples:
     """x: float32 (N, C, H, W) or (N, T, C, H, W). y: int (N,), None without labels. given: by the caller, by name.
 
-    stored: of a caller's .npz with labels the digest that a training on it keeps; '' for everything else.
+    stored: of a caller's .npz with labels the digest that a training on it keeps; '' for everything else. split: of a
+    named set, whose choice its test split is, in words.
     """
 
     x: np.ndarray
     y: np.ndarray | None
     given: str | None = None
     stored: str = ""
+    split: str = ""
 
     @property
     def stimulus(self) -> str:
@@ -104,7 +106,7 @@ def given(folder: Path, reading: ReadingOptions) -> Samples | None:
         return None
     from snnas.toolchain.models.open import open_subject, with_samples
 
-    name, stored = reading.data, ""
+    name, stored, split = reading.data, "", ""
     if name.endswith(".npz"):
         from snnas.toolchain.data.datasets.raw import byte_unit, digest, floats
         from snnas.toolchain.data.user_samples import read_arrays, sliced_arrays
@@ -116,7 +118,9 @@ def given(folder: Path, reading: ReadingOptions) -> Samples | None:
         subject = with_samples(subject, x[: reading.limit], None if y is None else y[: reading.limit], name)
     else:
         subject = open_subject(folder, reading)
-    return Samples(x=subject.samples.astype(np.float32), y=subject.y, given=name, stored=stored)
+        whose = "--seed" if reading.seed is not None else "the folder's run.toml, or 0 without one: --seed is yours"
+        split = f"its test split, where one is drawn by seed {subject.seed} ({whose})"
+    return Samples(x=subject.samples.astype(np.float32), y=subject.y, given=name, stored=stored, split=split)
 
 
 def are_trained_on(samples: Samples, report: Mapping[str, Any]) -> bool:
