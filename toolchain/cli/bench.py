@@ -32,12 +32,14 @@ STUDIES = (
     "recipes",
     "recurrent",
     "robustness",
+    "search_volume",
     "signal_baselines",
     "signal_memory",
     "slow_networks",
     "spikenas",
     "time_to_accuracy",
     "trained_search",
+    "weight_sharing",
     "worth",
 )
 
