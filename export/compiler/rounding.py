@@ -41,7 +41,7 @@ def round_weights(
     excites, or inhibits, does nothing else after rounding.
     """
     units = linear.weight / step
-    if spikes is None or linear.groups != 1 or linear.kind == "sparse" or units[0].size > MAX_INPUTS:
+    if spikes is None or not 0 < _handed_on(linear) <= MAX_INPUTS:
         return np.rint(units).clip(*limits.weight_range(bits))
     x = _inputs(linear, spikes)
     rounded = _feed_back(units.reshape(len(units), -1), _Moments.of(x), _range(units, bits))
@@ -76,12 +76,16 @@ def round_readout(weights: np.ndarray, seen: np.ndarray | None) -> tuple[np.ndar
 
 def formerly_plain(program: Program) -> bool:
     """Whether some weights, rounded with error feedback now, were rounded one by one up to ``FORMER_MAX_INPUTS``."""
-    maps = [s.map for s in program.synapses if s.map.groups == 1 and s.map.kind != "sparse"]
-    widths = [m.weight[0].size for m in maps]
+    widths = [_handed_on(s.map) for s in program.synapses]
     read = [r.weight for r in program.readout.readings]
     if not any(isinstance(weight, Entries) for weight in read):
         widths.append(sum(weight.shape[1] for weight in read))
     return any(FORMER_MAX_INPUTS < width <= MAX_INPUTS for width in widths)
+
+
+def _handed_on(linear: LinearMap) -> int:
+    """Of how many inputs of a neuron errors can be handed on to one another; 0 for grouped and sparse maps."""
+    return 0 if linear.groups != 1 or linear.kind == "sparse" else linear.weight[0].size
 
 
 def _inputs(linear: LinearMap, spikes: np.ndarray) -> np.ndarray:
