@@ -140,7 +140,7 @@ class _Search:
         drawn = -(-count // 2) if not self.plan.random else count
         by_prior = drawn // 2 if self.plan.prior else 0
         found = [(design, "random") for design in self._new(drawn - by_prior, lambda: self.space.draw(self.rng))]
-        found += [(design, "prior") for design in self._new(by_prior, self._likely)] if by_prior else []
+        found += [(design, "prior") for design in self._new(by_prior, self._likely)]
         if not self.plan.random:
             plain = self._new(count - len(found), lambda: self._widest(self.space.draw_plain(self.rng)))
             found += [(design, "plain") for design in plain]

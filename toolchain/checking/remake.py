@@ -57,11 +57,13 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
             claimed=claimed, reported=reported, judged=samples, why=str(error),
         )  # fmt: skip
     counts, n = run.counts, len(few)
+    bands = bands_of(run.bill, run.latency)
+    upper = {name: band.high for name, band in bands.items()}
     figures: dict[str, float | None] = {
         "accuracy": None if few.y is None or run.silence.no_measurement else run.accuracy,
-        "energy_total": run.bill.total.high if run.bill and run.bill.total else None,
-        "energy_dynamic": run.bill.dynamic.high if run.bill and run.bill.dynamic else None,
-        "latency": run.latency.inference_us.high if run.latency else None,
+        "energy_total": upper.get("energy_total"),
+        "energy_dynamic": upper.get("energy_dynamic"),
+        "latency": upper.get("latency"),
         "sar": counts.sar,
         "spikes": counts.spikes / n,
         "synops": counts.synops / n,
@@ -81,7 +83,7 @@ def remake(graph: Graph, program: Program, samples: Samples, pricing: Pricing, r
     return Made(
         figures=figures, intervals=intervals, claimed=claimed, samples=n, reported=reported, judged=samples,
         recorded=_unlike(graph, report, run, figures, few) if whole else None, elsewhere=not same,
-        bands=bands_of(run.bill, run.latency),
+        bands=bands,
     )  # fmt: skip
 
 
