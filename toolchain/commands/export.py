@@ -186,10 +186,13 @@ def _exported(
 
 
 def _near_chance(report: dict[str, Any], folder: Path) -> str | None:
-    """What is said of an accuracy on target that guessing might reach, by the labels that the export keeps."""
-    accuracy = report["accuracy"]["on_target"]
+    """What is said of an accuracy on target that guessing might reach, where the export keeps all of its labels.
+
+    Some of them do not say how often the largest class is right: samples may be sorted by it.
+    """
+    accuracy, samples = report["accuracy"]["on_target"], report["accuracy"]["samples"]
     labels = read_npz(folder / "stimulus.npz", what="stimulus.npz").get("y")
-    if accuracy is None or labels is None:
+    if accuracy is None or labels is None or len(labels) < samples:
         return None
     doubt = chance_note(accuracy, labels, split="test", longer="train longer")
     return None if doubt is None else f"on target {doubt}"
