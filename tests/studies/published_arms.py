@@ -17,7 +17,11 @@ from snnas.hw_sim.errors import GateError
 from snnas.toolchain.searching.budgets import parse_limits
 
 if TYPE_CHECKING:
+    from snnas.search.methods.memory import Widths
+    from snnas.search.network.network import Network
+    from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.output.stderr import Narrator
+    from snnas.toolchain.searching.cost import Chip
 
 METHODS = ("lightsnn", "snasnet", "spikenas", "mse_nas")
 WIDTHS = (8, 16, 4, 24, 12, 6, 32, 3, 2)  # channels of the first cell, in the order in which they are tried
@@ -69,14 +73,18 @@ def _at_width(method: str, dataset: str, budget: str, seed: int, width: int, epo
     chip, widths = Chip.load(), Widths()
     cost = measure(network, data, chip, widths)
 
-    def test() -> dict[str, Any]:
-        found = measure(network, replace(data, x_val=data.x_test, y_val=data.y_test), chip, widths).to_json()
-        return {"on_target": found["accuracy"], "energy_uJ": found["energy_uJ"], "figures": found["figures"]}
-
     return {
         "architecture": network.genotype.architecture_id,
         "channels": width,
         "judged": cost.accuracy,
         "over": [str(excess) for excess in over_budget(parse_limits(budget), cost)],
-        "test": test,
+        "test": lambda: on_test(network, data, chip, widths),
     }
+
+
+def on_test(network: Network, data: Dataset, chip: Chip, widths: Widths) -> dict[str, Any]:
+    """Accuracy, energy and figures of a trained network on target, on the test split."""
+    from snnas.toolchain.searching.cost import measure
+
+    found = measure(network, replace(data, x_val=data.x_test, y_val=data.y_test), chip, widths).to_json()
+    return {"on_target": found["accuracy"], "energy_uJ": found["energy_uJ"], "figures": found["figures"]}

@@ -17,11 +17,9 @@ faster. Each training is a line of an append-only log beside ``--out``.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,10 +33,11 @@ from snnas.search.methods.nondominated import hypervolume
 from snnas.search.methods.trained import Plan, run
 from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.data.seeds import stream
-from snnas.toolchain.data.statistics import percentiles
+from snnas.toolchain.data.statistics import bootstrap
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.log import JsonLines
+from tests.studies.arm_log import ArmLog, settings_key
 from tests.studies.command import main, numbers, tell
 from tests.studies.trained_search import prepared, space_for
 
@@ -50,7 +49,7 @@ FRONT = 8  # points of the front that evolution spreads over: what snnas search 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeOptions:
-    """What is measured. data: NAME=VALUE pairs of the data set. draws: of the bootstrap."""
+    """What is measured. data: NAME=VALUE pairs of the data set."""
 
     dataset: str = "digits"
     data: tuple[str, ...] = ()
@@ -58,10 +57,9 @@ class VolumeOptions:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     trainings: int = 48
     short_epochs: int = 4
-    draws: int = 2000
 
     def check(self) -> None:
-        for name, least in (("trainings", 4), ("short_epochs", 1), ("draws", 100)):
+        for name, least in (("trainings", 4), ("short_epochs", 1)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} {getattr(self, name)}: expected a whole number >= {least}")
@@ -90,20 +88,11 @@ def _arm(
 ) -> list[dict[str, Any]]:
     """The short trainings of an arm, those of its log not again."""
     measured = (options.dataset, options.data, arm, seed, options.trainings, options.short_epochs)
-    key, records = hashlib.sha256(repr(measured).encode()).hexdigest()[:16], list[dict[str, Any]]()
-    if log is not None:
-        log.mend()
-        records = [record for record in log.read() if record.get("settings") == key]
-    known = [record for record in records if record["event"] == "evaluation"]
-    if len(known) >= options.trainings:
-        return known
+    mine = ArmLog(log, settings_key(measured), arm, seed)
+    if len(mine.of("evaluation")) >= options.trainings:
+        return mine.of("evaluation")
     _, trainer, space = prepared(options.dataset, options.data, seed, options.short_epochs)
     plan = Plan(trainings=options.trainings, costs=(COST,), random=arm != "trained", front=FRONT)
-
-    def write(record: dict[str, Any]) -> None:
-        records.append(record)
-        if log is not None:
-            log.append({"settings": key, "arm": arm, "seed_of_search": seed, **record})
 
     with narrator.progress(f"seed {seed}, {arm}") as advance:
 
@@ -111,17 +100,14 @@ def _arm(
             if any(trial.seed for trial in trials):
                 raise _EnoughError
             for at, trial in enumerate(trials):
-                begun = time.process_time()
-                (result,) = trainer([trial])
-                seconds = {"seconds": time.process_time() - begun}  # of CPU: what arms are compared by
-                each(at, replace(result, cost={**result.cost, **seconds}))
-                advance(sum(record["event"] == "evaluation" for record in records), options.trainings)
+                each(at, trainer(trial))
+                advance(len(mine.of("evaluation")), options.trainings)
 
         rng = stream(seed, f"study {'trained' if arm == 'random' else arm}")
-        given = {"rng": rng, "refuse": no_refusal, "log": write, "resume": list(records)}
+        given = {"rng": rng, "refuse": no_refusal, "log": mine, "resume": list(mine.records)}
         with contextlib.suppress(_EnoughError):
             run(space_for(arm, space), train, plan, **given)  # type: ignore[arg-type]
-    return [record for record in records if record["event"] == "evaluation"]
+    return mine.of("evaluation")
 
 
 def summary(found: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]], options: VolumeOptions) -> dict[str, Any]:
@@ -132,14 +118,14 @@ def summary(found: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]], option
         box = [row for of_arm in rows.values() for row in of_arm]
         for arm in options.arms:
             volumes[arm].append(hypervolume(rows[arm], box) if box else 0.0)
-    rng, arms, ahead = np.random.default_rng(0), list[dict[str, Any]](), dict[str, Any]()
+    arms, ahead = list[dict[str, Any]](), dict[str, Any]()
     for arm, values in volumes.items():
         records = [record for seed in options.seeds for record in found[arm, seed]]
         seconds = sum(float(record["seconds"]) for record in records) / len(options.seeds)
         arms.append({"arm": arm, "volumes": values, "mean": float(np.mean(values)), "seconds": seconds})
         if arm != "trained" and "trained" in volumes:
             gaps = np.array(volumes["trained"]) - np.array(values)
-            low, high = percentiles(gaps[rng.integers(len(gaps), size=(options.draws, len(gaps)))].mean(1))
+            low, high = bootstrap(gaps, seed=0)
             ahead[arm] = {"mean": float(gaps.mean()), "low": low, "high": high}
     return {"rows": arms, "ahead": ahead}
 

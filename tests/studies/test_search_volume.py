@@ -22,7 +22,7 @@ def test_a_share_of_the_box_of_all_arms_paired_by_seed() -> None:
         ("trained", 1): [trained(0.5, 1.0)],
         ("random", 1): [trained(0.7, 1.0), trained(0.1, 100.0)],
     }
-    result = summary(found, VolumeOptions(arms=("trained", "random"), seeds=(0, 1), draws=100))
+    result = summary(found, VolumeOptions(arms=("trained", "random"), seeds=(0, 1)))
     first, second = result["rows"]
     assert first["volumes"] == pytest.approx([0.9, 0.5])
     assert second["volumes"] == pytest.approx([0.4, 0.7])
@@ -32,7 +32,7 @@ def test_a_share_of_the_box_of_all_arms_paired_by_seed() -> None:
 
 
 def test_every_arm_trains_as_many_and_goes_on_where_it_was_ended(tmp_path: Path) -> None:
-    options = VolumeOptions(arms=("trained", "random"), seeds=(3,), trainings=5, short_epochs=1, draws=100)
+    options = VolumeOptions(arms=("trained", "random"), seeds=(3,), trainings=5, short_epochs=1)
     narrator = search_volume.Narrator(quiet=True)
     whole = study(options, narrator, tmp_path / "a.json")
     lines = (tmp_path / "a.jsonl").read_text().splitlines()

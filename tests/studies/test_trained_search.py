@@ -41,7 +41,7 @@ def test_differences_are_paired_by_seed() -> None:
 def test_it_goes_on_and_an_arm_is_measured_once(tmp_path, monkeypatch) -> None:
     asked = []
 
-    def searched(options, arm, seed, records, write, narrator):
+    def searched(options, arm, seed, mine, narrator):
         asked.append((arm, seed))
         nothing = {"on_target": None, "reason": "nothing", "energy_uJ": None}
         return {"arm": arm, "seed": seed, "seconds": 7.0 + seed, **nothing}

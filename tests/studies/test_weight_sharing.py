@@ -12,7 +12,7 @@ from tests.studies import weight_sharing
 from tests.studies.deploy_table import split
 from tests.studies.weight_sharing import SharingOptions, study, summary
 
-FEW = SharingOptions(channels=4, timesteps=1, epochs=(1,), seeds=(3,), forms=3, draws=100)
+FEW = SharingOptions(channels=4, timesteps=1, epochs=(1,), seeds=(3,), forms=3)
 
 
 def test_a_step_moves_the_weights_of_its_path_alone() -> None:
@@ -56,7 +56,7 @@ def test_correlation_and_regret_by_hand() -> None:
         {"epochs": 1, "alone": [0.4, 0.3, 0.2, 0.1], "shared": [0.1, 0.2, 0.3, 0.4], "seconds": [2.0, 1.0]},
         {"epochs": 1, "alone": [0.3, 0.4, 0.2, 0.1], "shared": [0.4, 0.3, 0.2, 0.1], "seconds": [4.0, 3.0]},
     ]
-    alone, shared = summary(found, truth, SharingOptions(epochs=(1,), draws=500))
+    alone, shared = summary(found, truth, SharingOptions(epochs=(1,)))
     assert (alone["spearman"], alone["seconds"]) == (pytest.approx(0.9), 3.0)
     assert alone["regret"] == pytest.approx(0.05)
     assert shared["spearman"] == pytest.approx(0.0)

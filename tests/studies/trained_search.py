@@ -21,7 +21,6 @@ of an append-only log beside ``--out``.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -46,11 +45,13 @@ from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.log import JsonLines
 from snnas.toolchain.searching.budgets import parse_limits
 from snnas.toolchain.searching.within_budget import ATTEMPTS
+from tests.studies.arm_log import ArmLog, settings_key
 from tests.studies.command import main, numbers, tell
-from tests.studies.published_arms import METHODS
+from tests.studies.published_arms import METHODS, on_test
 from tests.studies.published_arms import searched as published
 
 if TYPE_CHECKING:
+    from snnas.search.methods.trials import Trained, Trial
     from snnas.toolchain.data.load import Dataset
     from snnas.toolchain.searching.trained_method import Trainer
 
@@ -145,37 +146,25 @@ def study(options: StudyOptions, narrator: Narrator, out: Path | None) -> dict[s
 
 def _key(options: StudyOptions, arm: str, seed: int) -> str:
     measured = replace(options, arms=(arm,), seeds=(seed,), draws=100)
-    return hashlib.sha256(repr(measured).encode()).hexdigest()[:16]
+    return settings_key(measured)
 
 
 def _arm(
     options: StudyOptions, arm: str, seed: int, log: JsonLines | None, narrator: Narrator, seconds: float = 0.0
 ) -> dict[str, Any]:
     """One arm of one seed, from its log where it was done before. seconds: of CPU, that a published method may take."""
-    key, records = _key(options, arm, seed), list[dict[str, Any]]()
-    if log is not None:
-        log.mend()
-        records = [record for record in log.read() if record.get("settings") == key]
-    done = [record for record in records if record.get("event") == "arm"]
-    if done:
+    mine = ArmLog(log, _key(options, arm, seed), arm, seed)
+    if done := mine.of("arm"):
         return dict(done[-1]["found"])
-
-    def write(record: dict[str, Any]) -> None:
-        records.append(record)
-        if log is not None:
-            log.append({"settings": key, "arm": arm, "seed_of_search": seed, **record})
-
     if arm in METHODS:
         found = published(arm, options.dataset, options.budget, seed, seconds, narrator, epochs=options.epochs)
     else:
-        found = _searched(options, arm, seed, records, write, narrator)
-    write({"event": "arm", "op": arm, "found": found})
+        found = _searched(options, arm, seed, mine, narrator)
+    mine({"event": "arm", "op": arm, "found": found})
     return found
 
 
-def _searched(
-    options: StudyOptions, arm: str, seed: int, records: list[dict[str, Any]], write: Any, narrator: Narrator
-) -> dict[str, Any]:
+def _searched(options: StudyOptions, arm: str, seed: int, mine: ArmLog, narrator: Narrator) -> dict[str, Any]:
     data, trainer, space = prepared(options.dataset, (), seed, options.short_epochs)
     limits = parse_limits(options.budget)
     plan = Plan(
@@ -190,9 +179,7 @@ def _searched(
         def train(trials: Sequence[Any], each: Any) -> None:
             nonlocal done
             for at, trial in enumerate(trials):
-                begun = time.process_time()
-                (result,) = trainer([trial])
-                each(at, replace(result, cost={**result.cost, "seconds": time.process_time() - begun}))
+                each(at, trainer(trial))
                 done += 1
                 advance(done, plan.all_trainings)
 
@@ -206,8 +193,8 @@ def _searched(
                     replace(plan, banned=tuple(banned)),
                     rng=stream(seed, f"study {'trained' if arm == 'random' else arm}"),
                     refuse=trainer.refuses(limits),
-                    log=write,
-                    resume=list(records),
+                    log=mine,
+                    resume=list(mine.records),
                 )
             except GateError as error:
                 reason = str(error)
@@ -220,7 +207,7 @@ def _searched(
             if not tried[-1]["over"]:
                 break
             banned.append(design.architecture_id)
-    seconds += sum(float(r["seconds"]) for r in records if r.get("event") == "evaluation")
+    seconds += sum(float(r["seconds"]) for r in mine.of("evaluation"))
     kept = [one for one in tried if not one["over"]]
     base = {"arm": arm, "seed": seed, "seconds": seconds, "trainings": options.trainings, "tried": len(tried)}
     if not kept:
@@ -234,8 +221,11 @@ class _Trainer:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
 
-    def __call__(self, trials: Sequence[Any]) -> Sequence[Any]:
-        return self.trainer(trials)
+    def __call__(self, trial: Trial) -> Trained:
+        """What comes of a trial, with its CPU seconds: what arms are compared by."""
+        begun = time.process_time()
+        (result,) = self.trainer([trial])
+        return replace(result, cost={**result.cost, "seconds": time.process_time() - begun})
 
     def reserved(self, limits: dict[str, float]) -> dict[str, float]:
         from snnas.toolchain.searching.closest_miss import reserved
@@ -260,14 +250,10 @@ class _Trainer:
         train(network, data, recipe, seed=seed)
         network.eval()
         over = over_budget(limits, measure(network, data, predictor.chip, predictor.widths))
-        tested = replace(data, x_val=data.x_test, y_val=data.y_test)
-        found = measure(network, tested, predictor.chip, predictor.widths).to_json()
         return {
             "architecture": design.architecture_id,
             "genotype": design.to_json(),
-            "on_target": found["accuracy"],
-            "energy_uJ": found["energy_uJ"],
-            "figures": found["figures"],
+            **on_test(network, data, predictor.chip, predictor.widths),
             "over": [str(excess) for excess in over],
         }
 

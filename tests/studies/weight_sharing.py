@@ -26,7 +26,7 @@ from snnas.search.network.genotype import FORWARD_EDGES, Cell
 from snnas.toolchain.bench.deploy_table import Table
 from snnas.toolchain.cli.options import AsJson, Quiet
 from snnas.toolchain.data.seeds import stream, torch_seed
-from snnas.toolchain.data.statistics import percentiles, spearman
+from snnas.toolchain.data.statistics import bootstrap, spearman
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.log import JsonLines
@@ -54,7 +54,6 @@ class SharingOptions:
     epochs: tuple[int, ...] = (1, 2, 4)
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
     forms: int = 0
-    draws: int = 2000
 
     def check(self) -> None:
         if not self.epochs or min(self.epochs) < 1:
@@ -209,12 +208,12 @@ def _path(cell: Cell) -> dict[Any, tuple[str, ...]]:
 
 def summary(found: Sequence[dict[str, Any]], truth: Sequence[float], options: SharingOptions) -> list[dict[str, Any]]:
     """By length and way: correlation and regret, means over seeds; and what ``shared`` is ahead by, paired by seed."""
-    rng, rows = np.random.default_rng(0), []
+    rows = []
     for epochs in options.epochs:
         mine = [one for one in found if one["epochs"] == epochs]
         ranks = {arm: [spearman(one[arm], truth) for one in mine] for arm in ARMS}
         gaps = np.array(ranks["shared"]) - np.array(ranks["alone"])
-        low, high = percentiles(gaps[rng.integers(len(gaps), size=(options.draws, len(gaps)))].mean(1))
+        low, high = bootstrap(gaps, seed=0)
         for at, arm in enumerate(ARMS):
             regrets = [max(truth) - truth[int(np.argmax(one[arm]))] for one in mine]
             rows.append({

@@ -14,7 +14,6 @@ log beside ``--out``: a bench that was killed goes on where it stopped.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -32,6 +31,7 @@ from snnas.toolchain.data.statistics import percentiles
 from snnas.toolchain.output.stderr import Narrator
 from snnas.toolchain.output.stdout import print_table
 from snnas.toolchain.runs.log import JsonLines
+from tests.studies.arm_log import settings_key
 from tests.studies.command import main, numbers, tell
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def group(arm: str) -> str:
 
 def _key(options: WorthOptions) -> str:
     measured = replace(options, seeds=1, random=1, seed=0, draws=100, widths=(1, 2))
-    return hashlib.sha256(repr(measured).encode()).hexdigest()[:16]
+    return settings_key(measured)
 
 
 def _remembered(log: JsonLines, key: str) -> dict[tuple[int, str, int], dict[str, Any]]:
