@@ -12,11 +12,7 @@ import torch
 
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.compiler.fold import fold
-from snnas.export.executors.deployed import run_deployed
-from snnas.export.formats.npz_file import write_npz
-from snnas.export.formats.program_file import write_program
 from snnas.hw_sim.errors import InvalidFileError, UsageError
-from snnas.hw_sim.lava import run as lava
 from snnas.search.methods import no_refusal
 from snnas.search.methods.trained import PRIOR_DRAWS, Plan, run
 from snnas.search.methods.trials import Trained
@@ -29,8 +25,8 @@ from snnas.search.network.network import Network
 from snnas.search.scoring.ascending import asc
 from snnas.search.scoring.bench_network import ascending_depth
 from snnas.toolchain.bench.random_networks import settle_batch_norms
+from tests.deployed import check_deployed, check_in_lava
 from tests.networks import images
-from tests.programs import recorded
 from tests.search.scoring.test_batched import check_equal, random_masks, supernet
 
 SKIP, CONV = Cell.of({(0, 3): "skip"}), Cell.of({(0, 3): "conv3x3"})
@@ -154,12 +150,7 @@ def test_what_is_deployed_fires_as_the_network(tmp_path: Path) -> None:
     net, x, seen = built(DESIGN), images(6, 1), dict[str, torch.Tensor]()
     with torch.no_grad():
         net(torch.from_numpy(x), spikes=seen)
-    graph = fold(net.layers())
-    spikes, _ = run_deployed(graph, x, 3)
-    merged = graph.meta.get("merged", {})
-    for name, value in seen.items():
-        ours = value.transpose(0, 1).bool().numpy()
-        assert np.mean(ours != spikes[merged.get(name, name)].reshape(ours.shape)) < 1e-3  # float32 against float64
+    check_deployed(fold(net.layers()), x, 3, seen)
     rates = {name: float(value.mean()) for name, value in seen.items()}
     with torch.no_grad():
         built(replace(DESIGN, thresholds=()))(torch.from_numpy(x), spikes=seen)
@@ -170,12 +161,7 @@ def test_what_is_deployed_fires_as_the_network(tmp_path: Path) -> None:
 @pytest.mark.lava
 def test_lava_fires_the_programs_spikes(tmp_path: Path, lava_python: Path) -> None:
     program = compile_graph(fold(built(DESIGN).layers()), timesteps=3)
-    golden, _ = recorded(program, 2)
-    write_program(tmp_path / "program.npz", program)
-    write_npz(tmp_path / "golden.npz", golden)
-    result = lava.run_worker(tmp_path, tmp_path / "out", samples=2, python=lava_python)
-    assert lava.compare(golden, result["arrays"], program, 2).equal
-    assert result["differing_spikes"] == 0
+    result = check_in_lava(tmp_path, program, 2, lava_python)
     assert all(row["fired"] for row in result["per_population"].values())
 
 

@@ -12,17 +12,14 @@ from snnas.export.compiler.fold import fold
 from snnas.export.executors import interpreter
 from snnas.export.executors.deployed import run_deployed
 from snnas.export.formats.nir_file import read_nir, write_nir
-from snnas.export.formats.npz_file import write_npz
-from snnas.export.formats.program_file import write_program
 from snnas.hw_sim.errors import UsageError
-from snnas.hw_sim.lava import run as lava
 from snnas.search.methods.memory import memory, parameters
 from snnas.search.network import space
 from snnas.search.network.config import HEADS, NetworkConfig
 from snnas.search.network.genotype import Cell, Genotype
 from snnas.search.network.network import Network
+from tests.deployed import check_in_lava
 from tests.networks import images, network
-from tests.programs import recorded
 from tests.search.network.test_network import interpret, make
 from tests.search.scoring.test_batched import check_equal, random_masks, supernet
 
@@ -100,12 +97,7 @@ def test_what_is_deployed_is_the_network_and_as_large_as_said(head: str, cells: 
 def test_lava_fires_the_programs_spikes(head: str, cells: int, tmp_path: Path, lava_python: Path) -> None:
     genotype = of_cells(SKIPPING if cells == 3 else RECURRENT, cells, "lightsnn" if cells == 3 else "snasnet")
     program = compile_graph(fold(network(genotype, 2, head=head, cells=cells).layers()), timesteps=3)
-    golden, _ = recorded(program, 2, frames=False)
-    write_program(tmp_path / "program.npz", program)
-    write_npz(tmp_path / "golden.npz", golden)
-    result = lava.run_worker(tmp_path, tmp_path / "out", samples=2, python=lava_python)
-    assert lava.compare(golden, result["arrays"], program, 2).equal
-    assert result["differing_spikes"] == 0
+    result = check_in_lava(tmp_path, program, 2, lava_python)
     assert all(row["fired"] for row in result["per_population"].values())
 
 

@@ -10,11 +10,7 @@ import torch
 
 from snnas.export.compiler.compile import compile_graph
 from snnas.export.compiler.fold import fold
-from snnas.export.executors.deployed import run_deployed
-from snnas.export.formats.npz_file import write_npz
-from snnas.export.formats.program_file import write_program
 from snnas.hw_sim.errors import InvalidFileError, UsageError
-from snnas.hw_sim.lava import run as lava
 from snnas.search.methods.memory import memory
 from snnas.search.mse_nas.config import MseConfig
 from snnas.search.mse_nas.encoding import GenomeSpace
@@ -24,8 +20,8 @@ from snnas.search.network.genotype import Cell, Genotype
 from snnas.search.network.lif_learnt import LEARNABLE, LearntLIF
 from snnas.toolchain.data.load import Dataset, load
 from snnas.toolchain.training import TrainingConfig, build, load_weights, save_weights, train
+from tests.deployed import check_deployed, check_in_lava
 from tests.networks import network
-from tests.programs import recorded
 
 # Nodes 0 and 1 read the same sum.
 TWINS = Genotype("lightsnn", (Cell.of({(0, 1): "skip", (1, 3): "conv3x3", (0, 3): "conv3x3", (3, 0): "skip"}),))
@@ -176,24 +172,14 @@ def test_the_deployed_network_fires_as_the_learnt_one(trained, data: Dataset) ->
     x, seen = data.x_val[:16], dict[str, torch.Tensor]()
     with torch.no_grad():
         trained(torch.from_numpy(x), spikes=seen)
-    graph = fold(trained.layers())
-    spikes, _ = run_deployed(graph, x, 3)
-    merged = graph.meta.get("merged", {})
-    for name, value in seen.items():
-        ours = value.transpose(0, 1).bool().numpy()
-        assert np.mean(ours != spikes[merged.get(name, name)].reshape(ours.shape)) < 1e-3  # float32 against float64
+    check_deployed(fold(trained.layers()), x, 3, seen)
 
 
 @pytest.mark.lava
 def test_lava_fires_the_learnt_programs_spikes(trained, tmp_path: Path, lava_python: Path) -> None:
     program = compile_graph(fold(trained.layers()), timesteps=3)
     assert len({(p.dv, p.vth) for p in program.populations if p.role == "neuron"}) > 2
-    golden, _ = recorded(program, 4)
-    write_program(tmp_path / "program.npz", program)
-    write_npz(tmp_path / "golden.npz", golden)
-    result = lava.run_worker(tmp_path, tmp_path / "out", samples=4, python=lava_python)
-    assert lava.compare(golden, result["arrays"], program, 4).equal
-    assert result["differing_spikes"] == 0
+    check_in_lava(tmp_path, program, 4, lava_python)
 
 
 def test_motifs_keep_theirs(data: Dataset) -> None:
