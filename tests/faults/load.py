@@ -8,6 +8,7 @@ its growth while the work goes on, and the longest silence of its progress. 100 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -27,7 +28,8 @@ from snnas.export.formats.program_file import write_program
 from snnas.hw_sim.program import HostMap, LinearMap, Population, Program, Schedule, Synapse
 from snnas.hw_sim.readout import summed
 from snnas.toolchain.runs.log import JsonLines
-from tests.faults.processes import ROOT
+from tests.faults.processes import ROOT, Launcher
+from tests.faults.victim import Orders
 
 TINY = (
     "--dataset",
@@ -212,28 +214,31 @@ def together(out: Path, count: int) -> list[dict[str, Any]]:
     return [first, second]
 
 
-def at_once(out: Path, commands: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
-    """Exit code and stderr of commands that run side by side."""
-    environment = {**os.environ, "SNNAS_LAVA_PYTHON": "/nowhere", "OMP_NUM_THREADS": "1"}
-    said = [(out / f"together-{k}.err").open("w+") for k in range(len(commands))]
-    begun = [
-        subprocess.Popen(
-            [sys.executable, "-m", "snnas", *command],
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=file, env=environment,
-        )
-        for command, file in zip(commands, said, strict=True)
-    ]  # fmt: skip
-    codes = [process.wait() for process in begun]
-    found = []
-    for code, file in zip(codes, said, strict=True):
-        file.seek(0)
-        found.append((code, file.read()))
-        file.close()
-        Path(file.name).unlink()
-    return found
+def at_once(out: Path, commands: Sequence[Sequence[str]]) -> list[tuple[int | None, str]]:
+    """Exit code and stderr of commands that run side by side, forked with their imports done: they fall on the work."""
+    launcher, folder = Launcher(), out / "together"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "tmp").mkdir(parents=True)
+    said = [folder / f"{k}.err" for k in range(len(commands))]
+    with contextlib.ExitStack() as stack:
+        ends = [
+            stack.enter_context(launcher.started(_orders(command, folder, file), cold=False))[1]
+            for command, file in zip(commands, said, strict=True)
+        ]
+        while any(end() is None for end in ends):
+            time.sleep(PAUSE)
+        codes = [end() for end in ends]
+    return [(code, file.read_text()) for code, file in zip(codes, said, strict=True)]
 
 
-def _of_all(what: str, found: Sequence[tuple[int, str]], codes: Sequence[int]) -> dict[str, Any]:
+def _orders(command: Sequence[str], folder: Path, said: Path) -> Orders:
+    return Orders(
+        arguments=tuple(command), root=str(folder), temporary=str(folder / "tmp"), out=os.devnull, err=str(said),
+        environment=(("SNNAS_LAVA_PYTHON", "/nowhere"),),
+    )  # fmt: skip
+
+
+def _of_all(what: str, found: Sequence[tuple[int | None, str]], codes: Sequence[int]) -> dict[str, Any]:
     counted = Counter(code for code, _ in found)
     bad = [text[-300:] for code, text in found if code not in codes or "Traceback" in text]
     return {"what": what, "codes": dict(counted), "as_expected": not bad, "said": bad[:3]}

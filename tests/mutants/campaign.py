@@ -76,12 +76,13 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/hw_sim/lava/test_run_lava_main.py", "tests/hw_sim/test_early_exit.py",
     ),
     "toolchain/checking/same_network.py": ("tests/toolchain/checking/test_same_network.py",),
+    "toolchain/checking/layer_by_layer.py": ("tests/toolchain/checking/test_spike_tolerance.py",),
     "toolchain/checking/remake.py": (),
     "toolchain/checking/folder_runs.py": (),
     "toolchain/checking/rules/rules.py": (),
     "toolchain/checking/rules/rule.py": (),
     "toolchain/checking/equivalence.py": (),
-    "toolchain/checking/drift.py": (),
+    "toolchain/checking/drift.py": ("tests/toolchain/checking/test_baseline_bands.py",),
 }  # fmt: skip
 Span = tuple[tuple[int, int], tuple[int, int]]
 

@@ -240,6 +240,58 @@ def test_spikes_may_differ_so_far() -> None:
     assert _judged(nothing, nothing, [[0, 1], [1, 0]], apart[1])[0] == "failed"
 
 
+def _alone(monkeypatch: pytest.MonkeyPatch, apart: int, common: int, classes: list[list[int]]) -> tuple[str, str]:
+    """SN311 of a proved program that fires nothing as the graph does, where by itself it fires apart + common spikes.
+
+    apart: spikes of either side that the other has not; common: spikes of both. classes: what it answers by itself, of
+    two samples that the graph calls 0 and 1.
+    """
+    made = replace(_two([[1, 2, 3], [4, 5, 6]]), meta={"node_of": {"a": "n"}})
+    graph = np.zeros((2, 20, 2), bool)
+    graph.reshape(-1)[: apart // 2 + common] = True
+    mine = np.roll(graph.reshape(-1), apart // 2).reshape(2, 20, 2, 1, 1)
+    x = np.zeros((2, 3), np.float32)
+    handed = {"a": mine}
+
+    def driven(program: Program, samples: np.ndarray, graphs: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
+        assert samples is x
+        assert graphs["a"].shape == mine.shape
+        return {"a": mine}, handed
+
+    def answered(readout: Any, spikes: Any, timesteps: int) -> np.ndarray:
+        assert (spikes is handed, timesteps) == (True, made.timesteps)
+        return np.array(classes)
+
+    monkeypatch.setattr(same_network, "driven_by", driven)
+    monkeypatch.setattr(same_network, "answers", answered)
+    book = Book(Path("e"), "export")
+    fired = Fired(spikes={"a": ~graph[..., None, None]}, answers=np.array([[1, 0], [0, 1]]))
+    run = Run(spikes={"n": graph}, output=np.array([[0.5, 0.1], [0.1, 0.5]])[:, None], margin=0.0)
+    check_spikes(book, made, fired, run, x)
+    (found,) = book.findings
+    assert (found.code, found.place) == ("SN311", "e/program.npz")
+    return found.status, found.detail
+
+
+def test_by_itself_a_populations_spikes_may_differ_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    alike = [[1, 0], [0, 1]]
+    by_itself = "each population by itself, driven by the graph's spikes: "
+    status, detail = _alone(monkeypatch, 10, 5, alike)  # of 20 spikes 10, which may be 29.93 %
+    assert status == "warned"
+    assert detail.startswith("100.00% of the spikes fired are missing on the other side, 100.0% of the samples")
+    assert "; rounding alone, which adds up from layer to layer: " in detail
+    assert detail.endswith(
+        f"; {by_itself}50.00% of the spikes fired are missing on the other side, 100.0% of the samples are classified "
+        "alike; most of a: 50.00%"
+    )
+    status, detail = _alone(monkeypatch, 12, 6, alike)  # of 24 spikes 12, which are 31.43 % at least
+    assert status == "failed"
+    assert f"; at most 60% may, at least 50% must; {by_itself}" in detail
+    assert _alone(monkeypatch, 0, 5, [[1, 0], [1, 0]])[0] == "warned"  # one of two samples
+    assert _alone(monkeypatch, 0, 5, [[0, 1], [1, 0]])[0] == "failed"
+    assert _alone(monkeypatch, 6, 0, alike)[0] == "warned"  # 6 spikes say nothing
+
+
 @pytest.mark.parametrize(
     ("given", "near"),
     [
