@@ -178,7 +178,8 @@ def test_a_recorded_error_is_the_measured_one() -> None:
         ({"finetune": {"best_epoch": 0}}, None, False, "every number is the one that the graph compiles to"),
         ({"finetune": {"best_epoch": 2, "weights_changed": 0}}, None, False, "fine-tuned, as recorded"),
         ({"finetune": {"best_epoch": 2, "weights_changed": 1}}, None, False, "0 weights are not"),
-        ({"finetune": {"best_epoch": 2, "weights_changed": 1}}, "x", False, "fine-tuned, as recorded"),
+        ({"finetune": {"best_epoch": 2, "weights_changed": 1}}, "x", False, "an export of an older version, x"),
+        ({"finetune": {"best_epoch": 2, "weights_changed": 1}}, "x", True, "fine-tuned by an older version, held to"),
         ({"quantisation": {"a": {"weight": 1.0}}}, None, False, "population a: its weight is 0.5 off"),
         ({"quantisation": {"a": {"weight": 1.0}}}, "x", False, "an export of an older version"),
     ],
@@ -240,11 +241,13 @@ def test_spikes_may_differ_so_far() -> None:
     assert _judged(nothing, nothing, [[0, 1], [1, 0]], apart[1])[0] == "failed"
 
 
-def _alone(monkeypatch: pytest.MonkeyPatch, apart: int, common: int, classes: list[list[int]]) -> tuple[str, str]:
+def _alone(
+    monkeypatch: pytest.MonkeyPatch, apart: int, common: int, classes: list[list[int]], whole: Any = ((1, 0), (0, 1))
+) -> tuple[str, str]:
     """SN311 of a proved program that fires nothing as the graph does, where by itself it fires apart + common spikes.
 
     apart: spikes of either side that the other has not; common: spikes of both. classes: what it answers by itself, of
-    two samples that the graph calls 0 and 1.
+    two samples that the graph calls 0 and 1; whole: what it answers.
     """
     made = replace(_two([[1, 2, 3], [4, 5, 6]]), meta={"node_of": {"a": "n"}})
     graph = np.zeros((2, 20, 2), bool)
@@ -265,7 +268,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, apart: int, common: int, classes: li
     monkeypatch.setattr(same_network, "driven_by", driven)
     monkeypatch.setattr(same_network, "answers", answered)
     book = Book(Path("e"), "export")
-    fired = Fired(spikes={"a": ~graph[..., None, None]}, answers=np.array([[1, 0], [0, 1]]))
+    fired = Fired(spikes={"a": ~graph[..., None, None]}, answers=np.array(whole))
     run = Run(spikes={"n": graph}, output=np.array([[0.5, 0.1], [0.1, 0.5]])[:, None], margin=0.0)
     check_spikes(book, made, fired, run, x)
     (found,) = book.findings
@@ -290,6 +293,8 @@ def test_by_itself_a_populations_spikes_may_differ_so_far(monkeypatch: pytest.Mo
     assert _alone(monkeypatch, 0, 5, [[1, 0], [1, 0]])[0] == "warned"  # one of two samples
     assert _alone(monkeypatch, 0, 5, [[0, 1], [1, 0]])[0] == "failed"
     assert _alone(monkeypatch, 6, 0, alike)[0] == "warned"  # 6 spikes say nothing
+    status, detail = _alone(monkeypatch, 0, 5, alike, [[0, 1], [1, 0]])
+    assert (status, by_itself in detail) == ("failed", True)
 
 
 @pytest.mark.parametrize(
