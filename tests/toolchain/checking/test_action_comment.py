@@ -148,8 +148,8 @@ def priced(repository: Path) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (403, "::warning::snnas check: no comment: the token may not write it (HTTP 403); the job needs pull-requests"),
-        (404, "::warning::snnas check: no comment: the token may not write it (HTTP 404); the job needs pull-requests"),
+        (403, "no comment: the token may not write it, or no more for now (HTTP 403); the job needs pull-requests"),
+        (404, "no comment: the token may not write it, or no more for now (HTTP 404); the job needs pull-requests"),
         (422, "answered HTTP 422"),
         (500, "answered HTTP 500"),
     ],
@@ -167,6 +167,16 @@ def test_what_is_refused_is_one_line_and_fails_nothing(
     (line,) = done.stdout.splitlines()
     assert line.startswith("::warning::")
     assert said in line
+
+
+def test_what_lies_in_the_repository_is_not_run_where_the_token_is(repository: Path, api: Api) -> None:
+    """Python would take a module of the working directory for its own."""
+    summarised(repository)
+    for name in ("json.py", "sys.py", "encodings.py", "enum.py"):
+        (repository / name).write_text("raise SystemExit('a stranger was run')\n")
+    done = comment(repository, api, EVENTS / "pull_request.json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(api.asked) == 1
 
 
 def test_an_api_that_does_not_answer_is_one_line(repository: Path, api: Api) -> None:
