@@ -109,11 +109,11 @@ def _bands(path: Path, table: object, figures: Mapping[str, float]) -> dict[str,
     for name, ends in table.items() if isinstance(table, dict) else [("bands", table)]:
         values = [ends.get(end) for end in BAND] if isinstance(ends, dict) and set(ends) == set(BAND) else []
         numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        if len(numbers) < len(BAND) or numbers != sorted(numbers):
+        if len(numbers) < len(BAND) or numbers != sorted(numbers) or numbers[0] < 0:
             raise InvalidFileError(
-                f"{path}: the band of {str(name)[:40]!r} is {str(ends)[:60]}; expected low <= nominal <= high"
+                f"{path}: the band of {str(name)[:40]!r} is {str(ends)[:60]}; expected 0 <= low <= nominal <= high"
             )
-        if figures.get(name) == numbers[-1]:
+        if name in GATED and GATED[name].banded and figures.get(name) == numbers[-1]:
             found[name] = Band(**dict(zip(BAND, numbers, strict=True)))
     return found
 

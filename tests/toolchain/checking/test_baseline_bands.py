@@ -27,6 +27,8 @@ def test_bands_are_read_as_they_were_written(tmp_path: Path) -> None:
     for figures in ({"energy_total": 7.0}, {"cores": 8.0}):  # set by hand, and of no figure
         write_json(path, {"schema": "snnas.baseline/1", "figures": figures, "bands": {"energy_total": ENDS}})
         assert read_baseline(path).bands == {}
+    write_json(path, {"schema": "snnas.baseline/1", "figures": {"cores": 8.0}, "bands": {"cores": ENDS}})
+    assert read_baseline(path).bands == {}  # cores have none
 
 
 @pytest.mark.parametrize(
@@ -35,13 +37,13 @@ def test_bands_are_read_as_they_were_written(tmp_path: Path) -> None:
         [], "low", {"energy_total": 1.0}, {"energy_total": {}}, {"energy_total": {**ENDS, "low": 3}},
         {"energy_total": {**ENDS, "nominal": 9}}, {"energy_total": {**ENDS, "high": None}},
         {"energy_total": {**ENDS, "low": True}}, {"energy_total": {**ENDS, "more": 1}},
-        {"energy_total": {**ENDS, "high": "8"}},
+        {"energy_total": {**ENDS, "high": "8"}}, {"energy_total": {**ENDS, "low": -0.5}},
     ],
 )  # fmt: skip
 def test_what_is_no_band_is_refused(bands: Any, tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     write_json(path, {"schema": "snnas.baseline/1", "figures": {"energy_total": 8.0}, "bands": bands})
-    with pytest.raises(InvalidFileError, match="expected low <= nominal <= high"):
+    with pytest.raises(InvalidFileError, match="expected 0 <= low <= nominal <= high"):
         read_baseline(path)
 
 
