@@ -49,7 +49,8 @@ def searched(
     if not kept:
         return {**base, "on_target": None, "reason": reason or f"none of {len(tried)} widths keeps the budget"}
     best = max(kept, key=lambda one: one["judged"])
-    return {**base, **best, **best.pop("test")()}
+    test = best.pop("test")
+    return {**base, **best, **test()}
 
 
 def _at_width(method: str, dataset: str, budget: str, seed: int, width: int, epochs: int) -> dict[str, Any]:

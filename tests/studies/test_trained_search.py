@@ -1,5 +1,7 @@
 """The study of the search that trains: what its arms draw, and its figures."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,7 @@ def test_a_published_method_takes_the_seconds_that_it_may(monkeypatch) -> None:
     narrator = trained_search.Narrator(quiet=True)
     found = published_arms.searched("snasnet", "digits", "energy_total=1uJ", 0, 10.0, narrator)
     assert (found["channels"], found["on_target"], found["tried"], found["seconds"]) == (16, 0.16, 2, 30.0)
+    assert json.loads(json.dumps(found)) == found  # as a log keeps it
     clock = iter([0.0, 1.0])
     judged = dict.fromkeys(published_arms.WIDTHS)
     monkeypatch.setattr(published_arms, "WIDTHS", (8,))

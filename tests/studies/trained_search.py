@@ -145,8 +145,7 @@ def study(options: StudyOptions, narrator: Narrator, out: Path | None) -> dict[s
 
 
 def _key(options: StudyOptions, arm: str, seed: int) -> str:
-    measured = replace(options, arms=(arm,), seeds=(seed,), draws=100)
-    return settings_key(measured)
+    return settings_key((SCHEMA, replace(options, arms=(arm,), seeds=(seed,), draws=100)))
 
 
 def _arm(
@@ -165,6 +164,7 @@ def _arm(
 
 
 def _searched(options: StudyOptions, arm: str, seed: int, mine: ArmLog, narrator: Narrator) -> dict[str, Any]:
+    begun, before = time.process_time(), sum(float(r["seconds"]) for r in mine.of("evaluation"))
     data, trainer, space = prepared(options.dataset, (), seed, options.short_epochs)
     limits = parse_limits(options.budget)
     plan = Plan(
@@ -183,7 +183,7 @@ def _searched(options: StudyOptions, arm: str, seed: int, mine: ArmLog, narrator
                 done += 1
                 advance(done, plan.all_trainings)
 
-        banned, tried, seconds = list[str](), list[dict[str, Any]](), 0.0
+        banned, tried = list[str](), list[dict[str, Any]]()
         reason = ""
         while len(tried) < ATTEMPTS:
             try:
@@ -201,13 +201,11 @@ def _searched(options: StudyOptions, arm: str, seed: int, mine: ArmLog, narrator
                 break
             design = result.genotype
             assert isinstance(design, Design)
-            begun = time.process_time()
             tried.append(trainer.final(design, data, seed, options.epochs, limits))
-            seconds += time.process_time() - begun
             if not tried[-1]["over"]:
                 break
             banned.append(design.architecture_id)
-    seconds += sum(float(r["seconds"]) for r in mine.of("evaluation"))
+    seconds = before + time.process_time() - begun
     kept = [one for one in tried if not one["over"]]
     base = {"arm": arm, "seed": seed, "seconds": seconds, "trainings": options.trainings, "tried": len(tried)}
     if not kept:
