@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from snnas.search.network.design import Design
 
 SCHEMA = "snnas.bench.deploy/2"
+FEWEST = 5  # games that an interval over games says something of
 DRAWN = ("trained", "random", "random cell", "one draw")  # methods that play as many games as are asked for
 
 
@@ -104,8 +105,9 @@ def _budget(table: Table, within: Sequence[Name], budget: float, options: Deploy
         if taken:
             regret = np.array([truth[best] - truth[name] for name in taken])
             means = stream(options.seed, f"bootstrap {method}").choice(regret, (1000, len(regret))).mean(1)
-            low, high = percentiles(means)
-            row |= {"regret": float(regret.mean()), "low": low, "high": high}
+            row["regret"] = float(regret.mean())
+            if len(taken) >= FEWEST:
+                row["low"], row["high"] = percentiles(means)
         rows.append(row)
     cell, channels, timesteps = best
     return {
@@ -175,6 +177,7 @@ def proxies(table: Table) -> list[dict[str, Any]]:
         for column in ("sahd", "live_depth", "temporal_code", "rdm", "parameters", "synops", "sar")
     }
     values["convolutions"] = np.array([name[0].count(str(OPS.index("conv3x3"))) for name in names], dtype=float)
+    values["channels"] = np.array([name[1] for name in names], dtype=float)
     values["energy"] = energy
     values["float accuracy"] = np.array([table.mean(name, "float_test") for name in names])
     bands = np.floor(np.log(energy) / math.log(1.5))
@@ -208,9 +211,11 @@ def print_result(result: Mapping[str, Any]) -> None:
         )
         shown = Printed("method", "regret, points", "95 %", title=title, title_justify="left")
         for row in budget["methods"]:
-            known = row["regret"] is not None
-            band = f"{100 * row['low']:.2f} .. {100 * row['high']:.2f}" if known else "takes nothing within it"
-            shown.add_row(row["method"], f"{100 * row['regret']:.2f}" if known else "-", band)
+            if row["regret"] is None:
+                shown.add_row(row["method"], "-", "takes nothing within it")
+                continue
+            band = "-" if row["low"] is None else f"{100 * row['low']:.2f} .. {100 * row['high']:.2f}"
+            shown.add_row(row["method"], f"{100 * row['regret']:.2f}", band)
         print_table(shown)
     ranked = Printed("ranks accuracy on target", "Spearman, all", "at equal energy")
     for row in result["proxies"]:

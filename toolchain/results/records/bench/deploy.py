@@ -30,7 +30,7 @@ class DeployMethod(Record):
     regret: float | None
     """What the best network within the budget is ahead by, in 0..1; the mean over the games. None without a game."""
     low: float | None
-    """Its 95 % interval."""
+    """Its 95 % interval; None of fewer than five games."""
     high: float | None
     """Its 95 % interval."""
 
