@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from snnas.export.formats import hdf5_guard
 from snnas.hw_sim.lava import environment as lava_environment
+from tests.without_lava import without_lava
 
 # `snnas check` refuses to write expectations where a pipeline runs it; the suite runs in pipelines and at desks,
 # and means the same in both. The tests of the refusal set the variable themselves.
@@ -57,6 +58,12 @@ def lava_python() -> Path:
     if not found["usable"]:
         pytest.skip(f"no Lava worker: {found['reason']}")
     return python
+
+
+@pytest.fixture
+def no_lava(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Lava worker is found, whatever this machine has."""
+    without_lava(monkeypatch)
 
 
 _READ: dict[tuple[object, ...], hdf5_guard.Tree] = {}

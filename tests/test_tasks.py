@@ -40,10 +40,9 @@ def test_no_page_is_left_out() -> None:
     assert {path.stem for path in (ROOT / "docs/tasks").glob("*.md")} == {*TASKS, "index"}
 
 
+@pytest.mark.usefixtures("no_lava")
 def test_commands(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("SNNAS_LAVA_ENV", "/nonexistent")
-    monkeypatch.delenv("SNNAS_LAVA_PYTHON", raising=False)
     monkeypatch.delenv("SNNAS_RUNS", raising=False)
     for line in "".join(tabs("sh")).replace("\\\n", "").splitlines():
         typed, _, comment = line.partition("#")

@@ -16,6 +16,7 @@ from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.hw_sim.files import sha256, write_json
 from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.cli.app import run_command
+from tests.without_lava import without_lava
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "ci_gate"
@@ -65,9 +66,8 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("healthy")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("SNNAS_LAVA_PYTHON", raising=False)
+        without_lava(patch)
         patch.delenv("CI", raising=False)
-        patch.setenv("SNNAS_LAVA_ENV", str(folder / "absent"))
         made = example()
         from snnas.export.formats.nir_file import write_nir
 

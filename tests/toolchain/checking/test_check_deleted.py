@@ -18,6 +18,7 @@ from snnas.toolchain.checking import CheckOptions, check, export_folder
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.output.report import read_report
 from tests.toolchain.checking.check_subjects import example, healthy, here, sign  # noqa: F401
+from tests.without_lava import without_lava
 
 Path_ = tuple[str, ...]
 JUDGED = CheckOptions(limits={"accuracy": 0.5}, trust_report=True)
@@ -35,8 +36,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = folder / "out"
     asked = ["--data", str(folder / "bars.npz"), "--samples", "2", "--target", "c", "--early-exit", "exact", "-q"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SNNAS_LAVA_ENV", str(folder / "absent"))
-        patch.setattr("snnas.hw_sim.lava.environment.find_python", lambda given: (None, "not in this test"))
+        without_lava(patch)
         assert run_command(["export", str(folder / "graph.nir"), *asked, "--out", str(out)]) == 0
     return out
 

@@ -141,13 +141,10 @@ def test_an_older_export_whose_numbers_are_not_held_against_it_has_its_script_ju
     assert "SN120" in [f["code"] for f in findings if f["status"] == "failed"]
 
 
-def test_the_mend_of_an_export_mends_it(
-    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_lava")
+def test_the_mend_of_an_export_mends_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     older_export(2)
     changed(LAVA / "manifest.json", inputs={})  # of fewer options than there are now
-    monkeypatch.delenv("SNNAS_LAVA_PYTHON", raising=False)
-    monkeypatch.setenv("SNNAS_LAVA_ENV", str(here / "absent"))
     again = ["--data", "bars.npz", "--out", str(LAVA), "--samples", "8", "-q"]
     assert run_command(["export", GRAPH, *again]) == 2
     assert "overwrite it with --force" in capsys.readouterr().err

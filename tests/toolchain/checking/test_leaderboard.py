@@ -28,6 +28,7 @@ from snnas.toolchain.searching.budgets import parse_budgets
 from snnas.toolchain.training import TrainingConfig, load_recipe
 from tests.documents import hold_document
 from tests.toolchain.checking.check_subjects import change_arrays, sign
+from tests.without_lava import without_lava
 
 DATA = Path(__file__).parents[3] / "docs/data"
 
@@ -39,8 +40,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     design = Design("chip", (Cell.of({(0, 3): "conv3x3"}),), 2, 1, 0, "linear", "max")
     (folder / "design.json").write_text(design.to_json())
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("SNNAS_LAVA_PYTHON", raising=False)
-        patch.setenv("SNNAS_LAVA_ENV", str(folder / "absent"))
+        without_lava(patch)
         train = ["train", "--genotype", str(folder / "design.json"), "--dataset", "digits", "--name", "one"]
         train += ["--epochs", "1", "--runs-dir", str(folder / "runs"), "--quiet"]
         patch.setattr(sys, "argv", ["/usr/bin/snnas", *train])

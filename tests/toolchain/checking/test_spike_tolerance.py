@@ -167,12 +167,11 @@ def test_populations_that_wait_for_one_another_are_refused() -> None:
         driven_by(program, x, {})
 
 
+@pytest.mark.usefixtures("no_lava")
 def test_an_honest_export_of_few_bits_passes_and_no_other_does(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SNNAS_LAVA_ENV", str(tmp_path / "absent"))
-    monkeypatch.delenv("SNNAS_LAVA_PYTHON", raising=False)
     nir.write("deep.nir", graph_of_size("populations", 4))
     np.savez("few.npz", x=FEW, y=np.arange(len(FEW)) % 4)
     how = ["--data", "few.npz", "--input-kind", "spikes", "--bits", "4", "--samples", "64", "--out", "lava", "-q"]

@@ -24,6 +24,7 @@ from snnas.hw_sim.lava import environment as lava_environment
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.runs import find
 from tests.interrupts import heeded
+from tests.without_lava import without_lava
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--channels", "3", "--hidden", "16", "--epochs", "1", "--batch", "8", "-T", "3", "-q"]
@@ -42,19 +43,12 @@ REPORT_NAMES = {
 }
 
 
-@pytest.fixture
-def no_lava(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("SNNAS_LAVA_PYTHON", raising=False)
-    monkeypatch.setenv("SNNAS_LAVA_ENV", str(tmp_path / "absent"))
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with one small run, trained and exported without Lava."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("SNNAS_LAVA_PYTHON", raising=False)
-        patch.setenv("SNNAS_LAVA_ENV", str(folder / "absent"))
+        without_lava(patch)
         assert run_command(["search", "--method", "lightsnn", "--runs-dir", str(folder), *SMALL]) == 0
         assert run_command(["export", "--runs-dir", str(folder), "--samples", "4", "-q"]) == 0
     return folder

@@ -13,12 +13,11 @@ from snnas.toolchain.exporting import stimulus
 from tests.toolchain.checking.check_subjects import example
 
 
+@pytest.mark.usefixtures("no_lava")
 def test_an_accuracy_on_target_that_guessing_reaches_is_doubted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SNNAS_LAVA_ENV", str(tmp_path / "absent"))
-    monkeypatch.delenv("SNNAS_LAVA_PYTHON", raising=False)
     made = example()
     write_nir(Path("graph.nir"), made.graph())
     x, y = made.bars(100, seed=7)

@@ -132,11 +132,10 @@ def test_the_likely_cause_is_named(
     assert "next: snnas estimate" not in err
 
 
+@pytest.mark.usefixtures("no_lava")
 def test_export_diagnose_and_check_say_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SNNAS_LAVA_ENV", str(tmp_path / "absent"))
-    monkeypatch.delenv("SNNAS_LAVA_PYTHON", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     model, data, folder = foreign(tmp_path, plain_if(8), plain_if(3)), samples(tmp_path, STATIC), tmp_path / "made"
     command = ("export", model, "--data", data, *ANALOGUE, "--out", folder)

@@ -32,6 +32,7 @@ from tests.studies.calibration import as_csv, hidden, measured
 from tests.studies.deploy_table import cells, digits
 from tests.toolchain.bench.test_deploy import row
 from tests.toolchain.exporting.test_of_graph import data, small, written
+from tests.without_lava import without_lava
 
 pytest.importorskip("torch")
 
@@ -140,8 +141,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     there = ["--runs-dir", str(folder / "runs")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("SNNAS_LAVA_PYTHON", raising=False)
-        patch.setenv("SNNAS_LAVA_ENV", str(folder / "absent"))
+        without_lava(patch)
         assert run_command(["search", "--method", "lightsnn", *there, *SMALL, "--epochs", "1", "--name", "a"]) == 0
         assert run_command(["export", "a", *there, "--samples", "4", "-q"]) == 0
     shutil.copytree(folder / "runs/a", folder / "runs/b")
@@ -171,12 +171,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(made: Path, tmp_path: Path, no_lava: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, a copy of ``made``; no Lava, and no network."""
     shutil.copytree(made, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.delenv("SNNAS_LAVA_PYTHON", raising=False)
-    monkeypatch.setenv("SNNAS_LAVA_ENV", str(tmp_path / "absent"))
     monkeypatch.setattr(lava_environment, "setup", lambda *_: tmp_path / "python")
     monkeypatch.setattr("snnas.toolchain.data.datasets.fetch.fetch", lambda *_, **__: tmp_path / "mnist")
     return tmp_path / "here"

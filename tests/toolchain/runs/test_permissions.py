@@ -33,12 +33,11 @@ def unlike(root: Path, umask: int) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_lava")
 def test_files_and_folders_have_the_mode_that_the_umask_leaves(
     tmp_path: Path, umask: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.setenv("SNNAS_LAVA_ENV", str(tmp_path / "absent"))
-    monkeypatch.delenv("SNNAS_LAVA_PYTHON", raising=False)
     root = tmp_path / "made"
     runs = root / "runs"
     export = str(runs / "one" / "export" / "lava")
