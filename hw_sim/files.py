@@ -19,6 +19,7 @@ import os
 import secrets
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -90,7 +91,10 @@ def read_json(path: Path, *, limit_bytes: int = TEXT_BYTES) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """JSON as it is defined: ValueError for NaN, infinities and numbers that no float holds. RecursionError."""
+    """JSON as it is defined: ValueError for NaN, infinities, numbers that no float holds, and names that stand twice.
+
+    RecursionError. Of two values by one name a person reads the first, and Python takes the last.
+    """
     return _JSON.decode(text)
 
 
@@ -181,4 +185,12 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-_JSON = json.JSONDecoder(parse_float=_finite, parse_int=_integer, parse_constant=_finite)
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{name[:40]!r} stands twice in one object")
+    return table
+
+
+_JSON = json.JSONDecoder(parse_float=_finite, parse_int=_integer, parse_constant=_finite, object_pairs_hook=_once)

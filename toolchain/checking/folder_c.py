@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snnas.export.formats.c import texts_of
+from snnas.export.formats.c.encoder import SOURCES as ENCODER
 from snnas.hw_sim.c.compilers import CORES
 from snnas.hw_sim.errors import brief
 from snnas.hw_sim.files import read_text
@@ -24,8 +25,8 @@ def check_c(book: Book, program: Program, recorded: Samples, report: Mapping[str
     """
     c = prepare(program, recorded.x)
     texts = texts_of(c.plan, c.model, c.given, c.trace)
-    held = {name: book.subject / name for name in texts}
-    other = [name for name, path in held.items() if not path.is_file() or read_text(path) != texts[name]]
+    held = {name: book.subject / name for name in (*texts, *ENCODER)}  # an encoder that no program asks for, too
+    other = [name for name, path in held.items() if (read_text(path) if path.is_file() else None) != texts.get(name)]
     problem = f"not what program.npz and its recorded samples give: {', '.join(other)}; export again" if other else None
     if other and older is not None:
         problem = f"{', '.join(other)}: not the C of this snnas; the export is of version {older}: check it there, or "

@@ -1,17 +1,22 @@
-"""The ONNX model of an export folder beside its graph, on the samples that it carries."""
+"""The ONNX model of an export folder beside its graph: written once more, and run on the samples that it carries."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 from snnas.export.compiler.circuit import ors_of
+from snnas.export.dialects import conventions
 from snnas.export.executors import interpreter
 from snnas.export.executors.onnx_runner import OnnxModel
+from snnas.export.formats.onnx_file import build_onnx
 from snnas.export.graph.graph import Graph
-from snnas.hw_sim.files import read_json
+from snnas.hw_sim.errors import InvalidFileError, SnnasError, brief
+from snnas.hw_sim.files import read_bytes, read_json
 from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.checking import determinism
 from snnas.toolchain.checking.equivalence import Fired, first_difference
@@ -26,10 +31,66 @@ from snnas.toolchain.results.reading import hold
 from snnas.toolchain.searching.budgets import GATED
 
 COMPARED = 32  # samples: the interpreter takes its time
+LIMIT_BYTES = 1 << 31
+PRECISIONS = ("float32", "float64")
+
+
+def check_written(book: Book, graph: Graph, model: OnnxModel) -> None:
+    """SN315: operators, numbers, inputs, outputs and metadata are those that model.nir gives, written once more.
+
+    Runs alone would miss a readout in another order, or a weight that fires nothing else on a few samples.
+    """
+    import onnx
+
+    held, precision = onnx.load_model_from_string(read_bytes(model.path, LIMIT_BYTES)), model.about["precision"]
+    if precision not in PRECISIONS:
+        problem = f"its precision is {brief(precision)}, expected {' or '.join(PRECISIONS)}; export again"
+        book.add("SN315", "ONNX", "failed", problem, model.path)
+        return
+    steps = graph.meta.get("timesteps", model.timesteps)
+    try:
+        made = build_onnx(graph, timesteps=steps, precision=precision, inline=not held.functions)
+    except SnnasError:
+        raise
+    except Exception as error:  # onnx has a type of its own for every way in which a model is none
+        why = " ".join(str(error).split())[:120]
+        place = book.subject / "model.nir"
+        raise InvalidFileError(f"{place}: no ONNX model comes of it ({why}); export again") from None
+    ours, theirs = _parts(made), _parts(held)
+    odd = sorted({name for name, _ in (ours - theirs) + (theirs - ours)})
+    count = f"{amount_of(len(odd), 'part')} {'is' if len(odd) == 1 else 'are'}"
+    problem = f"{count} not what model.nir gives: {', '.join(odd[:6])}; export again"
+    good = f"{amount_of(len(held.graph.node), 'node')} and {amount_of(len(held.graph.initializer), 'tensor')} as "
+    book.judge("SN315", "ONNX", problem if odd else None, f"{good}written again", model.path)
+
+
+def _parts(model: Any) -> Counter[tuple[str, bytes]]:
+    """All of a model that is computed, or says how, by name; what it is called and notes in words are left out."""
+    graph, parts = model.graph, Counter[tuple[str, bytes]]()
+    for kind in ("initializer", "sparse_initializer", "input", "output"):
+        for part in getattr(graph, kind):
+            name = part.values.name if kind == "sparse_initializer" else part.name
+            parts[f"{kind} {name}", part.SerializeToString(deterministic=True)] += 1
+    for node in graph.node:
+        alike = type(node)()
+        alike.CopyFrom(node)
+        if alike.op_type == "Sum":  # of any order: edges are sorted where a graph is written
+            alike.input[:] = sorted(alike.input)
+        parts[f"node {node.name}", alike.SerializeToString(deterministic=True)] += 1
+    for function in model.functions:
+        parts[f"function {function.name}", function.SerializeToString(deterministic=True)] += 1
+    for opset in model.opset_import:
+        parts[f"opset {opset.domain or 'ai.onnx'}", str(opset.version).encode()] += 1
+    about = [entry.value for entry in model.metadata_props if entry.key == conventions.KEY]
+    parts["metadata", str(len(about)).encode()] += 1
+    for key, value in json.loads(about[-1]).items():
+        plain = sorted(map(str, value)) if key == "spikes" else value  # by name, in the order of the nodes in the file
+        parts[f"metadata {key}", json.dumps(plain, sort_keys=True).encode()] += 1
+    return parts
 
 
 def check_onnx(book: Book, graph: Graph, model: OnnxModel, *, judged: bool) -> Made:
-    """SN308: the interpreter on model.nir and onnxruntime on model.onnx, on the first samples; SN6xx.
+    """SN315, and SN308: the interpreter on model.nir and onnxruntime on model.onnx, on the first samples; SN6xx.
 
     The figures of all samples, where they are judged.
     """
@@ -49,6 +110,7 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel, *, judged: bool) -> M
         problem = difference.text() if difference else None
     good = f"0 of {fired.total():,} differ, {amount_of(len(x), 'sample')}"
     book.judge("SN308", "ONNX against NIR", problem, good, book.subject / "model.onnx")
+    check_written(book, graph, model)
     flat = x.reshape(*x.shape[:-3], *shape)
     determinism.check_runs(book, "model", lambda s, batch: run_onnx(model, s, batch), flat, fired, tolerance=1e-5)
     ors = ors_of(graph, model.about.get("input_kind") or "analogue")

@@ -222,7 +222,8 @@ def check_structure(
 
     again, place = compile_it(), book.subject / "program.npz"
     good = f"{described(program)}, T = {program.timesteps}"
-    alike = book.judge("SN207", "program against graph", _unlike(again, program, calibration), good, place)
+    problem = _unlike(again, program, calibration) or _fed_otherwise(graph, program)
+    alike = book.judge("SN207", "program against graph", problem, good, place)
     determinism.check_compile(book, compile_it, again)
     return again if alike else None
 
@@ -251,6 +252,20 @@ def _unlike(again: Program, program: Program, calibration: np.ndarray | None = N
     if cut:
         return f"the integer host stage cuts off calibration samples in channel {cut[0]}; export again"
     return None
+
+
+def _fed_otherwise(graph: Graph, program: Program) -> str | None:
+    """What the graph's own metadata say of time and input, and the program says otherwise. Nobody compiles that."""
+    said = {
+        "timesteps": program.timesteps,
+        "input_kind": program.input_kind,
+        "input_range": list(program.input_range),
+        "signal": program.meta.get("signal"),
+    }
+    odd = [name for name, value in said.items() if graph.meta.get(name, value) != value]
+    if not odd and "timesteps" in graph.meta and "signal" in program.meta and "signal" not in graph.meta:
+        odd = ["signal"]  # of an encoder that the graph knows nothing of
+    return f"{odd[0]} is not the same in the metadata of graph and program; export again" if odd else None
 
 
 def _names(program: Program) -> str:

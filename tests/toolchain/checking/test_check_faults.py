@@ -491,6 +491,9 @@ FAULTS = [
     Fault("ONNX and NIR that differ",
           _signed("model.onnx", lambda p: _onnx(_tensor("lines_weight", lambda w: w * 2), str(p))(Patch()), "onnx"),
           ("onnx",), "SN308", 1, "edges"),
+    Fault("classes of ONNX in another order",
+          _signed("model.onnx", lambda p: _onnx(_tensor("readout_weight", np.fliplr), str(p))(Patch()), "onnx"),
+          ("onnx",), "SN315", 1, "readout_weight"),
 ]  # fmt: skip
 
 

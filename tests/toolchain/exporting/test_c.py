@@ -133,8 +133,8 @@ def test_the_folder_builds_and_its_test_passes(noise, tmp_path: Path, capsys) ->
     assert run_command(["check", str(tmp_path / "c"), "--json"]) == 1
     assert "SN313" in capsys.readouterr().out
     (tmp_path / "c" / "manifest.json").write_text(json.dumps(manifest | {"target": "lava", "format": "snnas.export/3"}))
-    assert run_command(["check", str(tmp_path / "c"), "--json"]) == 1
-    assert "the manifest's target is lava, and C is here all the same" in capsys.readouterr().out
+    assert run_command(["check", str(tmp_path / "c"), "--json"]) == 3
+    assert "no export with --target lava has it, so that nothing compares it" in capsys.readouterr().out
     (tmp_path / "c" / "manifest.json").write_text(json.dumps(manifest))
     assert run_command(["simulate", str(tmp_path / "c"), "--json"]) == 3
     assert "model.c: not the C of program.npz beside it" in capsys.readouterr().err

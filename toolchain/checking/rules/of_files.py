@@ -17,8 +17,9 @@ RULES = (
     ),
     Rule(
         "SN103", "the export folder is whole", "invalid",
-        "manifest.json lists the files of an export; without one of them the export cannot be run or proved.",
-        "Export again, or put the whole folder (not only model.nir) where the check finds it.",
+        "manifest.json lists the files of an export; without one of them the export cannot be run or proved. A file of "
+        "another target's export beside them, or one that it does not list, is compared with nothing.",
+        "Export again, or put the whole folder (not only model.nir) where the check finds it, and nothing of another.",
     ),
     Rule(
         "SN104", "every file has the hash that the manifest records", "invalid",
