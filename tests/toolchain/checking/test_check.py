@@ -19,7 +19,7 @@ from snnas.hw_sim.program import CLOCK
 from snnas.toolchain.checking import folder_runs
 from snnas.toolchain.cli.app import run_command
 from tests.export.nir_nets import dyadic, graph_of, lif, nir, written
-from tests.toolchain.cli.test_cli import _sign, checked, exported, no_lava, only, runs  # noqa: F401
+from tests.toolchain.cli.test_cli import _sign, checked, exported, only, runs  # noqa: F401
 
 
 def _arrays(folder: Path, name: str, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> None:
