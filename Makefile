@@ -9,10 +9,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick oracles docs figures generate notebooks light release faults mutants lint format clean
+.PHONY: help install demo cifar10 test test-quick oracles docs figures generate notebooks light release faults mutants lint format clean
 
 help:  ## Show this help
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
@@ -41,6 +41,19 @@ demo: $(VENV)/.search  ## Search a network for the digits, train it, export it t
 	@$(BIN)/snnas lava setup || echo "Lava is not usable here; everything else runs without it"
 	$(BIN)/snnas search --dataset digits --budget energy_total=200uJ --trainings 32 --workers 2
 	$(BIN)/snnas export --target lava
+
+# Rounds of one training: each begins with the weights of the one before; what was ended goes on.
+round = $(if $(wildcard runs/$(1)/run.toml),$(1),--genotype examples/designs/cifar10.json --dataset cifar10 \
+	--recipe examples/designs/$(1).toml --target-sar 0.1 --name $(1) $(if $(2),--weights runs/$(2)/weights.safetensors))
+runs/cifar10/weights.safetensors: | $(VENV)/.search
+	$(BIN)/snnas train $(call round,cifar10) --runs-dir runs
+runs/cifar10_more/weights.safetensors: | runs/cifar10/weights.safetensors
+	$(BIN)/snnas train $(call round,cifar10_more,cifar10) --runs-dir runs
+runs/cifar10_last/weights.safetensors: | runs/cifar10_more/weights.safetensors
+	$(BIN)/snnas train $(call round,cifar10_last,cifar10_more) --runs-dir runs
+
+cifar10: runs/cifar10_last/weights.safetensors  ## Train and export the CIFAR-10 network of docs/results.md (hours; goes on where it was ended)
+	$(BIN)/snnas export cifar10_last --target lava --timesteps 3 --samples 4 --runs-dir runs
 
 test: $(VENV)/.dev  ## Run every test (sets up the Lava worker with lava-dl first)
 	@$(BIN)/snnas lava setup --with-dl || echo "Lava is not usable here; its tests are skipped"
