@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,28 @@ def test_only_what_is_worse_by_more_than_is_allowed_is_drift() -> None:
     assert _drift({"accuracy": 0.5, "cores": 5.5}, "cores:1")[1] == ("SN501", "failed", over)
     over = "cores 5.5 is worse than 4 by 37.5%, allowed is 20.0%"
     assert _drift({"accuracy": 0.5, "cores": 5.5}, "all:20%")[1] == ("SN501", "failed", over)
+
+
+@pytest.mark.parametrize(
+    ("stimulus", "labels", "of", "said"),
+    [
+        ("s", "y", ("s", "y"), "as the baseline's"),
+        ("", "", ("s", "y"), "as the baseline's"),
+        ("s", "", ("s", "other"), "as the baseline's"),
+        ("s", "y", ("other", "y"), "not those of the baseline: figures may differ without a change"),
+        ("s", "y", ("s", "other"), "their labels are not those of the baseline"),
+        ("", "y", ("other", "other"), "their labels are not those of the baseline"),
+        ("s", "", None, "not those of the baseline: figures may differ without a change"),
+        ("", "y", None, "their labels are not those of the baseline"),
+    ],
+)
+def test_samples_are_those_of_the_baseline(stimulus: str, labels: str, of: tuple[str, str] | None, said: str) -> None:
+    book = Book(Path("e"), "export")
+    judged: Any = None if of is None else SimpleNamespace(stimulus=of[0], labels=of[1])
+    check_drift(book, Path("b"), Baseline(figures={}, stimulus=stimulus, labels=labels), Made(judged=judged), {})
+    (found,) = book.findings
+    assert (found.code, found.detail) == ("SN503", said)
+    assert (found.status == "passed") == said.startswith("as")
 
 
 def test_a_tolerance_of_nothing_is_noted() -> None:

@@ -72,7 +72,7 @@ def check_folder(book: Book, options: CheckOptions, *, judged: bool) -> Made:
         book.add("SN105", "graph", "passed", describe(graph), folder / "model.nir")
         check_version(book, graph, folder / "model.nir")
     if manifest["format"] == ONNX_FORMAT:
-        return _check_onnx(book, graph, options, judged=judged)
+        return _check_onnx(book, graph, manifest, options, judged=judged)
     place = folder / "program.npz"
     program = book.attempt("SN117", "program", lambda: read_program(place), place)
     if program is not None:
@@ -290,7 +290,7 @@ def _figures(book: Book, graph: Graph, program: Program, samples: Samples, optio
     return made
 
 
-def _check_onnx(book: Book, graph: Graph | None, options: CheckOptions, *, judged: bool) -> Made:
+def _check_onnx(book: Book, graph: Graph | None, manifest: Tree, options: CheckOptions, *, judged: bool) -> Made:
     from snnas.toolchain.checking.folder_onnx import check_onnx  # what most exports do not need
     from snnas.toolchain.checking.onnx_rules import open_onnx
 
@@ -301,5 +301,6 @@ def _check_onnx(book: Book, graph: Graph | None, options: CheckOptions, *, judge
     opened = open_onnx(book, book.subject / "model.onnx")
     if graph is None or opened is None:
         return Made()
-    found = book.attempt("SN301", "ONNX against NIR", lambda: check_onnx(book, graph, opened[0], judged=judged))
+    onnx = partial(check_onnx, book, graph, opened[0], _version(manifest), judged=judged)
+    found = book.attempt("SN301", "ONNX against NIR", onnx)
     return found or Made()

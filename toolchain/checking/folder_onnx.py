@@ -35,10 +35,11 @@ LIMIT_BYTES = 1 << 31
 PRECISIONS = ("float32", "float64")
 
 
-def check_written(book: Book, graph: Graph, model: OnnxModel) -> None:
+def check_written(book: Book, graph: Graph, model: OnnxModel, version: str) -> None:
     """SN315: operators, numbers, inputs, outputs and metadata are those that model.nir gives, written once more.
 
-    Runs alone would miss a readout in another order, or a weight that fires nothing else on a few samples.
+    Runs alone would miss a readout in another order, or a weight that fires nothing else on a few samples. version: of
+    the snnas that wrote it; another one may write it otherwise.
     """
     import onnx
 
@@ -59,7 +60,10 @@ def check_written(book: Book, graph: Graph, model: OnnxModel) -> None:
     ours, theirs = _parts(made), _parts(held)
     odd = sorted({name for name, _ in (ours - theirs) + (theirs - ours)})
     count = f"{amount_of(len(odd), 'part')} {'is' if len(odd) == 1 else 'are'}"
-    problem = f"{count} not what model.nir gives: {', '.join(odd[:6])}; export again"
+    problem = (
+        f"{count} not what model.nir gives: {', '.join(odd[:6])}; the export is of version {version}: check it there, "
+        "or snnas export --force"
+    )
     good = f"{amount_of(len(held.graph.node), 'node')} and {amount_of(len(held.graph.initializer), 'tensor')} as "
     book.judge("SN315", "ONNX", problem if odd else None, f"{good}written again", model.path)
 
@@ -89,7 +93,7 @@ def _parts(model: Any) -> Counter[tuple[str, bytes]]:
     return parts
 
 
-def check_onnx(book: Book, graph: Graph, model: OnnxModel, *, judged: bool) -> Made:
+def check_onnx(book: Book, graph: Graph, model: OnnxModel, version: str, *, judged: bool) -> Made:
     """SN315, and SN308: the interpreter on model.nir and onnxruntime on model.onnx, on the first samples; SN6xx.
 
     The figures of all samples, where they are judged.
@@ -110,7 +114,7 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel, *, judged: bool) -> M
         problem = difference.text() if difference else None
     good = f"0 of {fired.total():,} differ, {amount_of(len(x), 'sample')}"
     book.judge("SN308", "ONNX against NIR", problem, good, book.subject / "model.onnx")
-    check_written(book, graph, model)
+    check_written(book, graph, model, version)
     flat = x.reshape(*x.shape[:-3], *shape)
     determinism.check_runs(book, "model", lambda s, batch: run_onnx(model, s, batch), flat, fired, tolerance=1e-5)
     ors = ors_of(graph, model.about.get("input_kind") or "analogue")
