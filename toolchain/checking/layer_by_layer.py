@@ -28,7 +28,6 @@ def driven_by(program: Program, x: np.ndarray, graphs: Mapping[str, np.ndarray])
     """
     whole = len(x)
     injected = next(currents for _, currents in simulator.simulate_input(program, x, batch=whole))
-    spikes_in = None if program.input_kind == "analogue" else x > 0
     handed: Spikes = dict(graphs)
     currents: Spikes = {}
     fired: Spikes = {}
@@ -40,25 +39,20 @@ def driven_by(program: Program, x: np.ndarray, graphs: Mapping[str, np.ndarray])
         if not ready:
             raise InvalidFileError("program: populations that are no neurons of the graph wait for one another")
         for p in ready:
-            currents[p.id] = _current(program, p, handed, spikes_in, whole)
+            currents[p.id] = _current(program, p, handed | {INPUT: x > 0}, whole)
             currents[p.id] += injected.get(p.id, np.zeros(1, np.int64))
         fired = simulator.simulate(alone, currents=currents).spikes
         handed |= {p.id: fired[p.id] for p in ready if p.id not in handed}
     return fired, handed
 
 
-def _current(program: Program, p: Population, handed: Spikes, spikes_in: np.ndarray | None, batch: int) -> np.ndarray:
+def _current(program: Program, p: Population, handed: Spikes, batch: int) -> np.ndarray:
     """What the synapses bring to a population at each timestep, int64 (B, T, C, H, W) in weight units."""
     steps = program.timesteps
     total = np.zeros((batch, steps, *p.shape), np.int64)
     for s in program.into(p.id):
-        source = handed.get(s.src)
-        if s.src == CLOCK:
-            source = np.ones((batch, steps, 1, 1, 1), bool)
-        elif s.src == INPUT:
-            source = spikes_in
-        assert source is not None
-        part = source[:, : max(0, steps - s.distance)]
+        source = np.ones((batch, steps, 1, 1, 1), bool) if s.src == CLOCK else handed[s.src]
+        part = source[:, : steps - s.distance]
         if not part.size:
             continue
         brought = apply(s.map, part.reshape(-1, *part.shape[2:]), p.shape).astype(np.int64) << s.exponent
