@@ -114,7 +114,7 @@ def test_designs_and_recipes_are_good() -> None:
 
     designs, recipes = (sorted((EXAMPLES / "designs").glob(f"*.{kind}")) for kind in ("json", "toml"))
     assert len(designs) == 5
-    assert len(recipes) == 7
+    assert len(recipes) == 6
     for path in designs:
         assert Design.from_json(path.read_text()).to_json() == path.read_text()
         assert f"--genotype {path.name}" in (EXAMPLES / "designs/README.md").read_text()
