@@ -222,6 +222,24 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "if isinstance(reads, Lif) and len(reads.shape) <= 1:",
         "a shape of neurons has one axis at least: none is below one",
     ),
+    Equivalent(
+        "toolchain/checking/layer_by_layer.py",
+        "while len(currents) < len(program.populations):",
+        "while len(currents) != len(program.populations):",
+        "there are never more currents than populations",
+    ),
+    Equivalent(
+        "toolchain/checking/layer_by_layer.py",
+        "brought = apply(s.map, part.reshape(-1, *part.shape[2:]), p.shape).astype(np.int64) << s.exponent",
+        "brought = apply(s.map, part.reshape(~1, *part.shape[2:]), p.shape).astype(np.int64) << s.exponent",
+        "NumPy takes any negative size for the one that it has to find",
+    ),
+    Equivalent(
+        "toolchain/checking/remake.py",
+        '"neurons": float(sum(p.size for p in program.populations if p.role == "neuron")),',
+        '"neurons": float(sum(p.size for p in program.populations if p.role <= "neuron")),',
+        "of the three roles, neuron, or and relay, it is the first in the alphabet",
+    ),
 )
 
 

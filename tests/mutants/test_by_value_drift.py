@@ -141,6 +141,11 @@ def test_a_baseline_says_what_priced_it(tmp_path: Path) -> None:
             "; the baseline was made with counts 2, profile loihi1 1, here it is counts 3, profile none: if nothing "
             "else changed, --update-baseline",
         ),
+        (
+            {"counts": "1" * 60}, {"counts": "2" * 60},
+            f"; the baseline was made with counts {'1' * 53}, here it is counts {'2' * 53}: if nothing else changed, "
+            "--update-baseline",
+        ),
     ],
 )  # fmt: skip
 def test_drift_across_versions_says_so(then: dict, now: dict, said: str) -> None:
@@ -201,6 +206,7 @@ def test_only_what_is_worse_by_more_than_is_allowed_is_drift() -> None:
         ("", "", ("s", "y"), "as the baseline's"),
         ("s", "", ("s", "other"), "as the baseline's"),
         ("s", "y", ("other", "y"), "not those of the baseline: figures may differ without a change"),
+        ("a", "y", ("other", "y"), "not those of the baseline: figures may differ without a change"),
         ("s", "y", ("s", "other"), "their labels are not those of the baseline"),
         ("", "y", ("other", "other"), "their labels are not those of the baseline"),
         ("s", "", None, "not those of the baseline: figures may differ without a change"),

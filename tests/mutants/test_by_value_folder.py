@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -346,6 +347,15 @@ def test_registers_are_proved_or_watched(export: Export) -> None:
     assert (status, " may reach " in detail) == ("failed", False), "a sample overflows it"
 
 
+def test_of_what_may_overflow_the_first_is_named(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    may = SimpleNamespace(status="may overflow", worst=("v", SimpleNamespace(value=9, limit=8)))
+    monkeypatch.setattr(folder_runs, "prove", lambda program: {"a": may, "b": may})
+    samples = Samples(x=export.samples.x, y=None)
+    ((_, status, detail),) = _verdicts(lambda book: folder_runs.check_ranges(book, export.program, samples))
+    assert status == "failed"
+    assert re.fullmatch(r"population a: its .* may reach 9, the limit is 8", detail)
+
+
 def test_another_network_is_none_of_the_graphs(export: Export) -> None:
     p = export.program
 
@@ -371,6 +381,8 @@ def test_another_network_is_none_of_the_graphs(export: Export) -> None:
         ((code, detail),) = of(changed)
         assert code == "SN207"
         assert detail.startswith(said)
+    ((_, detail),) = of(replace(p, meta={**p.meta, "signal": {"window": 8}}))
+    assert detail.startswith("signal is not the same in the metadata of graph and program")
     *kept, gone = p.synapses
     fewer = replace(p, synapses=tuple(kept))
     for ours, theirs in ((p, fewer), (fewer, p)):

@@ -27,7 +27,7 @@ from snnas.toolchain.checking.same_network import SPIKES, check_spikes
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.exporting.on_target import reference
 from tests.export.nir_nets import read
-from tests.programs import random_program
+from tests.programs import random_program, reread
 from tests.studies.growth import graph_of_size
 from tests.toolchain.checking.check_subjects import checked, sign
 from tests.toolchain.checking.test_check_fooled import failing, fine_tuned, record_rounding, shuffled
@@ -130,11 +130,11 @@ def test_a_fault_in_one_population_shows_however_deep_it_lies(deep: Graph, chang
     assert "each population by itself" in wrong.detail
 
 
-def test_what_each_population_fires_by_itself() -> None:
+def test_what_each_population_fires_by_itself(tmp_path: Path) -> None:
     """Driven by what the program fires itself, it fires just that: with relays, delays, joints and cycles."""
     for seed in range(6):
         for back in ((), ((3, 1),)):
-            program = random_program(seed, back=back)
+            program = reread(random_program(seed, back=back), tmp_path)
             x = np.random.default_rng(seed).random((3, *program.input_shape)).astype(np.float32)
             ((trace, _),) = simulator.simulate_input(program, x)
             neurons = {p.id: trace.spikes[p.id] for p in program.populations if p.role == "neuron"}
