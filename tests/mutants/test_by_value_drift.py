@@ -84,9 +84,10 @@ def test_answers_may_be_off_by_a_share_of_their_size() -> None:
 
 
 def test_a_tolerance_is_a_share_or_a_number() -> None:
-    found = parse_tolerances(["energy_total:5%,cores=1", "all:1%"])
+    found = parse_tolerances(["energy_total:5%,cores=1", "all:1%", "accuracy:.25"])
     assert found == {
-        "energy_total": Tolerance(share=0.05), "cores": Tolerance(number=1.0), "all": Tolerance(share=0.01)
+        "energy_total": Tolerance(share=0.05), "cores": Tolerance(number=1.0), "all": Tolerance(share=0.01),
+        "accuracy": Tolerance(number=0.25),
     }  # fmt: skip
     assert Tolerance(share=0.05, number=2.0).of(-100.0) == pytest.approx(100 * (0.05 + 1e-9) + 2, rel=1e-12)
     assert Tolerance().of(1.0) == pytest.approx(1e-9)
@@ -207,6 +208,7 @@ def test_only_what_is_worse_by_more_than_is_allowed_is_drift() -> None:
         ("s", "", ("s", "other"), "as the baseline's"),
         ("s", "y", ("other", "y"), "not those of the baseline: figures may differ without a change"),
         ("a", "y", ("other", "y"), "not those of the baseline: figures may differ without a change"),
+        ("s", "a", ("s", "y"), "their labels are not those of the baseline"),
         ("s", "y", ("s", "other"), "their labels are not those of the baseline"),
         ("", "y", ("other", "other"), "their labels are not those of the baseline"),
         ("s", "", None, "not those of the baseline: figures may differ without a change"),

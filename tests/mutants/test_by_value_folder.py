@@ -28,7 +28,7 @@ from snnas.hw_sim.program import INPUT, Program
 from snnas.hw_sim.simulate.counter import Counter
 from snnas.hw_sim.simulate.counts import Counts
 from snnas.hw_sim.simulate.simulator import simulate_input
-from snnas.toolchain.checking import folder_runs, remake
+from snnas.toolchain.checking import folder_runs, remake, same_network
 from snnas.toolchain.checking.findings import Book
 from snnas.toolchain.checking.folder_runs import Recorded
 from snnas.toolchain.checking.made import OF_SAMPLES
@@ -301,6 +301,23 @@ def test_what_the_graph_fires_is_what_was_recorded(export: Export) -> None:
         of([])
 
 
+def test_a_program_is_held_to_its_samples_where_its_numbers_are_proved(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, asked = Recorded(export.golden, export.samples), list[object]()
+    known = {
+        "graph_spikes": interpreter.spikes_per_timestep(interpreter.run(export.graph, export.samples.x, STEPS).spikes)
+    }
+    monkeypatch.setattr(same_network, "check_spikes", lambda *given: asked.append(given[4]))
+    fired, _ = folder_runs.simulate(export.program, export.samples.x)
+    about = (Book(Path("e"), "export"), export.graph, export.program, known, recorded, fired)
+    folder_runs.check_graph(*about)
+    folder_runs.check_graph(*about, proved=False)
+    folder_runs.check_graph(*about, proved=True)
+    assert asked[:2] == [None, None]
+    assert asked[2] is export.samples.x
+
+
 def test_a_program_is_counted_in_words_and_bytes(export: Export) -> None:
     made = program([population("a", (3, 1, 1)), population("b", (2, 1, 1))],
                    [(INPUT, "a", dense(3, 1)), ("a", "b", dense(2, 3))])  # fmt: skip
@@ -354,6 +371,9 @@ def test_of_what_may_overflow_the_first_is_named(export: Export, monkeypatch: py
     ((_, status, detail),) = _verdicts(lambda book: folder_runs.check_ranges(book, export.program, samples))
     assert status == "failed"
     assert re.fullmatch(r"population a: its .* may reach 9, the limit is 8", detail)
+    watched = replace(export.program, meta={**export.program.meta, "observed": ["b"]})
+    monkeypatch.setattr(folder_runs, "prove_or_observe", None)  # what samples do is no matter then
+    assert _verdicts(lambda book: folder_runs.check_ranges(book, watched, samples))[0][2] == detail
 
 
 def test_another_network_is_none_of_the_graphs(export: Export) -> None:

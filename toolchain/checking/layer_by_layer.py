@@ -33,9 +33,10 @@ def driven_by(program: Program, x: np.ndarray, graphs: Mapping[str, np.ndarray])
     fired: Spikes = {}
     # Whatever comes in: what a register holds is judged elsewhere.
     alone = replace(program, synapses=(), meta={**program.meta, "observed": []})
-    while len(currents) < len(program.populations):
+    waiting = list(program.in_order)
+    while waiting:
         known = {CLOCK, INPUT, *handed}
-        ready = [p for p in program.in_order if p.id not in currents and {s.src for s in program.into(p.id)} <= known]
+        ready = [p for p in waiting if {s.src for s in program.into(p.id)} <= known]
         if not ready:
             raise InvalidFileError("program: populations that are no neurons of the graph wait for one another")
         for p in ready:
@@ -43,6 +44,7 @@ def driven_by(program: Program, x: np.ndarray, graphs: Mapping[str, np.ndarray])
             currents[p.id] += injected.get(p.id, np.zeros(1, np.int64))
         fired = simulator.simulate(alone, currents=currents).spikes
         handed |= {p.id: fired[p.id] for p in ready if p.id not in handed}
+        waiting = [p for p in waiting if p.id not in currents]
     return fired, handed
 
 
@@ -52,9 +54,8 @@ def _current(program: Program, p: Population, handed: Spikes, batch: int) -> np.
     total = np.zeros((batch, steps, *p.shape), np.int64)
     for s in program.into(p.id):
         source = np.ones((batch, steps, 1, 1, 1), bool) if s.src == CLOCK else handed[s.src]
-        part = source[:, : steps - s.distance]
-        if not part.size:
-            continue
-        brought = apply(s.map, part.reshape(-1, *part.shape[2:]), p.shape).astype(np.int64) << s.exponent
-        total[:, s.distance :] += brought.reshape(batch, part.shape[1], *p.shape)
+        late = steps - s.distance
+        rows = source[:, :late].reshape(batch * late, *source.shape[2:])
+        brought = apply(s.map, rows, p.shape).astype(np.int64) << s.exponent
+        total[:, s.distance :] += brought.reshape(batch, late, *p.shape)
     return total
