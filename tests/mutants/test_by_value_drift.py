@@ -94,6 +94,9 @@ def test_a_tolerance_is_a_share_or_a_number() -> None:
     for wrong in ("energy_total", "nothing:5%", "all:1", "cores:1,cores:2"):
         with pytest.raises(UsageError, match="--tolerance"):
             parse_tolerances([wrong])
+    for wrong in ("n" * 80, f"cores:{'z' * 80}"):
+        with pytest.raises(UsageError, match=f"^--tolerance '{wrong[:60]}': "):
+            parse_tolerances([wrong])
 
 
 def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -127,6 +130,9 @@ def test_a_baseline_says_what_priced_it(tmp_path: Path) -> None:
         write_json(path, {"schema": "snnas.baseline/1", "figures": {}, "priced_by": wrong})
         with pytest.raises(InvalidFileError, match=r"priced_by is .*; expected names and versions, or none"):
             read_baseline(path)
+    write_json(path, {"schema": "snnas.baseline/1", "figures": {}, "priced_by": ["n" * 80]})
+    with pytest.raises(InvalidFileError, match=rf'priced_by is "\[\'{"n" * 38}"; expected'):
+        read_baseline(path)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +175,7 @@ def test_what_moved_is_told_the_worse_first() -> None:
         "latency is new: 3 us",
     ]
     assert moved(known, dict(known.figures)) == []
+    assert moved(known, {**known.figures, "synops": 8 * (1 + 0.9e-9)}) == []
     assert moved(known, {**known.figures, "accuracy": 0.45}) == ["accuracy 0.5 -> 0.45: WORSE by 10.0%"]
     assert moved(known, {**known.figures, "synops": 6.0}) == ["synops 8 -> 6: better by 25.0%"]
 
@@ -217,8 +224,9 @@ def test_only_what_is_worse_by_more_than_is_allowed_is_drift() -> None:
 )
 def test_samples_are_those_of_the_baseline(stimulus: str, labels: str, of: tuple[str, str] | None, said: str) -> None:
     book = Book(Path("e"), "export")
-    judged: Any = None if of is None else SimpleNamespace(stimulus=of[0], labels=of[1])
-    check_drift(book, Path("b"), Baseline(figures={}, stimulus=stimulus, labels=labels), Made(judged=judged), {})
+    judged: Any = None if of is None else SimpleNamespace(stimulus=f"{of[0]}!", labels=f"{of[1]}!")
+    known = Baseline(figures={}, stimulus=stimulus and f"{stimulus}!", labels=labels and f"{labels}!")
+    check_drift(book, Path("b"), known, Made(judged=judged), {})
     (found,) = book.findings
     assert (found.code, found.detail) == ("SN503", said)
     assert (found.status == "passed") == said.startswith("as")
@@ -229,6 +237,16 @@ def test_a_tolerance_of_nothing_is_noted() -> None:
     known = Baseline(figures={"cores": 4.0}, stimulus="")
     check_drift(book, Path("b"), known, Made(figures={"cores": 4.0}), parse_tolerances(["latency:1us", "all:1%"]))
     assert book.notes == ["--tolerance latency: the baseline has no such figure"]
+    book = Book(Path("e"), "export")
+    check_drift(book, Path("b"), known, Made(figures={"cores": 4.0}), parse_tolerances(["cores:1"]))
+    assert book.notes == []
+
+
+def test_what_is_better_by_just_what_is_allowed_is_no_news() -> None:
+    book = Book(Path("e"), "export")
+    made = Made(figures={"spikes": -1.0})
+    check_drift(book, Path("b"), Baseline(figures={"spikes": 0.0}, stimulus=""), made, parse_tolerances(["spikes:1"]))
+    assert [f.detail for f in book.findings if f.code == "SN501"] == ["-1, baseline 0"]
 
 
 def test_samples_are_as_many_as_can_be_afforded(monkeypatch: pytest.MonkeyPatch) -> None:
