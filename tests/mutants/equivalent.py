@@ -246,6 +246,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         '"neurons": float(sum(p.size for p in program.populations if p.role <= "neuron")),',
         "of the three roles, neuron, or and relay, it is the first in the alphabet",
     ),
+    Equivalent(
+        "toolchain/checking/folder_runs.py",
+        'neurons = sum(p.size for p in program.populations if p.role == "neuron")',
+        'neurons = sum(p.size for p in program.populations if p.role <= "neuron")',
+        "of the three roles, neuron, or and relay, it is the first in the alphabet",
+    ),
 )
 
 
