@@ -252,6 +252,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         'neurons = sum(p.size for p in program.populations if p.role <= "neuron")',
         "of the three roles, neuron, or and relay, it is the first in the alphabet",
     ),
+    Equivalent(
+        "toolchain/checking/drift.py",
+        "if len(numbers) < len(BAND) or numbers != sorted(numbers) or numbers[0] < 0:",
+        "if len(numbers) is not len(BAND) or numbers != sorted(numbers) or numbers[0] < 0:",
+        "there are never more numbers than ends, and small whole numbers that are equal are the same",
+    ),
+    Equivalent(
+        "toolchain/checking/drift.py",
+        "found[name] = Band(**dict(zip(BAND, numbers, strict=True)))",
+        "found[name] = Band(**dict(zip(BAND, numbers, strict=False)))",
+        "fewer numbers than ends were refused, and there are never more",
+    ),
 )
 
 

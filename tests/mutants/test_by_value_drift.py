@@ -91,7 +91,7 @@ def test_a_tolerance_is_a_share_or_a_number() -> None:
     }  # fmt: skip
     assert Tolerance(share=0.05, number=2.0).of(-100.0) == pytest.approx(100 * (0.05 + 1e-9) + 2, rel=1e-12)
     assert Tolerance().of(1.0) == pytest.approx(1e-9)
-    for wrong in ("energy_total", "nothing:5%", "all:1", "cores:1,cores:2"):
+    for wrong in ("energy_total", "nothing:5%", "a:5%", "all:1", "cores:1,cores:2"):
         with pytest.raises(UsageError, match="--tolerance"):
             parse_tolerances([wrong])
     for wrong in ("n" * 80, f"cores:{'z' * 80}"):
@@ -197,6 +197,9 @@ def test_only_what_is_worse_by_more_than_is_allowed_is_drift() -> None:
              "--update-baseline")  # fmt: skip
     assert _drift({"accuracy": 0.55, "cores": None}) == [
         above, ("SN502", "failed", "there is no such figure any more")
+    ]  # fmt: skip
+    assert _drift({"accuracy": None, "cores": 4.0}) == [
+        ("SN502", "failed", "there is no such figure any more"), same
     ]  # fmt: skip
     assert _drift({"accuracy": 0.45, "cores": 5.0}, "cores:1", "all:10%") == [
         ("SN501", "passed", "0.45, baseline 0.5"), ("SN501", "passed", "5, baseline 4")
