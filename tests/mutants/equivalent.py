@@ -241,12 +241,6 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "it is asked of figures that differ",
     ),
     Equivalent(
-        "toolchain/checking/remake.py",
-        '"neurons": float(sum(p.size for p in program.populations if p.role == "neuron")),',
-        '"neurons": float(sum(p.size for p in program.populations if p.role <= "neuron")),',
-        "of the three roles, neuron, or and relay, it is the first in the alphabet",
-    ),
-    Equivalent(
         "toolchain/checking/folder_runs.py",
         'neurons = sum(p.size for p in program.populations if p.role == "neuron")',
         'neurons = sum(p.size for p in program.populations if p.role <= "neuron")',

@@ -41,14 +41,12 @@ from snnas.toolchain.checking.samples import (
     given,
     stimulus_of,
 )
-from snnas.toolchain.checking.strays import stray
+from snnas.toolchain.checking.strays import FILES, ONNX_FILES, stray
 from snnas.toolchain.exporting.formats import C_PRICED, CALIBRATED, FORMAT, ONNX_FORMAT, READ, ROUNDED_WIDE
 from snnas.toolchain.exporting.lava import script
 from snnas.toolchain.output.report import read_report
 from snnas.toolchain.runs.run import meant_by
 
-FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py", "report.json")
-ONNX_FILES = ("model.nir", "model.onnx", "stimulus.npz", "report.json")
 OF_VERSION = ("SN211", "SN313")  # what an export of an older version fails first, and which names it
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,200}", re.ASCII)
 Tree = Mapping[str, Any]

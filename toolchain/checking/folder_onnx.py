@@ -16,7 +16,7 @@ from snnas.export.executors.onnx_runner import OnnxModel
 from snnas.export.formats.onnx_file import build_onnx
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, brief
-from snnas.hw_sim.files import read_bytes, read_json
+from snnas.hw_sim.files import read_json
 from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.checking import determinism
 from snnas.toolchain.checking.equivalence import Fired, first_difference
@@ -24,6 +24,7 @@ from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.graph_rules import neurons_of
 from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
 from snnas.toolchain.checking.made import Made
+from snnas.toolchain.checking.onnx_rules import parsed
 from snnas.toolchain.checking.said import check_samples_said, first_unlike, measured_of, unlike
 from snnas.toolchain.checking.samples import Samples, read_stimulus
 from snnas.toolchain.data.statistics import wilson
@@ -31,7 +32,6 @@ from snnas.toolchain.results.reading import hold
 from snnas.toolchain.searching.budgets import GATED
 
 COMPARED = 32  # samples: the interpreter takes its time
-LIMIT_BYTES = 1 << 31
 PRECISIONS = ("float32", "float64")
 
 
@@ -41,9 +41,7 @@ def check_written(book: Book, graph: Graph, model: OnnxModel, version: str) -> N
     Runs alone would miss a readout in another order, or a weight that fires nothing else on a few samples. version: of
     the snnas that wrote it; another one may write it otherwise.
     """
-    import onnx
-
-    held, precision = onnx.load_model_from_string(read_bytes(model.path, LIMIT_BYTES)), model.about["precision"]
+    held, precision = parsed(model.path), model.about["precision"]
     if precision not in PRECISIONS:
         problem = f"its precision is {brief(precision)}, expected {' or '.join(PRECISIONS)}; export again"
         book.add("SN315", "ONNX", "failed", problem, model.path)

@@ -27,7 +27,7 @@ _EXPECTED = "expected a model.onnx as snnas export --target onnx writes it"
 
 def open_onnx(book: Book, path: Path) -> tuple[OnnxModel, dict[str, str]] | None:
     """The model, ready to run, and the digests of its content; None where it breaks a rule."""
-    model = book.attempt("SN101", "model", lambda: _parsed(path), path)
+    model = book.attempt("SN101", "model", lambda: parsed(path), path)
     if model is None:
         return None
     for code, what, check in (
@@ -56,7 +56,8 @@ def _ready(path: Path) -> OnnxModel:
     return model
 
 
-def _parsed(path: Path) -> Any:
+def parsed(path: Path) -> Any:
+    """The model as onnx holds it; InvalidFileError where it is none, UnsupportedError (SN118) without the packages."""
     try:
         import onnx
         import onnxruntime  # noqa: F401  (what is missing is said before anything is done)

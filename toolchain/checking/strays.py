@@ -11,13 +11,14 @@ from pathlib import Path
 from snnas.export.formats.c import SOURCES
 from snnas.export.formats.c.encoder import SOURCES as ENCODER
 
-_ALL = ("model.nir", "stimulus.npz", "report.json")
-_RECORDED = ("program.npz", "golden.npz", "calibration.npz", "run_lava.py")
-_PROGRAM = (*_ALL, *_RECORDED, "counts.json", "floats.npz", "model.net")
+# Those without which an export is none: of a program, and of an ONNX model.
+FILES = ("model.nir", "program.npz", "golden.npz", "stimulus.npz", "run_lava.py", "report.json")
+ONNX_FILES = ("model.nir", "model.onnx", "stimulus.npz", "report.json")
+_PROGRAM = (*FILES, "calibration.npz", "counts.json", "floats.npz", "model.net")
 WRITTEN = {
     "lava": frozenset(_PROGRAM),
     "c": frozenset((*_PROGRAM, *SOURCES, *ENCODER)),
-    "onnx": frozenset((*_ALL, "model.onnx", "encoder.onnx")),
+    "onnx": frozenset((*ONNX_FILES, "encoder.onnx")),
 }
 # Names that people give to files of their own; calibration.npz an older export has no use for, and none reads it.
 _PLAIN = frozenset(("README.md", "Makefile", "calibration.npz"))

@@ -118,8 +118,12 @@ def onnx_report(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def here(healthy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return to_spoil(healthy, tmp_path / "here", monkeypatch)
+
+
+def to_spoil(folder: Path, copy: Path, patch: pytest.MonkeyPatch) -> Path:
     """A copy that a test may spoil; the working folder, outside of any pipeline."""
-    folder = Path(shutil.copytree(healthy, tmp_path / "here"))
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("CI", raising=False)
-    return folder
+    shutil.copytree(folder, copy)
+    patch.chdir(copy)
+    patch.delenv("CI", raising=False)
+    return copy

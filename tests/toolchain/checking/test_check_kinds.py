@@ -28,7 +28,16 @@ from snnas.hw_sim.files import read_json, sha256, write_json, write_text
 from snnas.hw_sim.program import Program, Synapse
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.models.in_c import prepare
-from tests.toolchain.checking.check_subjects import change_arrays, checked, example, healthy, here, onnx_report, sign  # noqa: F401
+from tests.toolchain.checking.check_subjects import (  # noqa: F401
+    change_arrays,
+    checked,
+    example,
+    healthy,
+    here,
+    onnx_report,
+    sign,
+    to_spoil,
+)
 from tests.toolchain.checking.test_check_cheats import remade
 from tests.toolchain.checking.test_check_fooled import LAVA, failing
 from tests.without_lava import without_lava
@@ -80,10 +89,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def there(kinds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = Path(shutil.copytree(kinds, tmp_path / "there"))
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("CI", raising=False)
-    return folder
+    return to_spoil(kinds, tmp_path / "there", monkeypatch)
 
 
 def said_again(folder: Path = ONNX) -> None:

@@ -16,7 +16,7 @@ from snnas.export.formats.nir_file import write_nir
 from snnas.hw_sim.errors import InvalidFileError, UsageError
 from snnas.hw_sim.program import INPUT
 from snnas.toolchain.checking import CheckOptions, check
-from snnas.toolchain.checking.export_folder import FILES
+from snnas.toolchain.checking.strays import FILES
 from snnas.toolchain.cli.app import run_command
 from snnas.toolchain.exporting.of_graph import export_graph
 from snnas.toolchain.exporting.options import ExportOptions
