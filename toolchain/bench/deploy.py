@@ -104,9 +104,9 @@ def _budget(table: Table, within: Sequence[Name], budget: float, options: Deploy
         row = {"method": method, "games": len(taken), "regret": None, "low": None, "high": None}
         if taken:
             regret = np.array([truth[best] - truth[name] for name in taken])
-            means = stream(options.seed, f"bootstrap {method}").choice(regret, (1000, len(regret))).mean(1)
             row["regret"] = float(regret.mean())
             if len(taken) >= FEWEST:
+                means = stream(options.seed, f"bootstrap {method}").choice(regret, (1000, len(regret))).mean(1)
                 row["low"], row["high"] = percentiles(means)
         rows.append(row)
     cell, channels, timesteps = best
