@@ -28,7 +28,7 @@ def driven_by(program: Program, x: np.ndarray, graphs: Mapping[str, np.ndarray])
     """
     whole = len(x)
     injected = next(currents for _, currents in simulator.simulate_input(program, x, batch=whole))
-    handed: Spikes = dict(graphs)
+    sent, handed = {INPUT: x > 0}, dict(graphs)
     currents: Spikes = {}
     fired: Spikes = {}
     # Whatever comes in: what a register holds is judged elsewhere.
@@ -40,7 +40,7 @@ def driven_by(program: Program, x: np.ndarray, graphs: Mapping[str, np.ndarray])
         if not ready:
             raise InvalidFileError("program: populations that are no neurons of the graph wait for one another")
         for p in ready:
-            currents[p.id] = _current(program, p, handed | {INPUT: x > 0}, whole)
+            currents[p.id] = _current(program, p, handed | sent, whole)
             currents[p.id] += injected.get(p.id, np.zeros(1, np.int64))
         fired = simulator.simulate(alone, currents=currents).spikes
         handed |= {p.id: fired[p.id] for p in ready if p.id not in handed}

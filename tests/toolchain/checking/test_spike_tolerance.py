@@ -18,7 +18,7 @@ from snnas.export.formats.npz_file import read_npz, write_npz
 from snnas.export.formats.program_file import read_program, write_program
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError
-from snnas.hw_sim.program import CLOCK, Program, Synapse
+from snnas.hw_sim.program import CLOCK, InputKind, Program, Synapse
 from snnas.hw_sim.simulate import simulator
 from snnas.toolchain.checking.findings import Book, Finding
 from snnas.toolchain.checking.folder_runs import simulate
@@ -130,19 +130,23 @@ def test_a_fault_in_one_population_shows_however_deep_it_lies(deep: Graph, chang
     assert "each population by itself" in wrong.detail
 
 
-def test_what_each_population_fires_by_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("back", [(), ((3, 1),)])
+@pytest.mark.parametrize("kind", ["analogue", "spikes"])
+def test_what_each_population_fires_by_itself(
+    kind: InputKind, back: tuple[tuple[int, int], ...], tmp_path: Path
+) -> None:
     """Driven by what the program fires itself, it fires just that: with relays, delays, joints and cycles."""
     for seed in range(6):
-        for back in ((), ((3, 1),)):
-            program = reread(random_program(seed, back=back), tmp_path)
-            x = np.random.default_rng(seed).random((3, *program.input_shape)).astype(np.float32) - 0.25
-            ((trace, _),) = simulator.simulate_input(program, x)
-            neurons = {p.id: trace.spikes[p.id] for p in program.populations if p.role == "neuron"}
-            for known in (neurons, *([{}] if not back else [])):  # where nothing comes back each may hand on its own
-                alone, handed = driven_by(program, x, known)
-                for name, spikes in trace.spikes.items():
-                    assert (alone[name] == spikes).all(), (seed, name)
-                    assert (handed[name] == spikes).all()
+        program = reread(random_program(seed, back=back, kind=kind), tmp_path)
+        shape = program.input_shape if kind == "analogue" else (program.timesteps, *program.input_shape)
+        x = np.random.default_rng(seed).random((3, *shape)).astype(np.float32) - 0.25
+        ((trace, _),) = simulator.simulate_input(program, x)
+        neurons = {p.id: trace.spikes[p.id] for p in program.populations if p.role == "neuron"}
+        for known in (neurons, *([{}] if not back else [])):  # where nothing comes back each may hand on its own
+            alone, handed = driven_by(program, x, known)
+            for name, spikes in trace.spikes.items():
+                assert (alone[name] == spikes).all(), (seed, name)
+                assert (handed[name] == spikes).all()
 
 
 def test_by_itself_a_population_does_not_see_what_those_before_it_do(deep: Graph) -> None:
