@@ -1,6 +1,7 @@
 """Tables within a width: prose is folded, figures never are, and where there is no room the last column goes under.
 
-A figure and its unit, the ends of a range and ``T = 8`` stay on one line.
+A figure and its unit, the ends of a range and ``T = 8`` stay on one line; in plain text every word does, so that a path
+can be found in a log and copied from it.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ class Fitted:
     ends: list[bool]
 
 
-def fitted(table: Table, width: int, *, gap: int, edge: int = 0, under: bool = False) -> Fitted:
-    """The table's cells, folded to ``width``. gap: between columns; edge: around all; under: the last may go there."""
+def fitted(table: Table, width: int, *, gap: int, edge: int = 0, plain: bool = False) -> Fitted:
+    """The table's cells, folded to ``width``. gap: between columns; edge: around all.
+
+    plain: the last column may go under its rows, and a word that is too long stays whole.
+    """
     columns = [[str(cell) for cell in column.cells] for column in table.columns]
     heads = [str(column.header) for column in table.columns] if table.show_header else [""] * len(columns)
     right = [column.justify == "right" for column in table.columns]
@@ -51,7 +55,7 @@ def fitted(table: Table, width: int, *, gap: int, edge: int = 0, under: bool = F
         heads[-1] = heads[-1] if len(heads[-1]) <= room and any(columns[-1]) else ""
         wide[-1], prose[-1] = max(map(len, (heads[-1], *columns[-1])), default=0), False
 
-    last_under = under and len(columns) > 1
+    last_under = plain and len(columns) > 1
     if last_under and prose[-1] and over() > 0 and wide[-1] - over() < ROOM:
         put_under()
     while over() > 0:
@@ -64,13 +68,13 @@ def fitted(table: Table, width: int, *, gap: int, edge: int = 0, under: bool = F
     if last_under and over() > 0 and not (right[-1] or notes):  # short notes, which are not folded, among figures
         put_under()
     rows = [
-        [_fold(cell, wide[k]) if prose[k] else [cell] for k, cell in enumerate(cells)]
+        [_fold(cell, wide[k], whole=plain) if prose[k] else [cell] for k, cell in enumerate(cells)]
         for cells in zip(*columns, strict=True)
     ]
     return Fitted(
         head=heads,
         rows=rows,
-        under=[_fold(note, width - INDENT) if note else [] for note in notes or [""] * len(rows)],
+        under=[_fold(note, width - INDENT, whole=plain) if note else [] for note in notes or [""] * len(rows)],
         right=right,
         ends=[bool(row.end_section) for row in table.rows],
     )
@@ -78,7 +82,7 @@ def fitted(table: Table, width: int, *, gap: int, edge: int = 0, under: bool = F
 
 def lines(table: Table, width: int) -> Iterator[str]:
     """Plain aligned text, as a log keeps it: no boxes, no colours, two spaces between columns."""
-    found = fitted(table, width, gap=2, under=True)
+    found = fitted(table, width, gap=2, plain=True)
     every = [[[head] for head in found.head], *found.rows]
     wide = [max((len(line) for row in every for line in row[k]), default=0) for k in range(len(found.head))]
     if any(found.head):
@@ -116,11 +120,12 @@ def _is_prose(cell: str) -> bool:
     return len(cell) > LEAST and len(re.findall(r"[A-Za-z]{2,}", cell)) > 1
 
 
-def _fold(cell: str, width: int) -> list[str]:
+def _fold(cell: str, width: int, *, whole: bool) -> list[str]:
+    """Lines of at most ``width`` characters. whole: words that are longer stay as they are."""
     indent = cell[: len(cell) - len(cell.lstrip())]
     if len(cell) <= width:
         return [cell]
     folded = textwrap.wrap(
-        held(cell.strip()), max(width, 1), initial_indent=indent, break_long_words=True, break_on_hyphens=False
+        held(cell.strip()), max(width, 1), initial_indent=indent, break_long_words=not whole, break_on_hyphens=False
     )
     return [line.replace(HELD, " ") for line in folded] or [""]

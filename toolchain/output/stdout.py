@@ -47,13 +47,14 @@ def print_table(table: Any) -> None:
     from snnas.toolchain.output.stderr import harmless
 
     console = Console(width=_width(), highlight=False, markup=False, emoji=False)
+    whole = not sys.stdout.isatty()  # lines of text: what reads a log looks for a path in one of them
     if not isinstance(table, Table):
-        console.print(printable(table), soft_wrap=not sys.stdout.isatty())
+        console.print(printable(table), soft_wrap=whole)
         return
     title, caption = harmless(table).title, table.caption
     table.title = table.caption = None
     if title:
-        console.print(title, style="italic")
+        console.print(title, style="italic", soft_wrap=True)
     if sys.stdout.isatty() and console.width >= NARROW:
         console.print(boxed(table, console.width))
     else:
@@ -62,7 +63,7 @@ def print_table(table: Any) -> None:
         for line in rest:
             console.print(line, soft_wrap=True)
     if caption:
-        console.print(caption, style="dim italic")
+        console.print(caption, style="dim italic", soft_wrap=whole)
 
 
 def print_shown(result: Shown, as_json: bool) -> None:

@@ -184,6 +184,20 @@ def test_a_log_gets_plain_aligned_text(
         assert whole in out, "no figure is split over lines"
 
 
+@pytest.mark.parametrize("columns", ["80", "160"])
+def test_a_log_keeps_a_path_whole_wherever_it_stands(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    path = "/a/" + "long/" * 50 + "path"
+    table = Table("name", "detail", title=f"check of {path} (export folder)", caption=f"see {path}, where it stands")
+    table.add_row("a short name", f"nothing is at {path}, which was asked for")
+    table.add_row(f"a folded name, {path}", "and prose beside it")
+    print_table(table)
+    print_table(f"a line of text about {path}")
+    assert capsys.readouterr().out.count(path) == 5
+
+
 def test_below_a_hundred_columns_a_long_note_stands_under_its_row() -> None:
     wide, narrow = [*fitting.lines(several(), 120)], [*fitting.lines(several(), 80)]
     at = next(k for k, line in enumerate(narrow) if line.startswith("verdict"))

@@ -113,7 +113,7 @@ def test_a_check_calls_a_packed_run_by_its_name(
     for more in ([], ["--json"]):
         assert run_command(["check", str(one), "--max", "cores=0", *more]) == 1
         told = capsys.readouterr()
-        assert "one.zip" in told.out + told.err
+        assert str(one) in told.out + told.err
         assert "snnas-check-" not in told.out + told.err
     assert run_command(["check", str(one), "--data", "digits", "--limit", "2", "--max", "cores=99"]) == 0
     capsys.readouterr()
