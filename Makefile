@@ -161,7 +161,8 @@ faults: $(VENV)/.dev  ## Inject faults: hostile files, kills, bad machines, load
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.edited --out $(FAULTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.studies.growth
 
-# tests/mutants/results.jsonl holds what was tried, so that the next call goes on; SAMPLE=60: so many of each module.
+# tests/mutants/results.jsonl holds what was tried, so that the next call goes on; SAMPLE=60: so many of each
+# module; REST=300: so many of all others of export/ and hw_sim/ together.
 MUTANTS ?= mutants.out
 mutants: $(VENV)/.dev  ## Plant faults in the code, by hand and by cosmic-ray: do tests find them? (hours; goes on)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.hand
@@ -170,6 +171,7 @@ mutants: $(VENV)/.dev  ## Plant faults in the code, by hand and by cosmic-ray: d
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$(.oracles/mutants/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
 	OMP_NUM_THREADS=1 .oracles/mutants/bin/python -m tests.mutants.campaign --out $(MUTANTS) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(DRAW),--draw $(DRAW))
+	OMP_NUM_THREADS=1 .oracles/mutants/bin/python -m tests.mutants.rest --out $(MUTANTS) $(if $(REST),--sample $(REST)) $(if $(DRAW),--draw $(DRAW))
 
 lint: $(VENV)/.types  ## Check style and types
 	$(BIN)/ruff check .

@@ -10,32 +10,30 @@ state of the code no longer count, and none is tried twice.
 ``--again`` tries those of all draws that lived, and are not named equivalent, once more, and no others. FOLDER holds
 the copy of the tree and what each test reaches.
 
-No mutants: annotations, which nobody evaluates; the star before parameters that go by name; flags of dataclasses and
-their removal (frozen, slots, kw_only), which compute nothing. Those that lived are named in ``equivalent.py``, with an
+Those that lived are named in ``equivalent.py``, with an
 argument, or count.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import functools
 import hashlib
 import json
 import math
 import os
-import random
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from snnas.toolchain.data.statistics import wilson
 from tests.mutants.equivalent import argument_for
 from tests.mutants.hand import COPIED, ROOT
+from tests.mutants.places import Mutant, mutants_of, places_of, statement_lines
 
 RESULTS = ROOT / "tests/mutants/results.jsonl"
 # By folder, of its modules' mutants: made by hand, and one by one.
@@ -84,25 +82,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "toolchain/checking/equivalence.py": (),
     "toolchain/checking/drift.py": ("tests/toolchain/checking/test_baseline_bands.py",),
 }  # fmt: skip
-Span = tuple[tuple[int, int], tuple[int, int]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mutant:
-    """key: a digest of the module's path and of source, the whole module with one fault at ``row``."""
-
-    module: str
-    operator: str
-    row: int
-    key: str
-    source: str
-
-    def change(self) -> tuple[str, str]:
-        """The line as it is and as it became (the first that differs)."""
-        was, now = (ROOT / self.module).read_text().splitlines(), self.source.splitlines()
-        pairs = (pair for pair in zip(was, now, strict=False) if pair[0] != pair[1])
-        old, new = next(pairs, ("", ""))
-        return old.strip(), new.strip()
+MARKS = "not slow and not lava"  # pytest's -m of what is run against mutants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,89 +130,6 @@ def copy_tree(tree: Path) -> None:
             shutil.copy(source, tree / part)
 
 
-def idle_spans(source: str) -> list[Span]:
-    """Where a fault does nothing, as (row, column) from and to: annotations, and the decorators of dataclasses."""
-    found: list[ast.expr | None] = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found.append(node.returns)
-        elif isinstance(node, ast.arg | ast.AnnAssign):
-            found.append(node.annotation)
-        elif isinstance(node, ast.ClassDef):
-            found += [d for d in node.decorator_list if "dataclass" in ast.unparse(d)]
-    return [
-        ((a.lineno, a.col_offset - 1), (a.end_lineno or a.lineno, a.end_col_offset or a.col_offset))
-        for a in found if a is not None
-    ]  # fmt: skip
-
-
-def statement_lines(source: str, row: int) -> list[int]:
-    """The lines of the innermost statement at ``row``; of one with a body, those before its body."""
-    best = range(row, row + 1)
-    size = 1 << 30
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.stmt):
-            body = getattr(node, "body", None)
-            last = body[0].lineno - 1 if body else (node.end_lineno or node.lineno)
-            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-            if first <= row <= max(last, first) and max(last, first) - first < size:
-                best, size = range(first, max(last, first) + 1), max(last, first) - first
-    return list(best)
-
-
-def mutants_of(
-    module: str, sample: int | None = None, draw: int = 1, but: Collection[str] = ()
-) -> tuple[list[Mutant], int]:
-    """The first ``sample`` mutants of a module in the order of a draw; how many places it has. but: keys of others'."""
-    import cosmic_ray.plugins
-    from cosmic_ray.ast import ast_nodes, get_ast
-    from cosmic_ray.mutating import mutate_code
-
-    source = (ROOT / module).read_text()
-    idle, nodes, found = idle_spans(source), list(ast_nodes(get_ast(source))), dict[str, tuple[str, int, int]]()
-    for name in sorted(cosmic_ray.plugins.operator_names()):
-        operator = cosmic_ray.plugins.get_operator(name)
-        if operator.arguments():
-            continue
-        places = [start for node in nodes for start, _ in operator().mutation_positions(node)]
-        for occurrence, (row, column) in enumerate(places):
-            if not any(start <= (row, column) < end for start, end in idle):
-                found[f"{name}/{occurrence}"] = name, occurrence, row
-    drawn = sorted(found)
-    random.Random(module if draw == 1 else f"{module} {draw}").shuffle(drawn)
-    made, seen = list[Mutant](), set(but)
-    for name, occurrence, row in (found[place] for place in drawn):
-        if sample is not None and len(made) == sample:
-            break
-        text = mutate_code(source, cosmic_ray.plugins.get_operator(name)(), occurrence)
-        if _is_a_change(source, text):
-            key = hashlib.sha256(f"{module}\n{text}".encode()).hexdigest()[:16]
-            if key in seen:
-                continue
-            seen.add(key)
-            made.append(Mutant(module=module, operator=name, row=row, key=key, source=text))
-    return made, len(found)
-
-
-def _is_a_change(source: str, text: str | None) -> bool:
-    """Not one that the parser refuses, nor one that it reads alike."""
-    try:
-        return text is not None and _computed(text) != _computed(source)
-    except SyntaxError:
-        return False
-
-
-def _computed(source: str) -> str:
-    """The module, but for which parameters may be given by name or by place alone: its callers read alike."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arguments):
-            node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
-            node.defaults += [default for default in node.kw_defaults if default is not None]
-            node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
-    return ast.dump(tree)
-
-
 def read_results() -> dict[str, Result]:
     """By key."""
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
@@ -241,11 +138,12 @@ def read_results() -> dict[str, Result]:
 
 def write_results(results: Iterable[Result]) -> None:
     fields = ("module", "key", "state", "places", "draw", "row", "first", "outcome", "old", "new")
-    ordered = sorted(results, key=lambda r: (list(MODULES).index(r.module), r.row, r.key))
+    place = {module: at for at, module in enumerate(MODULES)}
+    ordered = sorted(results, key=lambda r: (place.get(r.module, len(place)), r.module, r.row, r.key))
     RESULTS.write_text("".join(json.dumps({f: getattr(r, f) for f in fields}) + "\n" for r in ordered))
 
 
-def _unexplained(result: Result) -> bool:
+def unexplained(result: Result) -> bool:
     return result.outcome == "alive" and result.argument is None
 
 
@@ -254,32 +152,47 @@ def try_module(out: Path, module: str, sample: int | None, again: bool, draw: in
     known = collect(out, module, draw)
     if again:
         drawn = tried_of(module, known)
-        places = max((known[m.key].places for m in drawn), default=0)
-        wanted = [m for m in drawn if _unexplained(known[m.key])]
+        wanted = [m for m in drawn if unexplained(known[m.key])]
     else:
-        drawn, places = mutants_of(module, sample, draw, {r.key for r in known.values() if r.draw != draw})
+        drawn, _ = mutants_of(module, sample, draw, {r.key for r in known.values() if r.draw != draw})
         wanted = [m for m in drawn if m.key not in known]
-    print(f"{module}: {places} places, {len(drawn)} drawn, {len(wanted)} to try", flush=True)
-    if not wanted:
+    print(f"{module}: {len(drawn)} drawn, {len(wanted)} to try", flush=True)
+    if wanted:
+        copy_tree(out / "tree")
+        tests = [*MODULES[module], *KILLED[module.partition("/")[0]]]
+        state = hashlib.sha256(b"".join((ROOT / f).read_bytes() for f in (module, *tests))).hexdigest()[:16]
+        try_mutants(out, wanted, tests, out / f"trace-{module.replace('/', '-')}-{state}.json", draw)
+
+
+def try_mutants(out: Path, wanted: Sequence[Mutant], tests: Sequence[str], trace: Path, draw: int) -> None:
+    """Tries mutants of one module in the copy of the tree. trace: what each test enters, made where it is not there.
+
+    Without a test all live.
+    """
+    module, tree = wanted[0].module, out / "tree"
+    name, source, places = module.replace("/", "-"), (ROOT / module).read_text(), len(places_of(module))
+    (out / f"{name}.known.json").write_text(json.dumps({m.key: [places, m.row, *m.change()] for m in wanted}))
+    if not tests:
+        alive = (json.dumps({"key": m.key, "outcome": "alive"}) + "\n" for m in wanted)
+        (out / f"{name}.jsonl").write_text("".join(alive))
+        collect(out, module, draw)
         return
-    tree = out / "tree"
-    copy_tree(tree)
-    name, source = module.replace("/", "-"), (ROOT / module).read_text()
-    tests = [*MODULES[module], *KILLED[module.partition("/")[0]]]
-    state = hashlib.sha256(b"".join((ROOT / f).read_bytes() for f in (module, *tests))).hexdigest()[:16]
     told = [{"key": m.key, "source": m.source, "lines": statement_lines(source, m.row)} for m in wanted]
     job = {
-        "module": module, "tests": tests, "marks": "not slow and not lava", "mutants": told,
-        "trace": str(out / f"trace-{name}-{state}.json"), "out": str(out / f"{name}.jsonl"),
+        "module": module, "tests": list(tests), "marks": MARKS, "mutants": told, "trace": str(trace),
+        "out": str(out / f"{name}.jsonl"),
     }  # fmt: skip
-    (out / f"{name}.known.json").write_text(json.dumps({m.key: [places, m.row, *m.change()] for m in drawn}))
     (out / f"{name}.job.json").write_text(json.dumps(job))
-    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.mutants.trial", str(out / f"{name}.job.json")]
     try:
-        subprocess.run(command, cwd=tree, env=environment, check=True)
+        in_tree(tree, "tests.mutants.trial", str(out / f"{name}.job.json"))
     finally:
         collect(out, module, draw)
+
+
+def in_tree(tree: Path, module: str, *arguments: str) -> None:
+    """Run a module of the copy."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", module, *arguments], cwd=tree, env=environment, check=True)
 
 
 def collect(out: Path, module: str, draw: int) -> dict[str, Result]:
@@ -372,10 +285,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             try_module(given.out.resolve(), module, given.sample, given.again, given.draw)
     results = read_results().values()
     print(table(results))
-    for r in results:
-        if r.current and _unexplained(r):
-            print(f"{r.module}:{r.row}\n- {r.old}\n+ {r.new}\n")
+    tell_alive(r for r in results if r.module in MODULES)
     return 0
+
+
+def tell_alive(results: Iterable[Result]) -> None:
+    for r in results:
+        if r.current and unexplained(r):
+            print(f"{r.module}:{r.row}\n- {r.old}\n+ {r.new}\n")
 
 
 if __name__ == "__main__":

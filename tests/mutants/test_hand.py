@@ -7,10 +7,11 @@ import types
 
 import pytest
 
-from tests.mutants import test_killed
-from tests.mutants.campaign import KILLED, MODULES, idle_spans, read_results, statement_lines
+from tests.mutants import rest, test_killed
+from tests.mutants.campaign import KILLED, MODULES, read_results
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.hand import MUTANTS, ROOT, Mutant
+from tests.mutants.places import idle_spans, statement_lines
 from tests.mutants.swap import changed_functions, swap
 from tests.mutants.trial import ENTERED, marked
 
@@ -31,7 +32,16 @@ def test_modules_and_tests_of_the_campaign_are_there() -> None:
     assert [
         p for m, tests in MODULES.items() for p in (m, *tests, *KILLED[m.partition("/")[0]]) if not (ROOT / p).is_file()
     ] == []
-    assert {r.module for r in read_results().values()} <= set(MODULES)
+    assert {r.module for r in read_results().values() if r.current} <= {*MODULES, *rest.modules()}
+
+
+def test_the_rest_is_every_other_module_by_its_places() -> None:
+    assert not set(rest.modules()) & set(MODULES)
+    assert {"export/graph/graph.py", "hw_sim/energy/profile.py"} <= set(rest.modules())
+    places = {"a.py": 900, "b.py": 100}
+    some, more = (rest.shares(places, sample, draw=1) for sample in (50, 500))
+    assert all(some[module] <= more[module] for module in places)
+    assert (sum(more.values()), 425 < more["a.py"] < 475) == (500, True)
 
 
 def test_what_is_named_equivalent_is_a_line_of_the_code() -> None:
@@ -76,9 +86,9 @@ def test_a_fault_is_put_into_what_others_hold_already() -> None:
 def test_a_marked_function_tells_its_lines_and_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     source = "def f(x):\n    'Says.'\n    def g():\n        return x + 1\n    return g()\n"
     source += "\n@staticmethod\ndef h():\n    pass\n"
-    module, told = types.ModuleType("made"), list[tuple[int, int]]()
-    exec(marked(source), vars(module))
+    module, told = types.ModuleType("made"), list[tuple[str, int, int]]()
+    exec(marked(source, "a.py"), vars(module))
     assert (module.f(1), module.f.__doc__) == (2, "Says.")
-    monkeypatch.setattr(builtins, ENTERED, lambda first, last: told.append((first, last)), raising=False)
+    monkeypatch.setattr(builtins, ENTERED, lambda *span: told.append(span), raising=False)
     module.f(1), module.h()
-    assert told == [(1, 5), (3, 4), (7, 9)]
+    assert told == [("a.py", 1, 5), ("a.py", 3, 4), ("a.py", 7, 9)]

@@ -7,8 +7,8 @@ JOB holds ``module`` (a path), ``tests`` (files), ``marks`` (pytest's -m), ``tra
 copy, and is written to. A line of ``out`` per mutant: its key, and *killed*, *late* (its CPU ran out, or it sleeps and
 does not wake, which kills too) or *alive*.
 
-First the tests run once over the module, whose functions tell that they are entered: those of session fixtures too, and
-none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
+First the tests run once over the module, whose functions tell that they are entered (``trace``): those of session
+fixtures too, and none in other processes. Of a mutant run the tests that enter its function, the quickest first; if all
 pass, all others that enter the module (of a mutant outside of functions: all others). A fault inside of functions is
 put into a process that has collected its tests (``swap``), any other into the file: everything that does not import the
 module is imported before the fork.
@@ -28,7 +28,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,58 +37,64 @@ import pytest
 from tests.mutants import swap
 
 Tree = dict[str, Any]
+Span = tuple[str, int, int]  # a module, and a function's first and last line
 SPARE_SECONDS, TIMES = 4, 4  # CPU seconds of a mutant's tests: so many more, and so many times what they took
 ASLEEP, AWAKE = 60, 0.05  # wall seconds in which a trial that is not stuck works so long, on a busy machine too
 MEMORY = 12 << 30
 ENTERED = "_entered_of_mutants"  # in builtins: what a marked function calls
 
 
-def marked(source: str) -> str:
+def marked(source: str, module: str) -> str:
     """The module, each of whose functions first tells ``_Tracer``, where there is one, its first and last line."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            mark = f"__import__('builtins').__dict__.get('{ENTERED}', slice)({first}, {node.end_lineno})"
+            mark = f"__import__('builtins').__dict__.get('{ENTERED}', slice)({module!r}, {first}, {node.end_lineno})"
             node.body.insert(1 if ast.get_docstring(node) is not None else 0, ast.parse(mark).body[0])
     return ast.unparse(tree)
 
 
 class _Tracer:
-    """The lines of a marked module's functions that each test enters, its CPU seconds, and how long it took."""
+    """The functions of marked modules that each test enters, its CPU seconds, and how long it took."""
 
     def __init__(self) -> None:
-        self.lines, self.of_fixtures = set[int](), dict[str, set[int]]()
+        self.entered, self.of_fixtures = set[Span](), dict[str, set[Span]]()
         self.tests: dict[str, Tree] = {}
-        setattr(builtins, ENTERED, self._entered)
-
-    def _entered(self, first: int, last: int) -> None:
-        self.lines.update(range(first, last + 1))
+        setattr(builtins, ENTERED, lambda *span: self.entered.add(span))
 
     @contextlib.contextmanager
-    def _traced(self) -> Generator[set[int]]:
-        outer, self.lines = self.lines, set()
+    def _traced(self) -> Generator[set[Span]]:
+        outer, self.entered = self.entered, set()
         try:
-            yield self.lines
+            yield self.entered
         finally:
-            outer |= self.lines
-            self.lines = outer
+            outer |= self.entered
+            self.entered = outer
+
+    def of(self, module: str) -> dict[str, Tree]:
+        """Of each test its seconds, and the lines of the module's functions that it enters."""
+        found = {}
+        for name, test in self.tests.items():
+            lines = {line for at, first, last in test["spans"] if at == module for line in range(first, last + 1)}
+            found[name] = {"seconds": test["seconds"], "waited": test["waited"], "lines": sorted(lines)}
+        return found
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
-        with self._traced() as lines:
+        with self._traced() as spans:
             done = yield
-        self.of_fixtures.setdefault(fixturedef.argname, set()).update(lines)
+        self.of_fixtures.setdefault(fixturedef.argname, set()).update(spans)
         return done
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Generator[None, object, object]:
         began, since = time.process_time(), time.monotonic()
-        with self._traced() as lines:
+        with self._traced() as spans:
             done = yield
-        reached = set(lines).union(*(self.of_fixtures.get(name, set()) for name in item.fixturenames))
+        reached = set(spans).union(*(self.of_fixtures.get(name, set()) for name in item.fixturenames))
         seconds, waited = time.process_time() - began, time.monotonic() - since
-        self.tests[item.nodeid] = {"seconds": seconds, "waited": waited, "lines": sorted(reached)}
+        self.tests[item.nodeid] = {"seconds": seconds, "waited": waited, "spans": reached}
         return done
 
 
@@ -212,20 +218,20 @@ def _cpu_seconds(group: int) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def _trace(job: Tree) -> int:
-    module, tracer = Path(job["module"]), _Tracer()
-    whole = module.read_text()
-    module.write_text(marked(whole))
+def trace(traces: Mapping[str, str], tests: Sequence[str], marks: str) -> int:
+    """Run the tests once; write what they enter of each module into its file of ``traces``. 0: all have passed."""
+    tracer, whole = _Tracer(), {module: Path(module).read_text() for module in traces}
     try:
-        code = _pytest(job["tests"], job["marks"], tracer)
+        for module, source in whole.items():
+            Path(module).write_text(marked(source, module))
+        code = _pytest(tests, marks, tracer)
     finally:
-        module.write_text(whole)
+        for module, source in whole.items():
+            Path(module).write_text(source)
     if code == 0:
-        found = {
-            "tests": tracer.tests,
-            "loaded": [n for n in sys.modules if n.split(".")[0] not in ("tests", "__main__")],
-        }
-        Path(job["trace"]).write_text(json.dumps(found))
+        loaded = [n for n in sys.modules if n.split(".")[0] not in ("tests", "__main__")]
+        for module, file in traces.items():
+            Path(file).write_text(json.dumps({"tests": tracer.of(module), "loaded": loaded}))
     return code
 
 
@@ -281,11 +287,11 @@ def _tell(job: Tree, key: str, outcome: str) -> None:
 def main(path: str) -> int:
     job = json.loads(Path(path).read_text())
     whole = Path(job["module"]).read_text()
-    trace = Path(job["trace"])
-    fresh = not trace.exists()
-    if fresh and _forked(lambda: _trace(job))[0] != 0:
+    traced = Path(job["trace"])
+    fresh = not traced.exists()
+    if fresh and _forked(lambda: trace({job["module"]: job["trace"]}, job["tests"], job["marks"]))[0] != 0:
         raise SystemExit(f"{job['module']}: its tests do not pass as they are (MUTANTS_LOG=FILE tells)")
-    found = json.loads(trace.read_text())
+    found = json.loads(traced.read_text())
     warm = _Warm(job, found["tests"])
     stands = _forked(lambda: _pytest(job["tests"], job["marks"], warm))[0] == 0
     if not stands:
@@ -299,7 +305,7 @@ def main(path: str) -> int:
     sys.dont_write_bytecode = True
     try:
         if fresh and not stands and _tried(job, found["tests"], [], whole) != "alive":
-            trace.unlink()
+            traced.unlink()
             raise SystemExit(f"{job['module']}: no mutant at all is killed: its tests do not stand a second run")
         for mutant in left:
             _tell(job, mutant["key"], _tried(job, found["tests"], mutant["lines"], mutant["source"]))
