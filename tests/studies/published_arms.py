@@ -28,18 +28,26 @@ WIDTHS = (8, 16, 4, 24, 12, 6, 32, 3, 2)  # channels of the first cell, in the o
 
 
 def searched(
-    method: str, dataset: str, budget: str, seed: int, seconds: float, narrator: Narrator, *, epochs: int = 0
+    method: str,
+    dataset: str,
+    budget: str,
+    seed: int,
+    seconds: float,
+    narrator: Narrator,
+    *,
+    data: tuple[str, ...] = (),
+    epochs: int = 0,
 ) -> dict[str, Any]:
     """The arm's network as ``trained_search`` keeps it; on_target None where no width came to one.
 
-    seconds: of CPU, that may be spent. epochs: of a training, 0 for the recipe's.
+    seconds: of CPU, that may be spent. data: NAME=VALUE of the data set. epochs: of a training, 0 for the recipe's.
     """
     begun, tried, reason = time.process_time(), list[dict[str, Any]](), ""
     for at, width in enumerate(WIDTHS):
         if at and time.process_time() - begun >= seconds:
             break
         try:
-            tried.append(_at_width(method, dataset, budget, seed, width, epochs))
+            tried.append(_at_width(method, dataset, data, budget, seed, width, epochs))
         except GateError as error:  # nothing that wide keeps the budget
             reason = str(error)
             continue
@@ -53,7 +61,9 @@ def searched(
     return {**base, **best, **test()}
 
 
-def _at_width(method: str, dataset: str, budget: str, seed: int, width: int, epochs: int) -> dict[str, Any]:
+def _at_width(
+    method: str, dataset: str, data: tuple[str, ...], budget: str, seed: int, width: int, epochs: int
+) -> dict[str, Any]:
     """One search and training. judged: accuracy on target, validation; test: what measures it on the test split."""
     from snnas.search.methods.memory import Widths
     from snnas.toolchain.commands.search import run_search
@@ -66,20 +76,20 @@ def _at_width(method: str, dataset: str, budget: str, seed: int, width: int, epo
     with tempfile.TemporaryDirectory() as folder:
         run = run_search(
             SearchOptions(
-                dataset=dataset, method=method, budget=(budget,), channels=width, seed=seed, epochs=epochs or None,
-                runs_dir=Path(folder), device="cpu",
+                dataset=dataset, data=data, method=method, budget=(budget,), channels=width, seed=seed,
+                epochs=epochs or None, runs_dir=Path(folder), device="cpu",
             )
         )  # fmt: skip
-        network, data = network_of(run), dataset_of(run)
+        network, loaded = network_of(run), dataset_of(run)
     chip, widths = Chip.load(), Widths()
-    cost = measure(network, data, chip, widths)
+    cost = measure(network, loaded, chip, widths)
 
     return {
         "architecture": network.genotype.architecture_id,
         "channels": width,
         "judged": cost.accuracy,
         "over": [str(excess) for excess in over_budget(parse_limits(budget), cost)],
-        "test": lambda: on_test(network, data, chip, widths),
+        "test": lambda: on_test(network, loaded, chip, widths),
     }
 
 

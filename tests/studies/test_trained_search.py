@@ -48,7 +48,7 @@ def test_it_goes_on_and_an_arm_is_measured_once(tmp_path, monkeypatch) -> None:
         nothing = {"on_target": None, "reason": "nothing", "energy_uJ": None}
         return {"arm": arm, "seed": seed, "seconds": 7.0 + seed, **nothing}
 
-    def published(method, dataset, budget, seed, seconds, narrator, *, epochs):
+    def published(method, dataset, budget, seed, seconds, narrator, *, data, epochs):
         asked.append((method, seed, seconds))
         return {"arm": method, "seed": seed, "seconds": seconds, "on_target": None, "reason": "nothing"}
 
@@ -71,7 +71,7 @@ def test_a_published_method_takes_the_seconds_that_it_may(monkeypatch) -> None:
     clock, judged = iter([0.0, 4.0, 11.0, 30.0]), {8: 0.9, 16: 0.8, 4: None, 24: 0.7}
     monkeypatch.setattr(published_arms.time, "process_time", lambda: next(clock))
 
-    def at_width(method, dataset, budget, seed, width, epochs):
+    def at_width(method, dataset, data, budget, seed, width, epochs):
         if judged[width] is None:
             raise GateError("none keeps it")
         test = lambda: {"on_target": width / 100, "energy_uJ": {}}  # noqa: E731

@@ -66,9 +66,13 @@ PAPERS, PAPERS_TIMESTEPS = "papers", 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyOptions:
-    """What is measured. epochs: of the final training, 0 for the recipe's. draws: of the bootstrap."""
+    """What is measured. data: NAME=VALUE of the data set. epochs: of the final training, 0 for the recipe's.
+
+    draws: of the bootstrap.
+    """
 
     dataset: str = "digits"
+    data: tuple[str, ...] = ()
     budget: str = "energy_total=90uJ"
     arms: tuple[str, ...] = ARMS
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -156,7 +160,9 @@ def _arm(
     if done := mine.of("arm"):
         return dict(done[-1]["found"])
     if arm in METHODS:
-        found = published(arm, options.dataset, options.budget, seed, seconds, narrator, epochs=options.epochs)
+        found = published(
+            arm, options.dataset, options.budget, seed, seconds, narrator, data=options.data, epochs=options.epochs
+        )
     else:
         found = _searched(options, arm, seed, mine, narrator)
     mine({"event": "arm", "op": arm, "found": found})
@@ -165,7 +171,7 @@ def _arm(
 
 def _searched(options: StudyOptions, arm: str, seed: int, mine: ArmLog, narrator: Narrator) -> dict[str, Any]:
     begun, before = time.process_time(), sum(float(r["seconds"]) for r in mine.of("evaluation"))
-    data, trainer, space = prepared(options.dataset, (), seed, options.short_epochs)
+    data, trainer, space = prepared(options.dataset, options.data, seed, options.short_epochs)
     limits = parse_limits(options.budget)
     plan = Plan(
         trainings=options.trainings,
@@ -351,6 +357,7 @@ def print_result(result: dict[str, Any]) -> None:
 
 def command(
     dataset: Annotated[str, typer.Option(help="A name of snnas data list, or an .npz.")] = "digits",
+    data: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of the data set, repeatable.")] = None,
     budget: Annotated[str, typer.Option(help="Limits that all arms keep.")] = "energy_total=90uJ",
     arms: Annotated[str, typer.Option(help=f"Some of {', '.join((*ARMS, *METHODS))}.")] = ",".join(ARMS),
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between.")] = "0,1,2,3,4",
@@ -364,6 +371,7 @@ def command(
     """Compare a search that trains with plainer ways to choose a network, at one budget and equal trainings."""
     options = StudyOptions(
         dataset=dataset,
+        data=tuple(data or ()),
         budget=budget,
         arms=tuple(arms.split(",")),
         seeds=numbers(seeds, "--seeds", "0,1,2"),
