@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from snnas.toolchain.data.statistics import wilson
 from tests.mutants.campaign import (
+    KILLED,
     MARKS,
     MODULES,
     Result,
@@ -38,7 +39,7 @@ from tests.mutants.hand import ROOT
 from tests.mutants.places import Mutant, mutants_of, places_of
 
 FOLDERS = ("export", "hw_sim")
-TESTS = ("tests/export", "tests/hw_sim", "tests/mutants")
+TESTS = ("tests/export", "tests/hw_sim", *dict.fromkeys(file for folder in FOLDERS for file in KILLED[folder]))
 
 
 @functools.cache
@@ -71,7 +72,8 @@ def wanted_of(out: Path, sample: int, again: bool, draw: int) -> dict[str, list[
 
 def traced(out: Path) -> Path:
     """A folder with what each test enters of every module, made where it is not there for today's code and tests."""
-    files = [ROOT / module for module in modules()] + [p for t in TESTS for p in sorted((ROOT / t).rglob("*.py"))]
+    tests = [file for t in TESTS for file in ([ROOT / t] if t.endswith(".py") else sorted((ROOT / t).rglob("*.py")))]
+    files = [*(ROOT / module for module in modules()), *tests]
     folder = out / f"rest-{hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()[:16]}"
     if not folder.exists():
         making = folder.with_suffix(".part")

@@ -1,6 +1,7 @@
 """The study of the search that trains: what its arms draw, and its figures."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,11 @@ def test_what_each_arm_draws(arm: str) -> None:
     if arm == "papers-chain":
         assert {d.cells[0] for d in drawn} == {CELLS["chain"]}
     assert len({design.architecture_id for design in drawn}) >= 2
+
+
+def test_the_arm_of_thresholds_differs_in_these_alone() -> None:
+    assert space_for("trained", SPACE) == SPACE
+    assert space_for("thresholds", SPACE) == replace(SPACE, thresholds=(0.6, 1.0, 1.4))
 
 
 def test_differences_are_paired_by_seed() -> None:

@@ -4,6 +4,7 @@ Every arm draws designs, trains them shortly, the best longer with several seeds
 of those that keep the budget on target: one procedure, equal trainings, equal data. Arms differ in what is drawn:
 
 * ``trained``: ``snnas search --method trained``: draws, then evolution.
+* ``thresholds``: the same with thresholds of .6, 1 and 1.4 to choose from for every cell: not by default.
 * ``random``: random draws of the same space.
 * ``papers``: what the papers' random search draws: one valid cell of ``lightsnn`` for both cells, T = 5, head 'lif', at
   the widths and heads' sizes of the space.
@@ -62,6 +63,9 @@ CELLS = {
     "chain": Cell.of({(0, 1): "conv3x3", (1, 2): "conv3x3", (2, 3): "conv3x3"}),
 }
 PAPERS, PAPERS_TIMESTEPS = "papers", 5
+THRESHOLDS = "thresholds", (0.6, 1.0, 1.4)
+EVOLVED = ("trained", THRESHOLDS[0])  # all other arms draw at random
+EVERY = (*ARMS, THRESHOLDS[0], *METHODS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +92,8 @@ class StudyOptions:
                     f"--{name.replace('_', '-')} {getattr(self, name)}: expected a whole number >= {least}"
                 )
         for arm in self.arms:
-            if arm not in (*ARMS, *METHODS):
-                raise UsageError(f"--arms {arm!r}: expected some of {', '.join((*ARMS, *METHODS))}")
+            if arm not in EVERY:
+                raise UsageError(f"--arms {arm!r}: expected some of {', '.join(EVERY)}")
         first = next((arm for arm in self.arms if arm in (*METHODS, "trained")), None)
         if first in METHODS:
             raise UsageError(f"--arms {first}: it may take as many seconds as trained, which has to stand before it")
@@ -115,6 +119,8 @@ def space_for(arm: str, space: DesignSpace) -> DesignSpace:
     """What an arm draws from."""
     if arm.startswith(PAPERS):
         space = replace(space, cells=(2,), timesteps=(PAPERS_TIMESTEPS,), head=("lif",), reduction=("max",))
+    if arm == THRESHOLDS[0]:
+        return replace(space, thresholds=THRESHOLDS[1])
     if arm == PAPERS:
         return Arm.within(space, lambda rng, count: get("lightsnn").random_genotype(rng, cells=count).cells)
     cell = CELLS.get(arm.removeprefix(f"{PAPERS}-"))
@@ -177,7 +183,7 @@ def _searched(options: StudyOptions, arm: str, seed: int, mine: ArmLog, narrator
         trainings=options.trainings,
         costs=tuple(limits)[:1],
         limits=trainer.reserved(limits),
-        random=arm != "trained",
+        random=arm not in EVOLVED,
     )
     with narrator.progress(f"seed {seed}, {arm}") as advance:
         done = 0
@@ -197,7 +203,7 @@ def _searched(options: StudyOptions, arm: str, seed: int, mine: ArmLog, narrator
                     space_for(arm, space),
                     train,
                     replace(plan, banned=tuple(banned)),
-                    rng=stream(seed, f"study {'trained' if arm == 'random' else arm}"),
+                    rng=stream(seed, f"study {'trained' if arm in ('random', *EVOLVED) else arm}"),
                     refuse=trainer.refuses(limits),
                     log=mine,
                     resume=list(mine.records),
@@ -359,7 +365,7 @@ def command(
     dataset: Annotated[str, typer.Option(help="A name of snnas data list, or an .npz.")] = "digits",
     data: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of the data set, repeatable.")] = None,
     budget: Annotated[str, typer.Option(help="Limits that all arms keep.")] = "energy_total=90uJ",
-    arms: Annotated[str, typer.Option(help=f"Some of {', '.join((*ARMS, *METHODS))}.")] = ",".join(ARMS),
+    arms: Annotated[str, typer.Option(help=f"Some of {', '.join(EVERY)}.")] = ",".join(ARMS),
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between.")] = "0,1,2,3,4",
     trainings: Annotated[int, typer.Option(help="Short trainings of every arm.")] = 64,
     short_epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 4,
