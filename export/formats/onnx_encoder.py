@@ -31,7 +31,7 @@ def write_encoder(path: Path, signal: SignalInput, channels: int) -> int:
 
     GateError where one differs; UnsupportedError where onnx or onnxruntime is missing.
     """
-    write_bytes(path, build_encoder(signal, channels).SerializeToString(deterministic=True))
+    write_bytes(path, encoder_bytes(signal, channels))
     x = probes(signal, channels, CHECKED)
     wanted = signal.apply(x)
     found = run_encoder(path, signal, x)
@@ -41,6 +41,11 @@ def write_encoder(path: Path, signal: SignalInput, channels: int) -> int:
             f"{path.name}: {differing} of {wanted.size} spikes differ; this is a fault of ours, please report it"
         )
     return int(wanted.size)
+
+
+def encoder_bytes(signal: SignalInput, channels: int) -> bytes:
+    """What is written: the same bytes for the same encoder."""
+    return bytes(build_encoder(signal, channels).SerializeToString(deterministic=True))
 
 
 def build_encoder(signal: SignalInput, channels: int) -> Any:

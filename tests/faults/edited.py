@@ -62,7 +62,6 @@ CLAIMED: dict[str, tuple[str, ...]] = {
             r"energy_uJ\.profile ",
             r"checks\.(fold|nir|lava)",
             "spikes_differing ",
-            "encoder_spikes",
             "output_difference ",
         ),
         *(r"convention\.(of|recording) ", "notes", "calibration "),

@@ -28,6 +28,7 @@ from snnas.toolchain.checking import folder_runs
 from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
 from snnas.toolchain.checking.findings import Book, amount_of
 from snnas.toolchain.checking.folder_c import check_c
+from snnas.toolchain.checking.folder_netx import NET, check_net
 from snnas.toolchain.checking.graph_rules import check_version, describe
 from snnas.toolchain.checking.made import Made, leaf
 from snnas.toolchain.checking.options import CheckOptions
@@ -209,6 +210,7 @@ def _check_parts(
         errors = book.attempt("SN211", "program's numbers", rounding)
         proved = errors is not None and lacks is None and not is_tuned(report)
     _check_c(book, program, manifest, report, recorded.samples)
+    book.attempt("SN316", "netx", lambda: check_net(book, program, report, _version(manifest)), folder / NET)
     fired = book.attempt("SN301", "recorded spikes", lambda: folder_runs.check_program(book, program, recorded))
     spikes = partial(folder_runs.check_graph, book, graph, program, manifest, recorded, fired, proved=proved)
     run = book.attempt("SN301", "graph's spikes", spikes)

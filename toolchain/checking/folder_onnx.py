@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Callable, Set
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from snnas.export.compiler.circuit import ors_of
 from snnas.export.dialects import conventions
 from snnas.export.executors import interpreter
 from snnas.export.executors.onnx_runner import OnnxModel
+from snnas.export.formats.onnx_encoder import CHECKED, encoder_bytes
 from snnas.export.formats.onnx_file import build_onnx
 from snnas.export.graph.graph import Graph
 from snnas.hw_sim.errors import InvalidFileError, SnnasError, brief
-from snnas.hw_sim.files import read_json
+from snnas.hw_sim.files import read_bytes, read_json
+from snnas.hw_sim.signals import SignalInput
 from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.checking import determinism
 from snnas.toolchain.checking.equivalence import Fired, first_difference
@@ -33,6 +38,8 @@ from snnas.toolchain.searching.budgets import GATED
 
 COMPARED = 32  # samples: the interpreter takes its time
 PRECISIONS = ("float32", "float64")
+ENCODER = "encoder.onnx"
+Built = TypeVar("Built")
 
 
 def check_written(book: Book, graph: Graph, model: OnnxModel, version: str) -> None:
@@ -47,23 +54,56 @@ def check_written(book: Book, graph: Graph, model: OnnxModel, version: str) -> N
         book.add("SN315", "ONNX", "failed", problem, model.path)
         return
     steps = graph.meta.get("timesteps", model.timesteps)
+    made = _made_again(book, lambda: build_onnx(graph, timesteps=steps, precision=precision, inline=not held.functions))
+    ours, theirs = _parts(made), _parts(held)
+    odd = sorted({name for name, _ in (ours - theirs) + (theirs - ours)})
+    count = f"{amount_of(len(odd), 'part')} {'is' if len(odd) == 1 else 'are'}"
+    problem = f"{count} not what model.nir gives: {', '.join(odd[:6])}; {_elsewhere(version)}"
+    good = f"{amount_of(len(held.graph.node), 'node')} and {amount_of(len(held.graph.initializer), 'tensor')} as "
+    book.judge("SN315", "ONNX", problem if odd else None, f"{good}written again", model.path)
+
+
+def check_encoder(book: Book, graph: Graph, said: int, version: str) -> None:
+    """SN315: encoder.onnx is, byte for byte, what model.nir's encoder of signals gives; there is none for any other.
+
+    SN307: ``said``, how many spikes of it were compared by the report.
+    """
+    place, compared = book.subject / ENCODER, 0
+    held = read_bytes(place) if place.is_file() else None
+    made: bytes | None = None
+    if graph.meta.get("signal") is not None:
+        signal = SignalInput.of(graph.meta["signal"], str(book.subject / "model.nir"))
+        channels = graph.shapes()[graph.input][0] // signal.lines
+        if signal.spikes:
+            made = _made_again(book, lambda: encoder_bytes(signal, channels))
+            compared = CHECKED * math.prod(signal.shape(channels))
+    if made is not None or held is not None:
+        problem = None if made == held else f"not what model.nir gives; {_elsewhere(version)}"
+        if made is None:
+            problem = "model.nir says of no encoder of signals, so that nothing gives it; export again"
+        elif held is None:
+            problem = f"model.nir says of an encoder of signals, and there is none; {_elsewhere(version)}"
+        book.judge("SN315", "ONNX encoder", problem, f"{len(held or b''):,} bytes as written again", place)
+    told = unlike(said, compared, "encoder_spikes_compared")
+    if told is not None or compared:
+        good = f"{compared:,} spikes, as many as are compared"
+        book.judge("SN307", "spikes of the encoder", told, good, book.subject / "report.json")
+
+
+def _made_again(book: Book, build: Callable[[], Built]) -> Built:
+    """What ``build`` makes of model.nir; InvalidFileError where nothing comes of it."""
     try:
-        made = build_onnx(graph, timesteps=steps, precision=precision, inline=not held.functions)
+        return build()
     except SnnasError:
         raise
     except Exception as error:  # onnx has a type of its own for every way in which a model is none
         why = " ".join(str(error).split())[:120]
         place = book.subject / "model.nir"
         raise InvalidFileError(f"{place}: no ONNX model comes of it ({why}); export again") from None
-    ours, theirs = _parts(made), _parts(held)
-    odd = sorted({name for name, _ in (ours - theirs) + (theirs - ours)})
-    count = f"{amount_of(len(odd), 'part')} {'is' if len(odd) == 1 else 'are'}"
-    problem = (
-        f"{count} not what model.nir gives: {', '.join(odd[:6])}; the export is of version {version}: check it there, "
-        "or snnas export --force"
-    )
-    good = f"{amount_of(len(held.graph.node), 'node')} and {amount_of(len(held.graph.initializer), 'tensor')} as "
-    book.judge("SN315", "ONNX", problem if odd else None, f"{good}written again", model.path)
+
+
+def _elsewhere(version: str) -> str:
+    return f"the export is of version {version}: check it there, or snnas export --force"
 
 
 def _parts(model: Any) -> Counter[tuple[str, bytes]]:
@@ -99,11 +139,15 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel, version: str, *, judg
     shape = graph.shapes()[graph.input]
     boxed: Any = shape if len(shape) == 3 else (*shape, 1, 1)
     classes = math.prod(graph.shapes()[graph.output])
+    report = book.attempt("SN307", "report's figures", lambda: _report(book.subject / "report.json"))
     samples = read_stimulus(book.subject, boxed, model.timesteps, (-math.inf, math.inf), classes)
+    if report is None:
+        return Made(judged=samples)
     x = samples.first(COMPARED).x
+    fed = samples.x.reshape(*samples.x.shape[:-3], *shape)
     done = interpreter.run(graph, x, model.timesteps)
     names = neurons_of(graph)
-    fired = run_onnx(model, x.reshape(*x.shape[:-3], *shape))
+    fired = run_onnx(model, fed[:COMPARED])
     if {n: s.shape for n, s in fired.spikes.items()} != {n: done.spikes[n].shape for n in names}:
         problem: str | None = "their neuron layers are not the same"
     else:
@@ -113,19 +157,20 @@ def check_onnx(book: Book, graph: Graph, model: OnnxModel, version: str, *, judg
     good = f"0 of {fired.total():,} differ, {amount_of(len(x), 'sample')}"
     book.judge("SN308", "ONNX against NIR", problem, good, book.subject / "model.onnx")
     check_written(book, graph, model, version)
-    flat = x.reshape(*x.shape[:-3], *shape)
-    determinism.check_runs(book, "model", lambda s, batch: run_onnx(model, s, batch), flat, fired, tolerance=1e-5)
+    check_encoder(book, graph, report.get("encoder_spikes_compared", 0), version)
+    again = partial(run_onnx, model)
+    determinism.check_runs(book, "model", again, fed[:COMPARED], fired, tolerance=1e-5)
     ors = ors_of(graph, model.about.get("input_kind") or "analogue")
-    return _figures(book, model, samples, shape, ors) if judged else Made(judged=samples)
+    return _figures(book, model, samples, fed, ors, report) if judged else Made(judged=samples)
 
 
-def _figures(book: Book, model: OnnxModel, samples: Samples, shape: tuple[int, ...], ors: Set[str]) -> Made:
+def _figures(
+    book: Book, model: OnnxModel, samples: Samples, fed: np.ndarray, ors: Set[str], report: dict[str, Any]
+) -> Made:
+    """fed: the samples in the shape of the graph's input."""
     place = book.subject / "report.json"
-    report = book.attempt("SN307", "report's figures", lambda: _report(place))
-    if report is None:
-        return Made(judged=samples)
     check_samples_said(book, samples, report["samples"])
-    fired = run_onnx(model, samples.x.reshape(*samples.x.shape[:-3], *shape))
+    fired = run_onnx(model, fed)
     figures = onnx_figures(fired, samples.y, ors)
     said, reported = {"accuracy": report["accuracy"]["onnxruntime"], "sar": report["sar"]}, report["samples"]
     intervals = {}

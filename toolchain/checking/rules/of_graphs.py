@@ -175,8 +175,15 @@ RULES = (
         "SN315", "the ONNX model is what the graph gives", "failed",
         "Of an export with --target onnx: operators, numbers, inputs, outputs and metadata of model.onnx, written "
         "again from model.nir and compared one by one. Spikes on a few samples (SN308) say nothing of a readout in "
-        "another order, or of a weight that fires nothing else there.",
+        "another order, or of a weight that fires nothing else there. encoder.onnx, of signals, byte for byte.",
         "Export again; a model.onnx that was edited by hand is nobody's graph. An export of another version is checked "
         "there.",
+    ),
+    Rule(
+        "SN316", "the netx file is what the program gives", "failed",
+        "Of an export of anybody's graph that lava-dl's netx can hold: model.net, written again from program.npz; "
+        "layers, weights, biases and thresholds are compared one by one.",
+        "Export again; a model.net that was edited by hand is nobody's program. An export of another version is "
+        "checked there.",
     ),
 )  # fmt: skip
