@@ -258,6 +258,24 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "found[name] = Band(**dict(zip(BAND, numbers, strict=False)))",
         "fewer numbers than ends were refused, and there are never more",
     ),
+    Equivalent(
+        "export/dialects/table.py",
+        '("decay", [replace(plain, convention=replace(c, decay="exact" if c.decay == "euler" else "euler"))]),',
+        '("decay", [replace(plain, convention=replace(c, decay="exact" if c.decay <= "euler" else "euler"))]),',
+        "a decay is euler or exact, and exact stands behind euler in the alphabet",
+    ),
+    Equivalent(
+        "export/formats/dump.py",
+        "array = array[:, :, 0, 0]",
+        "array = array[:, :, -1, 0]",
+        "the line before has asked that there is one row alone, so the last is the first",
+    ),
+    Equivalent(
+        "hw_sim/simulate/expected.py",
+        "running = np.zeros(self.shape[axis] + 1, dtype=np.int64)",
+        "running = np.zeros(self.shape[axis] + 2, dtype=np.int64)",
+        "the sum has an entry more at its end; a box ends at the axis' extent, which is the entry before",
+    ),
 )
 
 
