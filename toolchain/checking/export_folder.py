@@ -26,7 +26,7 @@ from snnas.hw_sim.map.system import CORES
 from snnas.hw_sim.program import Program
 from snnas.toolchain.checking import folder_runs
 from snnas.toolchain.checking.arrival import POINTER, is_pointer, refuse_pointer
-from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.findings import Book, amount_of, written_otherwise
 from snnas.toolchain.checking.folder_c import check_c
 from snnas.toolchain.checking.folder_netx import NET, check_net
 from snnas.toolchain.checking.graph_rules import check_version, describe
@@ -164,19 +164,16 @@ def _ranges(manifest: Tree) -> Ranges:
 
 
 def _version(manifest: Tree) -> str:
-    """Of the snnas that wrote the export."""
+    """Of the snnas that wrote the export; '' where the manifest does not say."""
     versions = manifest.get("versions")
-    return str(versions.get("snnas") if isinstance(versions, Mapping) else None)[:40]
+    return str(versions.get("snnas", "") if isinstance(versions, Mapping) else "")[:40]
 
 
 def _check_script(book: Book, manifest: Tree) -> None:
     """SN120: run_lava.py, which a user runs by hand and believes."""
     place = book.subject / "run_lava.py"
     same = read_bytes(place) == script().encode()
-    problem = (
-        f"not the script of this snnas; the export is of version {_version(manifest)}: check it there, or "
-        "snnas export --force"
-    )
+    problem = f"not the script of this snnas; {written_otherwise(_version(manifest))}"
     book.judge("SN120", "run_lava.py", None if same else problem, "as this version ships it", place)
 
 

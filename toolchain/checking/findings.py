@@ -12,6 +12,7 @@ from snnas.hw_sim.energy.profile import Band
 from snnas.hw_sim.errors import GateError, SnnasError, UnsupportedError, UsageError
 from snnas.toolchain.checking.rules.rules import RULES
 from snnas.toolchain.output.stderr import Narrator
+from snnas.toolchain.runs.versions import versions_of
 
 Status = Literal["passed", "failed", "invalid", "unsupported", "warned", "ignored", "skipped"]
 Made = TypeVar("Made")
@@ -32,6 +33,15 @@ def shown(text: str) -> str:
 def amount_of(number: int, noun: str) -> str:
     """``1 core``, ``2 cores``, ``2 synapses``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def written_otherwise(version: str) -> str:
+    """Why a file may not be what is written again, and the mend. version: as the manifest says, or empty."""
+    if not version:
+        return "the manifest names no version of snnas: snnas export --force"
+    if version == versions_of("snnas").get("snnas"):
+        return "it was edited, or is of another state of this version: snnas export --force"
+    return f"the export is of version {version}: check it there, or snnas export --force"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from snnas.hw_sim.c.compilers import CORES
 from snnas.hw_sim.errors import brief
 from snnas.hw_sim.files import read_text
 from snnas.hw_sim.program import Program
-from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.findings import Book, amount_of, written_otherwise
 from snnas.toolchain.checking.said import unlike
 from snnas.toolchain.checking.samples import Samples
 from snnas.toolchain.models.in_c import InC, board_of, estimated_of, prepare
@@ -29,8 +29,7 @@ def check_c(book: Book, program: Program, recorded: Samples, report: Mapping[str
     other = [name for name, path in held.items() if (read_text(path) if path.is_file() else None) != texts.get(name)]
     problem = f"not what program.npz and its recorded samples give: {', '.join(other)}; export again" if other else None
     if other and older is not None:
-        problem = f"{', '.join(other)}: not the C of this snnas; the export is of version {older}: check it there, or "
-        problem += "snnas export --force"
+        problem = f"{', '.join(other)}: not the C of this snnas; {written_otherwise(older)}"
     place = book.subject / (other[0] if other else "model.c")
     book.judge("SN313", "C", problem, f"{amount_of(len(texts), 'file')} as written again", place)
     if other and older is not None:

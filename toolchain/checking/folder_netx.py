@@ -13,7 +13,7 @@ from snnas.export.formats.hdf5_guard import Tree, read_hdf5
 from snnas.export.formats.netx_file import why_not, write_net
 from snnas.hw_sim.files import read_bytes
 from snnas.hw_sim.program import Program
-from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.findings import Book, amount_of, written_otherwise
 
 NET = "model.net"
 
@@ -37,8 +37,7 @@ def check_net(book: Book, program: Program, report: Mapping[str, Any], version: 
         made = Path(folder) / NET
         write_net(made, program)
         odd = [] if read_bytes(made) == read_bytes(place) else _odd(read_hdf5(made), read_hdf5(place))
-    problem = f"{', '.join(odd[:6])}: not what program.npz gives; the export is of version {version}: check it there, "
-    problem += "or snnas export --force"
+    problem = f"{', '.join(odd[:6])}: not what program.npz gives; {written_otherwise(version)}"
     layers = amount_of(len(program.populations), "layer")
     book.judge("SN316", "netx", problem if odd else None, f"{layers} as written again", place)
 

@@ -25,7 +25,7 @@ from snnas.hw_sim.signals import SignalInput
 from snnas.hw_sim.simulate.silence import Answers
 from snnas.toolchain.checking import determinism
 from snnas.toolchain.checking.equivalence import Fired, first_difference
-from snnas.toolchain.checking.findings import Book, amount_of
+from snnas.toolchain.checking.findings import Book, amount_of, written_otherwise
 from snnas.toolchain.checking.graph_rules import neurons_of
 from snnas.toolchain.checking.lone_onnx import onnx_figures, run_onnx
 from snnas.toolchain.checking.made import Made
@@ -58,7 +58,7 @@ def check_written(book: Book, graph: Graph, model: OnnxModel, version: str) -> N
     ours, theirs = _parts(made), _parts(held)
     odd = sorted({name for name, _ in (ours - theirs) + (theirs - ours)})
     count = f"{amount_of(len(odd), 'part')} {'is' if len(odd) == 1 else 'are'}"
-    problem = f"{count} not what model.nir gives: {', '.join(odd[:6])}; {_elsewhere(version)}"
+    problem = f"{count} not what model.nir gives: {', '.join(odd[:6])}; {written_otherwise(version)}"
     good = f"{amount_of(len(held.graph.node), 'node')} and {amount_of(len(held.graph.initializer), 'tensor')} as "
     book.judge("SN315", "ONNX", problem if odd else None, f"{good}written again", model.path)
 
@@ -78,11 +78,11 @@ def check_encoder(book: Book, graph: Graph, said: int, version: str) -> None:
             made = _made_again(book, lambda: encoder_bytes(signal, channels))
             compared = CHECKED * math.prod(signal.shape(channels))
     if made is not None or held is not None:
-        problem = None if made == held else f"not what model.nir gives; {_elsewhere(version)}"
+        problem = None if made == held else f"not what model.nir gives; {written_otherwise(version)}"
         if made is None:
             problem = "model.nir says of no encoder of signals, so that nothing gives it; export again"
         elif held is None:
-            problem = f"model.nir says of an encoder of signals, and there is none; {_elsewhere(version)}"
+            problem = f"model.nir says of an encoder of signals, and there is none; {written_otherwise(version)}"
         book.judge("SN315", "ONNX encoder", problem, f"{len(held or b''):,} bytes as written again", place)
     told = unlike(said, compared, "encoder_spikes_compared")
     if told is not None or compared:
@@ -100,10 +100,6 @@ def _made_again(book: Book, build: Callable[[], Built]) -> Built:
         why = " ".join(str(error).split())[:120]
         place = book.subject / "model.nir"
         raise InvalidFileError(f"{place}: no ONNX model comes of it ({why}); export again") from None
-
-
-def _elsewhere(version: str) -> str:
-    return f"the export is of version {version}: check it there, or snnas export --force"
 
 
 def _parts(model: Any) -> Counter[tuple[str, bytes]]:

@@ -153,7 +153,7 @@ def test_a_model_that_is_not_the_graphs_is_named(name: str, here: Path, capsys: 
     assert (code, failing(findings)) == (1, {"SN315"}), findings
     (wrong,) = (f["detail"] for f in findings if f["status"] == "failed")
     assert re.search(
-        r"not what model\.nir gives: .*; the export is of version \S+: check it there, or snnas export", wrong
+        r"not what model\.nir gives: .*; the manifest names no version of snnas: snnas export --force", wrong
     )
 
 

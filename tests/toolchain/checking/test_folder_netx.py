@@ -106,7 +106,9 @@ def test_an_edited_one_is_named(name: str, there: Path, capsys: pytest.CaptureFi
     ((status, detail),) = of_netx(findings)
     assert status == "failed"
     assert detail.startswith(where)
-    assert "not what program.npz gives; the export is of version" in detail
+    assert detail.endswith(
+        ": not what program.npz gives; it was edited, or is of another state of this version: snnas export --force"
+    )
 
 
 def test_the_same_content_of_another_writer_is_the_same(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +120,17 @@ def test_the_same_content_of_another_writer_is_the_same(there: Path, capsys: pyt
     sign(LAVA, "model.net")
     code, findings = checked(capsys, "lava")
     assert (code, of_netx(findings)) == (0, [("passed", "2 layers as written again")])
+
+
+def test_one_of_another_version_names_it(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5py.File(NET, "a") as file:
+        put("layer/1/padding", np.array((0, 0)))(file)
+    sign(LAVA, "model.net")
+    manifest = read_json(LAVA / "manifest.json")
+    manifest["versions"]["snnas"] = "0.0.9"
+    write_json(LAVA / "manifest.json", manifest)
+    ((_, detail),) = of_netx(checked(capsys, "lava")[1])
+    assert detail.endswith("; the export is of version 0.0.9: check it there, or snnas export --force")
 
 
 def test_one_that_is_no_hdf5_is_invalid(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
