@@ -215,8 +215,8 @@ class _Search:
         )
         if worth:
             self.say(
-                f"  hypervolume of {worth['trainings']} random draws {worth['random']:.3f}, of as many bred designs "
-                f"{worth['bred']:.3f}, of all {worth['all']:.3f}"
+                f"  hypervolume: {worth['random']:.3f} by random draws and {worth['bred']:.3f} by bred designs, "
+                f"{worth['trainings']} each; {worth['all']:.3f} by all"
             )
         return SearchResult(self.designs[best], len(self.asked), (), {}, means[best].accuracy)
 

@@ -296,7 +296,7 @@ def _header(file: IO[bytes], what: str, allowed: tuple[str, ...]) -> tuple[tuple
         allowed = (dtype.str,)
     if plain not in [np.dtype(kind).str.lstrip("<|=>") for kind in allowed or LABELS]:
         labels = allowed in (LABELS, ())
-        mend = "convert it with .astype"
+        mend = f"convert it with .astype({'int64' if labels else 'float32'!r})"
         if dtype.kind in "US":
             mend = "number them: numpy.unique(y, return_inverse=True)[1]"
         elif labels and len(shape) == 2 and shape[1] > 1:
