@@ -24,12 +24,12 @@ def check_net(book: Book, program: Program, report: Mapping[str, Any], version: 
     What the report says is held against the program elsewhere (SN307). version: of the snnas that wrote it; another one
     may write it otherwise.
     """
-    place = book.subject / NET
+    place, reason = book.subject / NET, why_not(program)
     if not place.is_file():
-        if report.get("netx") == NET:
+        if report.get("netx") == NET and reason is None:
             book.add("SN316", "netx", "failed", "report.json says that it is there; export again", place)
         return
-    if reason := why_not(program):
+    if reason is not None:
         why = f"netx cannot hold the program ({reason}), so that nothing gives it; export again"
         book.add("SN316", "netx", "failed", why, place)
         return
