@@ -10,8 +10,7 @@ state of the code no longer count, and none is tried twice.
 ``--again`` tries those of all draws that lived, and are not named equivalent, once more, and no others. FOLDER holds
 the copy of the tree and what each test reaches.
 
-Those that lived are named in ``equivalent.py``, with an
-argument, or count.
+Those that lived are named in ``equivalent.py``, with an argument, or count.
 """
 
 from __future__ import annotations
